@@ -1,0 +1,36 @@
+"""What can go wrong, in one line each: where, what is wrong (what was given), what would be right."""
+
+
+class FaceganError(Exception):
+    """Anything facegan refuses or fails at; the message is one line for the person at the shell.
+
+    `exit_code` is 2 when the person can mend it (a flag, a setting, a missing or wrong file) and 1 otherwise.
+    """
+
+    exit_code = 1
+
+
+class ConfigError(FaceganError):
+    """A setting, flag or preset that does not exist or cannot be."""
+
+    exit_code = 2
+
+
+class DataError(FaceganError):
+    """A source of pictures that is missing, empty, unsafe or too small."""
+
+    exit_code = 2
+
+
+class SnapshotError(FaceganError):
+    """A run folder, snapshot or state that is missing, damaged, or not ours."""
+
+    exit_code = 2
+
+
+class PluginError(FaceganError):
+    """A pluggable part that cannot be loaded, or that two packages claim."""
+
+
+class TrainingError(FaceganError):
+    """A run that cannot go on: a loss that is not finite, or no room on the disk."""
