@@ -1,0 +1,121 @@
+"""The command line: a menu of verbs, each loaded when it is asked for.
+
+The only code of facegan that prints, parses arguments or exits. Commands are plugins like any other; a command is a
+function with typer annotations, or a `typer.Typer` of sub-commands.
+"""
+
+import os
+import sys
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from .. import __version__, plugins
+from ..errors import ConfigError, FaceganError
+
+PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+
+
+class Menu(TyperGroup):
+    """The commands of the plugin table; listing them imports no plugin, and asking for one imports only that one."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands, the built-in ones in the order of a working day."""
+        return plugins.names("command")
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name; a foreign one is imported only to be run or to show its own help."""
+        if cmd_name not in plugins.names("command"):
+            raise ConfigError(f"no command '{cmd_name}'; {plugins.nearest(cmd_name, plugins.names('command'))}")
+        listing = getattr(ctx, "facegan_listing", False)
+        owners = plugins.claims("command")[cmd_name]
+        if listing and (len(owners) > 1 or not owners[0].target.startswith("facegan.cli.")):
+            return _placeholder(cmd_name, " and ".join(owner.origin for owner in owners))
+        return _command(cmd_name, plugins.find("command", cmd_name))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands in `facegan --help`."""
+        ctx.facegan_listing = True
+        super().format_commands(ctx, formatter)
+
+
+def _command(name: str, part: Any) -> Any:
+    if isinstance(part, typer.Typer):
+        return get_command(part)
+    app = typer.Typer(**PLAIN)
+    app.command(name)(part)
+    return get_command(app)
+
+
+def _placeholder(name: str, origin: str) -> Any:
+    def command() -> None: ...
+
+    command.__doc__ = f"(from {origin})"
+    return _command(name, command)
+
+
+app = typer.Typer(cls=Menu, no_args_is_help=True, **PLAIN)
+
+
+@app.callback(epilog="Start with: facegan train, then: facegan sample -n 64 -o grid.png")
+def facegan(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Train a generator of faces, judge it honestly and use it."""
+    del debug  # read from the arguments by main, which also handles what fails before parsing
+    if version:
+        print(f"facegan {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 2 the user's mistake, 1 another failure, 130 Ctrl-C, 143 SIGTERM.
+
+    A failure is one line on stderr; `--debug` before the command shows its traceback.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["--version"]:
+        print(f"facegan {__version__}")
+        sys.exit(0)
+    debug = "--debug" in arguments[:2]
+    code = 1
+    try:
+        code = get_command(app).main(arguments, prog_name="facegan", standalone_mode=False) or 0
+    except FaceganError as error:
+        _complain(error, error, debug)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        _complain("stopped", None, debug)
+        code = 130
+    except BrokenPipeError:  # whoever read our output has gone: there is no one left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except typer.TyperException as error:  # a mistake in the arguments
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "facegan"
+        _complain(f"{command}: {_lower_first(error.format_message())}; see '{command} --help'", error, debug)
+        code = error.exit_code
+    except (typer.Abort, EOFError):
+        _complain("stopped", None, debug)
+        code = 130
+    except OSError as error:
+        _complain(f"{error.filename or 'system'}: {error.strerror or error}", error, debug)
+    except Exception as error:
+        hint = "" if debug else "; 'facegan --debug ...' shows where"
+        _complain(f"{type(error).__name__}: {' '.join(str(error).split())}{hint}", error, debug)
+    sys.exit(code)
+
+
+def _complain(message: object, error: BaseException | None, debug: bool) -> None:
+    if debug and error is not None:
+        import traceback
+
+        traceback.print_exception(error)
+    print(f"facegan: {message}" if not str(message).startswith("facegan") else message, file=sys.stderr)
+
+
+def _lower_first(text: str) -> str:
+    text = " ".join(text.split()).rstrip(".")
+    return text[:1].lower() + text[1:]

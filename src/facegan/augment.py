@@ -1,0 +1,65 @@
+"""Differentiable augmentation: the same kinds of change to what D sees of the real and of the fake.
+
+Source: Zhao, Liu, Lin, Zhu, Han, "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020, section 3.
+Strengths as in the paper's appendix: brightness +-0.5, saturation x0 to 2, contrast x0.5 to 1.5, translation up to an
+eighth of the side with zeros moving in, a cutout of half the side.
+"""
+
+import torch
+from torch import Tensor
+
+
+def augment(images: Tensor, policy: str, generator: torch.Generator) -> Tensor:
+    """Change each image of a batch at random, differentiably with respect to the images.
+
+    Args:
+        images: (N, C, H, W) in [-1, 1]; what comes back can leave that range.
+        policy: Names of `color`, `translation`, `cutout`, separated by commas; empty: the images as they are.
+        generator: On the images' device; advanced.
+    """
+    for name in filter(None, policy.split(",")):
+        images = _POLICIES[name](images, generator)
+    return images
+
+
+def _uniform(images: Tensor, generator: torch.Generator) -> Tensor:
+    """One number in [0, 1) an image, (N, 1, 1, 1)."""
+    return torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device, dtype=torch.float32)
+
+
+def _color(images: Tensor, generator: torch.Generator) -> Tensor:
+    images = images + (_uniform(images, generator) - 0.5)
+    grey = images.mean(dim=1, keepdim=True)
+    images = grey + (images - grey) * (_uniform(images, generator) * 2)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return mean + (images - mean) * (_uniform(images, generator) + 0.5)
+
+
+def _translation(images: Tensor, generator: torch.Generator) -> Tensor:
+    height, width = images.shape[2:]
+    rows, row_inside = _shifted(images, height, generator)
+    columns, column_inside = _shifted(images, width, generator)
+    index = torch.arange(len(images), device=images.device)[:, None, None]
+    moved = images.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return moved * (row_inside[:, None, :, None] & column_inside[:, None, None, :])
+
+
+def _shifted(images: Tensor, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Where each of `side` positions comes from, (N, side), clamped; and whether that lies inside the image."""
+    reach = side // 8
+    shift = torch.randint(-reach, reach + 1, (len(images), 1), generator=generator, device=images.device)
+    position = torch.arange(side, device=images.device) + shift
+    return position.clamp(0, side - 1), (position >= 0) & (position < side)
+
+
+def _cutout(images: Tensor, generator: torch.Generator) -> Tensor:
+    hidden = []
+    for side in images.shape[2:]:
+        length = side // 2
+        centre = torch.randint(0, side + 1, (len(images), 1), generator=generator, device=images.device)
+        position = torch.arange(side, device=images.device)
+        hidden.append((position >= centre - length // 2) & (position < centre - length // 2 + length))  # (N, side)
+    return images * ~(hidden[0][:, None, :, None] & hidden[1][:, None, None, :])
+
+
+_POLICIES = {"color": _color, "translation": _translation, "cutout": _cutout}

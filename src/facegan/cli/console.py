@@ -1,0 +1,149 @@
+"""What a person sees while long work runs, and how that person stops it."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from ..training.loop import Progress as TrainingProgress
+
+PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
+
+
+def console() -> Console:
+    """Talk goes to stderr; stdout is for results."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class TrainingConsole:
+    """Shows a run's progress as a live line on a terminal, else as plain lines; all lines also go to the run's log."""
+
+    def __init__(self, log: Path) -> None:
+        self._console = console()
+        self._log, self._unlogged = log, list[str]()
+        self._live = self._console.is_terminal
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True), TextColumn("{task.fields[news]}"),
+            console=self._console, disable=not self._live,
+        )  # fmt: skip
+        self._tasks: dict[str, TaskID] = {}
+        self._next_plain = 0.0
+        self._last_line = ""
+
+    def __enter__(self) -> "TrainingConsole":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def say(self, text: str, *, shown: bool = True) -> None:
+        """One line, on the console and in the log."""
+        if shown:
+            self._console.print(text, markup=False)
+        self._unlogged.append(text)
+        if self._log.parent.is_dir():
+            with self._log.open("a", encoding="utf-8") as file:
+                file.writelines(line + "\n" for line in self._unlogged)
+            self._unlogged.clear()
+
+    def packing(self, done: int, total: int) -> None:
+        """The pictures are being packed: `done` of `total`."""
+        self._show("packing", done, total, "pictures", f"packing {done}/{total} pictures", done == total)
+        if done == total and "packing" in self._tasks:
+            self._bar.remove_task(self._tasks.pop("packing"))
+
+    def report(self, event: "TrainingProgress | str") -> None:
+        """What the engine reports: progress, or a line."""
+        if isinstance(event, str):
+            self.say(event)
+            return
+        metrics = event.metrics
+        news = (
+            f"epoch {metrics['epoch']:.2f}  {metrics['images_per_second']:,.0f} images/s  "
+            f"loss_D {metrics['loss/D']:.3f}  loss_G {metrics['loss/G']:.3f}  "
+            f"D(x) {metrics['score/real']:.2f}  D(G(z)) {metrics['score/fake']:.2f} (balance 0.50)"
+        )
+        left = (event.num_steps - event.step) * metrics["kimg"] * 1000 / event.step / metrics["images_per_second"]
+        line = f"step {event.step}/{event.num_steps}  ETA {duration(left)}  {news}"
+        self._show("step", event.step, event.num_steps, news, line, event.step == event.num_steps)
+
+    def _show(self, name: str, done: int, total: int, news: str, line: str, last: bool) -> None:
+        if self._live:
+            if name not in self._tasks:
+                self._tasks[name] = self._bar.add_task(name, total=total, news="")
+            self._bar.update(self._tasks[name], completed=done, total=total, news=news)
+        if time.monotonic() >= self._next_plain or last:
+            self._next_plain = time.monotonic() + PLAIN_SECONDS
+            self.say(line, shown=not self._live)
+
+
+class StopRequest:
+    """Ctrl-C and SIGTERM as a question the loop asks after each step: the first asks to save and end, a second ends.
+
+    Until the loop has asked for the first time there is nothing to save, and a signal ends the program at once.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._asked = False
+
+    def __call__(self) -> bool:
+        """Whether to save and end."""
+        self._asked = True
+        return self.signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + (self.signal or 0)
+
+    @contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        """Take the signals while the block runs."""
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(each, self._receive) for each in signals]
+        try:
+            yield self
+        finally:
+            for each, handler in zip(signals, before, strict=True):
+                signal.signal(each, handler)
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if self._asked and self.signal is None:
+            self.signal = number
+            os.write(sys.stderr.fileno(), b"\nstopping: this step is finished and saved; once more ends at once\n")
+            return
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
+
+def duration(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """A table on stdout; as wide as its content where there is no terminal."""
+    from rich.table import Table
+
+    sheet = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for row in rows:
+        sheet.add_row(*(str(cell) for cell in row))
+    out = Console(highlight=False, markup=False)
+    if not out.is_terminal:
+        out = Console(highlight=False, markup=False, width=200)
+    out.print(sheet)

@@ -1,0 +1,56 @@
+"""Options and look-ups that several commands share."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import ConfigError, SnapshotError
+from ..run import find_run
+
+Epochs = Annotated[float | None, typer.Option(help="Length in passes over the pictures.", rich_help_panel=None)]
+Kimg = Annotated[float | None, typer.Option(help="Length in thousands of real pictures shown.")]
+Steps = Annotated[int | None, typer.Option(help="Length in updates of G.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Run = Annotated[str | None, typer.Argument(help="A run's folder, or its name under runs/; by default the latest.")]
+Model = Annotated[
+    str | None, typer.Argument(help="A snapshot file, a run's folder, or its name under runs/; by default the latest.")
+]
+
+
+def one_duration(epochs: float | None, kimg: float | None, steps: int | None) -> dict[str, float]:
+    """The duration flags that were given.
+
+    Raises:
+        ConfigError: More than one was, or one is not above 0.
+    """
+    given = {"epochs": epochs, "kimg": kimg, "steps": steps}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if len(chosen) > 1:
+        raise ConfigError(f"{' and '.join('--' + name for name in chosen)} exclude each other; give one")
+    for name, value in chosen.items():
+        if not value > 0:
+            raise ConfigError(f"--{name} is {value:g}; it must be above 0")
+    return chosen
+
+
+def find_snapshot(model: str | None) -> Path:
+    """The snapshot file that MODEL names: a file itself, or the newest snapshot of a run.
+
+    Raises:
+        SnapshotError: There is none.
+    """
+    if model is not None and Path(model).is_file():
+        return Path(model)
+    run = find_run(model)
+    newest = run.latest("snapshots")
+    if newest is None:
+        raise SnapshotError(f"{run.path}: holds no snapshot yet; train it further with 'facegan resume {run.path}'")
+    return newest
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(document, indent=2))

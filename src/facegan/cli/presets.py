@@ -1,0 +1,22 @@
+"""`facegan presets`."""
+
+from typing import Annotated
+
+import typer
+
+from .options import Json, print_json
+
+
+def presets(
+    name: Annotated[str | None, typer.Argument(help="One of them; by default all.")] = None, as_json: Json = False
+) -> None:
+    """Print the presets: every value, and where it comes from."""
+    from ..config import preset_layer, preset_names, preset_text
+
+    names = preset_names() if name is None else [name]
+    texts = {each: preset_text(each) for each in names}
+    if as_json:
+        print_json({each: preset_layer(each) for each in names})
+        return
+    for number, (each, text) in enumerate(texts.items()):
+        print(f"{chr(10) if number else ''}### facegan train --preset {each}\n{text.rstrip()}")

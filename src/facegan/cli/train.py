@@ -1,0 +1,142 @@
+"""`facegan train`."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import Device, Epochs, Json, Kimg, Steps, one_duration, print_json
+
+if TYPE_CHECKING:
+    from ..config import RunConfig
+    from ..run import RunDir
+
+
+def train(
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="drawn (the built-in faces; the default), a downloaded dataset's name, a folder, an archive."
+        ),
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/DATA-PRESET-NUMBER.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A named set of settings; 'facegan presets' shows them.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A .toml or .json file of settings.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any setting; can be repeated.")
+    ] = None,
+    resolution: Annotated[
+        int | None, typer.Option(help="Side of the pictures in pixels: 16, 32, 64, 128, 256.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    epochs: Epochs = None,
+    kimg: Kimg = None,
+    steps: Steps = None,
+    seed: Annotated[int | None, typer.Option(help="What weights, data order and noise are drawn from.")] = None,
+    device: Device = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; draw and write nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Keep an existing run folder under another name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a generator on a set of faces, in a new run folder."""
+    from ..config import resolve
+
+    flags: dict[str, Any] = {
+        "seed": seed,
+        "resolution": resolution,
+        "data": {"source": data},
+        "train": {
+            "batch_size": batch_size,
+            "device": device,
+            "precision": precision,
+            **one_duration(epochs, kimg, steps),
+        },
+    }
+    wanted = resolve(preset=preset, file=config, flags=_given(flags), settings=settings or [])
+    if dry_run:
+        _show_plan(wanted, as_json)
+        return
+    _train(wanted, _run_folder(run, wanted, preset or (config.stem if config else "dcgan")), force, as_json)
+
+
+def _train(config: "RunConfig", run: "RunDir", force: bool, as_json: bool) -> None:
+    from ..training.runs import train as start
+    from .console import StopRequest, TrainingConsole
+
+    if not force:
+        run.refuse_existing()
+    with StopRequest().listening() as stop, TrainingConsole(run.log) as console:
+        ended = start(config, run, report=console.report, packing=console.packing, stop=stop, force=force)
+    conclude(run, console, stop.exit_code if not ended else 0, as_json)
+
+
+def conclude(run: "RunDir", console: Any, code: int, as_json: bool) -> None:
+    """Say what to do next with a run that ended or was stopped, and exit with its code."""
+    if code:
+        console.say(f"saved at step {run.steps('states')[-1]}; continue with: facegan resume {run.path}")
+    else:
+        console.say(f"next: facegan sample {run.path} -n 64 -o grid.png")
+    if as_json:
+        snapshot = run.latest("snapshots")
+        step = run.steps("states")[-1]
+        print_json({"run": str(run.path), "step": step, "finished": not code, "snapshot": str(snapshot)})
+    else:
+        print(run.path)
+    if code:
+        raise typer.Exit(code)
+
+
+def _given(flags: dict[str, Any]) -> dict[str, Any]:
+    """The flags that were given, without the sections that are left empty."""
+    given = {key: _given(value) if isinstance(value, dict) else value for key, value in flags.items()}
+    return {key: value for key, value in given.items() if value is not None and value != {}}
+
+
+def _run_folder(path: Path | None, config: "RunConfig", settings_name: str) -> "RunDir":
+    from ..run import RunDir, next_free
+
+    if path is not None:
+        return RunDir(path)
+    source = re.sub(r"\.(zip|tar|tgz|tar\.\w+)$", "", Path(config.data.source).name.lower())
+    stem = re.sub(r"[^a-z0-9]+", "-", source).strip("-") or "faces"
+    return next_free(Path("runs"), f"{stem}-{settings_name}")
+
+
+def _show_plan(config: "RunConfig", as_json: bool) -> None:
+    from ..data.feed import check_enough
+    from ..data.packed import count
+    from ..training.plan import plan
+    from ..training.state import choose_device
+    from .console import table
+
+    config = config.complete()
+    device = choose_device(config.train.device)
+    num_images = count(config.data)
+    check_enough(num_images, config.train.batch_size, config.data.source)
+    counts = plan(config, num_images)
+    config = config.model_copy(update={"output": config.output.scaled(counts.num_steps)})
+    if as_json:
+        print_json({**counts.model_dump(mode="json"), "device": str(device), "config": config.model_dump(mode="json")})
+        return
+    numbers = {key: value for key, value in counts.model_dump().items() if key != "guidelines"}
+    rows = [(key, f"{value:,}" if isinstance(value, int) else f"{value:g}") for key, value in numbers.items()]
+    table("Plan", ("what", "number"), [*rows, ("device", str(device))])
+    print()
+    table(
+        "Guidelines of the DCGAN paper (section 3)",
+        ("", "guideline", "evidence"),
+        [("kept" if line.kept else "BROKEN", line.text, line.evidence) for line in counts.guidelines],
+    )
+    print()
+    settings = [(key, value) for key, value in flat(config.model_dump(mode="json")).items()]
+    table("Settings", ("setting", "value"), settings)
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested dictionary with dotted keys."""
+    lines: dict[str, Any] = {}
+    for key, value in tree.items():
+        lines |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return lines

@@ -1,0 +1,24 @@
+"""The settings of a run: one validated tree, built from layers, refused in the user's words.
+
+The core sections are checked without loading torch; a plugin's section is checked by that plugin (`RunConfig.complete`).
+"""
+
+from .layers import preset_layer, preset_names, preset_text, read_file, resolve, validate
+from .tree import DURATIONS, PLUGIN_SECTIONS, DataConfig, OutputConfig, RunConfig, TrainConfig
+from .wording import build
+
+__all__ = [
+    "DURATIONS",
+    "PLUGIN_SECTIONS",
+    "DataConfig",
+    "OutputConfig",
+    "RunConfig",
+    "TrainConfig",
+    "build",
+    "preset_layer",
+    "preset_names",
+    "preset_text",
+    "read_file",
+    "resolve",
+    "validate",
+]

@@ -1,0 +1,87 @@
+"""A setting's mistake in one line of the user's words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ..errors import ConfigError
+from ..plugins import nearest
+
+CROP_PATTERN = r"^(auto|none|center:[1-9]\d*|box:\d+,\d+,[1-9]\d*,[1-9]\d*)$"
+DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+
+
+def build(model: Any, fields: Mapping[str, Any], where: str) -> Any:
+    """Make a plugin from its settings, with mistakes named as `where.field`.
+
+    Raises:
+        ConfigError: A setting does not exist or cannot be.
+    """
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        raise ConfigError(in_words(error, model, where)) from None
+
+
+def in_words(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """The first mistake of a validation as one line in the user's words; unknown settings come first."""
+    details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
+    detail = details[0]
+    path = [str(part) for part in detail["loc"] if not str(part).startswith("function-")]
+    key = ".".join(([where] if where else []) + path)
+    if detail["type"] == "extra_forbidden":
+        known = _settings_of(model, path[:-1])
+        return f"config: no setting '{key}'; {nearest(path[-1], known)}"
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict):  # a rule of a whole section
+        return f"config: {key + ': ' if key else ''}{detail['ctx']['error']}"
+    return f"config: {key} {_what_is_wrong(detail)}"
+
+
+def _settings_of(model: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+_RULES = {
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "does not have the form {pattern}",
+    "missing": "is missing",
+    "value_error": "{error}",
+    "finite_number": "must be a finite number",
+}
+_FORMS = {
+    CROP_PATTERN: "auto, none, center:N or box:X,Y,W,H",
+    DEVICE_PATTERN: "auto, cpu, cuda, cuda:N or mps",
+}
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a word",
+    "dict": "a table",
+    "model": "a table",
+}
+
+
+def _what_is_wrong(detail: ErrorDetails) -> str:
+    context = dict(detail.get("ctx", {}))
+    given = detail["input"]
+    rule = detail["type"]
+    if rule == "missing":
+        return _RULES[rule]
+    if rule == "string_pattern_mismatch":
+        return f"is {given!r}; it must be {_FORMS.get(str(context['pattern']), context['pattern'])}"
+    if rule in _RULES:
+        return f"is {given!r}; it {_RULES[rule].format(**context)}".replace("it there is", "there is")
+    kind = next((words for start, words in _KINDS.items() if rule.startswith(start)), None)
+    return f"is {given!r}; it must be {kind}" if kind else f"is {given!r}: {detail['msg']}"

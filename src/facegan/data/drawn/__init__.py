@@ -1,0 +1,121 @@
+"""Built-in drawn faces: portraits drawn by our own code from seeded attributes, so that nothing need be downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from facegan.data.drawn.attributes import draw_attributes
+from facegan.data.drawn.render import DRAWING_VERSION, check_resolution, render
+
+__all__ = ["DrawnFaces", "DrawnPictures"]
+
+_BATCH_PIXELS = 256 * 64 * 64  # rendered at a time: 256 faces of 64 x 64, 16 of 256 x 256
+
+
+class DrawnFaces(BaseModel):
+    """Cartoon portraits drawn from seeded attributes: face i depends on the seed and i alone.
+
+    Attributes:
+        num_images: How many faces there are.
+        seed: Which faces they are; another seed draws other people.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_images: int = Field(default=20_000, ge=1, le=10_000_000)
+    seed: int = 0
+
+    def open(self) -> DrawnPictures:
+        """Return the pictures; nothing is drawn until they are read."""
+        return DrawnPictures(self.num_images, self.seed)
+
+
+class DrawnPictures:
+    """The drawn faces as an opened source of pictures.
+
+    Attributes:
+        names: One name per face; sorted order is index order.
+        crop: What crop="auto" means here: the whole picture, which is square.
+        people: Whether sub-folders are people; here there are none.
+    """
+
+    crop: str = "none"
+    people: bool = False
+
+    def __init__(self, num_images: int, seed: int) -> None:
+        self.names: Sequence[str] = _Names(num_images)
+        self._seed = seed
+
+    def attributes(self, names: Sequence[str]) -> dict[str, list[str | int | float | bool]]:
+        """Return one column per attribute, aligned with the names: words, numbers or booleans."""
+        return draw_attributes(self._seed, self._indices(names)).columns()
+
+    def fingerprint(self, names: Sequence[str]) -> str:
+        """Return a SHA-256 hex digest of all that the pictures depend on: the drawing's version, seed and names."""
+        digest = hashlib.sha256(f"drawn faces, version {DRAWING_VERSION}, seed {self._seed}".encode())
+        for name in names:
+            digest.update(b"\n" + name.encode())
+        return digest.hexdigest()
+
+    def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Image.Image]]:
+        """Draw the named faces and yield (name, RGB picture of resolution x resolution), in the order of the names.
+
+        Raises:
+            ValueError: The resolution is outside 16..256, or a name is not one of these faces.
+        """
+        check_resolution(resolution)
+        indices = self._indices(names)
+        return self._pictures(names, indices, resolution)
+
+    def _pictures(
+        self, names: Sequence[str], indices: NDArray[np.int64], resolution: int
+    ) -> Iterator[tuple[str, Image.Image]]:
+        step = max(1, _BATCH_PIXELS // resolution**2)
+        for start in range(0, len(indices), step):
+            batch = slice(start, start + step)
+            pictures = render(draw_attributes(self._seed, indices[batch]), resolution)
+            for name, picture in zip(names[batch], pictures, strict=True):
+                yield name, Image.fromarray(picture)
+
+    def _indices(self, names: Sequence[str]) -> NDArray[np.int64]:
+        indices = np.empty(len(names), dtype=np.int64)
+        for place, name in enumerate(names):
+            match = re.fullmatch(r"drawn-(\d+)\.png", name, re.ASCII)
+            index = int(match[1]) if match else -1
+            if not 0 <= index < len(self.names) or self.names[index] != name:
+                raise ValueError(
+                    f"drawn: no face is named {name!r}; the names run from {self.names[0]} to {self.names[-1]}"
+                )
+            indices[place] = index
+        return indices
+
+
+class _Names(Sequence[str]):
+    """The names of the faces, made when asked for: ten million of them take no memory."""
+
+    def __init__(self, num_images: int) -> None:
+        self._range = range(num_images)
+        self._width = max(5, len(str(num_images - 1)))
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [self._name(index) for index in self._range[place]]
+        return self._name(self._range[place])
+
+    def _name(self, index: int) -> str:
+        return f"drawn-{index:0{self._width}d}.png"

@@ -1,0 +1,292 @@
+"""What a drawn face looks like, as numbers: every attribute is a pure function of (seed, index)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Codes = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+# A category's code is its place in its tuple; the renderer's tables follow the same order.
+CATEGORIES: dict[str, tuple[str, ...]] = {
+    "background": ("cream", "peach", "mint", "sky", "lavender", "butter", "rose", "sage", "denim"),
+    "backdrop": ("plain", "gradient", "disc"),
+    "skin": ("porcelain", "fair", "peach", "beige", "honey", "tan", "brown", "umber", "deep"),
+    "face_shape": ("oval", "round", "square", "heart", "long"),
+    "hair_style": (
+        "bald",
+        "buzz",
+        "short",
+        "quiff",
+        "fringe",
+        "bob",
+        "long",
+        "wavy",
+        "curly",
+        "bun",
+        "bunches",
+    ),
+    "hair_colour": (
+        "black",
+        "espresso",
+        "chestnut",
+        "auburn",
+        "ginger",
+        "blond",
+        "platinum",
+        "grey",
+        "pink",
+        "teal",
+    ),
+    "eye_colour": ("brown", "hazel", "green", "blue", "grey"),
+    "nose": ("button", "straight", "wide"),
+    "mouth": ("frown", "neutral", "smile", "open smile"),
+    "glasses_style": ("none", "round", "square", "half-rim"),
+    "facial_hair": ("none", "stubble", "moustache", "goatee", "beard"),
+    "top": ("crew", "v-neck", "striped", "shirt"),
+    "top_colour": ("coral", "mustard", "teal", "navy", "plum", "forest", "white", "brick"),
+}
+
+_WEIGHTS: dict[str, tuple[float, ...]] = {
+    "backdrop": (3, 4, 3),
+    "hair_style": (4, 6, 14, 10, 10, 11, 11, 9, 11, 8, 6),
+    "eye_colour": (38, 16, 16, 20, 10),
+    "face_shape": (30, 22, 18, 18, 12),
+    "nose": (4, 3, 3),
+    "mouth": (8, 22, 39, 31),
+    "glasses_style": (74, 11, 9, 6),
+}
+_HAIR_COLOUR_WEIGHTS_LIGHT = (14, 16, 18, 10, 11, 15, 5, 6, 3, 2)
+_HAIR_COLOUR_WEIGHTS_DARK = (46, 28, 10, 4, 1, 2, 1, 5, 2, 1)
+_FACIAL_HAIR_WEIGHTS_SHORT = (46, 14, 10, 10, 20)
+_FACIAL_HAIR_WEIGHTS_LONG = (96, 1, 1, 1, 1)
+_SHORT_STYLES = ("bald", "buzz", "short", "quiff")
+_EARS_SHOW = (*_SHORT_STYLES, "bun", "bunches")
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """The attributes of N drawn faces: one array of length N each.
+
+    Categories are codes into ``CATEGORIES``. Lengths are fractions of their usual size, unless said otherwise.
+
+    Attributes:
+        background: The background's colour.
+        backdrop: How the background is laid out.
+        skin: The skin's tone.
+        skin_light: Lightness added to the tone, -1 to 1.
+        face_shape: The outline of the face.
+        hair_style: The hair's cut.
+        hair_volume: Size of the hair around the head, 0.96 to 1.05.
+        hair_colour: The hair's colour, also that of brows and beard.
+        part: The side the hair falls to, -1 (left) or 1 (right).
+        eye_colour: The iris.
+        eye_size: Size of the eyes, 0.9 to 1.12.
+        eye_spacing: Distance between the eyes, 0.93 to 1.08.
+        eye_openness: How far the lids are open, 0.72 to 1.
+        gaze: Where the eyes look, -1 (left) to 1 (right).
+        lashes: Whether the lashes are drawn.
+        brow_thickness: 0.7 to 1.4.
+        brow_tilt: -1 (worried) to 1 (stern).
+        nose: The nose's kind.
+        nose_size: 0.85 to 1.2.
+        mouth: The expression.
+        smile: How far the corners of the mouth rise, -0.6 to 1.
+        mouth_width: 0.85 to 1.15.
+        lipstick: Whether the lips are coloured.
+        blush: Redness of the cheeks, 0 to 1.
+        freckles: Whether there are freckles.
+        glasses_style: The glasses' frame, or none.
+        facial_hair: The beard or moustache.
+        earrings: Whether earrings are worn; only where the hair leaves the ears free.
+        top: The garment's cut.
+        top_colour: The garment's colour.
+        light: Where the light comes from, -1 (left) to 1 (right).
+        shift_x: Position to the right of the middle, as a fraction of the frame, -0.04 to 0.04.
+        shift_y: Position below the middle, as a fraction of the frame, -0.03 to 0.03.
+        scale: Size of the head, 0.94 to 1.05.
+        tilt: Tilt of the head to the right, in degrees, -7 to 7.
+        turn: Turn of the head, -1 (left) to 1 (right).
+    """
+
+    background: Codes
+    backdrop: Codes
+    skin: Codes
+    skin_light: Floats
+    face_shape: Codes
+    hair_style: Codes
+    hair_volume: Floats
+    hair_colour: Codes
+    part: Floats
+    eye_colour: Codes
+    eye_size: Floats
+    eye_spacing: Floats
+    eye_openness: Floats
+    gaze: Floats
+    lashes: Flags
+    brow_thickness: Floats
+    brow_tilt: Floats
+    nose: Codes
+    nose_size: Floats
+    mouth: Codes
+    smile: Floats
+    mouth_width: Floats
+    lipstick: Flags
+    blush: Floats
+    freckles: Flags
+    glasses_style: Codes
+    facial_hair: Codes
+    earrings: Flags
+    top: Codes
+    top_colour: Codes
+    light: Floats
+    shift_x: Floats
+    shift_y: Floats
+    scale: Floats
+    tilt: Floats
+    turn: Floats
+
+    def __len__(self) -> int:
+        return len(self.skin)
+
+    def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Attributes:
+        """Return the attributes of the chosen faces only."""
+        return Attributes(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+    def columns(self) -> dict[str, list[str | int | float | bool]]:
+        """Return one readable list per attribute: words for categories, and whether glasses are worn at all."""
+        table: dict[str, list[str | int | float | bool]] = {}
+        for field in fields(self):
+            values = getattr(self, field.name)
+            words = CATEGORIES.get(field.name)
+            if words is not None:
+                table[field.name] = [words[code] for code in values.tolist()]
+            elif values.dtype == np.bool_:
+                table[field.name] = values.tolist()
+            else:
+                table[field.name] = [round(value, 3) for value in values.tolist()]
+        table["glasses"] = [style != "none" for style in table["glasses_style"]]
+        return table
+
+
+def code(attribute: str, word: str) -> int:
+    """Return the code of a category's word."""
+    return CATEGORIES[attribute].index(word)
+
+
+def ears_show(hair_style: Codes) -> Flags:
+    """Return whether a style leaves the ears free."""
+    return np.isin(hair_style, [code("hair_style", word) for word in _EARS_SHOW])
+
+
+def draw_attributes(seed: int, indices: Sequence[int] | NDArray[np.int64]) -> Attributes:
+    """Draw the attributes of the faces with these indices (each at least 0); each depends on (seed, index) alone."""
+    dice = _Dice(seed, np.asarray(indices, dtype=np.int64))
+    skin = dice.pick("skin")
+    dark = skin >= code("skin", "brown")
+    hair_style = dice.pick("hair_style")
+    short = np.isin(hair_style, [code("hair_style", word) for word in _SHORT_STYLES])
+    facial_hair = np.where(
+        short,
+        dice.pick("facial_hair", _FACIAL_HAIR_WEIGHTS_SHORT),
+        dice.pick("facial_hair", _FACIAL_HAIR_WEIGHTS_LONG),
+    )
+    shaven = facial_hair == 0
+    mouth = dice.pick("mouth")
+    # The corners of the mouth, per expression: lowest and highest.
+    low, high = np.array([[-0.6, -0.12, 0.35, 0.45], [-0.3, 0.15, 1.0, 1.0]])[:, mouth]
+    return Attributes(
+        background=dice.pick("background"),
+        backdrop=dice.pick("backdrop"),
+        skin=skin,
+        skin_light=dice.between("skin_light", -1, 1),
+        face_shape=dice.pick("face_shape"),
+        hair_style=hair_style,
+        hair_volume=dice.between("hair_volume", 0.96, 1.05),
+        hair_colour=np.where(
+            dark,
+            dice.pick("hair_colour", _HAIR_COLOUR_WEIGHTS_DARK),
+            dice.pick("hair_colour", _HAIR_COLOUR_WEIGHTS_LIGHT),
+        ),
+        part=np.where(dice.chance("part", 0.5), np.float32(1), np.float32(-1)),
+        eye_colour=np.where(
+            dark & dice.chance("eye_colour_dark", 0.8), code("eye_colour", "brown"), dice.pick("eye_colour")
+        ),
+        eye_size=dice.between("eye_size", 0.9, 1.12),
+        eye_spacing=dice.between("eye_spacing", 0.93, 1.08),
+        eye_openness=dice.between("eye_openness", 0.72, 1),
+        gaze=dice.middling("gaze", -1, 1),
+        lashes=np.where(short, dice.chance("lashes", 0.12), dice.chance("lashes", 0.75)) & shaven,
+        brow_thickness=dice.between("brow_thickness", 0.7, 1.4),
+        brow_tilt=dice.middling("brow_tilt", -1, 1),
+        nose=dice.pick("nose"),
+        nose_size=dice.between("nose_size", 0.85, 1.2),
+        mouth=mouth,
+        smile=dice.between("smile", low, high),
+        mouth_width=dice.between("mouth_width", 0.85, 1.15),
+        lipstick=np.where(short, dice.chance("lipstick", 0.06), dice.chance("lipstick", 0.55)) & shaven,
+        blush=dice.between("blush", 0, 1),
+        freckles=dice.chance("freckles", 0.16),
+        glasses_style=dice.pick("glasses_style"),
+        facial_hair=facial_hair,
+        earrings=np.where(short, dice.chance("earrings", 0.1), dice.chance("earrings", 0.5)) & ears_show(hair_style),
+        top=dice.pick("top"),
+        top_colour=dice.pick("top_colour"),
+        light=dice.between("light", 0.45, 1) * np.where(dice.chance("light_side", 0.5), np.float32(1), np.float32(-1)),
+        shift_x=dice.middling("shift_x", -0.04, 0.04),
+        shift_y=dice.middling("shift_y", -0.03, 0.03),
+        scale=dice.between("scale", 0.94, 1.05),
+        tilt=dice.middling("tilt", -7, 7),
+        turn=dice.middling("turn", -1, 1),
+    )
+
+
+class _Dice:
+    """Named draws for a list of indices: a draw depends on (seed, index, name) and on no other draw.
+
+    A counter-based generator: the SplitMix64 finaliser over a Weyl sequence that starts at a key hashed from
+    (seed, name). A sequential generator would tie face i to the faces drawn before it.
+
+    Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014, section 3, fig. 13-16.
+    """
+
+    def __init__(self, seed: int, indices: NDArray[np.int64]) -> None:
+        self._seed = seed
+        self._indices = indices.astype(np.uint64)
+
+    def uniform(self, name: str) -> NDArray[np.float64]:
+        """Return one float64 in [0, 1) per index."""
+        digest = hashlib.sha256(f"{self._seed}/{name}".encode()).digest()
+        bits = (self._indices + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        bits += np.uint64(int.from_bytes(digest[:8], "little"))
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            bits ^= bits >> np.uint64(shift)
+            bits *= np.uint64(factor)
+        bits ^= bits >> np.uint64(31)
+        return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+    def chance(self, name: str, probability: float) -> Flags:
+        """Return True with this probability."""
+        return self.uniform(name) < probability
+
+    def between(self, name: str, low: float | NDArray[np.float64], high: float | NDArray[np.float64]) -> Floats:
+        """Return values spread evenly from low to high, in thousandths: what is reported is what is drawn."""
+        return np.round(low + (high - low) * self.uniform(name), 3).astype(np.float32)
+
+    def middling(self, name: str, low: float, high: float) -> Floats:
+        """Return values from low to high, most of them near the middle (a triangle), in thousandths."""
+        both = (self.uniform(name) + self.uniform(name + "'")) / 2
+        return np.round(low + (high - low) * both, 3).astype(np.float32)
+
+    def pick(self, name: str, weights: Sequence[float] | None = None) -> Codes:
+        """Return codes of the category of this name, as often as the weights say (default: the category's own)."""
+        weights = weights or _WEIGHTS.get(name) or (1.0,) * len(CATEGORIES[name])
+        edges = np.cumsum(weights) / np.sum(weights)
+        edges[-1] = 1.0  # rounding must not leave a gap below 1
+        return np.searchsorted(edges, self.uniform(name), side="right").astype(np.int64)

@@ -1,0 +1,210 @@
+"""A batch of pictures being painted, and the shapes that are painted: signed distances and their coverage.
+
+Pixel arithmetic uses only operations that IEEE 754 rounds correctly (+ - * / sqrt, min, max), so that a pixel does not
+depend on its place in a batch. Distances are in head units (half a frame wide is 1), negative inside.
+
+Source: Quilez, "2D distance functions" and "smooth minimum", iquilezles.org, 2008-2024, for the shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegan.data.drawn.attributes import Attributes, Flags, Floats
+
+Colour = tuple[float, float, float] | Floats
+Number = float | Floats
+
+HEAD_Y = 0.06  # the middle of the face lies below the middle of the frame: the hair is taller than the chin
+_PIVOT_Y = 0.5  # the head tilts about the neck
+
+
+class Window(NamedTuple):
+    """A part of the frame, in frame coordinates: large enough for a feature wherever the head may be."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+
+WHOLE = Window(-1, 1, -1, 1)
+
+
+class Canvas(NamedTuple):
+    """N pictures with their coordinates; slices of it share the pixels.
+
+    Attributes:
+        rgb: (N, 3, H, W) in [0, 1].
+        frame_x: (1, 1, W) in [-1, 1], left to right.
+        frame_y: (1, H, 1) in [-1, 1], top to bottom.
+        x: (N, H, W), the head's own coordinates: shifted, scaled and tilted with it.
+        y: (N, H, W).
+        sharp: (N, 1, 1), pixels per head unit.
+    """
+
+    rgb: Floats
+    frame_x: Floats
+    frame_y: Floats
+    x: Floats
+    y: Floats
+    sharp: Floats
+
+    @classmethod
+    def blank(cls, look: Attributes, resolution: int) -> Canvas:
+        """Return a canvas for these faces, its pixels not yet painted."""
+        centres = ((np.arange(resolution, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / resolution)) - 1
+        frame_x, frame_y = centres[None, None, :], centres[None, :, None]
+        half = column(look.tilt) * np.float32(np.pi / 360)
+        half = half + half * half * half / 3  # tan(tilt / 2)
+        cos, sin = (1 - half * half) / (1 + half * half), 2 * half / (1 + half * half)
+        scale = column(look.scale)
+        across = (frame_x - 2 * column(look.shift_x)) / scale
+        down = (frame_y - 2 * column(look.shift_y) - np.float32(HEAD_Y + _PIVOT_Y)) / scale
+        x, y = cos * across + sin * down, cos * down - sin * across + np.float32(_PIVOT_Y)
+        rgb = np.empty((len(look), 3, resolution, resolution), dtype=np.float32)
+        return cls(rgb, frame_x, frame_y, x, y, np.float32(resolution / 2) * scale)
+
+    @contextmanager
+    def part(self, window: Window = WHOLE, chosen: Flags | None = None) -> Iterator[Canvas]:
+        """Lend a copy of a window of the chosen pictures (default: all); what is painted there is put back at the end.
+
+        A copy because numpy is several times faster on pixels that lie side by side.
+        """
+        rows, columns = self.pixels(window)
+        faces = slice(None) if chosen is None else chosen
+        part = Canvas(
+            np.ascontiguousarray(self.rgb[:, :, rows, columns][faces]),
+            self.frame_x[:, :, columns],
+            self.frame_y[:, rows],
+            np.ascontiguousarray(self.x[:, rows, columns][faces]),
+            np.ascontiguousarray(self.y[:, rows, columns][faces]),
+            self.sharp[faces],
+        )
+        yield part
+        self.rgb[:, :, rows, columns][faces] = part.rgb
+
+    def pixels(self, window: Window) -> tuple[slice, slice]:
+        """Return the rows and columns of a window of the whole picture."""
+        height, width = self.rgb.shape[2:]
+        return (
+            slice(int((window.top + 1) / 2 * height), min(height, int((window.bottom + 1) / 2 * height) + 1)),
+            slice(int((window.left + 1) / 2 * width), min(width, int((window.right + 1) / 2 * width) + 1)),
+        )
+
+    def paint(self, cover: Floats, colour: Colour) -> None:
+        """Lay a colour, (3,) or (N, 3), over the picture where cover, (N, H, W) in [0, 1], says."""
+        paint = np.asarray(colour, dtype=np.float32)
+        paint = paint[:, :, None, None] if paint.ndim == 2 else paint[None, :, None, None]
+        layer = paint - self.rgb
+        layer *= cover[:, None]
+        np.add(self.rgb, layer, out=self.rgb)
+
+    def cover(self, distance: Floats) -> Floats:
+        """Return the share of each pixel that lies inside: an edge one pixel wide."""
+        inside = distance * -self.sharp
+        inside += np.float32(0.5)
+        return _clip_in_place(inside)
+
+    def stroke(self, distance: Floats, half_width: Number) -> Floats:
+        """Return the share of each pixel within half_width of a line; right for lines thinner than a pixel too."""
+        away = np.abs(distance)
+        return self.cover(away - half_width) - self.cover(away + half_width)
+
+    def fill(self, distance: Floats, colour: Colour) -> None:
+        """Paint the inside of a shape."""
+        self.paint(self.cover(distance), colour)
+
+
+def column(values: NDArray[np.generic]) -> Floats:
+    """Return per-face values as (N, 1, 1), to be broadcast over pixels."""
+    return values.astype(np.float32)[:, None, None]
+
+
+def clip(values: Floats) -> Floats:
+    """Clip to [0, 1]."""
+    return _clip_in_place(values.copy())
+
+
+def _clip_in_place(values: Floats) -> Floats:
+    np.maximum(values, np.float32(0), out=values)
+    return np.minimum(values, np.float32(1), out=values)
+
+
+def soft(values: Floats) -> Floats:
+    """Return the smooth step 3t^2 - 2t^3 of values clipped to [0, 1]."""
+    t = clip(values)
+    rest = 3 - 2 * t
+    t *= t
+    t *= rest
+    return t
+
+
+def ellipse(x: Floats, y: Floats, a: Number, b: Number, squareness: Number = 0.0) -> Floats:
+    """Return the (first-order) distance to an ellipse of half axes a and b; squareness 0..1 fills its corners.
+
+    With u = x/a and v = y/b the outline is u^2 + v^2 - s u^2 v^2 = 1 (Fernandez-Guasti's squircle).
+    """
+    u, v = x / a, y / b
+    uu, vv = u * u, v * v
+    if isinstance(squareness, float) and squareness == 0.0:
+        k0 = np.sqrt(uu + vv)
+    else:
+        k0 = np.sqrt(np.maximum(uu + vv - squareness * np.minimum(uu * vv, 1), 0))
+    k1 = np.sqrt(uu / (a * a) + vv / (b * b))
+    k1 += np.float32(1e-6)
+    k0 *= (k0 - 1) / k1
+    return k0
+
+
+def circle(x: Floats, y: Floats, radius: Number) -> Floats:
+    """Return the distance to a circle around the origin."""
+    return np.sqrt(x * x + y * y) - radius
+
+
+def box(x: Floats, y: Floats, a: Number, b: Number, corner: Number) -> Floats:
+    """Return the distance to a box of half sides a and b with rounded corners."""
+    dx, dy = np.abs(x) - (a - corner), np.abs(y) - (b - corner)
+    outside_x, outside_y = np.maximum(dx, 0), np.maximum(dy, 0)
+    outside = np.sqrt(outside_x * outside_x + outside_y * outside_y)
+    return outside + np.minimum(np.maximum(dx, dy), 0) - corner
+
+
+def segment(x: Floats, y: Floats, a: tuple[Number, Number], b: tuple[Number, Number]) -> Floats:
+    """Return the distance to the line from a to b (never negative)."""
+    px, py, bx, by = x - a[0], y - a[1], b[0] - a[0], b[1] - a[1]
+    along = clip((px * bx + py * by) / (bx * bx + by * by))
+    dx, dy = px - bx * along, py - by * along
+    return np.sqrt(dx * dx + dy * dy)
+
+
+def arc(x: Floats, y: Floats, half_width: Number, bend: Number) -> Floats:
+    """Return the (first-order) distance to the parabola y = bend (x / half_width)^2, cut at its ends, round there."""
+    inside = np.minimum(np.maximum(x, -half_width), half_width)
+    t = inside / half_width
+    slope = 2 * bend * t / half_width
+    rise, beyond = y - bend * t * t, x - inside
+    return np.sqrt(rise * rise / (1 + slope * slope) + beyond * beyond)
+
+
+def union(a: Floats, b: Floats, blend: float = 0.0) -> Floats:
+    """Return the distance to either shape, the inner corner rounded over a length of blend."""
+    nearer = np.minimum(a, b)
+    if blend > 0:
+        h = np.maximum(blend - np.abs(a - b), 0)
+        nearer -= h * h * np.float32(0.25 / blend)
+    return nearer
+
+
+def both(a: Floats, b: Floats, blend: float = 0.0) -> Floats:
+    """Return the distance to what two shapes share, the outer corner rounded over a length of blend."""
+    farther = np.maximum(a, b)
+    if blend > 0:
+        h = np.maximum(blend - np.abs(a - b), 0)
+        farther += h * h * np.float32(0.25 / blend)
+    return farther

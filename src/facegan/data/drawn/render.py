@@ -1,0 +1,82 @@
+"""The renderer: attributes to pictures, a batch at a time, back to front."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegan.data.drawn import body, features, hair
+from facegan.data.drawn.attributes import Attributes
+from facegan.data.drawn.canvas import Canvas
+
+DRAWING_VERSION = 1  # raise it whenever a pixel or an attribute changes: packed copies are keyed by it
+MIN_RESOLUTION, MAX_RESOLUTION = 16, 256
+
+_SMALLEST_DRAWN = 64  # below it, faces are drawn larger and averaged: an eye needs more than three pixels
+_TILE_PIXELS = 16 * 64 * 64  # painted at a time, so that a layer stays in the processor's cache
+
+
+def check_resolution(resolution: int) -> None:
+    """Refuse a resolution that cannot be drawn.
+
+    Raises:
+        ValueError: The resolution is outside 16..256.
+    """
+    if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
+        raise ValueError(f"drawn: resolution must be from {MIN_RESOLUTION} to {MAX_RESOLUTION} (got {resolution})")
+
+
+def render(look: Attributes, resolution: int) -> NDArray[np.uint8]:
+    """Draw faces.
+
+    Args:
+        look: The attributes of N faces.
+        resolution: Width and height in pixels, 16 to 256.
+
+    Returns:
+        (N, resolution, resolution, 3), sRGB.
+
+    Raises:
+        ValueError: The resolution is outside 16..256.
+    """
+    check_resolution(resolution)
+    pictures = np.empty((len(look), resolution, resolution, 3), dtype=np.uint8)
+    factor = -(-_SMALLEST_DRAWN // resolution)
+    size = resolution * factor
+    step = max(1, _TILE_PIXELS // size**2)
+    for start in range(0, len(look), step):
+        tile = slice(start, start + step)
+        rgb = _paint(look.take(tile), size)
+        if factor > 1:
+            rgb = rgb.reshape(len(rgb), 3, resolution, factor, resolution, factor).mean(axis=(3, 5))
+        rgb *= 255
+        rgb += 0.5
+        pictures[tile] = rgb.astype(np.uint8).transpose(0, 2, 3, 1)
+    return pictures
+
+
+def _paint(look: Attributes, size: int) -> NDArray[np.float32]:
+    """Return (N, 3, size, size) in [0, 1]: every layer, back to front."""
+    canvas = Canvas.blank(look, size)
+    locks = hair.measure(canvas, look)
+    outline = body.head_distance(canvas, look)
+    head = canvas.cover(outline)
+
+    body.paint_background(canvas, look)
+    hair.paint_back(canvas, look, locks)
+    body.paint_shoulders(canvas, look)
+    body.paint_neck_shadow(canvas, look)
+    body.paint_ears(canvas, look)
+
+    body.paint_head(canvas, look, head)
+    features.paint_cheeks(canvas, look)
+    features.paint_facial_hair(canvas, look, head)
+    features.paint_mouth(canvas, look)
+    features.paint_nose(canvas, look)
+    features.paint_eyes(canvas, look)
+
+    hair.paint_shadow(canvas, look, locks, head, body.skin_shade(body.skin_colour(look)))
+    hair.paint_front(canvas, look, locks)
+    features.paint_brows(canvas, look)
+    features.paint_glasses(canvas, look)
+    return canvas.rgb

@@ -1,0 +1,85 @@
+"""A folder of pictures, searched to any depth."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from .pictures import Delivered, encoded, is_hidden, is_picture, no_pictures, too_large
+
+
+class FolderSource:
+    """The picture files in a folder and the folders inside it.
+
+    Linked folders are followed, but no folder is entered twice, so that loops end.
+
+    Attributes:
+        names: Paths relative to the folder, sorted.
+        crop: What crop="auto" means here.
+    """
+
+    def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
+        """List the pictures.
+
+        Args:
+            path: The folder.
+            crop: What crop="auto" means here.
+            where: How messages name the folder; None: by its path.
+
+        Raises:
+            DataError: The folder cannot be read, or holds no picture.
+        """
+        self.crop = crop
+        self._path = path
+        self._stats: dict[str, tuple[int, int]] = {}  # size and modification time
+        where = where or f"{path}/"
+        try:
+            self._search(path, "", set())
+        except OSError as error:
+            raise DataError(f"{where}: cannot be read ({error.strerror or error}: {error.filename})") from None
+        if not self._stats:
+            raise no_pictures(where)
+        self.names: Sequence[str] = sorted(self._stats)
+
+    def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:  # noqa: ARG002
+        """Nothing is known of plain files."""
+        return {}
+
+    def fingerprint(self, names: Sequence[str]) -> str:
+        """Of the folder's place and of each picture's name, size and modification time."""
+        digest = hashlib.sha256(os.fsencode(self._path.resolve()))
+        for name in names:
+            digest.update(b"\n%b %d %d" % (encoded(name), *self._stats[name]))
+        return digest.hexdigest()
+
+    def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
+        """Yield each file's bytes in the order of the names."""
+        for name in names:
+            yield name, self._content(name)
+
+    def _content(self, name: str) -> Delivered:
+        try:
+            path = self._path / name
+            return too_large(path.stat().st_size) or path.read_bytes()
+        except OSError as error:
+            return DataError(f"the file cannot be read ({error.strerror or error})")
+
+    def _search(self, folder: Path, prefix: str, entered: set[tuple[int, int]]) -> None:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in entered:
+            return
+        entered.add((status.st_dev, status.st_ino))
+        inner = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_hidden(entry.name):
+                    continue
+                if entry.is_dir():
+                    inner.append((entry.is_symlink(), entry.name))
+                elif is_picture(entry.name) and entry.is_file():
+                    status = entry.stat()
+                    self._stats[prefix + entry.name] = (status.st_size, status.st_mtime_ns)
+        for _, name in sorted(inner):  # true folders before links to them
+            self._search(folder / name, f"{prefix}{name}/", entered)

@@ -1,0 +1,76 @@
+"""Every picture decoded once: the selected pictures of a source as one memory-mapped array, kept in the cache."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import PIL
+
+from ..config import DataConfig
+from ..errors import DataError
+from .packing import Recipe, pack
+from .sources import open_source
+from .split import select
+from .stored import PackedImages, StoredSource, open_stored
+
+__all__ = ["PackedImages", "count", "load"]
+
+PACKING_VERSION = 1  # raised when the same pictures and settings would give other pixels
+
+
+def count(data: DataConfig) -> int:
+    """How many pictures the selection lists; nothing is decoded, so undecodable ones are counted too.
+
+    Raises:
+        DataError: As `load`, for what shows without decoding.
+    """
+    return len(select(open_source(data), data))
+
+
+def load(
+    data: DataConfig, *, resolution: int, channels: int, progress: Callable[[int, int], None] | None = None
+) -> PackedImages:
+    """The selected pictures at this size, from the cache when they have been packed before.
+
+    Args:
+        data: Which pictures, and how each is cropped and resized.
+        resolution: Height and width in pixels.
+        channels: 3 for colour, 1 for grey.
+        progress: Called with (pictures done, pictures in all) while packing; not called when nothing is packed.
+
+    Raises:
+        DataError: The source is missing, empty, unsafe, or none of its pictures can be used.
+        FaceganError: The disk has no room for the packed pictures.
+    """
+    pictures = open_source(data)
+    names = select(pictures, data)
+    if isinstance(pictures, StoredSource):
+        pictures.check(crop=data.crop, filter=data.filter, resolution=resolution, channels=channels)
+        if len(names) == len(pictures.names):
+            return pictures.packed
+    recipe = Recipe(
+        crop=pictures.crop if data.crop == "auto" else data.crop,
+        filter=data.filter,
+        resolution=resolution,
+        channels=channels,
+        fingerprint=pictures.fingerprint(names),
+    )
+    path = _cache_folder() / _key(recipe)
+    with contextlib.suppress(DataError):  # nothing there, or something damaged
+        return open_stored(path)
+    pack(pictures, names, recipe, path, source=data.source, progress=progress)
+    return open_stored(path)
+
+
+def _cache_folder() -> Path:
+    from ..downloads import cache_root
+
+    return cache_root() / "packed"
+
+
+def _key(recipe: Recipe) -> str:
+    """A name for the packed folder that differs whenever its pixels might."""
+    parts = {**vars(recipe), "packing": PACKING_VERSION, "pillow": PIL.__version__.split(".")[0]}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

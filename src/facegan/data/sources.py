@@ -1,0 +1,88 @@
+"""From the words that name a source of pictures to the opened source."""
+
+import os
+from pathlib import Path
+
+from .. import plugins
+from ..config import DataConfig, build
+from ..errors import ConfigError, DataError
+from .archives import open_archive
+from .folders import FolderSource
+from .pictures import Pictures
+from .stored import StoredSource, is_stored
+
+__all__ = ["FolderSource", "Pictures", "open_archive", "open_source"]
+
+_FORMS = "give a folder of pictures, a .zip, .tar or .tgz, 'drawn', or a dataset's name"
+
+
+def open_source(data: DataConfig) -> Pictures:
+    """Open what `data.source` names: an existing path, else a dataset plugin, else a downloaded dataset.
+
+    Raises:
+        DataError: There is nothing of that name, it is not downloaded yet, it holds no pictures, or it is unsafe.
+        ConfigError: `data.options` has a setting that the dataset does not know, or that cannot be.
+    """
+    from ..downloads import KNOWN, locate
+
+    text = data.source
+    path = _existing(text)
+    if path is not None:
+        _refuse_options(data)
+        return open_path(path, where=text)
+    if text in plugins.names("dataset"):
+        opened: Pictures = build(plugins.find("dataset", text), data.options, where="data.options").open()
+        return opened
+    if text in KNOWN:
+        _refuse_options(data)
+        located = locate(text)
+        if located is None:
+            raise DataError(f"{text}: known, but not downloaded; run 'facegan download {text}'")
+        return open_path(located, crop=KNOWN[text].crop)
+    if _is_path(text):
+        raise DataError(f"{text}: no such folder or file; {_FORMS}")
+    known = [*plugins.names("dataset"), *KNOWN]
+    raise DataError(
+        f"{text}: no such dataset, folder or file; {plugins.nearest(text, known)} "
+        f"(a folder is named by its path, for instance ./{text})"
+    )
+
+
+def open_path(path: Path, *, crop: str = "auto", where: str | None = None) -> Pictures:
+    """Open a folder, a packed folder or an archive.
+
+    Args:
+        path: An existing path.
+        crop: What crop="auto" means here.
+        where: How messages name it; None: by its path.
+
+    Raises:
+        DataError: It is a file of another kind, holds no pictures, or is unsafe.
+    """
+    if not path.is_dir():
+        return open_archive(path, crop=crop, where=where)
+    if is_stored(path):
+        return StoredSource(path, where=where)
+    return FolderSource(path, crop=crop, where=where)
+
+
+def _existing(text: str) -> Path | None:
+    try:
+        path = Path(text).expanduser()
+        return path if text and path.exists() else None
+    except RuntimeError:  # ~somebody who is unknown
+        return None
+    except OSError as error:
+        raise DataError(f"{text}: cannot be read ({error.strerror or error})") from None
+
+
+def _is_path(text: str) -> bool:
+    return any(sign in text for sign in {os.sep, "/", "~"}) or Path(text).suffix != ""
+
+
+def _refuse_options(data: DataConfig) -> None:
+    if data.options:
+        name = next(iter(data.options))
+        raise ConfigError(
+            f"config: data.options.{name} is set, but {data.source} has no options; they belong to dataset plugins"
+        )

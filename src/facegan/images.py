@@ -1,0 +1,145 @@
+"""The one place where images in [-1, 1] become 8-bit pixels, and pixels become files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from .errors import ConfigError
+from .run import write_atomic
+
+GAP = 2  # pixels between the pictures of a grid
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [-1, 1] to 0..255 by the fixed map round((x + 1) * 127.5); what lies outside is clamped.
+
+    The map is the same for every image, never stretched to a batch's own extremes, and undone exactly by `to_float`.
+    """
+    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """Pixels 0..255 to float32 in [-1, 1]: x / 127.5 - 1."""
+    return pixels.float() / 127.5 - 1
+
+
+def grid(pixels: Tensor, columns: int | None = None) -> np.ndarray:
+    """Arrange pictures (N, C, H, W), uint8, row by row on white; near-square unless `columns` says otherwise.
+
+    Returns:
+        uint8 (height, width, 3), or (height, width) for one channel.
+
+    Raises:
+        ValueError: There is no picture.
+    """
+    num, channels, height, width = pixels.shape
+    if not num:
+        raise ValueError("a grid needs at least one picture")
+    columns = columns or near_square(num)
+    rows = -(-num // columns)
+    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), 255, np.uint8)
+    for index, picture in enumerate(pixels.permute(0, 2, 3, 1).cpu().numpy()):
+        top, left = (index // columns) * (height + GAP), (index % columns) * (width + GAP)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet[:, :, 0] if channels == 1 else sheet
+
+
+def near_square(num: int) -> int:
+    """The columns of a grid of `num`: the divisor that makes it squarest if none is far off, else ceil(sqrt(num))."""
+    root = int(np.ceil(np.sqrt(num)))
+    exact = next(columns for columns in range(root, num + 1) if num % columns == 0)
+    return exact if exact <= 1.5 * root else root
+
+
+def beside(left: np.ndarray, right: np.ndarray, captions: tuple[str, str]) -> np.ndarray:
+    """Two grids side by side on white, each under its caption."""
+    margin, band = 16, 28
+    sides = [np.asarray(Image.fromarray(side).convert("RGB")) for side in (left, right)]
+    height = max(side.shape[0] for side in sides)
+    width = sum(side.shape[1] for side in sides)
+    sheet = Image.new("RGB", (width + 3 * margin, height + band + margin), "white")
+    pen, x = ImageDraw.Draw(sheet), margin
+    for side, caption in zip(sides, captions, strict=True):
+        pen.text((x, 6), caption, fill=(60, 60, 60), font=ImageFont.load_default(14))
+        sheet.paste(Image.fromarray(side), (x, band))
+        x += side.shape[1] + margin
+    return np.asarray(sheet)
+
+
+def captioned(path: Path, caption: str) -> Image.Image:
+    """A picture file with a line of text under it."""
+    with Image.open(path) as picture:
+        sheet = Image.new("RGB", (picture.width, picture.height + 22), "white")
+        sheet.paste(picture.convert("RGB"))
+    ImageDraw.Draw(sheet).text((4, sheet.height - 19), caption, fill=(60, 60, 60), font=ImageFont.load_default(14))
+    return sheet
+
+
+def check_ending(path: Path, endings: Sequence[str] = ENDINGS) -> None:
+    """Refuse a path whose ending names no format.
+
+    Raises:
+        ConfigError: The ending is not one of `endings`.
+    """
+    if path.suffix.lower() not in endings:
+        given = f"'{path.suffix}'" if path.suffix else "no ending"
+        raise ConfigError(f"-o {path}: cannot write {given}; end it in {', '.join(endings)}")
+
+
+def save(path: Path, picture: np.ndarray, text: Mapping[str, str] | None = None) -> None:
+    """Write a picture whole, in the format of its ending; a PNG carries `text` in its text chunks.
+
+    Args:
+        path: Ends in one of ENDINGS; missing folders are made.
+        picture: uint8 (H, W, 3) or (H, W).
+        text: What the file says of itself.
+
+    Raises:
+        ConfigError: The ending names no format.
+        OSError: The file cannot be written.
+    """
+    check_ending(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    notes = PngInfo()
+    for key, value in (text or {}).items():
+        notes.add_text(key, value)
+    options = {"pnginfo": notes} if path.suffix.lower() == ".png" else {"quality": 95}
+    write_atomic(path, lambda temporary: Image.fromarray(picture).save(temporary, **options))
+
+
+def save_animation(path: Path, frames: Sequence[Image.Image], seconds: float, hold: float = 1.5) -> None:
+    """Write frames as an endless .gif or .webp, each shown equally long and the last one `hold` seconds more.
+
+    Every frame of a GIF shares one palette, made from the last frame, so that colours do not flicker.
+
+    Raises:
+        ConfigError: The ending is neither.
+    """
+    check_ending(path, (".gif", ".webp"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    each = max(20, round(1000 * seconds / len(frames)))
+    durations = [each] * (len(frames) - 1) + [each + round(hold * 1000)]
+    if path.suffix.lower() == ".gif":
+        palette = frames[-1].convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT)
+        frames = [frame.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+        first, *rest = frames
+        write_atomic(
+            path,
+            lambda temporary: first.save(
+                temporary, save_all=True, append_images=rest, duration=durations, loop=0, optimize=False
+            ),
+        )
+    else:
+        first, *rest = [frame.convert("RGB") for frame in frames]
+        write_atomic(
+            path,
+            lambda temporary: first.save(
+                temporary, save_all=True, append_images=rest, duration=durations, loop=0, quality=90, method=4
+            ),
+        )

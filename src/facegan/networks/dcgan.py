@@ -1,0 +1,134 @@
+"""DCGAN at any power-of-two resolution.
+
+Source: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+Networks", ICLR 2016, section 3 and figure 1.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+WIDEST = 16  # times ngf or ndf: at 64 the paper's own widest layer, 1,024; larger pictures get deeper, not wider
+
+
+class DCGAN(BaseModel):
+    """The architecture of Radford et al. 2016: strided convolutions, batch norm, no pooling, no hidden dense layer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    z_dim: int = Field(100, ge=1, description="length of a latent vector")
+    prior: Literal["normal", "uniform"] = Field("normal", description="latents from N(0, 1) or uniform on (-1, 1)")
+    ngf: int = Field(64, ge=1, description="feature maps of G's last hidden layer; they double towards the head")
+    ndf: int = Field(64, ge=1, description="feature maps of D's first layer; they double from there")
+    head: Literal["conv", "linear"] = Field(
+        "conv", description="how G begins and D ends: a 4x4 convolution or a linear map"
+    )
+
+    def generator(self, resolution: int, channels: int) -> "Generator":
+        """G: z (N, z_dim) -> images (N, channels, resolution, resolution) in [-1, 1], freshly initialised."""
+        return Generator(self.z_dim, _widths(self.ngf, resolution), channels, self.head)
+
+    def discriminator(self, resolution: int, channels: int) -> "Discriminator":
+        """D: images (N, channels, resolution, resolution) -> logits (N,), freshly initialised."""
+        return Discriminator(_widths(self.ndf, resolution), channels, self.head)
+
+
+class Generator(nn.Module):
+    """Latents to images by strided transposed convolutions; batch norm and ReLU after each but the last, then tanh.
+
+    Args:
+        z_dim: Length of a latent vector.
+        widths: Feature maps from the last hidden layer to the 4x4 head.
+        channels: Of the images.
+        head: "conv" or "linear"; the linear head has neither norm nor activation after it.
+    """
+
+    def __init__(self, z_dim: int, widths: list[int], channels: int, head: str) -> None:
+        super().__init__()
+        widest = widths[-1]
+        self.head: nn.Module
+        if head == "conv":
+            self.head = nn.Sequential(
+                nn.Unflatten(1, (z_dim, 1, 1)),
+                nn.ConvTranspose2d(z_dim, widest, 4, stride=1, padding=0, bias=False),  # (N, widest, 4, 4)
+                nn.BatchNorm2d(widest),
+                nn.ReLU(inplace=True),
+            )
+        else:
+            self.head = nn.Sequential(nn.Linear(z_dim, widest * 4 * 4), nn.Unflatten(1, (widest, 4, 4)))
+        stages = []
+        for wide, narrow in zip(widths[:0:-1], widths[-2::-1], strict=True):
+            stages.append(
+                nn.Sequential(
+                    nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False),  # twice the side
+                    nn.BatchNorm2d(narrow),
+                    nn.ReLU(inplace=True),
+                )
+            )
+        self.stages = nn.Sequential(*stages)
+        self.to_image = nn.Sequential(
+            nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1, bias=False),
+            nn.Tanh(),
+        )
+        self.apply(_initialise)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Latents z (N, z_dim) to images (N, C, H, W) in [-1, 1]."""
+        images: Tensor = self.to_image(self.stages(self.head(z)))
+        return images
+
+
+class Discriminator(nn.Module):
+    """Images to one logit each by strided convolutions; batch norm on all but the first, LeakyReLU 0.2 after each.
+
+    Args:
+        widths: Feature maps from the first layer to the 4x4 head.
+        channels: Of the images.
+        head: "conv" or "linear".
+    """
+
+    def __init__(self, widths: list[int], channels: int, head: str) -> None:
+        super().__init__()
+        self.from_image = nn.Sequential(
+            nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False),  # half the side
+            nn.LeakyReLU(0.2, inplace=True),
+        )
+        stages = []
+        for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
+            stages.append(
+                nn.Sequential(
+                    nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False),
+                    nn.BatchNorm2d(wide),
+                    nn.LeakyReLU(0.2, inplace=True),
+                )
+            )
+        self.stages = nn.Sequential(*stages)  # (N, widest, 4, 4)
+        widest = widths[-1]
+        self.head = (
+            nn.Sequential(nn.Conv2d(widest, 1, 4, stride=1, padding=0, bias=False), nn.Flatten(0))
+            if head == "conv"
+            else nn.Sequential(nn.Flatten(1), nn.Linear(widest * 4 * 4, 1), nn.Flatten(0))
+        )
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] to logits (N,); a sigmoid of them is the probability of being real."""
+        logits: Tensor = self.head(self.stages(self.from_image(images)))
+        return logits
+
+
+def _widths(base: int, resolution: int) -> list[int]:
+    """Feature maps of the layers at resolution/2, ..., 8, 4: base, 2 base, 4 base, ... up to WIDEST times base."""
+    num_layers = resolution.bit_length() - 3  # 64 = 2^6 is halved four times down to 4
+    return [base * min(2**layer, WIDEST) for layer in range(num_layers)]
+
+
+def _initialise(module: nn.Module) -> None:
+    """Weights N(0, 0.02), batch norm's scale N(1, 0.02), biases 0 (section 4 of the paper; the scale: the tutorial)."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.BatchNorm2d) and module.bias is not None:
+        nn.init.zeros_(module.bias)

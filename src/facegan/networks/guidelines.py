@@ -1,0 +1,135 @@
+"""How a pair of networks keeps to the DCGAN paper's guidelines for stable training.
+
+Source: Radford, Metz, Chintala, ICLR 2016, section 3, "Architecture guidelines for stable Deep Convolutional GANs".
+The networks are run once on empty tensors, so that what is judged is the order in which layers act, not their names.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
+
+POOLING = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, nn.FractionalMaxPool2d, nn.LPPool2d)
+RESIZING = (nn.Upsample,)
+SQUASHING = (nn.Sigmoid, nn.Identity, nn.Flatten, nn.Unflatten)
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.SELU, nn.Tanh, nn.Sigmoid, nn.PReLU, nn.Softplus)
+
+
+class Guideline(BaseModel):
+    """One guideline of the paper, whether it is kept, and what in the networks says so."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    kept: bool
+    evidence: str
+
+
+def guidelines(G: nn.Module, D: nn.Module, z: Tensor) -> list[Guideline]:
+    """Hold both networks against the five guidelines.
+
+    Args:
+        G: z (N, z_dim) -> images (N, C, H, W).
+        D: images (N, C, H, W) -> logits (N,).
+        z: Latents (N, z_dim), N > 1, on the networks' device; the meta device costs nothing.
+    """
+    layers_G, images = _layers(G, z)
+    layers_D, _ = _layers(D, images)
+    return [
+        _no_pooling(layers_G, layers_D),
+        _batch_norm(layers_G, layers_D),
+        _no_hidden_dense(layers_G, layers_D),
+        _relu_then_tanh(layers_G),
+        _leaky_relu(layers_D),
+    ]
+
+
+def _layers(network: nn.Module, inputs: Tensor) -> tuple[list[nn.Module], Any]:
+    """The leaf modules of a network in the order in which they act on the input, and the output."""
+    order: list[nn.Module] = []
+    hooks = [
+        module.register_forward_hook(lambda module, *_: order.append(module))
+        for module in network.modules()
+        if not list(module.children())
+    ]
+    try:
+        output = network(inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return order, output
+
+
+def _no_pooling(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideline:
+    pooling = _names(layer for layer in layers_G + layers_D if isinstance(layer, POOLING + RESIZING))
+    down = [layer for layer in layers_D if isinstance(layer, _ConvNd) and max(layer.stride) > 1]
+    up = [layer for layer in layers_G if isinstance(layer, _ConvTransposeNd) and max(layer.stride) > 1]
+    return Guideline(
+        text="strided convolutions (D) and fractional-strided convolutions (G) instead of pooling",
+        kept=not pooling and bool(down) and bool(up),
+        evidence=f"pooling or resizing layers: {pooling or 'none'}; strided convolutions: D {len(down)}, G {len(up)}",
+    )
+
+
+def _batch_norm(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideline:
+    """Batch norm in both, except on G's output and D's input (the paper, section 3); D's output has none either."""
+    missing, num = [], 0
+    for name, layers, exempt in (("G", layers_G, {-1}), ("D", layers_D, {0, -1})):
+        weighted = [i for i, layer in enumerate(layers) if isinstance(layer, _ConvNd | nn.Linear)]
+        exempt_at = {weighted[i] for i in exempt if weighted}
+        for i in weighted:
+            normed = i + 1 < len(layers) and any(isinstance(layer, _BatchNorm) for layer in layers[i + 1 : i + 3])
+            num += normed
+            if not normed and i not in exempt_at:
+                missing.append(f"{name}'s {type(layers[i]).__name__} number {weighted.index(i) + 1}")
+    return Guideline(
+        text="batch norm in both G and D, except on G's output and D's input layer",
+        kept=not missing and num > 0,
+        evidence=f"{num} batch norms; missing after: {', '.join(missing) or 'none'}",
+    )
+
+
+def _no_hidden_dense(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideline:
+    """G's first layer and D's last may be linear: the paper says that a reshaped product begins G and a sigmoid ends D."""
+    hidden = []
+    for name, layers, outer in (("G", layers_G, 0), ("D", layers_D, -1)):
+        weighted = [layer for layer in layers if isinstance(layer, _ConvNd | nn.Linear)]
+        hidden += [f"in {name}" for layer in weighted if isinstance(layer, nn.Linear) and layer is not weighted[outer]]
+    return Guideline(
+        text="no fully connected hidden layers",
+        kept=not hidden,
+        evidence=f"hidden linear layers: {', '.join(hidden) or 'none'}",
+    )
+
+
+def _relu_then_tanh(layers_G: list[nn.Module]) -> Guideline:
+    activations = [layer for layer in layers_G if isinstance(layer, ACTIVATIONS)]
+    kept = bool(activations) and isinstance(activations[-1], nn.Tanh) and layers_G[-1] is activations[-1]
+    kept = kept and all(isinstance(layer, nn.ReLU) for layer in activations[:-1])
+    return Guideline(
+        text="ReLU in G for all layers except the output, which uses tanh",
+        kept=kept,
+        evidence=f"G's activations: {_counted(activations)}",
+    )
+
+
+def _leaky_relu(layers_D: list[nn.Module]) -> Guideline:
+    activations = [layer for layer in layers_D if isinstance(layer, ACTIVATIONS)]
+    hidden = activations[:-1] if activations and isinstance(activations[-1], nn.Sigmoid) else activations
+    return Guideline(
+        text="LeakyReLU in D for all layers",
+        kept=bool(hidden) and all(isinstance(layer, nn.LeakyReLU) for layer in hidden),
+        evidence=f"D's activations: {_counted(activations)}",
+    )
+
+
+def _names(layers: Any) -> str:
+    return ", ".join(sorted({type(layer).__name__ for layer in layers}))
+
+
+def _counted(layers: list[nn.Module]) -> str:
+    names = [type(layer).__name__ for layer in layers]
+    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names)) or "none"

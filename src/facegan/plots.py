@@ -1,0 +1,94 @@
+"""Curves of runs, from their metrics.jsonl."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .errors import SnapshotError
+from .run import RunDir, write_atomic
+
+ENDINGS = (".png", ".svg", ".pdf")
+COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#a16207", "#0e7490")
+BINS = 400  # a curve of more points is drawn as their averages over so many bins, above a pale band of their range
+
+
+def curves(runs: Sequence[RunDir]) -> Figure:
+    """Three panels over steps: "Training losses", D(x) and D(G(z)) with the 0.5 line, and images per second.
+
+    D's curves are solid and G's dashed; each run has a colour of its own when there are several.
+
+    Raises:
+        SnapshotError: A run has no metrics yet.
+    """
+    figure = Figure(figsize=(9, 10), layout="constrained")
+    losses, scores, speed = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.6))
+    for number, run in enumerate(runs):
+        columns = read_columns(run)
+        steps, label = columns["step"], f"{run.path.name}: " if len(runs) > 1 else ""
+        first = COLOURS[number % len(COLOURS)]
+        second = first if len(runs) > 1 else COLOURS[1]
+        _curve(losses, steps, columns["loss/D"], f"{label}D", first)
+        _curve(losses, steps, columns["loss/G"], f"{label}G", second, dashed=len(runs) > 1)
+        _curve(scores, steps, columns["score/real"], f"{label}D(x)", first)
+        _curve(scores, steps, columns["score/fake"], f"{label}D(G(z))", second, dashed=len(runs) > 1)
+        _curve(speed, steps, columns["images_per_second"], label.rstrip(": ") or None, first)
+    losses.set(title="Training losses", ylabel="loss")
+    scores.set(title="What D believes", ylabel="probability of being real", ylim=(-0.02, 1.02))
+    scores.axhline(0.5, color="#444444", linewidth=1, linestyle=":", label="0.5: D cannot tell")
+    speed.set(title="Speed", ylabel="images/s", xlabel="step", ylim=(0, None))
+    for axes in (losses, scores, speed):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def save_curves(runs: Sequence[RunDir], path: Path) -> None:
+    """Draw `curves` into a file, whole or not at all; its ending is one of ENDINGS."""
+    buffer = BytesIO()
+    curves(runs).savefig(buffer, format=path.suffix[1:].lower(), dpi=100)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, buffer.getvalue())
+
+
+def save_arrays(run: RunDir, folder: Path) -> list[Path]:
+    """Write d_losses.npy and g_losses.npy, float64 (num_ticks,), one value a line of metrics.jsonl."""
+    columns = read_columns(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, key in (("d_losses", "loss/D"), ("g_losses", "loss/G")):
+        buffer = BytesIO()
+        np.save(buffer, columns[key])
+        write_atomic(folder / f"{name}.npy", buffer.getvalue())
+        written.append(folder / f"{name}.npy")
+    return written
+
+
+def read_columns(run: RunDir) -> dict[str, np.ndarray]:
+    """The metrics of a run as float64 columns of equal length.
+
+    Raises:
+        SnapshotError: There are none yet.
+    """
+    records = list(run.read_metrics())
+    if not records:
+        raise SnapshotError(f"{run.metrics}: holds no metrics yet; train for a few steps first")
+    return {key: np.array([record.get(key, np.nan) for record in records], np.float64) for key in records[0]}
+
+
+def _curve(
+    axes: Axes, steps: np.ndarray, values: np.ndarray, label: str | None, colour: str, *, dashed: bool = False
+) -> None:
+    if len(steps) > BINS:
+        parts = np.array_split(np.arange(len(steps)), BINS)
+        low, high = (np.array([bound(values[part]) for part in parts]) for bound in (np.nanmin, np.nanmax))
+        steps, values = (np.array([column[part].mean() for part in parts]) for column in (steps, values))
+        axes.fill_between(steps, low, high, color=colour, alpha=0.12, linewidth=0)
+    style = "--" if dashed else "-"
+    marker = "." if len(steps) == 1 else None
+    axes.plot(steps, values, color=colour, label=label, linewidth=1.3, linestyle=style, marker=marker)

@@ -1,0 +1,133 @@
+"""Every pluggable part by kind and name: the built-in ones and those that installed packages bring.
+
+A package joins by declaring an entry point in one of the groups `facegan.command`, `facegan.architecture`,
+`facegan.loss`, `facegan.dataset` or `facegan.metric`; `pip install` is the whole registration. Built-in parts stand in
+the same table and are loaded by the same code. Listing imports nothing; a part is imported when it is asked for.
+"""
+
+import difflib
+import functools
+import importlib
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import __version__
+from .errors import ConfigError, PluginError
+
+KINDS = ("command", "architecture", "loss", "dataset", "metric")
+
+BUILT_IN = {
+    "command": {
+        "download": "facegan.cli.download:download",
+        "train": "facegan.cli.train:train",
+        "resume": "facegan.cli.resume:resume",
+        "sample": "facegan.cli.sample:sample",
+        "timelapse": "facegan.cli.timelapse:timelapse",
+        "plot": "facegan.cli.plot:plot",
+        "presets": "facegan.cli.presets:presets",
+        "plugins": "facegan.cli.plugins:plugins",
+    },
+    "architecture": {"dcgan": "facegan.networks.dcgan:DCGAN"},
+    "loss": {
+        "nonsaturating": "facegan.losses:NonSaturating",
+        "saturating": "facegan.losses:Saturating",
+    },
+    "dataset": {"drawn": "facegan.data.drawn:DrawnFaces"},
+    "metric": {},
+}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One owner's claim to a name: `target` is `module:attribute`, `origin` the package and its version."""
+
+    kind: str
+    name: str
+    target: str
+    origin: str
+
+    def load(self) -> Any:
+        """Import and return the part.
+
+        Raises:
+            PluginError: The import failed; the message carries the reason.
+        """
+        module, _, attribute = self.target.partition(":")
+        try:
+            return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind} '{self.name}': cannot be loaded from {self.origin} "
+                f"({type(error).__name__}: {_one_line(error)}); update or uninstall that package"
+            ) from error
+
+
+@functools.cache
+def claims(kind: str) -> dict[str, tuple[Plugin, ...]]:
+    """Every name of a kind with its owners, in alphabetical order within built-in and installed; imports nothing."""
+    found: dict[str, list[Plugin]] = {
+        name: [Plugin(kind, name, target, f"facegan {__version__}")] for name, target in BUILT_IN[kind].items()
+    }
+    points = importlib.metadata.entry_points(group=f"facegan.{kind}")
+    for point in sorted(points, key=lambda point: point.name):
+        plugin = Plugin(kind, point.name, point.value, _origin(point))
+        owners = found.setdefault(point.name, [])
+        if plugin not in owners:  # the same package met twice on the path is one owner
+            owners.append(plugin)
+    return {name: tuple(owners) for name, owners in found.items()}
+
+
+def names(kind: str) -> list[str]:
+    """The names of a kind; imports nothing."""
+    return list(claims(kind))
+
+
+def find(kind: str, name: str) -> Any:
+    """Load the part of this kind and name.
+
+    Raises:
+        ConfigError: There is none of that name; the nearest are named.
+        PluginError: Two packages claim the name, or it cannot be loaded.
+    """
+    return claim(kind, name).load()
+
+
+def claim(kind: str, name: str) -> Plugin:
+    """The one owner of a name, not yet loaded; raises as `find` does."""
+    owners = claims(kind).get(name, ())
+    if not owners:
+        raise ConfigError(f"{kind}: there is no '{name}'; {nearest(name, names(kind))}")
+    if len(owners) > 1:
+        both = " and ".join(owner.origin for owner in owners)
+        raise PluginError(f"{kind} '{name}': claimed by {both}; uninstall one of them")
+    return owners[0]
+
+
+def nearest(name: str, known: Sequence[str], limit: int = 3) -> str:
+    """`did you mean 'a' or 'b'?` for a mistyped name, else the list of what there is."""
+    close = difflib.get_close_matches(name, known, n=limit, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(repr(each) for each in close)}?"
+    return f"there is: {', '.join(known)}" if known else "there is none"
+
+
+def probe(plugin: Plugin, check: Callable[[Any], Any] = lambda part: part) -> str | None:
+    """Why a part is unavailable, in one line, or None when it loads and passes the check."""
+    owners = claims(plugin.kind).get(plugin.name, ())
+    if len(owners) > 1:
+        return "claimed by " + " and ".join(owner.origin for owner in owners)
+    try:
+        check(plugin.load())
+    except PluginError as error:
+        return _one_line(error.__cause__ or error)
+    return None
+
+
+def _origin(point: importlib.metadata.EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,69 @@
+"""What a finished run leaves for people: curves, real beside generated faces, a model card."""
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from .. import __version__, images
+from ..config import RunConfig
+from ..run import RunDir, write_atomic
+
+CARD = """\
+# {name}: a generator of synthetic faces
+
+| | |
+|---|---|
+| network | {architecture}, {resolution}x{resolution}, {channels} channels, latents of length {z_dim} from a {prior} prior |
+| trained on | `{source}` (crop {crop}, split {split}), {num_images:,} pictures |
+| length | {steps:,} steps of {batch_size}, {kimg:,.1f} thousand pictures shown |
+| loss | {loss} |
+| made with | facegan {version} |
+
+Use it: `facegan sample {path} -n 64 -o grid.png`. The complete settings are in config.json and in every snapshot.
+
+**What it is for.** Synthetic faces for study, art and tests. The faces are of nobody; a generator can still come close to
+a picture that it was trained on, above all when the set is small.
+
+**What to keep in mind.** The faces have the proportions of the training set, with its gaps and biases. The licence of the
+training pictures may bind what is made from them (CelebA: non-commercial research only). Say that they are synthetic.
+
+**Sources.** A. Radford, L. Metz, S. Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
+Adversarial Networks", ICLR 2016, arXiv:1511.06434. I. Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014,
+arXiv:1406.2661. N. Inkawhich, "DCGAN Tutorial", PyTorch tutorials (pytorch.org/tutorials).
+"""
+
+
+def finish(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[[str], None]) -> None:
+    """Write losses.png, faces.png and model-card.md into a run folder, and say where they are."""
+    from .. import plots  # matplotlib takes half a second to import, and is wanted only now
+
+    plots.save_curves([run], run.path / "losses.png")
+    step = run.steps("samples")[-1]
+    with Image.open(run.path / "samples" / "real.png") as real, Image.open(run.sample(step)) as fake:
+        sheet = images.beside(np.asarray(real), np.asarray(fake), ("training pictures", f"generated, step {step:,}"))
+    images.save(run.path / "faces.png", sheet)
+    write_atomic(run.path / "model-card.md", _card(config, run, step, num_images).encode())
+    report(f"{run.path}: finished; look at faces.png and losses.png there")
+
+
+def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
+    architecture = config.part("architecture")
+    return CARD.format(
+        name=run.path.name,
+        path=run.path,
+        architecture=config.architecture.name,
+        resolution=config.resolution,
+        channels=config.channels,
+        z_dim=architecture.z_dim,
+        prior=architecture.prior,
+        source=config.data.source,
+        crop=config.data.crop,
+        split=config.data.split,
+        num_images=num_images,
+        steps=step,
+        batch_size=config.train.batch_size,
+        kimg=step * config.train.batch_size / 1000,
+        loss=config.loss.name,
+        version=__version__,
+    )

@@ -1,0 +1,191 @@
+"""The training loop: take a batch, one step, record, grid, snapshot, state, done?"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .. import ema, images, latents
+from ..config import RunConfig
+from ..data.feed import Feed
+from ..data.packed import PackedImages
+from ..errors import TrainingError
+from ..generators import FaceGenerator
+from ..run import RunDir
+from ..snapshots import save_snapshot
+from .state import TrainState, memory_format, precision
+from .step import METRICS, StepSettings, training_step
+
+NUM_GRID = 64  # latents of the grids, the seeds 0 to 63
+NUM_CALIBRATION = 1024  # latents that the averaged G's batch-norm statistics are estimated from
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after a tick; `metrics` is the line just written to metrics.jsonl."""
+
+    step: int
+    num_steps: int
+    metrics: dict[str, Any]
+
+
+Report = Callable[[Progress | str], None]  # the one callback of long work: progress, or a line worth reading
+Stop = Callable[[], bool]
+
+
+def training_loop(
+    config: RunConfig, run: RunDir, data: PackedImages, state: TrainState, *, report: Report, stop: Stop
+) -> bool:
+    """Train from `state` to the end of the run, leaving everything in the run folder.
+
+    Everything that happens at a step is a function of (config, state): a run that was stopped and resumed equals one
+    that never stopped, bit for bit on one device.
+
+    Args:
+        config: Complete, with its intervals resolved.
+        run: The run folder, which exists.
+        data: The training set.
+        state: Before the next step; changed in place.
+        report: Called with progress at each tick.
+        stop: Asked after each step; True saves a state and ends.
+
+    Returns:
+        Whether the run reached its end.
+
+    Raises:
+        TrainingError: A loss was not finite; what was saved before it stands.
+    """
+    num_steps, every = config.train.num_steps(len(data)), config.output
+    batch_size = config.train.batch_size
+    device = state.sums.device
+    settings = step_settings(config, device)
+    feed = Feed(
+        data, batch_size=batch_size, seed=config.seed, mirror=config.data.mirror, device=device,
+        memory_format=memory_format(config),
+    )  # fmt: skip
+    clock = _Clock(run, state.step)
+    if state.step == 0:
+        images.save(run.path / "samples" / "real.png", images.grid(feed.sample(NUM_GRID)))
+        calibrate(config, state)
+        save_grid(config, run, state)
+
+    while state.step < num_steps:
+        # One step on the next batch.
+        training_step(state, settings, feed.batch(state.step))
+        step, last, stopping = state.step, state.step == num_steps, stop()
+
+        # Record.
+        if step % every.tick_every == 0 or last:
+            metrics = _tick(state, batch_size, len(data), clock)
+            run.append_metrics(metrics)
+            report(Progress(step, num_steps, metrics))
+
+        # A grid of the same latents; a snapshot, to use; a state, to resume.
+        grid_due = step % every.sample_every == 0 or last
+        snapshot_due = step % every.snapshot_every == 0 or last or stopping
+        state_due = step % every.state_every == 0 or last or stopping
+        if grid_due or snapshot_due or state_due:
+            refuse_bad_step(state)
+        if grid_due or snapshot_due:
+            calibrate(config, state)
+        if grid_due:
+            save_grid(config, run, state)
+        if snapshot_due:
+            save_snapshot(run.snapshot(step), config, step, {"G": state.G, "G_ema": state.G_ema, "D": state.D})
+            run.keep_newest("snapshots", every.keep_snapshots)
+        if state_due:
+            state.save(run.state(step), config, data.digest)
+            run.keep_newest("states", every.keep_states)
+
+        # Done?
+        if stopping and not last:
+            return False
+    return True
+
+
+def step_settings(config: RunConfig, device: torch.device) -> StepSettings:
+    """What each step needs of the configuration."""
+    architecture = config.part("architecture")
+    return StepSettings(
+        loss=config.part("loss"),
+        z_dim=architecture.z_dim,
+        prior=architecture.prior,
+        dtype=precision(config, device),
+        fresh_z=config.train.fresh_z,
+        policy=config.augment.policy,
+        half_life_kimg=config.ema.half_life_kimg,
+    )
+
+
+def calibrate(config: RunConfig, state: TrainState) -> None:
+    """Give the averaged G the batch-norm statistics of its own weights, from latents that are the same every time."""
+    architecture, device = config.part("architecture"), state.sums.device
+    source = torch.Generator(device).manual_seed(config.seed)
+    size = min(config.train.batch_size, NUM_CALIBRATION)
+    batches = (
+        latents.draw(size, architecture.z_dim, architecture.prior, source) for _ in range(NUM_CALIBRATION // size)
+    )
+    ema.calibrate(state.G_ema, batches)
+
+
+def save_grid(config: RunConfig, run: RunDir, state: TrainState) -> None:
+    """Write the grid of the seeds 0 to 63, by the averaged G, for the state's step."""
+    architecture = config.part("architecture")
+    generator = FaceGenerator(state.G_ema, z_dim=architecture.z_dim, prior=architecture.prior)
+    sheet = images.grid(images.to_uint8(generator.sample(range(NUM_GRID))))
+    images.save(
+        run.sample(state.step), sheet, {"facegan": f"synthetic faces, seeds 0-{NUM_GRID - 1}, step {state.step}"}
+    )
+
+
+def refuse_bad_step(state: TrainState) -> None:
+    """Stop a run whose numbers are no longer finite, before anything of them is saved.
+
+    Raises:
+        TrainingError: Naming the step.
+    """
+    bad = int(state.first_bad_step)
+    scaled_down = not state.scaler.get_growth_interval() < 2**31 - 1 and state.scaler.get_scale() < 1
+    if bad < 0 and not scaled_down:
+        return
+    what = f"step {bad}: the loss is not finite" if bad >= 0 else f"step {state.step}: a gradient was not finite"
+    raise TrainingError(
+        f"{what}; the updates since were skipped and nothing of them was saved; "
+        "lower optimizer.lr_G and optimizer.lr_D, or use train.precision fp32, and resume from the last state"
+    )
+
+
+class _Clock:
+    """Seconds of training so far, also those before a resume: metadata, not part of the state."""
+
+    def __init__(self, run: RunDir, step: int) -> None:
+        records = list(run.read_metrics())
+        self.seconds = records[-1]["seconds"] if records else 0.0
+        self.last_step, self.last_time = step, time.perf_counter()
+
+    def lap(self, step: int) -> tuple[float, int, float]:
+        """Total seconds, and the steps and seconds since the last lap."""
+        now = time.perf_counter()
+        steps, seconds = step - self.last_step, now - self.last_time
+        self.seconds += seconds
+        self.last_step, self.last_time = step, now
+        return self.seconds, steps, seconds
+
+
+def _tick(state: TrainState, batch_size: int, num_images: int, clock: _Clock) -> dict[str, Any]:
+    """Read the running sums off the device, empty them, and make of them one line of metrics."""
+    *sums, count = state.sums.tolist()
+    refuse_bad_step(state)
+    state.sums.zero_()
+    seconds, steps, lap = clock.lap(state.step)
+    num_shown = state.step * batch_size
+    return {
+        "step": state.step,
+        "epoch": num_shown / num_images,
+        "kimg": num_shown / 1000,
+        "seconds": round(seconds, 3),
+        "images_per_second": round(steps * batch_size / lap, 1),
+        **{name: total / count for name, total in zip(METRICS, sums, strict=True)},
+    }

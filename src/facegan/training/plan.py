@@ -1,0 +1,92 @@
+"""What a run will be, in exact integers, before anything of it is drawn or written."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from ..config import RunConfig
+from ..errors import TrainingError
+from ..networks.guidelines import Guideline, guidelines
+
+BYTES_PER_VALUE = 4
+
+
+class Plan(BaseModel):
+    """Counts of a run: networks, data, steps, bytes; and how the architecture keeps to DCGAN's guidelines."""
+
+    model_config = ConfigDict(frozen=True)
+
+    num_parameters_G: int
+    num_parameters_D: int
+    num_images: int
+    num_steps: int
+    epochs: float
+    data_bytes: int  # the pictures as uint8
+    snapshot_bytes: int  # one file, headers aside
+    state_bytes: int  # one file, headers aside
+    run_bytes: int  # all that the run keeps, pictures and headers aside
+    guidelines: list[Guideline]
+
+
+def plan(config: RunConfig, num_images: int) -> Plan:
+    """Count what a run needs, on networks without weights; draws and writes nothing.
+
+    Args:
+        config: Complete (`RunConfig.complete`).
+        num_images: Of the training set.
+
+    Raises:
+        ConfigError: A setting of the architecture cannot be.
+    """
+    architecture = config.part("architecture")
+    with torch.device("meta"):
+        G = architecture.generator(config.resolution, config.channels)
+        D = architecture.discriminator(config.resolution, config.channels)
+    num_steps = config.train.num_steps(num_images)
+    output = config.output.scaled(num_steps)
+    parameters_G, parameters_D = num_parameters(G), num_parameters(D)
+    bytes_G, bytes_D = _tensor_bytes(G), _tensor_bytes(D)
+    snapshot_bytes = 2 * bytes_G + bytes_D
+    state_bytes = snapshot_bytes + 2 * BYTES_PER_VALUE * (parameters_G + parameters_D)  # Adam's two moments
+    num_snapshots = min(output.keep_snapshots, -(-num_steps // (output.snapshot_every or 1)))
+    num_states = min(output.keep_states, -(-num_steps // (output.state_every or 1)))
+    return Plan(
+        num_parameters_G=parameters_G,
+        num_parameters_D=parameters_D,
+        num_images=num_images,
+        num_steps=num_steps,
+        epochs=num_steps * config.train.batch_size / num_images if num_images else 0.0,
+        data_bytes=num_images * config.channels * config.resolution**2,
+        snapshot_bytes=snapshot_bytes,
+        state_bytes=state_bytes,
+        run_bytes=num_snapshots * snapshot_bytes + num_states * state_bytes,
+        guidelines=guidelines(G, D, torch.zeros(2, architecture.z_dim, device="meta")),
+    )
+
+
+def check_disk(needed_bytes: int, folder: Path) -> None:
+    """Refuse a run that its disk cannot hold.
+
+    Raises:
+        TrainingError: Less is free than the run will keep.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    free_bytes = shutil.disk_usage(folder).free
+    if needed_bytes > free_bytes:
+        raise TrainingError(
+            f"{folder}: {free_bytes / 1e6:,.0f} MB are free, this run keeps {needed_bytes / 1e6:,.0f} MB; "
+            "free some, or lower output.keep_snapshots"
+        )
+
+
+def num_parameters(network: nn.Module) -> int:
+    """Trained numbers of a network."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _tensor_bytes(network: nn.Module) -> int:
+    return sum(value.numel() * value.element_size() for value in network.state_dict().values())

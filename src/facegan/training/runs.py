@@ -1,0 +1,155 @@
+"""Starting a run and resuming one: everything is checked before anything is written, then the loop."""
+
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..config import DURATIONS, RunConfig, read_file, validate
+from ..data.feed import check_enough
+from ..data.packed import PackedImages, load
+from ..errors import ConfigError, SnapshotError
+from ..run import RunDir, write_atomic
+from .finish import finish
+from .loop import Report, Stop, training_loop
+from .plan import check_disk, plan
+from .state import build_state, choose_device
+
+Packing = Callable[[int, int], None]
+
+
+def train(
+    config: RunConfig,
+    run: RunDir,
+    *,
+    report: Report = lambda _: None,
+    packing: Packing | None = None,
+    stop: Stop = lambda: False,
+    force: bool = False,
+) -> bool:
+    """Start a run in a new folder and train it to its end.
+
+    Args:
+        config: What to train; sections of plugins need not be complete.
+        run: The folder; one that exists is refused.
+        report: Called with `Progress` at each tick, and with lines worth reading.
+        packing: Called with (done, total) while the pictures are packed for the first time.
+        stop: Asked after each step; True saves and ends.
+        force: Move an existing folder aside instead of refusing it.
+
+    Returns:
+        Whether the run reached its end; False when `stop` ended it.
+
+    Raises:
+        ConfigError, PluginError, DataError, SnapshotError: Refused before anything was written.
+        TrainingError: No room on the disk, or a loss that is not finite.
+    """
+    config = config.complete()
+    device = choose_device(config.train.device)
+    if not force:
+        run.refuse_existing()
+    data = _load(config, report, packing)
+    counts = plan(config, len(data))
+    check_disk(counts.run_bytes, run.path.absolute())
+    config = config.model_copy(update={"output": config.output.scaled(counts.num_steps)})
+    state = build_state(config, device)
+    if force and (aside := run.move_aside()):
+        report(f"{run.path}: what was there is now {aside}")
+    run.create(config.to_json(), environment(device))
+    report(f"{run.path}: {counts.num_steps} steps on {len(data)} pictures, {device}")
+    return _loop(config, run, data, state, report, stop)
+
+
+def resume(
+    run: RunDir,
+    *,
+    duration: Mapping[str, float | None] | None = None,
+    device: str | None = None,
+    report: Report = lambda _: None,
+    packing: Packing | None = None,
+    stop: Stop = lambda: False,
+) -> bool | None:
+    """Continue a run from its newest state, as if it had never stopped.
+
+    Args:
+        run: The run's folder.
+        duration: A new total, one of `epochs`, `kimg`, `steps`; None keeps the run's own.
+        device: Another device than the run's own; exactness is promised on one device only.
+        report: As in `train`.
+        packing: As in `train`.
+        stop: As in `train`.
+
+    Returns:
+        None when the run is already finished, else as `train`.
+
+    Raises:
+        SnapshotError: There is no state, it is damaged, or the pictures have changed.
+        ConfigError, PluginError, DataError, TrainingError: As `train`.
+    """
+    config = read_config(run)
+    if duration:
+        lengths = {**dict.fromkeys(DURATIONS), **duration}
+        config = config.model_copy(update={"train": config.train.model_copy(update=lengths)})
+    newest = run.latest("states")
+    if newest is None:
+        raise SnapshotError(f"{run.path}: holds no state to resume from; start anew with 'facegan train'")
+    data = _load(config, report, packing)
+    num_steps, step = config.train.num_steps(len(data)), run.steps("states")[-1]
+    if step >= num_steps and not duration:
+        return None
+    if step > num_steps:
+        raise ConfigError(f"{run.path}: has {step} steps already, more than the {num_steps} asked for; ask for more")
+    state = build_state(config, choose_device(device or config.train.device))
+    state.load(newest, data.digest)
+    run.cut_metrics(state.step)
+    if duration:
+        write_atomic(run.config, config.to_json().encode())
+    report(f"{run.path}: from step {state.step} to {num_steps}")
+    return _loop(config, run, data, state, report, stop)
+
+
+def read_config(run: RunDir) -> RunConfig:
+    """The configuration of a run, complete.
+
+    Raises:
+        ConfigError, PluginError: It cannot be read, or not any more.
+    """
+    return validate(read_file(run.config)).complete()
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a run is started on and with."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "command": sys.argv,
+        "facegan": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "platform": platform.platform(),
+        "device": str(device),
+        "gpu": gpu,
+        "threads": torch.get_num_threads(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _load(config: RunConfig, report: Report, packing: Packing | None) -> PackedImages:
+    data = load(config.data, resolution=config.resolution, channels=config.channels, progress=packing)
+    check_enough(len(data), config.train.batch_size, config.data.source)
+    if data.skipped:
+        named = "; ".join(f"{name}: {reason}" for name, reason in data.skipped[:3])
+        more = f"; and {len(data.skipped) - 3} more" if len(data.skipped) > 3 else ""
+        report(f"{config.data.source}: skipped {len(data.skipped)} pictures ({named}{more})")
+    return data
+
+
+def _loop(config: RunConfig, run: RunDir, data: PackedImages, state: Any, report: Report, stop: Stop) -> bool:
+    ended = training_loop(config, run, data, state, report=report, stop=stop)
+    if ended:
+        finish(config, run, num_images=len(data), report=report)
+    return ended

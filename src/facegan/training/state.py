@@ -1,0 +1,159 @@
+"""Everything that a run's next step depends on, built from a configuration or read back from a file."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from ..config import RunConfig
+from ..errors import ConfigError, SnapshotError
+from ..snapshots import load_network, read_header, read_tensors, write_tensors
+from .step import METRICS
+
+NETWORKS = ("G", "G_ema", "D")
+OPTIMISERS = ("opt_G", "opt_D")
+
+
+@dataclass
+class TrainState:
+    """Networks, optimisers, randomness and running sums after `step` updates of G."""
+
+    step: int
+    G: nn.Module
+    G_ema: nn.Module
+    D: nn.Module
+    opt_G: Adam
+    opt_D: Adam
+    scaler: torch.amp.GradScaler
+    noise: torch.Generator  # latents and augmentations, on the device
+    sums: Tensor  # (len(METRICS) + 1,): the metrics since the last tick, and how many steps they sum
+    first_bad_step: Tensor  # int64 scalar: the first step whose loss was not finite; -1: none
+
+    def save(self, path: Path, config: RunConfig, data_digest: str) -> None:
+        """Write the whole state; `load` of it continues as if nothing had happened.
+
+        Raises:
+            OSError: The file cannot be written; nothing is left of it.
+        """
+        tensors: dict[str, Tensor] = {"noise": self.noise.get_state(), "sums": self.sums}
+        for name in NETWORKS:
+            tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
+        for name in OPTIMISERS:
+            for index, slots in getattr(self, name).state_dict()["state"].items():
+                tensors |= {f"{name}.{index}.{slot}": value for slot, value in slots.items()}
+        for key, value in self.scaler.state_dict().items():
+            tensors[f"scaler.{key}"] = torch.tensor(value, dtype=torch.float64)
+        metadata = {"config": config.to_json(), "step": str(self.step), "data": data_digest}
+        write_tensors(path, "state", tensors, metadata)
+
+    @torch.no_grad()
+    def load(self, path: Path, data_digest: str) -> None:
+        """Take over what `save` wrote, in place.
+
+        Raises:
+            SnapshotError: The file is missing, damaged or not a state, or the data is not what the run was trained on.
+        """
+        metadata, _ = read_header(path, "state")
+        if metadata.get("data") != data_digest:
+            raise SnapshotError(
+                f"{path}: the pictures are not those that this run was trained on; restore them, or start a new run"
+            )
+        for name in NETWORKS:
+            load_network(path, getattr(self, name), f"{name}.")
+        for name in OPTIMISERS:
+            _load_optimiser(getattr(self, name), read_tensors(path, f"{name}."))
+        rest = read_tensors(path)
+        self.scaler.load_state_dict({key: _scaler_value(rest[f"scaler.{key}"]) for key in self.scaler.state_dict()})
+        self.noise.set_state(rest["noise"])
+        self.sums.copy_(rest["sums"])
+        self.step = int(metadata["step"])
+
+
+def build_state(config: RunConfig, device: torch.device) -> TrainState:
+    """The state before the first step; weights are a function of `config.seed` alone.
+
+    The global random state is borrowed while the networks draw their weights, and put back.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        architecture = config.part("architecture")
+        G = architecture.generator(config.resolution, config.channels)
+        D = architecture.discriminator(config.resolution, config.channels)
+    layout = memory_format(config)
+    G, D = G.to(device, memory_format=layout), D.to(device, memory_format=layout)
+    optimiser = config.optimizer
+    betas = (optimiser.beta1, optimiser.beta2)
+    fused = device.type in ("cpu", "cuda")
+    # A scaler at scale 1 costs one pass over the gradients and makes the optimisers skip, on the device, an update whose
+    # gradients are not finite. With fp16 its scale adapts, as intended by Micikevicius et al. 2018.
+    adapts = precision(config, device) == torch.float16
+    scaler = torch.amp.GradScaler(
+        device.type, init_scale=2.0**16 if adapts else 1.0, growth_interval=2000 if adapts else 2**31 - 1
+    )
+    return TrainState(
+        step=0,
+        G=G,
+        G_ema=deepcopy(G).requires_grad_(False).eval(),
+        D=D,
+        opt_G=Adam(G.parameters(), lr=optimiser.lr_G, betas=betas, fused=fused),
+        opt_D=Adam(D.parameters(), lr=optimiser.lr_D, betas=betas, fused=fused),
+        scaler=scaler,
+        noise=torch.Generator(device).manual_seed(config.seed),
+        sums=torch.zeros(len(METRICS) + 1, device=device),
+        first_bad_step=torch.full((), -1, dtype=torch.int64, device=device),
+    )
+
+
+def memory_format(config: RunConfig) -> torch.memory_format:
+    """The order in which images and convolution weights lie in memory."""
+    return torch.channels_last if config.train.channels_last else torch.contiguous_format
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that a person means; `auto` is CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        ConfigError: This machine, or this build of torch, does not have it.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"--device {name}: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices here"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(f"--device {name}: torch {torch.__version__} sees no Apple GPU here")
+    return device
+
+
+def precision(config: RunConfig, device: torch.device) -> torch.dtype:
+    """The type in which convolutions compute; weights, losses and optimisers stay float32."""
+    wanted = config.train.precision
+    if wanted == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
+
+
+def _load_optimiser(optimiser: Adam, tensors: Mapping[str, Tensor]) -> None:
+    """Give an Adam its moments back, each in the memory order of its parameter."""
+    slots: dict[int, dict[str, Tensor]] = {}
+    parameters = optimiser.param_groups[0]["params"]
+    for key, value in tensors.items():
+        index, slot = int(key.partition(".")[0]), key.partition(".")[2]
+        if value.ndim:
+            value = torch.empty_like(parameters[index]).copy_(value)
+        slots.setdefault(index, {})[slot] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": slots})
+
+
+def _scaler_value(stored: Tensor) -> Any:
+    value = stored.item()
+    return int(value) if value.is_integer() and value > 1 else value

@@ -1,0 +1,124 @@
+"""The mathematics of one iteration: D's step, G's step, the average.
+
+Source: Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, algorithm 1 with one step of D; two separate
+mini-batches, as Radford et al. 2016 train: a real and a fake one never share batch statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .. import ema, latents
+from ..augment import augment
+
+if TYPE_CHECKING:
+    from ..losses import DiscriminatorLoss
+    from .state import TrainState
+
+METRICS = ("loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake")
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """What a step needs of the configuration."""
+
+    loss: Any  # logits to losses: see losses.py
+    z_dim: int
+    prior: str
+    dtype: torch.dtype  # of the convolutions
+    fresh_z: bool
+    policy: str  # of the augmentation
+    half_life_kimg: float
+
+
+def training_step(state: TrainState, settings: StepSettings, real: Tensor) -> None:
+    """Advance the state by one update of D, one of G and one of the average.
+
+    Args:
+        state: Changed in place.
+        settings: The same at every step of a run.
+        real: Images (N, C, H, W) in [-1, 1] on the state's device; only D sees them.
+    """
+    fake = generate(state, settings, len(real))
+    loss_D, real_logits, fake_logits = discriminator_step(state, settings, real, fake)
+    if settings.fresh_z:
+        fake = generate(state, settings, len(real))
+    loss_G = generator_step(state, settings, fake, real_logits)
+    state.scaler.update()
+    state.step += 1
+    keep = ema.decay(settings.half_life_kimg, state.step * len(real), len(real))
+    ema.update(state.G_ema, state.G, keep)
+    _account(state, loss_D, loss_G, real_logits, fake_logits)
+
+
+def generate(state: TrainState, settings: StepSettings, num: int) -> Tensor:
+    """Fakes (num, C, H, W) of new latents, with the graph back to G's weights."""
+    z = latents.draw(num, settings.z_dim, settings.prior, state.noise)  # (N, z_dim)
+    with _autocast(state, settings):
+        fake: Tensor = state.G(z)
+    return fake
+
+
+def discriminator_step(
+    state: TrainState, settings: StepSettings, real: Tensor, fake: Tensor
+) -> tuple[DiscriminatorLoss, Tensor, Tensor]:
+    """One Adam step of D on the sum of both gradients: of the real mini-batch and of the fake one.
+
+    Returns:
+        The two terms of the loss, the logits of the real images (N,) and those of the fakes (N,), all detached.
+    """
+    real_logits = _judge(state, settings, real)
+    fake_logits = _judge(state, settings, fake.detach())
+    loss = settings.loss.discriminator(real_logits, fake_logits)
+    _descend(state, state.opt_D, loss.real + loss.fake)
+    return type(loss)(loss.real.detach(), loss.fake.detach()), real_logits.detach(), fake_logits.detach()
+
+
+def generator_step(state: TrainState, settings: StepSettings, fake: Tensor, real_logits: Tensor) -> Tensor:
+    """One Adam step of G on what the updated D says of the fakes; returns the loss, detached.
+
+    Only G's parameters receive gradients: D's parameters, gradients and optimiser are as before. D's batch-norm
+    statistics do move, since D runs in training mode here too (as in the PyTorch tutorial); nothing in training reads
+    them. `real_logits` are numbers from before D's update: G never sees a real image, nor a gradient through one.
+    """
+    loss: Tensor = settings.loss.generator(_judge(state, settings, fake), real_logits)
+    _descend(state, state.opt_G, loss)
+    return loss.detach()
+
+
+def _judge(state: TrainState, settings: StepSettings, images: Tensor) -> Tensor:
+    """D's logits (N,) of images (N, C, H, W), float32 whatever the convolutions compute in."""
+    with _autocast(state, settings):
+        logits: Tensor = state.D(augment(images, settings.policy, state.noise))
+    return logits.float()
+
+
+def _descend(state: TrainState, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One update of the optimiser's own parameters; skipped, on the device, when the loss is not finite."""
+    parameters = optimiser.param_groups[0]["params"]
+    optimiser.zero_grad()
+    # A loss that is not finite makes every gradient NaN, and the scaler skips an update with such gradients.
+    gate = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
+    state.scaler.scale(loss * gate).backward(inputs=parameters)
+    state.scaler.step(optimiser)
+
+
+def _autocast(state: TrainState, settings: StepSettings) -> torch.autocast:
+    return torch.autocast(state.sums.device.type, settings.dtype, enabled=settings.dtype != torch.float32)
+
+
+@torch.no_grad()
+def _account(
+    state: TrainState, loss_D: DiscriminatorLoss, loss_G: Tensor, real_logits: Tensor, fake_logits: Tensor
+) -> None:
+    """Add this step's metrics to the running sums, on the device, and note the first step that is not finite."""
+    total = loss_D.real + loss_D.fake
+    scores = real_logits.sigmoid().mean(), fake_logits.sigmoid().mean()  # D(x) and D(G(z))
+    row = torch.stack([total, loss_D.real, loss_D.fake, loss_G, *scores, torch.ones_like(total)])
+    state.sums += row
+    bad = ~row.isfinite().all() & (state.first_bad_step < 0)
+    state.first_bad_step.masked_fill_(bad, state.step)
