@@ -1,6 +1,6 @@
 """Differentiable augmentation: the same kinds of change to what D sees of the real and of the fake.
 
-Source: Zhao, Liu, Lin, Zhu, Han, "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020, section 3.
+Source: Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020, section 3.
 Strengths as in the paper's appendix: brightness +-0.5, saturation x0 to 2, contrast x0.5 to 1.5, translation up to an
 eighth of the side with zeros moving in, a cutout of half the side.
 """

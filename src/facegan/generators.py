@@ -49,7 +49,7 @@ class FaceGenerator:
             raise ValueError(f"z has the shape {tuple(z.shape)}; this generator takes (N, {self.z_dim}), N >= 1")
         parameter = next(self.network.parameters())
         parts = []
-        for chunk in z.to(parameter.device, parameter.dtype).split(MICRO_BATCH):
+        for chunk in z.to(parameter.device, parameter.dtype).split(MICRO_BATCH):  # type: ignore[no-untyped-call]
             padded = torch.cat([chunk, chunk.new_zeros(MICRO_BATCH - len(chunk), self.z_dim)])
             parts.append(self.network(padded)[: len(chunk)].float().cpu().contiguous())
         return torch.cat(parts)

@@ -123,6 +123,7 @@ def load_network(path: Path, network: nn.Module, prefix: str) -> None:
 
 
 def read_config(path: Path, metadata: Mapping[str, str]) -> RunConfig:
+    """The configuration that a file of ours carries; raises SnapshotError when it cannot be read any more."""
     try:
         return validate(json.loads(metadata["config"]))
     except (KeyError, ValueError, TypeError) as error:

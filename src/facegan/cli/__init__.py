@@ -21,7 +21,7 @@ PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pre
 class Menu(TyperGroup):
     """The commands of the plugin table; listing them imports no plugin, and asking for one imports only that one."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Names of all commands, the built-in ones in the order of a working day."""
         return plugins.names("command")
 

@@ -14,7 +14,7 @@ def download(
     listing: Annotated[bool, typer.Option("--list", help="Print the known datasets.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a named dataset known to this machine, from a copy that you have."""
+    """Make a named dataset known, from a copy that you have."""
     from ..downloads import KNOWN, register
     from ..errors import ConfigError, DataError
     from ..plugins import nearest

@@ -18,7 +18,7 @@ def plot(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw the curves of runs: training losses, D(x) and D(G(z)), images per second."""
+    """Draw training losses, D(x), D(G(z)) and speed."""
     from ..errors import ConfigError
     from ..images import check_ending
     from ..plots import ENDINGS, save_arrays, save_curves

@@ -6,7 +6,7 @@ from .options import Json, print_json
 
 
 def plugins(as_json: Json = False) -> None:
-    """List every pluggable part: its kind, name, origin and settings, and why one is unavailable."""
+    """List every pluggable part, its origin and settings."""
     from ..plugins import KINDS, claims
     from .console import table
 

@@ -10,7 +10,7 @@ from .options import Json, print_json
 def presets(
     name: Annotated[str | None, typer.Argument(help="One of them; by default all.")] = None, as_json: Json = False
 ) -> None:
-    """Print the presets: every value, and where it comes from."""
+    """Print every preset's values and their sources."""
     from ..config import preset_layer, preset_names, preset_text
 
     names = preset_names() if name is None else [name]

@@ -11,7 +11,9 @@ def resume(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Continue a run from its newest state; --epochs, --kimg or --steps give a new total."""
+    """Continue a run, or extend a finished one.
+
+    --epochs, --kimg or --steps give a new total; without them a finished run is left as it is."""
     from ..run import find_run
     from ..training.runs import resume as resume_run
     from .console import StopRequest, TrainingConsole

@@ -32,7 +32,7 @@ def sample(
     if out is not None and out.endswith("/"):
         if separate is not None:
             raise ConfigError(f"-o {out} and --separate {separate} both name a folder; give one")
-        out, separate = None, Path(out)
+        separate, out = Path(out), None
     if out is None and separate is None:
         raise ConfigError("sample: nowhere to write; give -o grid.png, or --separate FOLDER")
     if out is not None:

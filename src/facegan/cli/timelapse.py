@@ -14,7 +14,7 @@ def timelapse(
     out: Annotated[Path, typer.Option("-o", "--out", help="A .gif or .webp file.")] = Path("timelapse.gif"),
     seconds: Annotated[float, typer.Option(help="Length, the last picture's hold aside.")] = 6.0,
 ) -> None:
-    """Show how the same latents grew into faces as a run trained."""
+    """Animate how the same latents grew into faces."""
     from ..run import find_run
 
     if not seconds > 0:

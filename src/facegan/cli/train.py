@@ -40,7 +40,7 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Keep an existing run folder under another name.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a generator on a set of faces, in a new run folder."""
+    """Train a generator of faces in a new run folder."""
     from ..config import resolve
 
     flags: dict[str, Any] = {

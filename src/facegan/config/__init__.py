@@ -1,6 +1,6 @@
 """The settings of a run: one validated tree, built from layers, refused in the user's words.
 
-The core sections are checked without loading torch; a plugin's section is checked by that plugin (`RunConfig.complete`).
+The core sections are checked without loading torch; a plugin's section, by that plugin (`RunConfig.complete`).
 """
 
 from .layers import preset_layer, preset_names, preset_text, read_file, resolve, validate

@@ -33,7 +33,7 @@ def resolve(
     Raises:
         ConfigError: Something does not exist, cannot be, or excludes something else.
     """
-    layers = [preset_layer(preset)] if preset else []
+    layers: list[Mapping[str, Any]] = [preset_layer(preset)] if preset else []
     if file is not None:
         layers.append(read_file(Path(file)))
     layers.append(flags or {})

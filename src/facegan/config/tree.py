@@ -29,13 +29,15 @@ class DataConfig(Section):
     crop: str = Field(
         "auto",
         pattern=CROP_PATTERN,
-        description="`auto` (the dataset's own, else the largest centre square), `none` (the whole, square picture), `center:N` or `box:X,Y,W,H`, in pixels",
+        description="`auto` (the dataset's own, else the largest centre square), `none` (the whole picture, which must "
+        "be square), `center:N` or `box:X,Y,W,H`, in pixels",
     )
     mirror: bool = Field(False, description="show half of the pictures mirrored left to right, chosen anew each epoch")
     limit: int | None = Field(None, ge=1, description="use only the first so many pictures; none: all")
     split: Literal["all", "train", "heldout"] = Field(
         "all",
-        description="`train` or `heldout`: 90 % or 10 % of the people (sub-folders) or, in a flat folder, of the pictures, by a stable hash",
+        description="`train` or `heldout`: 90 % or 10 % of the people (sub-folders) or, in a flat folder, of the "
+        "pictures, by a stable hash",
     )
     filter: Literal["bicubic", "bilinear", "lanczos", "box"] = Field(
         "bicubic", description="the resampling filter, always antialiased"
@@ -98,7 +100,7 @@ class TrainConfig(Section):
     steps: int | None = Field(None, ge=1, description="length in updates of G, instead of epochs")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
-        description="`auto`: bf16 on CUDA devices that have it, else fp16 there; fp32 elsewhere. fp16 scales its losses",
+        description="`auto`: bf16 on CUDA devices that have it, else fp16 there (with scaled losses); fp32 elsewhere",
     )
     device: str = Field("auto", pattern=DEVICE_PATTERN, description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`")
     fresh_z: bool = Field(False, description="draw new latents for G's step instead of reusing the fakes of D's step")
@@ -123,17 +125,17 @@ class TrainConfig(Section):
 
 
 class OutputConfig(Section):
-    """What a run writes and keeps; intervals in steps, none: scaled with the run's length."""
+    """What a run writes and keeps. Intervals are in steps; 0: scaled with the run's length."""
 
-    tick_every: int | None = Field(None, ge=1, description="a line of metrics every so many steps")
-    sample_every: int | None = Field(None, ge=1, description="a grid of the same latents every so many steps")
-    snapshot_every: int | None = Field(None, ge=1, description="a snapshot (to use) every so many steps")
-    state_every: int | None = Field(None, ge=1, description="a state (to resume) every so many steps")
+    tick_every: int = Field(0, ge=0, description="a line of metrics every so many steps; 0: 1,000 lines a run")
+    sample_every: int = Field(0, ge=0, description="a grid of the same latents every so many steps; 0: 20 grids a run")
+    snapshot_every: int = Field(0, ge=0, description="a snapshot, to use, every so many steps; 0: 10 a run")
+    state_every: int = Field(0, ge=0, description="a state, to resume, every so many steps; 0: 20 a run")
     keep_states: int = Field(2, ge=1, description="how many states are kept, the newest")
     keep_snapshots: int = Field(5, ge=1, description="how many snapshots are kept, the newest")
 
     def scaled(self, num_steps: int) -> "OutputConfig":
-        """The same with every interval a number: about 1,000 ticks, 20 grids, 10 snapshots and 20 states a run."""
+        """The same with no interval 0: rounded down to 1, 2, 5, 10, 20, ... steps."""
         shares = {"tick_every": 1000, "sample_every": 20, "snapshot_every": 10, "state_every": 20}
         given = {name: getattr(self, name) or _round_number(num_steps / share) for name, share in shares.items()}
         return self.model_copy(update=given)
@@ -184,7 +186,7 @@ class RunConfig(Section):
         return self.model_copy(update=filled)
 
     def part(self, kind: str) -> Any:
-        """The architecture or the loss that this configuration describes, made from its section; raises as `complete`."""
+        """The architecture or the loss, made from its section; raises as `complete`."""
         section: PluginSection = getattr(self, kind)
         return build(plugins.find(kind, section.name), section.fields, where=kind)
 

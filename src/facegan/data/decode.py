@@ -1,5 +1,6 @@
 """Encoded bytes to an upright 8-bit picture, colour or grey. Whatever the bytes, the worst outcome is a DataError."""
 
+import functools
 import io
 import struct
 import warnings
@@ -14,7 +15,7 @@ from .kinds import begins_like
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit, where it only warns
 # Formats that decode inside Pillow; others start programs (EPS) or have no business behind a picture's ending.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,7 +37,7 @@ def decode(content: bytes, channels: int) -> Image.Image:
         DataError: The bytes are no picture, damaged, or have too many pixels; the message is the reason alone.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_many_pixels(f"{image.width}x{image.height}")
             image.load()
@@ -76,6 +77,13 @@ def quiet_pillow() -> Iterator[None]:
         warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of our formats that this copy of Pillow was built with."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _upright(image: Image.Image) -> Image.Image:

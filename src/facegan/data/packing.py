@@ -231,9 +231,13 @@ def _check_room(parent: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(parent).free
     if needed_bytes > free_bytes:
         raise FaceganError(
-            f"{parent}: no room for the packed pictures ({needed_bytes / 1e9:.2f} GB needed, "
-            f"{free_bytes / 1e9:.2f} GB free); free some, or set FACEGAN_CACHE to a folder on another disk"
+            f"{parent}: no room for the packed pictures ({_size(needed_bytes)} needed, "
+            f"{_size(free_bytes)} free); free some, or set FACEGAN_CACHE to a folder on another disk"
         )
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
 
 
 def _cannot_write(parent: Path, error: OSError) -> FaceganError:

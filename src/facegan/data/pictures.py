@@ -59,7 +59,7 @@ def too_large(size_bytes: int) -> DataError | None:
     """The refusal of a file above the size limit, or None."""
     if size_bytes <= MAX_BYTES:
         return None
-    return DataError(f"the file is too large ({size_bytes / 2**20:.0f} MiB; the limit is {MAX_BYTES // 2**20} MiB)")
+    return DataError(f"the file is too large ({-(-size_bytes // 2**20)} MiB; the limit is {MAX_BYTES // 2**20} MiB)")
 
 
 def no_pictures(where: str) -> DataError:

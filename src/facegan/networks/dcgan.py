@@ -4,6 +4,7 @@ Source: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep
 Networks", ICLR 2016, section 3 and figure 1.
 """
 
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -58,7 +59,7 @@ class Generator(nn.Module):
         else:
             self.head = nn.Sequential(nn.Linear(z_dim, widest * 4 * 4), nn.Unflatten(1, (widest, 4, 4)))
         stages = []
-        for wide, narrow in zip(widths[:0:-1], widths[-2::-1], strict=True):
+        for wide, narrow in pairwise(reversed(widths)):
             stages.append(
                 nn.Sequential(
                     nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False),  # twice the side
@@ -95,7 +96,7 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2, inplace=True),
         )
         stages = []
-        for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
+        for narrow, wide in pairwise(widths):
             stages.append(
                 nn.Sequential(
                     nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False),

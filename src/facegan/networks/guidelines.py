@@ -4,6 +4,7 @@ Source: Radford, Metz, Chintala, ICLR 2016, section 3, "Architecture guidelines 
 The networks are run once on empty tensors, so that what is judged is the order in which layers act, not their names.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -14,7 +15,6 @@ from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _Av
 
 POOLING = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, nn.FractionalMaxPool2d, nn.LPPool2d)
 RESIZING = (nn.Upsample,)
-SQUASHING = (nn.Sigmoid, nn.Identity, nn.Flatten, nn.Unflatten)
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.SELU, nn.Tanh, nn.Sigmoid, nn.PReLU, nn.Softplus)
 
 
@@ -93,7 +93,7 @@ def _batch_norm(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideli
 
 
 def _no_hidden_dense(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideline:
-    """G's first layer and D's last may be linear: the paper says that a reshaped product begins G and a sigmoid ends D."""
+    """G's first layer and D's last may be linear: in the paper a reshaped product begins G and a sigmoid ends D."""
     hidden = []
     for name, layers, outer in (("G", layers_G, 0), ("D", layers_D, -1)):
         weighted = [layer for layer in layers if isinstance(layer, _ConvNd | nn.Linear)]
@@ -130,6 +130,6 @@ def _names(layers: Any) -> str:
     return ", ".join(sorted({type(layer).__name__ for layer in layers}))
 
 
-def _counted(layers: list[nn.Module]) -> str:
+def _counted(layers: Sequence[nn.Module]) -> str:
     names = [type(layer).__name__ for layer in layers]
     return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names)) or "none"

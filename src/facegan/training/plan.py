@@ -51,8 +51,8 @@ def plan(config: RunConfig, num_images: int) -> Plan:
     bytes_G, bytes_D = _tensor_bytes(G), _tensor_bytes(D)
     snapshot_bytes = 2 * bytes_G + bytes_D
     state_bytes = snapshot_bytes + 2 * BYTES_PER_VALUE * (parameters_G + parameters_D)  # Adam's two moments
-    num_snapshots = min(output.keep_snapshots, -(-num_steps // (output.snapshot_every or 1)))
-    num_states = min(output.keep_states, -(-num_steps // (output.state_every or 1)))
+    num_snapshots = min(output.keep_snapshots, -(-num_steps // output.snapshot_every))
+    num_states = min(output.keep_states, -(-num_steps // output.state_every))
     return Plan(
         num_parameters_G=parameters_G,
         num_parameters_D=parameters_D,

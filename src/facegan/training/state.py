@@ -89,8 +89,8 @@ def build_state(config: RunConfig, device: torch.device) -> TrainState:
     optimiser = config.optimizer
     betas = (optimiser.beta1, optimiser.beta2)
     fused = device.type in ("cpu", "cuda")
-    # A scaler at scale 1 costs one pass over the gradients and makes the optimisers skip, on the device, an update whose
-    # gradients are not finite. With fp16 its scale adapts, as intended by Micikevicius et al. 2018.
+    # A scaler at scale 1 costs one pass over the gradients and makes the optimisers skip, on the device, an update
+    # whose gradients are not finite. With fp16 its scale adapts (Micikevicius et al. 2018, section 3.2).
     adapts = precision(config, device) == torch.float16
     scaler = torch.amp.GradScaler(
         device.type, init_scale=2.0**16 if adapts else 1.0, growth_interval=2000 if adapts else 2**31 - 1
@@ -155,5 +155,5 @@ def _load_optimiser(optimiser: Adam, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _scaler_value(stored: Tensor) -> Any:
-    value = stored.item()
+    value = float(stored)
     return int(value) if value.is_integer() and value > 1 else value

@@ -103,7 +103,7 @@ def _descend(state: TrainState, optimiser: torch.optim.Optimizer, loss: Tensor) 
     optimiser.zero_grad()
     # A loss that is not finite makes every gradient NaN, and the scaler skips an update with such gradients.
     gate = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
-    state.scaler.scale(loss * gate).backward(inputs=parameters)
+    state.scaler.scale(loss * gate).backward(inputs=parameters)  # type: ignore[no-untyped-call]
     state.scaler.step(optimiser)
 
 

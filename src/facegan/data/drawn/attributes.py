@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]  # float32 throughout
 Codes = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -89,7 +90,7 @@ class Attributes:
         eye_colour: The iris.
         eye_size: Size of the eyes, 0.9 to 1.12.
         eye_spacing: Distance between the eyes, 0.93 to 1.08.
-        eye_openness: How far the lids are open, 0.72 to 1.
+        eye_openness: How far the lids are open, 0.78 to 1.
         gaze: Where the eyes look, -1 (left) to 1 (right).
         lashes: Whether the lashes are drawn.
         brow_thickness: 0.7 to 1.4.
@@ -110,7 +111,7 @@ class Attributes:
         light: Where the light comes from, -1 (left) to 1 (right).
         shift_x: Position to the right of the middle, as a fraction of the frame, -0.04 to 0.04.
         shift_y: Position below the middle, as a fraction of the frame, -0.03 to 0.03.
-        scale: Size of the head, 0.94 to 1.05.
+        scale: Size of the head, 0.97 to 1.08.
         tilt: Tilt of the head to the right, in degrees, -7 to 7.
         turn: Turn of the head, -1 (left) to 1 (right).
     """
@@ -180,9 +181,14 @@ def code(attribute: str, word: str) -> int:
     return CATEGORIES[attribute].index(word)
 
 
+def among(codes: Codes, attribute: str, words: Collection[str]) -> Flags:
+    """Return whether each code stands for one of these words."""
+    return np.array([word in words for word in CATEGORIES[attribute]])[codes]
+
+
 def ears_show(hair_style: Codes) -> Flags:
     """Return whether a style leaves the ears free."""
-    return np.isin(hair_style, [code("hair_style", word) for word in _EARS_SHOW])
+    return among(hair_style, "hair_style", _EARS_SHOW)
 
 
 def draw_attributes(seed: int, indices: Sequence[int] | NDArray[np.int64]) -> Attributes:
@@ -191,7 +197,7 @@ def draw_attributes(seed: int, indices: Sequence[int] | NDArray[np.int64]) -> At
     skin = dice.pick("skin")
     dark = skin >= code("skin", "brown")
     hair_style = dice.pick("hair_style")
-    short = np.isin(hair_style, [code("hair_style", word) for word in _SHORT_STYLES])
+    short = among(hair_style, "hair_style", _SHORT_STYLES)
     facial_hair = np.where(
         short,
         dice.pick("facial_hair", _FACIAL_HAIR_WEIGHTS_SHORT),
@@ -220,7 +226,7 @@ def draw_attributes(seed: int, indices: Sequence[int] | NDArray[np.int64]) -> At
         ),
         eye_size=dice.between("eye_size", 0.9, 1.12),
         eye_spacing=dice.between("eye_spacing", 0.93, 1.08),
-        eye_openness=dice.between("eye_openness", 0.72, 1),
+        eye_openness=dice.between("eye_openness", 0.78, 1),
         gaze=dice.middling("gaze", -1, 1),
         lashes=np.where(short, dice.chance("lashes", 0.12), dice.chance("lashes", 0.75)) & shaven,
         brow_thickness=dice.between("brow_thickness", 0.7, 1.4),
@@ -241,7 +247,7 @@ def draw_attributes(seed: int, indices: Sequence[int] | NDArray[np.int64]) -> At
         light=dice.between("light", 0.45, 1) * np.where(dice.chance("light_side", 0.5), np.float32(1), np.float32(-1)),
         shift_x=dice.middling("shift_x", -0.04, 0.04),
         shift_y=dice.middling("shift_y", -0.03, 0.03),
-        scale=dice.between("scale", 0.94, 1.05),
+        scale=dice.between("scale", 0.97, 1.08),
         tilt=dice.middling("tilt", -7, 7),
         turn=dice.middling("turn", -1, 1),
     )

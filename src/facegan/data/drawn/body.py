@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from facegan.data.drawn.attributes import Attributes, Floats, code, ears_show
-from facegan.data.drawn.canvas import Canvas, box, circle, clip, column, ellipse, segment, soft
+from facegan.data.drawn.attributes import Attributes, Floats, among, code, ears_show
+from facegan.data.drawn.canvas import Canvas, Window, box, circle, clip, column, ellipse, segment, soft
 from facegan.data.drawn.palette import BACKGROUND, TOP, WHITE, mix, shade, skin_colour, skin_shade
 
 # Half width, chin, taper towards the chin and squareness of the jaw, per face shape.
@@ -20,6 +20,12 @@ _SHAPES = np.array(
     dtype=np.float32,
 )
 _TOP_OF_HEAD = 0.64
+_STRIPES = 5.5  # pairs of stripes per half frame
+
+_SHOULDERS = Window(-1, 1, 0.4, 1)
+_NECK = Window(-0.36, 0.36, 0.3, 1)
+_EARS = {-1: Window(-0.94, -0.14, -0.32, 0.6), 1: Window(0.14, 0.94, -0.32, 0.6)}
+_HEAD = Window(-0.82, 0.82, -0.86, 0.94)
 
 
 def paint_background(canvas: Canvas, look: Attributes) -> None:
@@ -27,11 +33,13 @@ def paint_background(canvas: Canvas, look: Attributes) -> None:
     colour = BACKGROUND[look.background]
     canvas.rgb[:] = colour[:, :, None, None]
     disc = look.backdrop == code("backdrop", "disc")
-    sharp = np.float32(canvas.rgb.shape[3] / 2)
-    round_cover = clip(np.float32(0.5) - circle(canvas.frame_x, canvas.frame_y, np.float32(0.86)) * sharp)
-    cover = np.where(column(disc) > 0, round_cover, (canvas.frame_y + 1) * np.float32(0.25))
-    cover *= column(look.backdrop != code("backdrop", "plain"))
-    canvas.paint(cover, np.where(disc[:, None], mix(colour, WHITE, 0.5), mix(colour, (0.55, 0.45, 0.6), 0.35)))
+    sharp = canvas.rgb.shape[3] / 2
+    round_cover = clip(0.5 - circle(canvas.frame_x, canvas.frame_y, 0.86) * sharp)
+    for chosen, cover, other in (
+        (disc, round_cover, mix(colour, WHITE, 0.5)),
+        (look.backdrop == code("backdrop", "gradient"), (canvas.frame_y + 1) / 4, mix(colour, (0.55, 0.45, 0.6), 0.35)),
+    ):
+        canvas.rgb[chosen] += cover[:, None] * (other - colour)[chosen][:, :, None, None]
 
 
 def head_distance(canvas: Canvas, look: Attributes) -> Floats:
@@ -40,64 +48,64 @@ def head_distance(canvas: Canvas, look: Attributes) -> Floats:
     below = clip(canvas.y / chin)
     x = canvas.x / (1 - taper * below * below)
     lower = canvas.y > 0
-    return ellipse(
-        x,
-        canvas.y,
-        half,
-        np.where(lower, chin, np.float32(_TOP_OF_HEAD)),
-        np.where(lower, squareness, np.float32(0.15)),
-    )
+    height = np.where(lower, chin, np.float32(_TOP_OF_HEAD))
+    return ellipse(x, canvas.y, half, height, np.where(lower, squareness, np.float32(0.15)))
 
 
 def paint_shoulders(canvas: Canvas, look: Attributes) -> None:
-    """Paint the garment, its neckline and the neck."""
-    low = canvas.window(-1, 1, 0.3, 1)
-    x = low.frame_x - 2 * column(look.shift_x)
-    y = low.frame_y - 2 * column(look.shift_y)
-    sharp = np.float32(canvas.rgb.shape[3] / 2)
-    low = low._replace(sharp=np.full_like(canvas.sharp, sharp))
-    skin = skin_colour(look)
+    """Paint the garment and its neckline; it moves with the head but does not tilt."""
     colour = TOP[look.top_colour]
-    body = box(x, y - np.float32(1.35), np.float32(0.88), np.float32(0.55), np.float32(0.36))
-    cover = low.cover(body)
-    low.paint(cover, colour)
-    striped = column(look.top == code("top", "striped"))
-    stripe = clip(
-        (np.abs((y * np.float32(5.5)) % 1 - np.float32(0.5)) - np.float32(0.25)) / np.float32(5.5) * sharp
-        + np.float32(0.5)
-    )
-    low.paint(cover * stripe * striped, mix(colour, WHITE, 0.7))
+    with canvas.part(_SHOULDERS) as part:
+        part = part.upright()
+        x, y = _upright(part, look)
+        cloth = part.cover(box(x, y - 1.35, 0.88, 0.55, 0.36))
+        part.paint(cloth, colour)
+        dark_side = soft(0.1 - x * column(look.light))
+        part.paint(cloth * dark_side * 0.35, shade(colour, 0.55))
+        for words, paint in ((("striped",), _paint_stripes), (("v-neck", "shirt"), _paint_pointed_neck)):
+            chosen = among(look.top, "top", words)
+            if chosen.any():
+                with part.part(chosen=chosen) as some:
+                    paint(some, look.take(chosen), x[chosen], y[chosen], cloth[chosen])
+        chosen = among(look.top, "top", ("crew", "striped"))
+        if chosen.any():
+            with part.part(chosen=chosen) as some:
+                neckline = ellipse(x[chosen], y[chosen] - 0.78, 0.27, 0.15)
+                some.fill(neckline - 0.035, shade(colour[chosen], 0.2))
+                some.fill(neckline, skin_colour(look)[chosen])
+
+
+def _upright(canvas: Canvas, look: Attributes) -> tuple[Floats, Floats]:
+    return canvas.frame_x - 2 * column(look.shift_x), canvas.frame_y - 2 * column(look.shift_y)
+
+
+def _paint_stripes(part: Canvas, look: Attributes, x: Floats, y: Floats, cloth: Floats) -> None:
+    wave = np.abs((y * _STRIPES) % 1 - 0.5) - 0.25
+    colour = mix(TOP[look.top_colour], WHITE, 0.7)
     light = column(look.light)
-    low.paint(cover * soft(np.float32(0.1) - x * light) * np.float32(0.35), shade(colour, 0.55))
-    # The neckline: round, or pointed for a V.
-    pointed = column((look.top == code("top", "v-neck")) | (look.top == code("top", "shirt")))
-    deep = y - np.float32(0.78)
-    round_neck = ellipse(x, deep, np.float32(0.27), np.float32(0.15))
-    pointed_neck = np.maximum(
-        np.abs(x) * np.float32(0.8) + deep * np.float32(0.6) - np.float32(0.16), -deep - np.float32(0.1)
-    )
-    neckline = pointed_neck * pointed + round_neck * (1 - pointed)
-    low.paint(low.cover(neckline - np.float32(0.035)) * np.maximum(cover, 1 - pointed), shade(colour, 0.2))
-    low.paint(low.cover(neckline) * np.maximum(cover, 1 - pointed), skin)
-    low.fill(_neck(x, y), skin)
-    collar = segment(np.abs(x), y, (np.float32(0.245), np.float32(0.72)), (np.float32(0.075), np.float32(0.95)))
-    flap = low.cover(collar - np.float32(0.058)) * column(look.top == code("top", "shirt"))
-    low.paint(flap, mix(colour, WHITE, 0.4))
+    part.paint(cloth * part.cover(wave / -_STRIPES) * (1 - 0.25 * soft(0.1 - x * light)), colour)
 
 
-def _neck(x: Floats, y: Floats) -> Floats:
-    return box(x, y - np.float32(0.6), np.float32(0.205), np.float32(0.3), np.float32(0.1))
+def _paint_pointed_neck(part: Canvas, look: Attributes, x: Floats, y: Floats, cloth: Floats) -> None:
+    colour = TOP[look.top_colour]
+    beside = np.abs(x)
+    opening = np.maximum(beside * 0.8 + y * 0.6 - 0.63, 0.68 - y)
+    part.paint(part.cover(opening - 0.035) * cloth, shade(colour, 0.2))
+    part.paint(part.cover(opening) * cloth, skin_colour(look))
+    collar = part.cover(segment(beside, y, (0.245, 0.74), (0.085, 0.95)) - 0.058)
+    part.paint(collar * column(look.top == code("top", "shirt")), mix(colour, WHITE, 0.4))
 
 
-def paint_neck_shadow(canvas: Canvas, look: Attributes) -> None:
-    """Paint the shadow of the chin on the neck."""
-    low = canvas.window(-0.4, 0.4, 0.3, 1)
+def paint_neck(canvas: Canvas, look: Attributes) -> None:
+    """Paint the neck and the shadow of the chin on it."""
+    skin = skin_colour(look)
     half, chin, _, _ = (column(values) for values in _SHAPES[look.face_shape].T)
-    x = low.frame_x - 2 * column(look.shift_x)
-    y = low.frame_y - 2 * column(look.shift_y)
-    neck = low.cover(_neck(x, y))
-    below = ellipse(low.x + np.float32(0.05) * column(look.light), low.y - np.float32(0.1), half, chin)
-    low.paint(neck * low.cover(below), skin_shade(skin_colour(look)))
+    with canvas.part(_NECK) as part:
+        x, y = _upright(part, look)
+        neck = part.upright().cover(box(x, y - 0.6, 0.205, 0.3, 0.1))
+        part.paint(neck, skin)
+        chin_shadow = ellipse(part.x + 0.05 * column(look.light), part.y - 0.1, half, chin)
+        part.paint(neck * part.cover(chin_shadow), skin_shade(skin))
 
 
 def paint_ears(canvas: Canvas, look: Attributes) -> None:
@@ -105,34 +113,27 @@ def paint_ears(canvas: Canvas, look: Attributes) -> None:
     chosen = ears_show(look.hair_style)
     if not chosen.any():
         return
-    whole, look = canvas, look.take(chosen)
-    canvas = whole.take(chosen)
-    half = column(_SHAPES[look.face_shape][:, 0])
+    look = look.take(chosen)
     skin = skin_colour(look)
-    for side in (-1, 1):
-        part = canvas.window(-0.85, -0.2, -0.4, 0.6) if side < 0 else canvas.window(0.2, 0.85, -0.4, 0.6)
-        x = part.x * side - half + side * column(look.turn) * np.float32(0.04)
-        y = part.y - np.float32(0.06)
-        part.fill(ellipse(x, y, 0.1, 0.145), skin)
-        part.fill(ellipse(x - np.float32(0.015), y, 0.055, 0.09), skin_shade(skin))
-        ring = column(look.earrings)
-        part.paint(part.cover(circle(x - np.float32(0.03), y - np.float32(0.19), 0.05)) * ring, (0.98, 0.8, 0.32))
-    whole.rgb[chosen] = canvas.rgb
+    half = column(_SHAPES[look.face_shape][:, 0])
+    for side, window in _EARS.items():
+        with canvas.part(window, chosen) as part:
+            x, y = part.x * side - half + side * column(look.turn) * 0.04, part.y - 0.06
+            part.fill(ellipse(x, y, 0.1, 0.145), skin)
+            part.fill(ellipse(x - 0.015, y, 0.055, 0.09), skin_shade(skin))
+            ring = part.cover(circle(x - 0.03, y - 0.19, 0.05))
+            part.paint(ring * column(look.earrings), (0.98, 0.8, 0.32))
 
 
 def paint_head(canvas: Canvas, look: Attributes, head: Floats) -> None:
     """Paint the face with its light and shadow; head is its coverage."""
-    rows, columns = canvas.rows_and_columns(-0.76, 0.76, -0.84, 0.96)
-    canvas, head = canvas.window(-0.76, 0.76, -0.84, 0.96), head[:, rows, columns]
     skin = skin_colour(look)
-    dark = skin_shade(skin)
-    canvas.paint(head, skin)
     light = column(look.light)
-    x, y = canvas.x, canvas.y
-    away = np.sqrt(
-        np.square((x - light * np.float32(0.16)) / np.float32(0.56))
-        + np.square((y + np.float32(0.06)) / np.float32(0.70))
-    )
-    canvas.paint(head * soft((away - np.float32(0.74)) * np.float32(2.6)) * np.float32(0.8), dark)
-    glow = soft(1 - np.sqrt(np.square(x - light * np.float32(0.2)) + np.square(y + np.float32(0.3))) * np.float32(2.6))
-    canvas.paint(head * glow * np.float32(0.35), mix(skin, WHITE, 0.5))
+    rows, columns = canvas.pixels(_HEAD)
+    head = head[:, rows, columns]
+    with canvas.part(_HEAD) as part:
+        part.paint(head, skin)
+        away = np.sqrt(np.square((part.x - light * 0.16) / 0.56) + np.square((part.y + 0.06) / 0.70))
+        part.paint(head * soft((away - 0.74) * 2.6) * 0.8, skin_shade(skin))
+        glow = soft(1 - circle(part.x - light * 0.2, part.y + 0.3, 0.0) * 2.6)
+        part.paint(head * glow * 0.35, mix(skin, WHITE, 0.5))

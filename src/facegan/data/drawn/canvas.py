@@ -20,7 +20,7 @@ from facegan.data.drawn.attributes import Attributes, Flags, Floats
 Colour = tuple[float, float, float] | Floats
 Number = float | Floats
 
-HEAD_Y = 0.06  # the middle of the face lies below the middle of the frame: the hair is taller than the chin
+HEAD_Y = 0.07  # the middle of the face lies below the middle of the frame: the hair is taller than the chin
 _PIVOT_Y = 0.5  # the head tilts about the neck
 
 
@@ -58,7 +58,7 @@ class Canvas(NamedTuple):
     @classmethod
     def blank(cls, look: Attributes, resolution: int) -> Canvas:
         """Return a canvas for these faces, its pixels not yet painted."""
-        centres = ((np.arange(resolution, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / resolution)) - 1
+        centres = ((np.arange(resolution, dtype=np.float32) + 0.5) * np.float32(2 / resolution)) - 1
         frame_x, frame_y = centres[None, None, :], centres[None, :, None]
         half = column(look.tilt) * np.float32(np.pi / 360)
         half = half + half * half * half / 3  # tan(tilt / 2)
@@ -76,18 +76,28 @@ class Canvas(NamedTuple):
 
         A copy because numpy is several times faster on pixels that lie side by side.
         """
-        rows, columns = self.pixels(window)
+        if chosen is None or chosen.all():
+            chosen = None
+            if window == WHOLE:
+                yield self
+                return
         faces = slice(None) if chosen is None else chosen
-        part = Canvas(
-            np.ascontiguousarray(self.rgb[:, :, rows, columns][faces]),
+        view = self.view(window)
+        rgb, x, y = (np.ascontiguousarray(values[faces]) for values in (view.rgb, view.x, view.y))
+        yield Canvas(rgb, view.frame_x, view.frame_y, x, y, self.sharp[faces])
+        view.rgb[faces] = rgb
+
+    def view(self, window: Window) -> Canvas:
+        """Return a window of the same pixels."""
+        rows, columns = self.pixels(window)
+        return Canvas(
+            self.rgb[:, :, rows, columns],
             self.frame_x[:, :, columns],
             self.frame_y[:, rows],
-            np.ascontiguousarray(self.x[:, rows, columns][faces]),
-            np.ascontiguousarray(self.y[:, rows, columns][faces]),
-            self.sharp[faces],
+            self.x[:, rows, columns],
+            self.y[:, rows, columns],
+            self.sharp,
         )
-        yield part
-        self.rgb[:, :, rows, columns][faces] = part.rgb
 
     def pixels(self, window: Window) -> tuple[slice, slice]:
         """Return the rows and columns of a window of the whole picture."""
@@ -96,6 +106,10 @@ class Canvas(NamedTuple):
             slice(int((window.top + 1) / 2 * height), min(height, int((window.bottom + 1) / 2 * height) + 1)),
             slice(int((window.left + 1) / 2 * width), min(width, int((window.right + 1) / 2 * width) + 1)),
         )
+
+    def upright(self) -> Canvas:
+        """Return the same pixels, for shapes measured in the frame rather than in the head."""
+        return self._replace(sharp=np.full_like(self.sharp, 1 / (self.frame_x[0, 0, 1] - self.frame_x[0, 0, 0])))
 
     def paint(self, cover: Floats, colour: Colour) -> None:
         """Lay a colour, (3,) or (N, 3), over the picture where cover, (N, H, W) in [0, 1], says."""
@@ -108,7 +122,7 @@ class Canvas(NamedTuple):
     def cover(self, distance: Floats) -> Floats:
         """Return the share of each pixel that lies inside: an edge one pixel wide."""
         inside = distance * -self.sharp
-        inside += np.float32(0.5)
+        inside += 0.5
         return _clip_in_place(inside)
 
     def stroke(self, distance: Floats, half_width: Number) -> Floats:
@@ -132,8 +146,8 @@ def clip(values: Floats) -> Floats:
 
 
 def _clip_in_place(values: Floats) -> Floats:
-    np.maximum(values, np.float32(0), out=values)
-    return np.minimum(values, np.float32(1), out=values)
+    np.maximum(values, 0, out=values)
+    return np.minimum(values, 1, out=values)
 
 
 def soft(values: Floats) -> Floats:
@@ -156,31 +170,35 @@ def ellipse(x: Floats, y: Floats, a: Number, b: Number, squareness: Number = 0.0
         k0 = np.sqrt(uu + vv)
     else:
         k0 = np.sqrt(np.maximum(uu + vv - squareness * np.minimum(uu * vv, 1), 0))
-    k1 = np.sqrt(uu / (a * a) + vv / (b * b))
-    k1 += np.float32(1e-6)
-    k0 *= (k0 - 1) / k1
-    return k0
+    uu /= a * a
+    vv /= b * b
+    k1: Floats = np.sqrt(uu + vv)
+    k1 += 1e-6
+    distance: Floats = k0 * (k0 - 1)
+    distance /= k1
+    return distance
 
 
 def circle(x: Floats, y: Floats, radius: Number) -> Floats:
     """Return the distance to a circle around the origin."""
-    return np.sqrt(x * x + y * y) - radius
+    distance: Floats = np.sqrt(x * x + y * y)
+    distance -= radius
+    return distance
 
 
 def box(x: Floats, y: Floats, a: Number, b: Number, corner: Number) -> Floats:
     """Return the distance to a box of half sides a and b with rounded corners."""
     dx, dy = np.abs(x) - (a - corner), np.abs(y) - (b - corner)
     outside_x, outside_y = np.maximum(dx, 0), np.maximum(dy, 0)
-    outside = np.sqrt(outside_x * outside_x + outside_y * outside_y)
-    return outside + np.minimum(np.maximum(dx, dy), 0) - corner
+    inside = np.minimum(np.maximum(dx, dy), 0)
+    return circle(outside_x, outside_y, corner) + inside
 
 
 def segment(x: Floats, y: Floats, a: tuple[Number, Number], b: tuple[Number, Number]) -> Floats:
     """Return the distance to the line from a to b (never negative)."""
     px, py, bx, by = x - a[0], y - a[1], b[0] - a[0], b[1] - a[1]
     along = clip((px * bx + py * by) / (bx * bx + by * by))
-    dx, dy = px - bx * along, py - by * along
-    return np.sqrt(dx * dx + dy * dy)
+    return circle(px - bx * along, py - by * along, 0.0)
 
 
 def arc(x: Floats, y: Floats, half_width: Number, bend: Number) -> Floats:

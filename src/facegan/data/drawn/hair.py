@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facegan.data.drawn.attributes import CATEGORIES, Attributes, Floats, code
-from facegan.data.drawn.canvas import Canvas, both, box, circle, clip, column, ellipse, soft, union
-from facegan.data.drawn.palette import HAIR, WHITE, mix, shade
+from facegan.data.drawn.attributes import CATEGORIES, Attributes, Flags, Floats, among, code
+from facegan.data.drawn.canvas import WHOLE, Canvas, Window, both, box, circle, clip, column, ellipse, soft, union
+from facegan.data.drawn.palette import HAIR, WHITE, mix, shade, skin_colour, skin_shade
 
 
 class _Cut(NamedTuple):
@@ -41,7 +41,7 @@ _CUTS = {
     "quiff": _Cut(-0.10, 0.565, 0.67, line=-0.43, slope=0.10, curve=0.35, side=0.46, end=0.0),
     "fringe": _Cut(-0.08, 0.62, 0.72, 0.60, 0.34, 0.18, line=-0.235, curve=0.15, side=0.43, flare=0.03, end=0.3),
     "bob": _Cut(-0.08, 0.64, 0.72, 0.645, 0.55, 0.26, line=-0.48, slope=0.1, curve=0.9, part=0.14, side=0.45, end=0.5),
-    "long": _Cut(-0.08, 0.61, 0.71, 0.61, 1.3, 0.2, line=-0.50, curve=1.0, side=0.45, flare=0.06, end=2.0),
+    "long": _Cut(-0.08, 0.61, 0.71, 0.61, 1.3, 0.2, line=-0.50, curve=1.0, side=0.45, flare=0.02, end=2.0),
     "wavy": _Cut(-0.08, 0.62, 0.72, 0.60, 0.9, 0.3, line=-0.42, slope=0.34, curve=0.45, side=0.45, flare=0.05, end=1.0),
     "curly": _Cut(-0.16, 0.62, 0.66, 0.5, 0.2, 0.3, line=-0.37, curve=0.3, side=0.46, end=0.25),
     "bun": _Cut(-0.08, 0.56, 0.66, line=-0.43, curve=0.5, side=0.47, end=0.0),
@@ -61,7 +61,9 @@ _CURLS = (
 # The lower edge of a curly fringe.
 _FRINGE_CURLS = ((0.0, -0.43, 0.12), (0.2, -0.42, 0.12), (0.37, -0.35, 0.12))
 _WAVES = ((0.54, 0.08, 0.16), (0.57, 0.38, 0.17), (0.58, 0.70, 0.18), (0.55, 1.02, 0.18))
-_QUIFF = ((0.20, -0.63, 0.27), (-0.14, -0.66, 0.20))
+_QUIFF = ((0.14, -0.64, 0.25), (-0.17, -0.58, 0.24), (0.34, -0.52, 0.21))
+_SHADOW = Window(-0.82, 0.82, -0.86, 0.4)
+_CAP = Window(-1, 1, -1, 0.4)  # holds all of the hair that does not fall
 
 
 class Hair(NamedTuple):
@@ -71,6 +73,7 @@ class Hair(NamedTuple):
         silhouette: (N, H, W), the distance to the whole of it.
         opening: (N, H, W), the distance to the opening for the face.
         dome: (N, H, W), 0 at the middle of the cap and 1 on its edge.
+        window: What the arrays cover: all of the frame, or its upper part where that holds all the hair.
         end: (N, 1, 1), where hair in front of the head ends.
         colour: (N, 3).
     """
@@ -78,101 +81,130 @@ class Hair(NamedTuple):
     silhouette: Floats
     opening: Floats
     dome: Floats
+    window: Window
     end: Floats
     colour: Floats
 
 
-def measure(canvas: Canvas, look: Attributes) -> Hair:
-    """Return the hair's shape and colour."""
-    cut = _Cut(*(column(values) for values in _TABLE[look.hair_style].T))  # type: ignore[arg-type]
-    x, y = canvas.x, canvas.y
+def measure(canvas: Canvas, look: Attributes, head: Floats) -> Hair:
+    """Return the hair's shape and colour; head is the distance to the outline of the head."""
+    falls = _falls(look)
+    window = WHOLE if falls.any() else _CAP
+    rows, columns = canvas.pixels(window)
+    canvas, head = canvas.view(window), head[:, rows, columns]
+    measures = dict(zip(_Cut._fields, (column(values) for values in _TABLE[look.hair_style].T), strict=True))
     volume = column(look.hair_volume)
-    a, b = cut.cap_a * volume, cut.cap_b * volume
-    down = y - cut.cap_y
-    uu, vv = np.square(x / a), np.square(down / b)
+    a, b = measures["cap_a"] * volume, measures["cap_b"] * volume
+    down = canvas.y - measures["cap_y"]
+    uu, vv = np.square(canvas.x / a), np.square(down / b)
     dome = np.sqrt(uu + vv)
     silhouette = dome * (dome - 1)
-    silhouette /= np.sqrt(uu / (a * a) + vv / (b * b)) + np.float32(1e-6)
-    falls = look.hair_style >= code("hair_style", "fringe")
+    uu /= a * a
+    vv /= b * b
+    uu += vv
+    silhouette /= np.sqrt(uu) + np.float32(1e-6)
     if falls.any():
-        half = (cut.bottom[falls] - cut.cap_y[falls]) / 2
-        corner = np.minimum(cut.corner[falls], half)
-        fall = box(x[falls], down[falls] - half, cut.fall_a[falls] * volume[falls], half, corner)
+        half = (measures["bottom"] - measures["cap_y"])[falls] / 2
+        width, corner = (measures["fall_a"] * volume)[falls], np.minimum(measures["corner"][falls], half)
+        fall = box(canvas.x[falls], down[falls] - half, width, half, corner)
         silhouette[falls] = union(silhouette[falls], fall, 0.04)
-    across = x - np.float32(0.05) * column(look.turn)
+    across = canvas.x - 0.05 * column(look.turn)
     facing = across * column(look.part)
-    off = facing - cut.part
-    hairline = cut.line + cut.slope * facing + cut.curve * off * off
-    opening = both(hairline - y, np.abs(across) - (cut.side + cut.flare * np.maximum(y, 0)), 0.16)
+    off = facing - measures["part"]
+    hairline = measures["line"] + measures["slope"] * facing + measures["curve"] * (off * off)
+    beside = np.abs(across)
+    opening = both(hairline - canvas.y, beside - (measures["side"] + measures["flare"] * np.maximum(canvas.y, 0)), 0.16)
     for style, bumps, blend in (("curly", _CURLS, 0.02), ("wavy", _WAVES, 0.08), ("quiff", _QUIFF, 0.16)):
         chosen = look.hair_style == code("hair_style", style)
         if chosen.any():
-            beside = facing[chosen] if style == "quiff" else np.abs(x[chosen])
-            silhouette[chosen] = _bumps(silhouette[chosen], beside / volume[chosen], y[chosen], bumps, blend)
+            x = facing[chosen] if style == "quiff" else np.abs(canvas.x[chosen])
+            silhouette[chosen] = _bumps(silhouette[chosen], x / volume[chosen], canvas.y[chosen], bumps, blend)
     chosen = look.hair_style == code("hair_style", "curly")
     if chosen.any():
-        opening[chosen] = -_bumps(-opening[chosen], np.abs(across[chosen]), y[chosen], _FRINGE_CURLS, 0.02)
-    return Hair(silhouette, opening, dome, cut.end, HAIR[look.hair_colour])
+        opening[chosen] = -_bumps(-opening[chosen], beside[chosen], canvas.y[chosen], _FRINGE_CURLS, 0.02)
+    # Hair that ends at the temples leaves no gap beside the head.
+    np.maximum(opening, np.where(column(falls) > 0, np.float32(-9), head), out=opening)
+    return Hair(silhouette, opening, dome, window, measures["end"], HAIR[look.hair_colour])
+
+
+def _falls(look: Attributes) -> Flags:
+    """Return whether the hair hangs behind the neck."""
+    return among(look.hair_style, "hair_style", [style for style, cut in _CUTS.items() if cut.bottom > 0])
 
 
 def _bumps(
     distance: Floats, x: Floats, y: Floats, bumps: tuple[tuple[float, float, float], ...], blend: float
 ) -> Floats:
     for bump_x, bump_y, radius in bumps:
-        distance = union(distance, circle(x - np.float32(bump_x), y - np.float32(bump_y), np.float32(radius)), blend)
+        distance = union(distance, circle(x - bump_x, y - bump_y, radius), blend)
     return distance
 
 
 def paint_back(canvas: Canvas, look: Attributes, hair: Hair) -> None:
     """Paint the hair that hangs behind the neck, and a bun or bunches."""
-    dark = shade(hair.colour, 0.28)
-    worn = (look.hair_style >= code("hair_style", "fringe")).astype(np.float32)
-    canvas.paint(canvas.cover(hair.silhouette) * worn[:, None, None], dark)
+    chosen = _falls(look)
+    if chosen.any():
+        with canvas.part(chosen=chosen) as part:
+            part.fill(hair.silhouette[chosen], shade(hair.colour[chosen], 0.28))
     for style, paint in (("bun", _paint_bun), ("bunches", _paint_bunches)):
         chosen = look.hair_style == code("hair_style", style)
         if chosen.any():
-            part = canvas.take(chosen)
-            paint(part, hair.colour[chosen])
-            canvas.rgb[chosen] = part.rgb
+            with canvas.part(chosen=chosen) as part:
+                paint(part, hair.colour[chosen])
 
 
 def _paint_bun(canvas: Canvas, colour: Floats) -> None:
-    knot = circle(canvas.x, canvas.y + np.float32(0.8), np.float32(0.19))
+    knot = circle(canvas.x, canvas.y + 0.8, 0.19)
     canvas.fill(knot, colour)
-    inner = circle(canvas.x, canvas.y + np.float32(0.76), np.float32(0.12))
-    canvas.paint(canvas.stroke(inner, 0.012) * canvas.cover(knot), shade(colour, 0.3))
+    coil = canvas.stroke(circle(canvas.x, canvas.y + 0.76, 0.12), 0.012)
+    canvas.paint(coil * canvas.cover(knot), shade(colour, 0.3))
 
 
 def _paint_bunches(canvas: Canvas, colour: Floats) -> None:
-    x = np.abs(canvas.x) - np.float32(0.68)
-    canvas.fill(ellipse(x, canvas.y - np.float32(0.16), 0.17, 0.32), shade(colour, 0.1))
-    canvas.fill(circle(x + np.float32(0.06), canvas.y + np.float32(0.16), 0.06), (0.93, 0.42, 0.42))
+    x = np.abs(canvas.x) - 0.68
+    canvas.fill(ellipse(x, canvas.y - 0.16, 0.17, 0.32), shade(colour, 0.1))
+    canvas.fill(circle(x + 0.06, canvas.y + 0.16, 0.06), (0.93, 0.42, 0.42))
 
 
-def paint_shadow(canvas: Canvas, look: Attributes, hair: Hair, head: Floats, colour: Floats) -> None:
-    """Paint the soft shadow that the hair casts on the face."""
-    worn = column(look.hair_style != code("hair_style", "bald"))
-    near = soft(1 + hair.opening * np.float32(9)) * clip((np.float32(0.1) - canvas.y) * 4)
-    canvas.paint(near * head * worn * np.float32(0.55), colour)
+def paint_shadow(canvas: Canvas, look: Attributes, hair: Hair, head: Floats) -> None:
+    """Paint the soft shadow that the hair casts on the face; head is its coverage."""
+    rows, columns = canvas.pixels(_SHADOW)
+    with canvas.part(_SHADOW) as part:
+        near = soft(1 + hair.opening[:, rows, columns] * 9)
+        near *= clip((0.1 - part.y) * 4)
+        near *= head[:, rows, columns]
+        near *= column(look.hair_style != code("hair_style", "bald")) * 0.55
+        part.paint(near, skin_shade(skin_colour(look)))
 
 
 def paint_front(canvas: Canvas, look: Attributes, hair: Hair) -> None:
-    """Paint the hair that lies on the head, with its sheen and strands."""
-    x, y = canvas.x, canvas.y
-    front = both(both(hair.silhouette, -hair.opening), y - hair.end, 0.05)
-    cover = canvas.cover(front)
-    buzz = look.hair_style == code("hair_style", "buzz")
-    cover *= column(np.where(buzz, 0.8, 1.0))
+    """Paint the hair that lies on the head, with its strands and sheen."""
+    with canvas.part(hair.window) as part:
+        _paint_front(part, look, hair)
+
+
+def _paint_front(canvas: Canvas, look: Attributes, hair: Hair) -> None:
+    cover = canvas.cover(both(both(hair.silhouette, -hair.opening), canvas.y - hair.end, 0.05))
+    cover *= column(np.where(look.hair_style == code("hair_style", "buzz"), 0.8, 1.0))
     canvas.paint(cover, hair.colour)
-    light = column(look.light)
-    dark_side = soft(np.float32(0.2) - x * light * np.float32(1.3))
+    x = canvas.x
+    lit = x * column(look.light)
     # Strands fan out from the crown; r / (1 + |r|) keeps them apart where they run level.
-    fan = (x - np.float32(0.08) * column(look.part)) / (np.maximum(y + np.float32(0.86), 0) + np.float32(0.12))
+    fan = x - 0.08 * column(look.part)
+    fan /= np.maximum(canvas.y + 0.98, 0.12)
     fan /= 1 + np.abs(fan)
-    fan *= np.float32(7.5)
-    strand = np.abs(fan - np.floor(fan) - np.float32(0.5)) * 4 - 1
-    canvas.paint(cover * clip(dark_side * np.float32(0.3) + soft(strand) * np.float32(0.13)), shade(hair.colour, 0.6))
-    band = soft(1 - np.abs(hair.dome - np.float32(0.8)) * np.float32(9))
-    band *= soft((np.float32(-0.25) - y) * 4)
-    band *= soft(np.float32(0.45) + x * light * np.float32(1.2))
-    canvas.paint(band * cover * np.float32(0.5), mix(hair.colour, WHITE, 0.55))
+    fan *= 7.5
+    fan -= np.floor(fan)
+    fan -= 0.5
+    strand = soft(np.abs(fan) * 4 - 1)
+    strand *= column(among(look.hair_style, "hair_style", ("buzz", "curly"))) * -0.13 + 0.13
+    dark = soft(0.2 - 1.3 * lit)
+    dark *= 0.3
+    dark += strand
+    dark *= cover
+    canvas.paint(dark, shade(hair.colour, 0.6))
+    band = soft(1 - np.abs(hair.dome - 0.8) * 9)
+    band *= clip((-0.22 - canvas.y) * 5)
+    band *= soft(0.45 + 1.2 * lit)
+    band *= cover
+    canvas.paint(band * 0.5, mix(hair.colour, WHITE, 0.55))

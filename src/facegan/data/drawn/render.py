@@ -13,7 +13,7 @@ DRAWING_VERSION = 1  # raise it whenever a pixel or an attribute changes: packed
 MIN_RESOLUTION, MAX_RESOLUTION = 16, 256
 
 _SMALLEST_DRAWN = 64  # below it, faces are drawn larger and averaged: an eye needs more than three pixels
-_TILE_PIXELS = 16 * 64 * 64  # painted at a time, so that a layer stays in the processor's cache
+_TILE_PIXELS = 8 * 64 * 64  # painted at a time, so that a layer stays in the processor's cache
 
 
 def check_resolution(resolution: int) -> None:
@@ -44,8 +44,10 @@ def render(look: Attributes, resolution: int) -> NDArray[np.uint8]:
     factor = -(-_SMALLEST_DRAWN // resolution)
     size = resolution * factor
     step = max(1, _TILE_PIXELS // size**2)
+    # Like hair with like hair: a layer that no face of a tile needs is skipped, and the hair takes less room.
+    order = np.argsort(look.hair_style, kind="stable")
     for start in range(0, len(look), step):
-        tile = slice(start, start + step)
+        tile = order[start : start + step]
         rgb = _paint(look.take(tile), size)
         if factor > 1:
             rgb = rgb.reshape(len(rgb), 3, resolution, factor, resolution, factor).mean(axis=(3, 5))
@@ -58,14 +60,14 @@ def render(look: Attributes, resolution: int) -> NDArray[np.uint8]:
 def _paint(look: Attributes, size: int) -> NDArray[np.float32]:
     """Return (N, 3, size, size) in [0, 1]: every layer, back to front."""
     canvas = Canvas.blank(look, size)
-    locks = hair.measure(canvas, look)
     outline = body.head_distance(canvas, look)
     head = canvas.cover(outline)
+    locks = hair.measure(canvas, look, outline)
 
     body.paint_background(canvas, look)
     hair.paint_back(canvas, look, locks)
     body.paint_shoulders(canvas, look)
-    body.paint_neck_shadow(canvas, look)
+    body.paint_neck(canvas, look)
     body.paint_ears(canvas, look)
 
     body.paint_head(canvas, look, head)
@@ -75,7 +77,7 @@ def _paint(look: Attributes, size: int) -> NDArray[np.float32]:
     features.paint_nose(canvas, look)
     features.paint_eyes(canvas, look)
 
-    hair.paint_shadow(canvas, look, locks, head, body.skin_shade(body.skin_colour(look)))
+    hair.paint_shadow(canvas, look, locks, head)
     hair.paint_front(canvas, look, locks)
     features.paint_brows(canvas, look)
     features.paint_glasses(canvas, look)

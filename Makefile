@@ -1,0 +1,58 @@
+# make demo   from nothing to faces: sets up .venv, trains on the built-in drawn faces, shows where everything is
+# make test   sets up .venv and runs every test
+# make check  format, lint, types, layers, stale docs
+#
+# Without an NVIDIA GPU on Linux, `make demo TORCH_BACKEND=cpu` installs PyTorch's CPU build and saves 5 GB.
+
+PYTHON ?= python3
+TORCH_BACKEND ?=
+BIN := .venv/bin
+UV := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend=$(TORCH_BACKEND))
+PRESET ?= demo
+
+.PHONY: demo test check docs clean
+
+demo: .venv/.installed
+	$(BIN)/facegan train --preset $(PRESET)
+	@mkdir -p demo
+	$(BIN)/facegan sample -n 64 -o demo/generated.png
+	$(BIN)/facegan plot -o demo/losses.png
+	$(BIN)/facegan timelapse -o demo/timelapse.gif
+	@cp "$$(ls -td runs/*/ | head -1)faces.png" demo/faces.png
+	@echo
+	@echo "The run is in $$(ls -td runs/*/ | head -1)"
+	@echo "Drawn faces beside generated ones: demo/faces.png"
+	@echo "64 generated faces:                demo/generated.png"
+	@echo "The losses:                        demo/losses.png"
+	@echo "How the faces grew:                demo/timelapse.gif"
+
+test: .venv/.installed-dev
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: .venv/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+docs: .venv/.installed-dev
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+.venv/bin/uv:
+	$(PYTHON) -c 'import sys; sys.exit("facegan needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip uv
+
+.venv/.installed: pyproject.toml | .venv/bin/uv
+	@echo "Setting up .venv (PyTorch is large: a minute or more) ..."
+	$(UV) --editable .
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml | .venv/bin/uv
+	@echo "Setting up .venv with what the tests need ..."
+	$(UV) --editable ".[dev]"
+	@touch $@ .venv/.installed

@@ -1,0 +1,101 @@
+import hashlib
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from facegan import plugins
+from facegan.config import resolve
+
+TINY = (
+    "resolution=16",
+    "architecture.z_dim=12",
+    "architecture.ngf=8",
+    "architecture.ndf=8",
+    "train.batch_size=8",
+    "train.steps=3",
+    "train.device=cpu",
+    "train.precision=fp32",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Small tensors gain nothing from more, and workers of a parallel test run would fight for the cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """A cache of the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("FACEGAN_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path):
+    """store(num=20) -> a folder of packed pictures of noise, ready to be a run's data.source."""
+
+    def make(num=20, resolution=16, channels=3, *, seed=0, at="pictures"):
+        folder = tmp_path / at
+        folder.mkdir(exist_ok=True)
+        rng = np.random.default_rng(seed)
+        # Blocks of 4x4 and a little noise: pictures with structure, and no two alike.
+        blocks = rng.integers(0, 256, (num, channels, resolution // 4, resolution // 4))
+        pixels = np.kron(blocks, np.ones((1, 1, 4, 4))) * 0.9 + rng.uniform(0, 25, (num, channels, *[resolution] * 2))
+        pixels = pixels.clip(0, 255).astype(np.uint8)
+        np.save(folder / "images.npy", pixels)
+        index = {
+            "crop": "none",
+            "filter": "bicubic",
+            "resolution": resolution,
+            "channels": channels,
+            "fingerprint": "test",
+            "digest": hashlib.sha256(pixels.tobytes()).hexdigest(),
+            "versions": {},
+            "skipped": [],
+            "attributes": {},
+            "names": [f"{number:05d}.png" for number in range(num)],
+        }
+        (folder / "index.json").write_text(json.dumps(index))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def tiny(store):
+    """tiny("train.steps=5", preset="dcgan-linear") -> a complete configuration that trains in a blink."""
+
+    def make(*settings, preset=None, data=None):
+        source = data or store()
+        config = resolve(preset=preset, settings=[*TINY, f"data.source={json.dumps(str(source))}", *settings])
+        return config.complete()
+
+    return make
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """install("faceplug", SOURCE, {"facegan.loss": {"mine": "faceplug:Mine"}}): a package, as pip would leave it."""
+    installed = []
+
+    def make(package, source, points, version="1.0"):
+        site = tmp_path / f"site-{package}"
+        info = site / f"{package}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (site / f"{package}.py").write_text(source)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+        lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in names.items()) for group, names in points.items()]
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        monkeypatch.syspath_prepend(str(site))
+        plugins.claims.cache_clear()
+        installed.append(package)
+
+    yield make
+    for package in installed:
+        sys.modules.pop(package, None)
+    plugins.claims.cache_clear()

@@ -1,0 +1,63 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """A cache of the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("FACEGAN_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def picture():
+    """picture(3, size=(24, 24)) -> an RGB picture of noise, the same for the same number."""
+
+    def make(number=0, size=(24, 24)):
+        pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        return Image.fromarray(pixels)
+
+    return make
+
+
+@pytest.fixture
+def encode():
+    """encode(picture, "PNG") -> the bytes of a file."""
+
+    def make(image, format="PNG", **options):
+        file = io.BytesIO()
+        image.save(file, format, **options)
+        return file.getvalue()
+
+    return make
+
+
+@pytest.fixture
+def folder(tmp_path, picture, encode):
+    """folder("a/x.png", "b/y.png") -> a new folder of different pictures with these names."""
+
+    def make(*names, at="faces", **options):
+        root = tmp_path / at
+        for number, name in enumerate(names):
+            file = root / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(encode(picture(number, **options), FORMATS[Path(name).suffix.lower()]))
+        return root
+
+    return make
