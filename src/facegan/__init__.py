@@ -1,3 +1,23 @@
-"""facegan: train a generator of faces, judge it honestly and use it."""
+"""facegan: train a generator of faces, judge it honestly and use it.
+
+The names below load what they need (torch among it) when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .sampling import sample
+    from .snapshots import load_generator
+    from .training.runs import train
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "load_generator", "sample", "train"]
+
+_HOMES = {"load_generator": "snapshots", "sample": "sampling", "train": "training.runs"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'facegan' has no attribute '{name}'")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

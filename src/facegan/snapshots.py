@@ -30,6 +30,8 @@ def save_snapshot(path: Path, config: RunConfig, step: int, networks: Mapping[st
         f"{name}.{key}": value for name, network in networks.items() for key, value in network.state_dict().items()
     }
     kimg = step * config.train.batch_size / 1000
+    source = Path(config.data.source).name  # a snapshot is for sending: it does not tell of its maker's folders
+    config = config.model_copy(update={"data": config.data.model_copy(update={"source": source})})
     write_tensors(path, "snapshot", tensors, {"config": config.to_json(), "step": str(step), "kimg": f"{kimg:g}"})
 
 

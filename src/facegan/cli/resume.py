@@ -13,7 +13,8 @@ def resume(
 ) -> None:
     """Continue a run, or extend a finished one.
 
-    --epochs, --kimg or --steps give a new total; without them a finished run is left as it is."""
+    --epochs, --kimg or --steps give a new total; without them a finished run is left as it is.
+    """
     from ..run import find_run
     from ..training.runs import resume as resume_run
     from .console import StopRequest, TrainingConsole

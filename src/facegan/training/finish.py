@@ -1,6 +1,7 @@
 """What a finished run leaves for people: curves, real beside generated faces, a model card."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -20,7 +21,7 @@ CARD = """\
 | loss | {loss} |
 | made with | facegan {version} |
 
-Use it: `facegan sample {path} -n 64 -o grid.png`. The complete settings are in config.json and in every snapshot.
+Use it: `facegan sample {name} -n 64 -o grid.png`. The complete settings are in config.json and in every snapshot.
 
 **What it is for.** Synthetic faces for study, art and tests. The faces are of nobody; a generator can still come close to
 a picture that it was trained on, above all when the set is small.
@@ -51,13 +52,12 @@ def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
     architecture = config.part("architecture")
     return CARD.format(
         name=run.path.name,
-        path=run.path,
         architecture=config.architecture.name,
         resolution=config.resolution,
         channels=config.channels,
         z_dim=architecture.z_dim,
         prior=architecture.prior,
-        source=config.data.source,
+        source=Path(config.data.source).name,
         crop=config.data.crop,
         split=config.data.split,
         num_images=num_images,

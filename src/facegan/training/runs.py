@@ -4,6 +4,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from ..config import DURATIONS, RunConfig, read_file, validate
 from ..data.feed import check_enough
 from ..data.packed import PackedImages, load
 from ..errors import ConfigError, SnapshotError
+from ..plugins import claim, names
 from ..run import RunDir, write_atomic
 from .finish import finish
 from .loop import Report, Stop, training_loop
@@ -48,7 +50,7 @@ def train(
         ConfigError, PluginError, DataError, SnapshotError: Refused before anything was written.
         TrainingError: No room on the disk, or a loss that is not finite.
     """
-    config = config.complete()
+    config = _anchored(config.complete())
     device = choose_device(config.train.device)
     if not force:
         run.refuse_existing()
@@ -59,7 +61,7 @@ def train(
     state = build_state(config, device)
     if force and (aside := run.move_aside()):
         report(f"{run.path}: what was there is now {aside}")
-    run.create(config.to_json(), environment(device))
+    run.create(config.to_json(), environment(config, device))
     report(f"{run.path}: {counts.num_steps} steps on {len(data)} pictures, {device}")
     return _loop(config, run, data, state, report, stop)
 
@@ -121,8 +123,9 @@ def read_config(run: RunDir) -> RunConfig:
     return validate(read_file(run.config)).complete()
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+def environment(config: RunConfig, device: torch.device) -> dict[str, Any]:
     """What a run is started on and with."""
+    parts = {"architecture": config.architecture.name, "loss": config.loss.name, "dataset": config.data.source}
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "command": sys.argv,
@@ -134,8 +137,17 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": str(device),
         "gpu": gpu,
         "threads": torch.get_num_threads(),
+        "plugins": {kind: claim(kind, name).origin for kind, name in parts.items() if name in names(kind)},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _anchored(config: RunConfig) -> RunConfig:
+    """The same with a data source that is a relative path made absolute, so that a run resumes from any folder."""
+    source = Path(config.data.source)
+    if config.data.source in names("dataset") or not source.exists():
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"source": str(source.absolute())})})
 
 
 def _load(config: RunConfig, report: Report, packing: Packing | None) -> PackedImages:

@@ -65,13 +65,20 @@ class TrainState:
             )
         for name in NETWORKS:
             load_network(path, getattr(self, name), f"{name}.")
-        for name in OPTIMISERS:
-            _load_optimiser(getattr(self, name), read_tensors(path, f"{name}."))
         rest = read_tensors(path)
-        self.scaler.load_state_dict({key: _scaler_value(rest[f"scaler.{key}"]) for key in self.scaler.state_dict()})
-        self.noise.set_state(rest["noise"])
-        self.sums.copy_(rest["sums"])
-        self.step = int(metadata["step"])
+        try:
+            for name in OPTIMISERS:
+                _load_optimiser(getattr(self, name), read_tensors(path, f"{name}."))
+            scaler = {key: _scaler_value(rest[f"scaler.{key}"]) for key in self.scaler.state_dict()}
+            self.scaler.load_state_dict(scaler)
+            self.noise.set_state(rest["noise"])
+            self.sums.copy_(rest["sums"])
+            self.step = int(metadata["step"])
+        except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise SnapshotError(
+                f"{path}: does not fit the run ({reason}); remove it to resume from an older state"
+            ) from None
 
 
 def build_state(config: RunConfig, device: torch.device) -> TrainState:
