@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from facegan.data import drawn
 from facegan.data.drawn import DrawnFaces
 from facegan.data.drawn.attributes import CATEGORIES, Attributes, code, draw_attributes
 from facegan.data.drawn.canvas import Canvas
@@ -61,12 +62,14 @@ def test_a_face_does_not_depend_on_how_many_faces_there_are():
     np.testing.assert_array_equal(pictures(few, few.names, 32), pictures(many, many.names[:4], 32))
 
 
-def test_a_picture_is_the_same_on_either_side_of_a_batch_border():
-    source = DrawnFaces(num_images=40).open()  # at 256 pixels a batch ends after 32
-    whole = list(source.read(source.names[30:34], 256))
-    assert [name for name, _ in whole] == source.names[30:34]
-    alone = list(source.read(source.names[:34], 256))[30:]
-    for (_, first), (_, second) in zip(whole, alone, strict=True):
+def test_pictures_come_in_the_order_of_the_names_across_batches(monkeypatch):
+    source = DrawnFaces(num_images=10).open()
+    names = [source.names[index] for index in (9, 2, 5, 0, 7, 7, 1)]
+    at_once = list(source.read(names, 16))
+    monkeypatch.setattr(drawn, "_BATCH_PIXELS", 3 * 16 * 16)
+    in_threes = list(source.read(names, 16))
+    assert [name for name, _ in at_once] == [name for name, _ in in_threes] == names
+    for (_, first), (_, second) in zip(at_once, in_threes, strict=True):
         assert first.tobytes() == second.tobytes()
 
 
@@ -111,7 +114,7 @@ def test_a_small_picture_is_the_large_one_averaged(resolution):
     factor = 256 // resolution
     large = pictures(source, source.names, 256).reshape(12, resolution, factor, resolution, factor, 3).mean((2, 4))
     assert np.abs(small - large).mean() < 1.5  # of 255
-    assert np.quantile(np.abs(small - large), 0.999) < 40
+    assert np.quantile(np.abs(small - large), 0.999) < 60
 
 
 def test_no_feature_is_cut_off_by_the_window_it_is_drawn_in(monkeypatch):
@@ -147,7 +150,7 @@ def test_no_feature_is_cut_off_by_the_window_it_is_drawn_in(monkeypatch):
         ("hair_style", "bald", "buzz", HAIR),
         ("hair_colour", "black", "blond", HAIR),
         ("hair_volume", 0.96, 1.05, HAIR),
-        ("part", -1.0, 1.0, HAIR),
+        ("part", -1.0, 1.0, WHOLE),
         ("eye_colour", "brown", "blue", EYES),
         ("eye_size", 0.9, 1.12, EYES),
         ("eye_spacing", 0.93, 1.08, EYES),
@@ -184,14 +187,15 @@ def test_no_feature_is_cut_off_by_the_window_it_is_drawn_in(monkeypatch):
 )
 def test_every_attribute_shows_where_it_should(attribute, first, second, region):
     look = plain_faces()
-    drawn = [render(with_values(look, **{attribute: value}), 64) for value in (first, second)]
-    assert change(*drawn, region) >= (4 if attribute == "skin_light" else 12)
+    faces = [render(with_values(look, **{attribute: value}), 64) for value in (first, second)]
+    assert change(*faces, region) >= (4 if attribute == "skin_light" else 12)
 
 
 def test_glasses_leave_mouth_hair_and_shoulders_alone():
     bare, spectacled = (render(plain_faces(glasses_style=style), 64) for style in ("none", "round"))
-    for region in (MOUTH, HAIR, SHOULDERS):
-        assert change(bare, spectacled, region) == 0
+    assert not np.array_equal(bare, spectacled)
+    np.testing.assert_array_equal(bare[:, :20], spectacled[:, :20])
+    np.testing.assert_array_equal(bare[:, 43:], spectacled[:, 43:])
 
 
 def test_the_hair_has_its_colour_and_the_background_its_own():
@@ -274,15 +278,15 @@ def test_drawing_touches_no_global_random_state():
 
 def test_two_threads_draw_the_same_faces():
     source = DrawnFaces(num_images=16).open()
-    drawn = [None, None]
+    faces = [None, None]
 
     def draw(place):
-        drawn[place] = pictures(source, source.names, 32)
+        faces[place] = pictures(source, source.names, 32)
 
     threads = [threading.Thread(target=draw, args=(place,)) for place in range(2)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
-    np.testing.assert_array_equal(*drawn)
+    np.testing.assert_array_equal(*faces)
 
 
 @pytest.mark.parametrize("settings", [{"num_images": 0}, {"num_images": 10_000_001}, {"faces": 3}])

@@ -44,7 +44,7 @@ def test_every_epoch_shows_each_picture_once_and_batches_straddle_epochs(images,
     feed = Feed(images, batch_size=batch_size, **CPU)
     batches = [numbers(feed.batch(step)) for step in range(30)]
     assert {len(batch) for batch in batches} == {batch_size}
-    shown = sum(batches, [])
+    shown = [number for batch in batches for number in batch]
     epochs = [shown[start : start + 10] for start in range(0, len(shown) - 9, 10)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == len(epochs)

@@ -1,3 +1,4 @@
+import dataclasses
 from copy import deepcopy
 
 import pytest
@@ -199,7 +200,8 @@ def test_g_step_does_not_even_compute_d_weight_gradients(tiny):
 def test_g_sees_latents_only_and_its_step_judges_only_fakes(tiny):
     state, settings = begin(tiny())
     seen_G, made, judged = [], [], []
-    state.G.register_forward_hook(lambda _, inputs, output: (seen_G.append(inputs[0]), made.append(output)))
+    state.G.register_forward_hook(lambda _, inputs, output: seen_G.append(inputs[0]))
+    state.G.register_forward_hook(lambda _, inputs, output: made.append(output))
     state.D.register_forward_hook(lambda _, inputs, output: judged.append(inputs[0]))
     (real,) = pictures()
     training_step(state, settings, real)
@@ -271,7 +273,7 @@ def test_ema_follows_the_closed_form_over_steps(tiny):
         keep = 0.5 ** (8 / min(10_000, 0.05 * 8 * step))
         average = [keep * a + (1 - keep) * p.detach().double() for a, p in zip(average, state.G.parameters(), strict=True)]
     for ours, expected in zip(state.G_ema.parameters(), average, strict=True):
-        torch.testing.assert_close(ours.double(), expected, rtol=0, atol=1e-8)
+        torch.testing.assert_close(ours.double(), expected, rtol=0, atol=2e-7)  # float32 at 1
 
 
 def test_no_averaging_makes_ema_the_current_weights(tiny):
@@ -399,8 +401,6 @@ class Broken:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("term", ["D", "G", "both"])
 def test_an_update_whose_loss_is_not_finite_is_skipped_and_its_step_named(tiny, term, value):
-    import dataclasses
-
     state, settings = begin(tiny())
     settings = dataclasses.replace(settings, loss=Broken(settings.loss, term, value, from_call=2))
     reals = pictures(4)
@@ -422,9 +422,10 @@ def test_d_batch_statistics_of_real_and_fake_stay_apart(tiny):
     state, settings = begin(tiny())
     inputs = []
     norm = next(module for module in state.D.modules() if isinstance(module, nn.BatchNorm2d))
-    norm.register_forward_hook(lambda _, given, output: inputs.append((given[0], output)))
+    norm.register_forward_hook(lambda _, given, output: inputs.append(given[0].detach()))
     training_step(state, settings, pictures()[0])
-    assert [given.shape[0] for given, _ in inputs] == [8, 8, 8]
-    for given, _ in inputs:  # each mini-batch is normalised by its own mean: so the output's mean is the bias
-        standard = (given - given.mean((0, 2, 3), keepdim=True)) / given.std((0, 2, 3), correction=0, keepdim=True)
-        assert standard.mean().abs() < 1e-5
+    assert [len(given) for given in inputs] == [8, 8, 8]
+    running = torch.zeros(norm.num_features)
+    for given in inputs:  # momentum 0.1, of each pass by itself
+        running = 0.9 * running + 0.1 * given.mean((0, 2, 3))
+    torch.testing.assert_close(norm.running_mean, running)

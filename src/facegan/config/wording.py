@@ -49,10 +49,10 @@ def _settings_of(model: type[BaseModel], path: list[str]) -> list[str]:
 
 
 _RULES = {
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
     "literal_error": "must be {expected}",
     "string_pattern_mismatch": "does not have the form {pattern}",
     "missing": "is missing",

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -39,15 +40,18 @@ def decode(content: bytes, channels: int) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise _too_many_pixels(f"{image.width}x{image.height}")
+                raise _too_many_pixels(image.width * image.height)
             image.load()
             return plain(_upright(image), channels)
     except DataError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_many_pixels("more than a picture needs") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels(int(re.findall(r"\d+", str(error))[0])) from None
     except UnidentifiedImageError:
-        raise DataError(f"not a picture (it begins like {begins_like(content)})") from None
+        kind = begins_like(content)
+        if kind.endswith(" picture"):
+            raise DataError(f"the picture is damaged (it begins like {kind}, but its header cannot be read)") from None
+        raise DataError(f"not a picture (it begins like {kind})") from None
     except MemoryError:
         raise DataError("too large for the memory") from None
     except Exception as error:
@@ -115,8 +119,8 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey.astype(np.uint8))
 
 
-def _too_many_pixels(size: str) -> DataError:
-    return DataError(f"the picture has too many pixels ({size}; the limit is {MAX_PIXELS:,})")
+def _too_many_pixels(num_pixels: int) -> DataError:
+    return DataError(f"the picture has too many pixels ({num_pixels:,}; the limit is {MAX_PIXELS:,})")
 
 
 def _damage(error: Exception) -> str:

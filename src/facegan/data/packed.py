@@ -56,6 +56,7 @@ def load(
         resolution=resolution,
         channels=channels,
         fingerprint=pictures.fingerprint(names),
+        cropped=isinstance(pictures, StoredSource),
     )
     path = _cache_folder() / _key(recipe)
     with contextlib.suppress(DataError):  # nothing there, or something damaged

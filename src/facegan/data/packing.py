@@ -40,6 +40,7 @@ class Recipe:
         resolution: Height and width in pixels.
         channels: 3 for colour, 1 for grey.
         fingerprint: Of the pictures.
+        cropped: Whether the pictures come cropped already, so that `crop` is on record only.
     """
 
     crop: str
@@ -47,6 +48,7 @@ class Recipe:
     resolution: int
     channels: int
     fingerprint: str
+    cropped: bool = False
 
     @property
     def image_bytes(self) -> int:
@@ -132,7 +134,7 @@ def _fill(
 
 def _prepared(pictures: Pictures, names: Sequence[str], recipe: Recipe) -> Iterator[tuple[str, bytes | DataError]]:
     """Yield (name, pixels or reason), decoded by all cores, in the order in which the source delivers."""
-    crop = parse_crop(recipe.crop)
+    crop = parse_crop("none" if recipe.cropped else recipe.crop)
     num_workers = os.cpu_count() or 1
     waiting: deque[tuple[str, Future[bytes | DataError]]] = deque()
     pool = ThreadPoolExecutor(num_workers, thread_name_prefix="packing")

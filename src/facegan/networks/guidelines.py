@@ -78,13 +78,13 @@ def _batch_norm(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideli
     """Batch norm in both, except on G's output and D's input (the paper, section 3); D's output has none either."""
     missing, num = [], 0
     for name, layers, exempt in (("G", layers_G, {-1}), ("D", layers_D, {0, -1})):
-        weighted = [i for i, layer in enumerate(layers) if isinstance(layer, _ConvNd | nn.Linear)]
-        exempt_at = {weighted[i] for i in exempt if weighted}
-        for i in weighted:
-            normed = i + 1 < len(layers) and any(isinstance(layer, _BatchNorm) for layer in layers[i + 1 : i + 3])
+        stages = _stages(layers)
+        exempt_at = {index % len(stages) for index in exempt if stages}
+        for index, (weighted, *after) in enumerate(stages):
+            normed = any(isinstance(layer, _BatchNorm) for layer in after)
             num += normed
-            if not normed and i not in exempt_at:
-                missing.append(f"{name}'s {type(layers[i]).__name__} number {weighted.index(i) + 1}")
+            if not normed and index not in exempt_at:
+                missing.append(f"{name}'s {type(weighted).__name__} number {index + 1}")
     return Guideline(
         text="batch norm in both G and D, except on G's output and D's input layer",
         kept=not missing and num > 0,
@@ -109,21 +109,43 @@ def _relu_then_tanh(layers_G: list[nn.Module]) -> Guideline:
     activations = [layer for layer in layers_G if isinstance(layer, ACTIVATIONS)]
     kept = bool(activations) and isinstance(activations[-1], nn.Tanh) and layers_G[-1] is activations[-1]
     kept = kept and all(isinstance(layer, nn.ReLU) for layer in activations[:-1])
+    missing = _inactive("G", layers_G)
     return Guideline(
         text="ReLU in G for all layers except the output, which uses tanh",
-        kept=kept,
-        evidence=f"G's activations: {_counted(activations)}",
+        kept=kept and not missing,
+        evidence=f"G's activations: {_counted(activations)}; missing after: {', '.join(missing) or 'none'}",
     )
 
 
 def _leaky_relu(layers_D: list[nn.Module]) -> Guideline:
     activations = [layer for layer in layers_D if isinstance(layer, ACTIVATIONS)]
     hidden = activations[:-1] if activations and isinstance(activations[-1], nn.Sigmoid) else activations
+    missing = _inactive("D", layers_D)
     return Guideline(
         text="LeakyReLU in D for all layers",
-        kept=bool(hidden) and all(isinstance(layer, nn.LeakyReLU) for layer in hidden),
-        evidence=f"D's activations: {_counted(activations)}",
+        kept=bool(hidden) and all(isinstance(layer, nn.LeakyReLU) for layer in hidden) and not missing,
+        evidence=f"D's activations: {_counted(activations)}; missing after: {', '.join(missing) or 'none'}",
     )
+
+
+def _stages(layers: list[nn.Module]) -> list[list[nn.Module]]:
+    """Each layer with weights, followed by what acts between it and the next one."""
+    stages: list[list[nn.Module]] = []
+    for layer in layers:
+        if isinstance(layer, _ConvNd | nn.Linear):
+            stages.append([layer])
+        elif stages:
+            stages[-1].append(layer)
+    return stages
+
+
+def _inactive(name: str, layers: list[nn.Module]) -> list[str]:
+    """The layers with weights, but the last, that no activation follows."""
+    return [
+        f"{name}'s {type(weighted).__name__} number {number}"
+        for number, (weighted, *after) in enumerate(_stages(layers)[:-1], start=1)
+        if not any(isinstance(layer, ACTIVATIONS) for layer in after)
+    ]
 
 
 def _names(layers: Any) -> str:

@@ -60,7 +60,7 @@ _WEIGHTS: dict[str, tuple[float, ...]] = {
     "eye_colour": (38, 16, 16, 20, 10),
     "face_shape": (30, 22, 18, 18, 12),
     "nose": (4, 3, 3),
-    "mouth": (8, 22, 39, 31),
+    "mouth": (7, 21, 40, 32),
     "glasses_style": (74, 11, 9, 6),
 }
 _HAIR_COLOUR_WEIGHTS_LIGHT = (14, 16, 18, 10, 11, 15, 5, 6, 3, 2)

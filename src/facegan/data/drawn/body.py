@@ -45,11 +45,11 @@ def paint_background(canvas: Canvas, look: Attributes) -> None:
 def head_distance(canvas: Canvas, look: Attributes) -> Floats:
     """Return the distance to the outline of the head."""
     half, chin, taper, squareness = (column(values) for values in _SHAPES[look.face_shape].T)
-    below = clip(canvas.y / chin)
-    x = canvas.x / (1 - taper * below * below)
+    below = clip(canvas.y * (1 / chin))
     lower = canvas.y > 0
-    height = np.where(lower, chin, np.float32(_TOP_OF_HEAD))
-    return ellipse(x, canvas.y, half, height, np.where(lower, squareness, np.float32(0.15)))
+    x = canvas.x / (1 - taper * below * below)
+    y = canvas.y * np.where(lower, _TOP_OF_HEAD / chin, np.float32(1))  # the chin brought to the height of the top
+    return ellipse(x, y, half, _TOP_OF_HEAD, np.where(lower, squareness, np.float32(0.15)))
 
 
 def paint_shoulders(canvas: Canvas, look: Attributes) -> None:
@@ -133,7 +133,7 @@ def paint_head(canvas: Canvas, look: Attributes, head: Floats) -> None:
     head = head[:, rows, columns]
     with canvas.part(_HEAD) as part:
         part.paint(head, skin)
-        away = np.sqrt(np.square((part.x - light * 0.16) / 0.56) + np.square((part.y + 0.06) / 0.70))
+        away = np.sqrt(np.square((part.x - light * 0.16) * (1 / 0.56)) + np.square((part.y + 0.06) * (1 / 0.70)))
         part.paint(head * soft((away - 0.74) * 2.6) * 0.8, skin_shade(skin))
         glow = soft(1 - circle(part.x - light * 0.2, part.y + 0.3, 0.0) * 2.6)
         part.paint(head * glow * 0.35, mix(skin, WHITE, 0.5))

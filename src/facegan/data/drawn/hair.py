@@ -96,11 +96,11 @@ def measure(canvas: Canvas, look: Attributes, head: Floats) -> Hair:
     volume = column(look.hair_volume)
     a, b = measures["cap_a"] * volume, measures["cap_b"] * volume
     down = canvas.y - measures["cap_y"]
-    uu, vv = np.square(canvas.x / a), np.square(down / b)
+    uu, vv = np.square(canvas.x * (1 / a)), np.square(down * (1 / b))
     dome = np.sqrt(uu + vv)
     silhouette = dome * (dome - 1)
-    uu /= a * a
-    vv /= b * b
+    uu *= 1 / (a * a)
+    vv *= 1 / (b * b)
     uu += vv
     silhouette /= np.sqrt(uu) + np.float32(1e-6)
     if falls.any():

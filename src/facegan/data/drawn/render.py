@@ -9,7 +9,7 @@ from facegan.data.drawn import body, features, hair
 from facegan.data.drawn.attributes import Attributes
 from facegan.data.drawn.canvas import Canvas
 
-DRAWING_VERSION = 1  # raise it whenever a pixel or an attribute changes: packed copies are keyed by it
+DRAWING_VERSION = 2  # raise it whenever a pixel or an attribute changes: packed copies are keyed by it
 MIN_RESOLUTION, MAX_RESOLUTION = 16, 256
 
 _SMALLEST_DRAWN = 64  # below it, faces are drawn larger and averaged: an eye needs more than three pixels

@@ -1,0 +1,257 @@
+"""Write the reference pages commands.md and configuration.md from the code; --check fails when they are stale."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from facegan import plugins
+from facegan.cli import app
+from facegan.config import PLUGIN_SECTIONS, RunConfig, preset_layer, preset_names
+
+FOLDER = Path(__file__).resolve().parent
+NOTE = "<!-- Written by docs/generate.py; change the code and run it again. -->\n"
+
+EXIT_CODES = (
+    ("0", "done; also when a run was finished already, and it says so"),
+    ("1", "something failed that is not your mistake: a disk without room, a loss that is not finite, a broken plugin"),
+    ("2", "a mistake that you can mend: a flag, a setting, a missing or wrong file"),
+    ("130", "stopped by Ctrl-C; a training run has been saved first"),
+    ("143", "stopped by SIGTERM; a training run has been saved first"),
+)
+
+COMMANDS = """\
+# Commands
+
+{note}
+`facegan COMMAND --help` prints the same. What is settable beyond these options stands in
+[configuration.md](configuration.md).
+
+**MODEL and RUN** are tried as a path, then as a name under `runs/`; without one, the latest run is meant.
+**stdout** carries results only: paths, tables, or one JSON document with `--json`. Talk and progress go to stderr.
+**Global options** stand before the command: `facegan --version`, and `facegan --debug COMMAND ...` for the traceback of
+an error.
+
+## Exit codes
+
+{exit_codes}"""
+
+CONFIGURATION = """\
+# Configuration
+
+{note}
+Everything that a run depends on is one tree of settings. A run writes it, complete, to `config.json` in its folder, and
+that file is itself a valid `--config`.
+
+## Where a value comes from
+
+**preset < config file < flags < `--set`**: each replaces what stands to its left.
+
+```sh
+facegan train --preset dcgan-linear --config mine.toml --batch-size 32 --set optimizer.lr_G=1e-4
+```
+
+- `--preset NAME` starts from one of the [presets](#presets); without it, from the defaults below, which are `dcgan`'s.
+- `--config FILE` takes a .toml or .json file with any part of the tree.
+- `--set section.key=value` takes a line of TOML; a bare word is a string. It can be repeated.
+- A length replaces any other length of the layers below it: `--steps 100` over a preset's `epochs = 25` is 100 steps.
+- Another `architecture.name` or `loss.name` drops the settings of the one below; another `data.source` drops its
+  `data.options`.
+- A setting that does not exist is refused, with the nearest name, before anything is written.
+
+{sections}
+## Presets
+
+`facegan presets` prints each value with where it comes from. A run starts from one with `facegan train --preset NAME`.
+
+{presets}"""
+
+SECTION_NOTES = {
+    "data": "Settings of the dataset itself go under `data.options`; see [`data.options`](#dataoptions) below.",
+}
+PLUGIN_TITLES = {"architecture": "architecture", "loss": "loss", "dataset": "data.options"}
+PLUGIN_NOTES = {
+    "architecture": """\
+`architecture.name` chooses the pair of networks; the other settings belong to it. Installed packages bring more
+([plugins.md](plugins.md)); `facegan plugins` lists them.""",
+    "loss": """\
+`loss.name` chooses the loss; the other settings belong to it. Installed packages bring more.""",
+    "dataset": """\
+What can stand under `data.options` when `data.source` names one of these datasets. Folders and archives have none.""",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with --check compare them; returns the exit code."""
+    pages = {FOLDER / "commands.md": commands_page(), FOLDER / "configuration.md": configuration_page()}
+    if arguments == ["--check"]:
+        stale = [page.name for page, text in pages.items() if not page.exists() or page.read_text("utf-8") != text]
+        for name in stale:
+            print(f"docs/{name}: stale; run: python docs/generate.py", file=sys.stderr)
+        return 1 if stale else 0
+    if arguments:
+        print(f"usage: python docs/generate.py [--check] (given: {' '.join(arguments)})", file=sys.stderr)
+        return 2
+    for page, text in pages.items():
+        page.write_text(text, "utf-8")
+    return 0
+
+
+def commands_page() -> str:
+    """The reference of the built-in commands."""
+    parts = [COMMANDS.format(note=NOTE, exit_codes=table(("code", "meaning"), EXIT_CODES))]
+    for path, command, context in commands():
+        usage = " ".join([path, *command.collect_usage_pieces(context)])
+        parts.append(f"\n## {path}\n\n{paragraphs(command.help)}\n\n```text\n{usage}\n```\n")
+        shown = [parameter for parameter in command.params if not parameter.hidden]
+        arguments = [parameter for parameter in shown if parameter.param_type_name == "argument"]
+        options = [parameter for parameter in shown if parameter.param_type_name == "option"]
+        if arguments:
+            about = [(heading(each, context), each.help or "") for each in arguments]
+            parts.append("\n" + table(("argument", "meaning"), about))
+        rows = [(heading(each, context), each.help or "", default_of(each, context)) for each in options]
+        parts.append("\n" + table(("option", "meaning", "default"), rows))
+    return "".join(parts)
+
+
+def commands() -> Iterator[tuple[str, Any, Any]]:
+    """Every built-in command as (its path, the command, a context), sub-commands after their group."""
+    menu: Any = get_command(app)
+    top = menu.make_context("facegan", ["--version"], resilient_parsing=True)
+    for name in plugins.BUILT_IN["command"]:
+        yield from _below(f"facegan {name}", menu.get_command(top, name), top)
+
+
+def _below(path: str, command: Any, parent: Any) -> Iterator[tuple[str, Any, Any]]:
+    context = command.make_context(path.split()[-1], [], parent=parent, resilient_parsing=True)
+    if not hasattr(command, "list_commands"):
+        yield path, command, context
+        return
+    for name in command.list_commands(context):
+        yield from _below(f"{path} {name}", command.get_command(context, name), context)
+
+
+def heading(parameter: Any, context: Any) -> str:
+    """How the command's own help names a parameter: `-o, --out <path>`."""
+    return code(parameter.get_help_record(context)[0])
+
+
+def default_of(option: Any, context: Any) -> str:
+    """A default as the shell would take it; a dash when the help says what happens without the option."""
+    default = option.get_default(context)
+    return "-" if default is None or option.is_flag else code(str(default))
+
+
+def configuration_page() -> str:
+    """The reference of the settings."""
+    schema = RunConfig.model_json_schema()
+    top = {key: value for key, value in schema["properties"].items() if key not in _section_names()}
+    parts = [f"## Top level\n\n{settings_table(top, schema)}"]
+    for name in _section_names():
+        if name in PLUGIN_SECTIONS:
+            parts.append(plugin_section(name))
+            continue
+        section: Any = RunConfig.model_fields[name].annotation
+        inner = section.model_json_schema()
+        note = f"{SECTION_NOTES[name]}\n\n" if name in SECTION_NOTES else ""
+        about = paragraphs(inner.get("description", ""))
+        parts.append(f"## {name}\n\n{about}\n\n{note}{settings_table(inner['properties'], inner, name)}")
+        if name == "data":
+            parts.append(plugin_section("dataset"))
+    return CONFIGURATION.format(note=NOTE, sections="\n".join(parts), presets=presets_table())
+
+
+def _section_names() -> list[str]:
+    return [name for name, field in RunConfig.model_fields.items() if hasattr(field.annotation, "model_fields")]
+
+
+def plugin_section(kind: str) -> str:
+    """The settings of every built-in part of a kind."""
+    title = PLUGIN_TITLES[kind]
+    parts = [f"## {title}\n\n{PLUGIN_NOTES[kind]}\n"]
+    for name in plugins.BUILT_IN[kind]:
+        schema = plugins.claims(kind)[name][0].load().model_json_schema()
+        about = paragraphs(str(schema.get("description", "")).partition("\n\nAttributes:")[0])
+        parts.append(f"### {kind} `{name}`\n\n{about}\n\n{settings_table(schema['properties'], schema, title)}")
+    return "\n".join(parts)
+
+
+def settings_table(properties: Mapping[str, Any], schema: Mapping[str, Any], section: str = "") -> str:
+    """A row a setting: its name, what it may be, its default, what it means."""
+    prefix = f"{section}." if section else ""
+    rows = [
+        (code(prefix + name), allowed(each, schema), shown_default(each), each.get("description", ""))
+        for name, each in properties.items()
+    ]
+    return table(("setting", "value", "default", "meaning"), rows)
+
+
+def allowed(setting: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """What a setting may be, in words, from its JSON schema."""
+    if "anyOf" in setting:
+        kinds = [allowed(each, schema) for each in setting["anyOf"] if each.get("type") != "null"]
+        return " or ".join([*kinds, "none"] if len(kinds) < len(setting["anyOf"]) else kinds)
+    if "enum" in setting:
+        return ", ".join(code(each if isinstance(each, str) else json.dumps(each)) for each in setting["enum"])
+    words = {"integer": "whole number", "number": "number", "boolean": "`true`, `false`", "string": "text"}
+    kind = words.get(setting.get("type", ""), "table")
+    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {bound(setting[key])}" for key, sign in bounds.items() if key in setting]
+    return f"{kind} {', '.join(limits)}".strip()
+
+
+def bound(value: float) -> str:
+    """A limit of a range; the largest whole numbers as powers of two."""
+    if isinstance(value, int) and value > 2**31 and value & (value - 1) == 0:
+        return f"2^{value.bit_length() - 1}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def shown_default(setting: Mapping[str, Any]) -> str:
+    """A default as TOML writes it; none where there is no value."""
+    default = setting.get("default")
+    return "none" if default is None else code(json.dumps(default))
+
+
+def presets_table() -> str:
+    """A row a setting that any preset sets, a column a preset."""
+    values = {name: dict(flat(preset_layer(name))) for name in preset_names()}
+    keys = dict.fromkeys(key for layer in values.values() for key in layer)
+    rows = [
+        (code(key), *(code(json.dumps(layer[key])) if key in layer else "-" for layer in values.values()))
+        for key in keys
+    ]
+    return table(("setting", *(code(name) for name in values)), rows)
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a nested table with dotted keys."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def paragraphs(text: str | None) -> str:
+    """A docstring with each paragraph on one line."""
+    return "\n\n".join(" ".join(part.split()) for part in (text or "").strip().split("\n\n"))
+
+
+def code(text: str) -> str:
+    """`text`."""
+    return f"`{text}`"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,292 @@
+import json
+import re
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+
+import facegan as package
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_run_folder_holds_what_is_promised_and_nothing_else(trained):
+    folder, _ = trained
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert files == {
+        "config.json",
+        "environment.json",
+        "log.txt",
+        "metrics.jsonl",
+        "losses.png",
+        "faces.png",
+        "model-card.md",
+        "samples/real.png",
+        *(f"samples/step-{step:08d}.png" for step in (0, 2, 4)),
+        *(f"snapshots/step-{step:08d}.safetensors" for step in (1, 2, 3, 4)),
+        *(f"states/step-{step:08d}.safetensors" for step in (3, 4)),  # the last two are kept
+    }
+
+
+def test_stdout_carries_the_run_folder_alone_and_stderr_the_talk(trained):
+    folder, said = trained
+    assert said.out == f"{folder}\n"
+    assert "packing 48/48 pictures" in said.err
+    assert re.search(r"step 4/4  ETA 0:00  epoch 1\.33  [\d,]+ images/s  loss_D \d\.\d+  loss_G \d\.\d+", said.err)
+    assert "(balance 0.50)" in said.err
+    assert said.err.rstrip().endswith(f"next: facegan sample {folder} -n 64 -o grid.png")
+
+
+def test_log_holds_what_the_console_said(trained):
+    folder, said = trained
+    assert (folder / "log.txt").read_text() == said.err
+
+
+def test_metrics_have_a_line_a_tick_with_every_promised_key(trained):
+    folder, _ = trained
+    records = lines(folder / "metrics.jsonl")
+    assert [record["step"] for record in records] == [1, 2, 3, 4]
+    for record in records:
+        assert set(record) == {
+            "step", "epoch", "kimg", "seconds", "images_per_second",
+            "loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake",
+        }  # fmt: skip
+        assert record["loss/D"] == pytest.approx(record["loss/D_real"] + record["loss/D_fake"], rel=1e-6)
+        assert record["kimg"] == record["step"] * 16 / 1000
+        assert record["epoch"] == pytest.approx(record["step"] * 16 / 48)
+        assert 0 < record["score/real"] < 1
+        assert 0 < record["score/fake"] < 1
+
+
+def test_config_json_is_complete_and_itself_a_valid_config(trained, facegan):
+    folder, _ = trained
+    config = json.loads((folder / "config.json").read_text())
+    assert config["architecture"] == {
+        "name": "dcgan", "z_dim": 12, "prior": "normal", "ngf": 8, "ndf": 8, "head": "conv",
+    }  # fmt: skip
+    assert config["loss"] == {"name": "nonsaturating", "label_smoothing": 0.0}
+    assert config["train"]["steps"] == 4
+    assert config["train"]["epochs"] is None
+    assert config["output"]["sample_every"] == 2
+    again = facegan("train", "--config", folder / "config.json", "--dry-run", "--json").json["config"]
+    assert again == config
+
+
+def test_environment_json_says_what_it_was_started_with(trained):
+    folder, _ = trained
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["command"] == sys.argv
+    assert environment["facegan"] == package.__version__
+    assert environment["device"] == "cpu"
+    assert {"python", "torch", "cuda", "platform", "started"} <= set(environment)
+
+
+def test_snapshots_hold_both_networks_and_their_configuration(trained):
+    folder, _ = trained
+    with safe_open(folder / "snapshots" / "step-00000004.safetensors", framework="np") as file:
+        assert {key.partition(".")[0] for key in file.keys()} == {"G", "G_ema", "D"}  # noqa: SIM118
+        assert file.metadata()["step"] == "4"
+        assert json.loads(file.metadata()["config"])["resolution"] == 16
+
+
+def test_grids_show_64_pictures_of_the_runs_size(trained):
+    folder, _ = trained
+    side = 8 * 16 + 7 * 2
+    for name in ("step-00000000", "step-00000004"):
+        with Image.open(folder / "samples" / f"{name}.png") as grid:
+            assert grid.size == (side, side)
+            assert np.asarray(grid).shape == (side, side, 3)
+    with Image.open(folder / "samples" / "real.png") as grid:
+        assert grid.mode == "RGB"
+
+
+def test_model_card_cites_its_sources_and_tells_that_the_faces_are_synthetic(trained):
+    card = (trained[0] / "model-card.md").read_text()
+    assert "arXiv:1511.06434" in card
+    assert "synthetic faces" in card
+    assert "`facegan sample faces-1 -n 64 -o grid.png`" in card
+
+
+def test_two_runs_of_one_seed_are_equal_and_of_another_are_not(trained, facegan, tiny):
+    def losses(folder):
+        return [record["loss/D"] for record in lines(Path(folder) / "metrics.jsonl")][:2]
+
+    facegan("train", *tiny, "--steps", 2, "--run", "same")
+    facegan("train", *tiny, "--steps", 2, "--run", "other", "--seed", 1)
+    assert losses("same") == losses(trained[0])
+    assert losses("other") != losses(trained[0])
+
+
+def test_default_run_folders_are_numbered_by_data_and_preset(facegan, tiny, workplace):
+    said = facegan("train", *tiny, "--preset", "dcgan-32", "--steps", 1)
+    assert said.out == "runs/drawn-dcgan-32-1\n"
+    assert facegan("train", *tiny, "--steps", 1).out == "runs/drawn-dcgan-1\n"
+    assert facegan("train", *tiny, "--steps", 1).out == "runs/drawn-dcgan-2\n"
+
+
+def test_json_of_train_names_run_step_and_snapshot(facegan, tiny):
+    said = facegan("train", *tiny, "--steps", 2, "--run", "here", "--json")
+    assert said.json == {
+        "run": "here", "step": 2, "finished": True, "snapshot": "here/snapshots/step-00000002.safetensors",
+    }  # fmt: skip
+
+
+def test_folder_of_pictures_is_trained_on_and_bad_ones_are_skipped_counted_and_named(facegan, tiny, pictures):
+    (pictures / "broken.jpg").write_bytes(b"no picture at all")
+    drawn_only = [part for part in tiny if "num_images" not in part]
+    drawn_only.remove("--set")
+    said = facegan("train", "--data", pictures, *drawn_only, "--steps", 1, "--run", "own")
+    assert said.code == 0, said.err
+    assert f"{pictures}: skipped 1 pictures (broken.jpg: " in said.err
+    assert "1 steps on 20 pictures" in said.err
+
+
+@pytest.fixture
+def pictures(workplace):
+    """A folder of twenty pictures of noise, some in sub-folders, none of them square."""
+    folder = workplace / "my pictures"
+    for number in range(20):
+        path = folder / f"person {number % 3}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (24, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    return folder
+
+
+# The plan
+
+
+def test_dry_run_prints_exact_integers_and_writes_nothing(facegan, workplace, cache):
+    before = sorted(cache.rglob("*"))
+    said = facegan("train", "--dry-run")
+    rows = dict(line.split(None, 1) for line in said.out.splitlines() if re.match(r"\w+ +[\d,.]+ *$", line))
+    numbers = {key: value.strip() for key, value in rows.items()}
+    assert numbers["num_parameters_G"] == "3,576,704"
+    assert numbers["num_parameters_D"] == "2,765,568"
+    assert numbers["num_images"] == "20,000"
+    assert numbers["num_steps"] == "3,907"  # 25 epochs of 20,000 in batches of 128, rounded up
+    assert numbers["data_bytes"] == f"{20_000 * 3 * 64 * 64:,}"
+    assert said.err == ""
+    assert said.code == 0
+    assert list(workplace.iterdir()) == []
+    assert sorted(cache.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "G", "D"),
+    [
+        (["--preset", "dcgan"], 3_576_704, 2_765_568),
+        (["--preset", "dcgan-linear"], 3_583_872, 2_765_569),
+        (
+            ["--preset", "dcgan-linear", "--set", "architecture.ngf=32", "--set", "architecture.ndf=32"],
+            1_103_808,
+            694_657,
+        ),
+    ],
+)
+def test_plans_count_the_published_parameters(facegan, settings, G, D):
+    plan = facegan("train", "--dry-run", "--json", *settings).json
+    assert (plan["num_parameters_G"], plan["num_parameters_D"]) == (G, D)
+    assert all(line["kept"] for line in plan["guidelines"])
+
+
+def test_plans_bytes_are_those_of_the_files(trained, facegan, tiny):
+    plan = facegan("train", *tiny, "--steps", 4, "--dry-run", "--json").json
+    for kind, folder in (("snapshot_bytes", "snapshots"), ("state_bytes", "states")):
+        size = (trained[0] / folder / "step-00000004.safetensors").stat().st_size
+        assert 0 < size - plan[kind] < 20_000  # the header
+
+
+def test_plan_names_a_broken_guideline(facegan):
+    said = facegan("train", "--dry-run", "--preset", "dcgan-linear")
+    assert re.search(r"kept +no fully connected hidden layers +hidden linear layers: none", said.out)
+
+
+def test_every_flag_reaches_its_setting(facegan):
+    plan = facegan(
+        "train", "--dry-run", "--json", "--data", "drawn", "--resolution", 32, "--batch-size", 20, "--kimg", 1, "--seed", 7,
+        "--device", "cpu", "--precision", "bf16", "--set", "loss.label_smoothing=0.2", "--set", "loss.name=saturating",
+    ).json  # fmt: skip
+    config = plan["config"]
+    assert plan["num_steps"] == 50
+    assert (config["resolution"], config["seed"]) == (32, 7)
+    assert config["train"]["batch_size"] == 20
+    assert (config["train"]["kimg"], config["train"]["epochs"], config["train"]["steps"]) == (1, None, None)
+    assert (config["train"]["device"], config["train"]["precision"]) == ("cpu", "bf16")
+    assert config["loss"] == {"name": "saturating", "label_smoothing": 0.2}
+
+
+def test_layers_replace_each_other_in_the_promised_order(facegan, workplace):
+    (workplace / "mine.toml").write_text("resolution = 64\n[train]\nbatch_size = 16\nkimg = 3\n")
+    layered = ["train", "--dry-run", "--json", "--preset", "dcgan-32"]
+    preset = facegan(*layered).json["config"]
+    file = facegan(*layered, "--config", "mine.toml").json["config"]
+    flag = facegan(*layered, "--config", "mine.toml", "--batch-size", 8, "--steps", 5).json["config"]
+    last = facegan(
+        *layered, "--config", "mine.toml", "--batch-size", 8, "--set", "train.batch_size=4", "--set", "train.steps=6"
+    ).json["config"]
+    assert [each["resolution"] for each in (preset, file)] == [32, 64]
+    assert [each["train"]["batch_size"] for each in (preset, file, flag, last)] == [128, 16, 8, 4]
+    lengths = [
+        (each["train"]["epochs"], each["train"]["kimg"], each["train"]["steps"]) for each in (preset, file, flag, last)
+    ]
+    assert lengths == [(25, None, None), (None, 3, None), (None, None, 5), (None, None, 6)]
+
+
+# An existing folder
+
+
+def test_existing_run_folder_is_refused_and_left_alone(facegan, tiny, run):
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    said = facegan("train", *tiny, "--steps", 1, "--run", run)
+    assert said.code == 2
+    assert said.complaint == (
+        f"facegan: {run}: exists already; choose another --run, continue it with 'facegan resume', "
+        "or start anew with --force (it is kept under another name)"
+    )
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_force_keeps_the_old_run_under_another_name(facegan, tiny, run):
+    old = (run / "metrics.jsonl").read_text()
+    said = facegan("train", *tiny, "--steps", 1, "--run", run, "--force")
+    assert said.code == 0, said.err
+    assert f"{run}: what was there is now {run}.replaced-1" in said.err
+    assert (run.parent / "faces-1.replaced-1" / "metrics.jsonl").read_text() == old
+    assert len(lines(run / "metrics.jsonl")) == 1
+
+
+# Stopping
+
+
+def test_ctrl_c_and_sigterm_save_and_the_run_goes_on_from_there(facegan, start, tiny, workplace):
+    run = Path("runs/long")
+    first = start("train", *tiny, "--steps", 100_000, "--run", run)
+    first.wait_for(run / "metrics.jsonl", r"\n")
+    said = first.stop(signal.SIGINT)
+    assert said.code == 130
+    assert "stopping: this step is finished and saved; once more ends at once" in said.err
+    saved = re.search(r"saved at step (\d+); continue with: facegan resume runs/long$", said.err.strip())
+    assert saved, said.err
+    assert "Traceback" not in said.err
+    assert said.out == f"{run}\n"
+
+    second = start("resume", run)
+    second.wait_for(run / "log.txt", rf"runs/long: from step {saved[1]} to 100000\n")
+    second.wait_for(run / "metrics.jsonl", rf'"step": {int(saved[1]) // 100 * 100 + 100},')  # a tick later
+    said = second.stop(signal.SIGTERM)
+    assert said.code == 143
+    saved = re.search(r"saved at step (\d+)", said.err)
+    assert saved, said.err
+
+    end = int(saved[1]) + 2
+    assert facegan("resume", run, "--steps", end).code == 0
+    steps = [record["step"] for record in lines(run / "metrics.jsonl")]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == end

@@ -1,0 +1,314 @@
+"""Stopping, resuming and extending: nothing that a run computes may depend on how often it was interrupted."""
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from facegan.ema import calibrate
+from facegan.errors import SnapshotError, TrainingError
+from facegan.run import RunDir
+from facegan.snapshots import load_generator
+from facegan.training.loop import Progress
+from facegan.training.runs import resume, train
+
+WALL_CLOCK = ("seconds", "images_per_second")
+
+
+def tensors(path):
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def metrics(run):
+    return [{k: v for k, v in record.items() if k not in WALL_CLOCK} for record in run.read_metrics()]
+
+
+def assert_same_tensors(one, other):
+    one, other = tensors(one), tensors(other)
+    assert one.keys() == other.keys()
+    assert [key for key in one if not torch.equal(one[key], other[key])] == []
+
+
+def assert_same_run(one, other, *, grids=True):
+    """Networks, optimisers, noise, sums, metrics and grids: all equal to the bit."""
+    assert one.steps("states")[-1] == other.steps("states")[-1]
+    assert_same_tensors(one.latest("states"), other.latest("states"))
+    assert_same_tensors(one.latest("snapshots"), other.latest("snapshots"))
+    assert metrics(one) == metrics(other)
+    if grids:
+        assert one.steps("samples") == other.steps("samples")
+        for step in one.steps("samples"):
+            assert one.sample(step).read_bytes() == other.sample(step).read_bytes()
+
+
+def after(num_steps):
+    """A stop that says yes once `num_steps` steps of this process are done."""
+    left = iter([False] * (num_steps - 1) + [True])
+    return lambda: next(left)
+
+
+def interrupted(config, run, *stops):
+    """Train with a stop after each of so many steps, and resume to the end."""
+    assert train(config, run, stop=after(stops[0])) is False
+    for stop in stops[1:]:
+        assert resume(run, stop=after(stop)) is False
+    assert resume(run) is True
+
+
+OUTPUT = ("output.tick_every=2", "output.sample_every=3", "output.snapshot_every=4", "output.state_every=5")
+
+SETTINGS = {
+    "mid-epoch": ("train.steps=2",),
+    "across epochs": ("train.steps=7", *OUTPUT),
+    "mirrored": ("train.steps=4", "data.mirror=true", *OUTPUT),
+    "fresh z": ("train.steps=4", "train.fresh_z=true", *OUTPUT),
+    "augmented": ("train.steps=4", "augment.policy=color,translation,cutout", *OUTPUT),
+    "bf16": ("train.steps=4", "train.precision=bf16", *OUTPUT),
+    "fp16": ("train.steps=4", "train.precision=fp16", *OUTPUT),
+    "contiguous": ("train.steps=4", "train.channels_last=false", *OUTPUT),
+    "grey": ("train.steps=4", "channels=1", *OUTPUT),
+    "epochs": ("train.epochs=2", *OUTPUT),
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_resumed_run_equals_uninterrupted_run(tiny, store, tmp_path, settings):
+    data = store(channels=1 if "channels=1" in settings else 3)
+    config = tiny(*settings, data=data)
+    whole, parts = RunDir(tmp_path / "whole"), RunDir(tmp_path / "parts")
+    assert train(config, whole) is True
+    interrupted(config, parts, 1)
+    assert_same_run(whole, parts)
+
+
+@pytest.mark.parametrize("preset", ["dcgan", "dcgan-linear", "dcgan-32"])
+def test_every_preset_resumes_exactly(tiny, store, tmp_path, preset):
+    side = 32 if preset == "dcgan-32" else 16
+    data = store(resolution=side)
+    config = tiny("train.steps=4", f"resolution={side}", *OUTPUT, preset=preset, data=data)
+    whole, parts = RunDir(tmp_path / "whole"), RunDir(tmp_path / "parts")
+    train(config, whole)
+    interrupted(config, parts, 3)
+    assert_same_run(whole, parts)
+
+
+def test_a_run_stopped_at_every_step_equals_one_that_never_stopped(tiny, tmp_path):
+    config = tiny("train.steps=5", *OUTPUT)
+    whole, parts = RunDir(tmp_path / "whole"), RunDir(tmp_path / "parts")
+    train(config, whole)
+    interrupted(config, parts, 1, 1, 1, 1)
+    assert_same_run(whole, parts)
+
+
+@pytest.mark.parametrize("crash_at", [5, 7])
+def test_a_crashed_run_goes_on_from_its_last_state_and_metrics_are_cut_back(tiny, tmp_path, crash_at):
+    class Crash(Exception):
+        pass
+
+    def crash(progress):
+        if isinstance(progress, Progress) and progress.step == crash_at:
+            raise Crash
+
+    config = tiny("train.steps=9", "output.tick_every=1", "output.sample_every=3", "output.state_every=3")
+    whole, parts = RunDir(tmp_path / "whole"), RunDir(tmp_path / "parts")
+    train(config, whole)
+    with pytest.raises(Crash):
+        train(config, parts, report=crash)
+    assert [record["step"] for record in metrics(parts)] == list(range(1, crash_at + 1))
+    assert parts.steps("states")[-1] == crash_at // 3 * 3
+    resume(parts)
+    assert [record["step"] for record in metrics(parts)] == list(range(1, 10))
+    assert_same_run(whole, parts)
+
+
+def test_extending_a_finished_run_equals_a_longer_run(tiny, tmp_path):
+    longer, extended = RunDir(tmp_path / "longer"), RunDir(tmp_path / "extended")
+    output = ("output.tick_every=1", "output.sample_every=2", "output.snapshot_every=2", "output.state_every=2")
+    train(tiny("train.steps=6", *output), longer)
+    train(tiny("train.steps=4", *output), extended)
+    assert resume(extended) is None
+    assert resume(extended, duration={"steps": 6}) is True
+    assert_same_run(longer, extended)
+    assert json.loads(extended.config.read_text())["train"]["steps"] == 6
+    assert resume(extended) is None
+
+
+def test_extending_by_epochs_replaces_the_steps(tiny, tmp_path):
+    run = RunDir(tmp_path / "run")
+    train(tiny("train.steps=1"), run)
+    assert resume(run, duration={"epochs": 2}) is True
+    assert run.steps("states")[-1] == 5  # 40 pictures in batches of 8
+    config = json.loads(run.config.read_text())["train"]
+    assert (config["epochs"], config["steps"], config["kimg"]) == (2, None, None)
+
+
+def test_output_intervals_do_not_change_the_weights(tiny, tmp_path):
+    runs = []
+    for name, intervals in (("often", (1, 1, 1, 1)), ("seldom", (100, 100, 100, 100)), ("odd", (3, 2, 3, 2))):
+        names = ("tick_every", "sample_every", "snapshot_every", "state_every")
+        run = RunDir(tmp_path / name)
+        train(tiny("train.steps=4", *(f"output.{k}={v}" for k, v in zip(names, intervals, strict=True))), run)
+        runs.append(run)
+    for run in runs[1:]:
+        assert_same_tensors(runs[0].latest("snapshots"), run.latest("snapshots"))
+        assert_same_tensors(runs[0].latest("states"), run.latest("states"))
+        assert runs[0].sample(4).read_bytes() == run.sample(4).read_bytes()
+
+
+@pytest.mark.parametrize("setting", ["seed=1", "data.mirror=true", "ema.half_life_kimg=0"])
+def test_seed_mirror_and_half_life_change_what_is_saved(tiny, tmp_path, setting):
+    plain, changed = RunDir(tmp_path / "plain"), RunDir(tmp_path / "changed")
+    train(tiny(), plain)
+    train(tiny(setting), changed)
+    one, other = tensors(plain.latest("snapshots")), tensors(changed.latest("snapshots"))
+    assert not torch.equal(one["G_ema.to_image.0.weight"], other["G_ema.to_image.0.weight"])
+
+
+def test_the_same_settings_give_the_same_run(tiny, tmp_path):
+    one, other = RunDir(tmp_path / "one"), RunDir(tmp_path / "other")
+    train(tiny(), one)
+    torch.manual_seed(99)
+    train(tiny(), other)
+    assert_same_run(one, other)
+
+
+def test_metrics_are_means_over_the_steps_of_a_tick(tiny, tmp_path):
+    fine, coarse = RunDir(tmp_path / "fine"), RunDir(tmp_path / "coarse")
+    train(tiny("train.steps=5", "output.tick_every=1"), fine)
+    train(tiny("train.steps=5", "output.tick_every=2"), coarse)
+    single = metrics(fine)
+    assert [record["step"] for record in metrics(coarse)] == [2, 4, 5]  # the last step always has its line
+    for line, parts in zip(metrics(coarse), (single[:2], single[2:4], single[4:]), strict=True):
+        for key in ("loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake"):
+            assert line[key] == pytest.approx(sum(part[key] for part in parts) / len(parts), rel=1e-5)
+        assert line["loss/D"] == pytest.approx(line["loss/D_real"] + line["loss/D_fake"], rel=1e-5)
+        assert line["kimg"] == line["step"] * 8 / 1000
+        assert line["epoch"] == pytest.approx(line["step"] * 8 / 20)
+
+
+def test_seconds_go_on_across_a_resume(tiny, tmp_path):
+    run = RunDir(tmp_path / "run")
+    interrupted(tiny("train.steps=4", "output.tick_every=1"), run, 2)
+    seconds = [record["seconds"] for record in run.read_metrics()]
+    assert seconds == sorted(seconds)
+    assert all(record["images_per_second"] > 0 for record in run.read_metrics())
+
+
+def test_files_stand_at_their_intervals_and_the_newest_are_kept(tiny, tmp_path):
+    run = RunDir(tmp_path / "run")
+    output = ("output.sample_every=3", "output.snapshot_every=2", "output.state_every=1", "output.keep_snapshots=3")
+    train(tiny("train.steps=8", *output), run)
+    assert run.steps("samples") == [0, 3, 6, 8]
+    assert run.steps("snapshots") == [4, 6, 8]
+    assert run.steps("states") == [7, 8]
+    assert (run.path / "samples" / "real.png").is_file()
+
+
+def test_default_intervals_still_leave_everything_of_a_short_run(tiny, tmp_path):
+    run = RunDir(tmp_path / "run")
+    train(tiny(), run)
+    assert run.steps("samples") == [0, 1, 2, 3]
+    assert run.steps("snapshots") == [1, 2, 3]
+    assert run.steps("states") == [2, 3]
+
+
+def test_progress_is_reported_at_each_tick(tiny, tmp_path):
+    seen = []
+    train(tiny("output.tick_every=1"), RunDir(tmp_path / "run"), report=seen.append)
+    ticks = [each for each in seen if isinstance(each, Progress)]
+    assert [(tick.step, tick.num_steps) for tick in ticks] == [(1, 3), (2, 3), (3, 3)]
+    assert all({"loss/D", "loss/G", "score/real", "score/fake"} <= tick.metrics.keys() for tick in ticks)
+
+
+@pytest.mark.parametrize("policy", [(), ("ema.half_life_kimg=0",)])
+def test_saved_average_has_the_batch_norm_statistics_of_its_own_activations(tiny, tmp_path, policy):
+    run = RunDir(tmp_path / "run")
+    train(tiny("train.steps=6", "optimizer.lr_G=5e-3", *policy), run)
+    network = load_generator(run.latest("snapshots")).network
+    saved = [value.clone() for key, value in network.state_dict().items() if "running" in key]
+    raw = load_generator(run.latest("snapshots"), raw=True).network
+    stale = [value for key, value in raw.state_dict().items() if "running" in key]
+    source = torch.Generator().manual_seed(123)
+    calibrate(network, [torch.randn(500, 12, generator=source) for _ in range(8)])
+    own = [value for key, value in network.state_dict().items() if "running" in key]
+
+    def distance(values):
+        return sum(((a - b).norm() / b.norm()).item() for a, b in zip(values, own, strict=True)) / len(own)
+
+    assert distance(saved) < 0.15  # other latents, the same statistics
+    assert distance(stale) > 2 * distance(saved)  # unlike the trained network's running averages
+
+
+LOSS = """
+import torch
+from facegan.losses import NonSaturating
+
+class Breaking(NonSaturating):
+    at_step: int = 3
+    value: float = float("nan")
+    kind: str = "loss"
+    calls: list = []
+
+    def discriminator(self, real_logits, fake_logits):
+        self.calls.append(1)
+        loss = super().discriminator(real_logits, fake_logits)
+        if len(self.calls) < self.at_step:
+            return loss
+        if self.kind == "gradient":  # the value is right, its derivative is 0 / 0
+            return loss._replace(real=loss.real + (real_logits - real_logits.detach()).square().sum().sqrt())
+        return loss._replace(real=loss.real * self.value)
+
+    def generator(self, fake_logits, real_logits):
+        loss = super().generator(fake_logits, real_logits)
+        return loss * self.value if len(self.calls) >= self.at_step and self.kind == "loss" else loss
+"""
+
+
+@pytest.fixture
+def breaking(install):
+    install("breakingloss", LOSS, {"facegan.loss": {"breaking": "breakingloss:Breaking"}})
+
+
+@pytest.mark.parametrize("tick_every", [1, 2, 100])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tiny, tmp_path, breaking, tick_every, value):
+    run = RunDir(tmp_path / "run")
+    value = {"nan": "loss.at_step=4", "inf": "loss.at_step=4"}[value], f"loss.value={value}"
+    output = (f"output.tick_every={tick_every}", "output.state_every=2", "output.snapshot_every=2", "output.sample_every=2")
+    config = tiny("train.steps=20", "loss.name=breaking", *output)
+    config = config.model_copy(update={"loss": config.loss.model_copy(update={"at_step": 4})})
+    with pytest.raises(TrainingError) as refusal:
+        train(config, run)
+    assert str(refusal.value) == (
+        "step 4: the loss is not finite; the updates since were skipped and nothing of them was saved; "
+        "lower optimizer.lr_G and optimizer.lr_D, or use train.precision fp32, and resume from the last state"
+    )
+    assert run.steps("states") == [2]
+    assert run.steps("snapshots") == [2]
+    assert run.steps("samples") == [0, 2]
+    assert all(record["step"] < 4 for record in run.read_metrics())
+    good = tmp_path / "good"
+    train(tiny("train.steps=2"), RunDir(good))
+    expected, kept = tensors(RunDir(good).latest("states")), tensors(run.latest("states"))
+    assert [key for key in kept if key != "sums" and not torch.equal(kept[key], expected[key])] == []
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_too(tiny, tmp_path, breaking):
+    run = RunDir(tmp_path / "run")
+    with pytest.raises(TrainingError, match=r"^step 3: a gradient was not finite; the updates since were skipped"):
+        train(tiny("train.steps=9", "loss.name=breaking", 'loss.kind="gradient"', "output.state_every=1"), run)
+    assert run.steps("states") == [1, 2]
+
+
+def test_a_state_of_other_pictures_is_refused(tiny, store, tmp_path):
+    run = RunDir(tmp_path / "run")
+    train(tiny("train.steps=2"), run)
+    store(seed=1)  # the folder now holds others
+    with pytest.raises(SnapshotError) as refusal:
+        resume(run, duration={"steps": 3})
+    assert str(refusal.value) == (
+        f"{run.latest('states')}: the pictures are not those that this run was trained on; "
+        "restore them, or start a new run"
+    )
