@@ -124,10 +124,10 @@ def test_two_runs_of_one_seed_are_equal_and_of_another_are_not(trained, facegan,
 
 
 def test_default_run_folders_are_numbered_by_data_and_preset(facegan, tiny, workplace):
+    (workplace / "runs" / "drawn-dcgan-32-1").mkdir(parents=True)
     said = facegan("train", *tiny, "--preset", "dcgan-32", "--steps", 1)
-    assert said.out == "runs/drawn-dcgan-32-1\n"
-    assert facegan("train", *tiny, "--steps", 1).out == "runs/drawn-dcgan-1\n"
-    assert facegan("train", *tiny, "--steps", 1).out == "runs/drawn-dcgan-2\n"
+    assert said.out == "runs/drawn-dcgan-32-2\n"
+    assert list((workplace / "runs" / "drawn-dcgan-32-1").iterdir()) == []
 
 
 def test_json_of_train_names_run_step_and_snapshot(facegan, tiny):
@@ -193,7 +193,8 @@ def test_dry_run_prints_exact_integers_and_writes_nothing(facegan, workplace, ca
 def test_plans_count_the_published_parameters(facegan, settings, G, D):
     plan = facegan("train", "--dry-run", "--json", *settings).json
     assert (plan["num_parameters_G"], plan["num_parameters_D"]) == (G, D)
-    assert all(line["kept"] for line in plan["guidelines"])
+    assert len(plan["guidelines"]) == 5
+    assert all(line["kept"] for line in plan["guidelines"]) == ("dcgan" in settings)
 
 
 def test_plans_bytes_are_those_of_the_files(trained, facegan, tiny):
@@ -203,14 +204,16 @@ def test_plans_bytes_are_those_of_the_files(trained, facegan, tiny):
         assert 0 < size - plan[kind] < 20_000  # the header
 
 
-def test_plan_names_a_broken_guideline(facegan):
+def test_plan_says_which_guideline_is_kept_and_which_is_broken(facegan):
     said = facegan("train", "--dry-run", "--preset", "dcgan-linear")
     assert re.search(r"kept +no fully connected hidden layers +hidden linear layers: none", said.out)
+    assert re.search(r"BROKEN +batch norm in both .* missing after: G's Linear number 1", said.out)
 
 
 def test_every_flag_reaches_its_setting(facegan):
     plan = facegan(
-        "train", "--dry-run", "--json", "--data", "drawn", "--resolution", 32, "--batch-size", 20, "--kimg", 1, "--seed", 7,
+        "train", "--dry-run", "--json", "--data", "drawn", "--resolution", 32, "--batch-size", 20, "--kimg", 1,
+        "--seed", 7,
         "--device", "cpu", "--precision", "bf16", "--set", "loss.label_smoothing=0.2", "--set", "loss.name=saturating",
     ).json  # fmt: skip
     config = plan["config"]

@@ -1,0 +1,68 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def column(run, key):
+    return [json.loads(line)[key] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_arrays_equal_the_metrics(facegan, run):
+    said = facegan("plot", run, "--arrays", "numbers")
+    assert said.out == "numbers/d_losses.npy\nnumbers/g_losses.npy\n"
+    assert np.load("numbers/d_losses.npy").tolist() == column(run, "loss/D")
+    assert np.load("numbers/g_losses.npy").tolist() == column(run, "loss/G")
+
+
+def test_plot_without_arguments_redraws_the_latest_runs_own(facegan, run):
+    (run / "losses.png").unlink()
+    said = facegan("plot")
+    assert said.out == f"{run}/losses.png\n"
+    with Image.open(run / "losses.png") as picture:
+        assert picture.size == (900, 1000)
+
+
+def test_several_runs_are_overlaid_and_named(facegan, run):
+    other = run.rename(run.with_name("other"))
+    copy = run.with_name("faces-1")
+    copy.mkdir()
+    for name in ("config.json", "metrics.jsonl"):
+        (copy / name).write_bytes((other / name).read_bytes())
+    assert facegan("plot", "faces-1", "other").out == "curves.png\n"
+    said = facegan("plot", "faces-1", "other", "-o", "new/both.svg", "--json")
+    assert said.json == {"files": ["new/both.svg"]}
+    assert Path("curves.png").is_file()
+    assert "<svg" in Path("new/both.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "a.gif"], "-o a.gif: cannot write '.gif'; end it in .png, .svg, .pdf"),
+        (["faces-1", "faces-1", "--arrays", "x"], "--arrays x: takes one run (given: 2); call it once for each"),
+        (["faces"], "faces: no such run, neither as a path nor in runs/; did you mean 'faces-1'?"),
+    ],
+)
+def test_wrong_requests_are_refused_in_one_line(facegan, run, arguments, message):
+    said = facegan("plot", *arguments)
+    assert said.code == 2
+    assert said.complaint == f"facegan: {message}"
+
+
+def test_run_without_metrics_is_refused(facegan, run):
+    (run / "metrics.jsonl").unlink()
+    said = facegan("plot", run, "-o", "a.png")
+    assert said.code == 2
+    assert said.complaint == (f"facegan: {run}/metrics.jsonl: holds no metrics yet; train for a few steps first")
+    assert not Path("a.png").exists()
+
+
+def test_line_that_a_crash_left_half_written_is_passed_over(facegan, run):
+    whole = column(run, "loss/D")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "loss')
+    facegan("plot", run, "--arrays", "numbers")
+    assert np.load("numbers/d_losses.npy").tolist() == whole

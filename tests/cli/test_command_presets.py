@@ -1,0 +1,51 @@
+import re
+import tomllib
+
+import pytest
+
+from facegan.config import preset_names
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_value_of_a_preset_is_printed_with_its_source(facegan, name):
+    said = facegan("presets", name)
+    values = [line for line in said.out.splitlines() if re.match(r"\w+ *=", line)]
+    assert len(values) > 10
+    sources = r"paper|tutorial|notebooks|ours|measured|\w+ \d{4}|\w+ and \w+ \d{4}"
+    assert [line for line in values if not re.search(rf"# ({sources})[,:] ", line)] == []
+
+
+def test_all_presets_are_printed_dcgan_first_and_are_valid_toml(facegan):
+    said = facegan("presets")
+    heads = re.findall(r"^### facegan train --preset (\S+)$", said.out, re.MULTILINE)
+    assert heads == preset_names()
+    assert heads[:3] == ["dcgan", "dcgan-32", "dcgan-linear"]
+    for text in re.split(r"^### .*$", said.out, flags=re.MULTILINE):
+        tomllib.loads(text)
+
+
+def test_json_holds_every_value(facegan):
+    document = facegan("presets", "--json").json
+    assert list(document) == preset_names()
+    linear = document["dcgan-linear"]
+    assert linear["architecture"]["head"] == "linear"
+    assert linear["architecture"]["prior"] == "uniform"
+    assert linear["loss"] == {"name": "nonsaturating", "label_smoothing": 0.1}
+    assert (linear["train"]["batch_size"], linear["train"]["epochs"], linear["train"]["fresh_z"]) == (64, 10, True)
+    assert facegan("presets", "dcgan-32", "--json").json == {"dcgan-32": document["dcgan-32"]}
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_can_be_trained(facegan, name):
+    assert facegan("train", "--preset", name, "--dry-run").code == 0
+
+
+def test_preset_dcgan_is_the_default(facegan):
+    default = facegan("train", "--dry-run", "--json").json["config"]
+    assert facegan("train", "--preset", "dcgan", "--dry-run", "--json").json["config"] == default
+
+
+def test_mistyped_preset_is_answered_with_the_nearest(facegan):
+    said = facegan("presets", "dcgan-23")
+    assert said.code == 2
+    assert said.complaint.startswith("facegan: --preset: there is no 'dcgan-23'; did you mean 'dcgan-32'")

@@ -1,0 +1,94 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+
+def steps(run):
+    return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_finished_run_says_so_and_exits_0(facegan, run):
+    before = {path: path.read_bytes() for path in run.rglob("*.safetensors")}
+    said = facegan("resume", "faces-1")
+    assert said.code == 0
+    assert f"{run}: finished already; --epochs, --kimg or --steps with a larger total extends it" in said.err
+    assert said.out == f"{run}\n"
+    assert {path: path.read_bytes() for path in run.rglob("*.safetensors")} == before
+
+
+def test_extended_run_equals_one_that_was_that_long_from_the_start(facegan, run, tiny):
+    said = facegan("resume", run, "--steps", 6)
+    assert said.code == 0, said.err
+    assert f"{run}: from step 4 to 6" in said.err
+    assert steps(run) == [1, 2, 3, 4, 5, 6]
+    assert json.loads((run / "config.json").read_text())["train"]["steps"] == 6
+    straight = facegan("train", *tiny, "--steps", 6, "--run", "straight", "--set", "output.sample_every=2")
+    assert straight.code == 0, straight.err
+    one, other = (load_file(f"{each}/states/step-00000006.safetensors") for each in (run, "straight"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--kimg", 0.08), ("--epochs", 5 / 3)])
+def test_lengths_are_new_totals(facegan, run, flag, value):
+    said = facegan("resume", run, flag, value, "--json")
+    assert said.json["step"] == 5
+    assert said.json["finished"] is True
+
+
+def test_latest_run_is_the_default(facegan, run):
+    assert facegan("resume").out == f"{run}\n"
+
+
+def test_total_below_what_is_done_is_refused(facegan, run):
+    said = facegan("resume", run, "--steps", 2)
+    assert said.code == 2
+    assert said.complaint == f"facegan: {run}: has 4 steps already, more than the 2 asked for; ask for more"
+
+
+def test_mistyped_run_is_answered_with_the_nearest_name(facegan, run):
+    said = facegan("resume", "face-1")
+    assert said.code == 2
+    assert said.complaint == ("facegan: face-1: no such run, neither as a path nor in runs/; did you mean 'faces-1'?")
+
+
+def test_run_without_a_state_cannot_be_resumed(facegan, run):
+    for state in (run / "states").iterdir():
+        state.unlink()
+    said = facegan("resume", run, "--steps", 9)
+    assert said.code == 2
+    assert said.complaint == f"facegan: {run}: holds no state to resume from; start anew with 'facegan train'"
+
+
+def test_damaged_state_is_refused_by_name(facegan, run):
+    state = run / "states" / "step-00000004.safetensors"
+    state.write_bytes(state.read_bytes()[:1000])
+    said = facegan("resume", run, "--steps", 9)
+    assert said.code == 2
+    assert said.complaint.startswith(f"facegan: {state}: not a whole safetensors file (")
+
+
+def test_run_whose_pictures_changed_is_refused(facegan, run):
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["options"]["seed"] = 1
+    (run / "config.json").write_text(json.dumps(config))
+    said = facegan("resume", run, "--steps", 9)
+    assert said.code == 2
+    assert "the pictures are not those that this run was trained on" in said.err.splitlines()[-1]
+
+
+def test_no_run_at_all_says_how_to_start_one(facegan):
+    said = facegan("resume")
+    assert said.code == 2
+    assert said.complaint == (
+        "facegan: runs/: there is no run here; start one with 'facegan train', or name a run's folder"
+    )
+
+
+def test_folder_that_is_no_run_is_refused(facegan, workplace):
+    (workplace / "pictures").mkdir()
+    said = facegan("resume", "pictures")
+    assert said.code == 2
+    assert said.complaint == "facegan: pictures: not a run folder (it holds no config.json)"
