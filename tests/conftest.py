@@ -72,7 +72,9 @@ def tiny(store):
 
     def make(*settings, preset=None, data=None):
         source = data or store()
-        config = resolve(preset=preset, settings=[*TINY, f"data.source={json.dumps(str(source))}", *settings])
+        other_length = any(line.startswith(("train.epochs", "train.kimg")) for line in settings)
+        base = [line for line in TINY if not (other_length and line.startswith("train.steps"))]
+        config = resolve(preset=preset, settings=[*base, f"data.source={json.dumps(str(source))}", *settings])
         return config.complete()
 
     return make

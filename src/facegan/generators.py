@@ -35,7 +35,7 @@ class FaceGenerator:
         """The images of seeds: float32 (len(seeds), C, H, W) in [-1, 1], on the CPU."""
         return self.images(self.latents(seeds))
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode, whose tensors cannot be worked on
     def images(self, z: Tensor) -> Tensor:
         """Latents z (N, z_dim), N >= 1, to images: float32 (N, C, H, W) in [-1, 1], on the CPU.
 

@@ -10,11 +10,13 @@ import time
 import zipfile
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
 from facegan import downloads
 from facegan.config import DataConfig
+from facegan.data import packed as packed_module
 from facegan.data import packing
 from facegan.data.packed import count, load
 from facegan.data.stored import IMAGES, INDEX
@@ -112,6 +114,19 @@ def test_every_setting_that_changes_pixels_changes_the_cached_set(folder):
     ]
     assert len({each.path for each in variants}) == len({each.digest for each in variants}) == len(variants)
     assert load(source(root, mirror=True), **SIZE).path == variants[0].path  # mirroring happens later
+
+
+def test_another_pillow_or_packing_has_a_cached_set_of_its_own(folder, monkeypatch):
+    root = folder("a.png")
+    major = PIL.__version__.split(".")[0]
+    paths = [load(source(root), **SIZE).path]
+    monkeypatch.setattr(PIL, "__version__", f"{major}.99")
+    assert load(source(root), **SIZE).path == paths[0]
+    monkeypatch.setattr(PIL, "__version__", "99.0")
+    paths.append(load(source(root), **SIZE).path)
+    monkeypatch.setattr(packed_module, "PACKING_VERSION", 99)
+    paths.append(load(source(root), **SIZE).path)
+    assert len(set(paths)) == 3
 
 
 def test_bad_pictures_are_skipped_counted_and_named(folder, picture):

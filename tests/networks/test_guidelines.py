@@ -59,7 +59,7 @@ BREAKS = {
     "upsampling in G": ([*HEAD_G, nn.Upsample(scale_factor=2), nn.Conv2d(8, 4, 3, 1, 1), nn.BatchNorm2d(4), nn.ReLU(), *TAIL_G], GOOD_D, "no pooling"),
     "no norm in G": ([*HEAD_G, *up(8, 4, norm=False), *TAIL_G], GOOD_D, "batch norm"),
     "no norm in D": (GOOD_G, [*HEAD_D, *down(4, 8, norm=False), *TAIL_D], "batch norm"),
-    "two convolutions share a norm": (GOOD_G, [*HEAD_D, nn.Conv2d(4, 4, 3, 1, 1), *down(4, 8), *TAIL_D], "batch norm"),
+    "two convolutions share a norm": (GOOD_G, [*HEAD_D, nn.Conv2d(4, 4, 3, 1, 1), nn.LeakyReLU(0.2), *down(4, 8), *TAIL_D], "batch norm"),
     "instance norm": (GOOD_G, [*HEAD_D, nn.Conv2d(4, 8, 4, 2, 1), nn.InstanceNorm2d(8), nn.LeakyReLU(0.2), *TAIL_D], "batch norm"),
     "a hidden dense layer in G": (
         [nn.Linear(6, 10), nn.BatchNorm1d(10), nn.ReLU(), nn.Linear(10, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Unflatten(1, (8, 4, 4)), *up(8, 4), *TAIL_G],

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 if TYPE_CHECKING:
     from ..training.loop import Progress as TrainingProgress
@@ -24,6 +25,21 @@ def console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+class _NewsBar(Progress):
+    """A bar with the time left, and under it, as wide as it needs, the latest news."""
+
+    def __init__(self, *, console: Console, disable: bool) -> None:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        self.news = ""  # before the parent begins to draw
+        super().__init__(*columns, console=console, disable=disable)
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """The bar, and the news under it."""
+        yield self.make_tasks_table(self.tasks)
+        if self.news:
+            yield Text(self.news)
+
+
 class TrainingConsole:
     """Shows a run's progress as a live line on a terminal, else as plain lines; all lines also go to the run's log."""
 
@@ -31,11 +47,7 @@ class TrainingConsole:
         self._console = console()
         self._log, self._unlogged = log, list[str]()
         self._live = self._console.is_terminal
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True), TextColumn("{task.fields[news]}"),
-            console=self._console, disable=not self._live,
-        )  # fmt: skip
+        self._bar = _NewsBar(console=self._console, disable=not self._live)
         self._tasks: dict[str, TaskID] = {}
         self._next_plain = 0.0
         self._last_line = ""
@@ -59,7 +71,7 @@ class TrainingConsole:
 
     def packing(self, done: int, total: int) -> None:
         """The pictures are being packed: `done` of `total`."""
-        self._show("packing", done, total, "pictures", f"packing {done}/{total} pictures", done == total)
+        self._show("packing", done, total, "", f"packing {done}/{total} pictures", done == total)
         if done == total and "packing" in self._tasks:
             self._bar.remove_task(self._tasks.pop("packing"))
 
@@ -81,8 +93,9 @@ class TrainingConsole:
     def _show(self, name: str, done: int, total: int, news: str, line: str, last: bool) -> None:
         if self._live:
             if name not in self._tasks:
-                self._tasks[name] = self._bar.add_task(name, total=total, news="")
-            self._bar.update(self._tasks[name], completed=done, total=total, news=news)
+                self._tasks[name] = self._bar.add_task(name, total=total)
+            self._bar.news = news
+            self._bar.update(self._tasks[name], completed=done, total=total)
         if time.monotonic() >= self._next_plain or last:
             self._next_plain = time.monotonic() + PLAIN_SECONDS
             self.say(line, shown=not self._live)

@@ -17,7 +17,9 @@ _FORMS = "give a folder of pictures, a .zip, .tar or .tgz, 'drawn', or a dataset
 
 
 def open_source(data: DataConfig) -> Pictures:
-    """Open what `data.source` names: an existing path, else a dataset plugin, else a downloaded dataset.
+    """Open what `data.source` names: a dataset plugin, else a downloaded dataset, else an existing path.
+
+    A folder that has a dataset's name is given as a path, for instance ./drawn.
 
     Raises:
         DataError: There is nothing of that name, it is not downloaded yet, it holds no pictures, or it is unsafe.
@@ -26,19 +28,17 @@ def open_source(data: DataConfig) -> Pictures:
     from ..downloads import KNOWN, locate
 
     text = data.source
-    path = _existing(text)
-    if path is not None:
-        _refuse_options(data)
-        return open_path(path, where=text)
     if text in plugins.names("dataset"):
         opened: Pictures = build(plugins.find("dataset", text), data.options, where="data.options").open()
         return opened
-    if text in KNOWN:
-        _refuse_options(data)
-        located = locate(text)
-        if located is None:
-            raise DataError(f"{text}: known, but not downloaded; run 'facegan download {text}'")
+    _refuse_options(data)
+    if text in KNOWN and (located := locate(text)):
         return open_path(located, crop=KNOWN[text].crop)
+    path = _existing(text)
+    if path is not None:
+        return open_path(path, where=text)
+    if text in KNOWN:
+        raise DataError(f"{text}: known, but not downloaded; run 'facegan download {text}'")
     if _is_path(text):
         raise DataError(f"{text}: no such folder or file; {_FORMS}")
     known = [*plugins.names("dataset"), *KNOWN]

@@ -1,0 +1,79 @@
+"""Smileys: round yellow faces, drawn on the spot. A data set that is learnt within a minute."""
+
+import hashlib
+import math
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from PIL import Image, ImageDraw
+from pydantic import BaseModel, ConfigDict, Field
+
+LARGER = 4  # drawn so many times larger and then reduced, so that edges are smooth
+
+
+class Smileys(BaseModel):
+    """Smileys of different moods and colours on pale grounds; smiley i depends on the seed and i alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    num_images: int = Field(2000, ge=1, le=100_000, description="how many there are")
+    seed: int = Field(0, description="another seed draws others")
+
+    def open(self) -> "SmileyPictures":
+        """The pictures as facegan reads them; nothing is drawn yet."""
+        return SmileyPictures(self.num_images, self.seed)
+
+
+class SmileyPictures:
+    """An opened source of pictures, as `facegan.data.pictures.Pictures` describes it.
+
+    Attributes:
+        names: One name a picture: sorted, unique, the same every time.
+        crop: What crop="auto" means here: "none", the pictures are square and of the right size.
+    """
+
+    crop = "none"
+
+    def __init__(self, num_images: int, seed: int) -> None:
+        self.names = [f"smiley-{index:06d}" for index in range(num_images)]
+        self._seed = seed
+
+    def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """One column: how happy each smiley is, from -1 to 1."""
+        return {"happiness": [round(self._dice(name).uniform(-1, 1), 3) for name in names]}
+
+    def fingerprint(self, names: Sequence[str]) -> str:
+        """Of all that the pixels depend on; raise the version when the drawing changes."""
+        return hashlib.sha256(f"smileys, version 1, seed {self._seed}: {' '.join(names)}".encode()).hexdigest()
+
+    def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Image.Image]]:
+        """Draw each named picture at resolution x resolution."""
+        for name in names:
+            yield name, self._draw(name, resolution)
+
+    def _dice(self, name: str) -> random.Random:
+        return random.Random(f"{self._seed} {name}")
+
+    def _draw(self, name: str, resolution: int) -> Image.Image:
+        dice, side = self._dice(name), resolution * LARGER
+        happiness = round(dice.uniform(-1, 1), 3)
+        ground = tuple(dice.randint(190, 245) for _ in range(3))
+        skin = (dice.randint(225, 255), dice.randint(170, 220), dice.randint(20, 90))
+        x, y = (0.5 + dice.uniform(-0.05, 0.05) for _ in range(2))
+        radius = dice.uniform(0.36, 0.42)
+
+        def place(*offsets: float) -> list[float]:
+            """Offsets from the face's middle, in radii, to pixels."""
+            return [side * ((y if index % 2 else x) + radius * offset) for index, offset in enumerate(offsets)]
+
+        picture = Image.new("RGB", (side, side), ground)
+        pen = ImageDraw.Draw(picture)
+        pen.ellipse(place(-1, -1, 1, 1), fill=skin)
+        for eye in (-0.35, 0.35):
+            pen.ellipse(place(eye - 0.11, -0.4, eye + 0.11, -0.12), fill=(50, 35, 20))
+        mouth = [0.5 * step / 12 for step in range(-12, 13)]
+        curve = [(at, 0.4 + 0.25 * happiness * math.cos(at * math.pi)) for at in mouth]
+        points = [tuple(place(*point)) for point in curve]
+        pen.line(points, fill=(50, 35, 20), width=max(1, round(side * radius * 0.1)), joint="curve")
+        return picture.resize((resolution, resolution), Image.Resampling.BOX)

@@ -1,0 +1,264 @@
+import json
+import re
+import tomllib
+
+import pytest
+
+from facegan.config import RunConfig, preset_layer, preset_names, preset_text, read_file, resolve
+from facegan.errors import ConfigError
+from facegan.networks.dcgan import DCGAN
+
+
+def message(**layers):
+    with pytest.raises(ConfigError) as refusal:
+        resolve(**layers).complete()
+    assert refusal.value.exit_code == 2
+    assert "\n" not in str(refusal.value)
+    return str(refusal.value)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def make(text, name="mine.toml"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return tmp_path / name
+
+    return make
+
+
+def test_each_layer_wins_over_those_below(file):
+    path = file("seed = 2\n[optimizer]\nlr_G = 2e-3\n[train]\nbatch_size = 32\n")
+    layers = {"preset": "dcgan-linear", "file": path, "flags": {"train": {"batch_size": 16}}, "settings": ["seed=9"]}
+    config = resolve(**layers)
+    assert config.seed == 9  # --set over the file
+    assert config.train.batch_size == 16  # a flag over the file over the preset's 64
+    assert config.optimizer.lr_G == 2e-3  # the file over the preset
+    assert config.optimizer.lr_D == 2e-4  # untouched beside it
+    assert config.train.fresh_z is True  # the preset over the default
+    assert resolve(flags={"seed": 3}, settings=["seed=4", "seed=5"]).seed == 5
+
+
+@pytest.mark.parametrize(
+    ("layers", "given"),
+    [
+        ({"preset": "dcgan"}, ("epochs", 25)),
+        ({"preset": "dcgan-linear"}, ("epochs", 10)),
+        ({"preset": "dcgan-linear", "settings": ["train.steps=100"]}, ("steps", 100)),
+        ({"preset": "dcgan-linear", "flags": {"train": {"kimg": 5}}}, ("kimg", 5)),
+        ({"flags": {"train": {"kimg": 5}}, "settings": ["train.steps=7"]}, ("steps", 7)),
+        ({"flags": {"train": {"steps": 5}}, "settings": ["train.batch_size=7"]}, ("steps", 5)),
+        ({"flags": {"train": {"steps": 5, "epochs": None}}}, ("steps", 5)),
+    ],
+)
+def test_a_later_duration_replaces_any_earlier_one(layers, given):
+    train = resolve(**layers).train
+    durations = {"epochs": train.epochs, "kimg": train.kimg, "steps": train.steps}
+    assert {name: value for name, value in durations.items() if value is not None} == dict([given])
+
+
+def test_a_file_with_a_duration_replaces_the_presets(file):
+    train = resolve(preset="dcgan", file=file("[train]\nkimg = 8\n")).train
+    assert (train.kimg, train.epochs) == (8, None)
+
+
+def test_two_durations_in_one_layer_exclude_each_other():
+    assert message(settings=["train.steps=3", "train.epochs=2"]) == (
+        "config: train: give exactly one of epochs, kimg, steps (given: train.epochs and train.steps)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "num_images", "steps"),
+    [
+        ({"epochs": 1, "batch_size": 128}, 1280, 10),
+        ({"epochs": 1, "batch_size": 128}, 1281, 11),  # rounded up
+        ({"epochs": 0.5, "batch_size": 10}, 100, 5),
+        ({"kimg": 1.28, "batch_size": 128, "epochs": None}, 7, 10),
+        ({"steps": 17, "epochs": None}, 7, 17),
+        ({"epochs": 0.001, "batch_size": 10}, 100, 1),
+        ({"epochs": 25, "batch_size": 128}, 202_599, 39_571),  # CelebA: 5,064,975 / 128 = 39,570.1
+    ],
+)
+def test_a_duration_in_steps(train, num_images, steps):
+    assert resolve(flags={"train": {k: v for k, v in train.items() if v is not None}}).train.num_steps(num_images) == steps
+
+
+def test_another_plugin_drops_the_settings_of_the_one_below(file):
+    smoothed = file("[loss]\nname = 'nonsaturating'\nlabel_smoothing = 0.2\n")
+    assert resolve(file=smoothed, settings=["loss.label_smoothing=0.3"]).complete().loss.fields == {"label_smoothing": 0.3}
+    changed = resolve(file=smoothed, settings=["loss.name=saturating"]).complete()
+    assert changed.loss.fields == {"label_smoothing": 0.0}
+
+
+def test_another_source_drops_the_options_of_the_one_below(file):
+    path = file("[data]\nsource = 'drawn'\n[data.options]\nnum_images = 50\n")
+    assert resolve(file=path, flags={"data": {"mirror": True}}).data.options == {"num_images": 50}
+    assert resolve(file=path, flags={"data": {"source": "faces/"}}).data.options == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("data.source=celeba", "celeba"),  # a bare word is a string
+        ("data.source=my faces/a=b.zip", "my faces/a=b.zip"),
+        ('data.source="quoted"', "quoted"),
+        ("data.source='123'", "123"),
+    ],
+)
+def test_set_takes_toml_values_and_bare_words(line, value):
+    assert resolve(settings=[line]).data.source == value
+
+
+def test_set_reads_numbers_and_truth():
+    config = resolve(settings=["train.batch_size = 64", "optimizer.lr_G=1e-3", "data.mirror=true", "seed=0x10"])
+    assert (config.train.batch_size, config.optimizer.lr_G, config.data.mirror, config.seed) == (64, 1e-3, True, 16)
+
+
+MISTAKES = {
+    "train.batchsize=3": "config: no setting 'train.batchsize'; did you mean 'batch_size'?",
+    "trian.batch_size=3": "config: no setting 'trian'; did you mean 'train'?",
+    "architecture.nfg=3": "config: no setting 'architecture.nfg'; did you mean 'ngf'?",
+    "loss.smooth=0.1": "config: no setting 'loss.smooth'; there is: label_smoothing",
+    "train.batch_size=1": "config: train.batch_size is 1; it must be at least 2",
+    "train.batch_size=many": "config: train.batch_size is 'many'; it must be a whole number",
+    "train.batch_size=2.5": "config: train.batch_size is 2.5; it must be a whole number",
+    "data.mirror=perhaps": "config: data.mirror is 'perhaps'; it must be true or false",
+    "optimizer.lr_G=0": "config: optimizer.lr_G is 0; it must be above 0",
+    "optimizer.lr_D=nan": "config: optimizer.lr_D is nan; it must be a finite number",
+    "optimizer.beta1=1": "config: optimizer.beta1 is 1; it must be below 1",
+    "resolution=65": "config: resolution is 65; it must be a power of two: 16, 32, 64, 128 or 256",
+    "resolution=8": "config: resolution is 8; it must be at least 16",
+    "resolution=512": "config: resolution is 512; it must be at most 256",
+    "channels=2": "config: channels is 2; it must be 1 or 3",
+    "seed=-1": "config: seed is -1; it must be at least 0",
+    "data.crop=centre:3": "config: data.crop is 'centre:3'; it must be auto, none, center:N or box:X,Y,W,H",
+    "data.split=test": "config: data.split is 'test'; it must be 'all', 'train' or 'heldout'",
+    "train.device=gpu": "config: train.device is 'gpu'; it must be auto, cpu, cuda, cuda:N or mps",
+    "train.precision=fp8": "config: train.precision is 'fp8'; it must be 'auto', 'fp32', 'bf16' or 'fp16'",
+    "augment.policy=colour": "config: augment.policy is 'colour'; there is no 'colour'; did you mean 'color'?",
+    "architecture.ngf=0": "config: architecture.ngf is 0; it must be at least 1",
+    "architecture.head=dense": "config: architecture.head is 'dense'; it must be 'conv' or 'linear'",
+    "loss.label_smoothing=1": "config: loss.label_smoothing is 1; it must be below 1",
+    "architecture.name=dcgn": "architecture: there is no 'dcgn'; did you mean 'dcgan'?",
+    "loss.name=hinge": "loss: there is no 'hinge'; there is: nonsaturating, saturating",
+    "data=3": "config: data is 3; it must be a table",
+    "seed": "--set seed: give section.key=value, for instance --set train.batch_size=64",
+    "=3": "--set =3: give section.key=value, for instance --set train.batch_size=64",
+    "train.=3": "--set train.=3: give section.key=value, for instance --set train.batch_size=64",
+}
+
+
+@pytest.mark.parametrize(("line", "words"), MISTAKES.items())
+def test_a_mistake_is_named_in_the_users_words(line, words):
+    assert message(settings=[line]) == words
+
+
+def test_a_section_in_the_place_of_a_value_is_refused(file):
+    assert message(file=file("train = 3\n")) == "config: train is 3; it must be a table"
+    assert message(file=file("[seed]\nx = 3\n")) == "config: seed is {'x': 3}; it must be a whole number"
+
+
+def test_a_missing_file_and_other_endings_are_refused(tmp_path, file):
+    assert message(file=tmp_path / "no.toml") == f"{tmp_path}/no.toml: cannot be read (No such file or directory)"
+    path = file("seed: 1", "mine.yaml")
+    assert message(file=path) == f"{path}: a configuration file ends in .toml or .json"
+
+
+@pytest.mark.parametrize(("name", "text", "kind"), [("a.toml", "seed = ", "TOML"), ("a.json", "{", "JSON")])
+def test_a_file_that_is_not_of_its_kind_is_refused(file, name, text, kind):
+    path = file(text, name)
+    assert message(file=path).startswith(f"{path}: not valid {kind} (")
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '"word"', "3"])
+def test_a_json_file_must_hold_a_table(file, text):
+    path = file(text, "a.json")
+    assert message(file=path).startswith(f"{path}: holds a ")
+
+
+def test_config_json_is_complete_and_itself_a_valid_file(file):
+    config = resolve(preset="dcgan-linear", settings=["seed=7", "train.steps=5", "architecture.ngf=8"]).complete()
+    path = file(config.to_json(), "config.json")
+    assert resolve(file=path).complete() == config
+    assert resolve(preset="dcgan-32", file=path).complete() == config  # nothing of the layer below shines through
+    assert json.loads(config.to_json())["loss"] == {"name": "nonsaturating", "label_smoothing": 0.1}
+    assert read_file(path)["architecture"] == {"name": "dcgan", **DCGAN(ngf=8, prior="uniform", head="linear").model_dump()}
+
+
+def test_the_defaults_are_the_preset_dcgan():
+    assert resolve(preset="dcgan").complete() == RunConfig().complete()
+
+
+def test_an_unknown_preset_is_named():
+    assert message(preset="dcgan-33") == "--preset: there is no 'dcgan-33'; did you mean 'dcgan-32' or 'dcgan'?"
+
+
+PRESETS = {
+    "dcgan": {
+        "resolution": 64, "channels": 3, "train.batch_size": 128, "train.fresh_z": False,
+        "architecture.head": "conv", "architecture.prior": "normal", "architecture.z_dim": 100,
+        "architecture.ngf": 64, "architecture.ndf": 64, "loss.name": "nonsaturating", "loss.label_smoothing": 0.0,
+        "optimizer.lr_G": 2e-4, "optimizer.lr_D": 2e-4, "optimizer.beta1": 0.5, "optimizer.beta2": 0.999,
+    },
+    "dcgan-linear": {
+        "architecture.head": "linear", "architecture.prior": "uniform", "loss.label_smoothing": 0.1,
+        "train.fresh_z": True, "train.batch_size": 64, "train.epochs": 10, "resolution": 64, "loss.name": "nonsaturating",
+    },
+    "dcgan-32": {"resolution": 32, "channels": 3, "loss.label_smoothing": 0.1, "architecture.head": "conv"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_fix_what_their_descriptions_say(name):
+    tree = resolve(preset=name).complete().model_dump()
+    for key, value in PRESETS[name].items():
+        found = tree
+        for part in key.split("."):
+            found = found[part]
+        assert found == value, key
+
+
+def test_dcgan_is_the_first_preset():
+    assert preset_names() == ["dcgan", "dcgan-32", "dcgan-linear"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_value_of_a_preset_has_its_source_beside_it(name):
+    values = [line for line in preset_text(name).splitlines() if re.match(r"\w+ *=", line)]
+    assert len(values) > 12
+    for line in values:
+        assert re.search(r"# [\w ,0-9-]+:? ?\S+", line), line
+    leaves = [leaf for each in preset_layer(name).values() for leaf in (each if isinstance(each, dict) else [each])]
+    assert len(values) == len(leaves)
+    assert tomllib.loads(preset_text(name)) == preset_layer(name)
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "intervals"),
+    [(1, (1, 1, 1, 1)), (3, (1, 1, 1, 1)), (1000, (1, 50, 100, 50)), (39_571, (20, 1000, 2000, 1000)), (10**6, (1000, 50_000, 100_000, 50_000))],
+)
+def test_intervals_scale_to_round_numbers(num_steps, intervals):
+    output = RunConfig().output.scaled(num_steps)
+    assert (output.tick_every, output.sample_every, output.snapshot_every, output.state_every) == intervals
+
+
+def test_given_intervals_are_kept():
+    output = resolve(settings=["output.sample_every=7"]).output.scaled(39_571)
+    assert (output.sample_every, output.snapshot_every) == (7, 2000)
+
+
+LOSS = "from pydantic import BaseModel, ConfigDict\nclass Mine(BaseModel):\n    model_config = ConfigDict(extra='forbid')\n    weight: float = 2.0\n"
+
+
+def test_a_plugins_section_is_checked_by_the_plugin(install):
+    install("mineplug", LOSS, {"facegan.loss": {"mine": "mineplug:Mine"}})
+    config = resolve(settings=["loss.name=mine", "loss.weight=3"])
+    assert config.complete().loss.fields == {"weight": 3.0}
+    assert resolve(settings=["loss.name=mine"]).complete().loss.fields == {"weight": 2.0}
+    assert message(settings=["loss.name=mine", "loss.wieght=3"]) == "config: no setting 'loss.wieght'; did you mean 'weight'?"
+    assert message(settings=["loss.name=mine", "loss.weight=x"]) == "config: loss.weight is 'x'; it must be a number"
+
+
+def test_a_configuration_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        RunConfig().train.batch_size = 3

@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facegan import images
+from facegan.errors import ConfigError
+
+
+def test_the_map_to_pixels_is_exact_at_the_ends_and_the_middle():
+    assert images.to_uint8(torch.tensor([-1.0, 0.0, 1.0])).tolist() == [0, 128, 255]
+    assert images.to_float(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [-1.0, 1.0]
+
+
+def test_every_pixel_value_survives_the_round_trip():
+    pixels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(images.to_uint8(images.to_float(pixels)), pixels)
+    expected = np.arange(256) / 127.5 - 1
+    np.testing.assert_allclose(images.to_float(pixels).numpy(), expected, atol=1e-7)
+
+
+def test_what_lies_outside_is_clamped_not_wrapped():
+    assert images.to_uint8(torch.tensor([-7.0, -1.01, 1.01, 9.0, float("inf")])).tolist() == [0, 0, 255, 255, 255]
+
+
+def test_values_go_to_the_nearest_pixel():
+    x = torch.linspace(-1, 1, 10_001, dtype=torch.float64)
+    error = images.to_float(images.to_uint8(x)).double() - x
+    assert error.abs().max() <= 0.5 / 127.5 + 1e-6
+
+
+def test_the_map_is_never_stretched_to_a_batch():
+    dull, vivid = torch.full((1, 3, 4, 4), 0.1), torch.randn(1, 3, 4, 4)
+    together = images.to_uint8(torch.cat([dull, vivid]))
+    assert torch.equal(together[:1], images.to_uint8(dull))
+    assert images.to_uint8(dull).unique().tolist() == [140]  # 1.1 * 127.5 = 140.25
+
+
+def test_half_precision_images_are_mapped_in_float32():
+    x = torch.linspace(-1, 1, 50).to(torch.bfloat16)
+    assert torch.equal(images.to_uint8(x), images.to_uint8(x.float()))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grid_places_pictures_row_by_row_on_white(channels):
+    pixels = torch.arange(5, dtype=torch.uint8)[:, None, None, None].expand(5, channels, 4, 6)
+    sheet = images.grid(pixels, columns=3)
+    assert sheet.shape == ((2 * 4 + 2, 3 * 6 + 4, 3) if channels == 3 else (10, 22))
+    for index, (top, left) in enumerate([(0, 0), (0, 8), (0, 16), (6, 0), (6, 8)]):
+        assert (sheet[top : top + 4, left : left + 6] == index).all()
+        sheet[top : top + 4, left : left + 6] = 255
+    assert (sheet == 255).all()
+
+
+def test_grid_keeps_colours_and_orientation():
+    picture = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
+    picture[0, 0, 0, 1] = 200  # red, at the top right
+    assert images.grid(picture)[0, 1].tolist() == [200, 0, 0]
+
+
+@pytest.mark.parametrize(("num", "columns"), [(1, 1), (2, 2), (4, 2), (5, 3), (6, 3), (9, 3), (12, 4), (64, 8), (100, 10)])
+def test_grids_are_near_square(num, columns):
+    assert images.near_square(num) == columns
+
+
+def test_no_grid_is_more_than_three_times_as_wide_as_high():
+    for num in range(1, 500):
+        columns = images.near_square(num)
+        rows = -(-num // columns)
+        assert rows <= columns <= 3 * rows
+
+
+def test_an_empty_grid_is_refused():
+    with pytest.raises(ValueError, match="^a grid needs at least one picture$"):
+        images.grid(torch.zeros(0, 3, 4, 4, dtype=torch.uint8))
+
+
+def noise(side=16):
+    return np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def test_png_is_exact_and_carries_its_text(tmp_path):
+    path = tmp_path / "new" / "folder" / "faces.png"
+    images.save(path, noise(), {"facegan": "seeds 0-63"})
+    with Image.open(path) as picture:
+        assert picture.text == {"facegan": "seeds 0-63"}
+        assert np.array_equal(np.asarray(picture), noise())
+
+
+def test_grey_png_stays_grey(tmp_path):
+    images.save(tmp_path / "grey.png", noise()[:, :, 0])
+    with Image.open(tmp_path / "grey.png") as picture:
+        assert picture.mode == "L"
+        assert np.array_equal(np.asarray(picture), noise()[:, :, 0])
+
+
+@pytest.mark.parametrize(("ending", "format"), [(".jpg", "JPEG"), (".JPEG", "JPEG"), (".webp", "WEBP"), (".PNG", "PNG")])
+def test_the_ending_chooses_the_format(tmp_path, ending, format):
+    images.save(tmp_path / f"faces{ending}", noise())
+    with Image.open(tmp_path / f"faces{ending}") as picture:
+        assert (picture.format, picture.size) == (format, (16, 16))
+
+
+@pytest.mark.parametrize(("name", "given"), [("faces.tiff", "'.tiff'"), ("faces", "no ending"), ("faces.gif", "'.gif'")])
+def test_an_ending_without_format_is_refused(tmp_path, name, given):
+    with pytest.raises(ConfigError) as refusal:
+        images.save(tmp_path / name, noise())
+    assert str(refusal.value) == f"-o {tmp_path / name}: cannot write {given}; end it in .png, .jpg, .jpeg, .webp"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
+    path = tmp_path / "faces.png"
+    images.save(path, noise())
+    before = path.read_bytes()
+
+    def fail(self, target, **options):
+        target.write_bytes(b"half a picture")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="No space left"):
+        images.save(path, noise())
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["faces.png"]
+
+
+def frames():
+    return [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp"])
+def test_animations_hold_every_frame_in_order_and_the_last_one_longer(tmp_path, ending):
+    path = tmp_path / f"walk{ending}"
+    sheet = Image.new("RGB", (8, 8))  # the last frame, whose palette a GIF has, shows all three colours
+    for x, frame in enumerate(frames()):
+        sheet.paste(frame.crop((0, 0, 2, 8)), (2 * x, 0))
+    images.save_animation(path, [*frames(), sheet], seconds=2.0, hold=1.5)
+    with Image.open(path) as film:
+        assert film.n_frames == 4
+        assert film.info["loop"] == 0
+        seen, durations = [], []
+        for index in range(4):
+            film.seek(index)
+            film.load()
+            seen.append(np.asarray(film.convert("RGB"))[4, 4].astype(int))
+            durations.append(film.info["duration"])
+    for colour, expected in zip(seen[:3], ((255, 0, 0), (0, 255, 0), (0, 0, 255)), strict=True):
+        assert np.abs(colour - expected).max() < 40
+    if ending == ".gif":
+        assert durations == [500, 500, 500, 2000]
+
+
+def test_an_animation_of_one_frame_is_that_frame(tmp_path):
+    images.save_animation(tmp_path / "one.gif", frames()[:1], seconds=1.0)
+    with Image.open(tmp_path / "one.gif") as film:
+        assert film.n_frames == 1
+
+
+def test_an_animation_is_a_gif_or_webp(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot write '.png'; end it in .gif, .webp$"):
+        images.save_animation(tmp_path / "walk.png", frames(), seconds=1.0)
+
+
+def test_two_grids_side_by_side_keep_their_pixels():
+    left, right = noise(20), noise(30)[:, :, 0]
+    sheet = images.beside(left, right, ("real", "fake"))
+    assert sheet.shape == (30 + 28 + 16, 50 + 48, 3)
+    assert np.array_equal(sheet[28:48, 16:36], left)
+    assert np.array_equal(sheet[28:58, 52:82, 1], right)
+    assert (sheet[:28] < 255).any()  # the captions
+
+
+def test_a_caption_stands_under_the_picture(tmp_path):
+    images.save(tmp_path / "faces.png", noise(40))
+    sheet = np.asarray(images.captioned(tmp_path / "faces.png", "step 1,000"))
+    assert np.array_equal(sheet[:40], noise(40))
+    assert (sheet[40:] < 128).any()

@@ -1,0 +1,220 @@
+import json
+import pickle
+import shutil
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from facegan import __version__
+from facegan.config import resolve
+from facegan.errors import PluginError, SnapshotError
+from facegan.generators import FaceGenerator
+from facegan.snapshots import digest, load_generator, read_config, read_header, read_tensors, save_snapshot, write_tensors
+
+SETTINGS = ("resolution=16", "architecture.z_dim=12", "architecture.ngf=8", "architecture.ndf=8")
+
+
+@pytest.fixture
+def config():
+    return resolve(settings=SETTINGS).complete()
+
+
+@pytest.fixture
+def networks(config):
+    torch.manual_seed(0)
+    architecture = config.part("architecture")
+    made = {name: architecture.generator(16, 3) for name in ("G", "G_ema")} | {"D": architecture.discriminator(16, 3)}
+    with torch.no_grad():
+        for name in ("G", "G_ema"):
+            made[name](torch.randn(16, 12))  # so that the batch-norm statistics are not those of a new network
+    return made
+
+
+@pytest.fixture
+def snapshot(tmp_path, config, networks):
+    path = tmp_path / "step-00000100.safetensors"
+    save_snapshot(path, config, 100, networks)
+    return path
+
+
+def images(network, seeds=range(3)):
+    return FaceGenerator(network, z_dim=12, prior="normal").sample(seeds)
+
+
+def test_what_was_saved_samples_the_same(snapshot, networks):
+    assert torch.equal(load_generator(snapshot).sample(range(3)), images(networks["G_ema"]))
+    assert torch.equal(load_generator(snapshot, raw=True).sample(range(3)), images(networks["G"]))
+
+
+def test_raw_and_averaged_weights_differ(snapshot):
+    averaged, raw = load_generator(snapshot), load_generator(snapshot, raw=True)
+    assert (averaged.info["weights"], raw.info["weights"]) == ("G_ema", "G")
+    assert not torch.equal(averaged.sample([0]), raw.sample([0]))
+
+
+def test_every_tensor_survives_the_round_trip(snapshot, networks):
+    for name, network in networks.items():
+        read = read_tensors(snapshot, f"{name}.")
+        assert read.keys() == network.state_dict().keys()
+        assert all(torch.equal(value, read[key]) for key, value in network.state_dict().items())
+
+
+def test_the_file_alone_is_enough_wherever_it_lies(snapshot, networks, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere" / "faces.safetensors"
+    elsewhere.parent.mkdir()
+    shutil.move(snapshot, elsewhere)
+    monkeypatch.chdir(elsewhere.parent)
+    assert torch.equal(load_generator("faces.safetensors").sample(range(3)), images(networks["G_ema"]))
+
+
+def test_a_snapshot_says_what_it_is(snapshot, config):
+    generator = load_generator(snapshot)
+    assert (generator.z_dim, generator.prior) == (12, "normal")
+    assert generator.info["step"] == 100
+    assert generator.info["config"] == config
+    assert generator.info["digest"] == digest(snapshot)
+    metadata, _ = read_header(snapshot, "snapshot")
+    assert (metadata["format"], metadata["facegan"], metadata["step"]) == ("facegan-snapshot", __version__, "100")
+    assert metadata["kimg"] == "12.8"  # 100 steps of 128
+    assert read_config(snapshot, metadata) == config
+    assert json.loads(metadata["config"])["architecture"]["ngf"] == 8
+
+
+def test_digest_is_the_sha256_of_the_file(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert digest(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_snapshot_without_average_and_d_loads(tmp_path, config, networks, raw):
+    path = tmp_path / "imported.safetensors"
+    save_snapshot(path, config, 1, {"G": networks["G"]})
+    generator = load_generator(path, raw=raw)
+    assert generator.info["weights"] == "G"
+    assert torch.equal(generator.sample(range(3)), images(networks["G"]))
+
+
+def test_loading_neither_pickles_nor_moves_the_global_random_state(snapshot, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("a pickle was read")
+
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    monkeypatch.setattr(torch, "load", refuse)
+    before = torch.get_rng_state()
+    load_generator(snapshot)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_loaded_weights_are_on_the_device_and_in_eval_mode(snapshot):
+    generator = load_generator(snapshot, device="cpu")
+    assert {parameter.device.type for parameter in generator.network.parameters()} == {"cpu"}
+    assert not generator.network.training
+
+
+def refusal(path, **options):
+    with pytest.raises(SnapshotError) as refused:
+        load_generator(path, **options)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    assert refusal(tmp_path / "no.safetensors") == f"{tmp_path}/no.safetensors: no such snapshot file"
+    assert refusal(tmp_path) == f"{tmp_path}: no such snapshot file"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.01, 0.5, 0.999])
+def test_a_truncated_file_is_refused(snapshot, share):
+    content = snapshot.read_bytes()
+    snapshot.write_bytes(content[: int(len(content) * share)])
+    assert refusal(snapshot).startswith(f"{snapshot}: not a whole safetensors file (")
+
+
+@pytest.mark.parametrize("content", [b"\x80\x04}q\x00.", b"PK\x03\x04" + bytes(500), bytes(range(256)) * 20, b"x" * 9])
+def test_other_bytes_are_refused(tmp_path, content):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    assert refusal(path).startswith(f"{path}: not a whole safetensors file (")
+
+
+def test_another_programs_safetensors_is_refused(tmp_path):
+    path = tmp_path / "theirs.safetensors"
+    save_file({"weight": torch.zeros(2)}, path)
+    assert refusal(path) == f"{path}: not a snapshot of facegan (it says it is 'nothing')"
+    save_file({"weight": torch.zeros(2)}, path, {"format": "pt"})
+    assert refusal(path) == f"{path}: not a snapshot of facegan (it says it is 'pt')"
+
+
+def test_a_state_is_not_a_snapshot(tmp_path, config):
+    path = tmp_path / "state.safetensors"
+    write_tensors(path, "state", {"noise": torch.zeros(1)}, {"config": config.to_json(), "step": "1"})
+    assert refusal(path) == f"{path}: not a snapshot of facegan (it says it is 'facegan-state')"
+
+
+def rewritten(path, **changes):
+    """The same snapshot with other metadata; None drops a key."""
+    with safe_open(path, framework="pt") as file:
+        metadata, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    kept = {key: value for key, value in {**metadata, **changes}.items() if value is not None}
+    save_file(tensors, path, kept)
+    return path
+
+
+def test_a_newer_file_is_refused_with_what_to_do(snapshot):
+    rewritten(snapshot, schema="2", facegan="9.9")
+    assert refusal(snapshot) == (
+        f"{snapshot}: written by facegan 9.9, which is newer than this one ({__version__}); upgrade"
+    )
+
+
+@pytest.mark.parametrize("changes", [{"schema": None}, {"schema": "new"}, {"step": None}, {"step": "many"}])
+def test_broken_metadata_is_refused(snapshot, changes):
+    assert str(snapshot) in refusal(rewritten(snapshot, **changes))
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", "3"])
+def test_an_unreadable_configuration_is_refused(snapshot, text):
+    assert refusal(rewritten(snapshot, config=text)).startswith(f"{snapshot}: carries ")
+
+
+def test_a_configuration_that_cannot_be_is_refused(snapshot, config):
+    tree = json.loads(config.to_json()) | {"resolution": 65}
+    assert refusal(rewritten(snapshot, config=json.dumps(tree))) == (
+        f"{snapshot}: carries a configuration that this version refuses "
+        "(config: resolution is 65; it must be a power of two: 16, 32, 64, 128 or 256)"
+    )
+
+
+def test_weights_that_do_not_fit_are_refused(snapshot, config):
+    tree = json.loads(config.to_json())
+    tree["architecture"]["ngf"] = 9
+    assert refusal(rewritten(snapshot, config=json.dumps(tree))).startswith(
+        f"{snapshot}: its weights do not fit its configuration (Error(s) in loading state_dict for Generator: "
+    )
+
+
+def test_an_architecture_that_is_not_installed_is_named(snapshot, config):
+    tree = json.loads(config.to_json()) | {"architecture": {"name": "dcgann"}}
+    with pytest.raises(PluginError) as refused:
+        load_generator(rewritten(snapshot, config=json.dumps(tree)))
+    assert str(refused.value) == (
+        f"{snapshot}: architecture: there is no 'dcgann'; did you mean 'dcgan'?; "
+        "install the package that brings this architecture"
+    )
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(snapshot, config, networks, monkeypatch):
+    before = snapshot.read_bytes()
+
+    def fail(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("facegan.snapshots.save_file", fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_snapshot(snapshot, config, 101, networks)
+    assert snapshot.read_bytes() == before
+    assert [path.name for path in snapshot.parent.iterdir()] == [snapshot.name]
