@@ -271,7 +271,9 @@ def test_examples_discriminator_has_spectral_norm_1_and_no_batch_norm(example):
     weights = [module.weight for module in D.modules() if isinstance(module, torch.nn.Conv2d)]
     assert len(weights) == 3
     for weight in weights:
-        assert torch.linalg.matrix_norm(weight.flatten(1), ord=2).item() == pytest.approx(1, abs=0.02)  # twenty steps short of exact
+        assert torch.linalg.matrix_norm(weight.flatten(1), ord=2).item() == pytest.approx(
+            1, abs=0.02
+        )  # twenty steps short of exact
 
 
 def test_examples_smileys_are_functions_of_seed_and_index(example):

@@ -45,9 +45,16 @@ def test_tilde_is_the_home_folder(folder, monkeypatch):
     assert open_source(DataConfig(source="~/faces")).names == ["a.png"]
 
 
-def test_path_comes_before_a_dataset_of_the_same_name(folder, monkeypatch, dataset):
+def test_dataset_comes_before_a_folder_of_the_same_name(folder, monkeypatch, dataset):
     monkeypatch.chdir(folder("toys/a.png"))
-    assert open_source(DataConfig(source="toys")).names == ["a.png"]
+    assert len(open_source(DataConfig(source="toys")).names) == 3
+    assert open_source(DataConfig(source="./toys")).names == ["a.png"]
+
+
+def test_folder_comes_before_a_dataset_that_is_not_downloaded(folder, monkeypatch):
+    root = folder("celeba/a.png")
+    monkeypatch.chdir(root)
+    assert open_source(DataConfig(source="celeba")).names == ["a.png"]
 
 
 def test_dataset_plugin_takes_its_options(dataset):

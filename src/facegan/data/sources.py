@@ -5,13 +5,14 @@ from pathlib import Path
 
 from .. import plugins
 from ..config import DataConfig, build
+from ..downloads import KNOWN, locate
 from ..errors import ConfigError, DataError
 from .archives import open_archive
 from .folders import FolderSource
 from .pictures import Pictures
 from .stored import StoredSource, is_stored
 
-__all__ = ["FolderSource", "Pictures", "open_archive", "open_source"]
+__all__ = ["FolderSource", "Pictures", "anchored", "open_archive", "open_source"]
 
 _FORMS = "give a folder of pictures, a .zip, .tar or .tgz, 'drawn', or a dataset's name"
 
@@ -25,18 +26,16 @@ def open_source(data: DataConfig) -> Pictures:
         DataError: There is nothing of that name, it is not downloaded yet, it holds no pictures, or it is unsafe.
         ConfigError: `data.options` has a setting that the dataset does not know, or that cannot be.
     """
-    from ..downloads import KNOWN, locate
-
     text = data.source
     if text in plugins.names("dataset"):
         opened: Pictures = build(plugins.find("dataset", text), data.options, where="data.options").open()
         return opened
-    _refuse_options(data)
-    if text in KNOWN and (located := locate(text)):
-        return open_path(located, crop=KNOWN[text].crop)
-    path = _existing(text)
+    located = locate(text) if text in KNOWN else None
+    path = located or _existing(text)
     if path is not None:
-        return open_path(path, where=text)
+        _refuse_options(data)
+        crop, where = (KNOWN[text].crop, None) if located else ("auto", text)
+        return open_path(path, crop=crop, where=where)
     if text in KNOWN:
         raise DataError(f"{text}: known, but not downloaded; run 'facegan download {text}'")
     if _is_path(text):
@@ -46,6 +45,14 @@ def open_source(data: DataConfig) -> Pictures:
         f"{text}: no such dataset, folder or file; {plugins.nearest(text, known)} "
         f"(a folder is named by its path, for instance ./{text})"
     )
+
+
+def anchored(text: str) -> str:
+    """The same source, named so that it is found from any folder: a relative path is made absolute."""
+    if text in plugins.names("dataset") or (text in KNOWN and locate(text)):
+        return text
+    path = _existing(text)
+    return str(path.absolute()) if path else text
 
 
 def open_path(path: Path, *, crop: str = "auto", where: str | None = None) -> Pictures:

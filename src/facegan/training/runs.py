@@ -4,7 +4,6 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from .. import __version__
 from ..config import DURATIONS, RunConfig, read_file, validate
 from ..data.feed import check_enough
 from ..data.packed import PackedImages, load
+from ..data.sources import anchored
 from ..errors import ConfigError, SnapshotError
 from ..plugins import claim, names
 from ..run import RunDir, write_atomic
@@ -50,7 +50,8 @@ def train(
         ConfigError, PluginError, DataError, SnapshotError: Refused before anything was written.
         TrainingError: No room on the disk, or a loss that is not finite.
     """
-    config = _anchored(config.complete())
+    source = {"source": anchored(config.data.source)}  # the run can then be resumed from any folder
+    config = config.complete().model_copy(update={"data": config.data.model_copy(update=source)})
     device = choose_device(config.train.device)
     if not force:
         run.refuse_existing()
@@ -140,14 +141,6 @@ def environment(config: RunConfig, device: torch.device) -> dict[str, Any]:
         "plugins": {kind: claim(kind, name).origin for kind, name in parts.items() if name in names(kind)},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _anchored(config: RunConfig) -> RunConfig:
-    """The same with a data source that is a relative path made absolute, so that a run resumes from any folder."""
-    source = Path(config.data.source)
-    if config.data.source in names("dataset") or not source.exists():
-        return config
-    return config.model_copy(update={"data": config.data.model_copy(update={"source": str(source.absolute())})})
 
 
 def _load(config: RunConfig, report: Report, packing: Packing | None) -> PackedImages:

@@ -1,0 +1,73 @@
+"""The command line answers before anything heavy is loaded."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "numpy", "matplotlib", "PIL", "safetensors", "scipy", "pandas")
+
+# One process for all of them: what is loaded is told after each, the menu itself first.
+LOOK = """
+import contextlib, io, json, sys
+from facegan import cli, plugins
+
+seen = {}
+for arguments in [["--help"], ["--version"], *([name, "--help"] for name in plugins.BUILT_IN["command"])]:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        cli.main(arguments)
+    loaded = sorted({name.partition(".")[0] for name in sys.modules})
+    seen[" ".join(arguments)] = [len(out.getvalue()), loaded]
+json.dump(seen, sys.stdout)
+"""
+
+
+def look(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return look(LOOK)
+
+
+def test_help_of_every_command_loads_nothing_heavy(seen):
+    assert len(seen) > 8
+    for arguments, (length, loaded) in seen.items():
+        assert length > 10, f"facegan {arguments} printed nothing"
+        assert not set(HEAVY) & set(loaded), f"facegan {arguments}"
+
+
+@pytest.mark.parametrize("module", ["facegan", "facegan.config", "facegan.run", "facegan.plugins", "facegan.downloads"])
+def test_words_load_nothing_heavy(module):
+    loaded = look(
+        f"import json, sys, {module}; json.dump([name.partition('.')[0] for name in sys.modules], sys.stdout)"
+    )
+    assert not set(HEAVY) & set(loaded)
+
+
+def test_settings_are_checked_before_anything_heavy_is_loaded():
+    code = """
+import contextlib, io, json, sys
+from facegan import cli
+with contextlib.redirect_stderr(io.StringIO()) as err, contextlib.suppress(SystemExit):
+    cli.main(["train", "--set", "train.batchsize=1"])
+json.dump([err.getvalue(), sorted({name.partition(".")[0] for name in sys.modules})], sys.stdout)
+"""
+    said, loaded = look(code)
+    assert said == "facegan: config: no setting 'train.batchsize'; did you mean 'batch_size'?\n"
+    assert not set(HEAVY) & set(loaded)
+
+
+def test_public_names_are_loaded_when_they_are_used():
+    code = """
+import json, sys
+import facegan
+before = "torch" in sys.modules
+facegan.load_generator
+json.dump([before, "torch" in sys.modules, facegan.__version__], sys.stdout)
+"""
+    assert look(code)[:2] == [False, True]
