@@ -52,7 +52,7 @@ clean:
 	$(UV) --editable .
 	@touch $@
 
-.venv/.installed-dev: pyproject.toml | .venv/bin/uv
+.venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/uv
 	@echo "Setting up .venv with what the tests need ..."
-	$(UV) --editable ".[dev]"
+	$(UV) --constraint constraints.txt --editable ".[dev]"
 	@touch $@ .venv/.installed

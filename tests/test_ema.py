@@ -17,7 +17,9 @@ def test_a_half_life_halves_the_weight_of_the_past():
     assert ema.decay(10.0, 10_000_000, 10_000) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(("seen", "half_life"), [(128, 6.4), (1280, 64), (100_000, 5_000), (199_999, 9_999.95), (10**7, 10_000)])
+@pytest.mark.parametrize(
+    ("seen", "half_life"), [(128, 6.4), (1280, 64), (100_000, 5_000), (199_999, 9_999.95), (10**7, 10_000)]
+)
 def test_half_life_is_at_most_five_percent_of_the_images_seen(seen, half_life):
     assert ema.decay(10.0, seen, 128) == pytest.approx(2 ** (-128 / half_life), rel=1e-12)
 
@@ -28,7 +30,9 @@ def test_no_half_life_keeps_nothing():
 
 def test_update_is_the_weighted_mean():
     average, current = nn.Linear(3, 2), nn.Linear(3, 2)
-    expected = [0.75 * a.detach() + 0.25 * c.detach() for a, c in zip(average.parameters(), current.parameters(), strict=True)]
+    expected = [
+        0.75 * a.detach() + 0.25 * c.detach() for a, c in zip(average.parameters(), current.parameters(), strict=True)
+    ]
     kept = deepcopy(current)
     ema.update(average, current, 0.75)
     for ours, theirs in zip(average.parameters(), expected, strict=True):

@@ -58,7 +58,9 @@ def test_grid_keeps_colours_and_orientation():
     assert images.grid(picture)[0, 1].tolist() == [200, 0, 0]
 
 
-@pytest.mark.parametrize(("num", "columns"), [(1, 1), (2, 2), (4, 2), (5, 3), (6, 3), (9, 3), (12, 4), (64, 8), (100, 10)])
+@pytest.mark.parametrize(
+    ("num", "columns"), [(1, 1), (2, 2), (4, 2), (5, 3), (6, 3), (9, 3), (12, 4), (64, 8), (100, 10)]
+)
 def test_grids_are_near_square(num, columns):
     assert images.near_square(num) == columns
 
@@ -71,7 +73,7 @@ def test_no_grid_is_more_than_three_times_as_wide_as_high():
 
 
 def test_an_empty_grid_is_refused():
-    with pytest.raises(ValueError, match="^a grid needs at least one picture$"):
+    with pytest.raises(ValueError, match=r"^a grid needs at least one picture$"):
         images.grid(torch.zeros(0, 3, 4, 4, dtype=torch.uint8))
 
 
@@ -94,14 +96,18 @@ def test_grey_png_stays_grey(tmp_path):
         assert np.array_equal(np.asarray(picture), noise()[:, :, 0])
 
 
-@pytest.mark.parametrize(("ending", "format"), [(".jpg", "JPEG"), (".JPEG", "JPEG"), (".webp", "WEBP"), (".PNG", "PNG")])
+@pytest.mark.parametrize(
+    ("ending", "format"), [(".jpg", "JPEG"), (".JPEG", "JPEG"), (".webp", "WEBP"), (".PNG", "PNG")]
+)
 def test_the_ending_chooses_the_format(tmp_path, ending, format):
     images.save(tmp_path / f"faces{ending}", noise())
     with Image.open(tmp_path / f"faces{ending}") as picture:
         assert (picture.format, picture.size) == (format, (16, 16))
 
 
-@pytest.mark.parametrize(("name", "given"), [("faces.tiff", "'.tiff'"), ("faces", "no ending"), ("faces.gif", "'.gif'")])
+@pytest.mark.parametrize(
+    ("name", "given"), [("faces.tiff", "'.tiff'"), ("faces", "no ending"), ("faces.gif", "'.gif'")]
+)
 def test_an_ending_without_format_is_refused(tmp_path, name, given):
     with pytest.raises(ConfigError) as refusal:
         images.save(tmp_path / name, noise())

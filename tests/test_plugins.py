@@ -252,6 +252,15 @@ def test_examples_parts_are_listed_with_their_settings(example):
     assert list(parts["smileys"]["settings"]) == ["num_images", "seed"]
 
 
+def test_plan_of_the_examples_architecture_sees_its_convolutions_and_misses_batch_norm(example):
+    plan = json.loads(call("train", "--dry-run", "--json", "--set", "architecture.name=spectral-dcgan")[1])
+    strided, normed, *rest = plan["guidelines"]
+    assert "strided convolutions: D 4, G 4" in strided["evidence"]
+    assert strided["kept"]
+    assert not normed["kept"]
+    assert all(line["kept"] for line in rest)
+
+
 def test_examples_hinge_loss_is_that_of_the_paper(example):
     torch = pytest.importorskip("torch")
     real, fake = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.0, 1.0])

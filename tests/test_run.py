@@ -177,7 +177,8 @@ def test_a_mistyped_run_gets_the_nearest_names(runs):
     with pytest.raises(SnapshotError) as refusal:
         find_run("drawn-dcgn-1", runs)
     assert str(refusal.value) == (
-        f"drawn-dcgn-1: no such run, neither as a path nor in {runs}/; did you mean 'drawn-dcgan-1'?"
+        f"drawn-dcgn-1: no such run, neither as a path nor in {runs}/; "
+        "did you mean 'drawn-dcgan-1' or 'celeba-dcgan-1'?"
     )
     with pytest.raises(SnapshotError) as refusal:
         find_run("zzz", runs)

@@ -11,7 +11,15 @@ from facegan import __version__
 from facegan.config import resolve
 from facegan.errors import PluginError, SnapshotError
 from facegan.generators import FaceGenerator
-from facegan.snapshots import digest, load_generator, read_config, read_header, read_tensors, save_snapshot, write_tensors
+from facegan.snapshots import (
+    digest,
+    load_generator,
+    read_config,
+    read_header,
+    read_tensors,
+    save_snapshot,
+    write_tensors,
+)
 
 SETTINGS = ("resolution=16", "architecture.z_dim=12", "architecture.ngf=8", "architecture.ndf=8")
 

@@ -2,34 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
-from torch import Tensor
 
 from .errors import ConfigError
 from .run import write_atomic
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GAP = 2  # pixels between the pictures of a grid
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def to_uint8(images: Tensor) -> Tensor:
+def to_uint8(images: "Tensor") -> "Tensor":
     """Images in [-1, 1] to 0..255 by the fixed map round((x + 1) * 127.5); what lies outside is clamped.
 
     The map is the same for every image, never stretched to a batch's own extremes, and undone exactly by `to_float`.
     """
+    import torch  # loaded already by whoever has images; files and grids alone do not need it
+
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-def to_float(pixels: Tensor) -> Tensor:
+def to_float(pixels: "Tensor") -> "Tensor":
     """Pixels 0..255 to float32 in [-1, 1]: x / 127.5 - 1."""
     return pixels.float() / 127.5 - 1
 
 
-def grid(pixels: Tensor, columns: int | None = None) -> np.ndarray:
+def grid(pixels: "Tensor", columns: int | None = None) -> np.ndarray:
     """Arrange pictures (N, C, H, W), uint8, row by row on white; near-square unless `columns` says otherwise.
 
     Returns:

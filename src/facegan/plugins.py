@@ -57,7 +57,7 @@ class Plugin:
         module, _, attribute = self.target.partition(":")
         try:
             return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # whatever a foreign package does, ours goes on
             raise PluginError(
                 f"{self.kind} '{self.name}': cannot be loaded from {self.origin} "
                 f"({type(error).__name__}: {_one_line(error)}); update or uninstall that package"

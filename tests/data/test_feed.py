@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from facegan.config import DataConfig
-from facegan.data.feed import Feed, check_enough
-from facegan.data.packed import load
+from facegan.data.feed import Feed
+from facegan.data.packed import check_enough, load
 from facegan.errors import DataError
 
 CPU = {"device": "cpu", "mirror": False, "seed": 0}

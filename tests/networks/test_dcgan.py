@@ -33,7 +33,9 @@ def textbook_generator(z_dim, c, channels):
 
     first = [nn.ConvTranspose2d(z_dim, 8 * c, 4, 1, 0, bias=False), nn.BatchNorm2d(8 * c), nn.ReLU()]
     last = [nn.ConvTranspose2d(c, channels, 4, 2, 1, bias=False), nn.Tanh()]
-    return nn.Sequential(nn.Unflatten(1, (z_dim, 1, 1)), *first, *up(8 * c, 4 * c), *up(4 * c, 2 * c), *up(2 * c, c), *last)
+    return nn.Sequential(
+        nn.Unflatten(1, (z_dim, 1, 1)), *first, *up(8 * c, 4 * c), *up(4 * c, 2 * c), *up(2 * c, c), *last
+    )
 
 
 def textbook_discriminator(c, channels):

@@ -2,14 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
+from facegan import images
 from facegan.ema import calibrate
 from facegan.errors import SnapshotError, TrainingError
 from facegan.run import RunDir
 from facegan.snapshots import load_generator
+from facegan.training import loop
 from facegan.training.loop import Progress
 from facegan.training.runs import resume, train
 
@@ -111,17 +114,17 @@ def test_a_run_stopped_at_every_step_equals_one_that_never_stopped(tiny, tmp_pat
 
 @pytest.mark.parametrize("crash_at", [5, 7])
 def test_a_crashed_run_goes_on_from_its_last_state_and_metrics_are_cut_back(tiny, tmp_path, crash_at):
-    class Crash(Exception):
+    class CrashError(Exception):
         pass
 
     def crash(progress):
         if isinstance(progress, Progress) and progress.step == crash_at:
-            raise Crash
+            raise CrashError
 
     config = tiny("train.steps=9", "output.tick_every=1", "output.sample_every=3", "output.state_every=3")
     whole, parts = RunDir(tmp_path / "whole"), RunDir(tmp_path / "parts")
     train(config, whole)
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         train(config, parts, report=crash)
     assert [record["step"] for record in metrics(parts)] == list(range(1, crash_at + 1))
     assert parts.steps("states")[-1] == crash_at // 3 * 3
@@ -171,6 +174,17 @@ def test_seed_mirror_and_half_life_change_what_is_saved(tiny, tmp_path, setting)
     train(tiny(setting), changed)
     one, other = tensors(plain.latest("snapshots")), tensors(changed.latest("snapshots"))
     assert not torch.equal(one["G_ema.to_image.0.weight"], other["G_ema.to_image.0.weight"])
+
+
+def test_epochs_show_every_picture_as_often_as_they_say(tiny, store, tmp_path, monkeypatch):
+    seen, data = [], store()
+    step = loop.training_step
+    monkeypatch.setattr(loop, "training_step", lambda *args: (seen.append(args[2].clone()), step(*args)))
+    train(tiny("train.epochs=2", data=data), RunDir(tmp_path / "run"))
+    shown = images.to_uint8(torch.cat(seen)).flatten(1)
+    stored = torch.from_numpy(np.load(data / "images.npy")).flatten(1)
+    assert [int((shown == each).all(1).sum()) for each in stored] == [2] * 20
+    assert [int((shown[:20] == each).all(1).sum()) for each in stored] == [1] * 20
 
 
 def test_the_same_settings_give_the_same_run(tiny, tmp_path):
@@ -233,8 +247,9 @@ def test_progress_is_reported_at_each_tick(tiny, tmp_path):
 def test_saved_average_has_the_batch_norm_statistics_of_its_own_activations(tiny, tmp_path, monkeypatch, settings):
     monkeypatch.setattr("facegan.training.loop.NUM_CALIBRATION", 1024)
     run = RunDir(tmp_path / "run")
-    train(tiny("train.steps=6", "optimizer.lr_G=5e-3", "output.snapshot_every=100", *settings), run)
-    averaged, raw = load_generator(run.latest("snapshots")), load_generator(run.latest("snapshots"), raw=True)
+    output = ("output.snapshot_every=6", "output.sample_every=100", "output.state_every=100")
+    train(tiny("train.steps=7", "optimizer.lr_G=5e-3", *output, *settings), run)
+    averaged, raw = load_generator(run.snapshot(6)), load_generator(run.snapshot(6), raw=True)
 
     def statistics(network):
         norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]

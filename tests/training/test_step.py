@@ -7,15 +7,17 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from facegan.training.loop import step_settings
-from facegan.training.state import build_state
-from facegan.training.step import METRICS, discriminator_step, generate, generator_step, training_step
+from facegan.training.state import METRICS, build_state
+from facegan.training.step import discriminator_step, generate, generator_step, training_step
 
 CPU = torch.device("cpu")
 
 
 def pictures(num_steps=1, batch_size=8, channels=3, resolution=16, seed=5):
     source = torch.Generator().manual_seed(seed)
-    return [torch.rand(batch_size, channels, resolution, resolution, generator=source) * 2 - 1 for _ in range(num_steps)]
+    return [
+        torch.rand(batch_size, channels, resolution, resolution, generator=source) * 2 - 1 for _ in range(num_steps)
+    ]
 
 
 def begin(config):
@@ -214,20 +216,13 @@ def test_g_sees_latents_only_and_its_step_judges_only_fakes(tiny):
 
 def test_g_update_depends_on_real_images_only_through_d(tiny):
     state, settings = begin(tiny())
-    other = deepcopy_state(state)
+    other, before = deepcopy(state), [p.detach().clone() for p in state.G.parameters()]
     for each, seed in ((state, 1), (other, 2)):
         fake = generate(each, settings, 8)
         real_logits = each.D(pictures(seed=seed)[0]).detach()
         generator_step(each, settings, fake, real_logits)
     assert same(list(state.G.parameters()), list(other.G.parameters()))
-
-
-def deepcopy_state(state):
-    clone = deepcopy({"G": state.G, "D": state.D, "opt_G": state.opt_G, "opt_D": state.opt_D})  # keeps what belongs together
-    other = deepcopy(state)
-    for name, value in clone.items():
-        setattr(other, name, value)
-    return other
+    assert not same(list(state.G.parameters()), before)
 
 
 @pytest.mark.parametrize(("fresh", "num_forwards", "equal"), [("false", 1, True), ("true", 2, False)])
@@ -271,7 +266,9 @@ def test_ema_follows_the_closed_form_over_steps(tiny):
     for step, real in enumerate(pictures(4), start=1):
         training_step(state, settings, real)
         keep = 0.5 ** (8 / min(10_000, 0.05 * 8 * step))
-        average = [keep * a + (1 - keep) * p.detach().double() for a, p in zip(average, state.G.parameters(), strict=True)]
+        average = [
+            keep * a + (1 - keep) * p.detach().double() for a, p in zip(average, state.G.parameters(), strict=True)
+        ]
     for ours, expected in zip(state.G_ema.parameters(), average, strict=True):
         torch.testing.assert_close(ours.double(), expected, rtol=0, atol=2e-7)  # float32 at 1
 
@@ -353,10 +350,22 @@ def test_augmentation_falls_on_the_real_and_the_fake_in_both_steps(tiny):
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
 def test_half_precision_keeps_weights_and_losses_float32_and_finite(tiny, dtype):
     state, settings = begin(tiny(f"train.precision={dtype}"))
-    kinds = []
+    kinds, judged = [], []
     state.G.register_forward_hook(lambda _, inputs, output: kinds.append(output.dtype))
+
+    class Spy:
+        def discriminator(self, real_logits, fake_logits):
+            judged.extend([real_logits.dtype, fake_logits.dtype])
+            return usual.discriminator(real_logits, fake_logits)
+
+        def generator(self, fake_logits, real_logits):
+            judged.append(fake_logits.dtype)
+            return usual.generator(fake_logits, real_logits)
+
+    usual = settings.loss
     for real in pictures(3):
-        training_step(state, settings, real)
+        training_step(state, dataclasses.replace(settings, loss=Spy()), real)
+    assert set(judged) == {torch.float32}
     assert set(kinds) == {{"bf16": torch.bfloat16, "fp16": torch.float16}[dtype]}
     assert state.sums.isfinite().all()
     for value in [*state.G.parameters(), *state.D.parameters(), *state.G_ema.parameters(), *moments(state.opt_G)]:
@@ -382,7 +391,7 @@ def test_a_step_leaves_the_global_random_state_alone(tiny):
 
 
 class Broken:
-    """The usual loss, but not finite in one term from some step on."""
+    """The usual loss and gradients, but a value that is not finite in one term from some step on."""
 
     def __init__(self, usual, term, value, from_call):
         self.usual, self.term, self.value, self.left = usual, term, value, from_call
@@ -391,11 +400,11 @@ class Broken:
         self.left -= 1
         loss = self.usual.discriminator(real_logits, fake_logits)
         bad = self.left < 0 and self.term in ("D", "both")
-        return loss._replace(real=loss.real * self.value) if bad else loss
+        return loss._replace(real=loss.real + self.value) if bad else loss
 
     def generator(self, fake_logits, real_logits):
         loss = self.usual.generator(fake_logits, real_logits)
-        return loss * self.value if self.left < 0 and self.term in ("G", "both") else loss
+        return loss + self.value if self.left < 0 and self.term in ("G", "both") else loss
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

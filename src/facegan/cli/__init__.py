@@ -12,8 +12,9 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from .. import __version__, plugins
+from .. import __version__
 from ..errors import ConfigError, FaceganError
+from ..plugins import claims, find, names, nearest
 
 PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 
@@ -23,17 +24,17 @@ class Menu(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Names of all commands, the built-in ones in the order of a working day."""
-        return plugins.names("command")
+        return names("command")
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name; a foreign one is imported only to be run or to show its own help."""
-        if cmd_name not in plugins.names("command"):
-            raise ConfigError(f"no command '{cmd_name}'; {plugins.nearest(cmd_name, plugins.names('command'))}")
+        if cmd_name not in names("command"):
+            raise ConfigError(f"no command '{cmd_name}'; {nearest(cmd_name, names('command'))}")
         listing = getattr(ctx, "facegan_listing", False)
-        owners = plugins.claims("command")[cmd_name]
+        owners = claims("command")[cmd_name]
         if listing and (len(owners) > 1 or not owners[0].target.startswith("facegan.cli.")):
             return _placeholder(cmd_name, " and ".join(owner.origin for owner in owners))
-        return _command(cmd_name, plugins.find("command", cmd_name))
+        return _command(cmd_name, find("command", cmd_name))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The list of commands in `facegan --help`."""
@@ -56,19 +57,24 @@ def _placeholder(name: str, origin: str) -> Any:
     return _command(name, command)
 
 
-app = typer.Typer(cls=Menu, no_args_is_help=True, **PLAIN)
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"facegan {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(cls=Menu, **PLAIN)
 
 
 @app.callback(epilog="Start with: facegan train, then: facegan sample -n 64 -o grid.png")
 def facegan(
-    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
+    ),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Train a generator of faces, judge it honestly and use it."""
-    del debug  # read from the arguments by main, which also handles what fails before parsing
-    if version:
-        print(f"facegan {__version__}")
-        raise typer.Exit
+    del version, debug  # the one has ended the program; main reads the other, since it also counts before parsing
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -77,13 +83,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     A failure is one line on stderr; `--debug` before the command shows its traceback.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["--version"]:
-        print(f"facegan {__version__}")
-        sys.exit(0)
     debug = "--debug" in arguments[:2]
     code = 1
     try:
-        code = get_command(app).main(arguments, prog_name="facegan", standalone_mode=False) or 0
+        code = get_command(app).main(arguments or ["--help"], prog_name="facegan", standalone_mode=False) or 0
     except FaceganError as error:
         _complain(error, error, debug)
         code = error.exit_code

@@ -5,9 +5,10 @@ The core sections are checked without loading torch; a plugin's section, by that
 
 from .layers import preset_layer, preset_names, preset_text, read_file, resolve, validate
 from .tree import DURATIONS, PLUGIN_SECTIONS, DataConfig, OutputConfig, RunConfig, TrainConfig
-from .wording import build
+from .wording import DEVICE_PATTERN, build
 
 __all__ = [
+    "DEVICE_PATTERN",
     "DURATIONS",
     "PLUGIN_SECTIONS",
     "DataConfig",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from .. import plugins
+from ..errors import PluginError
 from ..plugins import nearest
 from .wording import CROP_PATTERN, DEVICE_PATTERN, build
 
@@ -33,7 +34,7 @@ class DataConfig(Section):
         "be square), `center:N` or `box:X,Y,W,H`, in pixels",
     )
     mirror: bool = Field(False, description="show half of the pictures mirrored left to right, chosen anew each epoch")
-    limit: int | None = Field(None, ge=1, description="use only the first so many pictures; none: all")
+    limit: int = Field(0, ge=0, description="use only the first so many pictures; 0: all")
     split: Literal["all", "train", "heldout"] = Field(
         "all",
         description="`train` or `heldout`: 90 % or 10 % of the people (sub-folders) or, in a flat folder, of the "
@@ -179,10 +180,14 @@ class RunConfig(Section):
             ConfigError: A setting of a plugin does not exist or cannot be.
             PluginError: A plugin cannot be loaded.
         """
-        filled = {
-            kind: PluginSection(name=getattr(self, kind).name, **self.part(kind).model_dump(mode="json"))
-            for kind in PLUGIN_SECTIONS
-        }
+        filled = {}
+        for kind in PLUGIN_SECTIONS:
+            name, fields = getattr(self, kind).name, self.part(kind).model_dump(mode="json")
+            if "name" in fields:
+                raise PluginError(
+                    f"{kind} '{name}': has a setting called 'name', which is the section's own; rename it"
+                )
+            filled[kind] = PluginSection(name=name, **fields)
         return self.model_copy(update=filled)
 
     def part(self, kind: str) -> Any:

@@ -8,18 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import DataError
 from .stored import IMAGES, PackedImages
-
-
-def check_enough(num_images: int, batch_size: int, source: str) -> None:
-    """Refuse a set that does not fill one batch.
-
-    Raises:
-        DataError: There are fewer pictures than a batch takes.
-    """
-    if num_images < batch_size:
-        raise DataError(f"{source}: found {num_images} images, need at least {batch_size} (train.batch_size)")
 
 
 class Feed:

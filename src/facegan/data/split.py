@@ -33,7 +33,7 @@ def select(pictures: Pictures, data: DataConfig) -> list[str]:
                 f"{data.source}: no picture falls into data.split = {data.split} "
                 f"(of {len(held)} {'pictures' if flat else 'sub-folders'}); give more, or data.split = all"
             )
-    return list(names[: data.limit])
+    return list(names[: data.limit or None])
 
 
 def _is_held_out(owner: str) -> bool:

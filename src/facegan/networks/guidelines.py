@@ -15,6 +15,7 @@ from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _Av
 
 POOLING = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, nn.FractionalMaxPool2d, nn.LPPool2d)
 RESIZING = (nn.Upsample,)
+PARAMETRISED = "parametrizations"  # where torch.nn.utils.parametrize keeps what it adds to a layer
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.SELU, nn.Tanh, nn.Sigmoid, nn.PReLU, nn.Softplus)
 
 
@@ -48,12 +49,15 @@ def guidelines(G: nn.Module, D: nn.Module, z: Tensor) -> list[Guideline]:
 
 
 def _layers(network: nn.Module, inputs: Tensor) -> tuple[list[nn.Module], Any]:
-    """The leaf modules of a network in the order in which they act on the input, and the output."""
+    """The leaf modules of a network in the order in which they act on the input, and the output.
+
+    A layer whose weight is parametrised, for instance by spectral norm, is a leaf; its parametrisation is none.
+    """
     order: list[nn.Module] = []
     hooks = [
         module.register_forward_hook(lambda module, *_: order.append(module))
-        for module in network.modules()
-        if not list(module.children())
+        for name, module in network.named_modules()
+        if PARAMETRISED not in name.split(".") and {child for child, _ in module.named_children()} <= {PARAMETRISED}
     ]
     try:
         output = network(inputs)

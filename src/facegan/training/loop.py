@@ -15,8 +15,8 @@ from ..errors import TrainingError
 from ..generators import FaceGenerator
 from ..run import RunDir
 from ..snapshots import save_snapshot
-from .state import TrainState, memory_format, precision
-from .step import METRICS, StepSettings, training_step
+from .state import METRICS, TrainState, memory_format, precision
+from .step import StepSettings, training_step
 
 NUM_GRID = 64  # latents of the grids, the seeds 0 to 63
 NUM_CALIBRATION = 1024  # latents that the averaged G's batch-norm statistics are estimated from

@@ -10,7 +10,6 @@ import torch
 
 from .. import __version__
 from ..config import DURATIONS, RunConfig, read_file, validate
-from ..data.feed import check_enough
 from ..data.packed import PackedImages, load
 from ..data.sources import anchored
 from ..errors import ConfigError, SnapshotError
@@ -50,15 +49,16 @@ def train(
         ConfigError, PluginError, DataError, SnapshotError: Refused before anything was written.
         TrainingError: No room on the disk, or a loss that is not finite.
     """
-    source = {"source": anchored(config.data.source)}  # the run can then be resumed from any folder
-    config = config.complete().model_copy(update={"data": config.data.model_copy(update=source)})
+    config = config.complete()
     device = choose_device(config.train.device)
     if not force:
         run.refuse_existing()
     data = _load(config, report, packing)
     counts = plan(config, len(data))
     check_disk(counts.run_bytes, run.path.absolute())
-    config = config.model_copy(update={"output": config.output.scaled(counts.num_steps)})
+    source = {"source": anchored(config.data.source)}  # the run can then be resumed from any folder
+    intervals = config.output.scaled(counts.num_steps)
+    config = config.model_copy(update={"data": config.data.model_copy(update=source), "output": intervals})
     state = build_state(config, device)
     if force and (aside := run.move_aside()):
         report(f"{run.path}: what was there is now {aside}")
@@ -144,8 +144,8 @@ def environment(config: RunConfig, device: torch.device) -> dict[str, Any]:
 
 
 def _load(config: RunConfig, report: Report, packing: Packing | None) -> PackedImages:
-    data = load(config.data, resolution=config.resolution, channels=config.channels, progress=packing)
-    check_enough(len(data), config.train.batch_size, config.data.source)
+    batch_size, size = config.train.batch_size, {"resolution": config.resolution, "channels": config.channels}
+    data = load(config.data, **size, at_least=batch_size, progress=packing)
     if data.skipped:
         named = "; ".join(f"{name}: {reason}" for name, reason in data.skipped[:3])
         more = f"; and {len(data.skipped) - 3} more" if len(data.skipped) > 3 else ""

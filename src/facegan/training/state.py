@@ -1,5 +1,6 @@
 """Everything that a run's next step depends on, built from a configuration or read back from a file."""
 
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -10,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from ..config import RunConfig
+from ..config import DEVICE_PATTERN, RunConfig
 from ..errors import ConfigError, SnapshotError
 from ..snapshots import load_network, read_header, read_tensors, write_tensors
-from .step import METRICS
 
+METRICS = ("loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake")
 NETWORKS = ("G", "G_ema", "D")
 OPTIMISERS = ("opt_G", "opt_D")
 
@@ -127,6 +128,8 @@ def choose_device(name: str) -> torch.device:
     Raises:
         ConfigError: This machine, or this build of torch, does not have it.
     """
+    if not re.match(DEVICE_PATTERN, name):
+        raise ConfigError(f"--device {name}: it must be auto, cpu, cuda, cuda:N or mps")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)

@@ -4,22 +4,16 @@ Source: Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, algorith
 mini-batches, as Radford et al. 2016 train: a real and a fake one never share batch statistics.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import ema, latents
 from ..augment import augment
-
-if TYPE_CHECKING:
-    from ..losses import DiscriminatorLoss
-    from .state import TrainState
-
-METRICS = ("loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake")
+from ..losses import DiscriminatorLoss
+from .state import TrainState
 
 
 @dataclass(frozen=True)

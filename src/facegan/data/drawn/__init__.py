@@ -29,8 +29,8 @@ class DrawnFaces(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_images: int = Field(default=20_000, ge=1, le=10_000_000)
-    seed: int = 0
+    num_images: int = Field(default=20_000, ge=1, le=10_000_000, description="how many faces there are")
+    seed: int = Field(default=0, description="which faces they are; another seed draws other people")
 
     def open(self) -> DrawnPictures:
         """Return the pictures; nothing is drawn until they are read."""

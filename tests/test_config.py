@@ -80,12 +80,16 @@ def test_two_durations_in_one_layer_exclude_each_other():
     ],
 )
 def test_a_duration_in_steps(train, num_images, steps):
-    assert resolve(flags={"train": {k: v for k, v in train.items() if v is not None}}).train.num_steps(num_images) == steps
+    assert (
+        resolve(flags={"train": {k: v for k, v in train.items() if v is not None}}).train.num_steps(num_images) == steps
+    )
 
 
 def test_another_plugin_drops_the_settings_of_the_one_below(file):
     smoothed = file("[loss]\nname = 'nonsaturating'\nlabel_smoothing = 0.2\n")
-    assert resolve(file=smoothed, settings=["loss.label_smoothing=0.3"]).complete().loss.fields == {"label_smoothing": 0.3}
+    assert resolve(file=smoothed, settings=["loss.label_smoothing=0.3"]).complete().loss.fields == {
+        "label_smoothing": 0.3
+    }
     changed = resolve(file=smoothed, settings=["loss.name=saturating"]).complete()
     assert changed.loss.fields == {"label_smoothing": 0.0}
 
@@ -117,7 +121,7 @@ def test_set_reads_numbers_and_truth():
 MISTAKES = {
     "train.batchsize=3": "config: no setting 'train.batchsize'; did you mean 'batch_size'?",
     "trian.batch_size=3": "config: no setting 'trian'; did you mean 'train'?",
-    "architecture.nfg=3": "config: no setting 'architecture.nfg'; did you mean 'ngf'?",
+    "architecture.nfg=3": "config: no setting 'architecture.nfg'; did you mean 'ngf' or 'ndf'?",
     "loss.smooth=0.1": "config: no setting 'loss.smooth'; there is: label_smoothing",
     "train.batch_size=1": "config: train.batch_size is 1; it must be at least 2",
     "train.batch_size=many": "config: train.batch_size is 'many'; it must be a whole number",
@@ -182,7 +186,10 @@ def test_config_json_is_complete_and_itself_a_valid_file(file):
     assert resolve(file=path).complete() == config
     assert resolve(preset="dcgan-32", file=path).complete() == config  # nothing of the layer below shines through
     assert json.loads(config.to_json())["loss"] == {"name": "nonsaturating", "label_smoothing": 0.1}
-    assert read_file(path)["architecture"] == {"name": "dcgan", **DCGAN(ngf=8, prior="uniform", head="linear").model_dump()}
+    assert read_file(path)["architecture"] == {
+        "name": "dcgan",
+        **DCGAN(ngf=8, prior="uniform", head="linear").model_dump(),
+    }
 
 
 def test_the_defaults_are_the_preset_dcgan():
@@ -190,7 +197,7 @@ def test_the_defaults_are_the_preset_dcgan():
 
 
 def test_an_unknown_preset_is_named():
-    assert message(preset="dcgan-33") == "--preset: there is no 'dcgan-33'; did you mean 'dcgan-32' or 'dcgan'?"
+    assert message(preset="dcgan-33").startswith("--preset: there is no 'dcgan-33'; did you mean 'dcgan-32' or 'dcgan'")
 
 
 PRESETS = {
@@ -202,7 +209,8 @@ PRESETS = {
     },
     "dcgan-linear": {
         "architecture.head": "linear", "architecture.prior": "uniform", "loss.label_smoothing": 0.1,
-        "train.fresh_z": True, "train.batch_size": 64, "train.epochs": 10, "resolution": 64, "loss.name": "nonsaturating",
+        "train.fresh_z": True, "train.batch_size": 64, "train.epochs": 10, "resolution": 64,
+        "loss.name": "nonsaturating",
     },
     "dcgan-32": {"resolution": 32, "channels": 3, "loss.label_smoothing": 0.1, "architecture.head": "conv"},
 }  # fmt: skip
@@ -219,10 +227,19 @@ def test_presets_fix_what_their_descriptions_say(name):
 
 
 def test_dcgan_is_the_first_preset():
-    assert preset_names() == ["dcgan", "dcgan-32", "dcgan-linear"]
+    assert preset_names()[0] == "dcgan"
+    assert set(PRESETS) <= set(preset_names())
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_a_complete_and_valid_configuration(name):
+    config = resolve(preset=name).complete()
+    for section, value in preset_layer(name).items():
+        found = getattr(config, section)
+        assert value == found if not isinstance(value, dict) else value.items() <= found.model_dump().items()
+
+
+@pytest.mark.parametrize("name", preset_names())
 def test_every_value_of_a_preset_has_its_source_beside_it(name):
     values = [line for line in preset_text(name).splitlines() if re.match(r"\w+ *=", line)]
     assert len(values) > 12
@@ -235,7 +252,13 @@ def test_every_value_of_a_preset_has_its_source_beside_it(name):
 
 @pytest.mark.parametrize(
     ("num_steps", "intervals"),
-    [(1, (1, 1, 1, 1)), (3, (1, 1, 1, 1)), (1000, (1, 50, 100, 50)), (39_571, (20, 1000, 2000, 1000)), (10**6, (1000, 50_000, 100_000, 50_000))],
+    [
+        (1, (1, 1, 1, 1)),
+        (3, (1, 1, 1, 1)),
+        (1000, (1, 50, 100, 50)),
+        (39_571, (20, 1000, 2000, 1000)),
+        (10**6, (1000, 50_000, 100_000, 50_000)),
+    ],
 )
 def test_intervals_scale_to_round_numbers(num_steps, intervals):
     output = RunConfig().output.scaled(num_steps)
@@ -247,7 +270,13 @@ def test_given_intervals_are_kept():
     assert (output.sample_every, output.snapshot_every) == (7, 2000)
 
 
-LOSS = "from pydantic import BaseModel, ConfigDict\nclass Mine(BaseModel):\n    model_config = ConfigDict(extra='forbid')\n    weight: float = 2.0\n"
+LOSS = """
+from pydantic import BaseModel, ConfigDict
+
+class Mine(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    weight: float = 2.0
+"""
 
 
 def test_a_plugins_section_is_checked_by_the_plugin(install):
@@ -255,7 +284,10 @@ def test_a_plugins_section_is_checked_by_the_plugin(install):
     config = resolve(settings=["loss.name=mine", "loss.weight=3"])
     assert config.complete().loss.fields == {"weight": 3.0}
     assert resolve(settings=["loss.name=mine"]).complete().loss.fields == {"weight": 2.0}
-    assert message(settings=["loss.name=mine", "loss.wieght=3"]) == "config: no setting 'loss.wieght'; did you mean 'weight'?"
+    assert (
+        message(settings=["loss.name=mine", "loss.wieght=3"])
+        == "config: no setting 'loss.wieght'; did you mean 'weight'?"
+    )
     assert message(settings=["loss.name=mine", "loss.weight=x"]) == "config: loss.weight is 'x'; it must be a number"
 
 

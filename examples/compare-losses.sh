@@ -1,0 +1,17 @@
+#!/bin/sh
+# Train the same networks on the same pictures with two losses, and lay their curves over each other.
+#
+#   examples/compare-losses.sh
+#
+# DATA, PRESET, STEPS, WIDTH (feature maps) and LOSSES (two or more names; `facegan plugins` lists them) can be set before it.
+set -eu
+
+losses=${LOSSES:-"nonsaturating saturating"}
+
+for loss in $losses; do
+    facegan train --data "${DATA:-drawn}" --preset "${PRESET:-demo}" --steps "${STEPS:-1000}" --run "runs/$loss" \
+        --set loss.name="$loss" --set architecture.ngf="${WIDTH:-32}" --set architecture.ndf="${WIDTH:-32}"
+done
+
+# shellcheck disable=SC2086 # one argument a name
+facegan plot $losses -o losses-compared.png

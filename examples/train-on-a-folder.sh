@@ -1,0 +1,21 @@
+#!/bin/sh
+# From a folder of face pictures to new faces, the curves of the losses, and a film of how the faces grew.
+#
+#   examples/train-on-a-folder.sh ~/Pictures/faces
+#
+# RESOLUTION, BATCH_SIZE, EPOCHS, WIDTH (feature maps), RUN (the run's folder) and OUT (where the results go) can be set
+# before it. Interrupted, it goes on with: facegan resume $RUN
+set -eu
+
+pictures=${1:?"give a folder of pictures, a .zip, a .tar or a .tgz"}
+run=${RUN:-runs/my-faces}
+out=${OUT:-my-faces}
+
+facegan train --data "$pictures" --run "$run" \
+    --resolution "${RESOLUTION:-64}" --batch-size "${BATCH_SIZE:-64}" --epochs "${EPOCHS:-100}" \
+    --set architecture.ngf="${WIDTH:-64}" --set architecture.ndf="${WIDTH:-64}"
+
+mkdir -p "$out"
+facegan sample "$run" --seeds 0-63 -o "$out/grid.png" --separate "$out/single"
+facegan plot "$run" -o "$out/losses.png" --arrays "$out"
+facegan timelapse "$run" -o "$out/growth.gif"

@@ -1,0 +1,211 @@
+"""What README.md and docs/ say is true: pages are fresh, links lead somewhere, commands parse, examples run."""
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.main import get_command
+
+from facegan import cli, plugins
+from facegan.config import RunConfig, resolve
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("README.md")])
+SCRIPTS = sorted((ROOT / "examples").glob("*.sh"))
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture(scope="module")
+def generate():
+    """docs/generate.py as a module."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_pages_are_fresh(generate, capsys):
+    assert generate.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_stale_page_is_named_and_refused_and_written_anew(generate, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(generate, "FOLDER", tmp_path)
+    (tmp_path / "commands.md").write_text(generate.commands_page())
+    (tmp_path / "configuration.md").write_text("old")
+    assert generate.main(["--check"]) == 1
+    assert capsys.readouterr().err == "docs/configuration.md: stale; run: python docs/generate.py\n"
+    assert generate.main([]) == 0
+    assert generate.main(["--check"]) == 0
+
+
+def test_every_setting_is_described():
+    models = {"": RunConfig, **{f"{name}.": section for name, section in _sections()}}
+    for kind in ("architecture", "loss", "dataset"):
+        models |= {f"{kind} {name}: ": plugins.find(kind, name) for name in plugins.BUILT_IN[kind]}
+    missing = [
+        f"{where}{name}"
+        for where, model in models.items()
+        for name, field in model.model_fields.items()
+        if not field.description and not hasattr(field.annotation, "model_fields")
+    ]
+    assert missing == []
+
+
+def _sections():
+    fields = RunConfig.model_fields.items()
+    return [
+        (name, field.annotation)
+        for name, field in fields
+        if name not in ("architecture", "loss") and hasattr(field.annotation, "model_fields")
+    ]
+
+
+# Links
+
+
+def headings(page):
+    """The anchors of a page's headings."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def test_anchors_are_formed_as_readers_form_them(tmp_path):
+    (tmp_path / "page.md").write_text("# One `facegan train`\n\n```sh\n# no heading\n```\n\n## What D(x) means\n")
+    assert headings(tmp_path / "page.md") == {"one-facegan-train", "what-dx-means"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_files_and_headings_that_exist(page):
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
+        if re.match(r"\w+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in headings(file)):
+            broken.append(target)
+    assert broken == []
+
+
+# Command lines
+
+
+def command_lines(text):
+    """Every `facegan ...` command in fenced sh blocks, with its arguments."""
+    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in re.sub(r"\\\n\s*", " ", block).splitlines():
+            for part in re.split(r"&&|\|\||;|\|", line):
+                words = shlex.split(part, comments=True)
+                if words[:1] == ["facegan"]:
+                    yield words[1:]
+
+
+def refuse_unknown(arguments):
+    """Parse a command line without running it; fails on a name, option, setting or preset that does not exist."""
+    menu = get_command(cli.app)
+    context = menu.make_context("facegan", ["--version"], resilient_parsing=True)
+    if arguments[:1] in (["--version"], ["--help"]):
+        return
+    arguments = arguments[1:] if arguments[0] == "--debug" else arguments
+    if "--help" in arguments:
+        arguments.remove("--help")
+    command = menu.get_command(context, arguments[0])
+    given = command.make_context(arguments[0], arguments[1:], parent=context).params
+    if arguments[0] == "train":
+        resolve(preset=given["preset"], settings=given["settings"] or [])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_that_are_shown_exist_with_their_options(page):
+    text = page.read_text()
+    if "examples" in page.parts or page.name == "plugins.md":
+        text = text.replace("facegan hello-faces", "facegan plugins")  # the example package brings it
+    for arguments in command_lines(text):
+        refuse_unknown(arguments)
+
+
+def test_command_lines_are_found_in_blocks():
+    text = "```sh\npip install x && facegan train \\\n  --steps 3  # a comment\n```\n`facegan no`\n"
+    assert list(command_lines(text)) == [["train", "--steps", "3"]]
+
+
+@pytest.mark.parametrize("line", ["trian", "train --stps 3", "train --set trian.x=1", "train --preset nothing"])
+def test_command_lines_that_do_not_exist_are_found_out(line):
+    with pytest.raises(Exception, match=r"did you mean|No such option|there is"):
+        refuse_unknown(line.split())
+
+
+# Excerpts
+
+
+def test_excerpts_in_the_plugin_guide_are_the_files_themselves():
+    text = (ROOT / "docs" / "plugins.md").read_text()
+    found = re.findall(r"<!-- from (\S+) -->\n```(?:python|toml)\n(.*?)```", text, re.DOTALL)
+    assert len(found) >= 5
+    for path, excerpt in found:
+        assert excerpt in (ROOT / path).read_text(), f"{path}: the excerpt in docs/plugins.md differs"
+
+
+# The examples
+
+
+@pytest.fixture
+def shell(tmp_path, cache):
+    """shell(script, argument, SIZE=3): run an example in an empty folder; returns what it printed."""
+
+    def run(script, *arguments, **sizes):
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["sh", str(script), *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True,
+            env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"} | {key: str(size) for key, size in sizes.items()},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_every_example_script_is_tried():
+    assert [script.name for script in SCRIPTS] == ["compare-losses.sh", "train-on-a-folder.sh"]
+    assert all(os.access(script, os.X_OK) for script in SCRIPTS)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """pictures(8) -> a folder of so many small pictures, none of them square."""
+
+    def make(num):
+        (tmp_path / "my faces").mkdir()
+        for number in range(num):
+            pixels = np.random.default_rng(number).integers(0, 256, (20, 18, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "my faces" / f"{number}.jfif", "JPEG")
+        return "my faces"
+
+    return make
+
+
+def test_example_trains_on_a_folder_and_leaves_grid_singles_curves_and_film(shell, tmp_path, pictures):
+    script = ROOT / "examples" / "train-on-a-folder.sh"
+    shell(script, pictures(8), RESOLUTION=16, BATCH_SIZE=8, EPOCHS=2, WIDTH=4)
+    assert sorted(path.name for path in (tmp_path / "my-faces").iterdir()) == [
+        "d_losses.npy", "g_losses.npy", "grid.png", "growth.gif", "losses.png", "single",
+    ]  # fmt: skip
+    assert len(list((tmp_path / "my-faces" / "single").iterdir())) == 64
+    assert len(np.load(tmp_path / "my-faces" / "d_losses.npy")) == 2
+
+
+def test_example_compares_two_losses(shell, tmp_path, pictures):
+    shell(ROOT / "examples" / "compare-losses.sh", DATA=pictures(64), STEPS=1, WIDTH=4)
+    assert (tmp_path / "losses-compared.png").is_file()
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["nonsaturating", "saturating"]

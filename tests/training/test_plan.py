@@ -1,0 +1,106 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from facegan.config import resolve
+from facegan.errors import ConfigError, TrainingError
+from facegan.run import RunDir
+from facegan.training.plan import check_disk, plan
+from facegan.training.runs import train
+
+
+def test_the_default_plan_is_exact():
+    counts = plan(resolve().complete(), 202_599)
+    assert (counts.num_parameters_G, counts.num_parameters_D) == (3_576_704, 2_765_568)
+    assert counts.num_images == 202_599
+    assert counts.num_steps == 39_571  # ceil(25 * 202,599 / 128)
+    assert counts.epochs == pytest.approx(39_571 * 128 / 202_599)
+    assert counts.data_bytes == 202_599 * 3 * 64 * 64
+    # float32 weights; a batch norm of n features keeps 2n float32 and a 64-bit counter.
+    bytes_G = 4 * 3_576_704 + 4 * 2 * (512 + 256 + 128 + 64) + 4 * 8
+    bytes_D = 4 * 2_765_568 + 4 * 2 * (128 + 256 + 512) + 3 * 8
+    assert counts.snapshot_bytes == 2 * bytes_G + bytes_D
+    assert counts.state_bytes == counts.snapshot_bytes + 2 * 4 * (3_576_704 + 2_765_568)
+    assert counts.run_bytes == 5 * counts.snapshot_bytes + 2 * counts.state_bytes
+    assert [line.kept for line in counts.guidelines] == [True] * 5
+
+
+BY_HAND = {
+    "dcgan-linear": (3_583_872, 2_765_569, 1563),  # ceil(10 * 10,000 / 64)
+    # 100-256-128-64-3 and 3-64-128-256-1, kernels of 4x4, a scale and a shift a norm; ceil(25 * 10,000 / 128)
+    "dcgan-32": (
+        16 * (100 * 256 + 256 * 128 + 128 * 64 + 64 * 3) + 2 * (256 + 128 + 64),
+        16 * (3 * 64 + 64 * 128 + 128 * 256 + 256) + 2 * (128 + 256),
+        1954,
+    ),
+}
+
+
+@pytest.mark.parametrize("preset", BY_HAND)
+def test_presets_have_their_own_counts(preset):
+    counts = plan(resolve(preset=preset).complete(), 10_000)
+    assert (counts.num_parameters_G, counts.num_parameters_D, counts.num_steps) == BY_HAND[preset]
+
+
+def body(path):
+    """The bytes of a safetensors file after its header."""
+    size = path.stat().st_size
+    return size - 8 - int.from_bytes(path.read_bytes()[:8], "little")
+
+
+def test_planned_bytes_are_the_bytes_of_the_files(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("facegan.training.runs.finish", lambda *args, **kwargs: None)
+    config, run = tiny("train.steps=2", "output.keep_states=1", "output.keep_snapshots=1"), RunDir(tmp_path / "run")
+    counts = plan(config, 20)
+    train(config, run)
+    assert body(run.latest("snapshots")) == counts.snapshot_bytes
+    small = 8_000  # the random generator's state, Adam's step counters, the sums
+    assert counts.state_bytes < body(run.latest("states")) < counts.state_bytes + small
+    assert counts.run_bytes == counts.snapshot_bytes + counts.state_bytes
+
+
+def test_only_files_that_will_be_kept_are_counted(tiny):
+    counts = plan(tiny("train.steps=6", "output.snapshot_every=2", "output.state_every=4"), 20)
+    assert counts.run_bytes == 3 * counts.snapshot_bytes + 2 * counts.state_bytes  # at 2, 4, 6; at 4, 6
+
+
+def test_a_plan_draws_and_writes_nothing(tiny, tmp_path, monkeypatch, cache):
+    config = tiny()
+    before = sorted(tmp_path.rglob("*")), torch.get_rng_state()
+    monkeypatch.chdir(tmp_path)
+    plan(config, 20)
+    assert sorted(tmp_path.rglob("*")) == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+    assert list(cache.iterdir()) == []
+
+
+def test_a_plan_is_plain_json(tiny):
+    counts = plan(tiny(), 20)
+    assert json.loads(counts.model_dump_json())["num_steps"] == 3
+
+
+def test_a_run_that_the_disk_cannot_hold_is_refused_before_anything_is_written(tiny, tmp_path):
+    config = tiny("train.steps=1000000000", "output.snapshot_every=1", "output.keep_snapshots=1000000000")
+    run = RunDir(tmp_path / "deep" / "run")
+    with pytest.raises(TrainingError) as refusal:
+        train(config, run)
+    needed = plan(config, 20).run_bytes / 1e6
+    assert str(refusal.value).startswith(f"{tmp_path}: ")
+    assert str(refusal.value).endswith(
+        f" MB are free, this run keeps {needed:,.0f} MB; free some, or lower output.keep_snapshots"
+    )
+    assert not (tmp_path / "deep").exists()
+
+
+def test_room_is_looked_for_where_the_run_will_be(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    check_disk(free // 2, tmp_path / "not" / "yet")
+    with pytest.raises(TrainingError):
+        check_disk(free * 2, tmp_path / "not" / "yet")
+
+
+def test_an_architecture_that_cannot_be_is_refused():
+    with pytest.raises(ConfigError, match=r"^config: architecture.z_dim is 0; it must be at least 1$"):
+        plan(resolve(settings=["architecture.z_dim=0"]), 10)

@@ -1,0 +1,180 @@
+from copy import deepcopy
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from facegan.errors import ConfigError, SnapshotError
+from facegan.training.loop import step_settings
+from facegan.training.state import build_state, choose_device, precision
+from facegan.training.step import training_step
+
+CPU = torch.device("cpu")
+
+
+def picture_batches(num):
+    source = torch.Generator().manual_seed(5)
+    return [torch.rand(8, 3, 16, 16, generator=source) * 2 - 1 for _ in range(num)]
+
+
+def trained(config, num_steps=2):
+    state = build_state(config, CPU)
+    for real in picture_batches(num_steps):
+        training_step(state, step_settings(config, CPU), real)
+    return state
+
+
+def everything(state):
+    """All numbers of a state, by name."""
+    found = {"step": torch.tensor(state.step), "noise": state.noise.get_state(), "sums": state.sums}
+    for name in ("G", "G_ema", "D"):
+        found |= {f"{name}.{key}": value for key, value in getattr(state, name).state_dict().items()}
+    for name in ("opt_G", "opt_D"):
+        for index, slots in getattr(state, name).state_dict()["state"].items():
+            found |= {f"{name}.{index}.{key}": value for key, value in slots.items()}
+    found |= {f"scaler.{key}": torch.tensor(float(value)) for key, value in state.scaler.state_dict().items()}
+    return found
+
+
+def differing(one, other):
+    one, other = everything(one), everything(other)
+    only_one_has = one.keys() ^ other.keys()
+    return sorted(only_one_has | {key for key in one.keys() & other.keys() if not torch.equal(one[key], other[key])})
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_loaded_state_is_the_saved_one_and_goes_on_the_same(tiny, tmp_path, precision):
+    config = tiny(f"train.precision={precision}")
+    state, path = trained(config), tmp_path / "state.safetensors"
+    state.save(path, config, "digest")
+    loaded = build_state(config, CPU)
+    assert differing(state, loaded) != []
+    loaded.load(path, "digest")
+    assert differing(state, loaded) == []
+    for each in (state, loaded):
+        for real in picture_batches(3):
+            training_step(each, step_settings(config, CPU), real)
+    assert differing(state, loaded) == []
+
+
+def test_a_state_before_the_first_step_survives_too(tiny, tmp_path):
+    config = tiny()
+    state, loaded = build_state(config, CPU), build_state(tiny("seed=4"), CPU)
+    state.save(tmp_path / "state.safetensors", config, "digest")
+    loaded.load(tmp_path / "state.safetensors", "digest")
+    assert differing(state, loaded) == []
+
+
+def test_the_scale_of_fp16_losses_is_part_of_the_state(tiny, tmp_path):
+    config = tiny("train.precision=fp16")
+    state = trained(config)
+    state.scaler.update(2.0**9)
+    state.save(tmp_path / "state.safetensors", config, "digest")
+    loaded = build_state(config, CPU)
+    assert loaded.scaler.get_scale() == 2.0**16
+    loaded.load(tmp_path / "state.safetensors", "digest")
+    assert loaded.scaler.get_scale() == 2.0**9
+    assert loaded.scaler.state_dict() == state.scaler.state_dict()
+
+
+def test_only_fp16_scales_its_losses(tiny):
+    scales = {name: build_state(tiny(f"train.precision={name}"), CPU).scaler for name in ("fp32", "bf16", "fp16")}
+    assert {name: scaler.get_scale() for name, scaler in scales.items()} == {"fp32": 1, "bf16": 1, "fp16": 2**16}
+    state = trained(tiny("train.precision=bf16"), num_steps=3)
+    assert state.scaler.get_scale() == 1
+
+
+def test_moments_lie_in_memory_as_their_parameters_do(tiny, tmp_path):
+    config = tiny()
+    trained(config).save(tmp_path / "state.safetensors", config, "digest")
+    loaded = build_state(config, CPU)
+    loaded.load(tmp_path / "state.safetensors", "digest")
+    for parameter, slots in loaded.opt_D.state.items():
+        assert slots["exp_avg"].stride() == parameter.stride()
+
+
+def test_weights_are_a_function_of_the_seed_alone(tiny):
+    torch.manual_seed(1)
+    one = build_state(tiny(), CPU)
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    other = build_state(tiny(), CPU)
+    assert torch.equal(before, torch.get_rng_state())
+    assert differing(one, other) == []
+    assert {"G.to_image.0.weight", "D.head.0.weight", "noise"} <= set(differing(one, build_state(tiny("seed=1"), CPU)))
+
+
+def test_the_average_begins_as_g_and_takes_no_gradients(tiny):
+    state = build_state(tiny(), CPU)
+    assert all(torch.equal(a, b) for a, b in zip(state.G.parameters(), state.G_ema.parameters(), strict=True))
+    assert not any(parameter.requires_grad for parameter in state.G_ema.parameters())
+    assert not state.G_ema.training
+    assert state.G.training
+
+
+def refused(path, state, digest="digest"):
+    with pytest.raises(SnapshotError) as refusal:
+        state.load(path, digest)
+    return str(refusal.value)
+
+
+def test_a_missing_foreign_or_damaged_state_is_refused(tiny, tmp_path):
+    config, path = tiny(), tmp_path / "state.safetensors"
+    state = build_state(config, CPU)
+    assert refused(path, state) == f"{path}: no such state file"
+    path.write_bytes(b"\x80\x04}q\x00.")
+    assert refused(path, state).startswith(f"{path}: not a whole safetensors file (")
+    state.save(path, config, "digest")
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+    assert refused(path, state).startswith(f"{path}: not a whole safetensors file (")
+
+
+def test_a_state_of_other_pictures_is_refused(tiny, tmp_path):
+    config, path = tiny(), tmp_path / "state.safetensors"
+    state = build_state(config, CPU)
+    state.save(path, config, "digest")
+    before = deepcopy(everything(state))
+    assert refused(path, state, "other") == (
+        f"{path}: the pictures are not those that this run was trained on; restore them, or start a new run"
+    )
+    assert all(torch.equal(value, before[key]) for key, value in everything(state).items())
+
+
+def test_a_state_of_another_network_is_refused(tiny, tmp_path):
+    path = tmp_path / "state.safetensors"
+    trained(tiny()).save(path, tiny(), "digest")
+    assert refused(path, build_state(tiny("architecture.ngf=4"), CPU)).startswith(
+        f"{path}: its weights do not fit its configuration ("
+    )
+
+
+def test_nothing_of_the_clock_is_among_the_tensors(tiny, tmp_path):
+    config, path = tiny(), tmp_path / "state.safetensors"
+    trained(config).save(path, config, "digest")
+    with safe_open(path, framework="pt") as file:
+        owners = {key.split(".")[0] for key in file.keys()}  # noqa: SIM118
+        assert file.metadata()["step"] == "2"
+    assert owners == {"G", "G_ema", "D", "opt_G", "opt_D", "scaler", "noise", "sums"}
+
+
+def test_devices_that_are_not_there_are_refused():
+    assert choose_device("cpu") == CPU
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    with pytest.raises(ConfigError) as refusal:
+        choose_device("cuda:99")
+    assert str(refusal.value) == (
+        f"--device cuda:99: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices here"
+    )
+    if not torch.backends.mps.is_available():
+        with pytest.raises(ConfigError) as refusal:
+            choose_device("mps")
+        assert str(refusal.value) == f"--device mps: torch {torch.__version__} sees no Apple GPU here"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "dtype"),
+    [("auto", torch.float32), ("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
+)
+def test_precision_on_a_cpu(tiny, wanted, dtype):
+    assert precision(tiny(f"train.precision={wanted}"), CPU) == dtype
