@@ -110,16 +110,23 @@ def test_metrics_are_read_as_written_and_a_half_written_line_is_passed_over(run)
 
 
 def test_metrics_are_cut_back_to_a_step_without_the_half_written_line(run):
-    run.cut_metrics(3)  # nothing there: nothing to do
+    run.cut_metrics(3, 1)  # nothing there: nothing to do
     assert not run.metrics.exists()
     for step in range(1, 8):
         run.append_metrics({"step": step})
     with run.metrics.open("a") as file:
         file.write('{"step": 8')
-    run.cut_metrics(5)
+    run.cut_metrics(5, 1)
     assert [record["step"] for record in run.read_metrics()] == [1, 2, 3, 4, 5]
     run.append_metrics({"step": 6})
     assert [record["step"] for record in run.read_metrics()] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_line_of_an_end_between_two_ticks_is_cut_too(run):
+    for step in (2, 4, 5):  # a tick every two steps, and the end at 5
+        run.append_metrics({"step": step})
+    run.cut_metrics(5, 2)
+    assert [record["step"] for record in run.read_metrics()] == [2, 4]
 
 
 def test_an_existing_run_is_refused_with_three_ways_out(run):

@@ -208,10 +208,7 @@ def test_an_architecture_that_is_not_installed_is_named(snapshot, config):
     tree = json.loads(config.to_json()) | {"architecture": {"name": "dcgann"}}
     with pytest.raises(PluginError) as refused:
         load_generator(rewritten(snapshot, config=json.dumps(tree)))
-    assert str(refused.value) == (
-        f"{snapshot}: architecture: there is no 'dcgann'; did you mean 'dcgan'?; "
-        "install the package that brings this architecture"
-    )
+    assert str(refused.value) == (f"{snapshot}: its architecture is 'dcgann'; install the package that brings it")
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(snapshot, config, networks, monkeypatch):

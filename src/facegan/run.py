@@ -146,10 +146,11 @@ class RunDir:
             except ValueError:
                 return
 
-    def cut_metrics(self, step: int) -> None:
-        """Drop what metrics.jsonl says of steps after `step`."""
+    def cut_metrics(self, step: int, tick_every: int) -> None:
+        """Drop what metrics.jsonl says of steps after `step`, and of an end between two ticks."""
         if self.metrics.exists():
-            kept = [json.dumps(record) + "\n" for record in self.read_metrics() if record["step"] <= step]
+            records = [each for each in self.read_metrics() if each["step"] <= step and each["step"] % tick_every == 0]
+            kept = [json.dumps(record) + "\n" for record in records]
             write_atomic(self.metrics, "".join(kept).encode())
 
     def _files(self, kind: str) -> dict[int, Path]:

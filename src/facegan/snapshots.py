@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from . import __version__
+from . import __version__, plugins
 from .config import RunConfig, validate
 from .errors import ConfigError, PluginError, SnapshotError
 from .generators import FaceGenerator
@@ -29,10 +29,10 @@ def save_snapshot(path: Path, config: RunConfig, step: int, networks: Mapping[st
     tensors = {
         f"{name}.{key}": value for name, network in networks.items() for key, value in network.state_dict().items()
     }
-    kimg = step * config.train.batch_size / 1000
+    kimg = str(step * config.train.batch_size / 1000)
     source = Path(config.data.source).name  # a snapshot is for sending: it does not tell of its maker's folders
     config = config.model_copy(update={"data": config.data.model_copy(update={"source": source})})
-    write_tensors(path, "snapshot", tensors, {"config": config.to_json(), "step": str(step), "kimg": f"{kimg:g}"})
+    write_tensors(path, "snapshot", tensors, {"config": config.to_json(), "step": str(step), "kimg": kimg})
 
 
 def load_generator(path: str | Path, *, raw: bool = False, device: str | torch.device = "cpu") -> FaceGenerator:
@@ -99,9 +99,14 @@ def read_header(path: Path, kind: str) -> tuple[dict[str, str], set[str]]:
         raise SnapshotError(f"{path}: not a whole safetensors file ({_one_line(error)})") from None
     if metadata.get("format") != f"facegan-{kind}":
         raise SnapshotError(f"{path}: not a {kind} of facegan (it says it is {metadata.get('format', 'nothing')!r})")
-    if int(metadata["schema"]) > SCHEMA:
+    try:
+        schema, _ = int(metadata["schema"]), int(metadata["step"])
+    except (KeyError, ValueError):
+        raise SnapshotError(f"{path}: carries no readable schema or step") from None
+    if schema > SCHEMA:
+        writer = metadata.get("facegan", "?")
         raise SnapshotError(
-            f"{path}: written by facegan {metadata['facegan']}, which is newer than this one ({__version__}); upgrade"
+            f"{path}: written by facegan {writer}, which is newer than this one ({__version__}); upgrade"
         )
     return metadata, keys
 
@@ -135,12 +140,15 @@ def read_config(path: Path, metadata: Mapping[str, str]) -> RunConfig:
 
 
 def _generator_network(path: Path, config: RunConfig) -> nn.Module:
+    name = config.architecture.name
+    if name not in plugins.names("architecture"):
+        raise PluginError(f"{path}: its architecture is '{name}'; install the package that brings it")
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn and at once replaced
             network: nn.Module = config.part("architecture").generator(config.resolution, config.channels)
         return network
     except ConfigError as error:
-        raise PluginError(f"{path}: {error}; install the package that brings this architecture") from None
+        raise SnapshotError(f"{path}: carries settings that this version of '{name}' refuses ({error})") from None
 
 
 def _one_line(error: Any) -> str:

@@ -86,10 +86,11 @@ class AugmentConfig(Section):
     @classmethod
     def _known(cls, policy: str) -> str:
         known = ("color", "translation", "cutout")
-        for name in filter(None, policy.split(",")):
+        names = [name.strip() for name in policy.split(",") if name.strip()]
+        for name in names:
             if name not in known:
                 raise ValueError(f"there is no '{name}'; {nearest(name, known)}")
-        return policy
+        return ",".join(names)
 
 
 class TrainConfig(Section):

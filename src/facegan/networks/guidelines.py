@@ -1,12 +1,14 @@
 """How a pair of networks keeps to the DCGAN paper's guidelines for stable training.
 
 Source: Radford, Metz, Chintala, ICLR 2016, section 3, "Architecture guidelines for stable Deep Convolutional GANs".
-The networks are run once on empty tensors, so that what is judged is the order in which layers act, not their names.
+The networks are run once, so that what is judged is the order in which layers act, not their names. Operations that are
+no modules, for instance a pooling function called in `forward`, are not seen.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -35,7 +37,7 @@ def guidelines(G: nn.Module, D: nn.Module, z: Tensor) -> list[Guideline]:
     Args:
         G: z (N, z_dim) -> images (N, C, H, W).
         D: images (N, C, H, W) -> logits (N,).
-        z: Latents (N, z_dim), N > 1, on the networks' device; the meta device costs nothing.
+        z: Latents (N, z_dim), N > 1, on the networks' device.
     """
     layers_G, images = _layers(G, z)
     layers_D, _ = _layers(D, images)
@@ -60,7 +62,8 @@ def _layers(network: nn.Module, inputs: Tensor) -> tuple[list[nn.Module], Any]:
         if PARAMETRISED not in name.split(".") and {child for child, _ in module.named_children()} <= {PARAMETRISED}
     ]
     try:
-        output = network(inputs)
+        with torch.no_grad():
+            output = network(inputs)
     finally:
         for hook in hooks:
             hook.remove()

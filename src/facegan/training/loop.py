@@ -79,6 +79,8 @@ def training_loop(
         # Record.
         if step % every.tick_every == 0 or last:
             metrics = _tick(state, batch_size, len(data), clock)
+            if step % every.tick_every == 0:  # a last line between two ticks leaves the sums to whoever extends the run
+                state.sums.zero_()
             run.append_metrics(metrics)
             report(Progress(step, num_steps, metrics))
 
@@ -150,10 +152,10 @@ def refuse_bad_step(state: TrainState) -> None:
     scaled_down = not state.scaler.get_growth_interval() < 2**31 - 1 and state.scaler.get_scale() < 1
     if bad < 0 and not scaled_down:
         return
-    what = f"step {bad}: the loss is not finite" if bad >= 0 else f"step {state.step}: a gradient was not finite"
+    what = f"step {bad}: the loss is not finite" if bad >= 0 else f"by step {state.step}: a gradient was not finite"
     raise TrainingError(
-        f"{what}; the updates since were skipped and nothing of them was saved; "
-        "lower optimizer.lr_G and optimizer.lr_D, or use train.precision fp32, and resume from the last state"
+        f"{what}; nothing since the last state was saved, and that one is good; "
+        "lower optimizer.lr_G and optimizer.lr_D, or use train.precision fp32, in a new run"
     )
 
 
@@ -175,10 +177,9 @@ class _Clock:
 
 
 def _tick(state: TrainState, batch_size: int, num_images: int, clock: _Clock) -> dict[str, Any]:
-    """Read the running sums off the device, empty them, and make of them one line of metrics."""
+    """Read the running sums off the device and make of them one line of metrics."""
     *sums, count = state.sums.tolist()
     refuse_bad_step(state)
-    state.sums.zero_()
     seconds, steps, lap = clock.lap(state.step)
     num_shown = state.step * batch_size
     return {

@@ -10,6 +10,7 @@ from torch import nn
 from ..config import RunConfig
 from ..errors import TrainingError
 from ..networks.guidelines import Guideline, guidelines
+from .state import build_networks
 
 BYTES_PER_VALUE = 4
 
@@ -32,7 +33,7 @@ class Plan(BaseModel):
 
 
 def plan(config: RunConfig, num_images: int) -> Plan:
-    """Count what a run needs, on networks without weights; draws and writes nothing.
+    """Count what a run needs; draws and writes nothing.
 
     Args:
         config: Complete (`RunConfig.complete`).
@@ -41,10 +42,8 @@ def plan(config: RunConfig, num_images: int) -> Plan:
     Raises:
         ConfigError: A setting of the architecture cannot be.
     """
-    architecture = config.part("architecture")
-    with torch.device("meta"):
-        G = architecture.generator(config.resolution, config.channels)
-        D = architecture.discriminator(config.resolution, config.channels)
+    # Not on torch's meta device, which would cost nothing here, but importing it costs two seconds.
+    G, D = build_networks(config)
     num_steps = config.train.num_steps(num_images)
     output = config.output.scaled(num_steps)
     parameters_G, parameters_D = num_parameters(G), num_parameters(D)
@@ -63,7 +62,7 @@ def plan(config: RunConfig, num_images: int) -> Plan:
         snapshot_bytes=snapshot_bytes,
         state_bytes=state_bytes,
         run_bytes=num_snapshots * snapshot_bytes + num_states * state_bytes,
-        guidelines=guidelines(G, D, torch.zeros(2, architecture.z_dim, device="meta")),
+        guidelines=guidelines(G, D, torch.zeros(2, config.part("architecture").z_dim)),
     )
 
 

@@ -108,7 +108,7 @@ def resume(
         raise ConfigError(f"{run.path}: has {step} steps already, more than the {num_steps} asked for; ask for more")
     state = build_state(config, choose_device(device or config.train.device))
     state.load(newest, data.digest)
-    run.cut_metrics(state.step)
+    run.cut_metrics(state.step, config.output.tick_every)
     if duration:
         write_atomic(run.config, config.to_json().encode())
     report(f"{run.path}: from step {state.step} to {num_steps}")

@@ -82,18 +82,23 @@ class TrainState:
             ) from None
 
 
-def build_state(config: RunConfig, device: torch.device) -> TrainState:
-    """The state before the first step; weights are a function of `config.seed` alone.
+def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
+    """G and D on the CPU; their weights are a function of `config.seed` alone.
 
     The global random state is borrowed while the networks draw their weights, and put back.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         architecture = config.part("architecture")
-        G = architecture.generator(config.resolution, config.channels)
-        D = architecture.discriminator(config.resolution, config.channels)
+        G: nn.Module = architecture.generator(config.resolution, config.channels)
+        D: nn.Module = architecture.discriminator(config.resolution, config.channels)
+    return G, D
+
+
+def build_state(config: RunConfig, device: torch.device) -> TrainState:
+    """The state before the first step."""
     layout = memory_format(config)
-    G, D = G.to(device, memory_format=layout), D.to(device, memory_format=layout)
+    G, D = (network.to(device).to(memory_format=layout) for network in build_networks(config))
     optimiser = config.optimizer
     betas = (optimiser.beta1, optimiser.beta2)
     fused = device.type in ("cpu", "cuda")
