@@ -168,17 +168,21 @@ def test_an_animation_is_a_gif_or_webp(tmp_path):
         images.save_animation(tmp_path / "walk.png", frames(), seconds=1.0)
 
 
-def test_two_grids_side_by_side_keep_their_pixels():
-    left, right = noise(20), noise(30)[:, :, 0]
+@pytest.mark.parametrize(("height", "factor"), [(400, 1), (399, 2), (200, 2), (150, 3)])
+def test_two_grids_side_by_side_keep_their_pixels_and_small_ones_are_enlarged(height, factor):
+    left, right = noise(20), noise(height)[:, :30, 0]
     sheet = images.beside(left, right, ("real", "fake"))
-    assert sheet.shape == (30 + 28 + 16, 50 + 48, 3)
-    assert np.array_equal(sheet[28:48, 16:36], left)
-    assert np.array_equal(sheet[28:58, 52:82, 1], right)
+    assert sheet.shape == (factor * height + 28 + 16, factor * 50 + 48, 3)
+    shown = sheet[28:, 16:][::factor, ::factor]
+    assert np.array_equal(shown[:20, :20], left)
+    shown = sheet[28 : 28 + factor * height, 32 + factor * 20 :][::factor, ::factor]
+    assert np.array_equal(shown[:, :30, 1], right)
     assert (sheet[:28] < 255).any()  # the captions
 
 
-def test_a_caption_stands_under_the_picture(tmp_path):
-    images.save(tmp_path / "faces.png", noise(40))
+@pytest.mark.parametrize(("height", "factor"), [(400, 1), (40, 10)])
+def test_a_caption_stands_under_the_picture_and_a_small_one_is_enlarged(tmp_path, height, factor):
+    images.save(tmp_path / "faces.png", noise(height))
     sheet = np.asarray(images.captioned(tmp_path / "faces.png", "step 1,000"))
-    assert np.array_equal(sheet[:40], noise(40))
-    assert (sheet[40:] < 128).any()
+    assert np.array_equal(sheet[: height * factor : factor, ::factor], noise(height))
+    assert (sheet[height * factor :] < 128).any()

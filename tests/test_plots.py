@@ -33,7 +33,7 @@ def lines(axes):
 
 def test_three_panels_show_what_metrics_jsonl_says(make):
     losses, scores, speed = curves([make()]).axes
-    assert losses.get_title() == "Training losses"
+    assert losses.get_title(loc="left") == "Training losses"
     np.testing.assert_allclose(lines(losses)["D"].get_xdata(), [10, 20, 30, 40, 50])
     np.testing.assert_allclose(lines(losses)["D"].get_ydata(), [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5])
     np.testing.assert_allclose(lines(losses)["G"].get_ydata(), [1, 2, 3, 4, 5])

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from .errors import ConfigError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GAP = 2  # pixels between the pictures of a grid
+LEGIBLE = 400  # pixels: grids for people to compare are at least this high
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -62,9 +63,13 @@ def near_square(num: int) -> int:
 
 
 def beside(left: np.ndarray, right: np.ndarray, captions: tuple[str, str]) -> np.ndarray:
-    """Two grids side by side on white, each under its caption."""
+    """Two grids side by side on white, each under its caption; small ones are enlarged by a whole factor."""
     margin, band = 16, 28
-    sides = [np.asarray(Image.fromarray(side).convert("RGB")) for side in (left, right)]
+    factor = _legible(max(left.shape[0], right.shape[0]))
+    sides = [
+        np.asarray(Image.fromarray(side).convert("RGB")).repeat(factor, axis=0).repeat(factor, axis=1)
+        for side in (left, right)
+    ]
     height = max(side.shape[0] for side in sides)
     width = sum(side.shape[1] for side in sides)
     sheet = Image.new("RGB", (width + 3 * margin, height + band + margin), "white")
@@ -77,10 +82,11 @@ def beside(left: np.ndarray, right: np.ndarray, captions: tuple[str, str]) -> np
 
 
 def captioned(path: Path, caption: str) -> Image.Image:
-    """A picture file with a line of text under it."""
-    with Image.open(path) as picture:
-        sheet = Image.new("RGB", (picture.width, picture.height + 22), "white")
-        sheet.paste(picture.convert("RGB"))
+    """A picture file with a line of text under it; a small picture is enlarged by a whole factor."""
+    with Image.open(path) as file:
+        picture = ImageOps.scale(file.convert("RGB"), _legible(file.height), Image.Resampling.NEAREST)
+    sheet = Image.new("RGB", (picture.width, picture.height + 22), "white")
+    sheet.paste(picture)
     ImageDraw.Draw(sheet).text((4, sheet.height - 19), caption, fill=(60, 60, 60), font=ImageFont.load_default(14))
     return sheet
 
@@ -147,3 +153,8 @@ def save_animation(path: Path, frames: Sequence[Image.Image], seconds: float, ho
                 temporary, save_all=True, append_images=rest, duration=durations, loop=0, quality=90, method=4
             ),
         )
+
+
+def _legible(height: int) -> int:
+    """The whole factor that brings a picture to LEGIBLE pixels or more."""
+    return -(-LEGIBLE // height)

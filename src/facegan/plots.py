@@ -36,15 +36,17 @@ def curves(runs: Sequence[RunDir]) -> Figure:
         _curve(scores, steps, columns["score/real"], f"{label}D(x)", first)
         _curve(scores, steps, columns["score/fake"], f"{label}D(G(z))", second, dashed=len(runs) > 1)
         _curve(speed, steps, columns["images_per_second"], label.rstrip(": ") or None, first)
-    losses.set(title="Training losses", ylabel="loss")
-    scores.set(title="What D believes", ylabel="probability of being real", ylim=(-0.02, 1.02))
+    losses.set_ylabel("loss")
+    scores.set(ylabel="probability of being real", ylim=(-0.02, 1.02))
     scores.axhline(0.5, color="#444444", linewidth=1, linestyle=":", label="0.5: D cannot tell")
-    speed.set(title="Speed", ylabel="images/s", xlabel="step", ylim=(0, None))
-    for axes in (losses, scores, speed):
+    speed.set(ylabel="images/s", xlabel="step", ylim=(0, None))
+    for axes, title in ((losses, "Training losses"), (scores, "What D believes"), (speed, "Speed")):
+        axes.set_title(title, loc="left")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=9)
+            beside = 6 if len(runs) == 1 else 3
+            axes.legend(frameon=False, fontsize=9, ncols=beside, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
     return figure
 
 

@@ -17,7 +17,7 @@ def test_timelapse_shows_every_grid_in_order_and_holds_the_last(facegan, run, en
             film.seek(frame)
             film.load()
             durations.append(film.info["duration"])
-        assert film.size == (8 * 18 - 2, 8 * 18 - 2 + 22)  # the grid and its caption
+        assert film.size == (3 * (8 * 18 - 2), 3 * (8 * 18 - 2) + 22)  # the grid, enlarged, and its caption
     assert durations == [1000, 1000, 2500]
 
 

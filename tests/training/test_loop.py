@@ -133,9 +133,15 @@ def test_a_crashed_run_goes_on_from_its_last_state_and_metrics_are_cut_back(tiny
     assert_same_run(whole, parts)
 
 
-def test_extending_a_finished_run_equals_a_longer_run(tiny, tmp_path):
+@pytest.mark.parametrize("tick_every", [1, 3])
+def test_extending_a_finished_run_equals_a_longer_run(tiny, tmp_path, tick_every):
     longer, extended = RunDir(tmp_path / "longer"), RunDir(tmp_path / "extended")
-    output = ("output.tick_every=1", "output.sample_every=2", "output.snapshot_every=2", "output.state_every=2")
+    output = (
+        f"output.tick_every={tick_every}",
+        "output.sample_every=2",
+        "output.snapshot_every=2",
+        "output.state_every=2",
+    )
     train(tiny("train.steps=6", *output), longer)
     train(tiny("train.steps=4", *output), extended)
     assert resume(extended) is None
