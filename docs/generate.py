@@ -120,7 +120,7 @@ def commands_page() -> str:
 def commands() -> Iterator[tuple[str, Any, Any]]:
     """Every built-in command as (its path, the command, a context), sub-commands after their group."""
     menu: Any = get_command(app)
-    top = menu.make_context("facegan", ["--version"], resilient_parsing=True)
+    top = menu.make_context("facegan", [], resilient_parsing=True)
     for name in plugins.BUILT_IN["command"]:
         yield from _below(f"facegan {name}", menu.get_command(top, name), top)
 

@@ -79,11 +79,11 @@ def facegan():
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, shared_cache):
-    """A finished tiny run (shared: not to be changed), and what `facegan train` said of it."""
+def trained(tmp_path_factory):
+    """A finished tiny run (shared: not to be changed), and what `facegan train` said of it, packing included."""
     folder = tmp_path_factory.mktemp("trained") / "faces-1"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACEGAN_CACHE", str(shared_cache))
+        patch.setenv("FACEGAN_CACHE", str(tmp_path_factory.mktemp("cache-of-its-own")))
         said = call("train", *TINY, "--steps", NUM_STEPS, "--run", folder, "--set", "output.sample_every=2")
     assert said.code == 0, said.err
     return folder, said
