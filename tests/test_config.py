@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from facegan.config import RunConfig, preset_layer, preset_names, preset_text, read_file, resolve
+from facegan.config import RunConfig, TrainConfig, preset_layer, preset_names, preset_text, read_file, resolve
 from facegan.errors import ConfigError
 from facegan.networks.dcgan import DCGAN
 
@@ -294,3 +294,19 @@ def test_a_plugins_section_is_checked_by_the_plugin(install):
 def test_a_configuration_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         RunConfig().train.batch_size = 3
+
+
+def test_kimg_of_whole_batches_is_that_many_steps():
+    for steps in range(1, 20_000):
+        assert TrainConfig(epochs=None, kimg=steps * 128 / 1000, batch_size=128).num_steps(5) == steps
+
+
+def test_a_setting_of_two_lines_is_not_cut_in_half():
+    with pytest.raises(ConfigError, match="config: seed is"):
+        resolve(settings=["seed=1\nresolution=32"])
+
+
+def test_a_box_that_is_not_square_is_refused():
+    with pytest.raises(ConfigError) as refusal:
+        resolve(settings=["data.crop=box:0,0,3,4"])
+    assert str(refusal.value) == "config: data.crop is 'box:0,0,3,4'; it must be square: faces are never squashed"

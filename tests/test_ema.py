@@ -57,11 +57,21 @@ def test_keeping_nothing_copies_and_keeping_all_stays():
     assert torch.equal(average.weight, current.weight)
 
 
-def test_update_leaves_buffers_alone():
+def test_update_leaves_batch_norm_statistics_to_calibrate():
     average, current = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
     current.running_mean.fill_(5)
     ema.update(average, current, 0.5)
     assert not average.running_mean.any()
+
+
+def test_update_without_averaging_makes_a_spectrally_normed_network_equal():
+    torch.manual_seed(1)
+    average, current = (nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(6, 4))) for _ in range(2))
+    for _ in range(5):
+        current(torch.ones(2, 6))  # its power iteration moves the buffers
+    ema.update(average, current, 0.0)
+    x = torch.randn(3, 6)
+    assert torch.equal(average.eval()(x), current.eval()(x))
 
 
 def generator():

@@ -28,8 +28,16 @@ def decay(half_life_kimg: float, num_images_seen: int, batch_size: int) -> float
 
 @torch.no_grad()
 def update(average: nn.Module, current: nn.Module, keep: float) -> None:
-    """Average <- keep * average + (1 - keep) * current, for the parameters; buffers are left to `calibrate`."""
+    """Average <- keep * average + (1 - keep) * current, for the parameters.
+
+    Batch-norm statistics are left to `calibrate`; any other buffer (the vectors of a spectral norm, say) is the current
+    network's, since an average of it need not mean anything.
+    """
     torch._foreach_lerp_(list(average.parameters()), list(current.parameters()), 1.0 - keep)
+    for module, other in zip(average.modules(), current.modules(), strict=True):
+        if not isinstance(module, _BatchNorm):
+            for buffer, value in zip(module.buffers(recurse=False), other.buffers(recurse=False), strict=True):
+                buffer.copy_(value)
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ def from_seeds(seeds: Sequence[int], z_dim: int, prior: str) -> Tensor:
     """One latent a seed, (len(seeds), z_dim) on the CPU: a seed's latent is the same in whatever company it is drawn.
 
     Args:
-        seeds: Non-negative and below 2**63.
+        seeds: Non-negative and below 2**32 (torch's generator on the CPU is seeded with 32 bits).
         z_dim: Length of each.
         prior: "normal" or "uniform".
     """

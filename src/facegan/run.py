@@ -111,10 +111,10 @@ class RunDir:
         """Give an existing folder another name, so that a new run can take this one; None when there was none."""
         if not self.path.exists():
             return None
-        number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.replaced-{number}")).exists():
+        path, number = self.path if self.path.name else self.path.absolute(), 1
+        while (aside := path.with_name(f"{path.name}.replaced-{number}")).exists():
             number += 1
-        return self.path.rename(aside)
+        return path.rename(aside)
 
     def steps(self, kind: str) -> list[int]:
         """The steps at which a file of `kind` ("samples", "snapshots" or "states") stands, ascending."""

@@ -133,7 +133,7 @@ def read_config(path: Path, metadata: Mapping[str, str]) -> RunConfig:
     """The configuration that a file of ours carries; raises SnapshotError when it cannot be read any more."""
     try:
         return validate(json.loads(metadata["config"]))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise SnapshotError(f"{path}: carries no readable configuration ({_one_line(error)})") from None
     except ConfigError as error:
         raise SnapshotError(f"{path}: carries a configuration that this version refuses ({error})") from None
@@ -149,6 +149,8 @@ def _generator_network(path: Path, config: RunConfig) -> nn.Module:
         return network
     except ConfigError as error:
         raise SnapshotError(f"{path}: carries settings that this version of '{name}' refuses ({error})") from None
+    except (RuntimeError, MemoryError) as error:
+        raise SnapshotError(f"{path}: its network cannot be built here ({_one_line(error)[:200]})") from None
 
 
 def _one_line(error: Any) -> str:

@@ -123,10 +123,10 @@ def test_debug_shows_the_traceback_and_then_the_line(facegan):
     assert said.err.splitlines()[-1].startswith("facegan: gone: no such run")
 
 
-def test_folder_that_cannot_be_written_is_one_line_and_exit_code_1(facegan, tiny, workplace):
+def test_folder_that_cannot_be_made_is_one_line_and_the_users_mistake(facegan, tiny, workplace):
     (workplace / "file").write_text("")
     said = facegan("train", *tiny, "--steps", 1, "--run", "file/run")
-    assert said.code == 1
+    assert said.code == 2
     assert "Traceback" not in said.err
     assert "Not a directory" in said.err.splitlines()[-1]
 

@@ -107,11 +107,16 @@ def test_ending_chooses_the_format(facegan, run, ending):
         (["--seeds=-1", "-o", "a.png"], "--seeds -1: '-1' is no seed; give numbers and ranges, for instance 0-63,99"),
         (
             ["--seeds", "99999999999999999999", "-o", "a.png"],
-            "--seeds 99999999999999999999: '99999999999999999999' is too large; seeds are below 2^63, ten million in a "
-            "range",
+            "--seeds 99999999999999999999: '99999999999999999999' is too large; seeds are below 2^32, 10,000,000 at a "
+            "time",
         ),
         (["--seeds", "1", "-n", "2", "-o", "a.png"], "-n and --seeds exclude each other; give one"),
-        (["-n", "0", "-o", "a.png"], "-n 0: give at least 1"),
+        (["-n", "0", "-o", "a.png"], "-n 0: give 1 to 10,000,000"),
+        (
+            ["--seeds", "4294967296", "-o", "a.png"],
+            "--seeds 4294967296: '4294967296' is too large; seeds are below 2^32, 10,000,000 at a time",
+        ),
+        (["-n", "10000001", "-o", "a.png"], "-n 10000001: give 1 to 10,000,000"),
         (["-n", "4"], "sample: nowhere to write; give -o grid.png, or --separate FOLDER"),
         (["-o", "a.bmp"], "-o a.bmp: cannot write '.bmp'; end it in .png, .jpg, .jpeg, .webp"),
         (["-o", "a"], "-o a: cannot write no ending; end it in .png, .jpg, .jpeg, .webp"),
@@ -157,3 +162,9 @@ def test_run_without_a_snapshot_says_what_to_do(facegan, run):
     said = facegan("sample", run, "-o", "a.png")
     assert said.code == 2
     assert said.complaint == (f"facegan: {run}: holds no snapshot yet; train it further with 'facegan resume {run}'")
+
+
+def test_grid_and_single_pictures_are_both_named(facegan, run):
+    said = facegan("sample", run, "-n", 3, "-o", "grid.png", "--separate", "single")
+    assert said.code == 0, said.err
+    assert said.out == "single/: 3 pictures\ngrid.png\n"

@@ -265,6 +265,15 @@ def test_force_keeps_the_old_run_under_another_name(facegan, tiny, run):
     assert len(lines(run / "metrics.jsonl")) == 1
 
 
+def test_forced_run_leaves_the_old_runs_log_alone_and_has_its_own(facegan, tiny, run):
+    old = (run / "log.txt").read_text()
+    said = facegan("train", *tiny, "--steps", 1, "--run", run, "--force", "--seed", 8, "--set", "data.options.seed=8")
+    assert said.code == 0, said.err
+    assert "packing 48/48 pictures" in said.err
+    assert (run.parent / "faces-1.replaced-1" / "log.txt").read_text() == old
+    assert (run / "log.txt").read_text() == said.err
+
+
 # Stopping
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import facegan
 from facegan.config import resolve
@@ -163,3 +164,24 @@ def test_drawn_faces_train_out_of_the_box(run, undrawn):
     packed = []
     assert train(config, run, packing=lambda done, total: packed.append((done, total)))
     assert packed[-1] == (16, 16)
+
+
+def test_resuming_to_the_length_it_has_changes_nothing(tiny, run, undrawn):
+    train(tiny("train.steps=5", "output.tick_every=10"), run)
+    before = run.metrics.read_text()
+    assert before
+    assert resume(run, duration={"steps": 5}) is None
+    assert run.metrics.read_text() == before
+
+
+def test_states_do_not_depend_on_interruptions(tiny, tmp_path, undrawn):
+    settings = ("train.steps=8", "output.state_every=2", "output.sample_every=100", "output.snapshot_every=100")
+    whole, parts = RunDir(tmp_path / "whole"), RunDir(tmp_path / "parts")
+    config = tiny(*settings, "output.keep_states=10")
+    train(config, whole)
+    asked = iter(range(100))
+    train(config, parts, stop=lambda: next(asked) == 2)
+    resume(parts)
+    for step in (4, 6, 8):
+        one, other = (load_file(run.state(step)) for run in (whole, parts))
+        assert [key for key in one if not torch.equal(one[key], other[key])] == []

@@ -3,6 +3,7 @@ from copy import deepcopy
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from facegan.errors import ConfigError, SnapshotError
 from facegan.training.loop import step_settings
@@ -147,6 +148,30 @@ def test_a_state_of_another_network_is_refused(tiny, tmp_path):
     assert refused(path, build_state(tiny("architecture.ngf=4"), CPU)).startswith(
         f"{path}: its weights do not fit its configuration ("
     )
+
+
+@pytest.mark.parametrize("gone", ["opt_G.", "opt_D.0.exp_avg"])
+def test_a_state_without_its_moments_is_refused(tiny, tmp_path, gone):
+    config, path = tiny(), tmp_path / "state.safetensors"
+    trained(config).save(path, config, "digest")
+    with safe_open(path, framework="pt") as file:
+        kept = {key: file.get_tensor(key) for key in file.keys() if not key.startswith(gone)}  # noqa: SIM118
+        metadata = file.metadata()
+    save_file(kept, path, metadata)
+    assert refused(path, build_state(config, CPU)) == (
+        f"{path}: does not fit the run (an optimiser's moments are missing); remove it to resume from an older state"
+    )
+
+
+@pytest.mark.parametrize(("saved", "loaded", "scale"), [("fp32", "fp16", 2.0**16), ("fp16", "fp32", 1.0)])
+def test_each_precision_keeps_its_own_scaling(tiny, tmp_path, saved, loaded, scale):
+    config, path = tiny(f"train.precision={saved}"), tmp_path / "state.safetensors"
+    trained(config).save(path, config, "digest")
+    state = build_state(tiny(f"train.precision={loaded}"), CPU)
+    before = state.scaler.state_dict()
+    state.load(path, "digest")
+    assert state.scaler.state_dict() == before
+    assert state.scaler.get_scale() == scale
 
 
 def test_nothing_of_the_clock_is_among_the_tensors(tiny, tmp_path):

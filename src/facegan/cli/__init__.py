@@ -18,6 +18,8 @@ from ..plugins import claims, find, names, nearest
 
 PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 
+WRONG_FILE = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+
 
 class Menu(TyperGroup):
     """The commands of the plugin table; listing them imports no plugin, and asking for one imports only that one."""
@@ -95,6 +97,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = 130
     except BrokenPipeError:  # whoever read our output has gone: there is no one left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     except typer.TyperException as error:  # a mistake in the arguments
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "facegan"
@@ -105,6 +108,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = 130
     except OSError as error:
         _complain(f"{error.filename or 'system'}: {error.strerror or error}", error, debug)
+        code = 2 if isinstance(error, WRONG_FILE) else 1
     except Exception as error:
         hint = "" if debug else "; 'facegan --debug ...' shows where"
         _complain(f"{type(error).__name__}: {' '.join(str(error).split())}{hint}", error, debug)

@@ -43,9 +43,16 @@ class _NewsBar(Progress):
 class TrainingConsole:
     """Shows a run's progress as a live line on a terminal, else as plain lines; all lines also go to the run's log."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, *, new: bool) -> None:
+        """Begin to show a run.
+
+        Args:
+            log: The run's log.txt.
+            new: Whether the run's folder is yet to be made; what stands under its name until then is another run's.
+        """
         self._console = console()
         self._log, self._unlogged = log, list[str]()
+        self._not_before = time.time() if new else 0.0
         self._live = self._console.is_terminal
         self._bar = _NewsBar(console=self._console, disable=not self._live)
         self._tasks: dict[str, TaskID] = {}
@@ -64,7 +71,8 @@ class TrainingConsole:
         if shown:
             self._console.print(text, markup=False)
         self._unlogged.append(text)
-        if self._log.parent.is_dir():
+        config = self._log.with_name("config.json")  # the first file of a new run
+        if config.exists() and config.stat().st_mtime >= self._not_before:
             with self._log.open("a", encoding="utf-8") as file:
                 file.writelines(line + "\n" for line in self._unlogged)
             self._unlogged.clear()
@@ -86,7 +94,8 @@ class TrainingConsole:
             f"loss_D {metrics['loss/D']:.3f}  loss_G {metrics['loss/G']:.3f}  "
             f"D(x) {metrics['score/real']:.2f}  D(G(z)) {metrics['score/fake']:.2f} (balance 0.50)"
         )
-        left = (event.num_steps - event.step) * metrics["kimg"] * 1000 / event.step / metrics["images_per_second"]
+        rate = max(metrics["images_per_second"], 1e-3)
+        left = (event.num_steps - event.step) * metrics["kimg"] * 1000 / event.step / rate
         line = f"step {event.step}/{event.num_steps}  ETA {duration(left)}  {news}"
         self._show("step", event.step, event.num_steps, news, line, event.step == event.num_steps)
 

@@ -31,8 +31,8 @@ def one_duration(epochs: float | None, kimg: float | None, steps: int | None) ->
     if len(chosen) > 1:
         raise ConfigError(f"{' and '.join('--' + name for name in chosen)} exclude each other; give one")
     for name, value in chosen.items():
-        if not value > 0:
-            raise ConfigError(f"--{name} is {value:g}; it must be above 0")
+        if not 0 < value < float("inf"):
+            raise ConfigError(f"--{name} is {value:g}; it must be above 0, and finite")
     return chosen
 
 

@@ -22,7 +22,7 @@ def resume(
 
     duration = one_duration(epochs, kimg, steps)
     found = find_run(run)
-    with StopRequest().listening() as stop, TrainingConsole(found.log) as console:
+    with StopRequest().listening() as stop, TrainingConsole(found.log, new=False) as console:
         ended = resume_run(
             found, duration=duration, device=device, report=console.report, packing=console.packing, stop=stop
         )

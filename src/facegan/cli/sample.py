@@ -12,6 +12,8 @@ from .options import Device, Json, Model, find_snapshot, print_json
 if TYPE_CHECKING:
     from ..generators import FaceGenerator
 
+MOST = 10_000_000  # seeds in one go
+
 
 def sample(
     model: Model = None,
@@ -48,7 +50,10 @@ def sample(
         about = {key: generator.info[key] for key in ("digest", "step", "weights")}
         print_json({"snapshot": str(snapshot), **about, "files": [str(path) for path in written]})
     else:
-        print(written[0] if len(written) == 1 else f"{separate}/: {len(written)} pictures")
+        if separate is not None:
+            print(f"{separate}/: {len(chosen)} pictures")
+        if out is not None:
+            print(out)
 
 
 def parse_seeds(text: str | None, num: int | None) -> Sequence[int]:
@@ -58,8 +63,8 @@ def parse_seeds(text: str | None, num: int | None) -> Sequence[int]:
         ConfigError: The text is none of seeds, or both are given.
     """
     if text is None:
-        if num is not None and num < 1:
-            raise ConfigError(f"-n {num}: give at least 1")
+        if num is not None and not 1 <= num <= MOST:
+            raise ConfigError(f"-n {num}: give 1 to {MOST:,}")
         return range(64 if num is None else num)
     if num is not None:
         raise ConfigError("-n and --seeds exclude each other; give one")
@@ -72,8 +77,8 @@ def parse_seeds(text: str | None, num: int | None) -> Sequence[int]:
         low, high = (int(bound) for bound in bounds)
         if high < low:
             raise ConfigError(f"--seeds {text}: the range '{part}' runs backwards; give {high}-{low}")
-        if high >= 2**63 or high - low >= 10_000_000:
-            raise ConfigError(f"--seeds {text}: '{part}' is too large; seeds are below 2^63, ten million in a range")
+        if high >= 2**32 or high - low >= MOST:
+            raise ConfigError(f"--seeds {text}: '{part}' is too large; seeds are below 2^32, {MOST:,} at a time")
         seeds.extend(range(low, high + 1))
     return seeds
 

@@ -67,7 +67,7 @@ def _train(config: "RunConfig", run: "RunDir", force: bool, as_json: bool) -> No
 
     if not force:
         run.refuse_existing()
-    with StopRequest().listening() as stop, TrainingConsole(run.log) as console:
+    with StopRequest().listening() as stop, TrainingConsole(run.log, new=True) as console:
         ended = start(config, run, report=console.report, packing=console.packing, stop=stop, force=force)
     conclude(run, console, stop.exit_code if not ended else 0, as_json)
 

@@ -100,8 +100,8 @@ def _settings_layer(settings: Iterable[str]) -> dict[str, Any]:
         if not equals or not all(path):
             raise ConfigError(f"--set {line}: give section.key=value, for instance --set train.batch_size=64")
         try:
-            value = tomllib.loads(f"value = {text.strip()}")["value"]
-        except tomllib.TOMLDecodeError:
+            (value,) = tomllib.loads(f"value = {text.strip()}").values()
+        except ValueError:  # not TOML, or more than one value
             value = text.strip()
         for part in reversed(path):
             value = {part: value}

@@ -47,6 +47,15 @@ class DataConfig(Section):
         {}, description="the dataset's own settings, for instance `data.options.num_images=5000` for `drawn`"
     )
 
+    @field_validator("crop")
+    @classmethod
+    def _square(cls, crop: str) -> str:
+        if crop.startswith("box:"):
+            width, height = crop.split(",")[2:]
+            if int(width) != int(height):
+                raise ValueError("must be square: faces are never squashed")
+        return crop
+
 
 class PluginSection(BaseModel):
     """A section whose fields belong to the plugin that `name` names."""
@@ -123,7 +132,9 @@ class TrainConfig(Section):
         if self.steps is not None:
             return self.steps
         shown = self.kimg * 1000 if self.kimg is not None else (self.epochs or 0) * num_images
-        return max(1, math.ceil(shown / self.batch_size))
+        return max(
+            1, math.ceil(round(shown, 6) / self.batch_size)
+        )  # 256.896 kimg are 256,896 pictures, not a hair more
 
 
 class OutputConfig(Section):
@@ -160,7 +171,7 @@ def _power_of_two(value: int) -> int:
 class RunConfig(Section):
     """Everything that a run depends on. `config.json` in a run folder is one of these, complete."""
 
-    seed: int = Field(0, ge=0, lt=2**63, description="what weights, data order and noise are drawn from")
+    seed: int = Field(0, ge=0, lt=2**32, description="what weights, data order and noise are drawn from")
     resolution: Annotated[int, AfterValidator(_power_of_two)] = Field(
         64, ge=16, le=256, description="side of the pictures in pixels, a power of two from 16 to 256"
     )

@@ -41,7 +41,7 @@ def training_loop(
     """Train from `state` to the end of the run, leaving everything in the run folder.
 
     Everything that happens at a step is a function of (config, state): a run that was stopped and resumed equals one
-    that never stopped, bit for bit on one device.
+    that never stopped, bit for bit on the CPU. On CUDA the same holds but for kernels that sum in any order.
 
     Args:
         config: Complete, with its intervals resolved.
@@ -90,7 +90,6 @@ def training_loop(
         state_due = step % every.state_every == 0 or last or stopping
         if grid_due or snapshot_due or state_due:
             refuse_bad_step(state)
-        if grid_due or snapshot_due:
             calibrate(config, state)
         if grid_due:
             save_grid(config, run, state)
@@ -149,8 +148,7 @@ def refuse_bad_step(state: TrainState) -> None:
         TrainingError: Naming the step.
     """
     bad = int(state.first_bad_step)
-    scaled_down = not state.scaler.get_growth_interval() < 2**31 - 1 and state.scaler.get_scale() < 1
-    if bad < 0 and not scaled_down:
+    if bad < 0 and state.scaler.get_scale() >= 1:  # gradients that are not finite halve the scale
         return
     what = f"step {bad}: the loss is not finite" if bad >= 0 else f"by step {state.step}: a gradient was not finite"
     raise TrainingError(
@@ -187,6 +185,6 @@ def _tick(state: TrainState, batch_size: int, num_images: int, clock: _Clock) ->
         "epoch": num_shown / num_images,
         "kimg": num_shown / 1000,
         "seconds": round(seconds, 3),
-        "images_per_second": round(steps * batch_size / lap, 1),
+        "images_per_second": round(steps * batch_size / lap, 3),
         **{name: total / count for name, total in zip(METRICS, sums, strict=True)},
     }

@@ -76,12 +76,12 @@ def resume(
     packing: Packing | None = None,
     stop: Stop = lambda: False,
 ) -> bool | None:
-    """Continue a run from its newest state, as if it had never stopped.
+    """Continue a run from its newest state, as if it had never stopped: on the CPU to the bit.
 
     Args:
         run: The run's folder.
         duration: A new total, one of `epochs`, `kimg`, `steps`; None keeps the run's own.
-        device: Another device than the run's own; exactness is promised on one device only.
+        device: Another device than the run's own.
         report: As in `train`.
         packing: As in `train`.
         stop: As in `train`.
@@ -100,13 +100,14 @@ def resume(
     newest = run.latest("states")
     if newest is None:
         raise SnapshotError(f"{run.path}: holds no state to resume from; start anew with 'facegan train'")
+    chosen = choose_device(device or config.train.device)
     data = _load(config, report, packing)
     num_steps, step = config.train.num_steps(len(data)), run.steps("states")[-1]
-    if step >= num_steps and not duration:
+    if step == num_steps or (step > num_steps and not duration):
         return None
     if step > num_steps:
         raise ConfigError(f"{run.path}: has {step} steps already, more than the {num_steps} asked for; ask for more")
-    state = build_state(config, choose_device(device or config.train.device))
+    state = build_state(config, chosen)
     state.load(newest, data.digest)
     run.cut_metrics(state.step, config.output.tick_every)
     if duration:

@@ -67,14 +67,19 @@ class TrainState:
         for name in NETWORKS:
             load_network(path, getattr(self, name), f"{name}.")
         rest = read_tensors(path)
+        step = int(metadata["step"])
         try:
             for name in OPTIMISERS:
-                _load_optimiser(getattr(self, name), read_tensors(path, f"{name}."))
-            scaler = {key: _scaler_value(rest[f"scaler.{key}"]) for key in self.scaler.state_dict()}
-            self.scaler.load_state_dict(scaler)
+                _load_optimiser(getattr(self, name), read_tensors(path, f"{name}."), stepped=step > 0)
+            mine = self.scaler.state_dict()
+            scaler = {key: _scaler_value(rest[f"scaler.{key}"]) for key in mine if f"scaler.{key}" in rest}
+            if scaler.get("growth_interval") == mine.get(
+                "growth_interval"
+            ):  # else another precision, which has its own
+                self.scaler.load_state_dict(scaler)
             self.noise.set_state(rest["noise"])
             self.sums.copy_(rest["sums"])
-            self.step = int(metadata["step"])
+            self.step = step
         except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise SnapshotError(
@@ -101,12 +106,16 @@ def build_state(config: RunConfig, device: torch.device) -> TrainState:
     G, D = (network.to(device).to(memory_format=layout) for network in build_networks(config))
     optimiser = config.optimizer
     betas = (optimiser.beta1, optimiser.beta2)
-    fused = device.type in ("cpu", "cuda")
     # A scaler at scale 1 costs one pass over the gradients and makes the optimisers skip, on the device, an update
-    # whose gradients are not finite. With fp16 its scale adapts (Micikevicius et al. 2018, section 3.2).
+    # whose gradients are not finite. With fp16 its scale adapts (Micikevicius et al. 2018, section 3.2). On MPS older
+    # versions of torch have neither scaler nor fused Adam; there the losses alone are watched.
+    fused = device.type in ("cpu", "cuda")
     adapts = precision(config, device) == torch.float16
     scaler = torch.amp.GradScaler(
-        device.type, init_scale=2.0**16 if adapts else 1.0, growth_interval=2000 if adapts else 2**31 - 1
+        device.type,
+        init_scale=2.0**16 if adapts else 1.0,
+        growth_interval=2000 if adapts else 2**31 - 1,
+        enabled=fused,
     )
     return TrainState(
         step=0,
@@ -153,19 +162,26 @@ def precision(config: RunConfig, device: torch.device) -> torch.dtype:
     if wanted == "auto":
         if device.type != "cuda":
             return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        fast = torch.cuda.get_device_capability(device) >= (8, 0) or torch.version.hip is not None
+        return torch.bfloat16 if fast else torch.float16
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
 
 
-def _load_optimiser(optimiser: Adam, tensors: Mapping[str, Tensor]) -> None:
-    """Give an Adam its moments back, each in the memory order of its parameter."""
+def _load_optimiser(optimiser: Adam, tensors: Mapping[str, Tensor], *, stepped: bool) -> None:
+    """Give an Adam its moments back, each in the memory order of its parameter; ValueError if any is amiss."""
     slots: dict[int, dict[str, Tensor]] = {}
     parameters = optimiser.param_groups[0]["params"]
     for key, value in tensors.items():
         index, slot = int(key.partition(".")[0]), key.partition(".")[2]
         if value.ndim:
+            if value.shape != parameters[index].shape:
+                raise ValueError(f"a moment has the shape {tuple(value.shape)}, not {tuple(parameters[index].shape)}")
             value = torch.empty_like(parameters[index]).copy_(value)
         slots.setdefault(index, {})[slot] = value
+    if stepped and any(
+        slots.get(index, {}).keys() != {"step", "exp_avg", "exp_avg_sq"} for index in range(len(parameters))
+    ):
+        raise ValueError("an optimiser's moments are missing")
     optimiser.load_state_dict({**optimiser.state_dict(), "state": slots})
 
 

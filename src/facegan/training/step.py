@@ -37,7 +37,8 @@ def training_step(state: TrainState, settings: StepSettings, real: Tensor) -> No
         settings: The same at every step of a run.
         real: Images (N, C, H, W) in [-1, 1] on the state's device; only D sees them.
     """
-    fake = generate(state, settings, len(real))
+    with torch.set_grad_enabled(not settings.fresh_z):  # no one will ask how these fakes depend on G
+        fake = generate(state, settings, len(real))
     loss_D, real_logits, fake_logits = discriminator_step(state, settings, real, fake)
     if settings.fresh_z:
         fake = generate(state, settings, len(real))

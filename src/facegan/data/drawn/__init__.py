@@ -43,11 +43,9 @@ class DrawnPictures:
     Attributes:
         names: One name per face; sorted order is index order.
         crop: What crop="auto" means here: the whole picture, which is square.
-        people: Whether sub-folders are people; here there are none.
     """
 
     crop: str = "none"
-    people: bool = False
 
     def __init__(self, num_images: int, seed: int) -> None:
         self.names: Sequence[str] = _Names(num_images)
