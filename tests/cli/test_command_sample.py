@@ -168,3 +168,13 @@ def test_grid_and_single_pictures_are_both_named(facegan, run):
     said = facegan("sample", run, "-n", 3, "-o", "grid.png", "--separate", "single")
     assert said.code == 0, said.err
     assert said.out == "single/: 3 pictures\ngrid.png\n"
+
+
+def test_grid_too_large_to_be_opened_is_refused_before_it_is_drawn(facegan, run):
+    said = facegan("sample", run, "-n", 400_000, "-o", "grid.png")
+    assert said.code == 2
+    assert said.err == (
+        "facegan: -o grid.png: a grid of 400,000 pictures would have 102,400,000 pixels, more than other programs open "
+        "(89,478,485); ask for fewer, or for --separate FOLDER\n"
+    )
+    assert not Path("grid.png").exists()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..generators import FaceGenerator
 
 MOST = 10_000_000  # seeds in one go
+MOST_PIXELS = 89_478_485  # of a grid: above this, Pillow takes a picture for an attack
 
 
 def sample(
@@ -45,6 +46,12 @@ def sample(
     from ..training.state import choose_device
 
     generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
+    num_pixels = len(chosen) * generator.info["config"].resolution ** 2
+    if out is not None and num_pixels > MOST_PIXELS:
+        raise ConfigError(
+            f"-o {out}: a grid of {len(chosen):,} pictures would have {num_pixels:,} pixels, more than other programs "
+            f"open ({MOST_PIXELS:,}); ask for fewer, or for --separate FOLDER"
+        )
     written = _write(generator, chosen, Path(out) if out else None, separate)
     if as_json:
         about = {key: generator.info[key] for key in ("digest", "step", "weights")}
