@@ -86,9 +86,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments[:2]
-    # Threads that spin while they wait for one another starve each other as soon as the machine does anything else;
-    # sleeping ones do not. OpenMP reads this when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     code = 1
     try:
         code = get_command(app).main(arguments or ["--help"], prog_name="facegan", standalone_mode=False) or 0
