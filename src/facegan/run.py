@@ -111,6 +111,8 @@ class RunDir:
         """Give an existing folder another name, so that a new run can take this one; None when there was none."""
         if not self.path.exists():
             return None
+        if not self.config.is_file() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise SnapshotError(f"{self.path}: is not a run, and --force replaces nothing else; choose another --run")
         path, number = self.path if self.path.name else self.path.absolute(), 1
         while (aside := path.with_name(f"{path.name}.replaced-{number}")).exists():
             number += 1

@@ -274,6 +274,18 @@ def test_forced_run_leaves_the_old_runs_log_alone_and_has_its_own(facegan, tiny,
     assert (run / "log.txt").read_text() == said.err
 
 
+def test_force_moves_nothing_but_a_run(facegan, tiny, workplace):
+    photos = workplace / "photos"
+    photos.mkdir()
+    (photos / "a.png").write_bytes(b"a picture")
+    said = facegan("train", *tiny, "--steps", 1, "--run", "photos", "--force")
+    assert said.code == 2
+    last = said.err.splitlines()[-1]
+    assert last == "facegan: photos: is not a run, and --force replaces nothing else; choose another --run"
+    assert [path.name for path in workplace.iterdir() if path.name.startswith("photos")] == ["photos"]
+    assert (photos / "a.png").read_bytes() == b"a picture"
+
+
 # Stopping
 
 
