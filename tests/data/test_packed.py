@@ -294,24 +294,6 @@ def test_cache_that_cannot_be_written_is_refused(folder, tmp_path, monkeypatch):
     )
 
 
-def test_waiting_pictures_are_few_however_many_there_are(picture, encode):
-    """Constant memory: the source is never read far ahead of what has been written."""
-    content = encode(picture())
-    ahead = []
-
-    class Endless:
-        def read(self, names, resolution):
-            for number, name in enumerate(names):
-                ahead.append(number - len(done))
-                yield name, content
-
-    done = []
-    recipe = packing.Recipe(crop="auto", filter="bicubic", resolution=16, channels=3, fingerprint="")
-    for name, _ in packing._prepared(Endless(), [str(i) for i in range(500)], recipe):
-        done.append(name)
-    assert len(done) == 500 and max(ahead) <= (os.cpu_count() or 1) * 8 + 1
-
-
 def test_header_of_the_array_has_one_length_whatever_the_number_of_pictures():
     recipe = packing.Recipe(crop="auto", filter="bicubic", resolution=64, channels=3, fingerprint="")
     assert len({len(packing._header(number, recipe)) for number in (1, 99, 202_599, 10**9)}) == 1

@@ -8,10 +8,9 @@ import os
 import shutil
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,10 +22,10 @@ from .. import __version__
 from ..errors import DataError, FaceganError
 from .crops import Crop, parse_crop
 from .decode import decode, plain, quiet_pillow
+from .parallel import on_all_cores
 from .pictures import Delivered, Pictures, shown
 from .stored import IMAGES, INDEX, open_stored
 
-_AHEAD = 8  # pictures waiting per worker: enough to keep it busy, few enough to hold in memory
 _STALE_SECONDS = 24 * 3600
 
 
@@ -101,11 +100,13 @@ def _fill(
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Any]:
     """Write images.npy, a row a name and then without the rows that stayed empty, and index.json; return the latter."""
+    crop = parse_crop("none" if recipe.cropped else recipe.crop)
     rows = {name: row for row, name in enumerate(names)}
     reasons = dict.fromkeys(names, "the source did not deliver it")
     with (folder / IMAGES).open("wb+") as file:
         start = file.write(_header(len(names), recipe))
-        for done, (name, result) in enumerate(_prepared(pictures, names, recipe), start=1):
+        results = on_all_cores(pictures.read(names, recipe.resolution), partial(_pixels, crop=crop, recipe=recipe))
+        for done, (name, result) in enumerate(results, start=1):
             if isinstance(result, bytes):
                 file.seek(start + rows[name] * recipe.image_bytes)
                 file.write(result)
@@ -130,25 +131,6 @@ def _fill(
         file.write(json.dumps(index).encode())
         _sync(file)
     return index
-
-
-def _prepared(pictures: Pictures, names: Sequence[str], recipe: Recipe) -> Iterator[tuple[str, bytes | DataError]]:
-    """Yield (name, pixels or reason), decoded by all cores, in the order in which the source delivers."""
-    crop = parse_crop("none" if recipe.cropped else recipe.crop)
-    num_workers = os.cpu_count() or 1
-    waiting: deque[tuple[str, Future[bytes | DataError]]] = deque()
-    pool = ThreadPoolExecutor(num_workers, thread_name_prefix="packing")
-    try:
-        for name, content in pictures.read(names, recipe.resolution):
-            waiting.append((name, pool.submit(_pixels, content, crop, recipe)))
-            while len(waiting) > num_workers * _AHEAD or (waiting and waiting[0][1].done()):
-                name, future = waiting.popleft()
-                yield name, future.result()
-        while waiting:
-            name, future = waiting.popleft()
-            yield name, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _pixels(content: Delivered, crop: Crop, recipe: Recipe) -> bytes | DataError:
