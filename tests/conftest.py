@@ -51,7 +51,9 @@ def store(tmp_path):
         np.save(folder / "images.npy", pixels)
         index = {
             "layout": 2,
+            "packing": 2,
             "source": "noise",
+            "selection": "all",
             "num_images": num,
             "num_skipped": 0,
             "crop": "none",

@@ -17,7 +17,6 @@ from PIL import Image
 
 from facegan import downloads
 from facegan.config import DataConfig
-from facegan.data import packed as packed_module
 from facegan.data import packing
 from facegan.data.folders import FolderSource
 from facegan.data.packed import count, load, pack_folder
@@ -142,7 +141,7 @@ def test_another_pillow_or_packing_has_a_cached_set_of_its_own(folder, monkeypat
     assert load(source(root), **SIZE).path == paths[0]
     monkeypatch.setattr(PIL, "__version__", "99.0")
     paths.append(load(source(root), **SIZE).path)
-    monkeypatch.setattr(packed_module, "PACKING_VERSION", 99)
+    monkeypatch.setattr(packing, "PACKING_VERSION", 99)
     paths.append(load(source(root), **SIZE).path)
     assert len(set(paths)) == 3
 
@@ -425,8 +424,17 @@ def test_index_keeps_a_digest_of_each_file(folder):
 def test_index_says_how_the_pictures_were_made(folder):
     root = folder("a.jpg", "b.jpg", size=(64, 64))
     index = load(source(root, crop="center:60", filter="box", draft=True), **SIZE).index
-    made = (index.source, index.num_images, index.crop, index.filter, index.draft, index.resolution, index.channels)
-    assert made == (str(root), 2, "center:60", "box", True, 16, 3)
+    made = (
+        index.source,
+        index.selection,
+        index.num_images,
+        index.crop,
+        index.filter,
+        index.draft,
+        index.resolution,
+        index.channels,
+    )
+    assert made == (str(root), "all", 2, "center:60", "box", True, 16, 3)
     assert set(index.versions) == {"facegan", "pillow", "simplejpeg"}
 
 
@@ -463,6 +471,11 @@ def test_opening_reads_neither_names_nor_pictures(store):
     count, resolution, added_mib, heavy, num_names = said.stdout.split()
     assert (count, resolution, heavy, num_names) == ("200000", "64", "False", "200000")
     assert int(added_mib) < 50
+
+
+def test_index_says_which_pictures_were_chosen(folder):
+    root = folder(*(f"{name}/1.png" for name in PEOPLE))
+    assert load(source(root, split="train", limit=2), **SIZE).index.selection == "split=train limit=2"
 
 
 # Comparing by content

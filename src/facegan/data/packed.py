@@ -1,14 +1,10 @@
 """Every picture decoded once: the selected pictures of a source as one memory-mapped array, kept in the cache."""
 
 import contextlib
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import PIL
 
 from ..config import DataConfig
 from ..downloads import cache_root
@@ -22,8 +18,6 @@ from .stored import PackedImages, StoredSource, is_stored, open_stored
 
 __all__ = ["PackedImages", "check_enough", "count", "load", "pack_folder"]
 
-PACKING_VERSION = 2  # raised when the same pictures and settings would give other pixels, or other files
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -33,6 +27,7 @@ class Selection:
     names: Sequence[str]
     recipe: Recipe
     source: str
+    words: str  # which of the source's pictures
 
 
 def count(data: DataConfig) -> int:
@@ -70,7 +65,7 @@ def load(
     chosen = _choose(data, resolution, channels, at_least)
     if isinstance(chosen, PackedImages):
         return chosen
-    path = packed_folder() / _key(chosen.recipe)
+    path = packed_folder() / chosen.recipe.key
     packed = _sound(path)
     if packed is None or (verify and changes(chosen, packed, progress)):
         with _alone(chosen, path, progress):
@@ -171,16 +166,19 @@ def _choose(
         fingerprint=pictures.fingerprint(names),
         cropped=stored,
     )
-    return Selection(pictures, names, recipe, anchored(data.source))
+    words = [
+        f"{key}={value}" for key, value in (("split", data.split), ("limit", data.limit)) if value not in ("all", 0)
+    ]
+    return Selection(pictures, names, recipe, anchored(data.source), " ".join(words) or "all")
 
 
 def _alone(chosen: Selection, path: Path, progress: Progress | None) -> contextlib.AbstractContextManager[None]:
-    locks = cache_root() / "locks"
-    return alone(path, locks, num_images=len(chosen.names), recipe=chosen.recipe, progress=progress)
+    return alone(path, num_images=len(chosen.names), recipe=chosen.recipe, progress=progress)
 
 
 def _pack(chosen: Selection, path: Path, progress: Progress | None) -> None:
-    pack(chosen.pictures, chosen.names, chosen.recipe, path, source=chosen.source, progress=progress)
+    words = {"source": chosen.source, "selection": chosen.words}
+    pack(chosen.pictures, chosen.names, chosen.recipe, path, **words, progress=progress)
 
 
 def _sound(path: Path) -> PackedImages | None:
@@ -205,9 +203,3 @@ def _refuse_other(chosen: Selection, packed: PackedImages, verify: bool, progres
             f"{packed.path}/: packed from other pictures than {chosen.source} now holds{named}; "
             "choose another folder, or remove this one"
         )
-
-
-def _key(recipe: Recipe) -> str:
-    """A name for the packed folder that differs whenever its pixels might."""
-    parts = {**vars(recipe), "packing": PACKING_VERSION, "pillow": PIL.__version__.split(".")[0]}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from .. import __version__
+from ..downloads import cache_root
 from ..errors import DataError, FaceganError
 from .crops import Crop, parse_crop
 from .decode import quiet_pillow
@@ -30,6 +31,7 @@ from .stored import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, Inde
 
 Progress = Callable[[int, int], None]  # (pictures done, pictures in all)
 
+PACKING_VERSION = 2  # raised when the same pictures and settings would give other pixels
 _POLL_SECONDS = 0.5
 
 
@@ -56,6 +58,12 @@ class Recipe:
     cropped: bool = False
 
     @property
+    def key(self) -> str:
+        """A name that differs whenever the pixels might."""
+        parts = {**vars(self), "packing": PACKING_VERSION, "pillow": PIL.__version__.split(".")[0]}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+    @property
     def image_bytes(self) -> int:
         """The size of one packed picture."""
         return self.channels * self.resolution**2
@@ -68,11 +76,12 @@ def pack(
     path: Path,
     *,
     source: str,
+    selection: str = "all",
     progress: Progress | None = None,
 ) -> None:
     """Write the packed folder `path`, replacing what stands there; what a killed packing left is cleared first.
 
-    One process at a time: call it within `alone`.
+    One process at a time: call it within `alone`. `source` and `selection` say in the index which pictures these are.
 
     Raises:
         DataError: None of the pictures can be used.
@@ -86,7 +95,7 @@ def pack(
         folder.mkdir()
         try:
             with quiet_pillow():
-                _fill(folder, pictures, names, recipe, source, progress)
+                _fill(folder, pictures, names, recipe, {"source": source, "selection": selection}, progress)
             _move_into_place(folder, path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -95,12 +104,11 @@ def pack(
 
 
 @contextmanager
-def alone(path: Path, locks: Path, *, num_images: int, recipe: Recipe, progress: Progress | None) -> Iterator[None]:
+def alone(path: Path, *, num_images: int, recipe: Recipe, progress: Progress | None) -> Iterator[None]:
     """Hold the right to write the packed folder `path`; the system takes it back from a process that dies.
 
     Args:
         path: The folder that is to be written.
-        locks: Where the locks' files are kept; they are empty, and stay.
         num_images: Pictures to pack.
         recipe: What they are packed with.
         progress: While another process is packing them, called with how far that one has come.
@@ -110,9 +118,8 @@ def alone(path: Path, locks: Path, *, num_images: int, recipe: Recipe, progress:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(locks / f"{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]}.lock")
-        while not _acquired(lock):
+        lock = _lock(path)
+        while not _acquired(lock, _POLL_SECONDS):
             with contextlib.suppress(OSError):  # the other one has not begun to write, or has just ended
                 size_bytes = (_partial(path) / IMAGES).stat().st_size
                 if progress is not None:
@@ -125,9 +132,25 @@ def alone(path: Path, locks: Path, *, num_images: int, recipe: Recipe, progress:
         lock.release()
 
 
-def _acquired(lock: FileLock) -> bool:
+def is_being_written(path: Path) -> bool:
+    """Whether a process is packing into `path` just now."""
+    lock = _lock(path)
+    if not _acquired(lock, 0):
+        return True
+    lock.release()
+    return False
+
+
+def _lock(path: Path) -> FileLock:
+    """The lock of a packed folder: an empty file in the cache, which stays."""
+    locks = cache_root() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]}.lock")
+
+
+def _acquired(lock: FileLock, seconds: float) -> bool:
     try:
-        lock.acquire(timeout=_POLL_SECONDS)
+        lock.acquire(timeout=seconds)
     except Timeout:
         return False
     return True
@@ -149,7 +172,12 @@ def cannot_write(parent: Path, error: OSError) -> FaceganError:
 
 
 def _fill(
-    folder: Path, pictures: Pictures, names: Sequence[str], recipe: Recipe, source: str, progress: Progress | None
+    folder: Path,
+    pictures: Pictures,
+    names: Sequence[str],
+    recipe: Recipe,
+    origin: dict[str, str],
+    progress: Progress | None,
 ) -> None:
     """Write the array, a row a name and then without the rows that stayed empty, and the index."""
     crop = parse_crop("none" if recipe.cropped else recipe.crop)
@@ -172,18 +200,20 @@ def _fill(
         kept = [name for name in names if name not in reasons]
         if not kept:
             name, reason = next(iter(reasons.items()))
-            raise DataError(f"{source}: none of the {len(names)} pictures can be used; {shown(name)}: {reason}")
+            raise DataError(
+                f"{origin['source']}: none of the {len(names)} pictures can be used; {shown(name)}: {reason}"
+            )
         _close_gaps(file, start, [rows[name] for name in kept], recipe)
         digest = _digest(file, start)
         _sync(file)
-    _write_columns(folder / PICTURES, kept, [digests[name] for name in kept], pictures.attributes(kept), source)
+    _write_columns(
+        folder / PICTURES, kept, [digests[name] for name in kept], pictures.attributes(kept), origin["source"]
+    )
     _write_json(folder / SKIPPED, list(reasons.items()))
     facts = {key: value for key, value in vars(recipe).items() if key != "cropped"}
     versions = {"facegan": __version__, "pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
-    index = Index(
-        layout=LAYOUT, source=source, num_images=len(kept), num_skipped=len(reasons),
-        digest=digest, versions=versions, **facts,
-    )  # fmt: skip
+    counts = {"num_images": len(kept), "num_skipped": len(reasons)}
+    index = Index(layout=LAYOUT, packing=PACKING_VERSION, digest=digest, versions=versions, **counts, **origin, **facts)
     _write_json(folder / INDEX, index.model_dump())
 
 

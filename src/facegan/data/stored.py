@@ -31,7 +31,9 @@ class Index(BaseModel):
 
     Attributes:
         layout: Which files the folder holds, and what they mean.
+        packing: Which way of decoding and resizing made the pixels.
         source: What was packed, in the words of `data.source`.
+        selection: Which of its pictures: "all", or the settings that chose.
         num_images: Packed pictures.
         num_skipped: Pictures that could not be used.
         channels: 3 for colour, 1 for grey.
@@ -47,7 +49,9 @@ class Index(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     layout: int
+    packing: int
     source: str
+    selection: str
     num_images: int
     num_skipped: int
     channels: int
