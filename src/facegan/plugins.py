@@ -21,6 +21,7 @@ KINDS = ("command", "architecture", "loss", "dataset", "metric")
 BUILT_IN = {
     "command": {
         "download": "facegan.cli.download:download",
+        "data": "facegan.cli.data:data",
         "train": "facegan.cli.train:train",
         "resume": "facegan.cli.resume:resume",
         "sample": "facegan.cli.sample:sample",

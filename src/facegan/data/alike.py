@@ -1,5 +1,7 @@
 """Groups of pictures that look alike: perceptual hashes that differ in a few bits."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
@@ -31,8 +33,8 @@ def groups_alike(hashes: NDArray[np.uint64], distance: int) -> list[list[int]]:
     distinct, places = np.unique(hashes, return_inverse=True)
     labels = np.arange(len(distinct))
     edges = np.linspace(0, HASH_BITS, distance + 2).astype(int)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        labels = _joined_by_band(distinct, labels, int(low), int(high), distance)
+    for low, high in pairwise(edges.tolist()):
+        labels = _joined_by_band(distinct, labels, low, high, distance)
     return _members(labels[places])
 
 
@@ -60,9 +62,7 @@ def _joined_by_band(
     return _joined(labels, pairs)
 
 
-def _joined(
-    labels: NDArray[np.int64], pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
-) -> NDArray[np.int64]:
+def _joined(labels: NDArray[np.int64], pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> NDArray[np.int64]:
     """The labels after giving the two of each pair, and all that bear theirs, the same one."""
     if not pairs:
         return labels

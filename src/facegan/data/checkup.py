@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 
 import imagehash
 import numpy as np
@@ -18,7 +19,7 @@ from .crops import Crop, parse_crop
 from .decode import decode, plain, quiet_pillow
 from .findings import Named, Names, Report
 from .parallel import on_all_cores
-from .pictures import Delivered, Pictures
+from .pictures import Delivered, Pictures, encoded
 from .split import select
 from .stored import StoredSource
 
@@ -57,12 +58,13 @@ def check(
     names = select(pictures, data)
     crop = pictures.crop if data.crop == "auto" else data.crop
     cut = parse_crop("none" if isinstance(pictures, StoredSource) else crop)  # packed pictures are cropped already
-    tally = _Tally(cut, resolution, dict.fromkeys(names, "the source did not deliver it"))
+    missing = dict.fromkeys((_text(name) for name in names), "the source did not deliver it")
+    tally = _Tally(cut, resolution, missing)
     look = partial(_look, hashed=near != -1, fileless=near is not None)
     with quiet_pillow():
         looks = on_all_cores(pictures.read(names, resolution), look)
         for done, (name, (size_bytes, seen)) in enumerate(looks, start=1):
-            tally.add(name, size_bytes, seen)
+            tally.add(_text(name), size_bytes, seen)
             if progress is not None:
                 progress(done, len(names))
     duplicates, left = _groups(tally.files.items(), tally.pixels)
@@ -151,8 +153,8 @@ def _perceptual_hash(image: Image.Image) -> int:
 
 def _is_grey(image: Image.Image) -> bool:
     """Whether no pixel of an RGB picture differs from grey by more than JPEG's rounding."""
-    _, blue, red = image.convert("YCbCr").getextrema()
-    return all(abs(float(value) - 128) <= _GREY for extremes in (blue, red) for value in extremes)  # type: ignore[union-attr, arg-type]
+    colours = np.asarray(image.convert("YCbCr"))[:, :, 1:]  # blue and red against grey, which is 128
+    return bool(colours.min() >= 128 - _GREY and colours.max() <= 128 + _GREY)
 
 
 @dataclass
@@ -205,13 +207,15 @@ class _Tally:
             self.refused[name] = str(error)
             return
         if right - left < self.resolution:
-            what = "the picture" if right - left in (width, height) else f"of the picture ({width}x{height}) the crop"
-            self.tiny[name] = f"{what} is {right - left} pixels wide, and is enlarged to {self.resolution}"
+            self.tiny[name] = (
+                f"{right - left}x{right - left} of the picture's {width}x{height} are enlarged to "
+                f"{self.resolution}x{self.resolution}"
+            )
 
 
 def _shape_words() -> list[str]:
     """What the ranges of width / height are called, from tall to wide."""
-    between = [f"{low:g} to {high:g}" for low, high in zip(_SHAPES[:-1], _SHAPES[1:], strict=True)]
+    between = [f"{low:g} to {high:g}" for low, high in pairwise(_SHAPES)]
     between[_SHAPES.index(0.95)] += " (square)"
     return [f"below {_SHAPES[0]:g}", *between, f"{_SHAPES[-1]:g} and above"]
 
@@ -230,6 +234,11 @@ def _alike(names: Sequence[str], hashes: dict[str, int], bits: int) -> tuple[Nam
     """The groups of sorted names whose hashes are within `bits` of each other."""
     values = np.array([hashes[name] for name in names], np.uint64)
     return tuple(tuple(names[place] for place in group) for group in groups_alike(values, bits))
+
+
+def _text(name: str) -> str:
+    """A name that every encoding and format can hold; only bytes of it that are no text are changed."""
+    return encoded(name).decode()
 
 
 def _by_count(counter: Counter[str]) -> dict[str, int]:
