@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError
-from . import PLAIN
-from .options import Json
+from .options import PLAIN, Json, print_json
 
 if TYPE_CHECKING:
     from ..config import RunConfig
@@ -29,7 +28,7 @@ Settings = Annotated[
     typer.Option("--set", metavar="DATA.KEY=VALUE", help="A setting of the data, as for train; can be repeated."),
 ]
 
-data = typer.Typer(**PLAIN, help="Check pictures before training, and preview what is made of them.")
+data = typer.Typer(**PLAIN, help="Check pictures before training, and preview them.")
 
 # What each kind of finding and of note is called, what it means, and what to do about it.
 FINDINGS = {
@@ -91,7 +90,7 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read every picture once and say what there is and what is wrong.
+    """Read every picture once, and say what there is and what is wrong.
 
     Findings are unreadable files, pictures that the crop refuses or that would be enlarged, equal files, other files
     with equal pixels, and near duplicates. Greyscale pictures and ones that EXIF turns are notes, which --strict
@@ -118,7 +117,7 @@ def check(
         with counting("moving") as progress:
             report = away.move(report, progress=progress)
     if as_json:
-        print(report.model_dump_json(indent=2))
+        print_json(report.model_dump(mode="json"))
     else:
         _show(report, quarantine)
     if strict and not report.clean:
@@ -139,10 +138,10 @@ def preview(
     rows: Annotated[int, typer.Option(min=1, max=64, help="Pictures of which the crops are compared.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="What the choice is drawn from.")] = 0,
 ) -> None:
-    """Show what the network will see, and the named crops of the literature side by side.
+    """Show what the network will see, and the named crops side by side.
 
     The grid has pictures of the chosen part of the source, cropped, resized and, with --set data.mirror=true, half of
-    them mirrored. The second file has one picture a row: whole, at the crop in force, and at each named crop that fits.
+    them mirrored. The second file has one picture a row: whole, at the crop in force, and at each crop of published work that fits.
     """
     from ..images import check_ending, grid, save
 

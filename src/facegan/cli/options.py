@@ -9,6 +9,9 @@ import typer
 from ..errors import ConfigError, SnapshotError
 from ..run import find_run
 
+# What every typer.Typer here is made with: plain help, and errors that are left to `main`.
+PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+
 Epochs = Annotated[float | None, typer.Option(help="Length in passes over the pictures.", rich_help_panel=None)]
 Kimg = Annotated[float | None, typer.Option(help="Length in thousands of real pictures shown.")]
 Steps = Annotated[int | None, typer.Option(help="Length in updates of G.")]
