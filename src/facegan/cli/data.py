@@ -141,7 +141,8 @@ def preview(
     """Show what the network will see, and the named crops side by side.
 
     The grid has pictures of the chosen part of the source, cropped, resized and, with --set data.mirror=true, half of
-    them mirrored. The second file has one picture a row: whole, at the crop in force, and at each crop of published work that fits.
+    them mirrored. The second file has one picture a row: whole, at the crop in force, and at each crop of published
+    work that fits.
     """
     from ..images import check_ending, grid, save
 
