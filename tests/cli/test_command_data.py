@@ -100,6 +100,9 @@ def test_each_kind_is_counted_explained_and_named(facegan, spoil, kind):
     assert lines[place + 1].startswith("  ") and lines[place + 1].strip()[0].isupper()
     assert max(len(line) for line in lines) <= 80
     assert counted in said.out
+    assert ("    0.png ~ again.jpg" in lines) == (kind == "near_duplicates")
+    assert ("    0.png = copy.png" in lines) == (kind == "duplicates")
+    assert ("    0.png = again.png" in lines) == (kind == "same_pixels")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -133,6 +136,14 @@ def test_only_the_first_ten_of_a_kind_are_shown_and_the_rest_counted(facegan, so
     assert "    bad-09.jpg: not a picture (it begins like plain text)\n    and 3 more pictures\n" in said.out
     assert "bad-10.jpg" not in said.out
     assert "    0.png = copy-00.png = copy-01.png and 11 more\n" in said.out
+
+
+def test_group_of_long_names_has_a_name_a_line(facegan, sound):
+    names = [f"{letter * 30}.png" for letter in "abc"]
+    for name in names:
+        face(30).save(sound / name)
+    said = facegan("data", "check", sound)
+    assert f"    {names[0]}\n      = {names[1]}\n      = {names[2]}\n" in said.out
 
 
 def test_many_sizes_are_shown_as_the_most_frequent_and_the_rest(facegan, sound):

@@ -226,12 +226,15 @@ def _show_kind(title: str, number: int, listed: tuple[Any, ...], advice: str) ->
     width = min(80, shutil.get_terminal_size((80, 24)).columns)
     print(f"\n{title[0].upper()}{title[1:]}: {number:,}")
     print(textwrap.fill(advice, width, initial_indent="  ", subsequent_indent="  "))
+    sign = "~" if title == FINDINGS["near_duplicates"][0] else "="
     for each in listed[:SHOWN]:
         if isinstance(each, str):
             print(f"    {shown(each)}")
         elif isinstance(each, tuple):
             names = [shown(name) for name in each[:3]]
-            print("    " + " = ".join(names) + (f" and {len(each) - 3:,} more" if len(each) > 3 else ""))
+            more = f" and {len(each) - 3:,} more" if len(each) > 3 else ""
+            line = "    " + f" {sign} ".join(names) + more
+            print(line if len(line) <= width else "    " + f"\n      {sign} ".join(names) + more)
         else:
             print(f"    {shown(each.name)}: {each.reason}")
     if len(listed) > SHOWN:

@@ -28,7 +28,8 @@ __all__ = ["NEAR", "Report", "check"]
 # Bits of 64. On the 11,233 deep-funneled LFW photographs, 15 of the 16 pairs within 4 bits are one photograph twice;
 # of the 37 at 6 bits about 5 are. Re-encoded and shrunken copies were within 4 bits without exception.
 NEAR = 4
-_GREY = 8  # how far from grey, of 128, JPEG leaves the two colour channels of grey pictures; colour ones reach 18
+# How far from grey, of 128, the colours of a grey picture lie after JPEG: on LFW up to 8, and of coloured ones from 17.
+_GREY = 8
 _SHAPES = (0.5, 0.67, 0.8, 0.95, 1.05, 1.25, 1.5, 2.0)  # bounds of width / height
 _NO_FILE = "no file"
 
