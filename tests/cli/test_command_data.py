@@ -190,7 +190,7 @@ def test_quarantine_stands_in_the_json(facegan, spoil):
 def test_quarantine_says_what_stays_because_of_links(facegan, sound):
     (sound / "link.png").symlink_to((sound / "0.png").absolute())
     said = facegan("data", "check", sound, "--quarantine", "away")
-    assert "away: 0 files moved there, listed in quarantine.jsonl; 1 that are reached through links stay\n" in said.out
+    assert "away: 0 files moved there; 1 that are reached through links stay\n" in said.out
 
 
 def test_stopped_check_exits_with_130_and_has_moved_nothing(facegan, spoil, monkeypatch):

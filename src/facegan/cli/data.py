@@ -214,9 +214,11 @@ def _show(report: "Report", quarantine: Path | None) -> None:
         if numbers[key]:
             _show_kind(title, numbers[key], getattr(report, key), advice)
     if quarantine is not None:
-        left = len(list(superfluous(report))) - len(report.quarantined)
+        num_moved = len(report.quarantined)
+        left = len(superfluous(report)) - num_moved
         stayed = f"; {left:,} that are reached through links stay" if left else ""
-        print(f"\n{quarantine}: {len(report.quarantined):,} files moved there, listed in {JOURNAL}{stayed}")
+        listed = f", listed in {JOURNAL}" if num_moved else ""
+        print(f"\n{quarantine}: {num_moved:,} files moved there{listed}{stayed}")
     print("\nNo findings." if report.clean else "\nEverything, name by name: --json.")
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import DataError
@@ -82,7 +82,7 @@ class Quarantine:
         return moved
 
 
-def superfluous(report: Report) -> Iterable[Named]:
+def superfluous(report: Report) -> list[Named]:
     """What can leave a set without loss: unreadable files, and copies of files that stay; with the reason, sorted."""
     copies = [
         Named(name=name, reason=f"the same file as {group[0]}") for group in report.duplicates for name in group[1:]
