@@ -28,9 +28,9 @@ def pack(
 ) -> None:
     """Decode, crop and resize pictures once and for all.
 
-    Training maps packed pictures into memory, and packs by itself what is not packed yet; this does it beforehand, or
-    into a folder to keep and to carry, which is a SOURCE like any other. --set data.draft=true decodes JPEG files at a reduced size: quicker, slightly
-    other pixels.
+    Training maps packed pictures into memory, and packs by itself what is not packed yet. This does it beforehand, or
+    into a folder to keep and to carry, which is a SOURCE like any other. --set data.draft=true decodes JPEG files at a
+    reduced size: quicker, slightly other pixels.
     """
     config = config_of(source, resolution, settings, ("data", "channels"))
 

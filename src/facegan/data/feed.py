@@ -1,6 +1,7 @@
 """Batches of real pictures on the device, each a pure function of (seed, step)."""
 
 import hashlib
+import mmap
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -19,8 +20,8 @@ class Feed:
     """Shuffled batches without end; every epoch shows each picture once.
 
     An epoch's order is a permutation drawn from (seed, epoch). Batches straddle epochs, so none is short. Pictures that
-    lie on the disk are read from their mapping one batch after the other, by a thread that stays two steps ahead: a set
-    may be larger than the memory.
+    lie on the disk are read from their mapping by a thread that stays two steps ahead; the system is told which come
+    next, and that the rest is not wanted: a set may be larger than the memory.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Feed:
         self._device = torch.device(device)
         self._images = images.images if isinstance(images, PackedImages) else images  # uint8 (N, C, H, W)
         self._resident = _resident(self._images, self._device)
+        self._mapping = None if self._resident is not None else _mapping(self._images)
         self._batch_size = batch_size
         self._seed = seed
         self._mirror = mirror
@@ -84,10 +86,23 @@ class Feed:
             self._reader = ThreadPoolExecutor(1, thread_name_prefix="feed")
         for ahead in range(step, step + _AHEAD + 1):
             if ahead not in self._read:
-                self._read[ahead] = self._reader.submit(self._take, self._positions(ahead)[0])
+                index = self._positions(ahead)[0]
+                self._announce(index)
+                self._read[ahead] = self._reader.submit(self._take, index)
         chosen = self._read.pop(step).result()
         self._read = {other: read for other, read in self._read.items() if step < other <= step + _AHEAD}
         return chosen
+
+    def _announce(self, index: Tensor) -> None:
+        """Have the system begin to read these pictures from the disk, all at once and nothing around them."""
+        if self._mapping is None:
+            return
+        mapping, offset = self._mapping
+        size = self._images[0].nbytes
+        for row in index.tolist():
+            start = offset + row * size
+            page = start - start % mmap.PAGESIZE
+            mapping.madvise(mmap.MADV_WILLNEED, page, start + size - page)
 
     def _take(self, index: Tensor) -> Tensor:
         """These pictures, copied out of the mapping: uint8 (n, C, H, W) on the CPU."""
@@ -132,3 +147,16 @@ def _resident(images: NDArray[np.uint8], device: torch.device) -> Tensor | None:
     for start in range(0, len(images), step):
         resident[start : start + step] = torch.from_numpy(np.array(images[start : start + step]))
     return resident
+
+
+def _mapping(images: NDArray[np.uint8]) -> tuple[mmap.mmap, int] | None:
+    """The mapping that the pictures lie in and where in it they begin; None for those in memory.
+
+    Without advice each picture would bring its whole neighbourhood from the disk, which a set larger than the memory
+    pays for many times over.
+    """
+    mapping: object = images.base
+    if not isinstance(images, np.memmap) or not isinstance(mapping, mmap.mmap) or not hasattr(mmap, "MADV_RANDOM"):
+        return None
+    mapping.madvise(mmap.MADV_RANDOM)
+    return mapping, images.offset % mmap.ALLOCATIONGRANULARITY  # numpy maps from the last such border on
