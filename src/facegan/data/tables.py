@@ -131,10 +131,15 @@ class _Table:
         own = {_PARTITION: "partition", _IDENTITY: "identity"}.get(self._kind)
         if self._spaced and own:
             return 0, ["name", own]
-        lines = [line.decode() for line in self._content.split(b"\n", 2)[:2]]
+        lines = [line.decode() for line in [*self._content.split(b"\n", 2), b""][:2]]
         if self._spaced:
-            return 2, ["name", *lines[-1].split()]
-        header = [name.strip() for name in next(csv.reader(lines[:1]), [])]
+            if not re.fullmatch(r"\d{1,12}", lines[0]):
+                raise self._file.wrong(f"the number of pictures should stand there, not '{shown(lines[0])[:40]}'", 1)
+            return 2, ["name", *lines[1].split()]
+        try:
+            header = [name.strip() for name in next(csv.reader(lines[:1]), [])]
+        except csv.Error as error:
+            raise self._file.wrong(str(error), 1) from None
         return 1, [header[0], own] if own and len(header) == 2 else header
 
     def _check_header(self) -> None:
@@ -152,10 +157,9 @@ class _Table:
                 raise self._file.wrong(f"two columns are called '{shown(name)}'", line)
 
     def _check_count(self) -> None:
-        claimed = self._content.split(b"\n", 1)[0]
-        if claimed != str(len(self.rows)).encode():
-            what = f"the number of pictures should stand there, {len(self.rows)}, not '{shown(claimed.decode())[:40]}'"
-            raise self._file.wrong(what, 1)
+        claimed = int(self._content.split(b"\n", 1)[0])
+        if claimed != len(self.rows):
+            raise self._file.wrong(f"it says {claimed:,} pictures, but {len(self.rows):,} follow", 1)
 
     def _read(self) -> "pa.Table":
         import pyarrow as pa
@@ -175,6 +179,9 @@ class _Table:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
+        body = [*self._content.split(b"\n", self._num_lines), b""][self._num_lines]
+        if not body.strip():
+            raise self._file.wrong("no rows follow" if self._num_lines else "it is empty", self._num_lines or None)
         refused = []
 
         def refuse(row: Any) -> str:
@@ -183,8 +190,8 @@ class _Table:
 
         try:
             return arrow_csv.read_csv(
-                pa.BufferReader(self._content),
-                arrow_csv.ReadOptions(use_threads=False, skip_rows=self._num_lines, column_names=self.header),
+                pa.BufferReader(body),
+                arrow_csv.ReadOptions(use_threads=False, column_names=self.header),
                 arrow_csv.ParseOptions(delimiter=" " if self._spaced else ",", invalid_row_handler=refuse),
                 arrow_csv.ConvertOptions(
                     column_types=types, null_values=["", "NA", "nan", "NaN"], strings_can_be_null=True
@@ -194,13 +201,13 @@ class _Table:
             if refused:
                 row = refused[0]
                 what = f"{row.actual_columns} columns instead of {row.expected_columns}"
-                raise self._file.wrong(what, row.number and self._line(row.number - self._num_lines)) from None
+                raise self._file.wrong(what, row.number and self._line(row.number)) from None
             words = shown(" ".join(str(error).split()))[:160]
             place = re.match(r"In CSV column #(\d+): (?:Row #(\d+): )?(.*)", words)
             if not place:
                 raise self._file.wrong(words) from None
             column = self.header[int(place[1])]
-            line = self._line(int(place[2]) - self._num_lines) if place[2] else None
+            line = self._line(int(place[2])) if place[2] else None
             raise self._file.wrong(f"{place[3]} (in '{shown(column)}')", line) from None
 
     def _line(self, row: int) -> int:
