@@ -159,7 +159,7 @@ def opened(path: Path, **options: Any) -> "ParquetFile":
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path, buffer_size=2**20, **options)
+        return pq.ParquetFile(path, buffer_size=2**20, pre_buffer=False, **options)  # page by page, not by row group
     except FileNotFoundError:
         raise DataError(f"{path}: cannot be read (No such file or directory)") from None
     except Exception as error:
