@@ -81,6 +81,15 @@ def test_file_in_the_folder_comes_before_one_beside_it(folder):
     assert FolderSource(root).attributes(["a.png"]) == {"x": [1]}
 
 
+def test_file_beside_a_linked_folder_is_found_at_either_place(folder, tmp_path):
+    root = folder("a.png", at="disk/faces")
+    (tmp_path / "linked").symlink_to(root)
+    (tmp_path / "disk" / "attributes.csv").write_text("file,x\na.png,1\n")
+    assert FolderSource(tmp_path / "linked").attributes(["a.png"]) == {"x": [1]}
+    (tmp_path / "attributes.csv").write_text("file,x\nlinked/a.png,2\n")
+    assert FolderSource(tmp_path / "linked").attributes(["a.png"]) == {"x": [2]}
+
+
 def test_changed_file_changes_the_fingerprint_of_the_source(folder):
     root = folder("a.png")
     prints = [FolderSource(root).fingerprint(["a.png"])]

@@ -99,3 +99,19 @@ def test_annotation_that_is_too_large_is_refused(tmp_path, monkeypatch):
     path.write_bytes(tar_of(("a.png", b"x"), ("attributes.csv", b"1" * 101)))
     with pytest.raises(DataError, match=r"^faces.tar/attributes\.csv: the file is too large \("):
         open_archive(path, where="faces.tar").attributes(["a.png"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"type": tarfile.GNUTYPE_SPARSE}, {"pax_headers": {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}}],
+)
+def test_file_with_holes_is_refused_before_its_list_of_holes_is_read(fields, tmp_path):
+    header = tarfile.TarInfo("a.png")
+    for field, value in fields.items():
+        setattr(header, field, value)
+    path = tmp_path / "faces.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(header)
+    with pytest.raises(DataError) as caught:
+        open_archive(path, where="faces.tar")
+    assert str(caught.value) == "faces.tar: the archive is damaged or cut short (a file with holes); download it again"

@@ -94,6 +94,12 @@ def on_disk(folder: Path, *, surplus: str = "") -> list[AnnotationFile]:
     return found
 
 
+def beside(path: Path) -> list[AnnotationFile]:
+    """The annotation files in the folder that holds a path, as it is given and as links lead."""
+    places = dict.fromkeys((path.absolute(), path.resolve()))
+    return [file for place in places for file in on_disk(place.parent, surplus=f"{place.name}/")]
+
+
 def _content(path: Path) -> bytes:
     try:
         if refusal := too_large(path.stat().st_size):

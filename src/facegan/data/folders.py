@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .annotations import Annotations, on_disk
+from .annotations import Annotations, beside, on_disk
 from .pictures import Delivered, encoded, is_hidden, is_picture, no_pictures, other_ending, too_large
 from .tables import AnnotationFile
 
@@ -47,7 +47,7 @@ class FolderSource:
         if not self._stats:
             raise no_pictures(where, self.passed_over)
         self.names: Sequence[str] = sorted(self._stats)
-        self._annotations = Annotations(_annotation_files(path.resolve()), self.names)
+        self._annotations = Annotations(_annotation_files(path), self.names)
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
         """What annotation files in the folder, or beside it, say of the pictures.
@@ -99,7 +99,8 @@ class FolderSource:
 
 def _annotation_files(folder: Path) -> list[AnnotationFile]:
     """Those in a folder of pictures, then those beside it; beside both when a folder lies in one of the same name."""
-    files = on_disk(folder) + on_disk(folder.parent, surplus=f"{folder.name}/")
+    files = on_disk(folder) + beside(folder)
+    folder = folder.resolve()
     if folder.name == folder.parent.name:  # as the Kaggle copy of CelebA unpacks
         files += on_disk(folder.parent.parent, surplus=f"{folder.name}/{folder.name}/")
     return files

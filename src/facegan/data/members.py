@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .annotations import Annotations, is_annotation, on_disk
+from .annotations import Annotations, beside, is_annotation
 from .pictures import MAX_NAMES, encoded, no_pictures, other_ending, shown
 from .tables import AnnotationFile
 
@@ -53,7 +53,7 @@ class ArchiveSource:
             raise self._damaged(error) from None
         if not self.names:
             raise no_pictures(self._where, self.passed_over)
-        files = [*self._inner_files.values(), *on_disk(self._place[0].parent)]
+        files = [*self._inner_files.values(), *beside(path)]
         self._annotations = Annotations(files, self.names)
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:

@@ -108,6 +108,12 @@ class _Member(tarfile.TarInfo):
             raise tarfile.ReadError(f"a header of {member.size} bytes")
         return member
 
+    def _proc_sparse(self, _: tarfile.TarFile) -> Self:
+        raise tarfile.ReadError("a file with holes")  # whose list of holes tarfile would read without end
+
+    def _proc_gnusparse_10(self, *_: object) -> None:
+        raise tarfile.ReadError("a file with holes")
+
 
 def _members(stream: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     with tarfile.open(fileobj=stream, mode="r:", tarinfo=_Member) as archive:
