@@ -17,7 +17,7 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="drawn (the built-in faces; the default), a downloaded dataset's name, a folder, an archive, parquet files."
+            help="drawn (the built-in faces; the default), a downloaded dataset's name, a folder, an archive, parquet."
         ),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/DATA-PRESET-NUMBER.")] = None,
