@@ -124,6 +124,25 @@ def test_length_of_the_list_is_found_behind_a_remark(tmp_path):
         assert zips._directory_bytes(file) == 46 + 5
 
 
+def enlarged(content, directory_bytes):
+    """The same archive with the second record of archives above 4 GiB, its first record saying so."""
+    end = content.rindex(b"PK\x05\x06")
+    offset = struct.unpack_from("<I", content, end + 16)[0]
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, directory_bytes, offset)
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1)
+    last = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0)
+    return content[:end] + record + locator + last
+
+
+def test_large_format_is_read_and_its_claims_are_checked_too(tmp_path):
+    path = make_zip(tmp_path / "faces.zip", [("a.png", b"x")])
+    content = path.read_bytes()
+    path.write_bytes(enlarged(content, 46 + 5))
+    assert delivered(path) == {"a.png": b"x"}
+    path.write_bytes(enlarged(content, 2**40))
+    assert "(it has more than 4,000,000 members)" in refusal(path)
+
+
 def test_annotation_that_is_a_bomb_is_refused(tmp_path):
     path = make_zip(tmp_path / "faces.zip", [("a.png", b"x"), ("list_attr_celeba.txt", b"1" * 9 * 2**20)])
     with pytest.raises(DataError) as caught:

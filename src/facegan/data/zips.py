@@ -16,6 +16,7 @@ _FREE_BYTES = 8 * 2**20  # members up to this size may expand as they like
 _LOCAL_HEADER_BYTES = 30
 _DIRECTORY_ENTRY_BYTES = 46
 _END_BYTES = 22
+_LOCATOR_BYTES, _LARGE_END_BYTES = 20, 56
 
 
 class ZipSource(ArchiveSource):
@@ -96,13 +97,19 @@ def _expands_too_far(member: zipfile.ZipInfo) -> DataError | None:
 
 
 def _directory_bytes(file: IO[bytes]) -> int:
-    """How long a zip's list of members claims to be, which zipfile reads into memory whole; 0 where none is found."""
-    size_bytes = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size_bytes - _END_BYTES - 2**16))  # a comment of up to 64 KiB may follow
+    """How long a zip's list of members claims to be, which zipfile reads into memory whole; 0 where none is found.
+
+    Looks where zipfile looks: PKWARE's APPNOTE, sections 4.3.14 to 4.3.16.
+    """
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 2**17))  # a remark of up to 64 KiB may follow
     tail = file.read()
-    end = tail.rfind(b"PK\x05\x06")
+    end = len(tail) - _END_BYTES
+    if not (tail[end:].startswith(b"PK\x05\x06") and tail.endswith(b"\0\0")):
+        end = tail.rfind(b"PK\x05\x06")
     if end < 0 or end + _END_BYTES > len(tail):
         return 0
     (claimed,) = struct.unpack_from("<I", tail, end + 12)
-    # Above 4 GiB another record says how long; the list cannot be longer than the file.
-    return int(size_bytes if claimed == 2**32 - 1 else claimed)
+    large = end - _LOCATOR_BYTES - _LARGE_END_BYTES  # a second record, for archives above 4 GiB
+    if large >= 0 and tail[large:].startswith(b"PK\x06\x06"):
+        (claimed,) = struct.unpack_from("<Q", tail, large + 40)
+    return int(claimed)
