@@ -1,5 +1,4 @@
 import hashlib
-import json
 from collections.abc import Sequence
 
 import pytest
@@ -7,8 +6,9 @@ import pytest
 from facegan.config import DataConfig
 from facegan.data import split
 from facegan.data.drawn import DrawnFaces
+from facegan.data.packed import load, pack_folder
+from facegan.data.sources import open_source
 from facegan.data.split import select
-from facegan.data.stored import StoredSource
 from facegan.errors import DataError
 
 
@@ -192,11 +192,13 @@ def test_drawn_faces_are_chosen_by_their_attributes():
     assert set(known["glasses"]) == {True} and set(known["hair_colour"]) == {"black"} and min(known["smile"]) > 0
 
 
-def test_packed_pictures_are_chosen_by_the_attributes_that_were_packed(store):
-    folder = store(num=4)
-    index = json.loads((folder / "index.json").read_text())
-    index["attributes"] = {"Smiling": [True, False, None, True], "partition": ["train", "train", "val", "val"]}
-    (folder / "index.json").write_text(json.dumps(index))
-    source = StoredSource(folder)
-    assert taken(source, where="Smiling=1") == ["00000.png", "00003.png"]
-    assert taken(source, where="Smiling=1", split="val") == ["00003.png"]
+def test_packed_pictures_are_chosen_by_the_attributes_that_were_packed(folder, tmp_path):
+    root = folder("a.png", "b.png", "c.png", "d.png")
+    (root / "attributes.csv").write_text("file,Smiling,partition\na.png,true,0\nb.png,false,0\nd.png,true,1\n")
+    pack_folder(DataConfig(source=str(root)), tmp_path / "packed", resolution=16, channels=3)
+    source = open_source(DataConfig(source=str(tmp_path / "packed")))
+    assert source.attributes(source.names)["Smiling"] == [True, False, None, True]
+    assert taken(source, where="Smiling=1") == ["a.png", "d.png"]
+    assert taken(source, where="Smiling=1", split="val") == ["d.png"]
+    chosen = DataConfig(source=str(tmp_path / "packed"), crop="auto", where="Smiling=1")
+    assert load(chosen, resolution=16, channels=3).names == ["a.png", "d.png"]
