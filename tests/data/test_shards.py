@@ -105,6 +105,29 @@ def test_pictures_that_expand_too_far_are_refused(tmp_path, monkeypatch):
     )
 
 
+def test_long_word_that_is_repeated_takes_its_memory_once(tmp_path):
+    num_rows, word = 3000, "x" * 10**6
+    words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(num_rows, np.int32)), pa.array([word]))
+    image = pa.StructArray.from_arrays([pa.array([b"1"] * num_rows), words], ["bytes", "path"])
+    path = tmp_path / "faces.parquet"
+    pq.write_table(pa.table({"image": image, "word": words}), path, dictionary_pagesize_limit=2 * 10**6)
+    base = pa.default_memory_pool().max_memory()
+    source = open_path(path)
+    assert source.names[0] == "faces-000000"
+    assert source.attributes(source.names[:2]) == {"word": [word, word]}
+    assert pa.default_memory_pool().max_memory() < base + 300 * 10**6  # of 6 GB
+
+
+def test_words_that_outgrow_the_files_own_dictionary_are_read(tmp_path):
+    words = [f"{number:06d}" * 10 for number in range(40_000)]
+    path = tmp_path / "faces.parquet"
+    image = pa.array([{"bytes": b"1", "path": f"{word}.jpg"} for word in words])
+    pq.write_table(pa.table({"image": image, "word": words}), path, row_group_size=30_000)
+    source = open_path(path)
+    assert source.names == [f"{word}.jpg" for word in words]
+    assert source.attributes(source.names) == {"word": words}
+
+
 def test_too_much_beside_the_pictures_is_refused(path, monkeypatch):
     monkeypatch.setattr(shards, "_MAX_PLAIN_BYTES", 10)
     source = open_path(path)

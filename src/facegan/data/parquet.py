@@ -15,8 +15,6 @@ from .columns import PARTS, Column, as_partition, column_of, part
 from .pictures import MAX_NAMES, Delivered, encoded
 from .shards import open_shard, shards_in
 
-_MAX_NAME = 4096
-
 
 class ParquetSource:
     """The pictures in a parquet file, or in all parquet files of a folder.
@@ -137,8 +135,8 @@ class ParquetSource:
 
 
 def _is_usable(path: str) -> bool:
-    """Whether a stored path can name a picture: relative, tidy, not endless."""
-    if len(path) > _MAX_NAME or "\\" in path or re.match("[A-Za-z]:", path):
+    """Whether a stored path can name a picture: relative, tidy."""
+    if "\\" in path or re.match("[A-Za-z]:", path):
         return False
     return not {"", ".", ".."} & set(path.split("/"))
 

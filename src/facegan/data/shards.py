@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _BATCH = 16  # pictures read at a time: many of the largest size still fit into memory
 _FREE_BYTES = 2**30  # a column of pictures up to this size may expand as it likes
+_MAX_PATH_BYTES, _PATHS_BYTES = 4096, 2**27  # of one path, and of those in memory at a time
 _MAX_PLAIN_BYTES = 4 * MAX_BYTES  # of what stands beside the pictures
 
 
@@ -42,16 +43,27 @@ class Shard:
     nested: bool
 
     def stored_paths(self) -> list[str | None] | None:
-        """What stands as `path` beside each picture; None if there is no such thing."""
+        """What stands as `path` beside each picture; None if there is no such thing, or one is absurdly long."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         leaf = f"{self.column}.path"
         with opened(self.path) as file:
-            leaves = [file.schema.column(place).path for place in range(len(file.schema))]
-            if not self.nested or leaf not in leaves:
+            chunks = list(_chunks(file, {leaf}))
+            if not self.nested or not chunks:
                 return None
+            # A path that is stored once and meant often takes its memory as often.
+            batch_size = _PATHS_BYTES // max(1, *(chunk.total_uncompressed_size for chunk in chunks))
             paths: list[str | None] = []
             try:
-                for batch in file.iter_batches(1024, columns=[leaf], use_threads=False):
-                    paths += batch.column(0).flatten()[0].to_pylist()
+                for batch in file.iter_batches(min(1024, batch_size) or 1, columns=[leaf], use_threads=False):
+                    column = batch.column(0).flatten()[0]
+                    words = column.dictionary if pa.types.is_dictionary(column.type) else column
+                    if (pc.max(pc.binary_length(words)).as_py() or 0) > _MAX_PATH_BYTES:
+                        return None
+                    paths += column.to_pylist()
+            except pa.ArrowNotImplementedError:  # a kind of text that Arrow cannot read inside of a struct
+                return None
             except Exception as error:
                 raise damaged(self.path, error) from None
             return paths
@@ -67,7 +79,7 @@ class Shard:
         with opened(self.path) as file:
             schema = file.schema_arrow
             plain = [field.name for field in schema if is_plain(field.type)]
-            text = [name for name in plain if types.is_string(schema.field(name).type)]
+            text = [name for name in plain if not types.is_primitive(schema.field(name).type)]
             claimed = sum(chunk.total_uncompressed_size for chunk in _chunks(file, set(plain)))
         if len(plain) > MAX_COLUMNS or claimed > _MAX_PLAIN_BYTES:
             raise DataError(
