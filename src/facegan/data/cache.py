@@ -8,8 +8,9 @@ import PIL
 from pydantic import BaseModel, ConfigDict
 
 from ..errors import DataError
+from .locks import is_being_written
 from .packed import packed_folder
-from .packing import PACKING_VERSION, is_being_written
+from .packing import PACKING_VERSION
 from .stored import Index, open_stored
 
 _DAY = 24 * 3600.0
@@ -62,7 +63,7 @@ def remove(entry: Entry) -> None:
 def _entry(path: Path) -> Entry:
     size_bytes = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
     days_unused = max(0.0, (time.time() - path.stat().st_mtime) / _DAY)
-    index = None
+    index, useless = None, None
     if path.name.startswith("."):
         useless = "left by a packing that was killed"
     else:

@@ -23,6 +23,7 @@ class FolderSource:
         crop: What crop="auto" means here.
         passed_over: How many pictures of which other endings there are.
         chunk: Names that one thread reads at a time.
+        path: The folder.
     """
 
     chunk = 16
@@ -40,7 +41,7 @@ class FolderSource:
         """
         self.crop = crop
         self.passed_over: Counter[str] = Counter()
-        self._path = path
+        self.path = path
         self._stats: dict[str, tuple[int, int]] = {}  # size and modification time
         where = where or f"{path}/"
         try:
@@ -62,7 +63,7 @@ class FolderSource:
 
     def fingerprint(self, names: Sequence[str]) -> str:
         """Of the folder's place and of each file's name, size and modification time, annotations included."""
-        digest = hashlib.sha256(os.fsencode(self._path.resolve()) + self._annotations.stamp)
+        digest = hashlib.sha256(os.fsencode(self.path.resolve()) + self._annotations.stamp)
         for name in names:
             digest.update(b"\n%b %d %d" % (encoded(name), *self._stats[name]))
         return digest.hexdigest()
@@ -74,7 +75,7 @@ class FolderSource:
 
     def _content(self, name: str) -> Delivered:
         try:
-            with open(f"{self._path}/{name}", "rb", buffering=0) as file:  # noqa: PTH123  # a Path costs more than the reading
+            with open(f"{self.path}/{name}", "rb", buffering=0) as file:  # noqa: PTH123  # a Path costs more than the reading
                 return too_large(os.fstat(file.fileno()).st_size) or file.read()
         except OSError as error:
             return DataError(f"the file cannot be read ({error.strerror or error})")

@@ -9,7 +9,8 @@ from pathlib import Path
 from ..config import DataConfig
 from ..downloads import cache_root
 from ..errors import DataError
-from .packing import Progress, Recipe, alone, content_digest, pack
+from .locks import Progress, alone
+from .packing import Recipe, content_digest, pack
 from .parallel import on_all_cores
 from .pictures import Pictures
 from .sources import anchored, open_source
@@ -173,7 +174,7 @@ def _choose(
 
 
 def _alone(chosen: Selection, path: Path, progress: Progress | None) -> contextlib.AbstractContextManager[None]:
-    return alone(path, num_images=len(chosen.names), recipe=chosen.recipe, progress=progress)
+    return alone(path, num_images=len(chosen.names), image_bytes=chosen.recipe.image_bytes, progress=progress)
 
 
 def _pack(chosen: Selection, path: Path, progress: Progress | None) -> None:

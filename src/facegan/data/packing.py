@@ -1,13 +1,11 @@
 """Decoding, cropping and writing pictures with all cores, in constant memory; a packed folder is complete or absent."""
 
-import contextlib
 import hashlib
 import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,23 +14,19 @@ from typing import Any, BinaryIO
 import numpy as np
 import PIL
 import simplejpeg
-from filelock import FileLock, Timeout
 from PIL import Image
 
 from .. import __version__
-from ..downloads import cache_root
 from ..errors import DataError, FaceganError
 from .crops import Crop, parse_crop
 from .decode import quiet_pillow
+from .locks import Progress, cannot_write, growing
 from .parallel import on_all_cores
 from .pictures import Delivered, Pictures, shown
 from .squares import square
 from .stored import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, Index
 
-Progress = Callable[[int, int], None]  # (pictures done, pictures in all)
-
 PACKING_VERSION = 2  # raised when the same pictures and settings would give other pixels
-_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ def pack(
         FaceganError: The disk is too small.
     """
     parse_crop(recipe.crop)
-    folder = _partial(path)
+    folder = growing(path)
     try:
         shutil.rmtree(folder, ignore_errors=True)
         _check_room(path.parent, len(names) * recipe.image_bytes + 2**20)
@@ -103,72 +97,11 @@ def pack(
         raise cannot_write(path.parent, error) from None
 
 
-@contextmanager
-def alone(path: Path, *, num_images: int, recipe: Recipe, progress: Progress | None) -> Iterator[None]:
-    """Hold the right to write the packed folder `path`; the system takes it back from a process that dies.
-
-    Args:
-        path: The folder that is to be written.
-        num_images: Pictures to pack.
-        recipe: What they are packed with.
-        progress: While another process is packing them, called with how far that one has come.
-
-    Raises:
-        FaceganError: The folders cannot be made.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock(path)
-        while not _acquired(lock, _POLL_SECONDS):
-            with contextlib.suppress(OSError):  # the other one has not begun to write, or has just ended
-                size_bytes = (_partial(path) / IMAGES).stat().st_size
-                if progress is not None:
-                    progress(min(size_bytes // recipe.image_bytes, num_images - 1), num_images)
-    except OSError as error:
-        raise cannot_write(path.parent, error) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def is_being_written(path: Path) -> bool:
-    """Whether a process is packing into `path` just now."""
-    lock = _lock(path)
-    if not _acquired(lock, 0):
-        return True
-    lock.release()
-    return False
-
-
-def _lock(path: Path) -> FileLock:
-    """The lock of a packed folder: an empty file in the cache, which stays."""
-    locks = cache_root() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]}.lock")
-
-
-def _acquired(lock: FileLock, seconds: float) -> bool:
-    try:
-        lock.acquire(timeout=seconds)
-    except Timeout:
-        return False
-    return True
-
-
 def content_digest(content: Delivered) -> bytes:
     """SHA-256 of a file's bytes; of mode, size and pixels of a drawn picture; of nothing where there is neither."""
     if isinstance(content, Image.Image):
         return hashlib.sha256(f"{content.mode} {content.size}".encode() + content.tobytes()).digest()
     return hashlib.sha256(content if isinstance(content, bytes) else b"").digest()
-
-
-def cannot_write(parent: Path, error: OSError) -> FaceganError:
-    """The one line of a packing that the file system refuses."""
-    return FaceganError(
-        f"{parent}: the packed pictures cannot be written ({error.strerror or error}); "
-        "set FACEGAN_CACHE to a folder with room that you may write to"
-    )
 
 
 def _fill(
@@ -295,11 +228,6 @@ def _write_json(path: Path, document: Any) -> None:
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _partial(path: Path) -> Path:
-    """Where a packed folder grows; a killed packing leaves it there, and the next one clears it."""
-    return path.with_name(f".{path.name}.partial")
 
 
 def _move_into_place(folder: Path, path: Path) -> None:
