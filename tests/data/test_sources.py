@@ -92,7 +92,8 @@ def test_known_dataset_that_is_not_downloaded_is_refused():
 def test_missing_path_is_refused(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert refusal(source=path) == (
-        f"{path}: no such folder or file; give a folder of pictures, a .zip, .tar or .tgz, 'drawn', or a dataset's name"
+        f"{path}: no such folder or file; give a folder of pictures, a .zip, .tar, .tgz or .parquet, "
+        "'drawn', or a dataset's name"
     )
 
 

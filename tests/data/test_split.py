@@ -4,6 +4,10 @@ from collections.abc import Sequence
 import pytest
 
 from facegan.config import DataConfig
+from facegan.data import split
+from facegan.data.drawn import DrawnFaces
+from facegan.data.packed import load, pack_folder
+from facegan.data.sources import open_source
 from facegan.data.split import select
 from facegan.errors import DataError
 
@@ -11,8 +15,13 @@ from facegan.errors import DataError
 class Named:
     crop = "auto"
 
-    def __init__(self, names: Sequence[str]):
+    def __init__(self, names: Sequence[str], **columns):
         self.names = names
+        self._rows = {name: row for row, name in enumerate(names)}
+        self._columns = columns
+
+    def attributes(self, names):
+        return {key: [column[self._rows[name]] for name in names] for key, column in self._columns.items()}
 
 
 PEOPLE = Named([f"lfw/person{i % 300:03d}/{i:04d}.jpg" for i in range(1500)])
@@ -73,3 +82,123 @@ def test_empty_part_is_refused():
 def test_undecodable_file_names_can_be_split():
     source = Named([f"\udcff{i}.jpg" for i in range(200)])
     assert len(taken(source, split="train")) + len(taken(source, split="heldout")) == 200
+
+
+PARTS = ["train", "val", "test", None, "train"]
+TOLD = Named(
+    [f"{i}.jpg" for i in range(1, 6)],
+    partition=PARTS,
+    smiling=[True, False, True, None, True],
+    age=[20, 30.5, 40, 50, None],
+    mouth=["smile", "open", "smile", "smile", "open"],
+)
+
+
+@pytest.mark.parametrize(
+    ("split", "names"),
+    [("train", "15"), ("val", "2"), ("test", "3"), ("heldout", "234"), ("all", "12345")],
+)
+def test_official_partition_comes_before_the_hash(split, names):
+    assert taken(TOLD, split=split) == [f"{name}.jpg" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("where", "names"),
+    [
+        ("smiling=1", "135"),
+        ("smiling=0", "2"),
+        ("smiling!=1", "2"),
+        ("age>30", "234"),
+        ("age<=30.5", "12"),
+        ("mouth=smile", "134"),
+        ("mouth=smile,age<50", "13"),
+        ("partition=train", "15"),
+        ("", "12345"),
+    ],
+)
+def test_attributes_choose(where, names):
+    assert taken(TOLD, where=where) == [f"{name}.jpg" for name in names]
+
+
+def test_order_is_split_then_where_then_limit():
+    assert taken(TOLD, split="train", where="smiling=1") == ["1.jpg", "5.jpg"]
+    assert taken(TOLD, split="train", where="smiling=1", limit=1) == ["1.jpg"]
+    assert taken(TOLD, where="mouth=open", limit=1) == ["2.jpg"]  # not: the first picture, if its mouth is open
+
+
+def test_many_pictures_are_taken_piece_by_piece(monkeypatch):
+    monkeypatch.setattr(split, "_CHUNK", 2)
+    asked = []
+    monkeypatch.setattr(TOLD, "attributes", lambda names: asked.append(len(names)) or Named.attributes(TOLD, names))
+    assert taken(TOLD, split="heldout", where="mouth=smile") == ["3.jpg", "4.jpg"]
+    assert max(asked) == 2
+
+
+def refusal(source, **settings):
+    with pytest.raises(DataError) as caught:
+        taken(source, **settings)
+    return str(caught.value)
+
+
+def test_part_that_the_official_partition_lacks_is_refused():
+    source = Named(["1.jpg", "2.jpg"], partition=["train", "test"])
+    assert refusal(source, split="val") == (
+        "faces/: no picture is in data.split = val of its official partition (it has: test, train); "
+        "give more, or data.split = all"
+    )
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_val_and_test_need_an_official_partition(part):
+    assert refusal(FLAT, split=part) == (
+        f"faces/: data.split = {part}, but its pictures have no official partition; take train or heldout (90 % and "
+        "10 %), or put CelebA's list_eval_partition.txt or an attributes.csv with a column 'partition' beside them"
+    )
+
+
+def test_unknown_attribute_is_refused_with_the_nearest():
+    assert (
+        refusal(TOLD, where="Smilin=1") == "faces/: data.where: there is no attribute 'Smilin'; did you mean 'smiling'?"
+    )
+    assert refusal(TOLD, where="hat=1") == (
+        "faces/: data.where: there is no attribute 'hat'; there is: partition, smiling, age, mouth"
+    )
+
+
+def test_source_that_knows_nothing_is_refused():
+    assert refusal(FLAT, where="Smiling=1") == (
+        "faces/: data.where is 'Smiling=1', but nothing is known of these pictures; "
+        "put an attributes.csv (or CelebA's list_attr_celeba.txt) beside them"
+    )
+
+
+def test_nothing_chosen_is_refused():
+    assert refusal(TOLD, where="age>90,smiling=1") == (
+        "faces/: none of 5 pictures has data.where = 'age>90,smiling=1'; ask for less"
+    )
+
+
+def test_value_that_does_not_fit_is_refused():
+    assert refusal(TOLD, where="smiling=perhaps") == (
+        "faces/: data.where: 'smiling' is true or false, not 'perhaps'; give 1 or 0"
+    )
+
+
+def test_drawn_faces_are_chosen_by_their_attributes():
+    source = DrawnFaces(num_images=200).open()
+    chosen = taken(source, where="glasses=1,hair_colour=black,smile>0")
+    known = source.attributes(chosen)
+    assert 0 < len(chosen) < 50
+    assert set(known["glasses"]) == {True} and set(known["hair_colour"]) == {"black"} and min(known["smile"]) > 0
+
+
+def test_packed_pictures_are_chosen_by_the_attributes_that_were_packed(folder, tmp_path):
+    root = folder("a.png", "b.png", "c.png", "d.png")
+    (root / "attributes.csv").write_text("file,Smiling,partition\na.png,true,0\nb.png,false,0\nd.png,true,1\n")
+    pack_folder(DataConfig(source=str(root)), tmp_path / "packed", resolution=16, channels=3)
+    source = open_source(DataConfig(source=str(tmp_path / "packed")))
+    assert source.attributes(source.names)["Smiling"] == [True, False, None, True]
+    assert taken(source, where="Smiling=1") == ["a.png", "d.png"]
+    assert taken(source, where="Smiling=1", split="val") == ["d.png"]
+    chosen = DataConfig(source=str(tmp_path / "packed"), crop="auto", where="Smiling=1")
+    assert load(chosen, resolution=16, channels=3).names == ["a.png", "d.png"]

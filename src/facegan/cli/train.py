@@ -17,7 +17,7 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="drawn (the built-in faces; the default), a downloaded dataset's name, a folder, an archive."
+            help="drawn (the built-in faces; the default), a downloaded dataset's name, a folder, an archive, parquet."
         ),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/DATA-PRESET-NUMBER.")] = None,
@@ -99,7 +99,7 @@ def _run_folder(path: Path | None, config: "RunConfig", settings_name: str) -> "
 
     if path is not None:
         return RunDir(path)
-    source = re.sub(r"\.(zip|tar|tgz|tar\.\w+)$", "", Path(config.data.source).name.lower())
+    source = re.sub(r"\.(zip|tar|tgz|tar\.\w+|parquet)$", "", Path(config.data.source).name.lower())
     stem = re.sub(r"[^a-z0-9]+", "-", source).strip("-") or "faces"
     return next_free(Path("runs"), f"{stem}-{settings_name}")
 

@@ -5,17 +5,20 @@ The core sections are checked without loading torch; a plugin's section, by that
 
 from .layers import preset_layer, preset_names, preset_text, read_file, resolve, validate
 from .tree import DURATIONS, PLUGIN_SECTIONS, DataConfig, OutputConfig, RunConfig, TrainConfig
+from .where import Condition, parse_where
 from .wording import DEVICE_PATTERN, build
 
 __all__ = [
     "DEVICE_PATTERN",
     "DURATIONS",
     "PLUGIN_SECTIONS",
+    "Condition",
     "DataConfig",
     "OutputConfig",
     "RunConfig",
     "TrainConfig",
     "build",
+    "parse_where",
     "preset_layer",
     "preset_names",
     "preset_text",

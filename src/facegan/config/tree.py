@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from .. import plugins
 from ..errors import PluginError
 from ..plugins import nearest
+from .where import parse_where
 from .wording import CROP_PATTERN, DEVICE_PATTERN, build
 
 DURATIONS = ("epochs", "kimg", "steps")
@@ -25,7 +26,8 @@ class DataConfig(Section):
     """Which pictures, and how each becomes a square of the network's size."""
 
     source: str = Field(
-        "drawn", description="`drawn`, a downloaded dataset's name, a folder, an archive or a packed folder"
+        "drawn",
+        description="`drawn`, a downloaded dataset's name, a folder, an archive, a parquet file or a packed folder",
     )
     crop: str = Field(
         "auto",
@@ -34,11 +36,19 @@ class DataConfig(Section):
         "be square), `center:N` or `box:X,Y,W,H`, in pixels",
     )
     mirror: bool = Field(False, description="show half of the pictures mirrored left to right, chosen anew each epoch")
-    limit: int = Field(0, ge=0, description="use only the first so many pictures; 0: all")
-    split: Literal["all", "train", "heldout"] = Field(
+    limit: int = Field(
+        0, ge=0, description="use only the first so many of the pictures that `split` and `where` leave; 0: all"
+    )
+    split: Literal["all", "train", "val", "test", "heldout"] = Field(
         "all",
-        description="`train` or `heldout`: 90 % or 10 % of the people (sub-folders) or, in a flat folder, of the "
-        "pictures, by a stable hash",
+        description="of pictures with an official partition (CelebA's): `train`, `val`, `test`, or `heldout` for all "
+        "but `train`. Of others: `train` or `heldout`, 90 % or 10 % of the people (sub-folders) or, in a flat folder, "
+        "of the pictures, by a stable hash",
+    )
+    where: str = Field(
+        "",
+        description="only pictures with these attributes, for instance `Smiling=1,Male=0`: a comma means and; `=`, "
+        "`!=`, `<`, `<=`, `>`, `>=`; a picture of which the attribute is not known is left out",
     )
     filter: Literal["bicubic", "bilinear", "lanczos", "box"] = Field(
         "bicubic", description="the resampling filter, always antialiased"
@@ -55,7 +65,7 @@ class DataConfig(Section):
     @property
     def takes_all(self) -> bool:
         """Whether no picture of the source is left out."""
-        return self.split == "all" and not self.limit
+        return self.split == "all" and not self.where.strip() and not self.limit
 
     @field_validator("crop")
     @classmethod
@@ -65,6 +75,12 @@ class DataConfig(Section):
             if int(width) != int(height):
                 raise ValueError("must be square: faces are never squashed")
         return crop
+
+    @field_validator("where")
+    @classmethod
+    def _conditions(cls, where: str) -> str:
+        parse_where(where)
+        return where
 
 
 class PluginSection(BaseModel):

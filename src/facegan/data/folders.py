@@ -2,12 +2,15 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .pictures import Delivered, encoded, is_hidden, is_picture, no_pictures, too_large
+from .annotations import Annotations, beside, on_disk
+from .pictures import Delivered, encoded, is_hidden, is_picture, no_pictures, other_ending, too_large
+from .tables import AnnotationFile
 
 
 class FolderSource:
@@ -18,6 +21,7 @@ class FolderSource:
     Attributes:
         names: Paths relative to the folder, sorted.
         crop: What crop="auto" means here.
+        passed_over: How many pictures of which other endings there are.
         chunk: Names that one thread reads at a time.
         path: The folder.
     """
@@ -36,6 +40,7 @@ class FolderSource:
             DataError: The folder cannot be read, or holds no picture.
         """
         self.crop = crop
+        self.passed_over: Counter[str] = Counter()
         self.path = path
         self._stats: dict[str, tuple[int, int]] = {}  # size and modification time
         where = where or f"{path}/"
@@ -44,16 +49,21 @@ class FolderSource:
         except OSError as error:
             raise DataError(f"{where}: cannot be read ({error.strerror or error}: {error.filename})") from None
         if not self._stats:
-            raise no_pictures(where)
+            raise no_pictures(where, self.passed_over)
         self.names: Sequence[str] = sorted(self._stats)
+        self._annotations = Annotations(_annotation_files(path), self.names)
 
-    def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:  # noqa: ARG002
-        """Nothing is known of plain files."""
-        return {}
+    def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """What annotation files in the folder, or beside it, say of the pictures.
+
+        Raises:
+            DataError: Such a file is malformed; its line is named.
+        """
+        return self._annotations.columns(names)
 
     def fingerprint(self, names: Sequence[str]) -> str:
-        """Of the folder's place and of each picture's name, size and modification time."""
-        digest = hashlib.sha256(os.fsencode(self.path.resolve()))
+        """Of the folder's place and of each file's name, size and modification time, annotations included."""
+        digest = hashlib.sha256(os.fsencode(self.path.resolve()) + self._annotations.stamp)
         for name in names:
             digest.update(b"\n%b %d %d" % (encoded(name), *self._stats[name]))
         return digest.hexdigest()
@@ -85,5 +95,16 @@ class FolderSource:
                 elif is_picture(entry.name) and entry.is_file():
                     status = entry.stat()
                     self._stats[prefix + entry.name] = (status.st_size, status.st_mtime_ns)
+                elif ending := other_ending(entry.name):
+                    self.passed_over[ending] += 1
         for _, name in sorted(inner):  # true folders before links to them
             self._search(folder / name, f"{prefix}{name}/", entered)
+
+
+def _annotation_files(folder: Path) -> list[AnnotationFile]:
+    """Those in a folder of pictures, then those beside it; beside both when a folder lies in one of the same name."""
+    files = on_disk(folder) + beside(folder)
+    folder = folder.resolve()
+    if folder.name == folder.parent.name:  # as the Kaggle copy of CelebA unpacks
+        files += on_disk(folder.parent.parent, surplus=f"{folder.name}/{folder.name}/")
+    return files

@@ -1,6 +1,6 @@
 """What every source of pictures offers, whatever it is made of; and which file names are pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
@@ -9,7 +9,30 @@ from PIL import Image
 from ..errors import DataError
 
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff")
+# Pictures of other kinds, and of cameras: not read, but counted, so that nobody misses them unawares.
+OTHER_ENDINGS = (
+    *(
+        ".gif",
+        ".heic",
+        ".heif",
+        ".avif",
+        ".jp2",
+        ".j2k",
+        ".jpx",
+        ".jxl",
+        ".jxr",
+        ".tga",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+    ),
+    *(".pcx", ".ico", ".svg", ".eps", ".psd", ".xcf", ".exr", ".hdr", ".dds", ".apng", ".mpo"),
+    *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2"),
+)
 MAX_BYTES = 64 * 2**20
+MAX_NAMES = 4_000_000  # pictures or members of one source, which are kept in memory
+MAX_RATIO = 200  # a picture's file hardly gets smaller in an archive; text of ones and zeros gets 50 times smaller
 
 # What a source hands over for one name: an encoded file, a finished picture, or why there is none.
 Delivered = bytes | Image.Image | DataError
@@ -53,6 +76,19 @@ def is_picture(name: str) -> bool:
     return path.suffix.lower() in ENDINGS and not any(is_hidden(part) for part in path.parts)
 
 
+def passed_over(pictures: Pictures) -> Mapping[str, int]:
+    """How many pictures of which other endings a source holds that it does not read; empty if it keeps no count."""
+    counted: Mapping[str, int] = getattr(pictures, "passed_over", {})
+    return counted
+
+
+def other_ending(name: str) -> str | None:
+    """The ending of a picture that is passed over for it, or None: it is read, hidden, or no picture."""
+    path = PurePosixPath(name)
+    ending = path.suffix.lower()
+    return ending if ending in OTHER_ENDINGS and not any(is_hidden(part) for part in path.parts) else None
+
+
 def is_hidden(part: str) -> bool:
     """Whether one part of a path marks a hidden file, or the folder of shadows that Macs add to archives."""
     return part.startswith(".") or part == "__MACOSX"
@@ -65,9 +101,16 @@ def too_large(size_bytes: int) -> DataError | None:
     return DataError(f"the file is too large ({-(-size_bytes // 2**20)} MiB; the limit is {MAX_BYTES // 2**20} MiB)")
 
 
-def no_pictures(where: str) -> DataError:
-    """The refusal of a source without pictures."""
-    return DataError(f"{where}: no pictures found (looked for {', '.join(ENDINGS)})")
+def no_pictures(where: str, passed_over: Mapping[str, int] | None = None) -> DataError:
+    """The refusal of a source without pictures; those of other endings are counted."""
+    others = "; passed over " + in_words(passed_over) if passed_over else ""
+    return DataError(f"{where}: no pictures found (looked for {', '.join(ENDINGS)}{others})")
+
+
+def in_words(passed_over: Mapping[str, int]) -> str:
+    """Counts of endings as `12 .heic, 3 .gif`, the most frequent first."""
+    ordered = sorted(passed_over.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count} {ending}" for ending, count in ordered)
 
 
 def encoded(name: str) -> bytes:

@@ -9,12 +9,14 @@ from ..downloads import KNOWN, locate
 from ..errors import ConfigError, DataError
 from .archives import open_archive
 from .folders import FolderSource
+from .parquet import ParquetSource
 from .pictures import Pictures
+from .shards import is_parquet
 from .stored import StoredSource, is_stored
 
 __all__ = ["FolderSource", "Pictures", "anchored", "open_archive", "open_source"]
 
-_FORMS = "give a folder of pictures, a .zip, .tar or .tgz, 'drawn', or a dataset's name"
+_FORMS = "give a folder of pictures, a .zip, .tar, .tgz or .parquet, 'drawn', or a dataset's name"
 
 
 def open_source(data: DataConfig) -> Pictures:
@@ -56,7 +58,7 @@ def anchored(text: str) -> str:
 
 
 def open_path(path: Path, *, crop: str = "auto", where: str | None = None) -> Pictures:
-    """Open a folder, a packed folder or an archive.
+    """Open a folder, a packed folder, an archive or parquet files.
 
     Args:
         path: An existing path.
@@ -66,10 +68,12 @@ def open_path(path: Path, *, crop: str = "auto", where: str | None = None) -> Pi
     Raises:
         DataError: It is a file of another kind, holds no pictures, or is unsafe.
     """
+    if path.is_dir() and is_stored(path):
+        return StoredSource(path, where=where)
+    if is_parquet(path):
+        return ParquetSource(path, crop=crop, where=where)
     if not path.is_dir():
         return open_archive(path, crop=crop, where=where)
-    if is_stored(path):
-        return StoredSource(path, where=where)
     return FolderSource(path, crop=crop, where=where)
 
 

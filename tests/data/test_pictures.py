@@ -1,0 +1,57 @@
+import tarfile
+import zipfile
+from types import SimpleNamespace
+
+import pytest
+
+from facegan.data.drawn import DrawnFaces
+from facegan.data.pictures import in_words, is_picture, no_pictures, other_ending, passed_over
+from facegan.data.sources import open_path
+from facegan.errors import DataError
+
+FILES = ["a.png", "b/c.HEIC", "b/d.heic", "e.gif", ".hidden.gif", "notes.txt", "__MACOSX/._c.heic"]
+
+
+@pytest.fixture(params=["folder", "zip", "tar"])
+def source(request, tmp_path):
+    root = tmp_path / "faces"
+    for name in FILES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    if request.param == "folder":
+        return root
+    path = tmp_path / f"faces.{request.param}"
+    with zipfile.ZipFile(path, "w") if request.param == "zip" else tarfile.open(path, "w") as archive:
+        for name in FILES:
+            (archive.write if request.param == "zip" else archive.add)(root / name, name)
+    return path
+
+
+def test_pictures_of_other_kinds_are_counted(source):
+    opened = open_path(source)
+    assert opened.names == ["a.png"]
+    assert passed_over(opened) == {".heic": 2, ".gif": 1}
+    assert in_words(passed_over(opened)) == "2 .heic, 1 .gif"
+
+
+def test_source_of_other_kinds_alone_is_refused_with_their_number(tmp_path):
+    (tmp_path / "a.avif").touch()
+    with pytest.raises(DataError) as caught:
+        open_path(tmp_path, where="faces/")
+    assert str(caught.value).endswith(".tif, .tiff; passed over 1 .avif)")
+
+
+def test_source_that_keeps_no_count_has_passed_over_nothing():
+    assert passed_over(SimpleNamespace(names=["a"])) == {}
+    assert passed_over(DrawnFaces(num_images=1).open()) == {}
+    assert "passed over" not in str(no_pictures("faces/", {}))
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.PNG", "x.txt", "x", ".gif", "a/.b/x.gif"])
+def test_other_endings_are_those_of_pictures_that_are_not_read(name):
+    assert other_ending(name) is None
+
+
+@pytest.mark.parametrize("name", ["x.gif", "a/x.JXL", "x.cr2"])
+def test_nothing_is_both_read_and_passed_over(name):
+    assert other_ending(name) == "." + name.rpartition(".")[2].lower() and not is_picture(name)
