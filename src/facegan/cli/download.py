@@ -1,41 +1,152 @@
 """`facegan download`."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import ConfigError, FaceganError
 from .options import Json, print_json
+
+if TYPE_CHECKING:
+    from ..downloads import Publication
+    from ..downloads.places import Record
 
 
 def download(
     name: Annotated[str | None, typer.Argument(help="A dataset's name.")] = None,
-    copy: Annotated[Path | None, typer.Option("--from", help="A copy that you have: an archive or a folder.")] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Where the dataset's folder is made; by default the cache. Remembered.")
+    ] = None,
+    copy: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FILE_OR_URL", help="A copy that you have: an archive, a folder, an address."),
+    ] = None,
     listing: Annotated[bool, typer.Option("--list", help="Print the known datasets.")] = False,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept the dataset's licence without being asked.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a named dataset known, from a copy that you have."""
-    from ..downloads import KNOWN, register
-    from ..errors import ConfigError, DataError
-    from ..plugins import nearest
-    from .console import table
+    """Fetch a published dataset, or make a copy known that you have."""
+    from ..data.published import publication, publications
+    from .console import ByteProgress
 
     if listing:
-        if as_json:
-            print_json({key: vars(dataset) for key, dataset in KNOWN.items()})
-            return
-        rows = [(key, each.title, f"{each.num_images:,}", each.crop, each.licence) for key, each in KNOWN.items()]
-        table("", ("name", "what", "pictures", "crop", "licence"), rows)
+        if any((name, root, copy, accept_licence)):
+            raise ConfigError("download: --list stands alone, or with --json")
+        _list(as_json)
         return
     if name is None:
-        raise ConfigError(f"download: which dataset? there is: {', '.join(KNOWN)}")
-    if name not in KNOWN:
-        raise DataError(f"{name}: no such dataset; {nearest(name, list(KNOWN))}")
-    dataset = KNOWN[name]
-    if copy is None:
-        raise DataError(
-            f"{name}: facegan cannot fetch it by itself yet; get {dataset.by_hand} "
-            f"(licence: {dataset.licence}), then: facegan download {name} --from THE_COPY"
+        raise ConfigError(f"download: which dataset? there is: {', '.join(row.name for row in publications()[0])}")
+    row = publication(name)
+    local = copy is not None and "://" not in copy
+    if local and root is not None:
+        raise ConfigError("download: --root says where fetched files go, and a copy of your own stays where it is")
+    try:
+        with ByteProgress() as console:
+            record = _bring(row, root, copy, accept_licence, console)
+    except KeyboardInterrupt:
+        if local:
+            raise
+        print(
+            f"facegan: stopped; what has arrived is kept, and 'facegan download {name}' goes on from there",
+            file=sys.stderr,
         )
-    register(name, copy)
-    print(f"{name}: {copy.resolve()}; now: facegan train --data {name}")
+        raise typer.Exit(130) from None
+    if as_json:
+        print_json({"name": name, "path": str(record.path), "num_images": record.num_images, "source": record.source})
+    else:
+        print(f"{name}: {record.path}; now: facegan train --data {name}")
+
+
+def _bring(row: "Publication", root: Path | None, copy: str | None, accept_licence: bool, console: Any) -> "Record":
+    """Fetch or register; says what it does on the console."""
+    from ..data.sources import open_path
+    from ..downloads import fetch
+
+    def look(path: Path) -> int:
+        return len(open_path(path, crop=row.crop).names)
+
+    if copy is None and (record := fetch.present(row)):
+        if root is not None and record.path is not None and not record.path.is_relative_to(root.resolve()):
+            raise ConfigError(f"--root {root}: {row.name} is here already, at {record.path}; move it and give --from")
+        count = fetch.in_words(record.num_images, row) if record.num_images is not None else "not counted"
+        console.say(f"{row.name}: already here, nothing is fetched ({count})")
+        return record
+    console.say(f"{row.name}: licence: {row.licence} ({row.licence_url})")
+    _accept(row, accept_licence, needed=copy is None)
+    if copy is None:
+        record = fetch.download(row, root=root, look=look, say=console.say, progress=console.show)
+    elif "://" in copy:
+        record = fetch.fetch_copy(row, copy, root=root, look=look, say=console.say, progress=console.show)
+    else:
+        record = fetch.take_copy(row, Path(copy).expanduser(), look=look, say=console.say)
+    if record.num_images is not None:
+        console.say(f"{row.name}: {fetch.in_words(record.num_images, row)}")
+    return record
+
+
+def _accept(row: "Publication", accepted: bool, *, needed: bool) -> None:
+    """See to it that the licence has been accepted, once for all calls.
+
+    Raises:
+        ConfigError: It was not, and is needed.
+    """
+    from ..downloads import recall, remember
+
+    if recall(row.name).licence == row.licence:
+        return
+    if not accepted and needed:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise ConfigError(f"{row.name}: its licence must be accepted once; read it, then add --accept-licence")
+        accepted = typer.confirm("Do you accept it?", err=True)
+        if not accepted:
+            raise ConfigError(f"{row.name}: the licence was not accepted, and nothing was fetched")
+    if accepted:
+        remember(row.name, licence=row.licence)
+
+
+def _list(as_json: bool) -> None:
+    from rich.filesize import decimal
+
+    from ..data.published import publications
+    from ..downloads import locate
+    from .console import console, table
+
+    rows, complaints = publications()
+    places: dict[str, str | None] = {}
+    for row in rows:
+        try:
+            path = locate(row.name)
+            places[row.name] = str(path) if path else None
+        except FaceganError as error:
+            places[row.name] = None
+            complaints.append(str(error))
+    for complaint in complaints:
+        console().print(complaint, markup=False)
+    if as_json:
+        print_json({row.name: _described(row, places[row.name]) for row in rows})
+        return
+    table(
+        "",
+        ("name", "what", "pictures", "size", "crop", "licence", "here"),
+        [
+            (
+                row.name,
+                row.title,
+                f"{row.num_images:,}",
+                decimal(row.size_bytes),
+                row.crop,
+                row.licence,
+                places[row.name] or "no",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _described(row: "Publication", path: str | None) -> dict[str, Any]:
+    sources = {"sources": [source.title for source in row.sources]}
+    return {**row.model_dump(exclude={"name", "sources", "copies"}), **sources, "path": path}
