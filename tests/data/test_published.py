@@ -49,7 +49,7 @@ def test_dataset_that_is_not_downloaded_says_how_to():
 
 
 def test_published_dataset_knows_no_options():
-    with pytest.raises(ConfigError, match="config: no setting 'data.options.num_images'"):
+    with pytest.raises(ConfigError, match=r"config: no setting 'data\.options\.num_images'"):
         open_source(DataConfig(source="lfw", options={"num_images": 3}))
 
 

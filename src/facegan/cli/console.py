@@ -138,7 +138,6 @@ class ByteProgress:
         self._next_plain = 0.0
 
     def __enter__(self) -> "ByteProgress":
-        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -159,7 +158,9 @@ class ByteProgress:
             self.say(f"{name}: {self._in_words(done, total)}")
 
     def _restart(self, name: str, done: int, total: int | None) -> None:
-        if self._task is not None:
+        if self._task is None:
+            self._bar.start()  # not before there is something to show: until then, questions may be asked
+        else:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(name, total=total)
         self._began, self._began_at = time.monotonic(), done
@@ -229,5 +230,5 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
         sheet.add_row(*(str(cell) for cell in row))
     out = Console(highlight=False, markup=False)
     if not out.is_terminal:
-        out = Console(highlight=False, markup=False, width=200)
+        out = Console(highlight=False, markup=False, width=1000)
     out.print(sheet)

@@ -41,7 +41,7 @@ def download(
     if name is None:
         raise ConfigError(f"download: which dataset? there is: {', '.join(row.name for row in publications()[0])}")
     row = publication(name)
-    local = copy is not None and "://" not in copy
+    local = copy is not None and not _is_address(copy)
     if local and root is not None:
         raise ConfigError("download: --root says where fetched files go, and a copy of your own stays where it is")
     try:
@@ -69,42 +69,48 @@ def _bring(row: "Publication", root: Path | None, copy: str | None, accept_licen
     def look(path: Path) -> int:
         return len(open_path(path, crop=row.crop).names)
 
-    if copy is None and (record := fetch.present(row)):
-        if root is not None and record.path is not None and not record.path.is_relative_to(root.resolve()):
-            raise ConfigError(f"--root {root}: {row.name} is here already, at {record.path}; move it and give --from")
-        count = fetch.in_words(record.num_images, row) if record.num_images is not None else "not counted"
+    if copy is not None:
+        if _is_address(copy):
+            record = fetch.fetch_copy(row, copy, root=root, look=look, say=console.say, progress=console.show)
+        else:
+            record = fetch.take_copy(row, Path(copy).expanduser(), look=look, say=console.say)
+        _accept(row, accept_licence, console, needed=False)
+    elif here := fetch.present(row):
+        if root is not None and here.path is not None and not here.path.is_relative_to(root.resolve()):
+            raise ConfigError(f"--root {root}: {row.name} is here already, at {here.path}; move it and give --from")
+        count = fetch.in_words(here.num_images, row) if here.num_images is not None else "not counted"
         console.say(f"{row.name}: already here, nothing is fetched ({count})")
-        return record
-    console.say(f"{row.name}: licence: {row.licence} ({row.licence_url})")
-    _accept(row, accept_licence, needed=copy is None)
-    if copy is None:
-        record = fetch.download(row, root=root, look=look, say=console.say, progress=console.show)
-    elif "://" in copy:
-        record = fetch.fetch_copy(row, copy, root=root, look=look, say=console.say, progress=console.show)
+        return here
     else:
-        record = fetch.take_copy(row, Path(copy).expanduser(), look=look, say=console.say)
-    if record.num_images is not None:
-        console.say(f"{row.name}: {fetch.in_words(record.num_images, row)}")
+        _accept(row, accept_licence, console, needed=True)
+        record = fetch.download(row, root=root, look=look, say=console.say, progress=console.show)
+    console.say(f"{row.name}: {fetch.in_words(record.num_images or 0, row)}")
     return record
 
 
-def _accept(row: "Publication", accepted: bool, *, needed: bool) -> None:
-    """See to it that the licence has been accepted, once for all calls.
+def _is_address(copy: str) -> bool:
+    return "://" in copy
+
+
+def _accept(row: "Publication", accepted: bool, console: Any, *, needed: bool) -> None:
+    """Show the licence, and see to it that it has been accepted, once for all calls.
 
     Raises:
         ConfigError: It was not, and is needed.
     """
     from ..downloads import recall, remember
 
-    if recall(row.name).licence == row.licence:
-        return
-    if not accepted and needed:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise ConfigError(f"{row.name}: its licence must be accepted once; read it, then add --accept-licence")
-        accepted = typer.confirm("Do you accept it?", err=True)
-        if not accepted:
+    words = f"{row.licence}; {row.licence_url}"
+    before = recall(row.name).licence == row.licence
+    ask = needed and not accepted and not before
+    if ask and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfigError(f"{row.name}: its licence must be accepted once ({words}); if you do, add --accept-licence")
+    console.say(f"{row.name}: licence: {words}")
+    if ask:
+        print("Do you accept it? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise ConfigError(f"{row.name}: the licence was not accepted, and nothing was fetched")
-    if accepted:
+    if (ask or accepted) and not before:
         remember(row.name, licence=row.licence)
 
 

@@ -97,7 +97,10 @@ def fetch_copy(
     folder = _folder(row, root)
     with _alone(folder, row.name, say):
         folder /= "copy-" + hashlib.sha256(url.encode()).hexdigest()[:8]  # so that two addresses never mix
-        path, num_images = _bring(row, source, folder, look=look, say=say, progress=progress)
+        try:
+            path, num_images = _bring(row, source, folder, look=look, say=say, progress=progress)
+        except DownloadError as error:
+            raise DownloadError(f"{row.name}: {error}") from None
         _compare(row, path, say)
         return _settle(row, folder, path, num_images, url)
 
