@@ -27,7 +27,7 @@ class Toys(PublishedDataset):
         by_hand_url="https://example.org/toys", sources=(source("first"), source("second")),
     )
 """
-LICENCE = "toys: licence: do as you like; https://example.org/licence"
+LICENCE = "toys: licence: do as you like (https://example.org/licence)"
 FIRST = "/first/toys.zip"
 
 
@@ -89,7 +89,7 @@ def test_list_names_each_dataset_with_count_size_crop_licence_and_place(facegan,
     assert line.split()[-1] == "no"
     facegan("download", "lfw", "--from", archive())
     line = next(line for line in facegan("download", "--list").out.splitlines() if line.startswith("lfw "))
-    assert "mine.zip" in line
+    assert line.rstrip().endswith("mine.zip (16 of them)")
 
 
 def test_list_as_json_says_all_that_is_known(facegan, archive):
@@ -97,7 +97,7 @@ def test_list_as_json_says_all_that_is_known(facegan, archive):
     listed = facegan("download", "--list", "--json").json
     assert list(listed) == ["celeba", "lfw", "ffhq-thumbnails"]
     assert listed["lfw"]["num_images"] == 13_233
-    assert listed["lfw"]["path"] == str(archive())
+    assert (listed["lfw"]["path"], listed["lfw"]["num_images_here"]) == (str(archive()), 16)
     assert listed["celeba"]["path"] is None
     assert listed["celeba"]["licence_url"] == "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
     assert listed["celeba"]["sources"][0] == "Google Drive"
@@ -125,7 +125,10 @@ def test_installed_dataset_is_fetched_and_trained_on_by_its_name(facegan, toys, 
     lines = said.err.splitlines()
     assert lines[:2] == [LICENCE, "toys: fetching from first"]
     assert lines[2].startswith("toys.zip: ")
-    assert lines[3:] == ["toys: 16 pictures, as published"]
+    assert lines[3:] == [
+        "toys: no checksum of toys.zip is published; those of all its members are right",
+        "toys: 16 pictures, as published",
+    ]
     plan = facegan("train", "--data", "toys", "--batch-size", 16, "--dry-run", "--json").json
     assert plan["num_images"] == 16
 
@@ -214,7 +217,7 @@ def test_licence_must_be_accepted_before_anything_is_asked_for(facegan, toys):
     said = facegan("download", "toys")
     assert said.code == 2
     assert said.complaint == (
-        "facegan: toys: its licence must be accepted once (do as you like; https://example.org/licence); "
+        "facegan: toys: its licence must be accepted once: do as you like (https://example.org/licence); "
         "if you do, add --accept-licence"
     )
     assert toys.asked == []
@@ -249,8 +252,8 @@ def test_own_copy_is_registered_in_place_with_its_count(facegan, workplace, arch
     assert said.code == 0
     assert said.out == f"celeba: {workplace / 'mine.zip'}; now: facegan train --data celeba\n"
     assert said.err.splitlines() == [
-        "celeba: licence: non-commercial research only; no redistribution of any portion; "
-        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        "celeba: licence: non-commercial research only; no redistribution of any portion "
+        "(https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)",
         "celeba: 16 of 202,599 pictures",
     ]
     plan = facegan("train", "--data", "celeba", "--batch-size", 16, "--dry-run", "--json").json
@@ -269,7 +272,7 @@ def test_folder_of_pictures_alone_is_a_copy(facegan, workplace):
 def test_copy_that_is_not_the_published_file_is_told(facegan, archive):
     said = facegan("download", "celeba", "--from", archive("img_align_celeba.zip"))
     assert said.err.splitlines()[0] == (
-        "celeba: img_align_celeba.zip does not have the published md5 of img_align_celeba.zip; it is used as it is"
+        "celeba: img_align_celeba.zip does not have the published md5; it is used as it is"
     )
 
 

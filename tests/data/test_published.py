@@ -1,4 +1,6 @@
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +91,14 @@ def test_dataset_without_a_row_needs_no_download():
 
 def test_unknown_dataset_is_refused_with_the_nearest():
     assert refusal("celebb", DataError) == "celebb: no such dataset; did you mean 'celeba'?"
+
+
+def test_example_of_the_plugin_guide_is_a_row_that_works(install):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "plugins.md").read_text()
+    example = re.search(r"## A dataset that is downloaded.*?```python\n(.*?)```", text, re.DOTALL)[1]
+    install("myplug", example, {"facegan.dataset": {"my-faces": "myplug:MyFaces"}})
+    assert [source.title for source in publication("my-faces").sources] == [
+        "example.org",
+        "Google Drive",
+        "Hugging Face me/my-faces",
+    ]

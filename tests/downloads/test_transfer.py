@@ -1,5 +1,6 @@
 import hashlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -267,6 +268,20 @@ def test_answer_that_claims_to_be_longer_is_never_taken_for_whole(bring, server)
     server.script["/file.bin"] = [wrong_length(len(FILE) + 10), status(404)]
     with pytest.raises(DownloadError, match="answered 404 Not Found"):
         bring()
+
+
+def test_disk_without_room_is_named_with_the_file_and_what_has_arrived_stays(bring, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError) as caught:
+            bring()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.filename == str(tmp_path / "file.bin.part")
+    part = (tmp_path / "file.bin.part").read_bytes()
+    assert len(part) <= 100_000 and FILE.startswith(part)
+    assert bring().read_bytes() == FILE
 
 
 # Two processes

@@ -135,6 +135,7 @@ class ByteProgress:
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task: TaskID | None = None
         self._began, self._began_at = 0.0, 0  # when, and with how many bytes, this sitting began
+        self._last = 0
         self._next_plain = 0.0
 
     def __enter__(self) -> "ByteProgress":
@@ -149,8 +150,9 @@ class ByteProgress:
 
     def show(self, name: str, done: int, total: int | None) -> None:
         """So many bytes are here, of `total` if that is known; of one file, or of several that follow each other."""
-        if self._task is None or done < self._began_at:  # the first bytes, or another source's
+        if self._task is None or done < self._last:  # the first bytes, or the first of another file
             self._restart(name, done, total)
+        self._last = done
         if self._task is not None:
             self._bar.update(self._task, description=name, completed=done, total=total)
         if not self._console.is_terminal and (time.monotonic() >= self._next_plain or done == total):

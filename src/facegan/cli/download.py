@@ -100,11 +100,11 @@ def _accept(row: "Publication", accepted: bool, console: Any, *, needed: bool) -
     """
     from ..downloads import recall, remember
 
-    words = f"{row.licence}; {row.licence_url}"
+    words = f"{row.licence} ({row.licence_url})"
     before = recall(row.name).licence == row.licence
     ask = needed and not accepted and not before
     if ask and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise ConfigError(f"{row.name}: its licence must be accepted once ({words}); if you do, add --accept-licence")
+        raise ConfigError(f"{row.name}: its licence must be accepted once: {words}; if you do, add --accept-licence")
     console.say(f"{row.name}: licence: {words}")
     if ask:
         print("Do you accept it? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -118,22 +118,22 @@ def _list(as_json: bool) -> None:
     from rich.filesize import decimal
 
     from ..data.published import publications
-    from ..downloads import locate
+    from ..downloads import locate, recall
+    from ..downloads.places import Record
     from .console import console, table
 
     rows, complaints = publications()
-    places: dict[str, str | None] = {}
+    here: dict[str, Record] = {}
     for row in rows:
         try:
-            path = locate(row.name)
-            places[row.name] = str(path) if path else None
+            here[row.name] = recall(row.name) if locate(row.name) else Record()
         except FaceganError as error:
-            places[row.name] = None
+            here[row.name] = Record()
             complaints.append(str(error))
     for complaint in complaints:
         console().print(complaint, markup=False)
     if as_json:
-        print_json({row.name: _described(row, places[row.name]) for row in rows})
+        print_json({row.name: _described(row, here[row.name]) for row in rows})
         return
     table(
         "",
@@ -146,13 +146,24 @@ def _list(as_json: bool) -> None:
                 decimal(row.size_bytes),
                 row.crop,
                 row.licence,
-                places[row.name] or "no",
+                _where(row, here[row.name]),
             )
             for row in rows
         ],
     )
 
 
-def _described(row: "Publication", path: str | None) -> dict[str, Any]:
-    sources = {"sources": [source.title for source in row.sources]}
-    return {**row.model_dump(exclude={"name", "sources", "copies"}), **sources, "path": path}
+def _described(row: "Publication", record: "Record") -> dict[str, Any]:
+    return {
+        **row.model_dump(exclude={"name", "sources", "copies"}),
+        "sources": [source.title for source in row.sources],
+        "path": str(record.path) if record.path else None,
+        "num_images_here": record.num_images,
+    }
+
+
+def _where(row: "Publication", record: "Record") -> str:
+    if record.path is None:
+        return "no"
+    part = record.num_images is not None and record.num_images < row.num_images
+    return f"{record.path} ({record.num_images:,} of them)" if part else str(record.path)

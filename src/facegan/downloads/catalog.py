@@ -59,7 +59,7 @@ CELEBA = Publication(
 LFW = Publication(
     name="lfw",
     title="Labeled Faces in the Wild, funneled (Huang et al. 2007, 2012)",
-    about="5,749 people in the news, 250x250, one folder a person; the deep-funneled edition is aligned best",
+    about="5,749 people in the news, 250x250, one folder a person",
     num_images=13_233,
     size_bytes=243_346_528,
     licence="for research; no formal licence was published",
@@ -88,7 +88,7 @@ LFW = Publication(
     by_hand_url="https://ndownloader.figshare.com/files/5976015",
 )
 
-# No publisher names a checksum of the archive: its size, its own checksums and the number of pictures must do.
+# No publisher names a checksum of the archive: those of its members, and the number of pictures, must do.
 FFHQ_THUMBNAILS = Publication(
     name="ffhq-thumbnails",
     title="FFHQ thumbnails, 128x128 (Karras et al. 2019)",

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import urllib.parse
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,10 +57,8 @@ def download(row: Publication, *, root: Path | None = None, look: Look, say: Say
             if not number:
                 say(f"{row.name}: fetching from {source.title}")
             try:
-                path, num_images = _bring(row, source, folder, look=look, say=say, progress=progress)
-                if num_images != row.num_images:
-                    raise DownloadError(f"it holds {num_images:,} pictures where {row.num_images:,} are published")
-                return _settle(row, folder, path, num_images, source.title)
+                path, _ = _bring(row, source, folder, look=_counting(look, row), say=say, progress=progress)
+                return _settle(row, folder, path, row.num_images, source.title)
             except DownloadError as error:
                 where = "" if str(error).startswith(source.title) else f"{source.title}: "
                 after = row.sources[number + 1].title if number + 1 < len(row.sources) else None
@@ -111,7 +110,7 @@ def in_words(num_images: int, row: Publication) -> str:
         return f"{num_images:,} pictures, as published"
     if num_images < row.num_images:
         return f"{num_images:,} of {row.num_images:,} pictures"
-    return f"{num_images:,} pictures, where {row.num_images:,} are published"
+    return f"{num_images:,} pictures where {row.num_images:,} are published"
 
 
 def _bring(
@@ -124,6 +123,9 @@ def _bring(
         _fetch_all(row, source, links, waiting, say, progress)
         try:
             num_images = _opened(look, waiting / source.opens)
+            for link in links:
+                if not link.checksum and link.needed:
+                    _prove(row, waiting / link.name, say)
         except DownloadError:
             shutil.rmtree(waiting)  # all of it has arrived, and none of it is of use
             raise
@@ -156,11 +158,38 @@ def _fetch_all(
             say(f"{row.name}: {link.name} is missing ({error}); the pictures do without it")
 
 
+def _counting(look: Look, row: Publication) -> Look:
+    """The same look, which wants to see every picture that is published, and no others."""
+
+    def counted(path: Path) -> int:
+        num_images = look(path)
+        if num_images != row.num_images:
+            raise DownloadError(f"it holds {in_words(num_images, row)}")
+        return num_images
+
+    return counted
+
+
 def _opened(look: Look, path: Path) -> int:
     try:
         return look(path)
     except FaceganError as error:
         raise DownloadError(f"what has arrived cannot be used ({error})") from None
+
+
+def _prove(row: Publication, path: Path, say: Say) -> None:
+    """Check a file of which no checksum is published by those that it holds itself."""
+    if not zipfile.is_zipfile(path):  # a tar archive was read to its end when it was opened
+        say(f"{row.name}: no checksum of {path.name} is published; it could be opened, and that is all that is known")
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # on damaged bytes the reader raises a dozen kinds
+        raise DownloadError(f"what has arrived is damaged ({error})") from None
+    if damaged is not None:
+        raise DownloadError(f"what has arrived is damaged (in '{damaged}')")
+    say(f"{row.name}: no checksum of {path.name} is published; those of all its members are right")
 
 
 def _settle(row: Publication, folder: Path, path: Path, num_images: int, source: str) -> Record:
@@ -174,12 +203,13 @@ def _compare(row: Publication, path: Path, say: Say) -> None:
     size_bytes = path.stat().st_size
     known = [file for file in row.copies if file.checksum and (path.name == file.name or size_bytes == file.size_bytes)]
     for file in known:
+        kind = file.checksum.partition(":")[0]
+        what = kind if file.name == path.name else f"{kind} of {file.name}"
         if digest_of(path, file.checksum) == file.checksum:
-            say(f"{row.name}: {path.name} has the published {file.checksum.partition(':')[0]} of {file.name}")
+            say(f"{row.name}: {path.name} has the published {what}")
             return
     if known:
-        kind = known[0].checksum.partition(":")[0]
-        say(f"{row.name}: {path.name} does not have the published {kind} of {known[0].name}; it is used as it is")
+        say(f"{row.name}: {path.name} does not have the published {what}; it is used as it is")
 
 
 def _source_at(url: str, row: Publication) -> Source:

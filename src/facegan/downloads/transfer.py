@@ -5,6 +5,7 @@ import re
 import time
 import urllib.parse
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,18 +157,26 @@ class _Transfer:
         if not rest:
             self._begin(response)
         total = self._known["total"]
-        with self._part.open("ab") as file:
+        with self._part.open("ab", buffering=0) as file:
             for chunk in self._chunks(response):
                 if not self._have and begins_like_page(chunk):
                     raise DownloadError(self._page_instead(chunk.decode("utf-8", "replace")))
                 if total is not None and self._have + len(chunk) > total:
                     raise DownloadError(f"{self._host} sent more than the {total:,} bytes that it announced")
-                file.write(chunk)
+                self._write(file, chunk)
                 self._have += len(chunk)
                 self._furthest = max(self._furthest, self._have)
                 self._progress(self._link.name, self._have, total or self._link.size_bytes)
         if total is not None and self._have < total:
             raise _InterruptedError(f"{self._host} broke off after {self._have:,} of {total:,} bytes")
+
+    def _write(self, file: FileIO, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError as error:  # the system does not say which file its disk has no room for
+            raise OSError(error.errno, error.strerror, str(self._part)) from None
 
     def _begin(self, response: "requests.Response") -> None:
         """Start at the first byte."""
