@@ -7,9 +7,11 @@ import zipfile
 import filelock
 import pytest
 
+import facegan.downloads.fetch
 from facegan.downloads import File, Link, Publication, Source, WebSource, recall, remember
 from facegan.downloads.fetch import download, fetch_copy, in_words, present, take_copy
 from facegan.errors import ConfigError, DataError, DownloadError
+from facegan.run import put_in_place
 from webserver import HASTY, drop, page, redirect, status
 
 
@@ -171,7 +173,26 @@ def test_files_that_are_not_needed_lie_beside_or_are_missed_aloud(get, row, web,
     server.files["/notes.txt"] = b"words"
     folder = get(row(web("toys.zip", b"faces 2", extras=extras))).path.parent
     assert paths(folder) == ["notes.txt", "toys.zip"]
-    assert said[1] == "toys: lost.txt is missing (127.0.0.1 answered 404 Not Found); the pictures do without it"
+    reason = "127.0.0.1 answered 404 Not Found"
+    assert said[1] == (f"toys: lost.txt is missing ({reason}); the pictures do without it, or lay it beside them later")
+
+
+def test_killed_between_two_renames_loses_nothing(get, row, web, server, monkeypatch):
+    server.files["/notes.txt"] = b"words"
+    extra = File(name="notes.txt", at=f"{server.url}/notes.txt", needed=False)
+    toys = row(web("toys.zip", b"faces 2", extras=(extra,)))
+    done = []
+
+    def rename(temporary, path):
+        put_in_place(temporary, path)
+        done.append(path.name)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(facegan.downloads.fetch, "put_in_place", rename)
+        get(toys)
+    assert done == ["notes.txt"]
+    assert paths(get(toys).path.parent) == ["notes.txt", "toys.zip"]
 
 
 def test_several_files_are_opened_as_their_folder_and_progress_adds_up(get, row, web, server):
@@ -208,6 +229,15 @@ def test_copy_is_compared_with_the_known_ones(row, web, tmp_path, said, name, co
     (tmp_path / name).write_bytes(content)
     take_copy(row(web("x.zip", b""), copies=(known,)), tmp_path / name, look=count, say=said.append)
     assert said == [line]
+
+
+def test_folder_that_holds_the_published_archive_stands_for_it(row, web, tmp_path, said):
+    known = File(name="toys.zip", checksum=f"md5:{hashlib.md5(b'faces 2').hexdigest()}")
+    (tmp_path / "toys.zip").write_bytes(b"faces 2")
+    (tmp_path / "notes.txt").write_bytes(b"words")
+    toys = row(web("x.zip", b""), copies=(known,))
+    assert take_copy(toys, tmp_path, look=count, say=said.append).path == tmp_path / "toys.zip"
+    assert said == ["toys: toys.zip has the published md5"]
 
 
 def test_copy_that_cannot_be_opened_is_refused_and_not_registered(row, web, tmp_path, said):

@@ -66,6 +66,21 @@ def test_pattern_chooses_the_files(hub):
     assert refusal(none) == "the repository holds no file like *.zip"
 
 
+def relist(server, *paths):
+    tree = [{"type": "file", "path": path, "size": 1, "oid": "0" * 40} for path in paths]
+    server.files[f"/api/datasets/o/n/tree/{SHA}"] = json.dumps(tree).encode()
+
+
+def test_two_files_of_one_name_are_refused(hub, server):
+    relist(server, "a/faces.parquet", "b/faces.parquet")
+    assert refusal(hub) == "the repository holds two files of one name like *.parquet"
+
+
+def test_name_that_leaves_the_folder_is_refused(hub, server):
+    relist(server, "..\\evil.parquet")
+    assert refusal(hub) == "'..\\\\evil.parquet' is not a name that a file is given here"
+
+
 def test_interrupted_file_is_continued_by_the_next_call(hub, server, tmp_path):
     path = f"/datasets/o/n/resolve/{SHA}/data/train-00000-of-00001.parquet"
     server.script[path] = [drop(1000), status(404)]

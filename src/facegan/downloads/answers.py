@@ -63,10 +63,15 @@ def brief(error: Exception) -> str:
         reason = inner
     text = str(getattr(reason, "strerror", None) or reason)
     system = re.search(r"\[Errno -?\d+\] ([^)\]]+)", text)
-    return " ".join((system[1] if system else text).split())[:150]
+    return plain(system[1] if system else text)[:150]
 
 
 def title_of(page: str) -> str | None:
     """The title of a web page, on one line and not too long, or None."""
     found = re.search(r"<title[^>]*>(.*?)</title>", page, re.IGNORECASE | re.DOTALL)
-    return " ".join(html.unescape(found[1]).split())[:100] if found else None
+    return plain(html.unescape(found[1]))[:100] if found else None
+
+
+def plain(text: str) -> str:
+    """A server's words on one line, without what would command a terminal."""
+    return "".join(char for char in " ".join(text.split()) if char.isprintable())

@@ -77,7 +77,14 @@ def take_copy(row: Publication, path: Path, *, look: Look, say: Say) -> Record:
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; give the copy of {row.name} that you have")
-    num_images = look(path)
+    try:
+        num_images = look(path)
+    except DataError:
+        inside = [path / file.name for file in row.copies if (path / file.name).is_file()]
+        if not inside:
+            raise
+        path = inside[0]  # the published archive, and whatever lies beside it
+        num_images = look(path)
     if path.is_file():
         _compare(row, path, say)
     return register(row.name, path, num_images=num_images, source="a copy of your own")
@@ -130,9 +137,9 @@ def _bring(
             shutil.rmtree(waiting)  # all of it has arrived, and none of it is of use
             raise
         final.mkdir(parents=True, exist_ok=True)
-        for path in sorted(waiting.iterdir()):
-            if path.name in {link.name for link in links}:
-                put_in_place(path, final / path.name)
+        for link in sorted(links, key=lambda link: link.needed):  # the needed ones last: once they are there, all is
+            if (waiting / link.name).exists():
+                put_in_place(waiting / link.name, final / link.name)
         return final / source.opens, num_images
     return final / source.opens, _opened(look, final / source.opens)
 
@@ -155,7 +162,9 @@ def _fetch_all(
         except DownloadError as error:
             if link.needed:
                 raise
-            say(f"{row.name}: {link.name} is missing ({error}); the pictures do without it")
+            say(
+                f"{row.name}: {link.name} is missing ({error}); the pictures do without it, or lay it beside them later"
+            )
 
 
 def _counting(look: Look, row: Publication) -> Look:

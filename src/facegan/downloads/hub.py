@@ -41,10 +41,14 @@ class HubSource(Source):
         """Ask the hub for the files, their sizes and their checksums, all of one revision."""
         try:
             links = self._ask()
+        except DownloadError:
+            raise
         except Exception as error:  # the hub's library raises its own, its client's and the system's
             raise DownloadError(_in_words(error, self.repo)) from None
         if not links:
             raise DownloadError(f"the repository holds no file like {self.files}")
+        if len({link.name for link in links}) < len(links):
+            raise DownloadError(f"the repository holds two files of one name like {self.files}")
         return sorted(links, key=lambda link: link.name)
 
     def _ask(self) -> list[Link]:

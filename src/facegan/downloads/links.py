@@ -1,11 +1,16 @@
 """A file at an address, what is known of it, and how patiently its server is tried."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from ..errors import DownloadError
+
+SAFE_NAME = re.compile(r"[^./\\:][^/\\:]*")
 
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int | None], None]  # a file's name, the bytes that are here, and all or None
@@ -54,6 +59,15 @@ class Link:
     needed: bool = True
     headers: Mapping[str, str] = field(default_factory=dict)
     past_page: Callable[[str], str] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is none, since a server may have chosen it.
+
+        Raises:
+            DownloadError: It would be hidden, or lie in another folder.
+        """
+        if not SAFE_NAME.fullmatch(self.name) or not self.name.isprintable():
+            raise DownloadError(f"{self.name!r} is not a name that a file is given here")
 
 
 def matches(path: Path, checksum: str, size_bytes: int | None) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..config.wording import CROP_PATTERN
-from .links import Link, Patience
+from .links import SAFE_NAME, Link, Patience
 
 
 class _Row(BaseModel):
@@ -24,7 +24,7 @@ class File(_Row):
         needed: Whether the dataset is of no use without it.
     """
 
-    name: str = Field(pattern=r"^[^./\\][^/\\]*$")
+    name: str = Field(pattern=f"^{SAFE_NAME.pattern}$")
     at: str = ""
     checksum: str = Field("", pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})?$")
     size_bytes: int | None = Field(None, gt=0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DownloadError
 from ..run import put_in_place, write_atomic
-from .answers import begins_like_page, brief, failure, is_page, retry_after, title_of, validator
+from .answers import begins_like_page, brief, failure, is_page, plain, retry_after, title_of, validator
 from .links import Link, Patience, Progress, Say, digest_of, matches
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class _Transfer:
         status = response.status_code
         if status in (200, 206):
             return
-        answer = f"{self._host} answered {status} {response.reason or ''}".rstrip()
+        answer = f"{self._host} answered {status} {plain(response.reason or '')}".rstrip()
         response.close()
         if status == 416 and self._have:  # what is here reaches beyond what is there
             self._start_over()
