@@ -94,6 +94,14 @@ def test_killed_between_arrival_and_registration_is_not_fetched_again(get, row, 
     assert len(server.asked) == 1
 
 
+def test_file_that_was_damaged_here_is_fetched_anew(get, row, web, said):
+    toys = row(web("toys.zip", b"faces 2"))
+    get(toys).path.write_bytes(b"damaged")
+    remember("toys", path=None)
+    assert get(toys).path.read_bytes() == b"faces 2"
+    assert "toys: what has arrived cannot be used (toys.zip: not an archive); it is fetched anew" in said
+
+
 def test_copy_that_has_gone_is_fetched_again(get, row, web):
     toys = row(web("toys.zip", b"faces 2"))
     get(toys).path.unlink()

@@ -65,6 +65,18 @@ def test_every_honest_way_of_sending_works(bring, server, answer):
     assert bring(checksum=SHA256).read_bytes() == FILE
 
 
+def test_part_that_nobody_asked_for_is_taken_when_it_is_the_whole(bring, server):
+    def part(request, content):
+        request.send_response(206)
+        request.send_header("Content-Length", str(len(content)))
+        request.send_header("Content-Range", f"bytes 0-{len(content) - 1}/*")
+        request.end_headers()
+        request.wfile.write(content)
+
+    server.script["/file.bin"] = [part]
+    assert bring(checksum=SHA256).read_bytes() == FILE
+
+
 # Connections that break
 
 

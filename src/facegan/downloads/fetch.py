@@ -126,22 +126,25 @@ def _bring(
     """Fetch what a source has, verify and open it, and give it its final names; the path to open, and its count."""
     links = source.links()
     final, waiting = folder / source.folder, folder / "partial" / source.key
-    if not all(matches(final / link.name, link.checksum, link.size_bytes) for link in links if link.needed):
-        _fetch_all(row, source, links, waiting, say, progress)
+    if all(matches(final / link.name, link.checksum, link.size_bytes) for link in links if link.needed):
         try:
-            num_images = _opened(look, waiting / source.opens)
-            for link in links:
-                if not link.checksum and link.needed:
-                    _prove(row, waiting / link.name, say)
-        except DownloadError:
-            shutil.rmtree(waiting)  # all of it has arrived, and none of it is of use
-            raise
-        final.mkdir(parents=True, exist_ok=True)
-        for link in sorted(links, key=lambda link: link.needed):  # the needed ones last: once they are there, all is
-            if (waiting / link.name).exists():
-                put_in_place(waiting / link.name, final / link.name)
-        return final / source.opens, num_images
-    return final / source.opens, _opened(look, final / source.opens)
+            return final / source.opens, _opened(look, final / source.opens)
+        except DownloadError as error:
+            say(f"{row.name}: {error}; it is fetched anew")
+    _fetch_all(row, source, links, waiting, say, progress)
+    try:
+        num_images = _opened(look, waiting / source.opens)
+        for link in links:
+            if not link.checksum and link.needed:
+                _prove(row, waiting / link.name, say)
+    except DownloadError:
+        shutil.rmtree(waiting)  # all of it has arrived, and none of it is of use
+        raise
+    final.mkdir(parents=True, exist_ok=True)
+    for link in sorted(links, key=lambda link: link.needed):  # the needed ones last: once they are there, all is
+        if (waiting / link.name).exists():
+            put_in_place(waiting / link.name, final / link.name)
+    return final / source.opens, num_images
 
 
 def _fetch_all(

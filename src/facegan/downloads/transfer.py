@@ -156,7 +156,7 @@ class _Transfer:
         rest = response.status_code == 206 and self._check_rest(response)
         if not rest:
             self._begin(response)
-        total = self._known["total"]
+        total = self._known.get("total")
         with self._part.open("ab", buffering=0) as file:
             for chunk in self._chunks(response):
                 if not self._have and begins_like_page(chunk):
