@@ -1,5 +1,6 @@
 """A web server on this machine that misbehaves as it is told."""
 
+import contextlib
 import hashlib
 import re
 import threading
@@ -189,6 +190,10 @@ class Handler(BaseHTTPRequestHandler):
             way(self, content)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+
+    def handle(self):
+        with contextlib.suppress(ConnectionError):  # whoever asked has gone
+            super().handle()
 
     def log_message(self, *_):
         pass

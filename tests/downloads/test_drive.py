@@ -68,6 +68,10 @@ def test_broken_download_is_continued_behind_the_page(drive, server):
     ("text", "meaning"),
     [
         (QUOTA, "quota exceeded; too many people fetched this file lately, and it may be free again in a day"),
+        (
+            "<html><title>Google Drive - Quota exceeded</title></html>",
+            "quota exceeded; too many people fetched this file lately, and it may be free again in a day",
+        ),
         (SIGN_IN, "it asks to sign in; the file is not shared with everybody"),
         ("<html><title>Error\n 404 &amp; more</title></html>", "Error 404 & more"),
         ("<html></html>", "one without a title"),

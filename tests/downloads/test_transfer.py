@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from email.utils import formatdate
+from functools import partial
 
 import pytest
 
@@ -20,6 +21,7 @@ from webserver import (
     lengthless,
     other_part,
     page,
+    ranged,
     rangeless,
     redirect,
     status,
@@ -153,6 +155,62 @@ def test_part_of_another_file_is_not_continued(bring, server, tmp_path):
     assert server.ranges() == [None]
 
 
+def test_part_of_another_address_is_not_continued(bring, server):
+    server.files["/other.bin"] = FILE[::-1]
+    server.script["/file.bin"] = [drop(100_000), status(404)]
+    with pytest.raises(DownloadError):
+        bring()
+    assert bring("/other.bin").read_bytes() == FILE[::-1]
+    assert server.ranges()[-1] is None
+
+
+def test_part_of_one_checksum_is_continued_from_any_address(bring, server):
+    server.files["/mirror.bin"] = FILE
+    server.script["/file.bin"] = [drop(100_000), status(404)]
+    with pytest.raises(DownloadError):
+        bring(checksum=SHA256)
+    assert bring("/mirror.bin", checksum=SHA256).read_bytes() == FILE
+    assert server.ranges()[-1] == "bytes=100000-"
+
+
+def headed(answer=untagged, **headers):
+    """A good answer with more headers."""
+
+    def way(request, content):
+        send = request.send_response
+
+        def send_response(code):
+            send(code)
+            for name, value in headers.items():
+                request.send_header(name.replace("_", "-"), value)
+
+        request.send_response = send_response
+        answer(request, content)
+
+    return way
+
+
+@pytest.mark.parametrize(
+    ("headers", "condition"),
+    [
+        ({"ETag": 'W/"1"'}, None),
+        ({"ETag": 'W/"1"', "Last_Modified": "Sun, 22 Nov 2026 12:00:00 GMT"}, "Sun, 22 Nov 2026 12:00:00 GMT"),
+        ({"ETag": '"1"', "Last_Modified": "Sun, 22 Nov 2026 12:00:00 GMT"}, '"1"'),
+    ],
+)
+def test_only_what_promises_equal_bytes_is_relied_on(bring, server, headers, condition):
+    server.script["/file.bin"] = [drop(100_000, headed(**headers))]
+    assert bring().read_bytes() == FILE
+    assert server.asked[1][2].get("If-Range") == condition
+    assert server.ranges()[1] == ("bytes=100000-" if condition else None)
+
+
+def test_file_that_calls_itself_html_but_is_attached_is_a_file(bring, server):
+    answer = headed(partial(ranged, kind="text/html"), Content_Disposition='attachment; filename="f"')
+    server.script["/file.bin"] = [answer]
+    assert bring(checksum=SHA256).read_bytes() == FILE
+
+
 def test_damaged_part_is_fetched_once_more_from_the_start(bring, server, tmp_path, said):
     server.script["/file.bin"] = [drop(100_000), status(404)]
     with pytest.raises(DownloadError):
@@ -274,6 +332,19 @@ def test_answer_without_length_that_is_cut_short_is_refused(bring, server, tmp_p
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1 sent 1,000 bytes where 262,144 are published"):
         bring(size_bytes=len(FILE))
     assert files(tmp_path) == []
+
+
+def test_answer_that_is_longer_than_it_says_is_refused(bring, server):
+    def too_much(request, content):
+        request.send_response(206)
+        request.send_header("Content-Length", str(len(content) - 100_000 + 10))
+        request.send_header("Content-Range", f"bytes 100000-{len(content) - 1}/{len(content)}")
+        request.end_headers()
+        request.wfile.write(content[100_000:] + b"and so on.")
+
+    server.script["/file.bin"] = [drop(100_000), too_much]
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1 sent more than the 262,144 bytes that it announced"):
+        bring()
 
 
 def test_answer_that_claims_to_be_longer_is_never_taken_for_whole(bring, server):
