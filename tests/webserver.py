@@ -140,11 +140,11 @@ def chunked(cut=None):
 
 
 def trickle(request, content):
-    """A few bytes at a time, for half a second at the most."""
+    """A byte at a time, until nobody listens; for five seconds at the most."""
     request.send_response(200)
     request.send_header("Content-Length", str(len(content)))
     request.end_headers()
-    for at in range(50):
+    for at in range(500):
         request.wfile.write(content[at : at + 1])
         request.wfile.flush()
         time.sleep(0.01)
