@@ -3,6 +3,7 @@ import json
 import sys
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -50,18 +51,25 @@ def store(tmp_path):
         pixels = pixels.clip(0, 255).astype(np.uint8)
         np.save(folder / "images.npy", pixels)
         index = {
+            "layout": 2,
+            "packing": 2,
+            "source": "noise",
+            "selection": "all",
+            "num_images": num,
+            "num_skipped": 0,
             "crop": "none",
             "filter": "bicubic",
+            "draft": False,
             "resolution": resolution,
             "channels": channels,
             "fingerprint": "test",
             "digest": hashlib.sha256(pixels.tobytes()).hexdigest(),
             "versions": {},
-            "skipped": [],
-            "attributes": {},
-            "names": [f"{number:05d}.png" for number in range(num)],
         }
         (folder / "index.json").write_text(json.dumps(index))
+        (folder / "skipped.json").write_text("[]")
+        columns = {"name": [f"{number:05d}.png" for number in range(num)], "sha256": [b"%032d" % n for n in range(num)]}
+        pyarrow.parquet.write_table(pyarrow.table(columns), folder / "pictures.parquet")
         return folder
 
     return make

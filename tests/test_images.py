@@ -186,3 +186,33 @@ def test_a_caption_stands_under_the_picture_and_a_small_one_is_enlarged(tmp_path
     sheet = np.asarray(images.captioned(tmp_path / "faces.png", "step 1,000"))
     assert np.array_equal(sheet[: height * factor : factor, ::factor], noise(height))
     assert (sheet[height * factor :] < 128).any()
+
+
+def test_grid_takes_arrays_as_it_takes_tensors():
+    pixels = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
+    np.testing.assert_array_equal(images.grid(pixels.numpy()), images.grid(pixels))
+
+
+def test_contact_sheet_is_as_wide_as_its_columns_and_grows_with_its_headings():
+    rows = [[Image.new("RGB", (30, 30), "red")] * 3] * 2
+    low = images.contact_sheet(rows, [("a", "b")] * 3, 30)
+    high = images.contact_sheet(rows, [("a", "a note of several words")] * 3, 30)
+    assert low.shape[1] == high.shape[1] == 2 * 12 + 3 * 30 + 2 * 6
+    assert high.shape[0] > low.shape[0]
+    np.testing.assert_array_equal(high[-12 - 30 : -12, 12:42], np.full((30, 30, 3), (255, 0, 0)))
+
+
+@pytest.mark.parametrize("text", ["box:1000,2000,30000,30000", "of several words", "x" * 60])
+def test_contact_sheet_writes_headings_between_the_columns_edges(text):
+    """No ink beside a column: nothing is cut off or written over the neighbour."""
+    sheet = images.contact_sheet([[None, None]], [(text, text), ("", "")], 60)
+    heading = sheet[:-60, :]
+    ink = np.flatnonzero((heading[:-20] < 250).any(axis=(0, 2)))
+    assert ink.min() >= 12 - 1 and ink.max() <= 12 + 60 + 1  # a letter may lean over by a pixel
+
+
+def test_contact_sheet_centres_smaller_pictures():
+    sheet = images.contact_sheet([[Image.new("L", (10, 20), 0)]], [("", "")], 40)
+    dark = np.argwhere(sheet[:, :, 0] == 0)
+    assert (dark.max(axis=0) - dark.min(axis=0)).tolist() == [19, 9]
+    assert dark[:, 1].min() == 12 + 15

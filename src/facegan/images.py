@@ -34,7 +34,7 @@ def to_float(pixels: "Tensor") -> "Tensor":
     return pixels.float() / 127.5 - 1
 
 
-def grid(pixels: "Tensor", columns: int | None = None) -> np.ndarray:
+def grid(pixels: "Tensor | np.ndarray", columns: int | None = None) -> np.ndarray:
     """Arrange pictures (N, C, H, W), uint8, row by row on white; near-square unless `columns` says otherwise.
 
     Returns:
@@ -43,13 +43,14 @@ def grid(pixels: "Tensor", columns: int | None = None) -> np.ndarray:
     Raises:
         ValueError: There is no picture.
     """
-    num, channels, height, width = pixels.shape
+    array = pixels if isinstance(pixels, np.ndarray) else pixels.cpu().numpy()
+    num, channels, height, width = array.shape
     if not num:
         raise ValueError("a grid needs at least one picture")
     columns = columns or near_square(num)
     rows = -(-num // columns)
     sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), 255, np.uint8)
-    for index, picture in enumerate(pixels.permute(0, 2, 3, 1).cpu().numpy()):
+    for index, picture in enumerate(array.transpose(0, 2, 3, 1)):
         top, left = (index // columns) * (height + GAP), (index % columns) * (width + GAP)
         sheet[top : top + height, left : left + width] = picture
     return sheet[:, :, 0] if channels == 1 else sheet
@@ -89,6 +90,42 @@ def captioned(path: Path, caption: str) -> Image.Image:
     sheet.paste(picture)
     ImageDraw.Draw(sheet).text((4, sheet.height - 19), caption, fill=(60, 60, 60), font=ImageFont.load_default(14))
     return sheet
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[Image.Image | None]], headings: Sequence[tuple[str, str]], cell: int
+) -> np.ndarray:
+    """Pictures in rows and columns on white, each column under its title and a note; None leaves a marked gap.
+
+    Args:
+        rows: Pictures of at most cell x cell; each row has as many as there are headings.
+        headings: (title, note) of each column, wrapped to the column's width.
+        cell: Side in pixels of a picture's place.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    gap, margin = 6, 12
+    titles = [_wrapped(title, cell, 13) for title, _ in headings]
+    notes = [_wrapped(note, cell, 11) for _, note in headings]
+    title_height, note_height = (max(text.count("\n") + 1 for text in column) for column in (titles, notes))
+    band = margin + 17 * title_height + 14 * note_height + gap
+    width = 2 * margin + len(headings) * (cell + gap) - gap
+    sheet = Image.new("RGB", (width, band + len(rows) * (cell + gap) - gap + margin), "white")
+    pen = ImageDraw.Draw(sheet)
+    for column, (title, note) in enumerate(zip(titles, notes, strict=True)):
+        left = margin + column * (cell + gap)
+        pen.text((left, margin), title, fill=(20, 20, 20), font=ImageFont.load_default(13))
+        pen.text((left, margin + 17 * title_height), note, fill=(90, 90, 90), font=ImageFont.load_default(11))
+        for place, row in enumerate(rows):
+            top, picture = band + place * (cell + gap), row[column]
+            if picture is None:
+                pen.rectangle((left, top, left + cell - 1, top + cell - 1), fill=(240, 240, 240))
+                middle = left + cell // 2, top + cell // 2
+                pen.text(middle, "does not fit", fill=(110, 110, 110), font=ImageFont.load_default(11), anchor="mm")
+            else:
+                sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
+    return np.asarray(sheet)
 
 
 def check_ending(path: Path, endings: Sequence[str] = ENDINGS) -> None:
@@ -158,3 +195,17 @@ def save_animation(path: Path, frames: Sequence[Image.Image], seconds: float, ho
 def _legible(height: int) -> int:
     """The whole factor that brings a picture to LEGIBLE pixels or more."""
     return -(-LEGIBLE // height)
+
+
+def _wrapped(text: str, width: int, size: int) -> str:
+    """A text broken into lines of at most `width` pixels; between words, or inside of one that is wider."""
+    font = ImageFont.load_default(size)
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and font.getlength(f"{lines[-1]} {word}") > width:
+            lines.append("")
+        for char in f" {word}" if lines[-1] else word:
+            if font.getlength(lines[-1] + char) > width:
+                lines.append("")
+            lines[-1] += char
+    return "\n".join(lines)

@@ -21,6 +21,9 @@ KINDS = ("command", "architecture", "loss", "dataset", "metric")
 BUILT_IN = {
     "command": {
         "download": "facegan.cli.download:download",
+        "data": "facegan.cli.data:data",
+        "pack": "facegan.cli.pack:pack",
+        "cache": "facegan.cli.cache:cache",
         "train": "facegan.cli.train:train",
         "resume": "facegan.cli.resume:resume",
         "sample": "facegan.cli.sample:sample",

@@ -35,7 +35,7 @@ def test_too_few_pictures_are_refused_before_any_is_packed(facegan):
     ("arguments", "message"),
     [
         (["trian"], "no command 'trian'; did you mean 'train'?"),
-        (["xyz"], "no command 'xyz'; there is: download, train, "),
+        (["xyz"], "no command 'xyz'; there is: download, data, pack, cache, train, "),
         (["train", "--stps", "3"], "facegan train: no such option: --stps"),
         (["train", "--steps"], "option '--steps' requires an argument; see 'facegan"),
         (["train", "extra"], "facegan train: got unexpected extra argument"),

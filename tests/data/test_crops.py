@@ -5,7 +5,8 @@ from torchvision.transforms import functional as reference
 from torchvision.transforms.functional import InterpolationMode
 
 from facegan.config import DataConfig
-from facegan.data.crops import FILTERS, Crop, parse_crop
+from facegan.data.crops import FILTERS, NAMED_CROPS, Crop, parse_crop
+from facegan.data.published import publications
 from facegan.errors import ConfigError, DataError
 
 
@@ -101,3 +102,17 @@ def test_nothing_outside_the_crop_shines_in():
     image = Image.new("L", (40, 40), 255)
     image.paste(0, (10, 10, 30, 30))
     assert set(parse_crop("center:20").apply(image, 10).tobytes()) == {0}
+
+
+def test_named_crops_are_settings_that_fit_celeba_and_differ_there():
+    regions = {words: parse_crop(words).region(178, 218) for words in NAMED_CROPS}
+    assert all(DataConfig(crop=words).crop == words for words in NAMED_CROPS)
+    assert all(NAMED_CROPS.values())
+    assert regions.pop("auto") == regions["center:178"]  # the tutorial cuts the largest centre square
+    assert len(set(regions.values())) == len(regions)
+    assert regions["center:108"] == (35, 55, 143, 163)
+    assert regions["box:25,57,128,128"] == (25, 57, 153, 185)  # 128 x 128 around (89, 121)
+
+
+def test_known_datasets_own_crops_are_among_the_named_ones():
+    assert {row.crop for row in publications()[0]} <= {*NAMED_CROPS, "none"}

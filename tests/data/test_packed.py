@@ -3,26 +3,42 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
-import time
 import zipfile
 
 import numpy as np
 import PIL
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
 from facegan import downloads
 from facegan.config import DataConfig
-from facegan.data import packed as packed_module
 from facegan.data import packing
-from facegan.data.packed import count, load
-from facegan.data.stored import IMAGES, INDEX
+from facegan.data.folders import FolderSource
+from facegan.data.packed import count, load, pack_folder
+from facegan.data.stored import IMAGES, INDEX, LAYOUT, PICTURES, SKIPPED
 from facegan.errors import DataError, FaceganError
 
 SIZE = {"resolution": 16, "channels": 3}
+PACKING = """
+import os, signal, sys
+from facegan.config import DataConfig
+from facegan.data.packed import load
+
+def die(done, total):
+    if done == 30:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def wait(done, total):
+    if done == 30:
+        print("half", flush=True)
+        sys.stdin.readline()
+
+"""
 PEOPLE = [f"person{i:03d}" for i in range(20, 40)]
 
 
@@ -30,8 +46,8 @@ PEOPLE = [f"person{i:03d}" for i in range(20, 40)]
 def decoded(monkeypatch):
     """The number of decoded pictures so far, as the length of this list."""
     calls = []
-    original = packing.decode
-    monkeypatch.setattr(packing, "decode", lambda content, channels: calls.append(1) or original(content, channels))
+    original = packing.square
+    monkeypatch.setattr(packing, "square", lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs))
     return calls
 
 
@@ -49,7 +65,7 @@ def test_packed_pixels_are_those_of_the_pictures_in_the_order_of_their_names(fol
     packed = load(source(root), resolution=16, channels=channels)
     assert packed.names == ["a/1.png", "a/3.png", "b/2.png"] and len(packed) == 3
     assert packed.images.dtype == np.uint8 and packed.images.shape == (3, channels, 16, 16)
-    assert (packed.channels, packed.resolution) == (channels, 16)
+    assert (packed.index.channels, packed.index.resolution) == (channels, 16)
     for name, pixels in zip(packed.names, packed.images, strict=True):
         expected = np.asarray(Image.open(root / name).convert("RGB" if channels == 3 else "L"))
         np.testing.assert_array_equal(pixels.transpose(1, 2, 0) if channels == 3 else pixels[0], expected)
@@ -102,7 +118,7 @@ def test_changed_file_is_decoded_anew(folder, picture):
 
 
 def test_every_setting_that_changes_pixels_changes_the_cached_set(folder):
-    root = folder("a.png", "b.png")
+    root = folder("a.jpg", "b.png", size=(64, 64))
     variants = [
         load(source(root), **SIZE),
         load(source(root), resolution=32, channels=3),
@@ -110,6 +126,7 @@ def test_every_setting_that_changes_pixels_changes_the_cached_set(folder):
         load(source(root, crop="center:20"), **SIZE),
         load(source(root, crop="box:0,0,20,20"), **SIZE),
         load(source(root, filter="lanczos"), **SIZE),
+        load(source(root, filter="box", draft=True), **SIZE),
         load(source(root, limit=1), **SIZE),
     ]
     assert len({each.path for each in variants}) == len({each.digest for each in variants}) == len(variants)
@@ -124,7 +141,7 @@ def test_another_pillow_or_packing_has_a_cached_set_of_its_own(folder, monkeypat
     assert load(source(root), **SIZE).path == paths[0]
     monkeypatch.setattr(PIL, "__version__", "99.0")
     paths.append(load(source(root), **SIZE).path)
-    monkeypatch.setattr(packed_module, "PACKING_VERSION", 99)
+    monkeypatch.setattr(packing, "PACKING_VERSION", 99)
     paths.append(load(source(root), **SIZE).path)
     assert len(set(paths)) == 3
 
@@ -162,7 +179,7 @@ def test_set_without_one_usable_picture_is_refused(folder, cache):
 def test_datasets_own_crop_is_used_unless_another_is_given(folder):
     downloads.register("celeba", folder("a.png", size=(178, 218)))
     automatic = load(source("celeba"), **SIZE)
-    assert automatic.crop == "center:178"
+    assert automatic.index.crop == "center:178"
     assert load(source("celeba", crop="center:178"), **SIZE).digest == automatic.digest
     assert load(source("celeba", crop="center:108"), **SIZE).digest != automatic.digest
 
@@ -201,6 +218,9 @@ def test_count_decodes_and_writes_nothing(folder, decoded, cache):
         lambda path: (path / INDEX).write_text("{"),
         lambda path: (path / INDEX).write_text("[]"),
         lambda path: (path / INDEX).write_text(json.dumps({"names": ["a.png"]})),
+        lambda path: (path / INDEX).write_text(json.dumps({"layout": LAYOUT})),
+        lambda path: (path / PICTURES).unlink(),
+        lambda path: (path / SKIPPED).unlink(),
     ],
 )
 def test_damaged_cached_set_is_rebuilt(folder, damage, decoded, cache):
@@ -228,14 +248,13 @@ def test_interrupted_packing_leaves_nothing_behind(folder, cache, interruption):
     assert len(load(source(root), **SIZE)) == 20
 
 
-def test_what_a_killed_packing_left_is_removed_a_day_later(folder, cache):
-    old, young = cache / "packed" / ".abc-old", cache / "packed" / ".abc-young"
-    for path in (old, young):
-        path.mkdir(parents=True)
-        (path / IMAGES).write_bytes(b"x")
-    os.utime(old, (time.time() - 90_000,) * 2)
-    load(source(folder("a.png")), **SIZE)
-    assert litter(cache) == [".abc-young"]
+def test_killed_packing_is_begun_anew_and_leaves_nothing_behind(folder, cache):
+    root = folder(*(f"{i:02d}.png" for i in range(60)))
+    code = PACKING + "load(DataConfig(source=sys.argv[1]), resolution=16, channels=3, progress=die)"
+    killed = subprocess.run([sys.executable, "-c", code, str(root)], timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(litter(cache)) == 1 and not list((cache / "packed").glob("[!.]*"))
+    assert len(load(source(root), **SIZE)) == 60 and not litter(cache)
 
 
 def test_packings_of_the_same_set_at_once_both_end_well(folder, cache):
@@ -259,16 +278,24 @@ def test_processes_that_pack_the_same_set_at_once_both_end_well(folder, cache):
     assert digests == {load(source(root), **SIZE).digest} and not litter(cache)
 
 
-def test_winner_of_a_race_is_kept(folder, cache, monkeypatch):
-    root = folder("a.png", "b.png")
-    calls = []
+def test_one_who_waits_sees_how_far_the_other_is(folder, cache):
+    root, seen = folder(*(f"{i:02d}.png" for i in range(60))), []
+    code = PACKING + "load(DataConfig(source=sys.argv[1]), resolution=16, channels=3, progress=wait)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "half\n"
 
-    def overtaken(done, total):
-        if done == total and not calls:
-            calls.append(load(source(root), **SIZE).path.stat().st_ino)
+        def progress(done, total):
+            if not seen:
+                other.stdin.write("go on\n")
+                other.stdin.flush()
+            seen.append((done, total))
 
-    packed = load(source(root), **SIZE, progress=overtaken)
-    assert packed.path.stat().st_ino == calls[0] and not litter(cache)
+        packed = load(source(root), **SIZE, progress=progress)
+        assert other.wait(timeout=60) == 0
+    assert len(packed) == 60 and not litter(cache)
+    assert all(0 <= done < 60 and total == 60 for done, total in seen) and seen  # it packed nothing itself
 
 
 def test_disk_without_room_is_refused_before_anything_is_written(folder, cache, monkeypatch):
@@ -312,7 +339,7 @@ def packed_folder(folder, tmp_path):
 def test_packed_folder_is_a_source(packed_folder, decoded):
     path, packed = packed_folder
     again = load(source(path), **SIZE)
-    assert again.path == path and again.digest == packed.digest and again.crop == "center:20"
+    assert again.path == path and again.digest == packed.digest and again.index.crop == "center:20"
     assert load(source(path, crop="center:20"), **SIZE).path == path
     assert count(source(path)) == 40 and not decoded
 
@@ -320,7 +347,7 @@ def test_packed_folder_is_a_source(packed_folder, decoded):
 def test_part_of_a_packed_folder_is_taken_without_loss(packed_folder):
     path, packed = packed_folder
     part = load(source(path, split="heldout"), **SIZE)
-    assert 0 < len(part) < 40 and part.crop == "center:20"
+    assert 0 < len(part) < 40 and part.index.crop == "center:20"
     for name, pixels in zip(part.names, part.images, strict=True):
         np.testing.assert_array_equal(pixels, packed.images[packed.names.index(name)])
     assert count(source(path, split="heldout")) == len(part)
@@ -345,6 +372,7 @@ def test_part_of_a_packed_folder_keeps_its_channels_and_attributes(tmp_path, cha
             "packed with data.crop = center:20, not none; set data.crop = center:20",
         ),
         ({"filter": "box"}, SIZE, "packed with data.filter = bicubic, not box; set data.filter = bicubic"),
+        ({"draft": True}, SIZE, "packed with data.draft = False, not True; set data.draft = false"),
     ],
 )
 def test_packed_folder_of_other_settings_is_refused(packed_folder, settings, size, setting):
@@ -362,3 +390,160 @@ def test_damaged_packed_folder_is_refused(packed_folder):
     (path / INDEX).write_text("?")
     with pytest.raises(DataError, match=r"kept: damaged packed pictures \(.+\); pack them again$"):
         count(source(path))
+
+
+def test_folder_packed_by_another_version_is_refused(packed_folder):
+    path, _ = packed_folder
+    (path / INDEX).write_text(json.dumps({"crop": "auto", "names": ["a.png"]}))
+    with pytest.raises(DataError) as caught:
+        load(source(path), **SIZE)
+    assert str(caught.value) == f"{path}: packed by another version of facegan; pack the original pictures again"
+
+
+def test_index_that_disagrees_with_the_pictures_is_refused_when_it_is_read(packed_folder):
+    path, packed = packed_folder
+    table = pyarrow.parquet.read_table(path / PICTURES)
+    pyarrow.parquet.write_table(table.slice(1), path / PICTURES)
+    assert len(load(source(path), **SIZE)) == len(packed)  # training needs no names
+    with pytest.raises(DataError, match=r"damaged packed pictures \(pictures.parquet and index.json disagree\)"):
+        load(source(path, split="train"), **SIZE)
+    (path / PICTURES).write_bytes(b"PAR1 no more")
+    with pytest.raises(DataError, match=r"damaged packed pictures \(.+\); pack them again$"):
+        load(source(path, split="train"), **SIZE)
+
+
+# What the index keeps
+
+
+def test_index_keeps_a_digest_of_each_file(folder):
+    root = folder("a.png", "b.jpg")
+    packed = load(source(root), **SIZE)
+    assert packed.digests == [hashlib.sha256((root / name).read_bytes()).digest() for name in ("a.png", "b.jpg")]
+
+
+def test_index_says_how_the_pictures_were_made(folder):
+    root = folder("a.jpg", "b.jpg", size=(64, 64))
+    index = load(source(root, crop="center:60", filter="box", draft=True), **SIZE).index
+    made = (
+        index.source,
+        index.selection,
+        index.num_images,
+        index.crop,
+        index.filter,
+        index.draft,
+        index.resolution,
+        index.channels,
+    )
+    assert made == (str(root), "all", 2, "center:60", "box", True, 16, 3)
+    assert set(index.versions) == {"facegan", "pillow", "simplejpeg"}
+
+
+def test_attribute_of_mixed_kinds_is_refused(folder, monkeypatch):
+    root = folder("a.png", "b.png")
+    monkeypatch.setattr(FolderSource, "attributes", lambda self, names: {"mood": ["glad", 3]})
+    with pytest.raises(DataError) as caught:
+        load(source(root), **SIZE)
+    assert str(caught.value) == f"{root}: attribute 'mood' mixes words, numbers or others; give it one kind"
+    monkeypatch.setattr(FolderSource, "attributes", lambda self, names: {"sha256": ["a", "b"]})
+    with pytest.raises(DataError, match="an attribute is called 'sha256', as the index calls a column of its own"):
+        load(source(root), **SIZE)
+
+
+def test_opening_reads_neither_names_nor_pictures(store):
+    """In a process of its own: what 200,000 pictures of 64x64 add to its memory, and that nothing heavy is loaded."""
+    folder = store(num=1)
+    num = 200_000
+    index = json.loads((folder / INDEX).read_text()) | {"num_images": num, "resolution": 64}
+    (folder / INDEX).write_text(json.dumps(index))
+    with (folder / IMAGES).open("wb") as file:  # sparse: only its header takes room on the disk
+        file.write(packing._header(num, packing.Recipe("none", "bicubic", 64, 3, "")))
+        file.truncate(file.tell() + num * 64 * 64 * 3)
+    columns = {"name": [f"{n:06d}.jpg" for n in range(num)], "sha256": [b"%032d" % n for n in range(num)]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), folder / PICTURES)
+    code = (
+        "import resource, sys; from facegan.config import DataConfig; from facegan.data.packed import load\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "packed = load(DataConfig(source=sys.argv[1]), resolution=64, channels=3)\n"
+        "added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
+        "print(len(packed), packed.images.shape[2], added // 1024, 'pyarrow' in sys.modules, len(packed.names))"
+    )
+    said = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    count, resolution, added_mib, heavy, num_names = said.stdout.split()
+    assert (count, resolution, heavy, num_names) == ("200000", "64", "False", "200000")
+    assert int(added_mib) < 50
+
+
+def test_index_says_which_pictures_were_chosen(folder):
+    root = folder(*(f"{name}/1.png" for name in PEOPLE))
+    assert load(source(root, split="train", limit=2), **SIZE).index.selection == "split=train limit=2"
+
+
+# Comparing by content
+
+
+def test_change_that_keeps_size_and_time_is_found_by_content_only(folder, picture, decoded):
+    root = folder("a.bmp", "b.bmp")
+    before = load(source(root), **SIZE)
+    status = (root / "a.bmp").stat()
+    picture(77).save(root / "a.bmp")
+    os.utime(root / "a.bmp", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert load(source(root), **SIZE).digest == before.digest and len(decoded) == 2
+    verified = load(source(root), **SIZE, verify=True)
+    assert verified.digest != before.digest and verified.path == before.path and len(decoded) == 4
+    assert load(source(root), **SIZE, verify=True).digest == verified.digest and len(decoded) == 4
+
+
+def test_comparing_shows_its_progress(folder):
+    root, calls = folder("a.png", "b.png"), []
+    load(source(root), **SIZE)
+    load(source(root), **SIZE, verify=True, progress=lambda *call: calls.append(call))
+    assert calls == [(1, 2), (2, 2)]
+
+
+# A packed folder of one's own
+
+
+def test_pack_folder_writes_what_load_gives(folder, tmp_path):
+    root = folder("a.png", "b.jpg")
+    packed, written = pack_folder(source(root, crop="center:20"), tmp_path / "mine", **SIZE)
+    cached = load(source(root, crop="center:20"), **SIZE)
+    assert written and packed.path == tmp_path / "mine" and packed.digest == cached.digest
+    assert load(source(tmp_path / "mine"), **SIZE).digest == cached.digest
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["faces", "mine"]
+
+
+def test_pack_folder_of_the_same_pictures_is_left_as_it_is(folder, tmp_path, decoded):
+    root = folder("a.png", "b.png")
+    first, _ = pack_folder(source(root), tmp_path / "mine", **SIZE)
+    for verify in (False, True):
+        again, written = pack_folder(source(root), tmp_path / "mine", **SIZE, verify=verify)
+        assert not written and again.digest == first.digest
+    assert len(decoded) == 2
+
+
+def test_pack_folder_refuses_to_replace_anything(folder, tmp_path, picture):
+    root = folder("a.bmp", "b.bmp")
+    target = tmp_path / "mine"
+    pack_folder(source(root), target, **SIZE)
+    for settings, size, message in (
+        ({}, {"resolution": 32, "channels": 3}, "packed with resolution = 16, not 32; choose another folder"),
+        ({"crop": "none"}, SIZE, "packed with crop = auto, not none; choose another folder"),
+        ({"limit": 1}, SIZE, f"packed from other pictures than {root} now holds; "
+                             "choose another folder, or remove this one"),
+    ):  # fmt: skip
+        with pytest.raises(DataError) as caught:
+            pack_folder(source(root, **settings), target, **size)
+        assert str(caught.value) == f"{target}/: {message}"
+    status = (root / "a.bmp").stat()
+    picture(77).save(root / "a.bmp")
+    os.utime(root / "a.bmp", ns=(status.st_atime_ns, status.st_mtime_ns))
+    pack_folder(source(root), target, **SIZE)
+    with pytest.raises(DataError, match=r"packed from other pictures than .+ now holds, a.bmp for one; choose another"):
+        pack_folder(source(root), target, **SIZE, verify=True)
+    other = tmp_path / "diary"
+    other.mkdir()
+    (other / "monday.txt").write_text("dear diary")
+    with pytest.raises(DataError) as caught:
+        pack_folder(source(root), other, **SIZE)
+    assert str(caught.value) == f"{other}: exists and holds no packed pictures; choose another folder"
+    assert (other / "monday.txt").read_text() == "dear diary"

@@ -15,8 +15,7 @@ from typer.main import get_command
 from .. import __version__
 from ..errors import ConfigError, FaceganError
 from ..plugins import claims, find, names, nearest
-
-PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+from .options import PLAIN
 
 WRONG_FILE = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,6 +27,8 @@ from rich.text import Text
 if TYPE_CHECKING:
     from ..training.loop import Progress as TrainingProgress
 
+QUICK_SECONDS = 2.0  # work that takes no longer is not talked about
+DRAWN_SECONDS = 0.1  # between two states of a bar
 PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 
@@ -66,7 +68,7 @@ class TrainingConsole:
         self._live = self._console.is_terminal
         self._bar = _NewsBar(console=self._console, disable=not self._live)
         self._tasks: dict[str, TaskID] = {}
-        self._next_plain = 0.0
+        self._next_plain = self._next_drawn = 0.0
         self._last_line = ""
 
     def __enter__(self) -> "TrainingConsole":
@@ -110,7 +112,8 @@ class TrainingConsole:
         self._show("step", event.step, event.num_steps, news, line, event.step == event.num_steps)
 
     def _show(self, name: str, done: int, total: int, news: str, line: str, last: bool) -> None:
-        if self._live:
+        if self._live and (last or time.monotonic() >= self._next_drawn):
+            self._next_drawn = time.monotonic() + DRAWN_SECONDS
             if name not in self._tasks:
                 self._tasks[name] = self._bar.add_task(name, total=total)
             self._bar.news = news
@@ -173,6 +176,35 @@ class ByteProgress:
         rate = max((done - self._began_at) / seconds, 1.0)
         parts = [decimal(done) + (f" of {decimal(total)}" if total else ""), f"{decimal(int(rate))}/s"]
         return ", ".join(parts + ([f"ETA {duration((total - done) / rate)}"] if total and done < total else []))
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far work on pictures has come, with rate and time left: a bar on a terminal, else lines now and then.
+
+    Yields:
+        What is to be called with (pictures done, pictures in all); it says nothing of work that is quickly done.
+    """
+    talk = console()
+    live, started = talk.is_terminal, time.monotonic()
+    next_time = started + (0.0 if live else QUICK_SECONDS)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
+    with Progress(*columns, TimeRemainingColumn(), console=talk, disable=not live, transient=True) as bar:
+        task = bar.add_task(what, total=None, rate="")
+
+        def show(done: int, total: int) -> None:
+            nonlocal next_time
+            now = time.monotonic()
+            if now < next_time:
+                return
+            next_time = now + (DRAWN_SECONDS if live else PLAIN_SECONDS)
+            rate = done / max(now - started, 1e-3)
+            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} pictures/s")
+            if not live:
+                left = duration((total - done) / rate)
+                talk.print(f"{what} {done}/{total} pictures  {rate:,.0f} pictures/s  ETA {left}", markup=False)
+
+        yield show
 
 
 class StopRequest:

@@ -2,12 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import ConfigError, SnapshotError
 from ..run import find_run
+
+if TYPE_CHECKING:
+    from ..config import RunConfig
+
+# What every typer.Typer here is made with: plain help, and errors that are left to `main`.
+PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 
 Epochs = Annotated[float | None, typer.Option(help="Length in passes over the pictures.", rich_help_panel=None)]
 Kimg = Annotated[float | None, typer.Option(help="Length in thousands of real pictures shown.")]
@@ -17,6 +23,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Run = Annotated[str | None, typer.Argument(help="A run's folder, or its name under runs/; by default the latest.")]
 Model = Annotated[
     str | None, typer.Argument(help="A snapshot file, a run's folder, or its name under runs/; by default the latest.")
+]
+
+Source = Annotated[
+    str, typer.Argument(help="What train --data takes: a folder, an archive, a downloaded dataset's name, drawn.")
+]
+Resolution = Annotated[
+    int | None, typer.Option(help="Side of the network's pictures: 16, 32, 64, 128, 256; by default 64.")
+]
+DataSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="DATA.KEY=VALUE", help="A setting of the data, as for train; can be repeated."),
 ]
 
 
@@ -54,3 +71,25 @@ def find_snapshot(model: str | None) -> Path:
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
     print(json.dumps(document, indent=2))
+
+
+def config_of(
+    source: str, resolution: int | None, settings: list[str] | None, sections: tuple[str, ...]
+) -> "RunConfig":
+    """The settings of a command on pictures, of which only some sections matter; others are refused, not ignored.
+
+    Raises:
+        ConfigError: A setting has no effect here, does not exist, or cannot be.
+    """
+    from ..config import resolve
+
+    flags: dict[str, Any] = {"data": {"source": source}}
+    if resolution is not None:
+        flags["resolution"] = resolution
+    config = resolve(flags=flags, settings=settings or [])
+    for line in settings or []:
+        section = line.partition("=")[0].partition(".")[0].strip()
+        if section not in sections or line.partition("=")[0].strip() == "data.source":
+            allowed = " and ".join("data.*" if name == "data" else name for name in sections)
+            raise ConfigError(f"--set {line}: has no effect here; only {allowed} can be set, and SOURCE is an argument")
+    return config

@@ -43,9 +43,19 @@ class DataConfig(Section):
     filter: Literal["bicubic", "bilinear", "lanczos", "box"] = Field(
         "bicubic", description="the resampling filter, always antialiased"
     )
+    draft: bool = Field(
+        False,
+        description="decode JPEG files at 1/2, 1/4 or 1/8 of their size where that leaves enough pixels: quicker "
+        "packing, slightly other pixels",
+    )
     options: dict[str, Any] = Field(
         {}, description="the dataset's own settings, for instance `data.options.num_images=5000` for `drawn`"
     )
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether no picture of the source is left out."""
+        return self.split == "all" and not self.limit
 
     @field_validator("crop")
     @classmethod

@@ -76,3 +76,17 @@ def parse_crop(text: str) -> Crop:
             raise ConfigError(f"config: data.crop is '{text}'; a box must be a square, or faces would be squashed")
         return Crop("box", (x, y, w, h))
     raise ConfigError(f"config: data.crop is '{text}'; it must be auto, none, center:N or box:X,Y,W,H")
+
+
+# The crops that published work on faces names, with whose they are; they are meant for CelebA's aligned pictures
+# (178x218), where "CelebA at 64x64" is a different set of pictures with each of them.
+NAMED_CROPS = {
+    "auto": "the largest centre square",
+    "center:178": "mimicry; PyTorch's DCGAN tutorial",  # the tutorial's resize and centre crop give the same region
+    "center:160": "compare_gan",
+    "center:148": "papers on VAEs",
+    "center:140": "NCSN",
+    "center:128": "for LFW, deep-funneled",
+    "center:108": "DCGAN-tensorflow",
+    "box:25,57,128,128": "PGGAN; DDIM",  # 128x128 around (89, 121)
+}

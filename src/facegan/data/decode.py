@@ -90,12 +90,18 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def orientation(image: Image.Image) -> int:
+    """How EXIF or XMP says that a picture is turned: 1 (upright) to 8; a damaged mark beside sound pixels is 1."""
     try:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a damaged mark beside sound pixels
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        turn = image.getexif().get(_ORIENTATION, 1)
+    except Exception:
+        return 1
+    return turn if turn in _UPRIGHT else 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turn = orientation(image)
+    return image if turn == 1 else image.transpose(_UPRIGHT[turn])
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -2,19 +2,25 @@
 
 import hashlib
 from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .stored import IMAGES, PackedImages
+from .stored import PackedImages
+
+_AHEAD = 2  # batches gathered in advance, while steps compute
+_CHUNK_BYTES = 2**26  # copied to a device at a time
 
 
 class Feed:
     """Shuffled batches without end; every epoch shows each picture once.
 
-    An epoch's order is a permutation drawn from (seed, epoch). Batches straddle epochs, so none is short.
+    An epoch's order is a permutation drawn from (seed, epoch). Batches straddle epochs, so none is short. Pictures that
+    lie on the disk are read from their mapping one batch after the other, by a thread that stays two steps ahead: a set
+    may be larger than the memory.
     """
 
     def __init__(
@@ -38,25 +44,26 @@ class Feed:
             memory_format: The memory order of batches.
         """
         self._device = torch.device(device)
-        self._images = _tensor(images)  # uint8 (N, C, H, W)
-        if self._device.type == "cuda":
-            free_bytes, _ = torch.cuda.mem_get_info(self._device)
-            if self._images.nbytes <= free_bytes // 2:
-                self._images = self._images.to(self._device)
+        self._images = images.images if isinstance(images, PackedImages) else images  # uint8 (N, C, H, W)
+        self._resident = _resident(self._images, self._device)
         self._batch_size = batch_size
         self._seed = seed
         self._mirror = mirror
         self._memory_format = memory_format
         self._epochs: OrderedDict[int, tuple[Tensor, Tensor]] = OrderedDict()
+        self._reader: ThreadPoolExecutor | None = None
+        self._read: dict[int, Future[Tensor]] = {}
 
     def __len__(self) -> int:
         return len(self._images)
 
     def batch(self, step: int) -> Tensor:
         """The real pictures of a step: float32 (batch_size, C, H, W) in [-1, 1] on the device."""
-        first = step * self._batch_size
-        index, flipped = self._positions(first, first + self._batch_size)
-        chosen = self._images.index_select(0, index)  # uint8 (B, C, H, W)
+        index, flipped = self._positions(step)
+        if self._resident is not None:
+            chosen = self._resident.index_select(0, index)  # uint8 (B, C, H, W)
+        else:
+            chosen = self._gathered(step)
         if self._mirror:
             chosen = torch.where(flipped[:, None, None, None], chosen.flip(-1), chosen)
         if chosen.device != self._device:
@@ -69,11 +76,27 @@ class Feed:
     def sample(self, n: int) -> Tensor:
         """`n` real pictures (all, if there are fewer), the same for one seed: uint8 (n, C, H, W) on the CPU."""
         order = torch.randperm(len(self), generator=self._generator("sample", 0))
-        return self._images.index_select(0, order[:n].to(self._images.device)).cpu()
+        return self._take(order[:n])
 
-    def _positions(self, first: int, end: int) -> tuple[Tensor, Tensor]:
-        """The pictures at positions first...end-1 of the endless sequence, and whether each is mirrored."""
-        num_images = len(self)
+    def _gathered(self, step: int) -> Tensor:
+        """A step's pictures from the disk, and a request for the next steps'."""
+        if self._reader is None:
+            self._reader = ThreadPoolExecutor(1, thread_name_prefix="feed")
+        for ahead in range(step, step + _AHEAD + 1):
+            if ahead not in self._read:
+                self._read[ahead] = self._reader.submit(self._take, self._positions(ahead)[0])
+        chosen = self._read.pop(step).result()
+        self._read = {other: read for other, read in self._read.items() if step < other <= step + _AHEAD}
+        return chosen
+
+    def _take(self, index: Tensor) -> Tensor:
+        """These pictures, copied out of the mapping: uint8 (n, C, H, W) on the CPU."""
+        return torch.from_numpy(self._images.take(index.cpu().numpy(), axis=0))
+
+    def _positions(self, step: int) -> tuple[Tensor, Tensor]:
+        """Which pictures a step shows, the next of the endless sequence, and whether each is mirrored."""
+        num_images, first = len(self), step * self._batch_size
+        end = first + self._batch_size
         indices, flips = [], []
         while first < end:
             epoch, offset = divmod(first, num_images)
@@ -89,7 +112,8 @@ class Feed:
         if epoch not in self._epochs:
             order = torch.randperm(len(self), generator=self._generator("order", epoch))
             flipped = torch.rand(len(self), generator=self._generator("mirror", epoch)) < 0.5
-            self._epochs[epoch] = (order.to(self._images.device), flipped.to(self._images.device))
+            where = self._device if self._resident is not None else torch.device("cpu")
+            self._epochs[epoch] = (order.to(where), flipped.to(where))
             while len(self._epochs) > 2:
                 self._epochs.popitem(last=False)
         return self._epochs[epoch]
@@ -99,10 +123,12 @@ class Feed:
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def _tensor(images: PackedImages | NDArray[np.uint8]) -> Tensor:
-    """The pictures as a tensor without copying them into memory: a private mapping, as torch wants writable memory."""
-    if isinstance(images, PackedImages):
-        images = np.load(images.path / IMAGES, mmap_mode="c", allow_pickle=False)
-    elif not images.flags.writeable:
-        images = images.copy()
-    return torch.from_numpy(images)
+def _resident(images: NDArray[np.uint8], device: torch.device) -> Tensor | None:
+    """The pictures in the memory of a CUDA device, copied there in parts, if they fill at most half of what is free."""
+    if device.type != "cuda" or images.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
+        return None
+    resident = torch.empty(images.shape, dtype=torch.uint8, device=device)
+    step = max(1, _CHUNK_BYTES // max(1, images[:1].nbytes))
+    for start in range(0, len(images), step):
+        resident[start : start + step] = torch.from_numpy(np.array(images[start : start + step]))
+    return resident

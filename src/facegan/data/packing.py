@@ -1,14 +1,11 @@
 """Decoding, cropping and writing pictures with all cores, in constant memory; a packed folder is complete or absent."""
 
-import contextlib
 import hashlib
 import io
 import json
 import os
 import shutil
-import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,17 +13,20 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
+import simplejpeg
 from PIL import Image
 
 from .. import __version__
 from ..errors import DataError, FaceganError
 from .crops import Crop, parse_crop
-from .decode import decode, plain, quiet_pillow
+from .decode import quiet_pillow
+from .locks import Progress, cannot_write, growing
 from .parallel import on_all_cores
 from .pictures import Delivered, Pictures, shown
-from .stored import IMAGES, INDEX, open_stored
+from .squares import square
+from .stored import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, Index
 
-_STALE_SECONDS = 24 * 3600
+PACKING_VERSION = 2  # raised when the same pictures and settings would give other pixels
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Recipe:
     Attributes:
         crop: As `parse_crop` reads it.
         filter: The resampling filter.
+        draft: Whether JPEG files are decoded at a reduced size where that is enough.
         resolution: Height and width in pixels.
         channels: 3 for colour, 1 for grey.
         fingerprint: Of the pictures.
@@ -47,7 +48,14 @@ class Recipe:
     resolution: int
     channels: int
     fingerprint: str
+    draft: bool = False
     cropped: bool = False
+
+    @property
+    def key(self) -> str:
+        """A name that differs whenever the pixels might."""
+        parts = {**vars(self), "packing": PACKING_VERSION, "pillow": PIL.__version__.split(".")[0]}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
     @property
     def image_bytes(self) -> int:
@@ -62,34 +70,38 @@ def pack(
     path: Path,
     *,
     source: str,
-    progress: Callable[[int, int], None] | None = None,
+    selection: str = "all",
+    progress: Progress | None = None,
 ) -> None:
-    """Write the packed folder `path`, replacing a damaged one; if another process was faster, its folder stays.
+    """Write the packed folder `path`, replacing what stands there; what a killed packing left is cleared first.
+
+    One process at a time: call it within `alone`. `source` and `selection` say in the index which pictures these are.
 
     Raises:
         DataError: None of the pictures can be used.
         FaceganError: The disk is too small.
     """
     parse_crop(recipe.crop)
+    folder = growing(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _check_room(path.parent, len(names) * recipe.image_bytes + 2**20)
-        _remove_stale(path.parent)
-        folder = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-        folder.mkdir()
-    except OSError as error:
-        raise _cannot_write(path.parent, error) from None
-    try:
-        with quiet_pillow():
-            index = _fill(folder, pictures, names, recipe, progress)
-        if not index["names"]:
-            name, reason = index["skipped"][0]
-            raise DataError(f"{source}: none of the {len(names)} pictures can be used; {shown(name)}: {reason}")
-        _move_into_place(folder, path)
-    except OSError as error:
-        raise _cannot_write(path.parent, error) from None
-    finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _check_room(path.parent, len(names) * recipe.image_bytes + 2**20)
+        folder.mkdir()
+        try:
+            with quiet_pillow():
+                _fill(folder, pictures, names, recipe, {"source": source, "selection": selection}, progress)
+            _move_into_place(folder, path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise cannot_write(path.parent, error) from None
+
+
+def content_digest(content: Delivered) -> bytes:
+    """SHA-256 of a file's bytes; of mode, size and pixels of a drawn picture; of nothing where there is neither."""
+    if isinstance(content, Image.Image):
+        return hashlib.sha256(f"{content.mode} {content.size}".encode() + content.tobytes()).digest()
+    return hashlib.sha256(content if isinstance(content, bytes) else b"").digest()
 
 
 def _fill(
@@ -97,54 +109,58 @@ def _fill(
     pictures: Pictures,
     names: Sequence[str],
     recipe: Recipe,
-    progress: Callable[[int, int], None] | None,
-) -> dict[str, Any]:
-    """Write images.npy, a row a name and then without the rows that stayed empty, and index.json; return the latter."""
+    origin: dict[str, str],
+    progress: Progress | None,
+) -> None:
+    """Write the array, a row a name and then without the rows that stayed empty, and the index."""
     crop = parse_crop("none" if recipe.cropped else recipe.crop)
     rows = {name: row for row, name in enumerate(names)}
+    digests: dict[str, bytes] = {}
     reasons = dict.fromkeys(names, "the source did not deliver it")
     with (folder / IMAGES).open("wb+") as file:
         start = file.write(_header(len(names), recipe))
-        results = on_all_cores(pictures.read(names, recipe.resolution), partial(_pixels, crop=crop, recipe=recipe))
+        results = on_all_cores(pictures, names, recipe.resolution, partial(_packed, crop=crop, recipe=recipe))
         for done, (name, result) in enumerate(results, start=1):
-            if isinstance(result, bytes):
-                file.seek(start + rows[name] * recipe.image_bytes)
-                file.write(result)
-                reasons.pop(name, None)
-            else:
+            if isinstance(result, DataError):
                 reasons[name] = str(result)
+            else:
+                pixels, digests[name] = result
+                file.seek(start + rows[name] * recipe.image_bytes)
+                file.write(pixels)
+                reasons.pop(name, None)
             if progress is not None:
                 progress(done, len(names))
         kept = [name for name in names if name not in reasons]
+        if not kept:
+            name, reason = next(iter(reasons.items()))
+            raise DataError(
+                f"{origin['source']}: none of the {len(names)} pictures can be used; {shown(name)}: {reason}"
+            )
         _close_gaps(file, start, [rows[name] for name in kept], recipe)
         digest = _digest(file, start)
         _sync(file)
-    index = {
-        **vars(recipe),
-        "digest": digest,
-        "versions": {"facegan": __version__, "pillow": PIL.__version__},
-        "skipped": list(reasons.items()),
-        "attributes": pictures.attributes(kept),
-        "names": kept,
-    }
-    with (folder / INDEX).open("wb") as file:
-        file.write(json.dumps(index).encode())
-        _sync(file)
-    return index
+    _write_columns(
+        folder / PICTURES, kept, [digests[name] for name in kept], pictures.attributes(kept), origin["source"]
+    )
+    _write_json(folder / SKIPPED, list(reasons.items()))
+    facts = {key: value for key, value in vars(recipe).items() if key != "cropped"}
+    versions = {"facegan": __version__, "pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
+    counts = {"num_images": len(kept), "num_skipped": len(reasons)}
+    index = Index(layout=LAYOUT, packing=PACKING_VERSION, digest=digest, versions=versions, **counts, **origin, **facts)
+    _write_json(folder / INDEX, index.model_dump())
 
 
-def _pixels(content: Delivered, crop: Crop, recipe: Recipe) -> bytes | DataError:
-    """One picture's bytes in the order (C, H, W), or why there are none."""
-    if isinstance(content, DataError):
-        return content
+def _packed(content: Delivered, crop: Crop, recipe: Recipe) -> tuple[bytes, bytes] | DataError:
+    """One picture's bytes in the order (C, H, W) and its digest, or why there are none."""
     try:
-        image = (
-            plain(content, recipe.channels) if isinstance(content, Image.Image) else decode(content, recipe.channels)
-        )
-        square = np.asarray(crop.apply(image, recipe.resolution, recipe.filter))  # (H, W, 3) or (H, W)
+        image = square(
+            content, crop=crop, resolution=recipe.resolution, channels=recipe.channels, filter=recipe.filter,
+            draft=recipe.draft,
+        )  # fmt: skip
     except DataError as error:
         return error
-    return (square.transpose(2, 0, 1) if square.ndim == 3 else square).tobytes()
+    pixels = np.asarray(image)  # (H, W, 3) or (H, W)
+    return (pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels).tobytes(), content_digest(content)
 
 
 def _header(num_images: int, recipe: Recipe) -> bytes:
@@ -180,52 +196,61 @@ def _digest(file: BinaryIO, start: int) -> str:
     return digest.hexdigest()
 
 
+def _write_columns(
+    path: Path, names: list[str], digests: list[bytes], attributes: dict[str, list[Any]], source: str
+) -> None:
+    import pyarrow.parquet  # heavy, and not needed to train
+
+    columns: dict[str, Any] = {
+        NAME: pyarrow.array(names, pyarrow.string()),
+        DIGEST: pyarrow.array(digests, pyarrow.binary(32)),
+    }
+    for key, values in attributes.items():
+        try:
+            column = pyarrow.array(values)
+        except (pyarrow.ArrowException, TypeError):
+            raise DataError(f"{source}: attribute '{key}' mixes words, numbers or others; give it one kind") from None
+        if columns.setdefault(str(key), column) is not column:
+            raise DataError(
+                f"{source}: an attribute is called '{key}', as the index calls a column of its own; rename it"
+            )
+    with path.open("wb") as file:
+        pyarrow.parquet.write_table(pyarrow.table(columns), file, compression="zstd")
+        _sync(file)
+
+
+def _write_json(path: Path, document: Any) -> None:
+    with path.open("wb") as file:
+        file.write(json.dumps(document).encode())
+        _sync(file)
+
+
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
 
 
 def _move_into_place(folder: Path, path: Path) -> None:
-    """Give a finished folder its name. What stands there is kept if it is sound, and removed if it is damaged."""
-    for _ in range(3):
-        try:
-            folder.rename(path)
-            return
-        except OSError:
-            if not path.exists():
-                raise
-        with contextlib.suppress(DataError):
-            open_stored(path)
-            return
-        # Moved aside first: another process may be doing the same, and only one of the two moves succeeds.
-        with contextlib.suppress(OSError):
-            shutil.rmtree(path.rename(folder.with_name(folder.name + "-damaged")), ignore_errors=True)
-    folder.rename(path)
-
-
-def _remove_stale(parent: Path) -> None:
-    """Remove what packings that were killed a day or longer ago left behind."""
-    for folder in parent.glob(".*-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+    """Give a finished folder its name, in the place of what stands there."""
+    if path.exists():
+        old = folder.with_name(f"{folder.name}-replaced")
+        shutil.rmtree(old, ignore_errors=True)
+        path.rename(old)
+        folder.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        folder.rename(path)
 
 
 def _check_room(parent: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(parent).free
     if needed_bytes > free_bytes:
         raise FaceganError(
-            f"{parent}: no room for the packed pictures ({_size(needed_bytes)} needed, "
-            f"{_size(free_bytes)} free); free some, or set FACEGAN_CACHE to a folder on another disk"
+            f"{parent}: no room for the packed pictures ({size_in_words(needed_bytes)} needed, "
+            f"{size_in_words(free_bytes)} free); free some, or set FACEGAN_CACHE to a folder on another disk"
         )
 
 
-def _size(size_bytes: int) -> str:
+def size_in_words(size_bytes: int) -> str:
+    """1.23 GB, or 4.5 MB."""
     return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
-
-
-def _cannot_write(parent: Path, error: OSError) -> FaceganError:
-    return FaceganError(
-        f"{parent}: the packed pictures cannot be written ({error.strerror or error}); "
-        "set FACEGAN_CACHE to a folder with room that you may write to"
-    )

@@ -18,6 +18,9 @@ Delivered = bytes | Image.Image | DataError
 class Pictures(Protocol):
     """An opened source of pictures.
 
+    A source whose `read` may be called in several threads at once has an attribute `chunk`, the number of names that
+    one call takes best; without it, `read` is called once for all names.
+
     Attributes:
         names: One name per picture: sorted, unique, stable; paths with '/' relative to the source.
         crop: What crop="auto" means here: "auto" is the largest centre square.

@@ -145,12 +145,18 @@ def environment(config: RunConfig, device: torch.device) -> dict[str, Any]:
 
 
 def _load(config: RunConfig, report: Report, packing: Packing | None) -> PackedImages:
-    batch_size, size = config.train.batch_size, {"resolution": config.resolution, "channels": config.channels}
-    data = load(config.data, **size, at_least=batch_size, progress=packing)
-    if data.skipped:
+    data = load(
+        config.data,
+        resolution=config.resolution,
+        channels=config.channels,
+        at_least=config.train.batch_size,
+        progress=packing,
+    )
+    if data.num_skipped:
         named = "; ".join(f"{name}: {reason}" for name, reason in data.skipped[:3])
-        more = f"; and {len(data.skipped) - 3} more" if len(data.skipped) > 3 else ""
-        report(f"{config.data.source}: skipped {len(data.skipped)} pictures ({named}{more})")
+        more = f"; and {data.num_skipped - 3} more" if data.num_skipped > 3 else ""
+        pictures = "picture" if data.num_skipped == 1 else "pictures"
+        report(f"{config.data.source}: skipped {data.num_skipped} {pictures} ({named}{more})")
     return data
 
 

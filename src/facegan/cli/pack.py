@@ -1,0 +1,57 @@
+"""`facegan pack`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.filesize import decimal
+
+from .options import DataSettings, Json, Resolution, Source, config_of, print_json
+
+SHOWN = 10  # skipped pictures; all are listed in the packed folder
+
+
+def pack(
+    source: Source,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="A new folder; by default the cache that training looks in.")
+    ] = None,
+    resolution: Resolution = None,
+    settings: DataSettings = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Compare pictures packed before with the source by content, not by size and time."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Decode, crop and resize pictures once and for all.
+
+    Training maps packed pictures into memory, and packs by itself what is not packed yet; this does it beforehand, or
+    into a folder to keep and to carry, which is a SOURCE like any other. --set data.draft=true decodes JPEG files at a reduced size: quicker, slightly
+    other pixels.
+    """
+    config = config_of(source, resolution, settings, ("data", "channels"))
+
+    from ..data.packed import load, pack_folder
+    from ..data.pictures import shown
+    from .console import console, counting
+
+    size = {"resolution": config.resolution, "channels": config.channels}
+    with counting("packing") as progress:
+        if out is None:
+            packed, written = load(config.data, **size, verify=verify, progress=progress), True
+        else:
+            packed, written = pack_folder(config.data, out, **size, verify=verify, progress=progress)
+    if as_json:
+        print_json({"path": str(packed.path), **packed.index.model_dump(mode="json"), "skipped": packed.skipped})
+        return
+    say = console().print
+    for name, reason in packed.skipped[:SHOWN]:
+        say(f"skipped {shown(name)}: {reason}", markup=False)
+    if packed.num_skipped > SHOWN:
+        say(f"skipped {packed.num_skipped - SHOWN:,} more; {packed.path}/skipped.json names them")
+    side, before = packed.index.resolution, "" if written else "; packed before"
+    say(f"{source}: {len(packed):,} pictures, {side}x{side}, {decimal(packed.images.nbytes)}{before}", markup=False)
+    print(packed.path)

@@ -1,0 +1,122 @@
+import json
+import os
+import re
+import shutil
+import time
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """A cache of the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("FACEGAN_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def faces(workplace):
+    folder = workplace / "faces"
+    folder.mkdir()
+    for name in ("a", "b"):
+        Image.effect_noise((20, 20), 90).convert("RGB").save(folder / f"{name}.png")
+    return folder
+
+
+def sets(cache):
+    return sorted(path.name for path in (cache / "packed").iterdir())
+
+
+def reasons(facegan, *flags):
+    return {
+        each["path"].rpartition("/")[2]: each["reason"]
+        for each in facegan("cache", "prune", *flags, "--json").json["removed"]
+    }
+
+
+def test_list_shows_every_set_with_its_source_and_size(facegan, faces, cache):
+    facegan("pack", "faces", "--resolution", 16)
+    facegan("pack", "faces", "--resolution", 32, "--set", "data.crop=center:20", "--set", "data.limit=1")
+    said = facegan("cache", "list")
+    assert said.code == 0 and said.out.startswith(f"{cache}: 2 packed sets, ")
+    lines = re.sub(r" {2,}", "  ", said.out)
+    assert f"{faces}  16x16x3, auto, bicubic" in lines and f"{faces} (limit=1)  32x32x3, center:20" in lines
+    entries = facegan("cache", "list", "--json").json["entries"]
+    assert sorted(each["index"]["num_images"] for each in entries) == [1, 2]
+    assert all(each["useless"] is None and each["size_bytes"] > 768 for each in entries)
+
+
+def test_empty_cache_is_listed_as_such(facegan, cache):
+    assert facegan("cache", "list").out == f"{cache}: 0 packed sets, 0 bytes\n"
+    assert facegan("cache", "prune").out == "0 packed sets removed, 0 bytes\n"
+
+
+def test_prune_removes_what_is_of_no_use_and_nothing_else(facegan, faces, cache):
+    facegan("pack", "faces", "--resolution", 16)
+    kept = sets(cache)
+    shutil.copytree("faces", "others")
+    facegan("pack", "others", "--resolution", 16)
+    (gone,) = set(sets(cache)) - set(kept)
+    shutil.rmtree("others")
+    (cache / "packed" / ".abc.partial").mkdir()
+    shutil.copytree(cache / "packed" / kept[0], cache / "packed" / "damaged")
+    os.truncate(cache / "packed" / "damaged" / "images.npy", 300)
+    shutil.copytree(cache / "packed" / kept[0], cache / "packed" / "old")
+    index = json.loads((cache / "packed" / "old" / "index.json").read_text())
+    index["versions"]["pillow"] = "9.1"
+    (cache / "packed" / "old" / "index.json").write_text(json.dumps(index))
+    before = sets(cache)
+    assert facegan("cache", "prune", "--dry-run").out.endswith(
+        "4 packed sets would be removed, " + size(cache, before, kept)
+    )
+    assert sets(cache) == before
+    found = reasons(facegan)
+    assert found.pop("damaged").startswith("damaged packed pictures (")
+    assert found.pop("old").endswith("with Pillow 9.1, not the ones installed")
+    assert found == {gone: "its pictures are gone", ".abc.partial": "left by a packing that was killed"}
+    assert sets(cache) == kept and (faces / "a.png").exists()
+
+
+def size(cache, names, but):
+    from rich.filesize import decimal
+
+    folders = [cache / "packed" / name for name in names if name not in but]
+    return decimal(sum(file.stat().st_size for folder in folders for file in folder.iterdir())) + "\n"
+
+
+def test_set_that_was_packed_anew_since_is_of_no_use(facegan, faces, cache):
+    facegan("pack", "faces", "--resolution", 16)
+    old = sets(cache)
+    os.utime(cache / "packed" / old[0], (time.time() - 9,) * 2)
+    Image.new("RGB", (20, 20)).save(faces / "c.png")
+    facegan("pack", "faces", "--resolution", 16)
+    assert reasons(facegan) == {old[0]: "the pictures have changed since, and were packed anew"}
+
+
+def test_older_than_counts_from_the_last_use(facegan, faces, cache):
+    facegan("pack", "faces", "--resolution", 16)
+    (name,) = sets(cache)
+    os.utime(cache / "packed" / name, (time.time() - 40 * 86400,) * 2)
+    assert reasons(facegan, "--older-than", 50) == {}
+    facegan("pack", "faces", "--resolution", 16)
+    assert reasons(facegan, "--older-than", 30) == {}
+    os.utime(cache / "packed" / name, (time.time() - 40 * 86400,) * 2)
+    assert reasons(facegan, "--older-than", 30) == {name: "not used for 40 days"}
+
+
+def test_all_clears_the_cache(facegan, faces, cache):
+    facegan("pack", "faces", "--resolution", 16)
+    assert list(reasons(facegan, "--all").values()) == ["asked for"] and sets(cache) == []
+
+
+def test_what_is_being_packed_is_left_alone(facegan, cache):
+    from facegan.data.locks import alone
+
+    target = cache / "packed" / "abc"
+    with alone(target, num_images=1, image_bytes=768, progress=None):
+        (cache / "packed" / ".abc.partial").mkdir()
+        assert facegan("cache", "list", "--json").json["entries"] == []
+        assert reasons(facegan, "--all") == {}
+    assert list(reasons(facegan)) == [".abc.partial"]

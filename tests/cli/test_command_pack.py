@@ -1,0 +1,101 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+NETWORK = (
+    "--batch-size", 2, "--steps", 1, "--device", "cpu", "--resolution", 16,
+    "--set", "architecture.z_dim=12", "--set", "architecture.ngf=8", "--set", "architecture.ndf=8",
+)  # fmt: skip
+DRAWN = ("drawn", "--set", "data.options.num_images=6", "--resolution", "16")
+
+
+@pytest.fixture
+def faces(workplace):
+    """A folder of three pictures, one of them damaged."""
+    folder = workplace / "faces"
+    folder.mkdir()
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.bmp")
+    (folder / "bad.jpg").write_text("<html>quota</html>")
+    return folder
+
+
+def test_packed_folder_can_be_trained_on(facegan, workplace):
+    said = facegan("pack", *DRAWN, "-o", "packed")
+    assert (said.code, said.out) == (0, "packed\n")
+    assert said.err == "drawn: 6 pictures, 16x16, 4.6 kB\n"
+    assert [path.name for path in workplace.iterdir()] == ["packed"]
+    assert facegan("train", *NETWORK, "--data", "packed", "--dry-run", "--json").json["num_images"] == 6
+    assert facegan("train", *NETWORK, "--data", "packed").code == 0
+
+
+def test_without_a_folder_it_packs_where_training_looks(facegan, faces):
+    said = facegan("pack", "faces", "--resolution", 16)
+    assert said.code == 0
+    assert said.err.splitlines() == [
+        "skipped bad.jpg: not a picture (it begins like a web page)", "faces: 2 pictures, 16x16, 1.5 kB",
+    ]  # fmt: skip
+    trained = facegan("train", *NETWORK, "--data", "faces")
+    assert trained.code == 0 and "packing" not in trained.err
+
+
+def test_json_says_how_it_was_packed_and_what_was_skipped(facegan, faces):
+    document = facegan("pack", "faces", "--resolution", 16, "--set", "data.draft=true", "--json").json
+    assert (document["num_images"], document["draft"], document["resolution"]) == (2, True, 16)
+    assert document["skipped"] == [["bad.jpg", "not a picture (it begins like a web page)"]]
+    index = json.loads((Path(document["path"]) / "index.json").read_text())
+    assert index["digest"] == document["digest"]
+
+
+def test_packing_again_is_left_as_it_is_and_says_so(facegan, faces):
+    first = facegan("pack", "faces", "--resolution", 16, "-o", "packed")
+    again = facegan("pack", "faces", "--resolution", 16, "-o", "packed")
+    assert (first.code, again.code) == (0, 0)
+    assert again.err.splitlines()[-1] == "faces: 2 pictures, 16x16, 1.5 kB; packed before"
+
+
+def test_verify_finds_what_size_and_time_hide(facegan, faces):
+    facegan("pack", "faces", "--resolution", 16, "-o", "packed")
+    status = (faces / "1.bmp").stat()
+    Image.new("RGB", (40, 40), "red").save(faces / "1.bmp")
+    os.utime(faces / "1.bmp", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert facegan("pack", "faces", "--resolution", 16, "-o", "packed").code == 0
+    said = facegan("pack", "faces", "--resolution", 16, "-o", "packed", "--verify")
+    assert said.code == 2
+    assert said.complaint == (
+        f"facegan: packed/: packed from other pictures than {faces} now holds, 1.bmp for one; "
+        "choose another folder, or remove this one"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("nowhere",), "nowhere: no such dataset, folder or file; "),
+        (("faces", "-o", "faces"), "faces: exists and holds no packed pictures; choose another folder"),
+        (("faces", "--set", "train.steps=3"), "--set train.steps=3: has no effect here; only data.* and channels"),
+        (("faces", "--resolution", "17"), "resolution"),
+        ((), "missing argument 'source'"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_2(facegan, faces, arguments, message):
+    said = facegan("pack", *arguments)
+    assert said.code == 2 and message in said.complaint
+    assert sorted(path.name for path in faces.iterdir()) == ["0.bmp", "1.bmp", "bad.jpg"]
+
+
+def test_packing_needs_no_torch(workplace):
+    code = (
+        "import contextlib, sys; from facegan.cli import main\n"
+        f"with contextlib.suppress(SystemExit): main(['pack', *{DRAWN}, '-o', 'packed'])\n"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stderr.splitlines()[-1] == "False"
