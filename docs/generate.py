@@ -186,7 +186,7 @@ def settings_table(properties: Mapping[str, Any], schema: Mapping[str, Any], sec
         (code(prefix + name), allowed(each, schema), shown_default(each), each.get("description", ""))
         for name, each in properties.items()
     ]
-    return table(("setting", "value", "default", "meaning"), rows)
+    return table(("setting", "value", "default", "meaning"), rows) if rows else "It has no settings.\n"
 
 
 def allowed(setting: Mapping[str, Any], schema: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from facegan import plugins
 from facegan.config import resolve
+from webserver import server  # noqa: F401  (a fixture for all)
 
 TINY = (
     "resolution=16",

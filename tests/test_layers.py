@@ -61,7 +61,7 @@ def test_only_downloads_reads_the_environment_outside_the_command_line():
         for node in ast.walk(ast.parse((SOURCE / module).read_text()))
         if ast.unparse(node) in ("os.environ", "os.getenv")
     }
-    assert readers == {"downloads.py"}
+    assert readers == {"downloads/places.py"}
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -34,3 +34,7 @@ class PluginError(FaceganError):
 
 class TrainingError(FaceganError):
     """A run that cannot go on: a loss that is not finite, or no room on the disk."""
+
+
+class DownloadError(FaceganError):
+    """A published dataset that could not be fetched, or that came damaged."""

@@ -37,7 +37,12 @@ BUILT_IN = {
         "nonsaturating": "facegan.losses:NonSaturating",
         "saturating": "facegan.losses:Saturating",
     },
-    "dataset": {"drawn": "facegan.data.drawn:DrawnFaces"},
+    "dataset": {
+        "drawn": "facegan.data.drawn:DrawnFaces",
+        "celeba": "facegan.data.published:CelebA",
+        "lfw": "facegan.data.published:LabeledFaces",
+        "ffhq-thumbnails": "facegan.data.published:FFHQThumbnails",
+    },
     "metric": {},
 }
 

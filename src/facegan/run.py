@@ -34,13 +34,22 @@ def write_atomic(path: Path, content: bytes | Callable[[Path], None]) -> None:
             else:
                 content(temporary)
             file.flush()
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        put_in_place(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Give a complete temporary file its final name in the same file system: fsync, rename, fsync of the folder.
+
+    Raises:
+        OSError: It could not be done; what stood at `path` before still stands.
+    """
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.chmod(0o666 & ~_umask())
+    temporary.replace(path)
     if os.name == "posix":  # other systems cannot open a folder to flush it
         folder = os.open(path.parent, os.O_RDONLY)
         try:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from facegan import downloads, plugins
+from facegan import plugins
 from facegan.config import DataConfig
 from facegan.data.sources import open_source
 from facegan.errors import ConfigError, DataError
@@ -51,10 +51,10 @@ def test_dataset_comes_before_a_folder_of_the_same_name(folder, monkeypatch, dat
     assert open_source(DataConfig(source="./toys")).names == ["a.png"]
 
 
-def test_folder_comes_before_a_dataset_that_is_not_downloaded(folder, monkeypatch):
-    root = folder("celeba/a.png")
-    monkeypatch.chdir(root)
-    assert open_source(DataConfig(source="celeba")).names == ["a.png"]
+def test_dataset_that_is_not_downloaded_comes_before_a_folder_of_the_same_name(folder, monkeypatch):
+    monkeypatch.chdir(folder("celeba/a.png"))
+    assert refusal(source="celeba") == "celeba: known, but not downloaded; run 'facegan download celeba'"
+    assert open_source(DataConfig(source="./celeba")).names == ["a.png"]
 
 
 def test_dataset_plugin_takes_its_options(dataset):
@@ -78,16 +78,6 @@ def test_options_of_a_folder_are_refused_not_ignored(folder):
     )
 
 
-def test_downloaded_dataset_is_opened_with_its_own_crop(folder):
-    downloads.register("celeba", folder("a.png"))
-    source = open_source(DataConfig(source="celeba"))
-    assert source.names == ["a.png"] and source.crop == "center:178"
-
-
-def test_known_dataset_that_is_not_downloaded_is_refused():
-    assert refusal(source="celeba") == "celeba: known, but not downloaded; run 'facegan download celeba'"
-
-
 @pytest.mark.parametrize("path", ["faces/", "./faces", "/nowhere/faces.zip", "faces.zip", "~nobody-here/faces"])
 def test_missing_path_is_refused(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -104,7 +94,7 @@ def test_mistyped_name_is_refused_with_the_nearest(dataset, tmp_path, monkeypatc
         f"celebra: no such dataset, folder or file; did you mean 'celeba'? {advice}celebra)"
     )
     assert refusal(source="qqq") == (
-        f"qqq: no such dataset, folder or file; there is: drawn, toys, celeba, lfw, ffhq-thumbnails {advice}qqq)"
+        f"qqq: no such dataset, folder or file; there is: drawn, celeba, lfw, ffhq-thumbnails, toys {advice}qqq)"
     )
 
 

@@ -11,7 +11,17 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -113,6 +123,61 @@ class TrainingConsole:
             self.say(line, shown=not self._live)
 
 
+class ByteProgress:
+    """Shows files that arrive: a bar with bytes, rate and time left on a terminal, else a line every ten seconds."""
+
+    def __init__(self) -> None:
+        self._console = console()
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._task: TaskID | None = None
+        self._began, self._began_at = 0.0, 0  # when, and with how many bytes, this sitting began
+        self._last = 0
+        self._next_plain = 0.0
+
+    def __enter__(self) -> "ByteProgress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """One line of talk."""
+        self._console.print(text, markup=False)
+
+    def show(self, name: str, done: int, total: int | None) -> None:
+        """So many bytes are here, of `total` if that is known; of one file, or of several that follow each other."""
+        if self._task is None or done < self._last:  # the first bytes, or the first of another file
+            self._restart(name, done, total)
+        self._last = done
+        if self._task is not None:
+            self._bar.update(self._task, description=name, completed=done, total=total)
+        if not self._console.is_terminal and (time.monotonic() >= self._next_plain or done == total):
+            self._next_plain = time.monotonic() + PLAIN_SECONDS
+            self.say(f"{name}: {self._in_words(done, total)}")
+
+    def _restart(self, name: str, done: int, total: int | None) -> None:
+        if self._task is None:
+            self._bar.start()  # not before there is something to show: until then, questions may be asked
+        else:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(name, total=total)
+        self._began, self._began_at = time.monotonic(), done
+        self._next_plain = self._began + PLAIN_SECONDS
+
+    def _in_words(self, done: int, total: int | None) -> str:
+        seconds = max(time.monotonic() - self._began, 1e-3)
+        rate = max((done - self._began_at) / seconds, 1.0)
+        parts = [decimal(done) + (f" of {decimal(total)}" if total else ""), f"{decimal(int(rate))}/s"]
+        return ", ".join(parts + ([f"ETA {duration((total - done) / rate)}"] if total and done < total else []))
+
+
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show how far work on pictures has come, with rate and time left: a bar on a terminal, else lines now and then.
@@ -199,5 +264,5 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
         sheet.add_row(*(str(cell) for cell in row))
     out = Console(highlight=False, markup=False)
     if not out.is_terminal:
-        out = Console(highlight=False, markup=False, width=200)
+        out = Console(highlight=False, markup=False, width=1000)
     out.print(sheet)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from .. import plugins
 from ..config import DataConfig, build
-from ..downloads import KNOWN, locate
 from ..errors import ConfigError, DataError
 from .archives import open_archive
 from .folders import FolderSource
@@ -20,7 +19,7 @@ _FORMS = "give a folder of pictures, a .zip, .tar, .tgz or .parquet, 'drawn', or
 
 
 def open_source(data: DataConfig) -> Pictures:
-    """Open what `data.source` names: a dataset plugin, else a downloaded dataset, else an existing path.
+    """Open what `data.source` names: a dataset, else an existing path.
 
     A folder that has a dataset's name is given as a path, for instance ./drawn.
 
@@ -32,26 +31,21 @@ def open_source(data: DataConfig) -> Pictures:
     if text in plugins.names("dataset"):
         opened: Pictures = build(plugins.find("dataset", text), data.options, where="data.options").open()
         return opened
-    located = locate(text) if text in KNOWN else None
-    path = located or _existing(text)
+    path = _existing(text)
     if path is not None:
         _refuse_options(data)
-        crop, where = (KNOWN[text].crop, None) if located else ("auto", text)
-        return open_path(path, crop=crop, where=where)
-    if text in KNOWN:
-        raise DataError(f"{text}: known, but not downloaded; run 'facegan download {text}'")
+        return open_path(path, where=text)
     if _is_path(text):
         raise DataError(f"{text}: no such folder or file; {_FORMS}")
-    known = [*plugins.names("dataset"), *KNOWN]
     raise DataError(
-        f"{text}: no such dataset, folder or file; {plugins.nearest(text, known)} "
+        f"{text}: no such dataset, folder or file; {plugins.nearest(text, plugins.names('dataset'))} "
         f"(a folder is named by its path, for instance ./{text})"
     )
 
 
 def anchored(text: str) -> str:
     """The same source, named so that it is found from any folder: a relative path is made absolute."""
-    if text in plugins.names("dataset") or (text in KNOWN and locate(text)):
+    if text in plugins.names("dataset"):
         return text
     path = _existing(text)
     return str(path.absolute()) if path else text

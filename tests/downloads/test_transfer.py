@@ -1,0 +1,404 @@
+import hashlib
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from email.utils import formatdate
+from functools import partial
+
+import pytest
+
+from facegan.downloads import Patience
+from facegan.errors import DownloadError
+from webserver import (
+    FILE,
+    HASTY,
+    chunked,
+    drop,
+    lengthless,
+    other_part,
+    page,
+    ranged,
+    rangeless,
+    redirect,
+    status,
+    trickle,
+    untagged,
+    wrong_length,
+)
+
+SHA256 = f"sha256:{hashlib.sha256(FILE).hexdigest()}"
+QUOTA = "<html><head><title>Google Drive - Quota exceeded</title></head><body>Sorry</body></html>"
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_file_arrives_whole_under_its_name_and_nothing_else_stays(bring, tmp_path):
+    assert bring(checksum=SHA256, size_bytes=len(FILE)).read_bytes() == FILE
+    assert files(tmp_path) == ["file.bin"]
+
+
+def test_complete_file_is_not_asked_for_again(bring, server):
+    bring(checksum=SHA256)
+    bring(checksum=SHA256)
+    assert len(server.asked) == 1
+
+
+def test_file_that_has_changed_here_is_fetched_anew(bring, tmp_path):
+    bring(checksum=SHA256).write_bytes(b"x" * len(FILE))
+    assert bring(checksum=SHA256).read_bytes() == FILE
+
+
+def test_progress_tells_the_bytes_that_are_here(bring):
+    told = []
+    bring(progress=lambda *news: told.append(news))
+    assert told[-1] == ("file.bin", len(FILE), len(FILE))
+    assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
+
+
+@pytest.mark.parametrize("answer", [lengthless(), chunked(), rangeless, untagged])
+def test_every_honest_way_of_sending_works(bring, server, answer):
+    server.script["/file.bin"] = [answer]
+    assert bring(checksum=SHA256).read_bytes() == FILE
+
+
+def test_part_that_nobody_asked_for_is_taken_when_it_is_the_whole(bring, server):
+    def part(request, content):
+        request.send_response(206)
+        request.send_header("Content-Length", str(len(content)))
+        request.send_header("Content-Range", f"bytes 0-{len(content) - 1}/*")
+        request.end_headers()
+        request.wfile.write(content)
+
+    server.script["/file.bin"] = [part]
+    assert bring(checksum=SHA256).read_bytes() == FILE
+
+
+# Connections that break
+
+
+def test_broken_connection_is_continued_where_it_stopped(bring, server, said):
+    server.script["/file.bin"] = [drop(100_000), drop(50_000)]
+    assert bring(checksum=SHA256).read_bytes() == FILE
+    assert server.ranges() == [None, "bytes=100000-", "bytes=150000-"]
+    assert said[0].startswith("file.bin: 127.0.0.1 broke off (") and said[0].endswith("; trying again in 0 s")
+
+
+def test_chunked_answer_that_is_cut_short_is_continued(bring, server):
+    server.script["/file.bin"] = [chunked(cut=1000)]
+    assert bring(checksum=SHA256).read_bytes() == FILE
+    assert server.ranges() == [None, "bytes=1000-"]
+
+
+def test_server_without_ranges_is_asked_for_all_of_it_again(bring, server, said):
+    server.script["/file.bin"] = [drop(100_000, rangeless), rangeless]
+    assert bring(checksum=SHA256).read_bytes() == FILE
+    assert server.ranges() == [None, "bytes=100000-"]
+    assert said[1] == "file.bin: 127.0.0.1 sends it from the start again"
+
+
+def test_file_that_nothing_identifies_is_never_continued(bring, server):
+    server.script["/file.bin"] = [drop(100_000, untagged), untagged]
+    assert bring().read_bytes() == FILE
+    assert server.ranges() == [None, None]
+
+
+def test_connection_that_always_breaks_at_one_place_is_given_up(bring, server, tmp_path):
+    server.script["/file.bin"] = [drop(1000, rangeless)] * 9
+    with pytest.raises(DownloadError, match=r"^127\.0\.0\.1 broke off \(.*; given up after 4 attempts$"):
+        bring(checksum=SHA256)
+    assert len(server.asked) == 5  # one that brought something, and four that did not
+    assert files(tmp_path) == ["file.bin.part", "file.bin.part.json"]
+
+
+def test_interrupted_download_goes_on_in_the_next_call(bring, server, tmp_path):
+    hopeless = HASTY.model_copy(update={"attempts": 1})
+    server.script["/file.bin"] = [drop(100_000), status(503)]
+    with pytest.raises(DownloadError, match="answered 503 Service Unavailable; given up after 1 attempts"):
+        bring(patience=hopeless)
+    assert (tmp_path / "file.bin.part").read_bytes() == FILE[:100_000]
+    assert bring().read_bytes() == FILE
+    assert server.ranges()[-1] == "bytes=100000-"
+
+
+def test_part_that_is_all_there_is_only_verified(bring, server, tmp_path):
+    server.script["/file.bin"] = [drop(100_000)]
+    with pytest.raises(ZeroDivisionError):
+        bring(checksum=SHA256, progress=lambda name, done, total: 1 / 0 if done >= 100_000 else None)
+    (tmp_path / "file.bin.part").write_bytes(FILE)
+    asked = len(server.asked)
+    assert bring(checksum=SHA256).read_bytes() == FILE
+    assert len(server.asked) == asked
+
+
+def test_file_that_changed_between_two_tries_is_not_spliced(bring, server, said):
+    other = FILE[::-1]
+
+    def changed(request, content):
+        server.files["/file.bin"] = other
+        drop(100_000)(request, content)
+
+    server.script["/file.bin"] = [changed]
+    assert bring().read_bytes() == other
+    assert server.asked[1][2]["If-Range"] == f'"{hashlib.md5(FILE).hexdigest()}"'
+    assert said[1] == "file.bin: 127.0.0.1 sends it from the start again"
+
+
+def test_part_of_another_file_is_not_continued(bring, server, tmp_path):
+    (tmp_path / "file.bin.part").write_bytes(b"something else")
+    assert bring().read_bytes() == FILE
+    assert server.ranges() == [None]
+
+
+def test_part_of_another_address_is_not_continued(bring, server):
+    server.files["/other.bin"] = FILE[::-1]
+    server.script["/file.bin"] = [drop(100_000), status(404)]
+    with pytest.raises(DownloadError):
+        bring()
+    assert bring("/other.bin").read_bytes() == FILE[::-1]
+    assert server.ranges()[-1] is None
+
+
+def test_part_of_one_checksum_is_continued_from_any_address(bring, server):
+    server.files["/mirror.bin"] = FILE
+    server.script["/file.bin"] = [drop(100_000), status(404)]
+    with pytest.raises(DownloadError):
+        bring(checksum=SHA256)
+    assert bring("/mirror.bin", checksum=SHA256).read_bytes() == FILE
+    assert server.ranges()[-1] == "bytes=100000-"
+
+
+def headed(answer=untagged, **headers):
+    """A good answer with more headers."""
+
+    def way(request, content):
+        send = request.send_response
+
+        def send_response(code):
+            send(code)
+            for name, value in headers.items():
+                request.send_header(name.replace("_", "-"), value)
+
+        request.send_response = send_response
+        answer(request, content)
+
+    return way
+
+
+@pytest.mark.parametrize(
+    ("headers", "condition"),
+    [
+        ({"ETag": 'W/"1"'}, None),
+        ({"ETag": 'W/"1"', "Last_Modified": "Sun, 22 Nov 2026 12:00:00 GMT"}, "Sun, 22 Nov 2026 12:00:00 GMT"),
+        ({"ETag": '"1"', "Last_Modified": "Sun, 22 Nov 2026 12:00:00 GMT"}, '"1"'),
+    ],
+)
+def test_only_what_promises_equal_bytes_is_relied_on(bring, server, headers, condition):
+    server.script["/file.bin"] = [drop(100_000, headed(**headers))]
+    assert bring().read_bytes() == FILE
+    assert server.asked[1][2].get("If-Range") == condition
+    assert server.ranges()[1] == ("bytes=100000-" if condition else None)
+
+
+def test_file_that_calls_itself_html_but_is_attached_is_a_file(bring, server):
+    answer = headed(partial(ranged, kind="text/html"), Content_Disposition='attachment; filename="f"')
+    server.script["/file.bin"] = [answer]
+    assert bring(checksum=SHA256).read_bytes() == FILE
+
+
+def test_damaged_part_is_fetched_once_more_from_the_start(bring, server, tmp_path, said):
+    server.script["/file.bin"] = [drop(100_000), status(404)]
+    with pytest.raises(DownloadError):
+        bring(checksum=SHA256)
+    (tmp_path / "file.bin.part").write_bytes(b"x" * 100_000)
+    assert bring(checksum=SHA256).read_bytes() == FILE
+    assert said[-1] == "file.bin: what was continued is damaged; once more from the start"
+
+
+@pytest.mark.parametrize("answer", [other_part, status(416)])
+def test_answer_that_is_not_the_rest_begins_it_anew(bring, server, answer):
+    server.script["/file.bin"] = [drop(100_000), answer]
+    assert bring(checksum=SHA256).read_bytes() == FILE
+    assert server.ranges() == [None, "bytes=100000-", None]
+
+
+# Answers that carry no file
+
+
+def test_busy_server_is_tried_again_with_growing_pauses(bring, server, said, monkeypatch):
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    server.script["/file.bin"] = [status(500), status(503), status(502)]
+    assert bring(patience=Patience()).read_bytes() == FILE
+    assert slept == [1, 2, 4]
+    assert said[0] == "file.bin: 127.0.0.1 answered 500 Internal Server Error; trying again in 1 s"
+
+
+@pytest.mark.parametrize("after", ["7", None])
+def test_server_that_asks_to_wait_is_obeyed(bring, server, monkeypatch, after):
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    after = after or formatdate(time.time() + 7.9, usegmt=True)
+    server.script["/file.bin"] = [status(429, Retry_After=after)]
+    assert bring(patience=Patience()).read_bytes() == FILE
+    assert 6 < slept[0] <= 8
+
+
+def test_server_that_asks_for_hours_is_given_up(bring, server):
+    server.script["/file.bin"] = [status(429, Retry_After="7200")]
+    with pytest.raises(DownloadError, match=r"answered 429 Too Many Requests, and asks to wait 7,200 s"):
+        bring()
+
+
+@pytest.mark.parametrize(("code", "words"), [(403, "403 Forbidden"), (404, "404 Not Found"), (401, "401 Unauthorized")])
+def test_refusal_ends_at_once(bring, server, tmp_path, code, words):
+    server.script["/file.bin"] = [status(code)]
+    with pytest.raises(DownloadError, match=f"127.0.0.1 answered {words}$"):
+        bring()
+    assert len(server.asked) == 1
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/zip"])
+def test_web_page_in_the_place_of_a_file_is_named_as_such(bring, server, tmp_path, kind):
+    server.script["/file.bin"] = [page(QUOTA, kind)]
+    message = r"^127\.0\.0\.1 answered with a web page \('Google Drive - Quota exceeded'\) where the file should be$"
+    with pytest.raises(DownloadError, match=message):
+        bring()
+    assert "file.bin" not in files(tmp_path)
+    assert bring().read_bytes() == FILE  # and nothing of the page stays
+
+
+def test_redirects_are_followed(bring, server):
+    server.script["/old"] = [redirect("/older")]
+    server.script["/older"] = [redirect(f"{server.url}/file.bin")]
+    assert bring("/old", checksum=SHA256).read_bytes() == FILE
+
+
+def test_redirects_in_a_circle_end(bring, server):
+    server.script["/a"] = [redirect("/b")] * 40
+    server.script["/b"] = [redirect("/a")] * 40
+    with pytest.raises(DownloadError, match=r"^127\.0\.0\.1 redirects in a circle$"):
+        bring("/a")
+
+
+def test_server_that_has_gone_is_given_up(bring):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    message = r"127\.0\.0\.1 cannot be reached \(Connection refused\); given up after 4 attempts$"
+    with pytest.raises(DownloadError, match=message):
+        bring(f"http://127.0.0.1:{port}/file.bin")
+
+
+def test_silent_server_is_given_up(bring):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/file.bin"
+        with pytest.raises(DownloadError, match=r"127\.0\.0\.1 does not answer in time; given up after 1 attempts"):
+            bring(url, patience=Patience(attempts=1, timeout_seconds=0.05))
+
+
+def test_trickle_is_given_up(bring, server):
+    server.script["/file.bin"] = [trickle] * 9
+    patience = Patience(attempts=2, delay_seconds=0, window_seconds=0.05, slowest_bytes_per_second=10_000)
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1 sends only \d+ bytes/s; given up after 2 attempts"):
+        bring(patience=patience, checksum=SHA256)
+
+
+# Files that are not what they should be
+
+
+def test_wrong_checksum_is_refused_and_nothing_stays(bring, tmp_path):
+    wanted = hashlib.md5(b"another").hexdigest()
+    found = hashlib.md5(FILE).hexdigest()
+    with pytest.raises(DownloadError, match=f"127.0.0.1 sent a file whose md5 is {found}; published is {wanted}"):
+        bring(checksum=f"md5:{wanted}")
+    assert files(tmp_path) == []
+
+
+def test_other_length_than_published_is_refused_before_it_is_fetched(bring, tmp_path):
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1 offers 262,144 bytes where 5 are published"):
+        bring(size_bytes=5)
+    assert files(tmp_path) == []
+
+
+def test_answer_without_length_that_is_cut_short_is_refused(bring, server, tmp_path):
+    server.script["/file.bin"] = [lengthless(cut=1000)]
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1 sent 1,000 bytes where 262,144 are published"):
+        bring(size_bytes=len(FILE))
+    assert files(tmp_path) == []
+
+
+def test_answer_that_is_longer_than_it_says_is_refused(bring, server):
+    def too_much(request, content):
+        request.send_response(206)
+        request.send_header("Content-Length", str(len(content) - 100_000 + 10))
+        request.send_header("Content-Range", f"bytes 100000-{len(content) - 1}/{len(content)}")
+        request.end_headers()
+        request.wfile.write(content[100_000:] + b"and so on.")
+
+    server.script["/file.bin"] = [drop(100_000), too_much]
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1 sent more than the 262,144 bytes that it announced"):
+        bring()
+
+
+def test_answer_that_claims_to_be_longer_is_never_taken_for_whole(bring, server):
+    server.script["/file.bin"] = [wrong_length(len(FILE) + 10), status(404)]
+    with pytest.raises(DownloadError, match="answered 404 Not Found"):
+        bring()
+
+
+def test_disk_without_room_is_named_with_the_file_and_what_has_arrived_stays(bring, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError) as caught:
+            bring()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.filename == str(tmp_path / "file.bin.part")
+    part = (tmp_path / "file.bin.part").read_bytes()
+    assert len(part) <= 100_000 and FILE.startswith(part)
+    assert bring().read_bytes() == FILE
+
+
+# Two processes
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from facegan.downloads import Link, Patience
+from facegan.downloads.transfer import fetch
+
+def progress(name, done, total):
+    print(done, flush=True)
+    time.sleep(0.02)
+
+link = Link("file.bin", sys.argv[1], checksum=sys.argv[3])
+fetch(link, Path(sys.argv[2]), patience=Patience(), say=print, progress=progress)
+"""
+
+
+def test_killed_download_goes_on_and_is_equal_byte_for_byte(bring, server, tmp_path):
+    content = os.urandom(2**24)
+    server.files["/big.bin"] = content
+    checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, f"{server.url}/big.bin", str(tmp_path), checksum],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        for _ in range(3):
+            assert process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+    assert files(tmp_path) == ["file.bin.part", "file.bin.part.json"]
+    part = (tmp_path / "file.bin.part").read_bytes()
+    assert 0 < len(part) < len(content) and content.startswith(part)
+    assert bring("/big.bin", checksum=checksum).read_bytes() == content
+    assert server.ranges()[-1] == f"bytes={len(part)}-"
