@@ -22,7 +22,7 @@ import torch
 
 from facegan.config import RunConfig, resolve
 from facegan.data.feed import Feed
-from facegan.data.packed import PackedImages, load
+from facegan.data.packed.loading import PackedImages, load
 from facegan.training.loop import step_settings
 from facegan.training.state import build_state, choose_device, memory_format
 from facegan.training.step import training_step

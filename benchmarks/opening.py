@@ -17,13 +17,13 @@ import time
 from pathlib import Path
 
 from facegan.config import DataConfig
-from facegan.data.packed import pack_folder
-from facegan.data.stored import is_stored
+from facegan.data.packed.loading import pack_folder
+from facegan.data.packed.stored import is_stored
 
 OPEN = """
 import json, resource, sys, time
 from facegan.config import DataConfig
-from facegan.data.packed import load
+from facegan.data.packed.loading import load
 
 def resident():
     with open("/proc/self/statm") as file:

@@ -22,7 +22,7 @@ from torchvision import datasets
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, PILToTensor, Resize
 
 from facegan.config import DataConfig
-from facegan.data.packed import load
+from facegan.data.packed.loading import load
 
 
 def by_torchvision(folder: Path, crop: int, resolution: int, num_workers: int) -> int:

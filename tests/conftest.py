@@ -57,6 +57,7 @@ def store(tmp_path):
             "selection": "all",
             "num_images": num,
             "num_skipped": 0,
+            "passed_over": {},
             "crop": "none",
             "filter": "bicubic",
             "draft": False,
@@ -68,7 +69,10 @@ def store(tmp_path):
         }
         (folder / "index.json").write_text(json.dumps(index))
         (folder / "skipped.json").write_text("[]")
-        columns = {"name": [f"{number:05d}.png" for number in range(num)], "sha256": [b"%032d" % n for n in range(num)]}
+        columns = {
+            "_name": [f"{number:05d}.png" for number in range(num)],
+            "_sha256": [b"%032d" % n for n in range(num)],
+        }
         pyarrow.parquet.write_table(pyarrow.table(columns), folder / "pictures.parquet")
         return folder
 

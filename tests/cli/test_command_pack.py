@@ -24,6 +24,7 @@ def faces(workplace):
         pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.bmp")
     (folder / "bad.jpg").write_text("<html>quota</html>")
+    (folder / "phone.heic").write_text("of a kind that is not read")
     return folder
 
 
@@ -40,6 +41,7 @@ def test_without_a_folder_it_packs_where_training_looks(facegan, faces):
     said = facegan("pack", "faces", "--resolution", 16)
     assert said.code == 0
     assert said.err.splitlines() == [
+        "passed over 1 .heic, which are not read",
         "skipped bad.jpg: not a picture (it begins like a web page)", "faces: 2 pictures, 16x16, 1.5 kB",
     ]  # fmt: skip
     trained = facegan("train", *NETWORK, "--data", "faces")
@@ -88,7 +90,7 @@ def test_verify_finds_what_size_and_time_hide(facegan, faces):
 def test_wrong_input_is_one_line_and_exit_2(facegan, faces, arguments, message):
     said = facegan("pack", *arguments)
     assert said.code == 2 and message in said.complaint
-    assert sorted(path.name for path in faces.iterdir()) == ["0.bmp", "1.bmp", "bad.jpg"]
+    assert sorted(path.name for path in faces.iterdir()) == ["0.bmp", "1.bmp", "bad.jpg", "phone.heic"]
 
 
 def test_packing_needs_no_torch(workplace):

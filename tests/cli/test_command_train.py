@@ -139,11 +139,13 @@ def test_json_of_train_names_run_step_and_snapshot(facegan, tiny):
 
 def test_folder_of_pictures_is_trained_on_and_bad_ones_are_skipped_counted_and_named(facegan, tiny, pictures):
     (pictures / "broken.jpg").write_bytes(b"no picture at all")
+    (pictures / "phone.heic").write_bytes(b"of a kind that is not read")
     drawn_only = [part for part in tiny if "num_images" not in part]
     drawn_only.remove("--set")
     said = facegan("train", "--data", pictures, *drawn_only, "--steps", 1, "--run", "own")
     assert said.code == 0, said.err
-    assert f"{pictures}: skipped 1 pictures (broken.jpg: " in said.err
+    assert f"{pictures}: passed over 1 .heic, which are not read" in said.err
+    assert f"{pictures}: skipped 1 picture (broken.jpg: " in said.err
     assert "1 steps on 20 pictures" in said.err
 
 

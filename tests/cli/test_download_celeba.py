@@ -2,14 +2,18 @@
 
 import hashlib
 import io
+import json
 import zipfile
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from webserver import page
 
 NUM = 12
+SHA = "0123456789abcdef0123456789abcdef01234567"
 QUOTA = '<!DOCTYPE html><html><title>Quota exceeded</title><p class="uc-error-subcaption">Too many users</p></html>'
 PLUGIN = """
 from facegan.data.published import PublishedDataset
@@ -106,3 +110,48 @@ def test_quota_page_leads_to_the_next_source(facegan, quota):
         "celebs: Google Drive answered with a web page: quota exceeded; too many people fetched this file lately, "
         "and it may be free again in a day; now Hugging Face flwrlabs/celeba"
     )
+
+
+@pytest.fixture
+def hub(server, monkeypatch):
+    """The hub's repository with a shard for each part, as Hugging Face's libraries write them."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    tree = []
+    for part, numbers in (("train", range(4)), ("valid", range(4, 8)), ("test", range(8, NUM))):
+        pictures = [{"bytes": jpeg(number), "path": NAMES[number]} for number in numbers]
+        smiling = [number % 3 == 0 for number in numbers]
+        file = io.BytesIO()
+        pq.write_table(pa.table({"image": pictures, "Smiling": smiling}), file)
+        path, content = f"data/{part}-00000-of-00001.parquet", file.getvalue()
+        lfs = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
+        tree.append({"type": "file", "path": path, "size": len(content), "oid": "0" * 40, "lfs": lfs})
+        server.files[f"/datasets/flwrlabs/celeba/resolve/{SHA}/{path}"] = content
+    server.files["/api/datasets/flwrlabs/celeba"] = json.dumps({"id": "flwrlabs/celeba", "sha": SHA}).encode()
+    server.files[f"/api/datasets/flwrlabs/celeba/tree/{SHA}"] = json.dumps(tree).encode()
+
+
+def test_shards_of_the_hub_serve_when_the_quota_is_used_up(facegan, quota, hub, cache):
+    said = facegan("download", "celebs", "--accept-licence")
+    assert said.code == 0, said.err
+    folder = cache / "datasets" / "celebs" / "flwrlabs--celeba"
+    assert said.out == f"celebs: {folder}; now: facegan train --data celebs\n"
+    assert said.err.splitlines()[-1] == "celebs: 12 pictures, as published"
+
+
+@pytest.mark.parametrize("by", ["drive", "hub"])
+def test_attributes_and_the_official_split_choose_pictures(facegan, drive, hub, by):
+    if by == "hub":
+        drive.script["/uc"] = [page(QUOTA)]
+    assert facegan("download", "celebs", "--accept-licence").code == 0
+    for settings, expected in (
+        (["data.split=val"], 4),
+        (["data.where=Smiling=1"], 4),
+        (["data.where=Smiling=1", "data.split=test"], 1),
+    ):
+        flags = [word for setting in settings for word in ("--set", setting)]
+        said = facegan("train", "--data", "celebs", "--batch-size", 2, "--dry-run", "--json", *flags)
+        if expected < 2:
+            assert said.code == 2 and f"found {expected} images" in said.err
+        else:
+            assert said.json["num_images"] == expected

@@ -4,7 +4,7 @@ import torch
 
 from facegan.config import DataConfig
 from facegan.data.feed import Feed
-from facegan.data.packed import check_enough, load
+from facegan.data.packed.loading import check_enough, load
 from facegan.errors import DataError
 
 CPU = {"device": "cpu", "mirror": False, "seed": 0}

@@ -6,7 +6,7 @@ import pytest
 
 from facegan.data.drawn import DrawnFaces
 from facegan.data.pictures import in_words, is_picture, no_pictures, other_ending, passed_over
-from facegan.data.sources import open_path
+from facegan.data.sources.opening import open_path
 from facegan.errors import DataError
 
 FILES = ["a.png", "b/c.HEIC", "b/d.heic", "e.gif", ".hidden.gif", "notes.txt", "__MACOSX/._c.heic"]

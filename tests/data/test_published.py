@@ -7,7 +7,7 @@ import pytest
 from facegan import downloads, plugins
 from facegan.config import DataConfig
 from facegan.data.published import PublishedDataset, publication, publications
-from facegan.data.sources import anchored, open_source
+from facegan.data.sources.opening import anchored, open_source
 from facegan.errors import ConfigError, DataError, PluginError
 
 PLUGIN = """

@@ -8,7 +8,7 @@ from rich.filesize import decimal
 from .options import PLAIN, Json, print_json
 
 if TYPE_CHECKING:
-    from ..data.cache import Entry
+    from ..data.packed.cache import Entry
 
 cache = typer.Typer(**PLAIN, help="List the packed pictures that training keeps, and prune them.")
 
@@ -16,7 +16,7 @@ cache = typer.Typer(**PLAIN, help="List the packed pictures that training keeps,
 @cache.command("list")
 def list_(as_json: Json = False) -> None:
     """List the packed pictures: what they are, what they take, when they were last of use."""
-    from ..data.cache import entries
+    from ..data.packed.cache import entries
     from ..downloads import cache_root
     from .console import table
 
@@ -43,7 +43,7 @@ def prune(
     They were left by a killed packing, or their pictures have changed or gone, or another version made them. Training
     packs again whatever it needs; the pictures themselves and downloads are never touched.
     """
-    from ..data.cache import entries, remove
+    from ..data.packed.cache import entries, remove
 
     chosen = [(entry, why) for entry in entries() if (why := _why(entry, everything, older_than))]
     for entry, _ in chosen:

@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from .options import PLAIN, DataSettings, Json, Resolution, Source, config_of, print_json
 
 if TYPE_CHECKING:
-    from ..data.findings import Report
+    from ..data.checkup.findings import Report
 
 SHOWN = 10  # of each kind of finding; --json has them all
 MOST_PICTURES = 1024  # on a preview
@@ -90,10 +90,10 @@ def check(
     """
     config = config_of(source, resolution, settings, ("data",))
 
-    from ..data.alike import MOST_BITS
-    from ..data.checkup import check as examine
-    from ..data.quarantine import Quarantine
-    from ..data.sources import open_source
+    from ..data.checkup.alike import MOST_BITS
+    from ..data.checkup.check import check as examine
+    from ..data.checkup.quarantine import Quarantine
+    from ..data.sources.opening import open_source
     from .console import counting
 
     if near is not None and near > MOST_BITS:
@@ -139,8 +139,8 @@ def preview(
     check_ending(out)
 
     from .. import __version__
-    from ..data.preview import as_seen, choose, crops_compared
-    from ..data.sources import open_source
+    from ..data.checkup.preview import as_seen, choose, crops_compared
+    from ..data.sources.opening import open_source
     from .console import console
 
     side, filter = config.resolution, config.data.filter
@@ -162,11 +162,14 @@ def preview(
 
 def _show(report: "Report", quarantine: Path | None) -> None:
     """The report for people, at most 80 columns wide but for long names."""
-    from ..data.quarantine import JOURNAL, superfluous
+    from ..data.checkup.quarantine import JOURNAL, superfluous
+    from ..data.pictures import in_words
     from .console import table
 
     size = f", {decimal(report.size_bytes)}" if report.size_bytes else ""
     print(f"{report.source}: {report.num_pictures:,} pictures{size}")
+    if report.passed_over:
+        print(f"passed over {in_words(report.passed_over)}, which are not read")
     print(f"tried with crop {report.crop}, resized to {report.resolution}x{report.resolution}\n")
     counts = [
         ("size", report.sizes),

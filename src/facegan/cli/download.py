@@ -63,7 +63,7 @@ def download(
 
 def _bring(row: "Publication", root: Path | None, copy: str | None, accept_licence: bool, console: Any) -> "Record":
     """Fetch or register; says what it does on the console."""
-    from ..data.sources import open_path
+    from ..data.sources.opening import open_path
     from ..downloads import fetch
 
     def look(path: Path) -> int:

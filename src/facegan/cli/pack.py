@@ -34,8 +34,8 @@ def pack(
     """
     config = config_of(source, resolution, settings, ("data", "channels"))
 
-    from ..data.packed import load, pack_folder
-    from ..data.pictures import shown
+    from ..data.packed.loading import load, pack_folder
+    from ..data.pictures import in_words, shown
     from .console import console, counting
 
     size = {"resolution": config.resolution, "channels": config.channels}
@@ -48,6 +48,8 @@ def pack(
         print_json({"path": str(packed.path), **packed.index.model_dump(mode="json"), "skipped": packed.skipped})
         return
     say = console().print
+    if packed.index.passed_over:
+        say(f"passed over {in_words(packed.index.passed_over)}, which are not read")
     for name, reason in packed.skipped[:SHOWN]:
         say(f"skipped {shown(name)}: {reason}", markup=False)
     if packed.num_skipped > SHOWN:

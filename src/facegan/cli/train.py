@@ -105,7 +105,7 @@ def _run_folder(path: Path | None, config: "RunConfig", settings_name: str) -> "
 
 
 def _show_plan(config: "RunConfig", as_json: bool) -> None:
-    from ..data.packed import check_enough, count
+    from ..data.packed.loading import check_enough, count
     from ..training.plan import plan
     from ..training.state import choose_device
     from .console import table

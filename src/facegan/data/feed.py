@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .stored import PackedImages
+from .packed.stored import PackedImages
 
 _AHEAD = 2  # batches gathered in advance, while steps compute
 _CHUNK_BYTES = 2**26  # copied to a device at a time

@@ -8,7 +8,7 @@ from .. import plugins
 from ..downloads import CELEBA, FFHQ_THUMBNAILS, LFW, Publication, locate
 from ..errors import ConfigError, DataError, PluginError
 from .pictures import Pictures
-from .sources import open_path
+from .sources.opening import open_path
 
 
 class PublishedDataset(BaseModel):

@@ -10,7 +10,7 @@ import torch
 from .. import ema, images, latents
 from ..config import RunConfig
 from ..data.feed import Feed
-from ..data.packed import PackedImages
+from ..data.packed.loading import PackedImages
 from ..errors import TrainingError
 from ..generators import FaceGenerator
 from ..run import RunDir

@@ -10,8 +10,9 @@ import torch
 
 from .. import __version__
 from ..config import DURATIONS, RunConfig, read_file, validate
-from ..data.packed import PackedImages, load
-from ..data.sources import anchored
+from ..data.packed.loading import PackedImages, load
+from ..data.pictures import in_words
+from ..data.sources.opening import anchored
 from ..errors import ConfigError, SnapshotError
 from ..plugins import claim, names
 from ..run import RunDir, write_atomic
@@ -152,6 +153,8 @@ def _load(config: RunConfig, report: Report, packing: Packing | None) -> PackedI
         at_least=config.train.batch_size,
         progress=packing,
     )
+    if data.index.passed_over:
+        report(f"{config.data.source}: passed over {in_words(data.index.passed_over)}, which are not read")
     if data.num_skipped:
         named = "; ".join(f"{name}: {reason}" for name, reason in data.skipped[:3])
         more = f"; and {data.num_skipped - 3} more" if data.num_skipped > 3 else ""

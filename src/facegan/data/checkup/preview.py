@@ -1,0 +1,168 @@
+"""A look at some of a source's pictures: as the network will see them, and at every named crop."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ...config import DataConfig
+from ...errors import DataError
+from ...images import contact_sheet
+from ..packed.stored import StoredSource
+from ..parallel import on_all_cores
+from ..pictures import Delivered, Pictures, shown
+from ..pixels.crops import NAMED_CROPS, Crop, parse_crop
+from ..pixels.decode import decode, plain, quiet_pillow
+from ..split import select
+
+_CELL = 128  # pixels: the side of each picture on the sheet of crops
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some pictures of a source, decoded and upright.
+
+    Attributes:
+        pictures: In the random order in which they were chosen; mode RGB, or L for one channel.
+        unusable: (name, reason) of each chosen picture that cannot be read or cropped.
+        crop: The crop in force, as its words.
+        cut: The same as a region; the whole picture for those that come cropped.
+    """
+
+    pictures: tuple[Image.Image, ...]
+    unusable: tuple[tuple[str, str], ...]
+    crop: str
+    cut: Crop
+
+
+def choose(pictures: Pictures, data: DataConfig, *, num: int, resolution: int, channels: int, seed: int) -> Chosen:
+    """Read so many pictures at random, and no others.
+
+    Args:
+        pictures: What `data.source` names, opened.
+        data: Which of the pictures, and how each is cropped.
+        num: How many; all, if there are fewer.
+        resolution: Side in pixels to which they will be resized.
+        channels: 3 for colour, 1 for grey.
+        seed: What the choice is drawn from.
+
+    Raises:
+        DataError: None of them can be read and cropped, or the source is damaged.
+    """
+    names = select(pictures, data)
+    crop = pictures.crop if data.crop == "auto" else data.crop
+    cut = parse_crop("none" if isinstance(pictures, StoredSource) else crop)
+    places = np.random.default_rng(seed).permutation(len(names))[:num]
+    chosen = [names[place] for place in places]
+    with quiet_pillow():
+        read = dict(on_all_cores(pictures, sorted(chosen), resolution, _reader(cut, channels)))
+    missing = DataError("the source did not deliver it")
+    results = [(name, read.get(name, missing)) for name in chosen]
+    usable = tuple(image for _, image in results if isinstance(image, Image.Image))
+    unusable = tuple((shown(name), str(error)) for name, error in results if isinstance(error, DataError))
+    if not usable:
+        name, reason = unusable[0]
+        raise DataError(f"{data.source}: none of the {len(chosen)} chosen pictures can be used; {name}: {reason}")
+    return Chosen(usable, unusable, crop, cut)
+
+
+def _reader(cut: Crop, channels: int) -> Callable[[Delivered], Image.Image | DataError]:
+    def read(content: Delivered) -> Image.Image | DataError:
+        if isinstance(content, DataError):
+            return content
+        try:
+            image = plain(content, channels) if isinstance(content, Image.Image) else decode(content, channels)
+            cut.region(*image.size)
+        except DataError as error:
+            return error
+        return image
+
+    return read
+
+
+def as_seen(chosen: Chosen, *, resolution: int, filter: str, mirror: bool, seed: int) -> np.ndarray:
+    """The pictures as the network will see them: cropped, resized and, if asked for, half of them mirrored.
+
+    Returns:
+        uint8 (N, C, H, W).
+    """
+    squares = [np.asarray(chosen.cut.apply(image, resolution, filter)) for image in chosen.pictures]
+    if mirror:
+        flips = np.random.default_rng((seed, 1)).random(len(squares)) < 0.5
+        squares = [square[:, ::-1] if flip else square for square, flip in zip(squares, flips, strict=True)]
+    seen = np.stack(squares)  # (N, H, W, 3) or (N, H, W)
+    return seen[:, None] if seen.ndim == 3 else seen.transpose(0, 3, 1, 2)
+
+
+def crops_compared(chosen: Chosen, *, num: int, resolution: int, filter: str) -> np.ndarray:
+    """A sheet with a picture a row: the whole of it, then the crop in force and each named crop that fits.
+
+    Each crop is resized to the network's size first, and shown enlarged without smoothing.
+
+    Args:
+        chosen: The pictures.
+        num: Rows; as many as there are pictures, if those are fewer.
+        resolution: Side in pixels to which the network's pictures are resized.
+        filter: The resampling filter.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    pictures = chosen.pictures[:num]
+    compared = crops_that_fit(chosen)
+    rows: list[list[Image.Image | None]] = []
+    for image in pictures:
+        row: list[Image.Image | None] = [ImageOps.contain(image, (_CELL, _CELL), Image.Resampling.LANCZOS)]
+        for crop, _ in compared.values():
+            fits = _region(image, crop) is not None
+            row.append(_enlarged(crop.apply(image, resolution, filter)) if fits else None)
+        rows.append(row)
+    headings = [("whole picture", _size_words(pictures)), *((words, about) for words, (_, about) in compared.items())]
+    return contact_sheet(rows, headings, _CELL)
+
+
+def crops_that_fit(chosen: Chosen) -> dict[str, tuple[Crop, str]]:
+    """The crop in force, and then the named ones that fit any of the pictures; by their words.
+
+    One that cuts the same region out of every picture as an earlier one is only mentioned there.
+
+    Returns:
+        For each, the crop and what to say of it.
+    """
+    offered = {chosen.crop: (chosen.cut, "in force")}
+    if chosen.crop in NAMED_CROPS:
+        offered[chosen.crop] = chosen.cut, f"in force; {NAMED_CROPS[chosen.crop]}"
+    for words, whose in NAMED_CROPS.items():
+        offered.setdefault(words, (parse_crop(words), whose))
+    kept: dict[str, tuple[Crop, str]] = {}
+    first: dict[tuple[object, ...], str] = {}
+    for words, (crop, about) in offered.items():
+        regions = tuple(_region(image, crop) for image in chosen.pictures)
+        if regions in first:
+            earlier, said = kept[first[regions]]
+            kept[first[regions]] = earlier, f"{said}; same as {words} ({about})"
+        elif any(regions):
+            first[regions] = words
+            kept[words] = crop, about
+    return kept
+
+
+def _region(image: Image.Image, crop: Crop) -> tuple[int, int, int, int] | None:
+    """The crop's region in a picture, or None where it does not fit."""
+    try:
+        return crop.region(*image.size)
+    except DataError:
+        return None
+
+
+def _enlarged(square: Image.Image) -> Image.Image:
+    """The picture at the sheet's size, or the nearest below it: enlarged by a whole factor, each pixel a square."""
+    if square.width > _CELL:
+        return square.resize((_CELL, _CELL), Image.Resampling.BOX)
+    return ImageOps.scale(square, _CELL // square.width, Image.Resampling.NEAREST)
+
+
+def _size_words(pictures: Sequence[Image.Image]) -> str:
+    sizes = {f"{image.width}x{image.height}" for image in pictures}
+    return sizes.pop() if len(sizes) == 1 else "of several sizes"

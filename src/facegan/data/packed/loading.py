@@ -1,0 +1,205 @@
+"""Every picture decoded once: the selected pictures of a source as one memory-mapped array, kept in the cache."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...config import DataConfig
+from ...downloads import cache_root
+from ...errors import DataError
+from ..parallel import on_all_cores
+from ..pictures import Pictures
+from ..sources.opening import anchored, open_source
+from ..split import select
+from .locks import Progress, alone
+from .packing import Recipe, content_digest, pack
+from .stored import PackedImages, StoredSource, is_stored, open_stored
+
+__all__ = ["PackedImages", "check_enough", "count", "load", "pack_folder"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is to be packed: pictures of an opened source, and how."""
+
+    pictures: Pictures
+    names: Sequence[str]
+    recipe: Recipe
+    source: str
+    words: str  # which of the source's pictures
+
+
+def count(data: DataConfig) -> int:
+    """How many pictures the selection lists; nothing is decoded, so undecodable ones are counted too.
+
+    Raises:
+        DataError: As `load`, for what shows without decoding.
+    """
+    return len(select(open_source(data), data))
+
+
+def load(
+    data: DataConfig,
+    *,
+    resolution: int,
+    channels: int,
+    at_least: int = 1,
+    verify: bool = False,
+    progress: Progress | None = None,
+) -> PackedImages:
+    """The selected pictures at this size, from the cache when they have been packed before.
+
+    Args:
+        data: Which pictures, and how each is cropped and resized.
+        resolution: Height and width in pixels.
+        channels: 3 for colour, 1 for grey.
+        at_least: Fewer pictures than this (a batch) are refused, if possible before any is packed.
+        verify: Compare the source with what was packed by content, not by names, sizes and times alone.
+        progress: Called with (pictures done, pictures in all) while packing; not called when nothing is packed.
+
+    Raises:
+        DataError: The source is missing, empty or unsafe, or too few of its pictures can be used.
+        FaceganError: The disk has no room for the packed pictures.
+    """
+    chosen = _choose(data, resolution, channels, at_least)
+    if isinstance(chosen, PackedImages):
+        return chosen
+    path = packed_folder() / chosen.recipe.key
+    packed = _sound(path)
+    if packed is None or (verify and changes(chosen, packed, progress)):
+        with _alone(chosen, path, progress):
+            packed = None if packed else _sound(path)  # another process may have been packing them
+            if packed is None:
+                _pack(chosen, path, progress)
+        packed = open_stored(path)
+    with contextlib.suppress(OSError):
+        os.utime(path)  # when it was last of use
+    check_enough(len(packed), at_least, data.source)
+    return packed
+
+
+def pack_folder(
+    data: DataConfig,
+    path: Path,
+    *,
+    resolution: int,
+    channels: int,
+    verify: bool = False,
+    progress: Progress | None = None,
+) -> tuple[PackedImages, bool]:
+    """The selected pictures as a packed folder at `path`, and whether it had to be written.
+
+    Args:
+        data: As in `load`.
+        path: A new or empty folder, or one that holds these very pictures already.
+        resolution: As in `load`.
+        channels: As in `load`.
+        verify: As in `load`.
+        progress: As in `load`.
+
+    Raises:
+        DataError: As `load`; or `path` holds something else, which is left as it is.
+        FaceganError: As `load`.
+    """
+    chosen = _choose(data, resolution, channels, 1, whole=False)
+    assert isinstance(chosen, Selection)
+    with _alone(chosen, path, progress):
+        if is_stored(path):
+            packed = open_stored(path)
+            _refuse_other(chosen, packed, verify, progress)
+            return packed, False
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise DataError(f"{path}: exists and holds no packed pictures; choose another folder")
+        _pack(chosen, path, progress)
+    return open_stored(path), True
+
+
+def changes(chosen: Selection, packed: PackedImages, progress: Progress | None = None) -> list[str]:
+    """The names of the packed pictures whose content in the source is no longer what was packed; reads all of it."""
+    digests = dict(zip(packed.names, packed.digests, strict=True))
+    found = sorted(set(chosen.names) - digests.keys() - {name for name, _ in packed.skipped})
+    wanted = [name for name in chosen.names if name in digests]
+    contents = on_all_cores(chosen.pictures, wanted, chosen.recipe.resolution, content_digest)
+    for done, (name, digest) in enumerate(contents, start=1):
+        if digests.pop(name) != digest:
+            found.append(name)
+        if progress is not None:
+            progress(done, len(wanted))
+    return found + list(digests)
+
+
+def check_enough(num_images: int, batch_size: int, source: str) -> None:
+    """Refuse a set that does not fill one batch.
+
+    Raises:
+        DataError: There are fewer pictures than a batch takes.
+    """
+    if num_images < batch_size:
+        raise DataError(f"{source}: found {num_images} images, need at least {batch_size} (train.batch_size)")
+
+
+def packed_folder() -> Path:
+    """Where the cache keeps its packed sets, a folder each."""
+    return cache_root() / "packed"
+
+
+def _choose(
+    data: DataConfig, resolution: int, channels: int, at_least: int, *, whole: bool = True
+) -> Selection | PackedImages:
+    """The selection; or, with `whole`, a packed source itself when all of it is wanted."""
+    pictures = open_source(data)
+    if isinstance(pictures, StoredSource):
+        pictures.check(crop=data.crop, filter=data.filter, draft=data.draft, resolution=resolution, channels=channels)
+        if whole and data.takes_all:
+            check_enough(len(pictures.packed), at_least, data.source)
+            return pictures.packed
+    names = select(pictures, data)
+    check_enough(len(names), at_least, data.source)
+    stored = isinstance(pictures, StoredSource)
+    recipe = Recipe(
+        crop=pictures.crop if data.crop == "auto" else data.crop,
+        filter=data.filter,
+        draft=pictures.packed.index.draft if isinstance(pictures, StoredSource) else data.draft,
+        resolution=resolution,
+        channels=channels,
+        fingerprint=pictures.fingerprint(names),
+        cropped=stored,
+    )
+    settings = {"split": data.split, "where": data.where, "limit": data.limit}
+    words = [f"{key}={value}" for key, value in settings.items() if value not in ("all", "", 0)]
+    return Selection(pictures, names, recipe, anchored(data.source), " ".join(words) or "all")
+
+
+def _alone(chosen: Selection, path: Path, progress: Progress | None) -> contextlib.AbstractContextManager[None]:
+    return alone(path, num_images=len(chosen.names), image_bytes=chosen.recipe.image_bytes, progress=progress)
+
+
+def _pack(chosen: Selection, path: Path, progress: Progress | None) -> None:
+    words = {"source": chosen.source, "selection": chosen.words}
+    pack(chosen.pictures, chosen.names, chosen.recipe, path, **words, progress=progress)
+
+
+def _sound(path: Path) -> PackedImages | None:
+    with contextlib.suppress(DataError):  # nothing there, or something damaged
+        return open_stored(path)
+    return None
+
+
+def _refuse_other(chosen: Selection, packed: PackedImages, verify: bool, progress: Progress | None) -> None:
+    """Refuse a packed folder that holds other pictures than those chosen, or the same ones made otherwise."""
+    index, recipe = packed.index, chosen.recipe
+    for setting in ("resolution", "channels", "crop", "filter", "draft"):
+        if getattr(index, setting) != getattr(recipe, setting):
+            raise DataError(
+                f"{packed.path}/: packed with {setting} = {getattr(index, setting)}, not {getattr(recipe, setting)}; "
+                "choose another folder"
+            )
+    changed = changes(chosen, packed, progress) if verify else []
+    if index.fingerprint != recipe.fingerprint or changed:
+        named = f", {changed[0]} for one" if changed else ""
+        raise DataError(
+            f"{packed.path}/: packed from other pictures than {chosen.source} now holds{named}; "
+            "choose another folder, or remove this one"
+        )

@@ -1,0 +1,266 @@
+"""Decoding, cropping and writing pictures with all cores, in constant memory; a packed folder is complete or absent."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import PIL
+import simplejpeg
+from PIL import Image
+
+from ... import __version__
+from ...errors import DataError, FaceganError
+from ..parallel import on_all_cores
+from ..pictures import Delivered, Pictures, passed_over, shown
+from ..pixels.crops import Crop, parse_crop
+from ..pixels.decode import quiet_pillow
+from ..pixels.squares import square
+from .locks import Progress, cannot_write, growing
+from .stored import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, Index
+
+PACKING_VERSION = 2  # raised when the same pictures and settings would give other pixels
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that packed pixels depend on.
+
+    Attributes:
+        crop: As `parse_crop` reads it.
+        filter: The resampling filter.
+        draft: Whether JPEG files are decoded at a reduced size where that is enough.
+        resolution: Height and width in pixels.
+        channels: 3 for colour, 1 for grey.
+        fingerprint: Of the pictures.
+        cropped: Whether the pictures come cropped already, so that `crop` is on record only.
+    """
+
+    crop: str
+    filter: str
+    resolution: int
+    channels: int
+    fingerprint: str
+    draft: bool = False
+    cropped: bool = False
+
+    @property
+    def key(self) -> str:
+        """A name that differs whenever the pixels might."""
+        parts = {**vars(self), "packing": PACKING_VERSION, "pillow": PIL.__version__.split(".")[0]}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+    @property
+    def image_bytes(self) -> int:
+        """The size of one packed picture."""
+        return self.channels * self.resolution**2
+
+
+def pack(
+    pictures: Pictures,
+    names: Sequence[str],
+    recipe: Recipe,
+    path: Path,
+    *,
+    source: str,
+    selection: str = "all",
+    progress: Progress | None = None,
+) -> None:
+    """Write the packed folder `path`, replacing what stands there; what a killed packing left is cleared first.
+
+    One process at a time: call it within `alone`. `source` and `selection` say in the index which pictures these are.
+
+    Raises:
+        DataError: None of the pictures can be used.
+        FaceganError: The disk is too small.
+    """
+    parse_crop(recipe.crop)
+    folder = growing(path)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        _check_room(path.parent, len(names) * recipe.image_bytes + 2**20)
+        folder.mkdir()
+        try:
+            with quiet_pillow():
+                _fill(folder, pictures, names, recipe, {"source": source, "selection": selection}, progress)
+            _move_into_place(folder, path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise cannot_write(path.parent, error) from None
+
+
+def content_digest(content: Delivered) -> bytes:
+    """SHA-256 of a file's bytes; of mode, size and pixels of a drawn picture; of nothing where there is neither."""
+    if isinstance(content, Image.Image):
+        return hashlib.sha256(f"{content.mode} {content.size}".encode() + content.tobytes()).digest()
+    return hashlib.sha256(content if isinstance(content, bytes) else b"").digest()
+
+
+def _fill(
+    folder: Path,
+    pictures: Pictures,
+    names: Sequence[str],
+    recipe: Recipe,
+    origin: dict[str, str],
+    progress: Progress | None,
+) -> None:
+    """Write the array, a row a name and then without the rows that stayed empty, and the index."""
+    crop = parse_crop("none" if recipe.cropped else recipe.crop)
+    rows = {name: row for row, name in enumerate(names)}
+    pictures.attributes(names[:1])  # what is wrong with a file of attributes shows now, not after all the decoding
+    digests: dict[str, bytes] = {}
+    reasons = dict.fromkeys(names, "the source did not deliver it")
+    with (folder / IMAGES).open("wb+") as file:
+        start = file.write(_header(len(names), recipe))
+        results = on_all_cores(pictures, names, recipe.resolution, partial(_packed, crop=crop, recipe=recipe))
+        for done, (name, result) in enumerate(results, start=1):
+            if isinstance(result, DataError):
+                reasons[name] = str(result)
+            else:
+                pixels, digests[name] = result
+                file.seek(start + rows[name] * recipe.image_bytes)
+                file.write(pixels)
+                reasons.pop(name, None)
+            if progress is not None:
+                progress(done, len(names))
+        kept = [name for name in names if name not in reasons]
+        if not kept:
+            name, reason = next(iter(reasons.items()))
+            raise DataError(
+                f"{origin['source']}: none of the {len(names)} pictures can be used; {shown(name)}: {reason}"
+            )
+        _close_gaps(file, start, [rows[name] for name in kept], recipe)
+        digest = _digest(file, start)
+        _sync(file)
+    _write_columns(
+        folder / PICTURES, kept, [digests[name] for name in kept], pictures.attributes(kept), origin["source"]
+    )
+    _write_json(folder / SKIPPED, list(reasons.items()))
+    facts = {key: value for key, value in vars(recipe).items() if key != "cropped"}
+    versions = {"facegan": __version__, "pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
+    index = Index(
+        layout=LAYOUT,
+        packing=PACKING_VERSION,
+        num_images=len(kept),
+        num_skipped=len(reasons),
+        passed_over=dict(passed_over(pictures)),
+        digest=digest,
+        versions=versions,
+        **origin,
+        **facts,
+    )
+    _write_json(folder / INDEX, index.model_dump())
+
+
+def _packed(content: Delivered, crop: Crop, recipe: Recipe) -> tuple[bytes, bytes] | DataError:
+    """One picture's bytes in the order (C, H, W) and its digest, or why there are none."""
+    try:
+        image = square(
+            content, crop=crop, resolution=recipe.resolution, channels=recipe.channels, filter=recipe.filter,
+            draft=recipe.draft,
+        )  # fmt: skip
+    except DataError as error:
+        return error
+    pixels = np.asarray(image)  # (H, W, 3) or (H, W)
+    return (pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels).tobytes(), content_digest(content)
+
+
+def _header(num_images: int, recipe: Recipe) -> bytes:
+    """The start of a .npy file; numpy pads it to the same length whatever the number of images."""
+    shape = (num_images, recipe.channels, recipe.resolution, recipe.resolution)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return header.getvalue()
+
+
+def _close_gaps(file: BinaryIO, start: int, rows: list[int], recipe: Recipe) -> None:
+    """Move the kept rows together, and make the file and its header as short as that leaves it."""
+    size = recipe.image_bytes
+    for place, row in enumerate(rows):
+        if place != row:
+            file.seek(start + row * size)
+            content = file.read(size)
+            file.seek(start + place * size)
+            file.write(content)
+    file.truncate(start + len(rows) * size)
+    header = _header(len(rows), recipe)
+    if len(header) != start:
+        raise AssertionError("numpy's header changed its length with the number of rows")
+    file.seek(0)
+    file.write(header)
+
+
+def _digest(file: BinaryIO, start: int) -> str:
+    file.seek(start)
+    digest = hashlib.sha256()
+    while chunk := file.read(2**20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _write_columns(
+    path: Path, names: list[str], digests: list[bytes], attributes: dict[str, list[Any]], source: str
+) -> None:
+    import pyarrow.parquet  # heavy, and not needed to train
+
+    columns: dict[str, Any] = {
+        NAME: pyarrow.array(names, pyarrow.string()),
+        DIGEST: pyarrow.array(digests, pyarrow.binary(32)),
+    }
+    for key, values in attributes.items():
+        try:
+            column = pyarrow.array(values)
+        except (pyarrow.ArrowException, TypeError):
+            raise DataError(f"{source}: attribute '{key}' mixes words, numbers or others; give it one kind") from None
+        if columns.setdefault(str(key), column) is not column:
+            raise DataError(
+                f"{source}: an attribute is called '{key}', as the index calls a column of its own; rename it"
+            )
+    with path.open("wb") as file:
+        pyarrow.parquet.write_table(pyarrow.table(columns), file, compression="zstd")
+        _sync(file)
+
+
+def _write_json(path: Path, document: Any) -> None:
+    with path.open("wb") as file:
+        file.write(json.dumps(document).encode())
+        _sync(file)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _move_into_place(folder: Path, path: Path) -> None:
+    """Give a finished folder its name, in the place of what stands there."""
+    if path.exists():
+        old = folder.with_name(f"{folder.name}-replaced")
+        shutil.rmtree(old, ignore_errors=True)
+        path.rename(old)
+        folder.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        folder.rename(path)
+
+
+def _check_room(parent: Path, needed_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(parent).free
+    if needed_bytes > free_bytes:
+        raise FaceganError(
+            f"{parent}: no room for the packed pictures ({size_in_words(needed_bytes)} needed, "
+            f"{size_in_words(free_bytes)} free); free some, or set FACEGAN_CACHE to a folder on another disk"
+        )
+
+
+def size_in_words(size_bytes: int) -> str:
+    """1.23 GB, or 4.5 MB."""
+    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"

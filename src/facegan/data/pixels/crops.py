@@ -1,0 +1,92 @@
+"""Which square of a picture is used, and its reduction to the network's size in one resampling step."""
+
+import re
+from dataclasses import dataclass
+
+from PIL import Image
+
+from ...errors import ConfigError, DataError
+
+FILTERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+}
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square region of a picture.
+
+    Attributes:
+        kind: "auto" (the largest centre square), "none" (the whole picture), "center" or "box".
+        values: (N,) for "center", (X, Y, W, H) for "box", in pixels; else empty.
+    """
+
+    kind: str
+    values: tuple[int, ...] = ()
+
+    def region(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """The region's left, top, right and bottom in a picture of this size.
+
+        Raises:
+            DataError: The picture is too small, or not square where it must be.
+        """
+        size = f"{width}x{height}"
+        if self.kind == "box":
+            x, y, w, h = self.values
+            if x + w > width or y + h > height:
+                raise DataError(f"the picture ({size}) does not contain the crop box:{x},{y},{w},{h}")
+            return x, y, x + w, y + h
+        if self.kind == "none" and width != height:
+            raise DataError(f"the picture is not square ({size}), as crop none requires")
+        side = self.values[0] if self.kind == "center" else min(width, height)
+        if side > min(width, height):
+            raise DataError(f"the picture ({size}) is smaller than the crop center:{side}")
+        # An odd margin is halved to the even number, as torchvision's CenterCrop does.
+        left, top = round((width - side) / 2), round((height - side) / 2)
+        return left, top, left + side, top + side
+
+    def apply(self, image: Image.Image, resolution: int, filter: str = "bicubic") -> Image.Image:
+        """Cut the region out and resize it to resolution x resolution, antialiased.
+
+        The region is cut out first, so that nothing outside of it shines in.
+
+        Raises:
+            DataError: The picture is too small, or not square where it must be.
+        """
+        region = self.region(*image.size)
+        return image.crop(region).resize((resolution, resolution), FILTERS[filter])
+
+
+def parse_crop(text: str) -> Crop:
+    """Read "auto", "none", "center:N" or "box:X,Y,W,H".
+
+    Raises:
+        ConfigError: The text has another form, or the box is not a square.
+    """
+    if text in ("auto", "none"):
+        return Crop(text)
+    if match := re.fullmatch(r"center:([1-9]\d*)", text, re.ASCII):
+        return Crop("center", (int(match[1]),))
+    if match := re.fullmatch(r"box:(\d+),(\d+),([1-9]\d*),([1-9]\d*)", text, re.ASCII):
+        x, y, w, h = (int(number) for number in match.groups())
+        if w != h:
+            raise ConfigError(f"config: data.crop is '{text}'; a box must be a square, or faces would be squashed")
+        return Crop("box", (x, y, w, h))
+    raise ConfigError(f"config: data.crop is '{text}'; it must be auto, none, center:N or box:X,Y,W,H")
+
+
+# The crops that published work on faces names, with whose they are; they are meant for CelebA's aligned pictures
+# (178x218), where "CelebA at 64x64" is a different set of pictures with each of them.
+NAMED_CROPS = {
+    "auto": "the largest centre square",
+    "center:178": "mimicry; PyTorch's DCGAN tutorial",  # the tutorial's resize and centre crop give the same region
+    "center:160": "compare_gan",
+    "center:148": "papers on VAEs",
+    "center:140": "NCSN",
+    "center:128": "for LFW, deep-funneled",
+    "center:108": "DCGAN-tensorflow",
+    "box:25,57,128,128": "PGGAN; DDIM",  # 128x128 around (89, 121)
+}

@@ -1,0 +1,250 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from facegan.config import DataConfig
+from facegan.data.pictures import MAX_BYTES
+from facegan.data.sources.opening import open_source
+from facegan.data.sources.parquet import ParquetSource
+from facegan.errors import DataError
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def images(*contents, paths=None):
+    paths = paths or [None] * len(contents)
+    rows = [{"bytes": content, "path": path} for content, path in zip(contents, paths, strict=True)]
+    return pa.array(rows, IMAGE)
+
+
+@pytest.fixture
+def shard(tmp_path):
+    """shard({"image": images(b"x")}, "train.parquet") -> the path of a file with these columns."""
+
+    def make(columns, name="faces.parquet", features=None, **options):
+        path = tmp_path / "set" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.table(columns)
+        if features:
+            info = {"info": {"features": {key: {"_type": kind} for key, kind in features.items()}}}
+            table = table.replace_schema_metadata({b"huggingface": json.dumps(info).encode()})
+        pq.write_table(table, path, **options)
+        return path
+
+    return make
+
+
+def contents(source, names=None):
+    return dict(source.read(names or source.names, 64))
+
+
+def refusal(path):
+    with pytest.raises(DataError) as caught:
+        source = ParquetSource(path, where=path.name)
+        source.attributes(source.names)
+    message = str(caught.value)
+    assert message.isprintable()
+    return message.removeprefix(str(path.parent) + "/")
+
+
+def test_stored_paths_are_the_names(shard):
+    source = ParquetSource(shard({"image": images(b"1", b"2", b"3", paths=["b/2.jpg", "a/1.jpg", "b/1.jpg"])}))
+    assert source.names == ["a/1.jpg", "b/1.jpg", "b/2.jpg"]
+    assert contents(source) == {"b/2.jpg": b"1", "a/1.jpg": b"2", "b/1.jpg": b"3"}
+    assert source.crop == "auto" and source.passed_over == {}
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        None,
+        ["1.jpg", None],
+        ["1.jpg", ""],
+        ["1.jpg", "1.jpg"],
+        ["1.jpg", "../2.jpg"],
+        ["1.jpg", "/2.jpg"],
+        ["1.jpg", "a//2.jpg"],
+        ["1.jpg", "C:2.jpg"],
+        ["1.jpg", "a\\2.jpg"],
+        ["1.jpg", "x" * 5000],
+    ],
+)
+def test_without_paths_of_their_own_pictures_are_numbered(paths, shard):
+    source = ParquetSource(shard({"image": images(b"1", b"2", paths=paths)}))
+    assert source.names == ["faces-000000", "faces-000001"]
+    assert contents(source) == {"faces-000000": b"1", "faces-000001": b"2"}
+
+
+def test_numbers_go_by_file_and_never_make_people_of_folders(shard):
+    shard({"image": images(b"1")}, "a/part.parquet")
+    root = shard({"image": images(b"2")}, "b/part.parquet").parent.parent
+    source = ParquetSource(root)
+    assert source.names == ["00000-part-000000", "00001-part-000000"]
+    assert contents(source) == {"00000-part-000000": b"1", "00001-part-000000": b"2"}
+
+
+@pytest.mark.parametrize("group", [1, 3, 100])
+def test_any_rows_are_read_from_any_row_groups_in_order(group, shard):
+    many = [b"%d" % number for number in range(50)]
+    path = shard({"image": images(*many)}, row_group_size=group)
+    source = ParquetSource(path)
+    assert list(contents(source).values()) == many
+    some = [source.names[row] for row in (49, 3, 20, 17)]
+    assert list(contents(source, some).values()) == [b"3", b"17", b"20", b"49"]
+
+
+@pytest.mark.parametrize("type", [pa.binary(), pa.large_binary()])
+def test_plain_bytes_are_pictures_too(type, shard):
+    source = ParquetSource(shard({"jpeg": pa.array([b"1", None], type), "label": [1, 2]}))
+    delivered = contents(source)
+    assert delivered["faces-000000"] == b"1"
+    assert str(delivered["faces-000001"]) == "the row holds no picture"
+    assert source.attributes(source.names) == {"label": [1, 2]}
+
+
+def test_dots_in_a_column_name_do_not_mislead(shard):
+    source = ParquetSource(shard({"my.image.bytes": pa.array([b"1"]), "my": ["x"]}))
+    assert contents(source) == {"faces-000000": b"1"}
+    assert contents(ParquetSource(shard({"my.image": images(b"2", paths=["p"])}))) == {"p": b"2"}
+
+
+def test_row_without_bytes_is_skipped_alone(shard):
+    source = ParquetSource(shard({"image": pa.array([None, {"bytes": None, "path": "x"}, {"bytes": b"3"}], IMAGE)}))
+    assert [str(content) for content in contents(source).values()] == ["the row holds no picture"] * 2 + ["b'3'"]
+
+
+def test_oversized_picture_is_skipped_alone(shard):
+    source = ParquetSource(shard({"image": images(bytes(MAX_BYTES + 1), b"2")}))
+    delivered = list(contents(source).values())
+    assert str(delivered[0]) == "the file is too large (65 MiB; the limit is 64 MiB)"
+    assert delivered[1] == b"2"
+
+
+def test_metadata_of_hugging_face_names_the_column(shard):
+    columns = {"mask": images(b"m"), "image": images(b"1"), "raw": pa.array([b"r"])}
+    assert list(contents(ParquetSource(shard(columns, features={"image": "Image", "n": "Value"}))).values()) == [b"1"]
+    assert (
+        refusal(shard(columns))
+        == "faces.parquet: several columns of pictures (mask, image); give a file with one of them"
+    )
+    both = {"image": "Image", "mask": "Image"}
+    assert "several columns of pictures (image, mask)" in refusal(shard(columns, features=both))
+    assert list(contents(ParquetSource(shard({"image": images(b"1"), "raw": pa.array([b"r"])}))).values()) == [b"1"]
+
+
+@pytest.mark.parametrize(
+    "metadata", [b"no JSON", b"[]", b'{"info": null}', b'{"info": {"features": {"a": 3}}}', b"\xff"]
+)
+def test_broken_metadata_is_not_needed(metadata, tmp_path):
+    table = pa.table({"image": images(b"1")}).replace_schema_metadata({b"huggingface": metadata})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert len(ParquetSource(tmp_path / "a.parquet").names) == 1
+
+
+def test_file_without_pictures_is_refused(shard):
+    assert refusal(shard({"text": ["a"], "label": [1]})) == (
+        "faces.parquet: no column of pictures (it has: text, label); "
+        "give a file with one column of encoded pictures, as bytes or as Hugging Face's Image"
+    )
+
+
+def test_file_without_rows_is_refused(shard):
+    assert refusal(shard({"image": images()})) == "faces.parquet: no pictures found (its parquet files have no rows)"
+
+
+def test_columns_of_truth_numbers_and_text_are_attributes(shard):
+    columns = {
+        "image": images(b"1", b"2", b"3"),
+        "Smiling": [True, None, False],
+        "age": [30, 40, None],
+        "score": [0.5, float("nan"), 1.5],
+        "name": ["Ann", "Bob", "Ann"],
+        "box": [[1, 2], [3], []],
+        "other": pa.array([{"a": 1}] * 3),
+        "partition": [0, 2, 1],
+    }
+    source = ParquetSource(shard(columns))
+    assert source.attributes([source.names[2], source.names[0]]) == {
+        "Smiling": [False, True],
+        "age": [None, 30],
+        "score": [1.5, 0.5],
+        "name": ["Ann", "Ann"],
+        "partition": ["val", "train"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (["train-00000-of-00001", "validation-00000-of-00001", "test-00000-of-00001"], ["train", "val", "test"]),
+        (["train-0", "valid-0"], ["train", "val"]),
+        (["train", "test"], ["train", "test"]),
+        (["train/0000", "test/0000"], ["train", "test"]),
+        (["train-0", "extra"], None),  # one part tells nothing
+        (["train-0", "train-1"], None),
+        (["training", "tests"], None),
+        (["train-0", "test-0", "more"], ["train", "test", None]),
+    ],
+)
+def test_names_of_files_tell_the_partition(names, parts, shard, tmp_path):
+    for name in names:
+        shard({"image": images(name.encode())}, f"{name}.parquet")
+    source = ParquetSource(tmp_path / "set")
+    told = source.attributes(source.names).get("partition")
+    by_file = {content.decode(): name for name, content in source.read(source.names, 64)}
+    assert (told and [told[source.names.index(by_file[name])] for name in names]) == parts
+
+
+def test_files_whose_columns_disagree_are_refused(shard):
+    shard({"image": images(b"1"), "age": [1]}, "a.parquet")
+    shard({"image": images(b"1"), "age": ["old"]}, "b.parquet")
+    root = shard({"image": images(b"1"), "more": [1]}, "c.parquet").parent
+    assert refusal(root).startswith("set: its files disagree about a column (")
+
+
+def test_column_that_some_files_lack_is_not_known_there(shard):
+    shard({"image": images(b"1"), "age": pa.array([1], pa.int8())}, "a.parquet")
+    shard({"image": images(b"1"), "age": pa.array([300], pa.int64())}, "b.parquet")
+    source = ParquetSource(shard({"image": images(b"1")}, "c.parquet").parent)
+    assert source.attributes(source.names) == {"age": [1, 300, None]}
+
+
+def test_fingerprint_changes_with_any_file(shard):
+    shard({"image": images(b"1")}, "a.parquet")
+    root = shard({"image": images(b"2")}, "b.parquet").parent
+    source = ParquetSource(root)
+    before = source.fingerprint(source.names)
+    assert ParquetSource(root).fingerprint(source.names) == before
+    assert source.fingerprint(source.names[:1]) != before
+    shard({"image": images(b"33")}, "b.parquet")
+    assert ParquetSource(root).fingerprint(source.names) != before
+
+
+def test_folder_of_parquet_files_is_opened_as_such_unless_pictures_lie_beside_them(shard, folder, tmp_path):
+    root = shard({"image": images(b"1", paths=["x.png"])}, "data/a.parquet").parent.parent
+    shard({"image": images(b"1", paths=["y.png"])}, ".cache/hidden.parquet")
+    assert open_source(DataConfig(source=str(root))).names == ["x.png"]
+    assert open_source(DataConfig(source=str(root / "data" / "a.parquet"))).names == ["x.png"]
+    folder("p.png", at="set/pictures")
+    assert open_source(DataConfig(source=str(root))).names == ["pictures/p.png"]
+
+
+def test_too_many_rows_are_refused(shard, monkeypatch):
+    monkeypatch.setattr("facegan.data.sources.parquet.MAX_NAMES", 1)
+    assert (
+        refusal(shard({"image": images(b"1", b"2")}))
+        == "faces.parquet: 2 rows are too many (the limit is 1); give fewer"
+    )
+
+
+def test_large_files_are_read_in_little_memory(shard):
+    rng = np.random.default_rng(0)
+    noise = [rng.bytes(400_000) for _ in range(100)]
+    source = ParquetSource(shard({"image": images(*noise)}, write_batch_size=4, compression="none"))
+    base, peak = pa.total_allocated_bytes(), 0
+    for _ in source.read(source.names, 64):
+        peak = max(peak, pa.total_allocated_bytes() - base)
+    assert peak < 15_000_000  # of 40 MB in one row group, in pages of 1 MB
