@@ -1,7 +1,9 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +103,29 @@ def test_packing_needs_no_torch(workplace):
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stderr.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_packing_leaves_nothing_half_done(workplace, number, code):
+    """Ctrl-C reaches every process of the group, as at a terminal."""
+    command = [
+        sys.executable,
+        "-m",
+        "facegan",
+        "pack",
+        "drawn",
+        "--set",
+        "data.options.num_images=100000",
+        "-o",
+        "packed",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as packing:
+        growing = workplace / ".packed.partial" / "images.npy"
+        end = time.monotonic() + 60
+        while not growing.exists() or growing.stat().st_size < 2**20:
+            assert packing.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+        os.killpg(packing.pid, number)
+        said = packing.communicate(timeout=60)[1]
+    assert packing.returncode == code, said
+    assert "Traceback" not in said and list(workplace.iterdir()) == []

@@ -1,24 +1,30 @@
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
 from facegan.data.parallel import on_all_cores
+from facegan.errors import FaceganError
+
+FEW, MANY = ([str(number) for number in range(count)] for count in (100, 1000))  # in threads, in processes
+linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
 
 
 class Numbers:
-    """A source of numbers in place of pictures; notes who reads them, and how far ahead of `done`."""
+    """A source of numbers in place of pictures; notes how far its reading is ahead of `done`."""
 
     def __init__(self):
-        self.readers, self.calls, self.ahead, self.done = set(), [], [], []
+        self.calls, self.ahead, self.done = [], [], []
 
     def read(self, names, resolution):
         self.calls.append(len(names))
         for name in names:
-            self.readers.add(threading.get_ident())
             self.ahead.append(int(name) - len(self.done))
-            yield name, int(name) * resolution
+            yield name, (int(name) * resolution, os.getpid(), threading.get_ident())
 
 
 class ChunkedNumbers(Numbers):
@@ -30,42 +36,90 @@ def numbers(request):
     return request.param()
 
 
-NAMES = [str(number) for number in range(100)]
+def places(source, names):
+    """(pid, thread) of the reading and of the working, each picture."""
+    work = on_all_cores(source, names, 1, lambda _, read: (read[1:], (os.getpid(), threading.get_ident())))
+    return [place for _, place in work]
 
 
-def test_results_come_in_the_order_of_delivery_whatever_finishes_first(numbers):
-    def work(number):
-        time.sleep(0.002 * (number % 3))
-        return number**2
+@pytest.mark.parametrize("names", [FEW, MANY])
+def test_results_come_in_the_order_of_delivery_whatever_finishes_first(numbers, names):
+    def work(name, read):
+        time.sleep(0.001 * (int(name) % 3))
+        return name, read[0] ** 2
 
-    assert list(on_all_cores(numbers, NAMES, 2, work)) == [(name, 4 * int(name) ** 2) for name in NAMES]
+    assert list(on_all_cores(numbers, names, 2, work)) == [(name, (name, 4 * int(name) ** 2)) for name in names]
 
 
-def test_waiting_pictures_are_few_however_many_there_are(numbers):
+@pytest.mark.parametrize("names", [FEW, MANY])
+def test_waiting_pictures_are_few_however_many_there_are(names):
     """Constant memory: the source is never read far ahead of what has been taken."""
-    for name, _ in on_all_cores(numbers, [str(number) for number in range(5000)], 1, abs):
+    numbers = Numbers()
+    for name, _ in on_all_cores(numbers, names, 1, lambda *_: None):
         numbers.done.append(name)
-    assert len(numbers.done) == 5000 and max(numbers.ahead) <= 16 * ((os.cpu_count() or 1) * 4 + 2)
+    assert len(numbers.done) == len(names) and max(numbers.ahead) <= 32 * ((os.cpu_count() or 1) * 4 + 2)
 
 
-def test_work_runs_beside_the_callers_thread(numbers):
-    workers = set()
-    list(on_all_cores(numbers, NAMES, 1, lambda _: workers.add(threading.get_ident())))
-    assert workers and threading.get_ident() not in workers
+def test_few_pictures_are_worked_on_in_threads(numbers):
+    here = os.getpid(), threading.get_ident()
+    assert all(pid == here[0] and (pid, thread) != here for _, (pid, thread) in places(numbers, FEW))
 
 
-def test_only_a_source_with_chunks_is_read_in_the_threads():
+@linux
+def test_many_pictures_are_worked_on_in_other_processes(numbers):
+    assert all(pid != os.getpid() for _, (pid, _) in places(numbers, MANY))
+
+
+@linux
+@pytest.mark.parametrize("names", [FEW, MANY])
+def test_only_a_source_with_chunks_is_read_where_the_work_is_done(names):
+    here = os.getpid(), threading.get_ident()
     plain, chunked = Numbers(), ChunkedNumbers()
-    for source in (plain, chunked):
-        list(on_all_cores(source, NAMES, 1, abs))
-    assert plain.readers == {threading.get_ident()} and plain.calls == [100]
-    assert threading.get_ident() not in chunked.readers and sorted(chunked.calls) == [2, *[7] * 14]
+    assert {read for read, _ in places(plain, names)} == {here} and plain.calls == [len(names)]
+    assert all(read == worked for read, worked in places(chunked, names))
+    if names is FEW:
+        assert sorted(chunked.calls) == [2, *[7] * 14]
 
 
-def test_what_the_work_raises_is_raised_here(numbers):
+@pytest.mark.parametrize("names", [FEW, MANY])
+def test_what_the_work_raises_is_raised_here(numbers, names):
     with pytest.raises(ZeroDivisionError):
-        list(on_all_cores(numbers, ["1", "0"], 1, lambda number: 1 / number))
+        list(on_all_cores(numbers, names, 1, lambda _, read: 1 / read[0]))
+
+
+@linux
+def test_death_of_a_process_is_one_line(numbers):
+    with pytest.raises(FaceganError) as caught:
+        list(on_all_cores(numbers, MANY, 1, lambda name, _: os._exit(9) if name == "500" else None))
+    assert str(caught.value) == "a process that read pictures died; perhaps the memory was full"
+
+
+@linux
+def test_processes_end_with_their_caller():
+    code = """
+import os, time
+from facegan.data.parallel import on_all_cores
+
+class Numbers:
+    chunk = 1
+    def read(self, names, resolution):
+        yield names[0], os.getpid()
+
+def work(name, pid):
+    time.sleep(0.02)
+    return pid
+
+for name, pid in on_all_cores(Numbers(), [str(n) for n in range(10_000)], 1, work):
+    print(pid, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as caller:
+        workers = {int(caller.stdout.readline()) for _ in range(20)}
+        caller.send_signal(signal.SIGKILL)
+    end = time.monotonic() + 20
+    while any(os.path.exists(f"/proc/{pid}") for pid in workers):  # noqa: PTH110
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_no_names_are_no_work(numbers):
-    assert list(on_all_cores(numbers, [], 1, abs)) == []
+    assert list(on_all_cores(numbers, [], 1, lambda *_: None)) == []

@@ -5,7 +5,9 @@ function with typer annotations, or a `typer.Typer` of sub-commands.
 """
 
 import os
+import signal
 import sys
+import threading
 from typing import Any, NoReturn
 
 import typer
@@ -86,6 +88,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments[:2]
     code = 1
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)  # through every `finally`, so that nothing is left half-done
     try:
         code = get_command(app).main(arguments or ["--help"], prog_name="facegan", standalone_mode=False) or 0
     except FaceganError as error:
@@ -112,6 +116,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         hint = "" if debug else "; 'facegan --debug ...' shows where"
         _complain(f"{type(error).__name__}: {' '.join(str(error).split())}{hint}", error, debug)
     sys.exit(code)
+
+
+def _end(number: int, _: Any) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _complain(message: object, error: BaseException | None, debug: bool) -> None:

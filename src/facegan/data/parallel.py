@@ -1,58 +1,122 @@
 """Work on the pictures of a source with all cores, in the order of their delivery and in constant memory."""
 
+import multiprocessing
 import os
+import signal
+import sys
+import threading
+import time
+import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
+from ..errors import FaceganError
 from .pictures import Delivered, Pictures
 
-_CHUNK = 16  # pictures a task: few enough to hold in memory, enough that handing them over costs little
+_CHUNK = 32  # pictures a task: few enough to hold in memory, enough that handing them over costs little
 _AHEAD = 4  # tasks waiting per worker: enough to keep it busy
+_FEW = 256  # pictures for which no processes are started
+_WATCH_SECONDS = 1.0
 
 T = TypeVar("T")
 
 
-def on_all_cores(
-    pictures: Pictures, names: Sequence[str], resolution: int, work: Callable[[Delivered], T]
-) -> Iterator[tuple[str, T]]:
-    """Yield (name, work(content)) for each of these pictures, in the order of delivery.
+@dataclass(frozen=True)
+class _Job(Generic[T]):
+    """What is done with each picture; a task of it is some names, or pictures that were read already."""
 
-    Decoding and resizing run beside each other in threads. A source that has a `chunk` is also read in them, that many
-    names at a time; any other is read once, from beginning to end, in the caller's thread.
+    pictures: Pictures
+    resolution: int
+    work: Callable[[str, Delivered], T]
+
+    def __call__(self, task: Sequence[str] | list[tuple[str, Delivered]]) -> list[tuple[str, T]]:
+        if not isinstance(task, list):
+            return [(name, self.work(name, content)) for name, content in self.pictures.read(task, self.resolution)]
+        return [(name, self.work(name, content)) for name, content in task]
+
+
+def on_all_cores(
+    pictures: Pictures, names: Sequence[str], resolution: int, work: Callable[[str, Delivered], T]
+) -> Iterator[tuple[str, T]]:
+    """Yield (name, work(name, content)) for each of these pictures, in the order of delivery.
+
+    The work runs in processes where the system can fork them, since threads wait for each other's Python; else, and for
+    few pictures, in threads. A source that has a `chunk` is read there as well, that many names at a time; any other is
+    read once, from beginning to end, by the caller.
 
     Args:
         pictures: The source.
         names: Which of its pictures.
         resolution: As `Pictures.read` takes it.
-        work: Called in one of the threads; what it raises is raised here.
+        work: Called in one of the processes or threads; its result is sent back, and what it raises is raised here.
+
+    Raises:
+        FaceganError: A process died at its work.
     """
     num_workers = os.cpu_count() or 1
+    job = _Job(pictures, resolution, work)
     waiting: deque[Future[list[tuple[str, T]]]] = deque()
-    pool = ThreadPoolExecutor(num_workers, thread_name_prefix="pictures")
+    pool, run = _workers(num_workers, job, few=len(names) < _FEW)
     try:
-        for chunk in _chunks(pictures, names, resolution):
-            waiting.append(pool.submit(_work_on, chunk, work))
+        for task in _tasks(pictures, names, resolution):
+            waiting.append(pool.submit(run, task))
             while len(waiting) > num_workers * _AHEAD or (waiting and waiting[0].done()):
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+    except BrokenProcessPool:
+        raise FaceganError("a process that read pictures died; perhaps the memory was full") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _chunks(pictures: Pictures, names: Sequence[str], resolution: int) -> Iterator[Iterable[tuple[str, Delivered]]]:
-    """What is to be worked on, in tasks; those of a source with a `chunk` are read only when they are worked on."""
+def _workers(num_workers: int, job: _Job[T], *, few: bool) -> tuple[Executor, Callable[[Any], list[tuple[str, T]]]]:
+    """Who works, and the function that they are handed tasks with."""
+    if few or sys.platform != "linux":
+        return ThreadPoolExecutor(num_workers, thread_name_prefix="pictures"), job
+    # Forked processes have the job already, start at once, and run none of the caller's script again. What other
+    # threads held when they were forked does not matter to them: they decode, and neither print nor compute with torch.
+    pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("fork"), initializer=_adopt, initargs=(job,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a general one, of forking beside threads
+        pool.submit(os.getpid)
+    return pool, _run_adopted
+
+
+def _tasks(
+    pictures: Pictures, names: Sequence[str], resolution: int
+) -> Iterator[Sequence[str] | list[tuple[str, Delivered]]]:
     if chunk := getattr(pictures, "chunk", 0):
         for start in range(0, len(names), chunk):
-            yield pictures.read(names[start : start + chunk], resolution)
+            yield tuple(names[start : start + chunk])
         return
     deliveries = pictures.read(names, resolution)
     while delivered := list(islice(deliveries, _CHUNK)):
         yield delivered
 
 
-def _work_on(chunk: Iterable[tuple[str, Delivered]], work: Callable[[Delivered], T]) -> list[tuple[str, T]]:
-    return [(name, work(content)) for name, content in chunk]
+_adopted: _Job[Any]  # in a worker process
+
+
+def _adopt(job: _Job[Any]) -> None:
+    """Begin as a worker: leave Ctrl-C and SIGTERM to the caller, and end when the caller is gone."""
+    global _adopted
+    _adopted = job
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(caller: int) -> None:
+    while os.getppid() == caller:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
+
+
+def _run_adopted(task: Any) -> list[tuple[str, Any]]:
+    return _adopted(task)

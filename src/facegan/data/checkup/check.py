@@ -109,7 +109,7 @@ class _Look:
     is_rotated: bool
 
 
-def _look(content: Delivered, *, hashed: bool, fileless: bool) -> tuple[int, _Look | DataError]:
+def _look(_: str, content: Delivered, *, hashed: bool, fileless: bool) -> tuple[int, _Look | DataError]:
     """One picture's size in bytes and what there is to see, or why there is nothing."""
     size_bytes = len(content) if isinstance(content, bytes) else 0
     try:

@@ -67,8 +67,8 @@ def choose(pictures: Pictures, data: DataConfig, *, num: int, resolution: int, c
     return Chosen(usable, unusable, crop, cut)
 
 
-def _reader(cut: Crop, channels: int) -> Callable[[Delivered], Image.Image | DataError]:
-    def read(content: Delivered) -> Image.Image | DataError:
+def _reader(cut: Crop, channels: int) -> Callable[[str, Delivered], Image.Image | DataError]:
+    def read(_: str, content: Delivered) -> Image.Image | DataError:
         if isinstance(content, DataError):
             return content
         try:

@@ -43,9 +43,11 @@ class DrawnPictures:
     Attributes:
         names: One name per face; sorted order is index order.
         crop: What crop="auto" means here: the whole picture, which is square.
+        chunk: Faces that are best drawn at a time.
     """
 
     crop: str = "none"
+    chunk = 128
 
     def __init__(self, num_images: int, seed: int) -> None:
         self.names: Sequence[str] = _Names(num_images)

@@ -121,7 +121,8 @@ def changes(chosen: Selection, packed: PackedImages, progress: Progress | None =
     digests = dict(zip(packed.names, packed.digests, strict=True))
     found = sorted(set(chosen.names) - digests.keys() - {name for name, _ in packed.skipped})
     wanted = [name for name in chosen.names if name in digests]
-    contents = on_all_cores(chosen.pictures, wanted, chosen.recipe.resolution, content_digest)
+    resolution = chosen.recipe.resolution
+    contents = on_all_cores(chosen.pictures, wanted, resolution, lambda _, content: content_digest(content))
     for done, (name, digest) in enumerate(contents, start=1):
         if digests.pop(name) != digest:
             found.append(name)

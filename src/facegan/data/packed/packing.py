@@ -5,9 +5,9 @@ import io
 import json
 import os
 import shutil
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +26,7 @@ from ..pixels.squares import square
 from .locks import Progress, cannot_write, growing
 from .stored import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, Index
 
+_one_writer = threading.Lock()  # where a file has one position for all threads
 PACKING_VERSION = 2  # raised when the same pictures and settings would give other pixels
 
 
@@ -114,20 +115,29 @@ def _fill(
 ) -> None:
     """Write the array, a row a name and then without the rows that stayed empty, and the index."""
     crop = parse_crop("none" if recipe.cropped else recipe.crop)
-    rows = {name: row for row, name in enumerate(names)}
     pictures.attributes(names[:1])  # what is wrong with a file of attributes shows now, not after all the decoding
     digests: dict[str, bytes] = {}
     reasons = dict.fromkeys(names, "the source did not deliver it")
     with (folder / IMAGES).open("wb+") as file:
         start = file.write(_header(len(names), recipe))
-        results = on_all_cores(pictures, names, recipe.resolution, partial(_packed, crop=crop, recipe=recipe))
+        file.flush()
+        rows = {name: row for row, name in enumerate(names)}
+
+        def keep(name: str, content: Delivered) -> bytes | DataError:
+            """Write a picture into its row, and return its digest, or why there is none."""
+            try:
+                pixels = _pixels(content, crop, recipe)
+            except DataError as error:
+                return error
+            _write_at(file, start + rows[name] * recipe.image_bytes, pixels)
+            return content_digest(content)
+
+        results = on_all_cores(pictures, names, recipe.resolution, keep)
         for done, (name, result) in enumerate(results, start=1):
             if isinstance(result, DataError):
                 reasons[name] = str(result)
             else:
-                pixels, digests[name] = result
-                file.seek(start + rows[name] * recipe.image_bytes)
-                file.write(pixels)
+                digests[name] = result
                 reasons.pop(name, None)
             if progress is not None:
                 progress(done, len(names))
@@ -160,17 +170,28 @@ def _fill(
     _write_json(folder / INDEX, index.model_dump())
 
 
-def _packed(content: Delivered, crop: Crop, recipe: Recipe) -> tuple[bytes, bytes] | DataError:
-    """One picture's bytes in the order (C, H, W) and its digest, or why there are none."""
-    try:
-        image = square(
-            content, crop=crop, resolution=recipe.resolution, channels=recipe.channels, filter=recipe.filter,
-            draft=recipe.draft,
-        )  # fmt: skip
-    except DataError as error:
-        return error
-    pixels = np.asarray(image)  # (H, W, 3) or (H, W)
-    return (pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels).tobytes(), content_digest(content)
+def _pixels(content: Delivered, crop: Crop, recipe: Recipe) -> bytes:
+    """One picture's bytes in the order (C, H, W); raises a DataError that says why there are none."""
+    image = square(
+        content, crop=crop, resolution=recipe.resolution, channels=recipe.channels, filter=recipe.filter,
+        draft=recipe.draft,
+    )  # fmt: skip
+    if recipe.channels == 1:
+        return image.tobytes()
+    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(recipe.resolution, recipe.resolution, 3)
+    return pixels.transpose(2, 0, 1).tobytes()
+
+
+def _write_at(file: BinaryIO, offset: int, content: bytes) -> None:
+    """Write into a file at a place, whoever else writes at others; the file's own position is not to be relied on."""
+    if hasattr(os, "pwrite"):
+        while content:
+            written = os.pwrite(file.fileno(), content, offset)
+            content, offset = content[written:], offset + written
+    else:
+        with _one_writer:
+            file.seek(offset)
+            file.write(content)
 
 
 def _header(num_images: int, recipe: Recipe) -> bytes:

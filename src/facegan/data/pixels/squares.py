@@ -26,7 +26,9 @@ def square(
         channels: 3 for RGB, 1 for L.
         filter: The resampling filter, a key of `FILTERS`.
         draft: Decode a JPEG file at 1/2, 1/4 or 1/8 of its size as long as the region keeps at least `resolution`
-            pixels a side. Quicker, and other pixels: the reduction averages blocks before the filter sees them.
+            pixels a side. Quicker, and other pixels: the reduction averages blocks before the filter sees them, and
+            where it leaves just `resolution` pixels there is no filter; the region is then moved to whole pixels, by
+            half a pixel of the result at most, since filtering for that would only blur.
 
     Raises:
         DataError: It cannot be decoded or cropped so; the message is the reason alone.
@@ -38,7 +40,7 @@ def square(
     jpeg = read_jpeg(content, partial(_scale, crop, resolution) if draft else _full_size)
     if jpeg is None:
         return crop.apply(decode(content, channels), resolution, filter)
-    image, box = _cut(jpeg, crop)
+    image, box = _cut(jpeg, crop, resolution)
     return plain(image, channels).resize((resolution, resolution), FILTERS[filter], box)
 
 
@@ -51,8 +53,11 @@ def _scale(crop: Crop, resolution: int, width: int, height: int) -> int:
     return next((scale for scale in _SCALES if (right - left) >= resolution * scale), 1)
 
 
-def _cut(jpeg: Jpeg, crop: Crop) -> tuple[Image.Image, tuple[float, float, float, float]]:
+def _cut(jpeg: Jpeg, crop: Crop, resolution: int) -> tuple[Image.Image, tuple[float, float, float, float]]:
     """The pixels that the region touches, and the region within them: at a reduced size it can begin inside of one."""
     left, top, right, bottom = (edge / jpeg.scale for edge in crop.region(jpeg.width, jpeg.height))
+    if right - left == resolution:
+        left, top = floor(left), floor(top)
+        right, bottom = left + resolution, top + resolution
     x, y = floor(left), floor(top)
     return Image.fromarray(jpeg.pixels[y : ceil(bottom), x : ceil(right)]), (left - x, top - y, right - x, bottom - y)

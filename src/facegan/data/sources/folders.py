@@ -26,7 +26,7 @@ class FolderSource:
         path: The folder.
     """
 
-    chunk = 16
+    chunk = 32
 
     def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
         """List the pictures.
@@ -75,8 +75,12 @@ class FolderSource:
 
     def _content(self, name: str) -> Delivered:
         try:
-            with open(f"{self.path}/{name}", "rb", buffering=0) as file:  # noqa: PTH123  # a Path costs more than the reading
-                return too_large(os.fstat(file.fileno()).st_size) or file.read()
+            file = os.open(f"{self.path}/{name}", os.O_RDONLY | getattr(os, "O_BINARY", 0))  # half the time of Path's
+            try:
+                size_bytes = os.fstat(file).st_size
+                return too_large(size_bytes) or _read(file, size_bytes)
+            finally:
+                os.close(file)
         except OSError as error:
             return DataError(f"the file cannot be read ({error.strerror or error})")
 
@@ -108,3 +112,11 @@ def _annotation_files(folder: Path) -> list[AnnotationFile]:
     if folder.name == folder.parent.name:  # as the Kaggle copy of CelebA unpacks
         files += on_disk(folder.parent.parent, surplus=f"{folder.name}/{folder.name}/")
     return files
+
+
+def _read(file: int, size_bytes: int) -> bytes:
+    """All of a file, in one call unless the system breaks it up."""
+    content = os.read(file, size_bytes)
+    while len(content) < size_bytes and (more := os.read(file, size_bytes - len(content))):
+        content += more
+    return content
