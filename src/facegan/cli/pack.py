@@ -30,7 +30,7 @@ def pack(
 
     Training maps packed pictures into memory, and packs by itself what is not packed yet. This does it beforehand, or
     into a folder to keep and to carry, which is a SOURCE like any other. --set data.draft=true decodes JPEG files at a
-    reduced size: quicker, slightly other pixels.
+    reduced size: quicker, and other pixels, moved by half a pixel at most.
     """
     config = config_of(source, resolution, settings, ("data", "channels"))
 

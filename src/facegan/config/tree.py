@@ -56,7 +56,7 @@ class DataConfig(Section):
     draft: bool = Field(
         False,
         description="decode JPEG files at 1/2, 1/4 or 1/8 of their size where that leaves enough pixels: quicker "
-        "packing, slightly other pixels",
+        "packing, other pixels, moved by half a pixel at most",
     )
     options: dict[str, Any] = Field(
         {}, description="the dataset's own settings, for instance `data.options.num_images=5000` for `drawn`"
