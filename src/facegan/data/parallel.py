@@ -109,6 +109,8 @@ def _adopt(job: _Job[Any]) -> None:
     _adopted = job
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    # A thread that drew a bar at the fork may have held the locks of the streams, which are flushed at the end.
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
 
