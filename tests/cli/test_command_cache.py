@@ -65,7 +65,7 @@ def test_prune_removes_what_is_of_no_use_and_nothing_else(facegan, faces, cache)
     os.truncate(cache / "packed" / "damaged" / "images.npy", 300)
     shutil.copytree(cache / "packed" / kept[0], cache / "packed" / "old")
     index = json.loads((cache / "packed" / "old" / "index.json").read_text())
-    index["versions"]["pillow"] = "9.1"
+    index["versions"] = {"facegan": "0.1", "pillow": "9.1", "simplejpeg": "1"}
     (cache / "packed" / "old" / "index.json").write_text(json.dumps(index))
     before = sets(cache)
     assert facegan("cache", "prune", "--dry-run").out.endswith(
@@ -74,7 +74,7 @@ def test_prune_removes_what_is_of_no_use_and_nothing_else(facegan, faces, cache)
     assert sets(cache) == before
     found = reasons(facegan)
     assert found.pop("damaged").startswith("damaged packed pictures (")
-    assert found.pop("old").endswith("with Pillow 9.1, not the ones installed")
+    assert found.pop("old") == "made with pillow 9.1, simplejpeg 1; other ones are installed now"
     assert found == {gone: "its pictures are gone", ".abc.partial": "left by a packing that was killed"}
     assert sets(cache) == kept and (faces / "a.png").exists()
 
@@ -120,3 +120,24 @@ def test_what_is_being_packed_is_left_alone(facegan, cache):
         assert facegan("cache", "list", "--json").json["entries"] == []
         assert reasons(facegan, "--all") == {}
     assert list(reasons(facegan)) == [".abc.partial"]
+
+
+def test_faces_of_another_seed_are_another_set(facegan, cache):
+    for seed in (0, 5):
+        facegan("pack", "drawn", "--resolution", 16, "--set", f"data.options={{num_images = 3, seed = {seed}}}")
+    assert len(sets(cache)) == 2 and reasons(facegan) == {}
+
+
+def test_set_whose_disk_may_only_be_away_is_kept(facegan, faces, cache):
+    (faces.parent / "disk").mkdir()
+    shutil.copytree(faces, faces.parent / "disk" / "faces")
+    facegan("pack", "disk/faces", "--resolution", 16)
+    shutil.rmtree("disk")
+    assert reasons(facegan) == {} and len(sets(cache)) == 1
+
+
+def test_what_a_killed_prune_left_is_in_nobodys_way(facegan, faces, cache):
+    facegan("pack", "faces", "--resolution", 16)
+    (name,) = sets(cache)
+    shutil.copytree(cache / "packed" / name, cache / "packed" / f".{name}.removed")
+    assert set(reasons(facegan, "--all")) == {name, f".{name}.removed"} and sets(cache) == []

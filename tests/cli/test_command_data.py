@@ -190,7 +190,7 @@ def test_quarantine_stands_in_the_json(facegan, spoil):
 def test_quarantine_says_what_stays_because_of_links(facegan, sound):
     (sound / "link.png").symlink_to((sound / "0.png").absolute())
     said = facegan("data", "check", sound, "--quarantine", "away")
-    assert "away: 0 files moved there; 1 that are reached through links stay\n" in said.out
+    assert "away: 0 files moved there; 1 that links lead to, or that have gone, stay\n" in said.out
 
 
 def test_stopped_check_exits_with_130_and_has_moved_nothing(facegan, spoil, monkeypatch):
@@ -218,9 +218,12 @@ def test_ctrl_c_ends_a_check_cleanly(start):
     [
         (["nowhere/"], "nowhere/: no such folder or file; give a folder"),
         (["faces", "--near", "16"], "--near 16: give 0 to 15, or -1 for no search; beyond that all faces are alike"),
-        (["faces", "--set", "train.epochs=3"], "--set train.epochs=3: has no effect here; only data.* can be set"),
-        (["faces", "--set", "data.source=x"], "--set data.source=x: has no effect here; only data.* can be set"),
-        (["faces", "--set", "channels=1"], "--set channels=1: has no effect here; only data.* can be set"),
+        (
+            ["faces", "--set", "train.epochs=3"],
+            "--set train.epochs=3: has no effect here; what can be set is data.split, data.where, ",
+        ),
+        (["faces", "--set", "data.source=x"], "--set data.source=x: has no effect here; what can be set is "),
+        (["faces", "--set", "channels=1"], "--set channels=1: has no effect here; what can be set is "),
         (["faces", "--set", "data.corp=auto"], "config: no setting 'data.corp'; did you mean 'crop'?"),
         (["faces", "--resolution", "65"], "config: resolution is 65; it must be a power of two"),
         (["faces", "--quarantine", "faces/q"], "--quarantine faces/q: lies inside faces, where it would be read again"),
@@ -310,7 +313,7 @@ def test_preview_names_on_stderr_what_it_leaves_out(facegan, spoil):
     "arguments, message",
     [
         (["faces", "-o", "x.gif"], "-o x.gif: cannot write '.gif'; end it in .png, .jpg, .jpeg, .webp"),
-        (["faces", "--set", "loss.name=x"], "--set loss.name=x: has no effect here; only data.* and channels can be"),
+        (["faces", "--set", "loss.name=x"], "--set loss.name=x: has no effect here; what can be set is "),
         (["faces", "--set", "data.crop=center:99"], "faces: none of the 3 chosen pictures can be used; "),
         (["absent"], "absent: no such dataset, folder or file"),
     ],

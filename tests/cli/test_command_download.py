@@ -203,7 +203,7 @@ def test_interrupted_download_is_kept_and_goes_on(facegan, start, toys, cache, m
     waiting.set()
     assert (said.code, said.out) == (130, "")
     assert said.err.splitlines()[-1] == (
-        "facegan: stopped; what has arrived is kept, and 'facegan download toys' goes on from there"
+        "facegan: stopped; what has arrived is kept, and the same command goes on from there"
     )
     assert "Traceback" not in said.err
     assert facegan("download", "toys").code == 0

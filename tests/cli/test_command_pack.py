@@ -84,7 +84,7 @@ def test_verify_finds_what_size_and_time_hide(facegan, faces):
     [
         (("nowhere",), "nowhere: no such dataset, folder or file; "),
         (("faces", "-o", "faces"), "faces: exists and holds no packed pictures; choose another folder"),
-        (("faces", "--set", "train.steps=3"), "--set train.steps=3: has no effect here; only data.* and channels"),
+        (("faces", "--set", "train.steps=3"), "--set train.steps=3: has no effect here; what can be set is "),
         (("faces", "--resolution", "17"), "resolution"),
         ((), "missing argument 'source'"),
     ],
@@ -103,6 +103,33 @@ def test_packing_needs_no_torch(workplace):
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stderr.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("name", ["packed", "."])
+def test_empty_folder_is_filled_and_not_replaced(facegan, faces, workplace, monkeypatch, name):
+    (workplace / "empty").mkdir()
+    (workplace / "packed").symlink_to("empty")
+    monkeypatch.chdir("empty" if name == "." else ".")
+    said = facegan("pack", faces, "--resolution", 16, "-o", name)
+    assert (said.code, said.out) == (0, f"{name}\n")
+    assert sorted(path.name for path in (workplace / "empty").iterdir()) == [
+        "images.npy", "index.json", "pictures.parquet", "skipped.json",
+    ]  # fmt: skip
+    assert (workplace / "packed").is_symlink() and not list(workplace.glob(".*"))
+
+
+def test_verify_finds_damage_to_the_packed_pixels(facegan, faces):
+    facegan("pack", "faces", "--resolution", 16, "-o", "packed")
+    with Path("packed/images.npy").open("r+b") as file:
+        file.seek(-9, os.SEEK_END)
+        file.write(b"damage")
+    assert facegan("pack", "packed", "--resolution", 16).code == 0
+    for arguments in (("packed",), ("faces", "-o", "packed")):
+        said = facegan("pack", *arguments, "--resolution", 16, "--verify")
+        assert said.code == 2
+        assert said.complaint == (
+            "facegan: packed/: damaged packed pictures (their digest is another); pack them again"
+        )
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -95,6 +95,32 @@ def test_death_of_a_process_is_one_line(numbers):
 
 
 @linux
+def test_death_of_an_idle_process_does_not_hang():
+    """The one that works on is told to end, and does, though another died with a lock in its hands."""
+    code = """
+import os, signal, sys, time
+from facegan.data.parallel import on_all_cores
+
+class Numbers:
+    def read(self, names, resolution):
+        for name in names:
+            if name == "500":  # nothing is handed out meanwhile
+                time.sleep(0.5)
+                for line in os.popen(f"ps -o pid= --ppid {os.getpid()}").read().split()[:1]:
+                    os.kill(int(line), signal.SIGKILL) if int(line) != os.getpid() else None
+                time.sleep(0.5)
+            yield name, name
+
+try:
+    list(on_all_cores(Numbers(), [str(n) for n in range(1000)], 1, lambda name, content: name))
+except Exception as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert said.stdout == "a process that read pictures died; perhaps the memory was full\n", said.stderr
+
+
+@linux
 def test_processes_end_with_their_caller():
     code = """
 import os, time

@@ -378,7 +378,9 @@ def test_damaged_member_of_a_zip_is_found(row, web, said):
     toys = row(web("toys.zip", zipped(good=b"a" * 99, bad=b"x" * 99).replace(b"x" * 99, b"y" * 99)))
     with pytest.raises(DownloadError, match="no source worked"):
         download(toys, look=lambda _: 2, say=said.append, progress=lambda *_: None)
-    assert said[-1] == "toys: first: what has arrived is damaged (in 'bad'); there is no further source"
+    assert (
+        said[-1] == "toys: first: what has arrived is damaged (Bad CRC-32 for file 'bad'); there is no further source"
+    )
 
 
 def test_published_checksum_is_proof_enough(row, web, said):

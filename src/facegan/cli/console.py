@@ -201,7 +201,7 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
             rate = done / max(now - started, 1e-3)
             bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} pictures/s")
             if not live:
-                left = duration((total - done) / rate)
+                left = duration((total - done) / rate) if done else "?"
                 talk.print(f"{what} {done}/{total} pictures  {rate:,.0f} pictures/s  ETA {left}", markup=False)
 
         yield show

@@ -9,7 +9,7 @@ import typer
 from rich.filesize import decimal
 
 from ..errors import ConfigError
-from .options import PLAIN, DataSettings, Json, Resolution, Source, config_of, print_json
+from .options import PLAIN, WHICH, DataSettings, Json, Resolution, Source, config_of, print_json
 
 if TYPE_CHECKING:
     from ..data.checkup.findings import Report
@@ -88,7 +88,7 @@ def check(
     Nothing is changed unless --quarantine DIR is given. It deletes and overwrites nothing, and writes each move to
     DIR/quarantine.jsonl, from where to where.
     """
-    config = config_of(source, resolution, settings, ("data",))
+    config = config_of(source, resolution, settings, WHICH)
 
     from ..data.checkup.alike import MOST_BITS
     from ..data.checkup.check import check as examine
@@ -135,7 +135,7 @@ def preview(
     """
     from ..images import check_ending, grid, save
 
-    config = config_of(source, resolution, settings, ("data", "channels"))
+    config = config_of(source, resolution, settings, (*WHICH, "data.filter", "data.draft", "data.mirror", "channels"))
     check_ending(out)
 
     from .. import __version__
@@ -145,17 +145,19 @@ def preview(
 
     side, filter = config.resolution, config.data.filter
     pictures = open_source(config.data)
-    chosen = choose(pictures, config.data, num=max(num, rows), resolution=side, channels=config.channels, seed=seed)
+    chosen = choose(
+        pictures, config.data, num=num, num_whole=rows, resolution=side, channels=config.channels, seed=seed
+    )
     for name, reason in chosen.unusable:
         console().print(f"left out: {name}: {reason}", markup=False)
     about = {
         "Software": f"facegan {__version__}",
         "Description": f"{config.data.source}: crop {chosen.crop}, {filter}, {side}x{side}, seed {seed}",
     }
-    seen = as_seen(chosen, resolution=side, filter=filter, mirror=config.data.mirror, seed=seed)
-    compared = crops_compared(chosen, num=rows, resolution=side, filter=filter)
+    seen = as_seen(chosen, mirror=config.data.mirror, seed=seed)
+    compared = crops_compared(chosen, resolution=side, filter=filter)
     beside = out.with_stem(f"{out.stem}-crops")
-    for path, picture in ((out, grid(seen[:num])), (beside, compared)):
+    for path, picture in ((out, grid(seen)), (beside, compared)):
         save(path, picture, about)
         print(path)
 
@@ -192,7 +194,7 @@ def _show(report: "Report", quarantine: Path | None) -> None:
     if quarantine is not None:
         num_moved = len(report.quarantined)
         left = len(superfluous(report)) - num_moved
-        stayed = f"; {left:,} that are reached through links stay" if left else ""
+        stayed = f"; {left:,} that links lead to, or that have gone, stay" if left else ""
         listed = f", listed in {JOURNAL}" if num_moved else ""
         print(f"\n{quarantine}: {num_moved:,} files moved there{listed}{stayed}")
     print("\nNo findings." if report.clean else "\nEverything, name by name: --json.")

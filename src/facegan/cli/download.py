@@ -51,7 +51,7 @@ def download(
         if local:
             raise
         print(
-            f"facegan: stopped; what has arrived is kept, and 'facegan download {name}' goes on from there",
+            "facegan: stopped; what has arrived is kept, and the same command goes on from there",
             file=sys.stderr,
         )
         raise typer.Exit(130) from None

@@ -25,6 +25,8 @@ Model = Annotated[
     str | None, typer.Argument(help="A snapshot file, a run's folder, or its name under runs/; by default the latest.")
 ]
 
+WHICH = ("data.split", "data.where", "data.limit", "data.options", "data.crop")  # settings that choose pictures
+
 Source = Annotated[
     str, typer.Argument(help="What train --data takes: a folder, an archive, a downloaded dataset's name, drawn.")
 ]
@@ -73,10 +75,8 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2))
 
 
-def config_of(
-    source: str, resolution: int | None, settings: list[str] | None, sections: tuple[str, ...]
-) -> "RunConfig":
-    """The settings of a command on pictures, of which only some sections matter; others are refused, not ignored.
+def config_of(source: str, resolution: int | None, settings: list[str] | None, allowed: tuple[str, ...]) -> "RunConfig":
+    """The settings of a command on pictures, of which only some matter; others are refused, not ignored.
 
     Raises:
         ConfigError: A setting has no effect here, does not exist, or cannot be.
@@ -88,8 +88,7 @@ def config_of(
         flags["resolution"] = resolution
     config = resolve(flags=flags, settings=settings or [])
     for line in settings or []:
-        section = line.partition("=")[0].partition(".")[0].strip()
-        if section not in sections or line.partition("=")[0].strip() == "data.source":
-            allowed = " and ".join("data.*" if name == "data" else name for name in sections)
-            raise ConfigError(f"--set {line}: has no effect here; only {allowed} can be set, and SOURCE is an argument")
+        key = line.partition("=")[0].strip()
+        if not any(key == name or key.startswith(f"{name}.") for name in allowed):
+            raise ConfigError(f"--set {line}: has no effect here; what can be set is {', '.join(allowed)}")
     return config

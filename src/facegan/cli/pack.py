@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from .options import DataSettings, Json, Resolution, Source, config_of, print_json
+from .options import WHICH, DataSettings, Json, Resolution, Source, config_of, print_json
 
 SHOWN = 10  # skipped pictures; all are listed in the packed folder
 
@@ -32,7 +32,7 @@ def pack(
     into a folder to keep and to carry, which is a SOURCE like any other. --set data.draft=true decodes JPEG files at a
     reduced size: quicker, and other pixels, moved by half a pixel at most.
     """
-    config = config_of(source, resolution, settings, ("data", "channels"))
+    config = config_of(source, resolution, settings, (*WHICH, "data.filter", "data.draft", "channels"))
 
     from ..data.packed.loading import load, pack_folder
     from ..data.pictures import in_words, shown

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from ..errors import FaceganError
@@ -20,6 +19,7 @@ from .pictures import Delivered, Pictures
 
 _CHUNK = 32  # pictures a task: few enough to hold in memory, enough that handing them over costs little
 _AHEAD = 4  # tasks waiting per worker: enough to keep it busy
+_CHUNK_BYTES = 2**23  # of files a task
 _FEW = 256  # pictures for which no processes are started
 _WATCH_SECONDS = 1.0
 
@@ -58,7 +58,7 @@ def on_all_cores(
     Raises:
         FaceganError: A process died at its work.
     """
-    num_workers = os.cpu_count() or 1
+    num_workers = _num_cores()
     job = _Job(pictures, resolution, work)
     waiting: deque[Future[list[tuple[str, T]]]] = deque()
     pool, run = _workers(num_workers, job, few=len(names) < _FEW)
@@ -81,7 +81,9 @@ def _workers(num_workers: int, job: _Job[T], *, few: bool) -> tuple[Executor, Ca
         return ThreadPoolExecutor(num_workers, thread_name_prefix="pictures"), job
     # Forked processes have the job already, start at once, and run none of the caller's script again. What other
     # threads held when they were forked does not matter to them: they decode, and neither print nor compute with torch.
-    pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("fork"), initializer=_adopt, initargs=(job,))
+    pool = ProcessPoolExecutor(
+        num_workers, multiprocessing.get_context("fork"), initializer=_adopt, initargs=(job, os.getpid())
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # a general one, of forking beside threads
         pool.submit(os.getpid)
@@ -95,23 +97,35 @@ def _tasks(
         for start in range(0, len(names), chunk):
             yield tuple(names[start : start + chunk])
         return
-    deliveries = pictures.read(names, resolution)
-    while delivered := list(islice(deliveries, _CHUNK)):
-        yield delivered
+    task: list[tuple[str, Delivered]] = []
+    size_bytes = 0
+    for name, content in pictures.read(names, resolution):
+        task.append((name, content))
+        size_bytes += len(content) if isinstance(content, bytes) else 0
+        if len(task) == _CHUNK or size_bytes >= _CHUNK_BYTES:
+            yield task
+            task, size_bytes = [], 0
+    if task:
+        yield task
+
+
+def _num_cores() -> int:
+    """The cores that this process may use, where the system tells; else all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _adopted: _Job[Any]  # in a worker process
 
 
-def _adopt(job: _Job[Any]) -> None:
-    """Begin as a worker: leave Ctrl-C and SIGTERM to the caller, and end when the caller is gone."""
+def _adopt(job: _Job[Any], caller: int) -> None:
+    """Begin as a worker: leave Ctrl-C to the caller, and end when the caller is gone or says so."""
     global _adopted
     _adopted = job
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which a pool that is broken ends the rest of it
     # A thread that drew a bar at the fork may have held the locks of the streams, which are flushed at the end.
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
 
 
 def _end_with(caller: int) -> None:

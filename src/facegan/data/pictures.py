@@ -41,8 +41,10 @@ Delivered = bytes | Image.Image | DataError
 class Pictures(Protocol):
     """An opened source of pictures.
 
-    A source whose `read` may be called in several threads at once has an attribute `chunk`, the number of names that
-    one call takes best; without it, `read` is called once for all names.
+    A source whose `read` may be called in several threads at once, and in processes that were forked after it was
+    opened, has an attribute `chunk`, the number of names that one call takes best. It opens its files inside `read`:
+    forked processes share the place in a file that was open before. Without `chunk`, `read` is called once for all
+    names.
 
     Attributes:
         names: One name per picture: sorted, unique, stable; paths with '/' relative to the source.
@@ -116,6 +118,11 @@ def in_words(passed_over: Mapping[str, int]) -> str:
 def encoded(name: str) -> bytes:
     """A name as bytes for hashing; works for every name that a file system or archive can hold."""
     return name.encode("utf-8", "backslashreplace")
+
+
+def as_text(name: str) -> str:
+    """A name that every encoding and format can hold; only bytes of it that are no text are changed."""
+    return encoded(name).decode()
 
 
 def shown(name: str) -> str:

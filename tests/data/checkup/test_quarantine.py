@@ -236,3 +236,10 @@ def test_progress_counts_the_moves(faulty, tmp_path):
     away = Quarantine(pictures, "faces", tmp_path / "away")
     away.move(check(pictures, data, resolution=16), progress=lambda *counts: seen.append(counts))
     assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_file_that_is_kept_only_by_a_link_to_it_stays(folder, tmp_path):
+    root = folder("b.png")
+    (root / "a.png").symlink_to("b.png")
+    assert clear_out(root, tmp_path / "away").quarantined == ()
+    assert (root / "a.png").read_bytes() == (root / "b.png").read_bytes()

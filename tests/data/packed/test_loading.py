@@ -547,3 +547,24 @@ def test_pack_folder_refuses_to_replace_anything(folder, tmp_path, picture):
         pack_folder(source(root), other, **SIZE)
     assert str(caught.value) == f"{other}: exists and holds no packed pictures; choose another folder"
     assert (other / "monday.txt").read_text() == "dear diary"
+
+
+def test_names_that_are_no_text_are_packed_and_compared(folder, tmp_path):
+    root = folder("a.png")
+    (root / os.fsdecode(b"caf\xe9.png")).write_bytes((root / "a.png").read_bytes() + b"!")
+    (root / os.fsdecode(b"bad\xe9.png")).write_bytes(b"<html>")
+    for _ in range(2):
+        packed = load(source(root), **SIZE, verify=True)
+        assert packed.names == ["a.png", "caf\\udce9.png"]
+        assert packed.skipped == [("bad\\udce9.png", "not a picture (it begins like a web page)")]
+
+
+def test_damaged_pixels_in_the_cache_are_packed_anew_when_compared(folder, decoded):
+    root = folder("a.png", "b.png")
+    first = load(source(root), **SIZE)
+    with (first.path / IMAGES).open("r+b") as file:
+        file.seek(-9, os.SEEK_END)
+        file.write(b"damage")
+    assert load(source(root), **SIZE).digest == first.digest and len(decoded) == 2
+    again = load(source(root), **SIZE, verify=True)
+    assert hashlib.sha256(again.images.tobytes()).hexdigest() == first.digest and len(decoded) == 4

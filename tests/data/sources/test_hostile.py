@@ -4,6 +4,8 @@ import gzip
 import io
 import os
 import stat
+import subprocess
+import sys
 import tarfile
 import zipfile
 
@@ -114,3 +116,25 @@ def test_archive_cut_anywhere_or_with_any_bit_turned_is_read_or_refused(kind, tm
             assert str(error).isprintable() and len(str(error)) < 400
         assert tree(tmp_path) == before
     assert refused >= 90  # each that is cut short, at the least
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_member_that_lies_about_its_size_is_not_unpacked(tmp_path, method):
+    """In a process of its own: 200 MB of zeros that claim to be a thousand bytes take no memory."""
+    path = tmp_path / "faces.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.png", bytes(200_000_000))
+    content = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):  # its size, in both of its headers
+        start = content.index(mark) + place
+        content[start : start + 4] = (1000).to_bytes(4, "little")
+    path.write_bytes(content)
+    code = (
+        "import resource, sys; from pathlib import Path; from facegan.data.sources.archives import open_archive\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(*[type(content).__name__ for _, content in open_archive(Path(sys.argv[1])).read(['a.png'], 64)])\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
+    )
+    said = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    kind, added_mib = said.stdout.split()
+    assert kind == "DataError" and int(added_mib) < 50

@@ -16,7 +16,7 @@ from ...config import DataConfig
 from ...errors import DataError
 from ..packed.stored import StoredSource
 from ..parallel import on_all_cores
-from ..pictures import Delivered, Pictures, encoded, passed_over
+from ..pictures import Delivered, Pictures, as_text, passed_over
 from ..pixels.crops import Crop, parse_crop
 from ..pixels.decode import decode, orientation, plain, quiet_pillow
 from ..split import select
@@ -59,13 +59,13 @@ def check(
     names = select(pictures, data)
     crop = pictures.crop if data.crop == "auto" else data.crop
     cut = parse_crop("none" if isinstance(pictures, StoredSource) else crop)  # packed pictures are cropped already
-    missing = dict.fromkeys((_text(name) for name in names), "the source did not deliver it")
+    missing = dict.fromkeys((as_text(name) for name in names), "the source did not deliver it")
     tally = _Tally(cut, resolution, missing)
     look = partial(_look, hashed=near != -1, fileless=near is not None)
     with quiet_pillow():
         looks = on_all_cores(pictures, names, resolution, look)
         for done, (name, (size_bytes, seen)) in enumerate(looks, start=1):
-            tally.add(_text(name), size_bytes, seen)
+            tally.add(as_text(name), size_bytes, seen)
             if progress is not None:
                 progress(done, len(names))
     duplicates, left = _groups(tally.files.items(), tally.pixels)
@@ -232,11 +232,6 @@ def _alike(names: Sequence[str], hashes: dict[str, int], bits: int) -> tuple[Nam
     """The groups of sorted names whose hashes are within `bits` of each other."""
     values = np.array([hashes[name] for name in names], np.uint64)
     return tuple(tuple(names[place] for place in group) for group in groups_alike(values, bits))
-
-
-def _text(name: str) -> str:
-    """A name that every encoding and format can hold; only bytes of it that are no text are changed."""
-    return encoded(name).decode()
 
 
 def _by_count(counter: Counter[str]) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """A look at some of a source's pictures: as the network will see them, and at every named crop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..parallel import on_all_cores
 from ..pictures import Delivered, Pictures, shown
 from ..pixels.crops import NAMED_CROPS, Crop, parse_crop
 from ..pixels.decode import decode, plain, quiet_pillow
+from ..pixels.squares import square
 from ..split import select
 
 _CELL = 128  # pixels: the side of each picture on the sheet of crops
@@ -21,29 +22,35 @@ _CELL = 128  # pixels: the side of each picture on the sheet of crops
 
 @dataclass(frozen=True)
 class Chosen:
-    """Some pictures of a source, decoded and upright.
+    """Some pictures of a source.
 
     Attributes:
-        pictures: In the random order in which they were chosen; mode RGB, or L for one channel.
+        squares: As the network will see them, mirroring aside, in the random order in which they were chosen; mode RGB,
+            or L for one channel.
+        pictures: The first of them whole, upright, at full size.
         unusable: (name, reason) of each chosen picture that cannot be read or cropped.
         crop: The crop in force, as its words.
         cut: The same as a region; the whole picture for those that come cropped.
     """
 
+    squares: tuple[Image.Image, ...]
     pictures: tuple[Image.Image, ...]
     unusable: tuple[tuple[str, str], ...]
     crop: str
     cut: Crop
 
 
-def choose(pictures: Pictures, data: DataConfig, *, num: int, resolution: int, channels: int, seed: int) -> Chosen:
+def choose(
+    pictures: Pictures, data: DataConfig, *, num: int, num_whole: int, resolution: int, channels: int, seed: int
+) -> Chosen:
     """Read so many pictures at random, and no others.
 
     Args:
         pictures: What `data.source` names, opened.
         data: Which of the pictures, and how each is cropped.
         num: How many; all, if there are fewer.
-        resolution: Side in pixels to which they will be resized.
+        num_whole: How many of them are kept whole as well.
+        resolution: Side in pixels to which they are resized.
         channels: 3 for colour, 1 for grey.
         seed: What the choice is drawn from.
 
@@ -53,72 +60,74 @@ def choose(pictures: Pictures, data: DataConfig, *, num: int, resolution: int, c
     names = select(pictures, data)
     crop = pictures.crop if data.crop == "auto" else data.crop
     cut = parse_crop("none" if isinstance(pictures, StoredSource) else crop)
-    places = np.random.default_rng(seed).permutation(len(names))[:num]
+    places = np.random.default_rng(seed).permutation(len(names))[: max(num, num_whole)]
     chosen = [names[place] for place in places]
-    with quiet_pillow():
-        read = dict(on_all_cores(pictures, sorted(chosen), resolution, _reader(cut, channels)))
-    missing = DataError("the source did not deliver it")
-    results = [(name, read.get(name, missing)) for name in chosen]
-    usable = tuple(image for _, image in results if isinstance(image, Image.Image))
-    unusable = tuple((shown(name), str(error)) for name, error in results if isinstance(error, DataError))
-    if not usable:
-        name, reason = unusable[0]
-        raise DataError(f"{data.source}: none of the {len(chosen)} chosen pictures can be used; {name}: {reason}")
-    return Chosen(usable, unusable, crop, cut)
 
-
-def _reader(cut: Crop, channels: int) -> Callable[[str, Delivered], Image.Image | DataError]:
-    def read(_: str, content: Delivered) -> Image.Image | DataError:
-        if isinstance(content, DataError):
-            return content
+    def as_square(_: str, content: Delivered) -> Image.Image | DataError:
         try:
-            image = plain(content, channels) if isinstance(content, Image.Image) else decode(content, channels)
-            cut.region(*image.size)
+            return square(
+                content, crop=cut, resolution=resolution, channels=channels, filter=data.filter, draft=data.draft
+            )
         except DataError as error:
             return error
-        return image
 
-    return read
+    def as_whole(_: str, content: Delivered) -> Image.Image:
+        if isinstance(content, DataError):
+            raise content
+        return plain(content, channels) if isinstance(content, Image.Image) else decode(content, channels)
+
+    with quiet_pillow():
+        read = dict(on_all_cores(pictures, sorted(chosen), resolution, as_square))
+        results = {name: read.get(name, DataError("the source did not deliver it")) for name in chosen}
+        squares = {name: image for name, image in results.items() if isinstance(image, Image.Image)}
+        first = list(squares)[:num_whole]
+        whole = dict(on_all_cores(pictures, sorted(first), resolution, as_whole))
+    unusable = tuple((shown(name), str(error)) for name, error in results.items() if isinstance(error, DataError))
+    if not squares:
+        name, reason = unusable[0]
+        raise DataError(f"{data.source}: none of the {len(chosen)} chosen pictures can be used; {name}: {reason}")
+    return Chosen(tuple(squares.values())[:num], tuple(whole[name] for name in first), unusable, crop, cut)
 
 
-def as_seen(chosen: Chosen, *, resolution: int, filter: str, mirror: bool, seed: int) -> np.ndarray:
+def as_seen(chosen: Chosen, *, mirror: bool, seed: int) -> np.ndarray:
     """The pictures as the network will see them: cropped, resized and, if asked for, half of them mirrored.
 
     Returns:
         uint8 (N, C, H, W).
     """
-    squares = [np.asarray(chosen.cut.apply(image, resolution, filter)) for image in chosen.pictures]
+    squares = [np.asarray(image) for image in chosen.squares]
     if mirror:
         flips = np.random.default_rng((seed, 1)).random(len(squares)) < 0.5
-        squares = [square[:, ::-1] if flip else square for square, flip in zip(squares, flips, strict=True)]
+        squares = [pixels[:, ::-1] if flip else pixels for pixels, flip in zip(squares, flips, strict=True)]
     seen = np.stack(squares)  # (N, H, W, 3) or (N, H, W)
     return seen[:, None] if seen.ndim == 3 else seen.transpose(0, 3, 1, 2)
 
 
-def crops_compared(chosen: Chosen, *, num: int, resolution: int, filter: str) -> np.ndarray:
+def crops_compared(chosen: Chosen, *, resolution: int, filter: str) -> np.ndarray:
     """A sheet with a picture a row: the whole of it, then the crop in force and each named crop that fits.
 
     Each crop is resized to the network's size first, and shown enlarged without smoothing.
 
     Args:
-        chosen: The pictures.
-        num: Rows; as many as there are pictures, if those are fewer.
+        chosen: The pictures; those that were kept whole have a row each.
         resolution: Side in pixels to which the network's pictures are resized.
         filter: The resampling filter.
 
     Returns:
         uint8 (height, width, 3).
     """
-    pictures = chosen.pictures[:num]
     compared = crops_that_fit(chosen)
     rows: list[list[Image.Image | None]] = []
-    for image in pictures:
+    for image in chosen.pictures:
         row: list[Image.Image | None] = [ImageOps.contain(image, (_CELL, _CELL), Image.Resampling.LANCZOS)]
         for crop, _ in compared.values():
             fits = _region(image, crop) is not None
             row.append(_enlarged(crop.apply(image, resolution, filter)) if fits else None)
         rows.append(row)
-    headings = [("whole picture", _size_words(pictures)), *((words, about) for words, (_, about) in compared.items())]
+    headings = [
+        ("whole picture", _size_words(chosen.pictures)),
+        *((words, about) for words, (_, about) in compared.items()),
+    ]
     return contact_sheet(rows, headings, _CELL)
 
 

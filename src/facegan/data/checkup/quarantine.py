@@ -56,7 +56,7 @@ class Quarantine:
         Raises:
             OSError: A file cannot be moved; those before it have been, and stand in the journal.
         """
-        chosen = [named for named in superfluous(report) if self._is_own(named.name)]
+        chosen = [named for named in superfluous(report) if self._is_own(named.name) and not self._is_led_to(named)]
         moved = []
         for done, named in enumerate(chosen, start=1):
             moved.append(self._move(named))
@@ -68,6 +68,10 @@ class Quarantine:
         """Whether a file is there, and lies in the source itself."""
         path = self._root / name
         return path.is_file() and path.resolve() == path
+
+    def _is_led_to(self, named: "Superfluous") -> bool:
+        """Whether the file that is kept in the place of this one is a link to it."""
+        return named.kept is not None and (self._root / named.kept).resolve() == self._root / named.name
 
     def _move(self, named: Named) -> Moved:
         target = next(path for path in _free_names(self._folder / named.name) if not os.path.lexists(path))
@@ -82,12 +86,21 @@ class Quarantine:
         return moved
 
 
-def superfluous(report: Report) -> list[Named]:
+class Superfluous(Named):
+    """A file that can leave a set, and the one that stays in its place, or None."""
+
+    kept: str | None = None
+
+
+def superfluous(report: Report) -> list[Superfluous]:
     """What can leave a set without loss: unreadable files, and copies of files that stay; with the reason, sorted."""
     copies = [
-        Named(name=name, reason=f"the same file as {group[0]}") for group in report.duplicates for name in group[1:]
+        Superfluous(name=name, reason=f"the same file as {group[0]}", kept=group[0])
+        for group in report.duplicates
+        for name in group[1:]
     ]
-    return sorted([*report.unreadable, *copies], key=lambda named: named.name)
+    unreadable = [Superfluous(name=named.name, reason=named.reason) for named in report.unreadable]
+    return sorted([*unreadable, *copies], key=lambda named: named.name)
 
 
 def _free_names(path: Path) -> Iterator[Path]:

@@ -2,15 +2,15 @@
 
 import shutil
 import time
+import uuid
 from pathlib import Path
 
-import PIL
 from pydantic import BaseModel, ConfigDict
 
 from ...errors import DataError
 from .loading import packed_folder
 from .locks import is_being_written
-from .packing import PACKING_VERSION
+from .packing import PACKING_VERSION, decoders
 from .stored import Index, open_stored
 
 _DAY = 24 * 3600.0
@@ -55,8 +55,8 @@ def remove(entry: Entry) -> None:
     Raises:
         OSError: It cannot be removed.
     """
-    aside = entry.path.with_name(f".{entry.path.name.lstrip('.')}.removed")
-    entry.path.rename(aside)
+    aside = entry.path.with_name(f".{_target(entry.path).name}.removed-{uuid.uuid4().hex[:8]}")
+    entry.path.rename(aside)  # at once gone for everyone else
     shutil.rmtree(aside)
 
 
@@ -76,10 +76,12 @@ def _entry(path: Path) -> Entry:
 
 
 def _useless(index: Index) -> str | None:
-    pillow = index.versions.get("pillow", "?")
-    if index.packing != PACKING_VERSION or pillow.split(".")[0] != PIL.__version__.split(".")[0]:
-        return f"packed by facegan {index.versions.get('facegan', '?')} with Pillow {pillow}, not the ones installed"
-    if Path(index.source).is_absolute() and not Path(index.source).exists():
+    made = {name: version for name, version in index.versions.items() if name != "facegan"}
+    if index.packing != PACKING_VERSION or {name: each.split(".")[0] for name, each in made.items()} != decoders():
+        words = ", ".join(f"{name} {version}" for name, version in made.items())
+        return f"made with {words}; other ones are installed now"
+    source = Path(index.source)
+    if source.is_absolute() and source.parent.exists() and not source.exists():  # else its disk may only be away
         return "its pictures are gone"
     return None
 

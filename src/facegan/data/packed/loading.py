@@ -10,12 +10,12 @@ from ...config import DataConfig
 from ...downloads import cache_root
 from ...errors import DataError
 from ..parallel import on_all_cores
-from ..pictures import Pictures
+from ..pictures import Pictures, as_text
 from ..sources.opening import anchored, open_source
 from ..split import select
 from .locks import Progress, alone
 from .packing import Recipe, content_digest, pack
-from .stored import PackedImages, StoredSource, is_stored, open_stored
+from .stored import PackedImages, StoredSource, is_damaged, is_stored, open_stored, refuse_damage
 
 __all__ = ["PackedImages", "check_enough", "count", "load", "pack_folder"]
 
@@ -65,10 +65,12 @@ def load(
     """
     chosen = _choose(data, resolution, channels, at_least)
     if isinstance(chosen, PackedImages):
+        if verify:
+            refuse_damage(chosen)
         return chosen
     path = packed_folder() / chosen.recipe.key
     packed = _sound(path)
-    if packed is None or (verify and changes(chosen, packed, progress)):
+    if packed is None or (verify and (is_damaged(packed) or changes(chosen, packed, progress))):
         with _alone(chosen, path, progress):
             packed = None if packed else _sound(path)  # another process may have been packing them
             if packed is None:
@@ -103,29 +105,31 @@ def pack_folder(
         DataError: As `load`; or `path` holds something else, which is left as it is.
         FaceganError: As `load`.
     """
+    target = path.resolve()
     chosen = _choose(data, resolution, channels, 1, whole=False)
     assert isinstance(chosen, Selection)
-    with _alone(chosen, path, progress):
+    with _alone(chosen, target, progress):
         if is_stored(path):
             packed = open_stored(path)
             _refuse_other(chosen, packed, verify, progress)
             return packed, False
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise DataError(f"{path}: exists and holds no packed pictures; choose another folder")
-        _pack(chosen, path, progress)
+        _pack(chosen, target, progress)
     return open_stored(path), True
 
 
 def changes(chosen: Selection, packed: PackedImages, progress: Progress | None = None) -> list[str]:
     """The names of the packed pictures whose content in the source is no longer what was packed; reads all of it."""
     digests = dict(zip(packed.names, packed.digests, strict=True))
-    found = sorted(set(chosen.names) - digests.keys() - {name for name, _ in packed.skipped})
-    wanted = [name for name in chosen.names if name in digests]
+    skipped = {name for name, _ in packed.skipped}
+    found = sorted({as_text(name) for name in chosen.names} - digests.keys() - skipped)
+    wanted = [name for name in chosen.names if as_text(name) in digests]
     resolution = chosen.recipe.resolution
     contents = on_all_cores(chosen.pictures, wanted, resolution, lambda _, content: content_digest(content))
     for done, (name, digest) in enumerate(contents, start=1):
-        if digests.pop(name) != digest:
-            found.append(name)
+        if digests.pop(as_text(name)) != digest:
+            found.append(as_text(name))
         if progress is not None:
             progress(done, len(wanted))
     return found + list(digests)
@@ -168,7 +172,7 @@ def _choose(
         fingerprint=pictures.fingerprint(names),
         cropped=stored,
     )
-    settings = {"split": data.split, "where": data.where, "limit": data.limit}
+    settings = {**data.options, "split": data.split, "where": data.where, "limit": data.limit}
     words = [f"{key}={value}" for key, value in settings.items() if value not in ("all", "", 0)]
     return Selection(pictures, names, recipe, anchored(data.source), " ".join(words) or "all")
 
@@ -197,6 +201,8 @@ def _refuse_other(chosen: Selection, packed: PackedImages, verify: bool, progres
                 f"{packed.path}/: packed with {setting} = {getattr(index, setting)}, not {getattr(recipe, setting)}; "
                 "choose another folder"
             )
+    if verify:
+        refuse_damage(packed)
     changed = changes(chosen, packed, progress) if verify else []
     if index.fingerprint != recipe.fingerprint or changed:
         named = f", {changed[0]} for one" if changed else ""

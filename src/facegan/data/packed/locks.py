@@ -36,7 +36,9 @@ def alone(path: Path, *, num_images: int, image_bytes: int, progress: Progress |
         lock = _lock(path)
         while not _acquired(lock, _POLL_SECONDS):
             with contextlib.suppress(OSError):  # the other one has not begun to write, or has just ended
-                size_bytes = (growing(path) / IMAGES).stat().st_size
+                status = (growing(path) / IMAGES).stat()
+                # Rows are written in any order: what counts is what the disk holds, where the system says so.
+                size_bytes = min(status.st_size, getattr(status, "st_blocks", status.st_size) * 512)
                 if progress is not None:
                     progress(min(size_bytes // image_bytes, num_images - 1), num_images)
     except OSError as error:

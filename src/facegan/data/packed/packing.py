@@ -19,7 +19,7 @@ from PIL import Image
 from ... import __version__
 from ...errors import DataError, FaceganError
 from ..parallel import on_all_cores
-from ..pictures import Delivered, Pictures, passed_over, shown
+from ..pictures import Delivered, Pictures, as_text, passed_over, shown
 from ..pixels.crops import Crop, parse_crop
 from ..pixels.decode import quiet_pillow
 from ..pixels.squares import square
@@ -28,6 +28,11 @@ from .stored import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, Inde
 
 _one_writer = threading.Lock()  # where a file has one position for all threads
 PACKING_VERSION = 2  # raised when the same pictures and settings would give other pixels
+
+
+def decoders() -> dict[str, str]:
+    """The libraries that make pixels, by the part of their version that may change them."""
+    return {"pillow": PIL.__version__.split(".")[0], "simplejpeg": simplejpeg.__version__.split(".")[0]}
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Recipe:
     @property
     def key(self) -> str:
         """A name that differs whenever the pixels might."""
-        parts = {**vars(self), "packing": PACKING_VERSION, "pillow": PIL.__version__.split(".")[0]}
+        parts = {**vars(self), "packing": PACKING_VERSION, **decoders()}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
     @property
@@ -153,7 +158,7 @@ def _fill(
     _write_columns(
         folder / PICTURES, kept, [digests[name] for name in kept], pictures.attributes(kept), origin["source"]
     )
-    _write_json(folder / SKIPPED, list(reasons.items()))
+    _write_json(folder / SKIPPED, [(as_text(name), reason) for name, reason in reasons.items()])
     facts = {key: value for key, value in vars(recipe).items() if key != "cropped"}
     versions = {"facegan": __version__, "pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
     index = Index(
@@ -233,7 +238,7 @@ def _write_columns(
     import pyarrow.parquet  # heavy, and not needed to train
 
     columns: dict[str, Any] = {
-        NAME: pyarrow.array(names, pyarrow.string()),
+        NAME: pyarrow.array([as_text(name) for name in names], pyarrow.string()),
         DIGEST: pyarrow.array(digests, pyarrow.binary(32)),
     }
     for key, values in attributes.items():
@@ -263,7 +268,10 @@ def _sync(file: BinaryIO) -> None:
 
 def _move_into_place(folder: Path, path: Path) -> None:
     """Give a finished folder its name, in the place of what stands there."""
-    if path.exists():
+    if path.is_dir() and not any(path.iterdir()):  # somebody may be standing in it, or have linked to it
+        for name in (IMAGES, PICTURES, SKIPPED, INDEX):  # the index last: with it, all is there
+            (folder / name).rename(path / name)
+    elif path.exists():
         old = folder.with_name(f"{folder.name}-replaced")
         shutil.rmtree(old, ignore_errors=True)
         path.rename(old)

@@ -23,6 +23,7 @@ from ..pictures import Delivered, encoded
 
 IMAGES, INDEX, PICTURES, SKIPPED = "images.npy", "index.json", "pictures.parquet", "skipped.json"
 NAME, DIGEST = "_name", "_sha256"  # the columns of PICTURES that are no attributes
+_CHUNK_BYTES = 2**24  # read at a time
 LAYOUT = 2  # raised when the files of a packed folder change their meaning
 
 
@@ -157,6 +158,21 @@ def open_stored(path: Path, *, where: str | None = None) -> PackedImages:
     if size_bytes != images.offset + images.nbytes:
         raise DataError(f"{where}: damaged packed pictures ({IMAGES} has {size_bytes} bytes); pack them again")
     return PackedImages(images=images, index=index, path=path)
+
+
+def is_damaged(packed: PackedImages) -> bool:
+    """Whether the pixels are not those that were packed; reads all of them."""
+    digest, images = hashlib.sha256(), packed.images
+    step = max(1, _CHUNK_BYTES // images[0].nbytes)
+    for start in range(0, len(images), step):
+        digest.update(images[start : start + step].tobytes())
+    return digest.hexdigest() != packed.digest
+
+
+def refuse_damage(packed: PackedImages) -> None:
+    """Raise a DataError if the pixels are not those that were packed; reads all of them."""
+    if is_damaged(packed):
+        raise DataError(f"{packed.path}/: damaged packed pictures (their digest is another); pack them again")
 
 
 def _damaged(where: str, error: Exception) -> DataError:

@@ -39,8 +39,14 @@ class ZipSource(ArchiveSource):
     def _content(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Delivered:
         if refusal := too_large(member.file_size) or _expands_too_far(member):
             return refusal
+        if member.compress_type not in (
+            zipfile.ZIP_STORED,
+            zipfile.ZIP_DEFLATED,
+        ):  # nothing bounds how far those expand
+            return DataError("compressed in a way that is not read (neither stored nor deflated)")
         try:
-            return archive.read(member)  # checks the CRC
+            with archive.open(member) as file:  # what lies about its size is not unpacked further; checks the CRC
+                return file.read(member.file_size + 1)
         except Exception as error:
             return DataError(f"damaged in the archive ({shown(' '.join(str(error).split()))[:100]})")
 
