@@ -17,6 +17,14 @@ NETWORK = (
 DRAWN = ("drawn", "--set", "data.options.num_images=6", "--resolution", "16")
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """A cache of the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("FACEGAN_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture
 def faces(workplace):
     """A folder of three pictures, one of them damaged."""
@@ -48,6 +56,11 @@ def test_without_a_folder_it_packs_where_training_looks(facegan, faces):
     ]  # fmt: skip
     trained = facegan("train", *NETWORK, "--data", "faces")
     assert trained.code == 0 and "packing" not in trained.err
+
+
+def test_cached_pictures_are_said_to_be_packed_before(facegan, faces):
+    said = [facegan("pack", "faces", "--resolution", 16).err.splitlines()[-1] for _ in range(2)]
+    assert said == ["faces: 2 pictures, 16x16, 1.5 kB", "faces: 2 pictures, 16x16, 1.5 kB; packed before"]
 
 
 def test_json_says_how_it_was_packed_and_what_was_skipped(facegan, faces):
@@ -86,10 +99,12 @@ def test_verify_finds_what_size_and_time_hide(facegan, faces):
         (("faces", "-o", "faces"), "faces: exists and holds no packed pictures; choose another folder"),
         (("faces", "--set", "train.steps=3"), "--set train.steps=3: has no effect here; what can be set is "),
         (("faces", "--resolution", "17"), "resolution"),
+        (("faces", "-o", "afile/packed"), "afile: the packed pictures cannot be written (File exists); choose another"),
         ((), "missing argument 'source'"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_2(facegan, faces, arguments, message):
+    Path("afile").touch()
     said = facegan("pack", *arguments)
     assert said.code == 2 and message in said.complaint
     assert sorted(path.name for path in faces.iterdir()) == ["0.bmp", "1.bmp", "bad.jpg", "phone.heic"]

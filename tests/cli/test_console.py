@@ -45,14 +45,17 @@ def test_terminal_shows_a_bar_from_the_beginning(monkeypatch, capsys):
 # Bytes that arrive
 
 
-def test_bytes_are_told_every_ten_seconds_with_rate_and_time_left(clock, capsys):
+def test_bytes_are_told_after_two_seconds_and_then_every_ten_with_rate_and_time_left(clock, capsys):
     with console.ByteProgress() as progress:
         for done in range(0, 100):
             progress.show("faces.zip", done * 1_000_000, 100_000_000)
             clock[0] += 0.5
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "faces.zip: 20.0 MB of 100.0 MB, 2.0 MB/s, ETA 0:40"
-    assert len(lines) == 4
+    assert lines[:2] == [
+        "faces.zip: 4.0 MB of 100.0 MB, 2.0 MB/s, ETA 0:48",
+        "faces.zip: 24.0 MB of 100.0 MB, 2.0 MB/s, ETA 0:38",
+    ]
+    assert len(lines) == 5
 
 
 def test_end_is_told_at_once(clock, capsys):
@@ -89,3 +92,20 @@ def test_terminal_shows_a_bar_of_bytes(monkeypatch, capsys):
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
     assert "toys: fetching" in text
     assert re.search(r"b\.zip ━+╺━+ 0\.1/1\.0 MB", text)
+
+
+def test_packing_is_told_after_two_seconds_with_rate_and_time_left(tmp_path, clock, capsys):
+    with console.TrainingConsole(tmp_path / "log.txt", new=True) as shown:
+        for done in range(61):
+            shown.packing(done, 60)
+            clock[0] += 0.5
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "packing 4/60 pictures  2 pictures/s  ETA 0:28"
+    assert lines[-1] == "packing 60/60 pictures  2 pictures/s  ETA 0:00" and len(lines) == 4
+
+
+def test_waiting_for_another_who_has_not_begun_has_no_time_left(clock, capsys):
+    with console.counting("packing") as show:
+        clock[0] += 5
+        show(0, 9)
+    assert capsys.readouterr().err == "packing 0/9 pictures  0 pictures/s  ETA ?\n"

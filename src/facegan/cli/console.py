@@ -67,6 +67,7 @@ class TrainingConsole:
         self._not_before = time.time() if new else 0.0
         self._live = self._console.is_terminal
         self._bar = _NewsBar(console=self._console, disable=not self._live)
+        self._packing_since: float | None = None
         self._tasks: dict[str, TaskID] = {}
         self._next_plain = self._next_drawn = 0.0
         self._last_line = ""
@@ -85,13 +86,19 @@ class TrainingConsole:
         self._unlogged.append(text)
         config = self._log.with_name("config.json")  # the first file of a new run
         if config.exists() and config.stat().st_mtime >= self._not_before:
-            with self._log.open("a", encoding="utf-8") as file:
+            with self._log.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.writelines(line + "\n" for line in self._unlogged)
             self._unlogged.clear()
 
     def packing(self, done: int, total: int) -> None:
         """The pictures are being packed: `done` of `total`."""
-        self._show("packing", done, total, "", f"packing {done}/{total} pictures", done == total)
+        now = time.monotonic()
+        if self._packing_since is None:
+            self._packing_since, self._next_plain = now, now + QUICK_SECONDS
+        rate = done / max(now - self._packing_since, 1e-3)
+        left = duration((total - done) / rate) if done else "?"
+        line = f"packing {done}/{total} pictures  {rate:,.0f} pictures/s  ETA {left}"
+        self._show("packing", done, total, "", line, done == total)
         if done == total and "packing" in self._tasks:
             self._bar.remove_task(self._tasks.pop("packing"))
 
@@ -169,7 +176,7 @@ class ByteProgress:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(name, total=total)
         self._began, self._began_at = time.monotonic(), done
-        self._next_plain = self._began + PLAIN_SECONDS
+        self._next_plain = self._began + QUICK_SECONDS
 
     def _in_words(self, done: int, total: int | None) -> str:
         seconds = max(time.monotonic() - self._began, 1e-3)

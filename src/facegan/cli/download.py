@@ -41,6 +41,8 @@ def download(
     if name is None:
         raise ConfigError(f"download: which dataset? there is: {', '.join(row.name for row in publications()[0])}")
     row = publication(name)
+    if copy == "":
+        raise ConfigError("download: --from names nothing; give a file, a folder or an address")
     local = copy is not None and not _is_address(copy)
     if local and root is not None:
         raise ConfigError("download: --root says where fetched files go, and a copy of your own stays where it is")
@@ -63,11 +65,14 @@ def download(
 
 def _bring(row: "Publication", root: Path | None, copy: str | None, accept_licence: bool, console: Any) -> "Record":
     """Fetch or register; says what it does on the console."""
+    from ..data.pixels.squares import refuse_unreadable
     from ..data.sources.opening import open_path
     from ..downloads import fetch
 
     def look(path: Path) -> int:
-        return len(open_path(path, crop=row.crop).names)
+        pictures = open_path(path, crop=row.crop)
+        refuse_unreadable(pictures, str(path))
+        return len(pictures.names)
 
     if copy is not None:
         if _is_address(copy):

@@ -34,14 +34,14 @@ def pack(
     """
     config = config_of(source, resolution, settings, (*WHICH, "data.filter", "data.draft", "channels"))
 
-    from ..data.packed.loading import load, pack_folder
+    from ..data.packed.loading import pack_cached, pack_folder
     from ..data.pictures import in_words, shown
     from .console import console, counting
 
     size = {"resolution": config.resolution, "channels": config.channels}
     with counting("packing") as progress:
         if out is None:
-            packed, written = load(config.data, **size, verify=verify, progress=progress), True
+            packed, written = pack_cached(config.data, **size, verify=verify, progress=progress)
         else:
             packed, written = pack_folder(config.data, out, **size, verify=verify, progress=progress)
     if as_json:

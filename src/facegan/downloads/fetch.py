@@ -237,7 +237,8 @@ def _compare(row: Publication, path: Path, say: Say) -> None:
 
 
 def _source_at(url: str, row: Publication) -> Source:
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"{url}: not a kind of address that is fetched; give http:// or https://, or a path")
     shared = shared_id(url)
     name = name_in(url, otherwise=f"{row.name}-copy") if shared is None else f"{row.name}-{shared}"
@@ -249,10 +250,10 @@ def _source_at(url: str, row: Publication) -> Source:
 
 def _folder(row: Publication, root: Path | None) -> Path:
     """The dataset's own folder."""
-    if root is not None:
-        remember(row.name, root=root.resolve())
-    folder = (recall(row.name).root or cache_root() / "datasets") / row.name
+    folder = (root.resolve() if root else recall(row.name).root or cache_root() / "datasets") / row.name
     folder.mkdir(parents=True, exist_ok=True)
+    if root is not None:  # once it has shown that it can be one
+        remember(row.name, root=root.resolve())
     return folder
 
 

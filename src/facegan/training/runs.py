@@ -101,6 +101,8 @@ def resume(
     newest = run.latest("states")
     if newest is None:
         raise SnapshotError(f"{run.path}: holds no state to resume from; start anew with 'facegan train'")
+    if not duration and _is_finished(config, run):  # said without a look at the pictures, which may have gone
+        return None
     chosen = choose_device(device or config.train.device)
     data = _load(config, report, packing)
     num_steps, step = config.train.num_steps(len(data)), run.steps("states")[-1]
@@ -115,6 +117,15 @@ def resume(
         write_atomic(run.config, config.to_json().encode())
     report(f"{run.path}: from step {state.step} to {num_steps}")
     return _loop(config, run, data, state, report, stop)
+
+
+def _is_finished(config: RunConfig, run: RunDir) -> bool:
+    """Whether the newest state is the run's last, as its metrics tell: they know how many pictures an epoch has."""
+    last = next((record for record in reversed(list(run.read_metrics())) if record.get("epoch")), None)
+    if last is None:
+        return False
+    num_images = round(last["step"] * config.train.batch_size / last["epoch"])
+    return run.steps("states")[-1] >= config.train.num_steps(num_images)
 
 
 def read_config(run: RunDir) -> RunConfig:

@@ -18,7 +18,7 @@ from PIL import Image
 from facegan import downloads
 from facegan.config import DataConfig
 from facegan.data.packed import packing
-from facegan.data.packed.loading import count, load, pack_folder
+from facegan.data.packed.loading import count, load, pack_cached, pack_folder
 from facegan.data.packed.stored import IMAGES, INDEX, LAYOUT, PICTURES, SKIPPED
 from facegan.data.sources.folders import FolderSource
 from facegan.errors import DataError, FaceganError
@@ -488,15 +488,15 @@ def test_change_that_keeps_size_and_time_is_found_by_content_only(folder, pictur
     picture(77).save(root / "a.bmp")
     os.utime(root / "a.bmp", ns=(status.st_atime_ns, status.st_mtime_ns))
     assert load(source(root), **SIZE).digest == before.digest and len(decoded) == 2
-    verified = load(source(root), **SIZE, verify=True)
+    verified = pack_cached(source(root), **SIZE, verify=True)[0]
     assert verified.digest != before.digest and verified.path == before.path and len(decoded) == 4
-    assert load(source(root), **SIZE, verify=True).digest == verified.digest and len(decoded) == 4
+    assert pack_cached(source(root), **SIZE, verify=True)[0].digest == verified.digest and len(decoded) == 4
 
 
 def test_comparing_shows_its_progress(folder):
     root, calls = folder("a.png", "b.png"), []
     load(source(root), **SIZE)
-    load(source(root), **SIZE, verify=True, progress=lambda *call: calls.append(call))
+    pack_cached(source(root), **SIZE, verify=True, progress=lambda *call: calls.append(call))
     assert calls == [(1, 2), (2, 2)]
 
 
@@ -554,7 +554,7 @@ def test_names_that_are_no_text_are_packed_and_compared(folder, tmp_path):
     (root / os.fsdecode(b"caf\xe9.png")).write_bytes((root / "a.png").read_bytes() + b"!")
     (root / os.fsdecode(b"bad\xe9.png")).write_bytes(b"<html>")
     for _ in range(2):
-        packed = load(source(root), **SIZE, verify=True)
+        packed = pack_cached(source(root), **SIZE, verify=True)[0]
         assert packed.names == ["a.png", "caf\\udce9.png"]
         assert packed.skipped == [("bad\\udce9.png", "not a picture (it begins like a web page)")]
 
@@ -566,5 +566,28 @@ def test_damaged_pixels_in_the_cache_are_packed_anew_when_compared(folder, decod
         file.seek(-9, os.SEEK_END)
         file.write(b"damage")
     assert load(source(root), **SIZE).digest == first.digest and len(decoded) == 2
-    again = load(source(root), **SIZE, verify=True)
+    again = pack_cached(source(root), **SIZE, verify=True)[0]
     assert hashlib.sha256(again.images.tobytes()).hexdigest() == first.digest and len(decoded) == 4
+
+
+def test_file_that_could_not_be_read_is_tried_again(folder, monkeypatch, decoded):
+    root, locked = folder("a.png", "b.png"), {"b.png"}
+    read = FolderSource._content
+    refused = DataError("the file cannot be read (Permission denied)")
+    monkeypatch.setattr(FolderSource, "_content", lambda self, name: refused if name in locked else read(self, name))
+    assert load(source(root), **SIZE).skipped == [("b.png", str(refused))]
+    assert load(source(root), **SIZE).num_skipped == 1 and len(decoded) == 2
+    locked.clear()
+    assert load(source(root), **SIZE).names == ["a.png", "b.png"]
+
+
+def test_skipped_file_that_was_mended_in_place_is_found_by_content(folder):
+    root = folder("a.png", "b.png")
+    sound, status = (root / "b.png").read_bytes(), (root / "b.png").stat()
+    (root / "b.png").write_bytes(bytes(len(sound)))
+    os.utime(root / "b.png", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert load(source(root), **SIZE).num_skipped == 1
+    (root / "b.png").write_bytes(sound)
+    os.utime(root / "b.png", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert load(source(root), **SIZE).num_skipped == 1
+    assert pack_cached(source(root), **SIZE, verify=True)[0].num_skipped == 0

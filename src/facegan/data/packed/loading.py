@@ -17,7 +17,7 @@ from .locks import Progress, alone
 from .packing import Recipe, content_digest, pack
 from .stored import PackedImages, StoredSource, is_damaged, is_stored, open_stored, refuse_damage
 
-__all__ = ["PackedImages", "check_enough", "count", "load", "pack_folder"]
+__all__ = ["PackedImages", "check_enough", "count", "load", "pack_cached", "pack_folder"]
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,35 @@ def load(
     resolution: int,
     channels: int,
     at_least: int = 1,
-    verify: bool = False,
     progress: Progress | None = None,
 ) -> PackedImages:
     """The selected pictures at this size, from the cache when they have been packed before.
+
+    Args:
+        data: Which pictures, and how each is cropped and resized.
+        resolution: Height and width in pixels.
+        channels: 3 for colour, 1 for grey.
+        at_least: Fewer pictures than this (a batch) are refused, if possible before any is packed.
+        progress: Called with (pictures done, pictures in all) while packing; not called when nothing is packed.
+
+    Raises:
+        DataError: The source is missing, empty or unsafe, or too few of its pictures can be used.
+        FaceganError: The disk has no room for the packed pictures.
+    """
+    packed, _ = pack_cached(data, resolution=resolution, channels=channels, at_least=at_least, progress=progress)
+    return packed
+
+
+def pack_cached(
+    data: DataConfig,
+    *,
+    resolution: int,
+    channels: int,
+    at_least: int = 1,
+    verify: bool = False,
+    progress: Progress | None = None,
+) -> tuple[PackedImages, bool]:
+    """The selected pictures in the cache, as `load` gives them, and whether they had to be packed.
 
     Args:
         data: Which pictures, and how each is cropped and resized.
@@ -67,19 +92,20 @@ def load(
     if isinstance(chosen, PackedImages):
         if verify:
             refuse_damage(chosen)
-        return chosen
+        return chosen, False
     path = packed_folder() / chosen.recipe.key
-    packed = _sound(path)
-    if packed is None or (verify and (is_damaged(packed) or changes(chosen, packed, progress))):
+    packed, written = _sound(path), False
+    if packed is None or _is_stale(chosen, packed, verify, progress):
         with _alone(chosen, path, progress):
             packed = None if packed else _sound(path)  # another process may have been packing them
             if packed is None:
                 _pack(chosen, path, progress)
+                written = True
         packed = open_stored(path)
     with contextlib.suppress(OSError):
         os.utime(path)  # when it was last of use
     check_enough(len(packed), at_least, data.source)
-    return packed
+    return packed, written
 
 
 def pack_folder(
@@ -121,9 +147,8 @@ def pack_folder(
 
 def changes(chosen: Selection, packed: PackedImages, progress: Progress | None = None) -> list[str]:
     """The names of the packed pictures whose content in the source is no longer what was packed; reads all of it."""
-    digests = dict(zip(packed.names, packed.digests, strict=True))
-    skipped = {name for name, _ in packed.skipped}
-    found = sorted({as_text(name) for name in chosen.names} - digests.keys() - skipped)
+    digests = dict(zip(packed.names, packed.digests, strict=True)) | packed.skipped_digests
+    found = sorted({as_text(name) for name in chosen.names} - digests.keys())
     wanted = [name for name in chosen.names if as_text(name) in digests]
     resolution = chosen.recipe.resolution
     contents = on_all_cores(chosen.pictures, wanted, resolution, lambda _, content: content_digest(content))
@@ -184,6 +209,20 @@ def _alone(chosen: Selection, path: Path, progress: Progress | None) -> contextl
 def _pack(chosen: Selection, path: Path, progress: Progress | None) -> None:
     words = {"source": chosen.source, "selection": chosen.words}
     pack(chosen.pictures, chosen.names, chosen.recipe, path, **words, progress=progress)
+
+
+def _is_stale(chosen: Selection, packed: PackedImages, verify: bool, progress: Progress | None) -> bool:
+    if _readable_again(chosen, packed):
+        return True
+    return verify and (is_damaged(packed) or bool(changes(chosen, packed, progress)))
+
+
+def _readable_again(chosen: Selection, packed: PackedImages) -> bool:
+    """Whether a file that could not even be read when the set was packed can be read now."""
+    unread = {name for name, digest in packed.skipped_digests.items() if not digest} if packed.num_skipped else set()
+    names = [name for name in chosen.names if as_text(name) in unread] if unread else []
+    contents = chosen.pictures.read(names, chosen.recipe.resolution) if names else ()
+    return any(not isinstance(content, DataError) for _, content in contents)
 
 
 def _sound(path: Path) -> PackedImages | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ...downloads import cache_root
-from ...errors import FaceganError
+from ...errors import DataError, FaceganError
 from .stored import IMAGES
 
 Progress = Callable[[int, int], None]  # (pictures done, pictures in all)
@@ -51,9 +51,12 @@ def alone(path: Path, *, num_images: int, image_bytes: int, progress: Progress |
 
 def is_being_written(path: Path) -> bool:
     """Whether a process is packing into `path` just now."""
-    lock = _lock(path)
-    if not _acquired(lock, 0):
-        return True
+    try:
+        lock = _lock(path)
+        if not _acquired(lock, 0):
+            return True
+    except OSError:  # a cache that nobody may write
+        return False
     lock.release()
     return False
 
@@ -79,8 +82,8 @@ def growing(path: Path) -> Path:
 
 
 def cannot_write(parent: Path, error: OSError) -> FaceganError:
-    """The one line of a packing that the file system refuses."""
-    return FaceganError(
-        f"{parent}: the packed pictures cannot be written ({error.strerror or error}); "
-        "set FACEGAN_CACHE to a folder with room that you may write to"
-    )
+    """The one line of a packing that the file system refuses: of the cache's folder, or of one that was asked for."""
+    what = f"{parent}: the packed pictures cannot be written ({error.strerror or error})"
+    if parent.is_relative_to(cache_root()):
+        return FaceganError(f"{what}; set FACEGAN_CACHE to a folder with room that you may write to")
+    return DataError(f"{what}; choose another folder")

@@ -104,10 +104,12 @@ def pack(
 
 
 def content_digest(content: Delivered) -> bytes:
-    """SHA-256 of a file's bytes; of mode, size and pixels of a drawn picture; of nothing where there is neither."""
+    """SHA-256 of a file's bytes; of mode, size and pixels of a drawn picture; empty where neither could be read."""
+    if isinstance(content, DataError):
+        return b""
     if isinstance(content, Image.Image):
         return hashlib.sha256(f"{content.mode} {content.size}".encode() + content.tobytes()).digest()
-    return hashlib.sha256(content if isinstance(content, bytes) else b"").digest()
+    return hashlib.sha256(content).digest()
 
 
 def _fill(
@@ -128,21 +130,22 @@ def _fill(
         file.flush()
         rows = {name: row for row, name in enumerate(names)}
 
-        def keep(name: str, content: Delivered) -> bytes | DataError:
-            """Write a picture into its row, and return its digest, or why there is none."""
+        def keep(name: str, content: Delivered) -> tuple[bytes, DataError | None]:
+            """Write a picture into its row; its digest, and why it cannot be used, if so."""
+            digest = content_digest(content)
             try:
                 pixels = _pixels(content, crop, recipe)
             except DataError as error:
-                return error
+                return digest, error
             _write_at(file, start + rows[name] * recipe.image_bytes, pixels)
-            return content_digest(content)
+            return digest, None
 
         results = on_all_cores(pictures, names, recipe.resolution, keep)
-        for done, (name, result) in enumerate(results, start=1):
-            if isinstance(result, DataError):
-                reasons[name] = str(result)
+        for done, (name, (picture_digest, refusal)) in enumerate(results, start=1):
+            digests[name] = picture_digest
+            if refusal is not None:
+                reasons[name] = str(refusal)
             else:
-                digests[name] = result
                 reasons.pop(name, None)
             if progress is not None:
                 progress(done, len(names))
@@ -158,7 +161,8 @@ def _fill(
     _write_columns(
         folder / PICTURES, kept, [digests[name] for name in kept], pictures.attributes(kept), origin["source"]
     )
-    _write_json(folder / SKIPPED, [(as_text(name), reason) for name, reason in reasons.items()])
+    skipped = [(as_text(name), reason, digests.get(name, b"").hex()) for name, reason in reasons.items()]
+    _write_json(folder / SKIPPED, skipped)
     facts = {key: value for key, value in vars(recipe).items() if key != "cropped"}
     versions = {"facegan": __version__, "pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
     index = Index(

@@ -109,12 +109,22 @@ class PackedImages:
         """What is known of the pictures: one column per attribute, aligned with the names."""
         return {key: column for key, column in self._columns(None).items() if key not in (NAME, DIGEST)}
 
-    @cached_property
+    @property
     def skipped(self) -> list[tuple[str, str]]:
         """(name, reason) of each picture that could not be used."""
+        return [(name, reason) for name, reason, _ in self._skipped]
+
+    @property
+    def skipped_digests(self) -> dict[str, bytes]:
+        """SHA-256 of the file of each picture that could not be used; empty where it could not even be read."""
+        return {name: digest for name, _, digest in self._skipped}
+
+    @cached_property
+    def _skipped(self) -> list[tuple[str, str, bytes]]:
         try:
-            return [(name, reason) for name, reason in json.loads((self.path / SKIPPED).read_text(encoding="utf-8"))]
-        except (OSError, ValueError) as error:
+            rows = json.loads((self.path / SKIPPED).read_text(encoding="utf-8"))
+            return [(name, reason, bytes.fromhex(digest)) for name, reason, digest in rows]
+        except (OSError, ValueError, TypeError) as error:
             raise _damaged(f"{self.path}/", error) from None
 
     def _columns(self, names: list[str] | None) -> dict[str, list[Any]]:

@@ -6,11 +6,12 @@ from math import ceil, floor
 from PIL import Image
 
 from ...errors import DataError
-from ..pictures import Delivered
+from ..pictures import Delivered, Pictures, shown
 from .crops import FILTERS, Crop
-from .decode import decode, plain
+from .decode import decode, plain, quiet_pillow
 from .jpeg import Jpeg, read_jpeg
 
+_LOOK = 16  # pictures of an unknown copy
 _SCALES = (8, 4, 2)  # by which libjpeg can divide both sides while it decodes
 
 
@@ -42,6 +43,27 @@ def square(
         return crop.apply(decode(content, channels), resolution, filter)
     image, box = _cut(jpeg, crop, resolution)
     return plain(image, channels).resize((resolution, resolution), FILTERS[filter], box)
+
+
+def refuse_unreadable(pictures: Pictures, where: str) -> None:
+    """Refuse a source of which none of the first pictures can be decoded; looks at a few.
+
+    Raises:
+        DataError: So it is.
+    """
+    names = pictures.names[:_LOOK]
+    name, reason = names[0], DataError("the source did not deliver it")
+    with quiet_pillow():
+        for name, content in pictures.read(names, 64):  # noqa: B007
+            try:
+                if isinstance(content, DataError):
+                    raise content
+                if isinstance(content, bytes):
+                    decode(content, 3)
+                return
+            except DataError as error:
+                reason = error
+    raise DataError(f"{where}: none of the first {len(names)} pictures can be used; {shown(name)}: {reason}")
 
 
 def _full_size(width: int, height: int) -> int:  # noqa: ARG001

@@ -80,6 +80,8 @@ class ZipSource(ArchiveSource):
     def _check_overlaps(self, archive: zipfile.ZipFile) -> None:
         """Refuse members that share bytes: so a small file expands to any number of large ones (Fifield 2019)."""
         members = sorted(archive.infolist(), key=lambda member: member.header_offset)
+        if not members:
+            return
         ends = [member.header_offset for member in members[1:]] + [archive.start_dir]
         for member, end in zip(members, ends, strict=True):
             name_bytes = len(member.orig_filename.encode("utf-8" if member.flag_bits & 0x800 else "cp437", "replace"))
