@@ -329,3 +329,39 @@ def test_wrong_requests_are_refused_in_one_line(facegan, arguments, message):
     said = facegan("download", *arguments)
     assert said.code == 2
     assert said.complaint == f"facegan: {message}"
+
+
+def test_root_that_cannot_be_one_is_not_remembered(facegan, toys, workplace, cache):
+    (workplace / "afile").touch()
+    said = facegan("download", "toys", "--accept-licence", "--root", "afile")
+    assert said.code == 2 and "afile" in said.err.splitlines()[-1]
+    assert facegan("download", "toys").code == 0
+    assert (cache / "datasets" / "toys" / "toys.zip").exists()
+
+
+def test_empty_copy_is_refused_and_the_old_one_kept(facegan, archive, toys):
+    facegan("download", "toys", "--from", archive("good.zip"))
+    said = facegan("download", "toys", "--from", "")
+    assert (said.code, said.complaint) == (
+        2, "facegan: download: --from names nothing; give a file, a folder or an address",
+    )  # fmt: skip
+    assert facegan("download", "toys", "--list", "--json").code == 2
+    assert facegan("download", "--list", "--json").json["toys"]["path"].endswith("good.zip")
+
+
+def test_copy_of_which_no_picture_can_be_read_is_refused_and_the_old_one_kept(facegan, archive, toys, workplace):
+    facegan("download", "toys", "--from", archive("good.zip"))
+    (workplace / "bad").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (workplace / "bad" / name).write_text("<html>quota</html>")
+    said = facegan("download", "toys", "--from", "bad")
+    assert said.code == 2
+    assert said.complaint == (
+        "facegan: bad: none of the first 2 pictures can be used; b.jpg: not a picture (it begins like a web page)"
+    )
+    assert facegan("download", "--list", "--json").json["toys"]["path"].endswith("good.zip")
+
+
+def test_address_without_a_host_is_refused(facegan, toys):
+    said = facegan("download", "toys", "--from", "http://")
+    assert said.code == 2 and "not a kind of address that is fetched" in said.complaint

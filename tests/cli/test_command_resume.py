@@ -1,7 +1,9 @@
 import json
+import shutil
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 
@@ -92,3 +94,18 @@ def test_folder_that_is_no_run_is_refused(facegan, workplace):
     said = facegan("resume", "pictures")
     assert said.code == 2
     assert said.complaint == "facegan: pictures: not a run folder (it holds no config.json)"
+
+
+def test_finished_run_whose_pictures_have_gone_says_so_all_the_same(facegan, workplace):
+    folder = workplace / "faces"
+    folder.mkdir()
+    for number in range(8):
+        Image.effect_noise((16, 16), 40 + number).convert("RGB").save(folder / f"{number}.png")
+    flags = ("--resolution", 16, "--batch-size", 4, "--device", "cpu", "--epochs", 2)
+    network = ("architecture.z_dim=12", "architecture.ngf=8", "architecture.ndf=8")
+    settings = [part for line in network for part in ("--set", line)]
+    assert facegan("train", "--data", folder, "--run", "short", *flags, *settings).code == 0
+    shutil.rmtree(folder)
+    said = facegan("resume", "short")
+    assert said.code == 0 and "short: finished already; " in said.err
+    assert "faces: no such folder" in facegan("resume", "short", "--epochs", 3).complaint

@@ -67,12 +67,13 @@ class TrainingConsole:
         self._not_before = time.time() if new else 0.0
         self._live = self._console.is_terminal
         self._bar = _NewsBar(console=self._console, disable=not self._live)
-        self._packing_since: float | None = None
+        self._entered = time.monotonic()
         self._tasks: dict[str, TaskID] = {}
         self._next_plain = self._next_drawn = 0.0
         self._last_line = ""
 
     def __enter__(self) -> "TrainingConsole":
+        self._entered = time.monotonic()
         self._bar.start()
         return self
 
@@ -92,12 +93,12 @@ class TrainingConsole:
 
     def packing(self, done: int, total: int) -> None:
         """The pictures are being packed: `done` of `total`."""
-        now = time.monotonic()
-        if self._packing_since is None:
-            self._packing_since, self._next_plain = now, now + QUICK_SECONDS
-        rate = done / max(now - self._packing_since, 1e-3)
+        seconds = time.monotonic() - self._entered
+        rate = done / max(seconds, 1e-3)
         left = duration((total - done) / rate) if done else "?"
         line = f"packing {done}/{total} pictures  {rate:,.0f} pictures/s  ETA {left}"
+        if seconds < QUICK_SECONDS and not self._live:
+            return
         self._show("packing", done, total, "", line, done == total)
         if done == total and "packing" in self._tasks:
             self._bar.remove_task(self._tasks.pop("packing"))
