@@ -1,7 +1,6 @@
 """What every source of pictures offers, whatever it is made of; and which file names are pictures."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from PIL import Image
@@ -74,8 +73,7 @@ class Pictures(Protocol):
 
 def is_picture(name: str) -> bool:
     """Whether a '/'-separated path is a picture by its ending, and neither hidden nor a Mac's shadow of a file."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in ENDINGS and not any(is_hidden(part) for part in path.parts)
+    return _ending(name) in ENDINGS and not any(map(is_hidden, name.split("/")))
 
 
 def passed_over(pictures: Pictures) -> Mapping[str, int]:
@@ -86,9 +84,14 @@ def passed_over(pictures: Pictures) -> Mapping[str, int]:
 
 def other_ending(name: str) -> str | None:
     """The ending of a picture that is passed over for it, or None: it is read, hidden, or no picture."""
-    path = PurePosixPath(name)
-    ending = path.suffix.lower()
-    return ending if ending in OTHER_ENDINGS and not any(is_hidden(part) for part in path.parts) else None
+    ending = _ending(name)
+    return ending if ending in OTHER_ENDINGS and not any(map(is_hidden, name.split("/"))) else None
+
+
+def _ending(name: str) -> str:
+    """The ending of a '/'-separated path, in small letters and with its point; asked of every file, so without Path."""
+    stem, point, ending = name.rpartition("/")[2].rpartition(".")
+    return f".{ending.lower()}" if stem and point else ""
 
 
 def is_hidden(part: str) -> bool:

@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -156,8 +157,11 @@ def _fill(
                 f"{origin['source']}: none of the {len(names)} pictures can be used; {shown(name)}: {reason}"
             )
         _close_gaps(file, start, [rows[name] for name in kept], recipe)
-        digest = _digest(file, start)
-        _sync(file)
+        file.flush()
+        with ThreadPoolExecutor(1) as beside:  # the disk writes while the digest is computed
+            written = beside.submit(os.fsync, file.fileno())
+            digest = _digest(file, start)
+            written.result()
     _write_columns(
         folder / PICTURES, kept, [digests[name] for name in kept], pictures.attributes(kept), origin["source"]
     )

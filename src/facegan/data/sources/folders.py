@@ -45,7 +45,7 @@ class FolderSource:
         self._stats: dict[str, tuple[int, int]] = {}  # size and modification time
         where = where or f"{path}/"
         try:
-            self._search(path, "", set())
+            self._search(str(path), "", set())
         except OSError as error:
             raise DataError(f"{where}: cannot be read ({error.strerror or error}: {error.filename})") from None
         if not self._stats:
@@ -84,8 +84,8 @@ class FolderSource:
         except OSError as error:
             return DataError(f"the file cannot be read ({error.strerror or error})")
 
-    def _search(self, folder: Path, prefix: str, entered: set[tuple[int, int]]) -> None:
-        status = folder.stat()
+    def _search(self, folder: str, prefix: str, entered: set[tuple[int, int]]) -> None:
+        status = os.stat(folder)  # noqa: PTH116  # a Path for each of thousands of folders takes longer than the search
         if (status.st_dev, status.st_ino) in entered:
             return
         entered.add((status.st_dev, status.st_ino))
@@ -102,7 +102,7 @@ class FolderSource:
                 elif ending := other_ending(entry.name):
                     self.passed_over[ending] += 1
         for _, name in sorted(inner):  # true folders before links to them
-            self._search(folder / name, f"{prefix}{name}/", entered)
+            self._search(f"{folder}/{name}", f"{prefix}{name}/", entered)
 
 
 def _annotation_files(folder: Path) -> list[AnnotationFile]:
