@@ -201,7 +201,7 @@ def test_stopped_check_exits_with_130_and_has_moved_nothing(facegan, spoil, monk
 
     monkeypatch.setattr("facegan.data.checkup.check.on_all_cores", stopped)
     said = facegan("data", "check", root, "--quarantine", "away")
-    assert said.code == 130 and said.out == said.err == ""
+    assert (said.code, said.out, said.err) == (130, "", "facegan: stopped\n")
     assert (root / "bad.jpg").exists() and not Path("away").exists()
 
 
@@ -210,7 +210,8 @@ def test_ctrl_c_ends_a_check_cleanly(start):
     process.wait_for(process.log, "checking .* pictures/s")
     said = process.stop(signal.SIGINT)
     assert said.code == 130 and said.out == ""
-    assert all(line.startswith("checking") for line in said.err.splitlines())
+    *progress, last = said.err.splitlines()
+    assert all(line.startswith("checking") for line in progress) and last == "facegan: stopped"
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,6 @@ FORMATS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    """A cache of the test's own."""
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("FACEGAN_CACHE", str(folder))
-    return folder
-
-
 @pytest.fixture
 def picture():
     """picture(3, size=(24, 24)) -> an RGB picture of noise, the same for the same number."""

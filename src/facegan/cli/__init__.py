@@ -92,6 +92,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         signal.signal(signal.SIGTERM, _end)  # through every `finally`, so that nothing is left half-done
     try:
         code = get_command(app).main(arguments or ["--help"], prog_name="facegan", standalone_mode=False) or 0
+        if code == 130:  # Ctrl-C, of which a command that had more to say has made its own exit
+            _complain("stopped", None, debug)
     except FaceganError as error:
         _complain(error, error, debug)
         code = error.exit_code

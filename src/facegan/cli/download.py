@@ -56,7 +56,7 @@ def download(
             "facegan: stopped; what has arrived is kept, and the same command goes on from there",
             file=sys.stderr,
         )
-        raise typer.Exit(130) from None
+        raise SystemExit(130) from None
     if as_json:
         print_json({"name": name, "path": str(record.path), "num_images": record.num_images, "source": record.source})
     else:

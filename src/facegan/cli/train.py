@@ -85,7 +85,7 @@ def conclude(run: "RunDir", console: Any, code: int, as_json: bool) -> None:
     else:
         print(run.path)
     if code:
-        raise typer.Exit(code)
+        raise SystemExit(code)
 
 
 def _given(flags: dict[str, Any]) -> dict[str, Any]:
