@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import PIL
@@ -24,8 +24,9 @@ from ..pictures import Delivered, Pictures, as_text, passed_over, shown
 from ..pixels.crops import Crop, parse_crop
 from ..pixels.decode import quiet_pillow
 from ..pixels.squares import square
+from .columns import write_columns, write_json
 from .locks import Progress, cannot_write, growing
-from .stored import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, Index
+from .stored import IMAGES, INDEX, LAYOUT, PICTURES, SKIPPED, Index
 
 _one_writer = threading.Lock()  # where a file has one position for all threads
 PACKING_VERSION = 2  # raised when the same pictures and settings would give other pixels
@@ -162,11 +163,11 @@ def _fill(
             written = beside.submit(os.fsync, file.fileno())
             digest = _digest(file, start)
             written.result()
-    _write_columns(
+    write_columns(
         folder / PICTURES, kept, [digests[name] for name in kept], pictures.attributes(kept), origin["source"]
     )
     skipped = [(as_text(name), reason, digests.get(name, b"").hex()) for name, reason in reasons.items()]
-    _write_json(folder / SKIPPED, skipped)
+    write_json(folder / SKIPPED, skipped)
     facts = {key: value for key, value in vars(recipe).items() if key != "cropped"}
     versions = {"facegan": __version__, "pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
     index = Index(
@@ -180,7 +181,7 @@ def _fill(
         **origin,
         **facts,
     )
-    _write_json(folder / INDEX, index.model_dump())
+    write_json(folder / INDEX, index.model_dump())
 
 
 def _pixels(content: Delivered, crop: Crop, recipe: Recipe) -> bytes:
@@ -238,40 +239,6 @@ def _digest(file: BinaryIO, start: int) -> str:
     while chunk := file.read(2**20):
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def _write_columns(
-    path: Path, names: list[str], digests: list[bytes], attributes: dict[str, list[Any]], source: str
-) -> None:
-    import pyarrow.parquet  # heavy, and not needed to train
-
-    columns: dict[str, Any] = {
-        NAME: pyarrow.array([as_text(name) for name in names], pyarrow.string()),
-        DIGEST: pyarrow.array(digests, pyarrow.binary(32)),
-    }
-    for key, values in attributes.items():
-        try:
-            column = pyarrow.array(values)
-        except (pyarrow.ArrowException, TypeError):
-            raise DataError(f"{source}: attribute '{key}' mixes words, numbers or others; give it one kind") from None
-        if columns.setdefault(str(key), column) is not column:
-            raise DataError(
-                f"{source}: an attribute is called '{key}', as the index calls a column of its own; rename it"
-            )
-    with path.open("wb") as file:
-        pyarrow.parquet.write_table(pyarrow.table(columns), file, compression="zstd")
-        _sync(file)
-
-
-def _write_json(path: Path, document: Any) -> None:
-    with path.open("wb") as file:
-        file.write(json.dumps(document).encode())
-        _sync(file)
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _move_into_place(folder: Path, path: Path) -> None:
