@@ -365,3 +365,12 @@ def test_copy_of_which_no_picture_can_be_read_is_refused_and_the_old_one_kept(fa
 def test_address_without_a_host_is_refused(facegan, toys):
     said = facegan("download", "toys", "--from", "http://")
     assert said.code == 2 and "not a kind of address that is fetched" in said.complaint
+
+
+def test_address_that_has_nothing_leaves_nothing(facegan, toys, cache):
+    toys.files["/page.zip"] = b"never sent"
+    toys.script["/page.zip"] = [page("<html><title>Quota exceeded</title>")]
+    for path, reason in (("/page.zip", "a web page ('Quota exceeded')"), ("/nowhere.zip", "404")):
+        said = facegan("download", "toys", "--from", toys.url + path)
+        assert said.code == 1 and reason in said.err
+    assert [file.name for file in (cache / "datasets" / "toys").iterdir()] == [".lock"]

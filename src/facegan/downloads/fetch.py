@@ -106,6 +106,8 @@ def fetch_copy(
         try:
             path, num_images = _bring(row, source, folder, look=look, say=say, progress=progress)
         except DownloadError as error:
+            if not any(part.stat().st_size for part in folder.rglob("*.part")):  # nothing that could be gone on with
+                shutil.rmtree(folder, ignore_errors=True)
             raise DownloadError(f"{row.name}: {error}") from None
         _compare(row, path, say)
         return _settle(row, folder, path, num_images, url)
