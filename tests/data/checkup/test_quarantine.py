@@ -243,3 +243,15 @@ def test_file_that_is_kept_only_by_a_link_to_it_stays(folder, tmp_path):
     (root / "a.png").symlink_to("b.png")
     assert clear_out(root, tmp_path / "away").quarantined == ()
     assert (root / "a.png").read_bytes() == (root / "b.png").read_bytes()
+
+
+def test_move_that_fails_is_told_in_the_journal(faulty, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(PermissionError):
+        clear_out(faulty, tmp_path / "away")
+    planned, failed = journal(tmp_path / "away")
+    assert failed == {"name": planned["name"], "failed": "Permission denied"}
+    assert (faulty / planned["name"]).exists()

@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ...errors import DataError
 from ..pictures import Pictures
@@ -78,12 +79,19 @@ class Quarantine:
         target.parent.mkdir(parents=True, exist_ok=True)
         moved = Moved(name=named.name, reason=named.reason, to=str(target))
         line = moved.model_dump() | {"from": str(self._root / named.name)}
+        self._note(line)
+        try:
+            _move_file(self._root / named.name, target)
+        except OSError as error:
+            self._note({"name": named.name, "failed": error.strerror or str(error)})
+            raise
+        return moved
+
+    def _note(self, line: dict[str, Any]) -> None:
         with (self._folder / JOURNAL).open("a", encoding="utf-8") as journal:
             journal.write(json.dumps(line) + "\n")
             journal.flush()
             os.fsync(journal.fileno())
-        _move_file(self._root / named.name, target)
-        return moved
 
 
 class Superfluous(Named):
