@@ -63,6 +63,14 @@ def cache(shared_cache, monkeypatch):
     return shared_cache
 
 
+@pytest.fixture
+def own_cache(tmp_path_factory, monkeypatch):
+    """A cache of one test's own, for those that look into it."""
+    folder = tmp_path_factory.mktemp("cache").resolve()
+    monkeypatch.setenv("FACEGAN_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
     """An empty current folder, and no colours asked for by whoever runs the tests."""

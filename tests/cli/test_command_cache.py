@@ -9,11 +9,8 @@ from PIL import Image
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    """A cache of the test's own."""
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("FACEGAN_CACHE", str(folder))
-    return folder
+def cache(own_cache):
+    return own_cache
 
 
 @pytest.fixture

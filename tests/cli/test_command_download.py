@@ -32,11 +32,8 @@ FIRST = "/first/toys.zip"
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    """A cache of the test's own: what is downloaded is remembered there."""
-    folder = tmp_path_factory.mktemp("cache").resolve()
-    monkeypatch.setenv("FACEGAN_CACHE", str(folder))
-    return folder
+def cache(own_cache):
+    return own_cache
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,11 +19,8 @@ DRAWN = ("drawn", "--set", "data.options.num_images=6", "--resolution", "16")
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    """A cache of the test's own."""
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("FACEGAN_CACHE", str(folder))
-    return folder
+def cache(own_cache):
+    return own_cache
 
 
 @pytest.fixture
@@ -61,6 +59,12 @@ def test_without_a_folder_it_packs_where_training_looks(facegan, faces):
 def test_cached_pictures_are_said_to_be_packed_before(facegan, faces):
     said = [facegan("pack", "faces", "--resolution", 16).err.splitlines()[-1] for _ in range(2)]
     assert said == ["faces: 2 pictures, 16x16, 1.5 kB", "faces: 2 pictures, 16x16, 1.5 kB; packed before"]
+
+
+def test_disk_without_room_for_a_folder_of_ones_own_is_told_so(facegan, faces, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**5))
+    said = facegan("pack", "faces", "--resolution", 16, "-o", "packed")
+    assert said.code == 1 and said.complaint.endswith("free some, or choose a folder on another disk")
 
 
 def test_json_says_how_it_was_packed_and_what_was_skipped(facegan, faces):

@@ -76,17 +76,8 @@ def pack_cached(
 ) -> tuple[PackedImages, bool]:
     """The selected pictures in the cache, as `load` gives them, and whether they had to be packed.
 
-    Args:
-        data: Which pictures, and how each is cropped and resized.
-        resolution: Height and width in pixels.
-        channels: 3 for colour, 1 for grey.
-        at_least: Fewer pictures than this (a batch) are refused, if possible before any is packed.
-        verify: Compare the source with what was packed by content, not by names, sizes and times alone.
-        progress: Called with (pictures done, pictures in all) while packing; not called when nothing is packed.
-
-    Raises:
-        DataError: The source is missing, empty or unsafe, or too few of its pictures can be used.
-        FaceganError: The disk has no room for the packed pictures.
+    With `verify`, the source is compared with what was packed by content, not by names, sizes and times alone, and the
+    packed pixels with their digest. Takes and raises the rest as `load` does.
     """
     chosen = _choose(data, resolution, channels, at_least)
     if isinstance(chosen, PackedImages):
@@ -124,7 +115,7 @@ def pack_folder(
         path: A new or empty folder, or one that holds these very pictures already.
         resolution: As in `load`.
         channels: As in `load`.
-        verify: As in `load`.
+        verify: As in `pack_cached`.
         progress: As in `load`.
 
     Raises:
@@ -187,15 +178,15 @@ def _choose(
             return pictures.packed
     names = select(pictures, data)
     check_enough(len(names), at_least, data.source)
-    stored = isinstance(pictures, StoredSource)
+    packed = pictures.packed if isinstance(pictures, StoredSource) else None
     recipe = Recipe(
         crop=pictures.crop if data.crop == "auto" else data.crop,
         filter=data.filter,
-        draft=pictures.packed.index.draft if isinstance(pictures, StoredSource) else data.draft,
+        draft=packed.index.draft if packed else data.draft,
         resolution=resolution,
         channels=channels,
         fingerprint=pictures.fingerprint(names),
-        cropped=stored,
+        cropped=packed is not None,
     )
     settings = {**data.options, "split": data.split, "where": data.where, "limit": data.limit}
     words = [f"{key}={value}" for key, value in settings.items() if value not in ("all", "", 0)]

@@ -84,6 +84,11 @@ def growing(path: Path) -> Path:
 def cannot_write(parent: Path, error: OSError) -> FaceganError:
     """The one line of a packing that the file system refuses: of the cache's folder, or of one that was asked for."""
     what = f"{parent}: the packed pictures cannot be written ({error.strerror or error})"
-    if parent.is_relative_to(cache_root()):
+    if is_cache(parent):
         return FaceganError(f"{what}; set FACEGAN_CACHE to a folder with room that you may write to")
     return DataError(f"{what}; choose another folder")
+
+
+def is_cache(parent: Path) -> bool:
+    """Whether a folder is the cache's, and not one that was asked for."""
+    return parent.is_relative_to(cache_root())

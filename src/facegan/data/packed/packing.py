@@ -25,7 +25,7 @@ from ..pixels.crops import Crop, parse_crop
 from ..pixels.decode import quiet_pillow
 from ..pixels.squares import square
 from .columns import write_columns, write_json
-from .locks import Progress, cannot_write, growing
+from .locks import Progress, cannot_write, growing, is_cache
 from .stored import IMAGES, INDEX, LAYOUT, PICTURES, SKIPPED, Index
 
 _one_writer = threading.Lock()  # where a file has one position for all threads
@@ -259,9 +259,10 @@ def _move_into_place(folder: Path, path: Path) -> None:
 def _check_room(parent: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(parent).free
     if needed_bytes > free_bytes:
+        other = "set FACEGAN_CACHE to" if is_cache(parent) else "choose"
         raise FaceganError(
             f"{parent}: no room for the packed pictures ({size_in_words(needed_bytes)} needed, "
-            f"{size_in_words(free_bytes)} free); free some, or set FACEGAN_CACHE to a folder on another disk"
+            f"{size_in_words(free_bytes)} free); free some, or {other} a folder on another disk"
         )
 
 
