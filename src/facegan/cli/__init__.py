@@ -36,8 +36,11 @@ class Menu(TyperGroup):
         listing = getattr(ctx, "facegan_listing", False)
         owners = claims("command")[cmd_name]
         if listing and (len(owners) > 1 or not owners[0].target.startswith("facegan.cli.")):
-            return _placeholder(cmd_name, " and ".join(owner.origin for owner in owners))
-        return _command(cmd_name, find("command", cmd_name))
+            return _listed(cmd_name, f"(from {' and '.join(owner.origin for owner in owners)})")
+        part = find("command", cmd_name)
+        if listing:  # its options are not asked for, and to read them takes most of the time
+            return _listed(cmd_name, part.info.help if isinstance(part, typer.Typer) else part.__doc__)
+        return _command(cmd_name, part)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The list of commands in `facegan --help`."""
@@ -53,10 +56,12 @@ def _command(name: str, part: Any) -> Any:
     return get_command(app)
 
 
-def _placeholder(name: str, origin: str) -> Any:
+def _listed(name: str, text: str | None) -> Any:
+    """A command of which only name and text are shown."""
+
     def command() -> None: ...
 
-    command.__doc__ = f"(from {origin})"
+    command.__doc__ = text
     return _command(name, command)
 
 
