@@ -33,6 +33,7 @@ BUILT_IN = {
         "plot": "facegan.cli.plot:plot",
         "presets": "facegan.cli.presets:presets",
         "plugins": "facegan.cli.plugins:plugins",
+        "doctor": "facegan.cli.doctor:doctor",
     },
     "architecture": {"dcgan": "facegan.networks.dcgan:DCGAN"},
     "loss": {
