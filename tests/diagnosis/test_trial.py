@@ -31,7 +31,7 @@ def test_torch_that_fails_or_kills_is_told_with_its_reason_and_its_mend(package,
     found = run(LIMIT)
     (check,) = look_at_torch(found)
     assert check.status == "wrong"
-    assert check.found == f"cannot be imported, so that neither devices nor plugins were tried: {why}"
+    assert check.found == f"does not work, so that neither devices nor plugins were tried: {why}"
     assert check.mend == "run: python -m pip install --upgrade --force-reinstall torch"
     assert (look_at_devices(found), look_at_plugins(found), found.needed_bytes) == ([], [], 0)
 
@@ -114,11 +114,20 @@ def test_what_kills_the_interpreter_after_torch_spoils_nothing_else(package, ins
     assert broken["loss 'saturating'"].status == "wrong"  # it is ours, and needs more of torch than this
 
 
-def test_child_that_dies_between_two_attempts_is_not_started_for_ever(package):
+def test_torch_that_fails_at_its_devices_is_wrong(package):
     package("torch", SLIGHT_TORCH + "cuda.device_count = lambda: 1 / 0\n")
+    (check,) = look_at_torch(run(LIMIT))
+    assert check.status == "wrong"
+    assert check.found.endswith(": ended the interpreter with exit code 1: ZeroDivisionError: division by zero")
+
+
+def test_crash_at_the_very_end_is_nobodys_fault(package):
+    package("torch", SLIGHT_TORCH + "import atexit, os\natexit.register(os.abort)\n")
+    package("torchvision", "")
     found = run(LIMIT)
     assert found.torch_works
-    assert found.of("torchvision")["error"].endswith("exit code 1: ZeroDivisionError: division by zero")
+    assert found.of("torchvision") == {"version": "of no version"}
+    assert found.of("command 'train'") == {"reason": None}
 
 
 def test_damaged_package_is_named_before_the_torch_that_stumbles_over_it(package, install, tmp_path):

@@ -39,7 +39,8 @@ def main(skip: Collection[str]) -> None:
                 answer = {"error": in_one_line(error)}
             tell(end=name, answer=answer)
             if name == "torch" and "error" in answer:
-                return
+                break
+        tell(done=True)
 
 
 def attempts() -> Iterator[tuple[str, Callable[[], Answer]]]:

@@ -25,19 +25,17 @@ class Findings:
 
     Attributes:
         answers: An attempt's answer; one that failed or that ended the child has the key `error`.
-        trouble: Why not everything was attempted; empty when it was.
     """
 
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    trouble: str = ""
 
     def of(self, name: str) -> dict[str, Any]:
-        """An attempt's answer; one that was not made failed for the reason that stopped all."""
-        return self.answers.get(name, {"error": self.trouble or "not tried"})
+        """An attempt's answer."""
+        return self.answers.get(name, {"error": "not tried"})
 
     @property
     def torch_works(self) -> bool:
-        """Whether torch could be imported."""
+        """Whether torch can be imported and tells of its devices; if not, nothing else was attempted."""
         return "error" not in self.of("torch")
 
     @property
@@ -57,11 +55,8 @@ def run(limit_seconds: float) -> Findings:
         begun, ended = _start(list(found.answers), found, limit_seconds)
         if not ended:
             return found
-        if not begun:  # it ended before or between attempts, and would do so again
-            found.trouble = ended
-            return found
-        found.answers[begun] = {"error": ended}
-        if begun == "torch":
+        found.answers[begun or "torch"] = {"error": ended}  # between two attempts, only torch is at work
+        if begun in ("", "torch"):
             return found
 
 
@@ -69,7 +64,7 @@ def look_at_torch(found: Findings) -> list[Check]:
     """Whether torch, and all that facegan imports with it, works; torchvision; packages whose records are damaged."""
     torch = found.of("torch")
     if "error" in torch:
-        found_words = f"cannot be imported, so that neither devices nor plugins were tried: {torch['error']}"
+        found_words = f"does not work, so that neither devices nor plugins were tried: {torch['error']}"
         # At import, torch reads the entry points of all packages, and fails at a damaged one.
         mend = "mend the damaged package first" if unreadable() else f"run: {install('torch')}"
         return [*_damaged("wrong"), Check("torch", found_words, status="wrong", mend=mend)]
@@ -119,7 +114,7 @@ def look_at_plugins(found: Findings) -> list[Check]:
 
 
 def _start(skip: list[str], found: Findings, limit_seconds: float) -> tuple[str, str]:
-    """Run a child. Returns the attempt that it had begun when it ended too soon, and how it ended; or twice ''."""
+    """Run a child. Returns what it had begun when it ended too soon, and how it ended; twice '' when it got through."""
     given = json.dumps({"path": [str(folder) for folder in sys.path], "skip": skip})
     ended = ""
     try:
@@ -138,12 +133,12 @@ def _start(skip: list[str], found: Findings, limit_seconds: float) -> tuple[str,
             told = json.loads(line)
         except ValueError:  # cut short
             continue
+        if "done" in told:  # whatever happened to it afterwards
+            return "", ""
         begun = told.get("begin", "")
         if "end" in told:
             found.answers[told["end"]] = told["answer"]
-    if begun and not ended:  # os._exit(0)
-        ended = "ended the interpreter"
-    return begun, ended
+    return begun, ended or "ended the interpreter"
 
 
 def _how(code: int, stderr: bytes) -> str:
