@@ -15,7 +15,9 @@ from ..config import DEVICE_PATTERN, RunConfig
 from ..errors import ConfigError, SnapshotError
 from ..snapshots import load_network, read_header, read_tensors, write_tensors
 
-METRICS = ("loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake")
+METRICS = (
+    "loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake", "spread/real", "spread/fake",
+)  # fmt: skip
 NETWORKS = ("G", "G_ema", "D")
 OPTIMISERS = ("opt_G", "opt_D")
 
