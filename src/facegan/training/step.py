@@ -111,11 +111,11 @@ def _autocast(state: TrainState, settings: StepSettings) -> torch.autocast:
 def spread(images: Tensor) -> Tensor:
     """How much images (N, C, H, W) differ from one another: a scalar in [0, 1], 0 when all are the same.
 
-    The standard deviation of each value of each pixel across the mini-batch (divided by N, not N - 1), averaged over
-    all of them: in units of [-1, 1], float32 whatever the images are. Real photographs of faces have 0.3 to 0.5.
+    The standard deviation of each value of each pixel over the mini-batch (divided by N, not N - 1), averaged over all
+    of them: in units of [-1, 1], float32 whatever the images are. Faces have 0.3 to 0.5.
 
-    Source: the statistic that Karras et al., "Progressive Growing of GANs", ICLR 2018, section 3, show to D against
-    collapse, there on D's features; here on the pixels and only watched.
+    Source: Karras et al., "Progressive Growing of GANs", ICLR 2018, section 3, who take it of D's features and show it
+    to D against collapse; here it is taken of the pixels, and only watched.
     """
     images = images.float()
     return (images - images.mean(dim=0)).square().mean(dim=0).sqrt().mean()  # half the time of Tensor.std over N
