@@ -85,9 +85,9 @@ def test_long_is_a_tenth_of_the_run_and_two_thousand_steps_at_most():
     for start in (1000, 10_000, 400_000):
         seen = names(Health(), [*run(start, 20), *run(start + 20_000, 20, failing("D has won"), start)])
         found.append(20 * (seen.index("D has won") - start // 20))
-    assert 100 < found[0] < 600
-    assert 1000 < found[1] < 6000
-    assert 2000 < found[2] < 6000
+    assert 200 < found[0] < 800  # an average of 0.2 is down to 0.01 after three memories
+    assert 2000 < found[1] < 8000
+    assert 5000 < found[2] < 8000
 
 
 @pytest.mark.parametrize("name", ["D has won", "collapse"])
