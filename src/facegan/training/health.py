@@ -78,9 +78,7 @@ class Health:
         self._step = 0
         self._means: dict[str, float] = {}
         self._best_share = 0.0
-        self._block: defaultdict[str, float] = defaultdict(
-            float
-        )  # sums over the steps of the block begun, and how many they are
+        self._block: defaultdict[str, float] = defaultdict(float)  # sums over its steps, and how many they are
         self._blocks: deque[dict[str, float]] = deque(maxlen=NUM_BLOCKS)
         for record in earlier:
             self.observe(record)
@@ -117,7 +115,7 @@ class Health:
     def _judge(self) -> tuple[str, str]:
         was, means = self.verdict.name, self._means
         real, fake, share = (means.get(key, nan) for key in ("real", "fake", "share"))
-        self._best_share = max(share, self._best_share)
+        self._best_share = max(self._best_share, share)
         if self._step < WARM_UP:
             return GOOD, ""
         if real > 0.5 and fake < (NOT_WON if was == WON_BY_D else WON):
