@@ -166,6 +166,12 @@ def test_stagnation_is_seen_through_the_noise_of_the_mini_batches():
     assert changes(names(Health(), run(1500, 1, still))) == ["stagnation"]
 
 
+@pytest.mark.parametrize(("batch_size", "name"), [(8, "stagnation"), (512, "good")])
+def test_what_is_chance_in_small_batches_is_movement_in_large_ones(batch_size, name):
+    restless = lambda step: line(step, real=0.7 + wave(step) / 10, kimg=step * batch_size / 1000)  # noqa: E731
+    assert Health(run(1000, 10, restless)).verdict.name == name
+
+
 @pytest.mark.parametrize("moving", ["real", "fake", "share"])
 def test_one_thing_that_moves_is_no_stagnation(moving):
     still = {"real": 0.7, "fake": 0.3, "share": 0.8}
@@ -263,7 +269,8 @@ def train(config, num_steps, *, spoil=lambda state: None):
         training_step(state, settings, feed.batch(step))
         *sums, _ = state.sums.tolist()
         state.sums.zero_()
-        seen.append(health.observe({"step": step + 1, **dict(zip(METRICS, sums, strict=True))}).name)
+        kimg = (step + 1) * config.train.batch_size / 1000
+        seen.append(health.observe({"step": step + 1, "kimg": kimg, **dict(zip(METRICS, sums, strict=True))}).name)
     return changes(seen)
 
 

@@ -19,7 +19,7 @@ WON, NOT_WON = 0.01, 0.02  # mean D(G(z)) below which D has won, and above which
 COLLAPSED, LOW, SPREAD_OUT, FALLEN = 0.03, 0.1, 0.15, 0.7
 FOOLED, NOT_FOOLED = 0.3, 0.1  # how far D(G(z)) is above D(x) of a D that does not learn, and of one that does
 NUM_BLOCKS = 8  # stretches of half a memory each (at least MEMORY_MIN steps), whose means must agree for stagnation
-STILL, MOVING = 0.07, 0.1  # how far those means may differ by chance, and when they differ by more: see `_motion`
+STILL, MOVING = 0.35, 0.5  # how far those means may differ by chance, and when they differ by more: see `_motion`
 
 GOOD, WON_BY_D, COLLAPSE, STAGNATION, NOT_FINITE = "good", "D has won", "collapse", "stagnation", "not finite"
 
@@ -75,10 +75,10 @@ class Health:
 
     def __init__(self, earlier: Iterable[Mapping[str, Any]] = ()) -> None:
         self.verdict = Verdict(GOOD)
-        self._step = 0
+        self._step, self._pictures = 0, 0.0
         self._means: dict[str, float] = {}
         self._best_share = 0.0
-        self._block: defaultdict[str, float] = defaultdict(float)  # sums over its steps, and how many they are
+        self._block: defaultdict[str, float] = defaultdict(float)  # sums over its steps, and their number
         self._blocks: deque[dict[str, float]] = deque(maxlen=NUM_BLOCKS)
         for record in earlier:
             self.observe(record)
@@ -87,20 +87,21 @@ class Health:
         """Take one more line of metrics into account.
 
         Args:
-            record: With "step"; what else it lacks (runs of older versions have no spreads) is not judged. A value that
-                is not finite, or None in its place, is not averaged.
+            record: With "step" and "kimg"; what else it lacks (runs of older versions have no spreads) is not judged. A
+                value that is not finite, or None in its place, is not averaged.
         """
         steps, self._step = record["step"] - self._step, record["step"]
+        pictures, self._pictures = 1000 * record["kimg"] - self._pictures, 1000 * record["kimg"]
         numbers = [value for key, value in record.items() if "/" in key]
         if all(value is not None and isfinite(value) for value in numbers):
-            self._average(_watched(record), steps)
+            self._average(_watched(record), steps, pictures)
             name, words = self._judge()
         else:
             name, words = NOT_FINITE, f"a loss, a score or a spread is no longer a number (step {self._step})"
         self.verdict = Verdict(name, words, changed=name != self.verdict.name)
         return self.verdict
 
-    def _average(self, values: Mapping[str, float], steps: int) -> None:
+    def _average(self, values: Mapping[str, float], steps: int, pictures: float) -> None:
         memory = min(max(MEMORY_SHARE * self._step, MEMORY_MIN), MEMORY_MAX)
         weight = 1 - exp(-steps / memory)
         for key, value in values.items():
@@ -108,6 +109,7 @@ class Health:
             self._means[key] = mean + weight * (value - mean)
             self._block[key] += steps * value
         self._block["steps"] += steps
+        self._block["pictures"] += pictures
         if self._block["steps"] >= max(memory / 2, MEMORY_MIN):
             self._blocks.append(self._block)
             self._block = defaultdict(float)
@@ -139,14 +141,14 @@ class Health:
     def _motion(self) -> float:
         """How much the scores and the share have moved over the last NUM_BLOCKS; infinite while there are fewer.
 
-        The widest range of a block's mean, times the root of the block's steps. Networks that stand still leave only
-        the chance of the mini-batches, whose means come closer together with that root; networks that learn do not.
+        The widest range of a block's mean, times the root of the pictures in a block. Networks that stand still leave
+        only the chance of which pictures were drawn, and that root takes it out; networks that learn leave more.
         """
         if len(self._blocks) < NUM_BLOCKS or any("share" not in block for block in self._blocks):
             return inf
         columns = ([block[key] / block["steps"] for block in self._blocks] for key in ("real", "fake", "share"))
-        steps = min(block["steps"] for block in self._blocks)
-        return sqrt(steps) * max(max(column) - min(column) for column in columns)
+        pictures = min(block["pictures"] for block in self._blocks)
+        return sqrt(pictures) * max(max(column) - min(column) for column in columns)
 
 
 def _watched(record: Mapping[str, Any]) -> dict[str, float]:
