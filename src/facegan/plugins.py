@@ -26,6 +26,7 @@ BUILT_IN = {
         "cache": "facegan.cli.cache:cache",
         "train": "facegan.cli.train:train",
         "resume": "facegan.cli.resume:resume",
+        "runs": "facegan.cli.runs:runs",
         "sample": "facegan.cli.sample:sample",
         "timelapse": "facegan.cli.timelapse:timelapse",
         "plot": "facegan.cli.plot:plot",
