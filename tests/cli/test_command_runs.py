@@ -138,6 +138,22 @@ def test_show_verify_finds_what_the_header_does_not_tell(facegan, run):
     assert facegan("runs", "show", "--verify").out.count("whole by its header") == 0
 
 
+def test_show_tells_of_folders_that_lost_their_settings_or_are_empty(facegan, run):
+    (run / "config.json").unlink()
+    (run.parent / "empty").mkdir()
+    (run.parent / "notes").mkdir()
+    (run.parent / "notes" / "a.txt").touch()
+    said = facegan("runs", "show", "faces-1")
+    assert said.out.startswith("runs/faces-1: damaged at step 4, last written ")
+    assert "\nconfig.json: cannot be read (No such file or directory)\n" in said.out
+    sample = "facegan sample runs/faces-1/snapshots/step-00000004.safetensors -n 64 -o grid.png"
+    assert f"  {sample}  draw faces as of step 4" in said.out
+    assert facegan(*sample.split()[1:]).code == 0
+    assert facegan("runs", "show", "runs/empty").out.startswith("runs/empty: empty, last written just now\n")
+    said = facegan("runs", "show", "runs/notes")
+    assert (said.code, said.complaint) == (2, "facegan: runs/notes: not a run folder (it holds no config.json)")
+
+
 # compare
 
 

@@ -23,12 +23,14 @@ def standing(name="faces", **more):
     return Standing(**known | more)
 
 
-def account(*, num_files=0, settings=None, **more):
+def account(*, num_files=0, newest=30, **more):
+    """With so many states, and a snapshot, which `newest` is the step of."""
     file = StoredFile(kind="states", step=1, path=Path("runs/faces/states/a"), size_bytes=1, problem=None)
+    snapshot = file.model_copy(update={"kind": "snapshots", "step": newest})
     return Account(
-        standing=standing(**more), settings={"optimizer.lr_G": 2e-4, "optimizer.lr_D": 1e-4} | (settings or {}),
+        standing=standing(**more), settings={"optimizer.lr_G": 2e-4, "optimizer.lr_D": 1e-4},
         changed=[], environment={}, num_ticks=0, seconds=None, images_per_second=None, metrics=None, health=[],
-        files=[file] * num_files, leftovers=[], look=[],
+        files=[snapshot] + [file] * num_files, leftovers=[], look=[],
     )  # fmt: skip
 
 
@@ -107,11 +109,12 @@ def test_next_commands_suit_how_the_run_stands(more, commands):
     assert [command for command, _ in next_commands(account(**more))] == commands
 
 
-def test_run_whose_settings_are_lost_is_drawn_from_its_snapshot_file():
+def test_snapshot_that_the_runs_name_would_not_lead_to_is_named_itself():
+    file = "facegan sample runs/faces/snapshots/step-00000030.safetensors -n 64 -o grid.png"
     lost = account(standing="damaged").model_copy(update={"settings": {}})
-    assert [command for command, _ in next_commands(lost)] == [
-        "facegan sample runs/faces/snapshots/step-00000030.safetensors -n 64 -o grid.png"
-    ]
+    assert [command for command, _ in next_commands(lost)] == [file]
+    torn = account(newest=31)  # and 30 is the newest whole one
+    assert [command for command, _ in next_commands(torn)] == ["facegan resume runs/faces", file]
 
 
 def test_health_is_told_where_there_is_any(capsys):

@@ -50,7 +50,7 @@ def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None
     from ..history.account import account
     from ..history.stored import header_problem
 
-    found = account(find_run(run), _damage if verify else header_problem)
+    found = account(_any_run(run), _damage if verify else header_problem)
     if as_json:
         following = [{"command": command, "why": why} for command, why in next_commands(found)]
         print_json(finite(found.model_dump(mode="json") | {"verified": verify, "next": following}))
@@ -131,6 +131,19 @@ def clean(
         print_json({"removed": removing, "size_bytes": total, "runs": [plan.model_dump(mode="json") for plan in plans]})
     elif removing:
         print(f"removed, {decimal(total)} freed")
+
+
+def _any_run(name: str | None) -> RunDir:
+    """As `find_run`, and also a run's folder that has lost its settings, or never had any."""
+    from ..history.standing import is_run
+
+    try:
+        return find_run(name)
+    except SnapshotError:
+        for path in (Path(name), Path("runs") / name) if name is not None else ():
+            if is_run(path):
+                return RunDir(path)
+        raise
 
 
 def _all_runs() -> list[RunDir]:

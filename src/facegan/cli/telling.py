@@ -71,8 +71,9 @@ def listed(rows: Sequence[tuple[str, ...]]) -> None:
 def tell(found: "Account", *, verified: bool) -> None:
     """A run in full, section by section; a section of which nothing is known is left out."""
     run = found.standing
-    done = "" if run.step is None else f" at step {_steps(run).replace('/', ' of ')} ({_percent(run)})"
-    print(f"{run.path}: {run.standing}{done.rstrip()}, last written {_ago(run.active.timestamp())}")
+    done = "" if run.step is None else f" at step {_steps(run).replace('/', ' of ')}"
+    share = "" if run.share is None else f" ({_percent(run)})"
+    print(f"{run.path}: {run.standing}{done}{share}, last written {_ago(run.active.timestamp())}")
     if run.reason:
         print(run.reason)
     elif run.standing == "stopped":
@@ -107,8 +108,10 @@ def next_commands(found: "Account") -> list[tuple[str, str]]:
     """Commands that make sense now, the likeliest first, each with what it does."""
     run, path = found.standing, shlex.quote(str(found.standing.path))
     anew = f"facegan train --config {path}/config.json"
-    snapshot = path if found.settings else f"{path}/snapshots/step-{run.snapshot or 0:08d}.safetensors"
-    sample = (f"facegan sample {snapshot} -n 64 -o grid.png", f"draw faces as of step {run.snapshot}")
+    files = [file for file in found.files if file.kind == "snapshots"]
+    plain = found.settings and files and files[0].step == run.snapshot  # then the run's name is enough
+    model = path if plain else f"{path}/snapshots/step-{run.snapshot or 0:08d}.safetensors"
+    sample = (f"facegan sample {model} -n 64 -o grid.png", f"draw faces as of step {run.snapshot}")
     following: list[tuple[str, str]] = []
     if run.standing == "running":
         following.append((f"tail -f {path}/log.txt", "watch it"))

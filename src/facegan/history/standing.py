@@ -46,7 +46,7 @@ def survey(root: Path) -> tuple[list[Standing], list[str]]:
     if not root.is_dir():
         return [], []
     folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
-    foreign = [path.name for path in folders if not _is_run(path)]
+    foreign = [path.name for path in folders if not is_run(path)]
     runs = [stand(RunDir(path)) for path in folders if path.name not in foreign]
     return sorted(runs, key=lambda run: run.active, reverse=True), foreign
 
@@ -77,8 +77,9 @@ def num_images_of(config: RunConfig, record: Mapping[str, Any] | None) -> int | 
     return round(step * config.train.batch_size / epoch) if step and epoch else None
 
 
-def _is_run(folder: Path) -> bool:
-    return any((folder / part).exists() for part in PARTS) or not any(folder.iterdir())
+def is_run(folder: Path) -> bool:
+    """Whether a folder is one that a run has left, however little of it, or an empty one."""
+    return folder.is_dir() and (any((folder / part).exists() for part in PARTS) or not any(folder.iterdir()))
 
 
 def _name(run: RunDir) -> str:
