@@ -94,8 +94,9 @@ def test_rows_are_aligned_and_long_text_is_wrapped_under_itself(terminal):
         ),
         ({"standing": "finished", "state": None}, ["facegan sample runs/faces -n 64 -o grid.png"]),
         ({}, ["facegan resume runs/faces", "facegan sample runs/faces -n 64 -o grid.png"]),
+        ({"standing": "empty", "state": None, "snapshot": None}, ["facegan resume runs/faces"]),
         (
-            {"state": None, "snapshot": None},
+            {"standing": "damaged", "state": None, "snapshot": None},
             ["facegan train --config runs/faces/config.json --run runs/faces --force"],
         ),
         (

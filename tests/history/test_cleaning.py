@@ -34,6 +34,16 @@ def test_all_but_the_newest_go(make):
     assert plan(run, {"snapshots": 2, "states": 1}).files == []
 
 
+def test_files_that_are_kept_for_good_stay(make):
+    run = make("one", "output.keep_snapshots_every=10", "output.keep_states_every=20", saved=[5, 10, 15, 20, 25, 30])
+    found = plan(run)
+    assert names((file.path for file in found.files), run) == [
+        *(f"snapshots/step-000000{step}.safetensors" for step in ("05", "15", "25")),
+        *(f"states/step-000000{step}.safetensors" for step in ("05", "10", "15", "25")),
+    ]
+    assert found.kept_for_good == 3
+
+
 def test_damaged_newest_file_is_neither_counted_nor_removed(make):
     run = make("one", saved=[5, 10, 20])
     tear(run.state(20))

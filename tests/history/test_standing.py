@@ -122,6 +122,7 @@ def test_survey_puts_the_last_active_first_and_names_what_is_no_run(make, root):
     new = make("new", saved=[20])
     make("new.replaced-1", saved=[20], age=50)
     (root / "empty").mkdir()
+    (root / "empty" / ".lock").touch()
     os.utime(root / "empty", (10**9 - 200,) * 2)
     (root / "foreign").mkdir()
     (root / "foreign" / "notes.txt").touch()
@@ -131,7 +132,7 @@ def test_survey_puts_the_last_active_first_and_names_what_is_no_run(make, root):
     assert foreign == ["foreign"]
     assert found[0].path == new.path
     assert found[0].active == datetime.fromtimestamp(10**9, UTC)
-    assert (found[-1].standing, found[-1].reason) == ("empty", "an empty folder")
+    assert (found[-1].standing, found[-1].reason) == ("empty", "nothing was written into it")
     assert survey(root / "nowhere") == ([], [])
 
 

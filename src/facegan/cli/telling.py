@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
 
+from ..run import DAMAGED
 from .console import duration, table
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def next_commands(found: "Account") -> list[tuple[str, str]]:
     plain = found.settings and files and files[0].step == run.snapshot  # then the run's name is enough
     model = path if plain else f"{path}/snapshots/step-{run.snapshot or 0:08d}.safetensors"
     sample = (f"facegan sample {model} -n 64 -o grid.png", f"draw faces as of step {run.snapshot}")
+    put_aside = [file for file in found.leftovers if file.path.suffix == DAMAGED]
     following: list[tuple[str, str]] = []
     if run.standing == "running":
         following.append((f"tail -f {path}/log.txt", "watch it"))
@@ -121,6 +123,8 @@ def next_commands(found: "Account") -> list[tuple[str, str]]:
             following.append((f"facegan resume {path} --steps {2 * run.num_steps}", "train on, here twice as long"))
     elif run.standing == "stopped" and run.state is not None:
         following.append((f"facegan resume {path}", f"go on from step {run.state}"))
+    elif run.standing == "empty" and found.settings and not put_aside:
+        following.append((f"facegan resume {path}", "begin again from the first step"))
     elif run.standing == "failed":
         rates = [f"--set {key}={found.settings[key] / 2:g}" for key in ("optimizer.lr_G", "optimizer.lr_D")]
         following.append((f"{anew} {' '.join(rates)}", "a new run at half the learning rates"))

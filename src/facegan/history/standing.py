@@ -79,7 +79,13 @@ def num_images_of(config: RunConfig, record: Mapping[str, Any] | None) -> int | 
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is one that a run has left, however little of it, or an empty one."""
-    return folder.is_dir() and (any((folder / part).exists() for part in PARTS) or not any(folder.iterdir()))
+    return folder.is_dir() and (
+        any((folder / part).exists() for part in PARTS) or not any(_is_shown(path) for path in folder.iterdir())
+    )
+
+
+def _is_shown(path: Path) -> bool:
+    return not path.name.startswith(".")  # as locks and temporary files do
 
 
 def _name(run: RunDir) -> str:
@@ -135,9 +141,9 @@ def _judge(
     names = " and ".join(f"{file.kind}/{file.path.name}" for file in damaged)
     bad = f"{names} {'is' if len(damaged) == 1 else 'are'} damaged" if damaged else None
     nothing = record is None and not damaged and not any(newest.values())
+    if nothing and not run.config.exists():
+        return "empty", "nothing was written into it"
     if problem is not None:
-        if nothing and not any(run.path.iterdir()):
-            return "empty", "an empty folder"
         return "damaged", problem
     if nothing:
         return "empty", "it ended before its first tick"
