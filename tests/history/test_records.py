@@ -17,7 +17,17 @@ def test_last_record_is_read_from_the_end_alone(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "rest", ['{"step": 3, "lo', "null\n", '{"epoch": 1}\n', '{"step": true}\n', "\x00" * 50, "[" * 9999]
+    "rest",
+    [
+        '{"step": 3, "lo',
+        "null\n",
+        '{"step": -1}\n',
+        '{"step": 1%s}\n' % ("0" * 400),
+        '{"epoch": 1}\n',
+        '{"step": true}\n',
+        "\x00" * 50,
+        "[" * 9999,
+    ],
 )
 def test_torn_end_is_passed_over_and_told(tmp_path, rest):
     path = tmp_path / "metrics.jsonl"
@@ -35,11 +45,14 @@ def test_no_metrics_are_no_record(tmp_path, content):
 
 def test_last_line_of_a_log_is_text_whatever_stands_there(tmp_path):
     assert last_line(tmp_path / "log.txt") == ""
-    (tmp_path / "log.txt").write_bytes(b"one\n  saved at step 4\xff \n\n")
-    assert last_line(tmp_path / "log.txt") == "saved at step 4�"
+    (tmp_path / "log.txt").write_bytes(b"one\n  saved at\x1b step 4\xff \n\n")
+    assert last_line(tmp_path / "log.txt") == "saved at? step 4�"
+    (tmp_path / "log.txt").write_text("x" * 5000)
+    assert last_line(tmp_path / "log.txt") == "x" * 300
 
 
 def test_numbers_are_finite_or_none():
+    assert number({"a": 10**400}, "a") is None
     record = {"a": 1, "b": 0.5, "c": float("nan"), "d": "text", "e": None}
     assert [number(record, key) for key in "abcdef"] == [1, 0.5, None, None, None, None]
     assert number(None, "a") is None

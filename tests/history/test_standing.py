@@ -27,6 +27,14 @@ def test_length_in_epochs_counts_the_pictures_that_the_metrics_tell_of(make):
     assert (untold.step, untold.num_steps, untold.share) == (10, None, None)
 
 
+@pytest.mark.parametrize("epoch", [5e-324, -1.0, 1e308, 0.0])
+def test_length_that_cannot_be_is_not_known(make, epoch):
+    run = make("one", "train.epochs=10", saved=[10])
+    write_metrics(run, tick(10) | {"epoch": epoch})
+    found = stand(run)
+    assert (found.standing, found.num_images, found.num_steps) == ("stopped", None, None)
+
+
 def test_run_that_another_process_writes_is_running(make):
     run = make("one", saved=[10], ticks=range(1, 14))
     with run.lock():
@@ -150,6 +158,16 @@ def test_run_that_cannot_be_read_spoils_no_other(make, root, monkeypatch):
     assert {run.name: run.standing for run in found} == {"good": "finished", "bad": "damaged"}
     reason = next(run.reason for run in found if run.name == "bad")
     assert reason == f"{bad.path}/states: cannot be read (Input/output error)"
+
+
+def test_name_that_is_no_text_spoils_no_list(make, root):
+    make("good", saved=[20], ticks=[20])
+    try:
+        make("bad", saved=[20]).path.rename(root / os.fsdecode(b"b\xffd"))
+    except OSError as error:
+        pytest.skip(f"this file system has no such names ({error})")
+    found, foreign = survey(root)
+    assert ([run.name for run in found], foreign) == (["good"], ["b\\udcffd"])
 
 
 def test_name_is_that_of_the_folder_also_from_inside_of_it(make, monkeypatch):

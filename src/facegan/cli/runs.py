@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 8  # beside each other
 
-runs = typer.Typer(**PLAIN, help="List, explain and compare runs, and free the disk of what they need no more.")
+runs = typer.Typer(**PLAIN, help="List, explain, compare and clean up runs.")
 Runs = Annotated[list[str], typer.Argument(metavar="RUN", help="Two to eight runs' folders, or their names.")]
 Verify = Annotated[bool, typer.Option("--verify", help="Read snapshots and states whole, and check their digests.")]
 

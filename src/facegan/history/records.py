@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 TAIL_BYTES = 1 << 16  # of a file of lines: some hundred lines of metrics
+MOST = 10**12  # steps, pictures: more than any run has; what lies beyond is no number of ours
+LONGEST_LINE = 300  # characters of a log's line
 NOT_FINITE = "not finite"  # the health of a run whose numbers are lost
 
 
@@ -35,7 +37,7 @@ def last_record(path: Path) -> tuple[dict[str, Any] | None, bool]:
             record = json.loads(line)
         except (ValueError, RecursionError):
             record = None
-        if isinstance(record, dict) and type(record.get("step")) is int:
+        if isinstance(record, dict) and type(record.get("step")) is int and 0 <= record["step"] <= MOST:
             return record, torn
         torn = True
     return None, torn
@@ -44,13 +46,15 @@ def last_record(path: Path) -> tuple[dict[str, Any] | None, bool]:
 def last_line(path: Path) -> str:
     """The last line of a log that is not empty; "" when there is none."""
     lines = [text for line in _tail(path) if (text := line.decode("utf-8", "replace").strip())]
-    return lines[-1] if lines else ""
+    return "".join(char if char.isprintable() else "?" for char in lines[-1][:LONGEST_LINE]) if lines else ""
 
 
 def number(record: Mapping[str, Any] | None, key: str) -> float | None:
     """A finite number of a line of metrics, or None."""
     value = (record or {}).get(key)
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if abs(value) <= MOST else None
+    return value if isinstance(value, float) and math.isfinite(value) else None
 
 
 def is_finite(record: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from ..config import RunConfig, read_file, validate
 from ..errors import ConfigError
 from ..run import RunDir
-from .records import NOT_FINITE, health_of, is_finite, last_line, last_record, number
+from .records import MOST, NOT_FINITE, health_of, is_finite, last_line, last_record, number
 from .stored import KINDS, Kind, StoredFile, size_of, stored
 
 PARTS = ("config.json", "environment.json", "metrics.jsonl", "snapshots", "states")  # what tells a run's folder
@@ -42,13 +42,17 @@ class Standing(BaseModel):
 
 
 def survey(root: Path) -> tuple[list[Standing], list[str]]:
-    """Every run in a folder, the last active first, and the names of folders there that are no runs."""
+    """Every run in a folder, the last active first, and the names of folders there that are no runs.
+
+    A folder whose name is no text counts as none, for nobody could name it to a command.
+    """
     if not root.is_dir():
         return [], []
     folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
-    foreign = [path.name for path in folders if not is_run(path)]
-    runs = [stand(RunDir(path)) for path in folders if path.name not in foreign]
-    return sorted(runs, key=lambda run: run.active, reverse=True), foreign
+    ours = [path for path in folders if path.name.isprintable() and is_run(path)]
+    foreign = [path.name for path in folders if path not in ours]
+    foreign = [name if name.isprintable() else name.encode("unicode_escape").decode() for name in foreign]
+    return sorted(map(stand, map(RunDir, ours)), key=lambda run: run.active, reverse=True), foreign
 
 
 def stand(run: RunDir) -> Standing:
@@ -74,7 +78,8 @@ def known_config(run: RunDir) -> tuple[RunConfig | None, str | None]:
 def num_images_of(config: RunConfig, record: Mapping[str, Any] | None) -> int | None:
     """How many pictures an epoch has, as a line of metrics tells."""
     step, epoch = number(record, "step"), number(record, "epoch")
-    return round(step * config.train.batch_size / epoch) if step and epoch else None
+    num_images = step * config.train.batch_size / epoch if step and epoch else 0
+    return round(num_images) if 1 <= num_images <= MOST else None
 
 
 def is_run(folder: Path) -> bool:
