@@ -105,10 +105,10 @@ def test_run_whose_numbers_are_lost_has_failed(make):
     by_health = make("two", saved=[10])
     write_metrics(by_health, tick(11, health="not finite"))
     message = "step 12: the loss is not finite; nothing since the last state was saved"
-    by_log = make("three", saved=[10], ticks=range(1, 12), log=message)
+    by_log = make("three", saved=[10], ticks=range(1, 12), log=f"failed: {message}")
     found = [stand(run) for run in (by_loss, by_health, by_log)]
     assert [run.standing for run in found] == ["failed"] * 3
-    lost = "its numbers were no longer finite"
+    lost = "its numbers were not finite any more"
     assert [run.reason for run in found] == [lost, lost, message]
 
 

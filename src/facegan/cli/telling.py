@@ -71,6 +71,8 @@ def listed(rows: Sequence[tuple[str, ...]]) -> None:
 
 def tell(found: "Account", *, verified: bool) -> None:
     """A run in full, section by section; a section of which nothing is known is left out."""
+    from ..training.health import ADVICE
+
     run = found.standing
     done = "" if run.step is None else f" at step {_steps(run).replace('/', ' of ')}"
     share = "" if run.share is None else f" ({_percent(run)})"
@@ -90,6 +92,8 @@ def tell(found: "Account", *, verified: bool) -> None:
         (span.health, f"steps {span.first:,} to {span.last:,}", f"{span.num_ticks:,} ticks") for span in found.health
     ]
     _section("Health", spans)
+    if spans and (advice := ADVICE.get(spans[-1][0])):
+        print(_wrapped(advice, "  "))
     whole = "whole" if verified else "whole by its header"
     files = [
         (str(file.path.relative_to(run.path)), decimal(file.size_bytes), file.problem or whole) for file in found.files
@@ -125,6 +129,8 @@ def next_commands(found: "Account") -> list[tuple[str, str]]:
         following.append((f"facegan resume {path}", f"go on from step {run.state}"))
     elif run.standing == "empty" and found.settings and not put_aside:
         following.append((f"facegan resume {path}", "begin again from the first step"))
+    elif run.standing == "failed" and run.state is not None and "not finite" not in (run.reason or ""):
+        following.append((f"facegan resume {path}", f"go on from step {run.state}, once the cause is mended"))
     elif run.standing == "failed":
         rates = [f"--set {key}={found.settings[key] / 2:g}" for key in ("optimizer.lr_G", "optimizer.lr_D")]
         following.append((f"{anew} {' '.join(rates)}", "a new run at half the learning rates"))

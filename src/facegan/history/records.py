@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 TAIL_BYTES = 1 << 16  # of a file of lines: some hundred lines of metrics
 MOST = 10**12  # steps, pictures: more than any run has; what lies beyond is no number of ours
 LONGEST_LINE = 300  # characters of a log's line
+FAILED = "failed: "  # how the last line of a log begins when its run ended by an error
 NOT_FINITE = "not finite"  # the health of a run whose numbers are lost
 
 

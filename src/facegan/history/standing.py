@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from ..config import RunConfig, read_file, validate
 from ..errors import ConfigError
 from ..run import RunDir
-from .records import MOST, NOT_FINITE, health_of, is_finite, last_line, last_record, number
+from .records import FAILED, MOST, NOT_FINITE, health_of, is_finite, last_line, last_record, number
 from .stored import KINDS, Kind, StoredFile, size_of, stored
 
 PARTS = ("config.json", "environment.json", "metrics.jsonl", "snapshots", "states")  # what tells a run's folder
@@ -153,8 +153,10 @@ def _judge(
     if nothing:
         return "empty", "it ended before its first tick"
     log = last_line(run.log)
-    if (record is not None and not is_finite(record)) or health_of(record) == NOT_FINITE or NOT_FINITE in log:
-        return "failed", log if NOT_FINITE in log else "its numbers were no longer finite"
+    if log.startswith(FAILED):
+        return "failed", log.removeprefix(FAILED)
+    if (record is not None and not is_finite(record)) or health_of(record) == NOT_FINITE:
+        return "failed", "its numbers were not finite any more"
     if finished:
         return "finished", bad
     state = newest["states"]
