@@ -13,6 +13,7 @@ from .run import RunDir, write_atomic
 
 ENDINGS = (".png", ".svg", ".pdf")
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#a16207", "#0e7490")
+DRAWN = ("step", "loss/D", "loss/G", "score/real", "score/fake", "images_per_second")
 BINS = 400  # a curve of more points is drawn as their averages over so many bins, above a pale band of their range
 
 
@@ -72,7 +73,7 @@ def save_arrays(run: RunDir, folder: Path) -> list[Path]:
 
 
 def read_columns(run: RunDir) -> dict[str, np.ndarray]:
-    """The metrics of a run as float64 columns of equal length.
+    """The metrics of a run as float64 columns of equal length; NaN where a line has no number.
 
     Raises:
         SnapshotError: There are none yet.
@@ -80,7 +81,16 @@ def read_columns(run: RunDir) -> dict[str, np.ndarray]:
     records = list(run.read_metrics())
     if not records:
         raise SnapshotError(f"{run.metrics}: holds no metrics yet; train for a few steps first")
-    return {key: np.array([record.get(key, np.nan) for record in records], np.float64) for key in records[0]}
+    keys = dict.fromkeys([*DRAWN, *records[0]])
+    return {key: np.array([_number(record.get(key)) for record in records], np.float64) for key in keys}
+
+
+def _number(value: object) -> float:
+    """A value of a record as a number; a gap where it is none."""
+    try:
+        return float(value) if isinstance(value, int | float) else np.nan
+    except OverflowError:
+        return np.nan
 
 
 def _curve(

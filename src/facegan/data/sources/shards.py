@@ -268,7 +268,7 @@ def _between(rows: NDArray[np.int64], start: int, end: int) -> NDArray[np.int64]
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(shown(name) for name in names[:8]) + (", ..." if len(names) > 8 else "")
+    return ", ".join(shown(name)[:60] for name in names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def _reason(error: Exception | str) -> str:
