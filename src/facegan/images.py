@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from .data.pictures import too_large
 from .data.pixels.decode import decode, quiet_pillow
 from .errors import ConfigError, DataError, SnapshotError
-from .run import write_atomic
+from .files import write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor

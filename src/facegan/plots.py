@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .errors import SnapshotError
-from .run import RunDir, write_atomic
+from .files import write_atomic
+from .run import RunDir
 
 ENDINGS = (".png", ".svg", ".pdf")
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#a16207", "#0e7490")
@@ -78,10 +79,11 @@ def read_columns(run: RunDir) -> dict[str, np.ndarray]:
     Raises:
         SnapshotError: There are none yet.
     """
-    records = list(run.read_metrics())
+    records = [record for record in run.read_metrics() if "loss/D" in record]  # a line may tell of an end alone
     if not records:
         raise SnapshotError(f"{run.metrics}: holds no metrics yet; train for a few steps first")
-    keys = dict.fromkeys([*DRAWN, *records[0]])
+    others = [key for key, value in records[0].items() if isinstance(value, int | float)]
+    keys = dict.fromkeys([*DRAWN, *others])
     return {key: np.array([_number(record.get(key)) for record in records], np.float64) for key in keys}
 
 

@@ -28,6 +28,7 @@ BUILT_IN = {
         "train": "facegan.cli.train:train",
         "resume": "facegan.cli.resume:resume",
         "sample": "facegan.cli.sample:sample",
+        "import": "facegan.cli.import_:import_",
         "timelapse": "facegan.cli.timelapse:timelapse",
         "plot": "facegan.cli.plot:plot",
         "presets": "facegan.cli.presets:presets",

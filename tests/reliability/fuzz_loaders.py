@@ -115,7 +115,7 @@ def _of_ours(files, config, run):
         plots.read_columns(here)
         plots.save_arrays(here, path.parent / "arrays")
         plots.curves([here])
-        here.cut_metrics(2, 1)
+        here.cut_metrics(2, inside_tick=False)
 
     def packed(path):
         folder = path.parent
