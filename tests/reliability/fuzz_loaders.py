@@ -34,6 +34,7 @@ from facegan.downloads import Link, Patience, recall
 from facegan.downloads.transfer import fetch
 from facegan.errors import FaceganError
 from facegan.run import RunDir
+from facegan.sampling import sample
 from facegan.training.runs import read_config, train
 from facegan.training.state import build_state
 
@@ -95,7 +96,7 @@ def _of_ours(files, config, run):
     state = build_state(config, torch.device("cpu"))
 
     def use(path):
-        images = load_generator(path).sample([7])
+        [(_, images)] = sample(load_generator(path), [7])
         if not (images.isfinite().all() and images.abs().max() <= 1):
             raise DefectError("loaded, and its pictures are no pictures")
 

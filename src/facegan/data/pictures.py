@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from ..errors import DataError
+from ..errors import DataError, printable
 
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff")
 # Pictures of other kinds, and of cameras: not read, but counted, so that nobody misses them unawares.
@@ -132,4 +132,4 @@ def as_text(name: str) -> str:
 def shown(name: str) -> str:
     """A name as it can be printed: control characters and undecodable bytes are escaped, and what is long is cut."""
     name = name if len(name) <= MAX_SHOWN else f"{name[: MAX_SHOWN // 2]}...{name[-MAX_SHOWN // 2 :]}"
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
+    return printable(name)
