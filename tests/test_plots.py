@@ -98,7 +98,7 @@ def test_a_run_without_metrics_says_so(tmp_path):
 
 def test_a_missing_value_is_a_gap_not_a_shift(make):
     run = make(num=2)
-    run.append_metrics({"step": 30})
+    run.append_metrics({"step": 30, "loss/D": 0.5})
     columns = read_columns(run)
     assert columns["loss/G"][:2].tolist() == [1, 2]
     assert np.isnan(columns["loss/G"][2])

@@ -123,7 +123,7 @@ class _Budget(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn):
             sizes = args[0] if args and isinstance(args[0], tuple | list) else args
-            self._left -= math.prod(sizes) * 4  # before it is made
+            self._left -= abs(math.prod(sizes)) * 4  # before it is made
             if self._left < 0:
                 raise MemoryError("its configuration asks for far more weights than the file holds")
         return func(*args, **(kwargs or {}))

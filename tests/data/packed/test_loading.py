@@ -633,3 +633,14 @@ def test_names_of_pictures_that_are_no_text_are_refused(packed_folder):
     assert (path / PICTURES).read_bytes() != content
     with pytest.raises(DataError, match=r"damaged packed pictures \('utf-8' codec can't decode .*\); pack them again$"):
         assert open_stored(path).names
+
+
+def test_index_of_words_that_are_no_text_or_endless_is_told_in_one_line(packed_folder):
+    path, _ = packed_folder
+    facts = json.loads((path / INDEX).read_text())
+    (path / INDEX).write_text(json.dumps(facts | {"filter": "x" * 99_999}))
+    with pytest.raises(DataError) as caught:
+        load(source(path), **SIZE)
+    assert "packed with data.filter = xxx" in str(caught.value) and len(str(caught.value)) < 800
+    (path / INDEX).write_text(json.dumps(facts | {"digest": "\\ud800"}).replace("\\\\ud800", "\\ud800"))
+    assert len(load(source(path, limit=2), **SIZE)) == 2

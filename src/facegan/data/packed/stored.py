@@ -240,6 +240,7 @@ class StoredSource:
             ("data.draft", draft or index.draft, index.draft),
         ):
             if wanted != given:
+                given = shown(str(given))  # from a file
                 raise DataError(
                     f"{self.where}: packed with {setting} = {given}, not {wanted}; "
                     f"set {setting} = {str(given).lower()}, or give the original pictures"
@@ -252,7 +253,7 @@ class StoredSource:
 
     def fingerprint(self, names: Sequence[str]) -> str:
         """Of the packed pixels and the names."""
-        digest = hashlib.sha256(self.packed.digest.encode())
+        digest = hashlib.sha256(encoded(self.packed.digest))
         for name in names:
             digest.update(b"\n" + encoded(name))
         return digest.hexdigest()
