@@ -15,6 +15,7 @@ from .run import RunDir
 ENDINGS = (".png", ".svg", ".pdf")
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#a16207", "#0e7490")
 DRAWN = ("step", "loss/D", "loss/G", "score/real", "score/fake", "images_per_second")
+LARGEST = 1e100  # of what can be drawn
 BINS = 400  # a curve of more points is drawn as their averages over so many bins, above a pale band of their range
 
 
@@ -88,11 +89,8 @@ def read_columns(run: RunDir) -> dict[str, np.ndarray]:
 
 
 def _number(value: object) -> float:
-    """A value of a record as a number; a gap where it is none."""
-    try:
-        return float(value) if isinstance(value, int | float) else np.nan
-    except OverflowError:
-        return np.nan
+    """A value of a record as a number; a gap where it is none, or too large for an axis."""
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else np.nan
 
 
 def _curve(

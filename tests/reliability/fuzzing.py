@@ -8,6 +8,7 @@ there is seen from outside.
 
 import argparse
 import contextlib
+import faulthandler
 import json
 import os
 import re
@@ -125,6 +126,7 @@ def _in_a_process(loader, seed: int, numbers: Sequence[int], folder: Path) -> It
 def _work(loader, seed: int, numbers: Sequence[int], folder: Path, pipe: int) -> None:
     """In the forked process: try the inputs and tell of each; never returns."""
     try:
+        faulthandler.disable()  # what it would print of a process that dies is of no use here
         log = os.open(folder / "said", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
