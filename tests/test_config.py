@@ -3,8 +3,19 @@ import re
 import tomllib
 
 import pytest
+from pydantic import BaseModel, field_validator
 
-from facegan.config import RunConfig, TrainConfig, flat, preset_layer, preset_names, preset_text, read_file, resolve
+from facegan.config import (
+    RunConfig,
+    TrainConfig,
+    build,
+    flat,
+    preset_layer,
+    preset_names,
+    preset_text,
+    read_file,
+    resolve,
+)  # fmt: skip
 from facegan.errors import ConfigError
 from facegan.networks.dcgan import DCGAN
 
@@ -318,3 +329,35 @@ def test_flat_settings_have_the_keys_that_set_takes():
     config = resolve(settings=["train.steps=3", "data.options.num_images=5"])
     settings = [f"{key}={json.dumps(value)}" for key, value in flat(config.model_dump()).items() if value is not None]
     assert resolve(settings=settings) == config
+
+
+def test_value_that_is_long_or_cannot_be_printed_is_shown_short_and_escaped(file):
+    assert message(file=file(json.dumps({"resolution": "x" * 99_999}), "c.json")) == (
+        f"config: resolution is '{'x' * 99}...{'x' * 16}'; it must be a whole number"
+    )
+    assert message(file=file(r'{"\u001b[2J": 1}', "c.json")).startswith(r"config: no setting '\x1b[2J'; there is: ")
+    assert message(file=file(r'{"loss": {"name": "\u001b"}}', "c.json")).startswith(r"loss: there is no '\x1b'; ")
+    assert message(file=file(f"seed = 0x{'f' * 9999}")) == (
+        "config: seed is a number of thousands of digits; it must be below 4.29497e+09"
+    )
+    assert len(message(file=file(f'augment.policy = "{"x" * 99_999}"'))) < 500
+
+
+def test_half_of_a_sign_is_refused(file):
+    assert message(file=file(r'{"data": {"crop": "\ud800"}}', "c.json")) == (
+        r"config: data.crop is '\ud800'; it must be a word"
+    )
+    assert message(file=file(r'{"augment": {"policy": "\ud800"}}', "c.json")).startswith(
+        "config: a setting is not text ("
+    )
+
+    class Picky(BaseModel):
+        word: str
+
+        @field_validator("word")
+        @classmethod
+        def _never(cls, word: str) -> str:
+            raise ValueError("no \ud800")
+
+    with pytest.raises(ConfigError, match=r"^config: a setting of loss is not text \('no \\ud800'\)$"):
+        build(Picky, {"word": "a"}, where="loss")

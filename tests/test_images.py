@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from facegan import images
-from facegan.errors import ConfigError
+from facegan.errors import ConfigError, SnapshotError
 
 
 def test_the_map_to_pixels_is_exact_at_the_ends_and_the_middle():
@@ -229,3 +229,27 @@ def test_contact_sheet_centres_smaller_pictures():
     dark = np.argwhere(sheet[:, :, 0] == 0)
     assert (dark.max(axis=0) - dark.min(axis=0)).tolist() == [19, 9]
     assert dark[:, 1].min() == 12 + 15
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\x89PNG no more", "the picture is damaged (it begins like a PNG picture, but its header cannot be read)"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture (it begins like plain text)"),
+        (b"", "not a picture (it begins like an empty file)"),
+    ],
+)
+def test_a_grid_that_is_no_sound_picture_is_refused(tmp_path, content, reason):
+    path = tmp_path / "step-00000004.png"
+    path.write_bytes(content)
+    with pytest.raises(SnapshotError) as caught:
+        images.captioned(path, "step 4")
+    assert str(caught.value) == f"{path}: {reason}; remove it to go without"
+
+
+def test_a_grid_of_a_size_beyond_reason_is_not_read(tmp_path):
+    path = tmp_path / "step-00000004.png"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(SnapshotError, match=r"the file is too large \(1048576 MiB; the limit is 64 MiB\); remove it"):
+        images.read_grid(path)

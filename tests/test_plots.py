@@ -123,7 +123,21 @@ def test_a_run_without_metrics_says_so(tmp_path):
 
 def test_a_missing_value_is_a_gap_not_a_shift(make):
     run = make(num=2)
-    run.append_metrics({"step": 30})
+    run.append_metrics({"step": 30, "loss/D": 0.5})
     columns = read_columns(run)
     assert columns["loss/G"][:2].tolist() == [1, 2]
     assert np.isnan(columns["loss/G"][2])
+
+
+@pytest.mark.parametrize("value", ["null", '"high"', "[1]", "true", "1e999", "1e308", "1" + "0" * 400])
+def test_value_that_is_no_number_to_draw_leaves_a_gap(make, tmp_path, value):
+    run = make(num=3)
+    lines_of_file = run.metrics.read_text().splitlines()
+    lines_of_file[1] = '{"step": 20, "loss/D": ' + value + "}"
+    run.metrics.write_text("\n".join(lines_of_file))
+    columns = read_columns(run)
+    assert columns["loss/D"][[0, 2]].tolist() == [1, 1 / 3]
+    assert not np.isfinite(columns["loss/D"][1]) or value == "true"
+    assert np.isnan(columns["loss/G"][1])
+    save_curves([run], tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 1000

@@ -236,3 +236,11 @@ def test_a_snapshot_of_the_first_schema_draws_the_pictures_it_drew_then():
     drawn = images.grid(images.to_uint8(generator.sample(range(8)))).astype(int)
     with Image.open(FIXTURES / "schema-1" / "seeds-0-7.png") as picture:
         assert abs(drawn - np.asarray(picture).astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("setting", [{"ngf": 10**6}, {"z_dim": 10**10}])
+def test_memory_for_a_huge_network_is_not_even_asked_for(snapshot, config, setting):
+    tree = json.loads(config.to_json())
+    tree["architecture"] |= setting  # what torch would say to them is that it cannot allocate so much
+    said = refusal(rewritten(snapshot, config=json.dumps(tree)))
+    assert said.endswith("(its configuration asks for far more weights than the file holds)")

@@ -1,6 +1,11 @@
 """What can go wrong, in one line each: where, what is wrong (what was given), what would be right."""
 
 
+def printable(text: str) -> str:
+    """A text as it can be printed on one line: control characters and undecodable bytes are escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 class FaceganError(Exception):
     """Anything facegan refuses or fails at; the message is one line for the person at the shell.
 
@@ -8,6 +13,10 @@ class FaceganError(Exception):
     """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        """Take the message; what a file has put into it cannot break its line or move a terminal's cursor."""
+        super().__init__(printable(message))
 
 
 class ConfigError(FaceganError):

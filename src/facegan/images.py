@@ -8,7 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from .errors import ConfigError
+from .data.pictures import too_large
+from .data.pixels.decode import decode, quiet_pillow
+from .errors import ConfigError, DataError, SnapshotError
 from .files import write_atomic
 
 if TYPE_CHECKING:
@@ -92,10 +94,26 @@ def beside(sides: Sequence[np.ndarray], captions: Sequence[str]) -> np.ndarray:
     return np.asarray(sheet)
 
 
+def read_grid(path: Path) -> Image.Image:
+    """A grid of a run, of mode RGB.
+
+    Raises:
+        SnapshotError: The file is no picture, or damaged.
+        OSError: It cannot be read.
+    """
+    try:
+        if refusal := too_large(path.stat().st_size):
+            raise refusal
+        with quiet_pillow():
+            return decode(path.read_bytes(), 3)
+    except DataError as error:
+        raise SnapshotError(f"{path}: {error}; remove it to go without") from None
+
+
 def captioned(path: Path, caption: str) -> Image.Image:
-    """A picture file with a line of text under it; a small picture is enlarged by a whole factor."""
-    with Image.open(path) as file:
-        picture = ImageOps.scale(file.convert("RGB"), _legible(file.height), Image.Resampling.NEAREST)
+    """A grid with a line of text under it; a small one is enlarged by a whole factor; raises as `read_grid`."""
+    grid = read_grid(path)
+    picture = ImageOps.scale(grid, _legible(grid.height), Image.Resampling.NEAREST)
     sheet = Image.new("RGB", (picture.width, picture.height + 22), "white")
     sheet.paste(picture)
     ImageDraw.Draw(sheet).text((4, sheet.height - 19), caption, fill=(60, 60, 60), font=ImageFont.load_default(14))

@@ -14,6 +14,8 @@ from .run import RunDir
 
 ENDINGS = (".png", ".svg", ".pdf")
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#a16207", "#0e7490")
+DRAWN = ("step", "loss/D", "loss/G", "score/real", "score/fake", "images_per_second")
+LARGEST = 1e100  # of what can be drawn
 BINS = 400  # a curve of more points is drawn as their averages over so many bins, above a pale band of their range
 
 
@@ -91,10 +93,14 @@ def read_columns(run: RunDir) -> dict[str, np.ndarray]:
     records = [record for record in run.read_metrics() if "loss/D" in record]  # a line may tell of an end alone
     if not records:
         raise SnapshotError(f"{run.metrics}: holds no metrics yet; train for a few steps first")
-    numbers = dict.fromkeys(
-        key for record in records for key, value in record.items() if isinstance(value, int | float)
-    )
-    return {key: np.array([record.get(key, np.nan) for record in records], np.float64) for key in numbers}
+    others = [key for each in records for key, value in each.items() if isinstance(value, int | float)]
+    keys = dict.fromkeys([*DRAWN, *others])
+    return {key: np.array([_number(record.get(key)) for record in records], np.float64) for key in keys}
+
+
+def _number(value: object) -> float:
+    """A value of a record as a number; a gap where it is none, or too large for an axis."""
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else np.nan
 
 
 def _curve(

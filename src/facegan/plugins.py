@@ -18,6 +18,7 @@ from typing import Any
 from . import __version__
 from .errors import ConfigError, PluginError
 
+QUOTED = 120  # characters of a value in a message
 KINDS = ("command", "architecture", "loss", "dataset", "metric")
 
 BUILT_IN = {
@@ -123,7 +124,7 @@ def claim(kind: str, name: str) -> Plugin:
     """The one owner of a name, not yet loaded; raises as `find` does."""
     owners = claims(kind).get(name, ())
     if not owners:
-        raise ConfigError(f"{kind}: there is no '{name}'; {nearest(name, names(kind))}")
+        raise ConfigError(f"{kind}: there is no {quoted(name)}; {nearest(name, names(kind))}")
     if len(owners) > 1:
         both = " and ".join(owner.origin for owner in owners)
         raise PluginError(f"{kind} '{name}': claimed by {both}; uninstall one of them")
@@ -132,10 +133,19 @@ def claim(kind: str, name: str) -> Plugin:
 
 def nearest(name: str, known: Sequence[str], limit: int = 3) -> str:
     """`did you mean 'a' or 'b'?` for a mistyped name, else the list of what there is."""
-    close = difflib.get_close_matches(name, known, n=limit, cutoff=0.6)
+    close = difflib.get_close_matches(name[:QUOTED], known, n=limit, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(repr(each) for each in close)}?"
     return f"there is: {', '.join(known)}" if known else "there is none"
+
+
+def quoted(value: object) -> str:
+    """A value that was given, as messages show it: what cannot be printed is escaped, and what is long is cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of thousands of digits"
+    return text if len(text) <= QUOTED else f"{text[: QUOTED - 20]}...{text[-17:]}"
 
 
 def probe(plugin: Plugin, check: Callable[[Any], Any] = lambda part: part) -> str | None:

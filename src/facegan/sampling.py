@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
+from .errors import SnapshotError
 from .generators import MICRO_BATCH, FaceGenerator
 
 
@@ -13,7 +14,14 @@ def sample(generator: FaceGenerator, seeds: Sequence[int]) -> Iterator[tuple[Seq
     Args:
         generator: From `load_generator`.
         seeds: Non-negative; one seed, one image.
+
+    Raises:
+        SnapshotError: A picture holds values that are not finite.
     """
     for start in range(0, len(seeds), MICRO_BATCH):
         batch = seeds[start : start + MICRO_BATCH]
-        yield batch, generator.sample(batch)
+        images = generator.sample(batch)
+        if not images.isfinite().all():
+            path = generator.info.get("path", "the generator")
+            raise SnapshotError(f"{path}: pictures are not finite, its weights are too large; take another snapshot")
+        yield batch, images

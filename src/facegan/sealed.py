@@ -13,6 +13,7 @@ from torch import Tensor
 from . import __version__
 from .errors import DamagedError, SnapshotError
 from .files import write_atomic
+from .plugins import quoted
 
 SCHEMA = 2  # 1 had no digest
 MOST_STEPS = 10**12  # more than any run has
@@ -96,13 +97,15 @@ def read_header(path: Path, kind: str, *, whole: bool = True) -> tuple[dict[str,
     if whole:  # first of all: damage may look like anything
         verify(path)
     if metadata.get("format") != f"facegan-{kind}":
-        raise SnapshotError(f"{path}: not a {kind} of facegan (it says it is {metadata.get('format', 'nothing')!r})")
+        raise SnapshotError(
+            f"{path}: not a {kind} of facegan (it says it is {quoted(metadata.get('format', 'nothing'))})"
+        )
     try:
         schema, step = int(metadata["schema"]), int(metadata["step"])
     except (KeyError, ValueError):
         raise SnapshotError(f"{path}: carries no readable schema or step") from None
     if schema > SCHEMA:
-        writer = metadata.get("facegan", "?")
+        writer = metadata.get("facegan", "?")[:40]
         raise SnapshotError(
             f"{path}: written by facegan {writer}, which is newer than this one ({__version__}); upgrade"
         )
@@ -118,7 +121,7 @@ def _metadata(path: Path) -> tuple[dict[str, str], set[str]]:
     except PermissionError:
         raise
     except (SafetensorError, OSError, ValueError) as error:
-        raise DamagedError(f"{path}: not a whole safetensors file ({one_line(error)})") from None
+        raise DamagedError(f"{path}: not a whole safetensors file ({one_line(error)[:200]})") from None
 
 
 def _digests(path: Path) -> tuple[str, str, int]:

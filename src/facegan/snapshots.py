@@ -1,6 +1,7 @@
 """Snapshots (networks, to use) and states (everything, to resume): safetensors files that carry their configuration."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from . import plugins
 from .config import RunConfig, validate
 from .errors import ConfigError, PluginError, SnapshotError
 from .generators import FaceGenerator
+from .plugins import quoted
 from .sealed import digest, one_line, read_header, read_tensors, write_tensors
 
 _SPARE_BYTES = 2**26  # that a network may need beside the tensors that its file holds
@@ -88,7 +90,7 @@ def read_config(path: Path, metadata: Mapping[str, str]) -> RunConfig:
     try:
         return validate(json.loads(metadata["config"]))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise SnapshotError(f"{path}: carries no readable configuration ({one_line(error)})") from None
+        raise SnapshotError(f"{path}: carries no readable configuration ({one_line(error)[:200]})") from None
     except ConfigError as error:
         raise SnapshotError(f"{path}: carries a configuration that this version refuses ({error})") from None
 
@@ -96,7 +98,7 @@ def read_config(path: Path, metadata: Mapping[str, str]) -> RunConfig:
 def _generator_network(path: Path, config: RunConfig) -> nn.Module:
     name = config.architecture.name
     if name not in plugins.names("architecture"):
-        raise PluginError(f"{path}: its architecture is '{name}'; install the package that brings it")
+        raise PluginError(f"{path}: its architecture is {quoted(name)}; install the package that brings it")
     try:
         with torch.random.fork_rng(devices=[]), _Budget(2 * path.stat().st_size + _SPARE_BYTES):
             # initial weights are drawn and at once replaced
@@ -119,9 +121,9 @@ class _Budget(TorchFunctionMode):
         super().__init__()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
         if func in (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn):
-            self._left -= made.nbytes
+            sizes = args[0] if args and isinstance(args[0], tuple | list) else args
+            self._left -= abs(math.prod(sizes)) * 4  # before it is made
             if self._left < 0:
                 raise MemoryError("its configuration asks for far more weights than the file holds")
-        return made
+        return func(*args, **(kwargs or {}))

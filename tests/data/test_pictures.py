@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from facegan.data.drawn import DrawnFaces
-from facegan.data.pictures import in_words, is_picture, no_pictures, other_ending, passed_over
+from facegan.data.pictures import in_words, is_picture, no_pictures, other_ending, passed_over, shown
 from facegan.data.sources.opening import open_path
 from facegan.errors import DataError
 
@@ -55,3 +55,8 @@ def test_other_endings_are_those_of_pictures_that_are_not_read(name):
 @pytest.mark.parametrize("name", ["x.gif", "a/x.JXL", "x.cr2"])
 def test_nothing_is_both_read_and_passed_over(name):
     assert other_ending(name) == "." + name.rpartition(".")[2].lower() and not is_picture(name)
+
+
+def test_name_is_shown_on_one_line_and_not_endlessly():
+    assert shown("a\nb\x1b\udce9.png") == r"a\nb\x1b\udce9.png"
+    assert shown("x" * 100_000 + ".png") == "x" * 100 + "..." + "x" * 96 + ".png"

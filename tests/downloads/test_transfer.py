@@ -402,3 +402,22 @@ def test_killed_download_goes_on_and_is_equal_byte_for_byte(bring, server, tmp_p
     assert 0 < len(part) < len(content) and content.startswith(part)
     assert bring("/big.bin", checksum=checksum).read_bytes() == content
     assert server.ranges()[-1] == f"bytes={len(part)}-"
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        b"[" * 100_000,
+        b"[1]",
+        b'{"of": "%(of)s", "validator": 7, "total": 9}',
+        b'{"of": "%(of)s", "validator": "\\ud800", "total": 9}',
+        b'{"of": "%(of)s", "validator": "a\\r\\nX-Header: b", "total": 9}',
+        b'{"of": "%(of)s", "validator": null, "total": -1}',
+    ],
+)
+def test_part_beside_a_damaged_note_is_fetched_anew(bring, server, tmp_path, note):
+    (tmp_path / "file.bin.part").write_bytes(FILE[:99])
+    (tmp_path / "file.bin.part.json").write_bytes(note.replace(b"%(of)s", SHA256.encode()))
+    assert bring(checksum=SHA256).read_bytes() == FILE
+    assert server.ranges() == [None]
+    assert files(tmp_path) == ["file.bin"]

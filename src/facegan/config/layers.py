@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import ConfigError
-from ..plugins import nearest
+from ..plugins import nearest, quoted
 from .tree import DURATIONS, PLUGIN_SECTIONS, RunConfig
 from .wording import in_words
 
@@ -50,6 +50,8 @@ def validate(tree: Mapping[str, Any]) -> RunConfig:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(in_words(error, RunConfig, "")) from None
+    except UnicodeEncodeError as error:  # half of a sign, which JSON can write and no text has
+        raise ConfigError(f"config: a setting is not text ({quoted(error.object)})") from None
 
 
 def preset_names() -> list[str]:

@@ -7,8 +7,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ..errors import ConfigError
-from ..plugins import nearest
+from ..plugins import nearest, quoted
 
+LONGEST_RULE = 300  # characters of what a plugin's own rule says
 CROP_PATTERN = r"^(auto|none|center:[1-9]\d*|box:\d+,\d+,[1-9]\d*,[1-9]\d*)$"
 DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 
@@ -23,6 +24,8 @@ def build(model: Any, fields: Mapping[str, Any], where: str) -> Any:
         return model(**fields)
     except ValidationError as error:
         raise ConfigError(in_words(error, model, where)) from None
+    except UnicodeEncodeError as error:  # as in a whole tree
+        raise ConfigError(f"config: a setting of {where} is not text ({quoted(error.object)})") from None
 
 
 def in_words(error: ValidationError, model: type[BaseModel], where: str) -> str:
@@ -33,9 +36,9 @@ def in_words(error: ValidationError, model: type[BaseModel], where: str) -> str:
     key = ".".join(([where] if where else []) + path)
     if detail["type"] == "extra_forbidden":
         known = _settings_of(model, path[:-1])
-        return f"config: no setting '{key}'; {nearest(path[-1], known)}"
+        return f"config: no setting {quoted(key)}; {nearest(path[-1], known)}"
     if detail["type"] == "value_error" and isinstance(detail["input"], dict):  # a rule of a whole section
-        return f"config: {key + ': ' if key else ''}{detail['ctx']['error']}"
+        return f"config: {key + ': ' if key else ''}{str(detail['ctx']['error'])[:LONGEST_RULE]}"
     return f"config: {key} {_what_is_wrong(detail)}"
 
 
@@ -74,14 +77,16 @@ _KINDS = {
 
 
 def _what_is_wrong(detail: ErrorDetails) -> str:
-    context = dict(detail.get("ctx", {}))
+    context = {
+        name: str(value)[:LONGEST_RULE] if name == "error" else value for name, value in detail.get("ctx", {}).items()
+    }
     given = detail["input"]
     rule = detail["type"]
     if rule == "missing":
         return _RULES[rule]
     if rule == "string_pattern_mismatch":
-        return f"is {given!r}; it must be {_FORMS.get(str(context['pattern']), context['pattern'])}"
+        return f"is {quoted(given)}; it must be {_FORMS.get(str(context['pattern']), context['pattern'])}"
     if rule in _RULES:
-        return f"is {given!r}; it {_RULES[rule].format(**context)}".replace("it there is", "there is")
+        return f"is {quoted(given)}; it {_RULES[rule].format(**context)}".replace("it there is", "there is")
     kind = next((words for start, words in _KINDS.items() if rule.startswith(start)), None)
-    return f"is {given!r}; it must be {kind}" if kind else f"is {given!r}: {detail['msg']}"
+    return f"is {quoted(given)}; it must be {kind}" if kind else f"is {quoted(given)}: {detail['msg']}"

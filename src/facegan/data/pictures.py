@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from ..errors import DataError
+from ..errors import DataError, printable
 
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff")
 # Pictures of other kinds, and of cameras: not read, but counted, so that nobody misses them unawares.
@@ -31,6 +31,7 @@ OTHER_ENDINGS = (
 )
 MAX_BYTES = 64 * 2**20
 MAX_NAMES = 4_000_000  # pictures or members of one source, which are kept in memory
+MAX_SHOWN = 200  # characters of a name in a message
 MAX_RATIO = 200  # a picture's file hardly gets smaller in an archive; text of ones and zeros gets 50 times smaller
 
 # What a source hands over for one name: an encoded file, a finished picture, or why there is none.
@@ -129,5 +130,6 @@ def as_text(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """A name as it can be printed: control characters and undecodable bytes are escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
+    """A name as it can be printed: control characters and undecodable bytes are escaped, and what is long is cut."""
+    name = name if len(name) <= MAX_SHOWN else f"{name[: MAX_SHOWN // 2]}...{name[-MAX_SHOWN // 2 :]}"
+    return printable(name)

@@ -7,7 +7,9 @@ import urllib.parse
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import DownloadError
 from ..files import put_in_place, write_atomic
@@ -37,6 +39,16 @@ def fetch(link: Link, folder: Path, *, patience: Patience, say: Say, progress: P
         return path
     folder.mkdir(parents=True, exist_ok=True)
     return _Transfer(link, path, patience, say, progress).run()
+
+
+class _Note(BaseModel):
+    """What is noted of a file on its way."""
+
+    model_config = ConfigDict(strict=True)
+
+    of: str
+    validator: Annotated[str, Field(pattern="^[ -~]*$")] | None
+    total: Annotated[int, Field(ge=0)] | None
 
 
 class _InterruptedError(Exception):
@@ -249,10 +261,10 @@ class _Transfer:
     def _recalled(self) -> dict[str, Any]:
         """What the note says, if the part beside it is the beginning of this file; otherwise the part is removed."""
         try:
-            known = json.loads(self._note.read_bytes())
-            if known["of"] == self._identity:
-                return {"validator": known["validator"], "total": known["total"]}
-        except (OSError, ValueError, KeyError, TypeError):
+            note = _Note.model_validate_json(self._note.read_bytes())
+            if note.of == self._identity:
+                return note.model_dump(include={"validator", "total"})
+        except (OSError, ValueError):  # damaged, or of another version
             pass
         self._part.unlink(missing_ok=True)
         return {}

@@ -19,7 +19,7 @@ from facegan import downloads
 from facegan.config import DataConfig
 from facegan.data.packed import packing
 from facegan.data.packed.loading import count, load, pack_cached, pack_folder
-from facegan.data.packed.stored import IMAGES, INDEX, LAYOUT, PICTURES, SKIPPED
+from facegan.data.packed.stored import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, open_stored
 from facegan.data.sources.folders import FolderSource
 from facegan.errors import DataError, FaceganError
 
@@ -591,3 +591,56 @@ def test_skipped_file_that_was_mended_in_place_is_found_by_content(folder):
     os.utime(root / "b.png", ns=(status.st_atime_ns, status.st_mtime_ns))
     assert load(source(root), **SIZE).num_skipped == 1
     assert pack_cached(source(root), **SIZE, verify=True)[0].num_skipped == 0
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (INDEX, DEEP.encode()),
+        (SKIPPED, DEEP.encode()),
+        (SKIPPED, b"[[1, 2]]"),
+        (IMAGES, b"\x93NUMPY\x01\x00\x04\x00((((" + bytes(900)),
+        (
+            IMAGES,
+            b"\x93NUMPY\x01\x00\x42\x00{'descr': '|u1', 'fortran_order': False, 'shape': (2**64, 3, 8, 8)}"
+            + bytes(900),
+        ),
+        (IMAGES, b"\x93NUMPY\x01\x00\x43\x00{'descr': '|u1', 'fortran_order': False, 'shape': (%d, 3, 8)}" % 2**64),
+        (PICTURES, b"PAR1" + bytes(900)),
+    ],
+)
+def test_lying_file_of_a_packed_folder_is_refused_in_one_short_line(packed_folder, name, content):
+    path, _ = packed_folder
+    (path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        packed = open_stored(path)
+        repr((packed.skipped, packed.names))
+    message = str(caught.value)
+    assert message.startswith(f"{path}/: damaged packed pictures (") and message.endswith("); pack them again")
+    assert message.isprintable() and len(message) < len(str(path)) + 160
+
+
+def test_names_of_pictures_that_are_no_text_are_refused(packed_folder):
+    path, packed = packed_folder
+    content = (path / PICTURES).read_bytes()
+    table = pyarrow.parquet.read_table(path / PICTURES)
+    broken = [name[:-1] + b"\xff" for name in (each.encode() for each in packed.names)]
+    columns = {NAME: pyarrow.array(broken).view(pyarrow.string()), DIGEST: table[DIGEST]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path / PICTURES)
+    assert (path / PICTURES).read_bytes() != content
+    with pytest.raises(DataError, match=r"damaged packed pictures \('utf-8' codec can't decode .*\); pack them again$"):
+        assert open_stored(path).names
+
+
+def test_index_of_words_that_are_no_text_or_endless_is_told_in_one_line(packed_folder):
+    path, _ = packed_folder
+    facts = json.loads((path / INDEX).read_text())
+    (path / INDEX).write_text(json.dumps(facts | {"filter": "x" * 99_999}))
+    with pytest.raises(DataError) as caught:
+        load(source(path), **SIZE)
+    assert "packed with data.filter = xxx" in str(caught.value) and len(str(caught.value)) < 800
+    (path / INDEX).write_text(json.dumps(facts | {"digest": "\\ud800"}).replace("\\\\ud800", "\\ud800"))
+    assert len(load(source(path, limit=2), **SIZE)) == 2

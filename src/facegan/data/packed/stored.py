@@ -19,7 +19,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ...errors import DataError
-from ..pictures import Delivered, encoded
+from ..pictures import Delivered, encoded, shown
 
 IMAGES, INDEX, PICTURES, SKIPPED = "images.npy", "index.json", "pictures.parquet", "skipped.json"
 NAME, DIGEST = "_name", "_sha256"  # the columns of PICTURES that are no attributes
@@ -123,8 +123,8 @@ class PackedImages:
     def _skipped(self) -> list[tuple[str, str, bytes]]:
         try:
             rows = json.loads((self.path / SKIPPED).read_text(encoding="utf-8"))
-            return [(name, reason, bytes.fromhex(digest)) for name, reason, digest in rows]
-        except (OSError, ValueError, TypeError) as error:
+            return [(str(name), str(reason), bytes.fromhex(digest)) for name, reason, digest in rows]
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise _damaged(f"{self.path}/", error) from None
 
     def _columns(self, names: list[str] | None) -> dict[str, list[Any]]:
@@ -132,11 +132,12 @@ class PackedImages:
 
         try:
             table = pyarrow.parquet.read_table(self.path / PICTURES, columns=names)
-        except (OSError, pyarrow.ArrowException) as error:
+            columns = {str(key): table[key].to_pylist() for key in table.column_names}
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise _damaged(f"{self.path}/", error) from None
         if table.num_rows != len(self):
             raise _disagree(f"{self.path}/", PICTURES)
-        return {str(key): column.to_pylist() for key, column in zip(table.column_names, table.columns, strict=True)}
+        return columns
 
 
 def is_stored(path: Path) -> bool:
@@ -160,7 +161,9 @@ def open_stored(path: Path, *, where: str | None = None) -> PackedImages:
         size_bytes = (path / IMAGES).stat().st_size
         for name in (PICTURES, SKIPPED):
             (path / name).stat()
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # on damaged bytes numpy alone raises half a dozen kinds
         raise _damaged(where, error) from None
     shape = (index.num_images, index.channels, index.resolution, index.resolution)
     if images.dtype != np.uint8 or images.shape != shape or not images.flags.c_contiguous or not len(images):
@@ -191,7 +194,7 @@ def _damaged(where: str, error: Exception) -> DataError:
             f"{INDEX} lacks or misstates {', '.join(str(each['loc'][0]) for each in error.errors() if each['loc'])}"
         )
     else:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = shown(" ".join(str(error).split()))[:100] or type(error).__name__
     return DataError(f"{where}: damaged packed pictures ({reason}); pack them again")
 
 
@@ -237,6 +240,7 @@ class StoredSource:
             ("data.draft", draft or index.draft, index.draft),
         ):
             if wanted != given:
+                given = shown(str(given))  # from a file
                 raise DataError(
                     f"{self.where}: packed with {setting} = {given}, not {wanted}; "
                     f"set {setting} = {str(given).lower()}, or give the original pictures"
@@ -249,7 +253,7 @@ class StoredSource:
 
     def fingerprint(self, names: Sequence[str]) -> str:
         """Of the packed pixels and the names."""
-        digest = hashlib.sha256(self.packed.digest.encode())
+        digest = hashlib.sha256(encoded(self.packed.digest))
         for name in names:
             digest.update(b"\n" + encoded(name))
         return digest.hexdigest()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ...errors import ConfigError, DataError
+from ...plugins import quoted
 
 FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -75,7 +76,7 @@ def parse_crop(text: str) -> Crop:
         if w != h:
             raise ConfigError(f"config: data.crop is '{text}'; a box must be a square, or faces would be squashed")
         return Crop("box", (x, y, w, h))
-    raise ConfigError(f"config: data.crop is '{text}'; it must be auto, none, center:N or box:X,Y,W,H")
+    raise ConfigError(f"config: data.crop is {quoted(text)}; it must be auto, none, center:N or box:X,Y,W,H")
 
 
 # The crops that published work on faces names, with whose they are; they are meant for CelebA's aligned pictures

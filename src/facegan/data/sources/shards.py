@@ -49,7 +49,7 @@ class Shard:
 
         leaf = f"{self.column}.path"
         with opened(self.path) as file:
-            chunks = list(_chunks(file, {leaf}))
+            chunks = list(_chunks(self.path, file, {leaf}))
             if not self.nested or not chunks:
                 return None
             # A path that is stored once and meant often takes its memory as often.
@@ -80,7 +80,7 @@ class Shard:
             schema = file.schema_arrow
             plain = [field.name for field in schema if is_plain(field.type)]
             text = [name for name in plain if not types.is_primitive(schema.field(name).type)]
-            claimed = sum(chunk.total_uncompressed_size for chunk in _chunks(file, set(plain)))
+            claimed = sum(chunk.total_uncompressed_size for chunk in _chunks(self.path, file, set(plain)))
             # A column of one repeated number is a few bytes until it is read.
             claimed = max(
                 claimed,
@@ -158,7 +158,7 @@ def open_shard(path: Path) -> Shard:
         rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         if sum(rows) != metadata.num_rows or min(rows, default=0) < 0:
             raise damaged(path, "its counts of rows disagree")
-        for chunk in _chunks(file, {f"{column}.bytes" if nested else column}):
+        for chunk in _chunks(path, file, {f"{column}.bytes" if nested else column}):
             claimed = chunk.total_uncompressed_size
             if claimed > max(_FREE_BYTES, MAX_RATIO * chunk.total_compressed_size):
                 raise DataError(
@@ -254,12 +254,15 @@ def _image_features(schema: "pa.Schema") -> list[str]:
         return []
 
 
-def _chunks(file: "ParquetFile", leaves: set[str]) -> Iterator[Any]:
-    """What the file's own table says of these columns, row group by row group."""
+def _chunks(path: Path, file: "ParquetFile", leaves: set[str]) -> Iterator[Any]:
+    """What the file's own table says of these columns, row group by row group; raises DataError for one of no text."""
     for group in range(file.num_row_groups):
         row_group = file.metadata.row_group(group)
         chunks = (row_group.column(place) for place in range(row_group.num_columns))
-        yield from (chunk for chunk in chunks if chunk.path_in_schema in leaves)
+        try:
+            yield from [chunk for chunk in chunks if chunk.path_in_schema in leaves]
+        except UnicodeDecodeError as error:
+            raise damaged(path, error) from None
 
 
 def _between(rows: NDArray[np.int64], start: int, end: int) -> NDArray[np.int64]:
@@ -268,7 +271,7 @@ def _between(rows: NDArray[np.int64], start: int, end: int) -> NDArray[np.int64]
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(shown(name) for name in names[:8]) + (", ..." if len(names) > 8 else "")
+    return ", ".join(shown(name)[:60] for name in names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def _reason(error: Exception | str) -> str:

@@ -123,7 +123,9 @@ class _Table:
         odd = [code for code, word in enumerate(words) if word is not None and word not in PARTS]
         if odd:
             line = self._line(int(np.flatnonzero(column.values == odd[0])[0]) + 1)
-            raise self._file.wrong(f"the partition is '{shown(words[odd[0]])}', not train, val or test (0, 1, 2)", line)
+            raise self._file.wrong(
+                f"the partition is '{shown(words[odd[0]])[:40]}', not train, val or test (0, 1, 2)", line
+            )
         return column
 
     def _read_header(self) -> tuple[int, list[str]]:

@@ -1,0 +1,28 @@
+import pytest
+import torch
+
+from facegan.errors import SnapshotError
+from facegan.generators import FaceGenerator
+from facegan.networks.dcgan import DCGAN
+from facegan.sampling import sample
+
+
+@pytest.fixture
+def generator():
+    return FaceGenerator(
+        DCGAN(z_dim=4, ngf=2).generator(16, 3), z_dim=4, prior="normal", info={"path": "x.safetensors"}
+    )
+
+
+def test_batches_are_those_of_the_generator(generator):
+    batches = list(sample(generator, range(70)))
+    assert [list(seeds) for seeds, _ in batches] == [list(range(64)), list(range(64, 70))]
+    assert torch.equal(torch.cat([images for _, images in batches]), generator.sample(range(70)))
+
+
+def test_pictures_that_are_not_finite_are_refused(generator):
+    with torch.no_grad():
+        for parameter in generator.network.parameters():
+            parameter.mul_(1e38)
+    with pytest.raises(SnapshotError, match=r"^x\.safetensors: .*pictures are not finite, .*; take another snapshot$"):
+        list(sample(generator, [0]))
