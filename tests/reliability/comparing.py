@@ -9,24 +9,23 @@ WALL_CLOCK = ("seconds", "images_per_second")
 OF_ITS_OWN = (".lock", "log.txt", "environment.json")
 
 
-def differences(whole, other, *, torn=(), stopped=False):
+def differences(whole, other, *, loose=False):
     """What a run lacks or has otherwise than one that never stopped, a line each.
 
     Args:
         whole: The folder of the run that never stopped.
         other: The folder of the run that met faults.
-        torn: Snapshots of `other` that were damaged after they were written.
-        stopped: Whether `other` was ever stopped by a signal, which saves between the intervals as well.
+        loose: Whether states and snapshots but the newest may be of other steps: a signal saves between the intervals,
+            and in place of a damaged file an older one is kept.
     """
-    whole, other, torn = Path(whole), Path(other), [Path(path) for path in torn]
-    found = _names(whole, other, stopped=stopped)
+    whole, other = Path(whole), Path(other)
+    found = _names(whole, other, loose=loose)
     for kind in ("states", "snapshots"):
         ours, theirs = files(whole, kind), files(other, kind)
         if max(ours) != max(theirs, default=None):
             found.append(f"{kind}: the newest is of step {max(theirs, default=None)}, not {max(ours)}")
         for step in ours.keys() & theirs.keys():
-            if theirs[step] not in torn:
-                found += _tensors(ours[step], theirs[step])
+            found += _tensors(ours[step], theirs[step])
     for path in sorted((whole / "samples").iterdir()):
         found += _bytes(path, other / "samples" / path.name)
     for name in ("config.json", "model-card.md", "faces.png"):
@@ -51,12 +50,12 @@ def _parsed(line):
         return {"unreadable": line}
 
 
-def _names(whole, other, *, stopped):
+def _names(whole, other, *, loose):
     ours, theirs = (
         {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()} for run in (whole, other)
     )
     missing, extra = ours - theirs, theirs - ours
-    if stopped:
+    if loose:
         missing, extra = (
             {name for name in names if not name.startswith(("states/step-", "snapshots/step-"))}
             for names in (missing, extra)

@@ -24,6 +24,7 @@ LABELS = {
     "limit": "no file can grow, for a while",
     "disk": "full disk, for a while",
 }
+FILLER = "filler"
 FULL_BYTES = 2000  # the largest file while a limit on file sizes plays the full disk
 
 
@@ -33,7 +34,7 @@ class Fault:
 
     `kind` is "none"; "time": SIGKILL after `seconds`; "event": SIGKILL at an event; "write": the system kills it inside
     of a write, when a file grows beyond `limit` bytes; "signal": it gets `signals`; "limit" and "disk": no file can
-    grow, or the disk is full, for `lasting` events. All but "time" come at the event number `at` of those whose path
+    grow, or the disk is full, for `seconds`. All but "time" come at the event number `at` of those whose path
     contains `on`.
     """
 
@@ -43,7 +44,6 @@ class Fault:
     seconds: float = 0.0
     limit: int = 0
     signals: tuple[int, ...] = ()
-    lasting: int = 0
 
     @property
     def label(self):
@@ -51,24 +51,27 @@ class Fault:
         return LABELS.get(self.kind) or ", ".join(signal.Signals(number).name for number in self.signals)
 
 
+def _number(place):
+    """A property that is a number in shared memory."""
+
+    def get(self):
+        return struct.unpack_from("q", self.memory, 8 * place)[0]
+
+    def put(self, value):
+        struct.pack_into("q", self.memory, 8 * place, value)
+
+    return property(get, put)
+
+
 class Shared:
     """Numbers that a process leaves even when it is killed."""
-
-    def __init__(self):
-        self._memory = mmap.mmap(-1, 32)
-
-    def _number(place):
-        def get(self):
-            return struct.unpack_from("q", self._memory, 8 * place)[0]
-
-        def put(self, value):
-            struct.pack_into("q", self._memory, 8 * place, value)
-
-        return property(get, put)
 
     step = _number(0)  # the last step that was trained
     events = _number(1)
     struck = _number(2)  # whether the fault came
+
+    def __init__(self):
+        self.memory = mmap.mmap(-1, 24)
 
 
 class Watch:
@@ -77,9 +80,7 @@ class Watch:
     def __init__(self, fault, folder, shared, journal):
         self.fault, self.folder, self.shared = fault, os.path.realpath(folder), shared
         self.journal = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        self.filler = Path(self.folder) / "filler"
         self.seen = 0
-        self.ends_at = -1
 
     def install(self):
         """From here on every event counts."""
@@ -110,20 +111,16 @@ class Watch:
         self.event(f"before {name}", os.fspath(arguments[0]))
 
     def event(self, what, path):
-        path = os.path.abspath(path)
-        if not path.startswith(self.folder) or path == str(self.filler):
+        path = os.path.abspath(path)  # noqa: PTH100  (a link is an event of its own)
+        if not path.startswith(self.folder) or path.endswith(FILLER):
             return
         self.shared.events += 1
-        if self.seen == self.ends_at:
-            self.end()
         if self.fault.on in path:
             self.seen += 1
             if self.seen - 1 == self.fault.at and self.fault.kind not in ("none", "time"):
                 self.note(f"struck {what} {path.removeprefix(self.folder)}")
                 self.shared.struck = 1
                 self.strike()
-        elif self.ends_at >= 0:
-            self.seen += 1  # once struck, every event counts towards the end
 
     def strike(self):
         kind = self.fault.kind
@@ -136,16 +133,8 @@ class Watch:
                 os.kill(os.getpid(), number)
         elif kind == "limit":
             limit_file_size(FULL_BYTES)
-            self.ends_at = self.seen + self.fault.lasting
         elif kind == "disk":
-            fill(self.filler)
-            self.ends_at = self.seen + self.fault.lasting
-
-    def end(self):
-        self.ends_at = -1
-        limit_file_size(resource.RLIM_INFINITY)
-        self.filler.unlink(missing_ok=True)
-        self.note("ended")
+            fill(Path(self.folder) / FILLER)
 
     def note(self, line):
         os.write(self.journal, f"{line}\n".encode())
@@ -177,7 +166,7 @@ def begin(arguments, output, fault, folder, shared, *, environment=()):
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         watch = Watch(fault, folder, shared, f"{output}.journal")
-        _count_steps(shared)
+        _prepare(shared)
         watch.install()
         code = _call(arguments)
     except BaseException:
@@ -202,12 +191,12 @@ def _redirect(output):
     for stream in (1, 2):
         os.dup2(number, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115, PTH123
-    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115, PTH123
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
 
 
-def _count_steps(shared):
-    from facegan.training import loop
+def _prepare(shared):
+    from facegan.training import loop, saving
 
     real = loop.training_step
 
@@ -216,11 +205,19 @@ def _count_steps(shared):
         shared.step = state.step
 
     loop.training_step = training_step
+    loop.NUM_CALIBRATION = 64  # few latents, as the networks are small
+    saving.RETRY_SECONDS = 0.05  # a run of two seconds is to see a retry
 
 
-def limit_file_size(size_bytes):
-    """No file of this process may grow beyond that."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, resource.RLIM_INFINITY))
+def limit_file_size(size_bytes, process=0):
+    """No file of a process (0: this one) may grow beyond that."""
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (size_bytes, resource.RLIM_INFINITY))
+
+
+def make_room(process, folder):
+    """End the "limit" or "disk" fault of a process."""
+    limit_file_size(resource.RLIM_INFINITY, process)
+    (Path(folder) / FILLER).unlink(missing_ok=True)
 
 
 def fill(path):

@@ -1,9 +1,9 @@
-"""Kill real `facegan train` and `facegan resume` processes at random moments, damage their files, and count what is lost.
+"""Kill real `facegan train` and `facegan resume` at random moments, damage their files, count what is lost.
 
     python tests/reliability/killing.py --kills 300 --seed 0
 
-Each trial is a tiny run that meets fault after fault, is resumed each time, and in the end is compared with the same run
-undisturbed. Exit code 1 when a run could not be resumed or came out otherwise.
+Each trial is a tiny run that meets fault after fault, is resumed each time, and in the end is compared with the same
+run undisturbed. Exit code 1 when a run could not be resumed or came out otherwise.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from pathlib import Path
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="agg")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from trial import LostError, Trial  # noqa: E402
+from trial import LostError, Trial
 
 SMALL_DISK_BYTES = 6_000_000
 
 
 def preload():
     """Import once what every process needs; a fork then starts at once."""
-    import matplotlib.backends.backend_agg
+    import matplotlib.backends.backend_agg  # noqa: F401
     import torch
     import torch._dynamo  # optimisers import it
 
@@ -62,8 +62,8 @@ def small_disk(folder):
 class Harness:
     """Runs trials and keeps the accounts."""
 
-    def __init__(self, folder, seed, disk):
-        self.folder, self.seed, self.disk = folder, seed, disk
+    def __init__(self, folder, seed, num_plans, disk):
+        self.folder, self.seed, self.num_plans, self.disk = folder, seed, num_plans, disk
         self.injected, self.survived = Counter(), Counter()
         self.lost_steps = Counter()  # the most steps lost, by whether a state was damaged
         self.unreadable, self.differing = [], []
@@ -119,7 +119,8 @@ def main():
     parser = argparse.ArgumentParser(description="Kill training runs and count what is lost.")
     parser.add_argument("--kills", type=int, default=300, help="faults to inject (default 300)")
     parser.add_argument("--seed", type=int, default=0, help="what runs and faults are drawn from")
-    parser.add_argument("--trial", type=int, help="only the trial of this number, as often as it takes")
+    parser.add_argument("--plans", type=int, default=12, help="different runs to try them on (default 12)")
+    parser.add_argument("--trial", type=int, help="only the trial of this number")
     parser.add_argument("--folder", type=Path, help="where to work; lost runs are kept there")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="facegan-killing-", dir=arguments.folder)).resolve()
@@ -127,7 +128,7 @@ def main():
     preload()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with small_disk(folder / "small-disk") as disk:
-        harness = Harness(folder, arguments.seed, disk)
+        harness = Harness(folder, arguments.seed, arguments.plans, disk)
         harness.run(arguments.kills, arguments.trial)
     good = harness.report()
     if good:

@@ -95,5 +95,4 @@ def draw_fault(rng, size, share_left, *, small_disk, kinds=KINDS):
         seconds=rng.uniform(0, 0.2 + size.seconds * share_left),
         limit=rng.randrange(1, size.largest_bytes),
         signals=rng.choice(SIGNALS) if kind == "signal" else (),
-        lasting=rng.randint(3, 60),
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import damage
 from comparing import differences
-from faults import Fault, Shared, begin
+from faults import FILLER, Fault, Shared, begin, make_room
 from plans import Size, draw_fault, draw_plan
 
 HUNG_SECONDS = 120.0
@@ -35,15 +36,16 @@ class Trial:
         self.shared, self.other = Shared(), Shared()
         self.faults, self.events = [], []  # what came, by its label; the same as a story
         self.torn = {}  # damaged files, and what they held when they were damaged
-        self.reached = self.expected_loss = 0  # steps trained; whether the newest state was damaged since
-        self.damaged = self.stopped = False
+        self.reached = 0  # steps trained
+        self.damaged = False  # whether a state was, since the last start
+        self.loose = False  # whether states and snapshots may be of other steps than the undisturbed run's
         self.environment = [("FACEGAN_CACHE", str(folder / "cache"))] if rng.random() < 0.1 else []
         folder.mkdir(parents=True)
 
     def run(self):
         """Raises LostError."""
-        plan_number = self.rng.randrange(12)
-        self.plan = draw_plan(__import__("random").Random(f"{self.harness.seed}-plan-{plan_number}"))
+        plan_number = self.rng.randrange(self.harness.num_plans)
+        self.plan = draw_plan(random.Random(f"{self.harness.seed}-plan-{plan_number}"))
         self.whole, self.size = straight(self.plan, self.harness, plan_number)
         left = self.rng.randint(2, 9)
         for target in (self.plan.steps, self.plan.extended):
@@ -51,7 +53,8 @@ class Trial:
                 disturbed = len(self.faults) < left
                 if self.once(target, disturbed):
                     break
-        found = differences(self.whole, self.path, torn=self.still_torn(), stopped=self.stopped)
+        found = [f"{path.name}: damaged, and not put aside" for path in self.torn if self.is_torn(path)]
+        found += differences(self.whole, self.path, loose=self.loose)
         if found:
             raise LostError("; ".join(found), differs=True)
 
@@ -70,21 +73,25 @@ class Trial:
             code = self.two(arguments, fault)
         else:
             process = begin(arguments, self.output, fault, self.folder, self.shared, environment=self.environment)
-            code = wait(process, fault.seconds if fault.kind == "time" else None)
+            if fault.kind in ("limit", "disk"):
+                code = self.wait_and_make_room(process, fault)
+            else:
+                code = wait(process, fault.seconds if fault.kind == "time" else None)
         said = self.output.read_text(errors="replace")[said_from:]
         self.events[-1] += f" -> {code}, reached {self.shared.step}"
         self.check_start(said, before)
         self.reached = max(self.shared.step, self.other.step, before)
-        self.judge(fault, code, said)
+        self.judge(fault, code, said, target)
         if code in KILLED:
             self.after_kill()
         return code == 0 and self.steps_of_config() == target
 
     def command(self, target, states):
         """What a person would type now."""
-        if not states:  # nothing was saved yet
-            started = self.path.exists() and any(self.path.iterdir())
-            return [*self.plan.train(self.path), *(["--force"] if started else [])]
+        if not (self.path / "config.json").exists():
+            return self.plan.train(self.path)
+        if not states and (self.torn or self.rng.random() < 0.3):  # nothing is there to go on from
+            return [*self.plan.train(self.path), "--force"]
         longer = ["--steps", target] if self.steps_of_config() != target else []
         return ["resume", self.path, *longer]
 
@@ -98,11 +105,11 @@ class Trial:
         lost = self.reached - before
         name = "after damage to the newest state" if self.damaged else "after a kill"
         self.harness.lost_steps[name] = max(self.harness.lost_steps[name], lost)
-        if lost > self.plan.state_every and not self.damaged:
+        if lost > 2 * self.plan.state_every and not self.damaged:  # one state may be on its way to the disk
             raise LostError(f"lost {lost} steps, with a state every {self.plan.state_every}")
         self.damaged = False
 
-    def judge(self, fault, code, said):
+    def judge(self, fault, code, said, target):
         """Count the fault if it came; raises LostError when the process ended otherwise than it should."""
         struck = bool(self.shared.struck)
         if code is None:
@@ -115,22 +122,36 @@ class Trial:
         elif fault.kind == "signal":
             number = fault.signals[0]
             expected, came = ((0, STOPPED[number], -number) if struck else (0,)), struck
-            self.stopped |= struck
+            self.loose |= struck
             saved = re.search(r"saved at step (\d+)", said)
             if saved and int(saved[1]) != self.reached:
                 raise LostError(f"saved at step {saved[1]} after step {self.reached}")
         elif fault.kind in ("limit", "disk"):
-            early = self.shared.step == 0 or "ended" not in self.journal()[-1:]
-            expected, came = ((0, 1) if struck and early else (0,)), struck
+            # A command may give up before its first step, and when all is saved; while it trains it may not.
+            idle = self.shared.step == 0 or max(self.intact(), default=0) == target
+            expected, came = ((0, 1) if struck and idle else (0,)), struck
+            self.loose |= struck  # what was put off is saved between the intervals
         elif fault.kind == "two":
             return
         else:
             expected, came = (0,), False
-        (self.folder / "filler").unlink(missing_ok=True)
+        (self.folder / FILLER).unlink(missing_ok=True)
         if code not in expected:
             raise LostError(f"exit code {code} after {fault.kind}: {said[-700:]}")
         if came:
             self.faults.append(fault.label)
+
+    def wait_and_make_room(self, process, fault):
+        """A process's exit code; its fault is ended a while after it came."""
+        began = time.monotonic()
+        while not self.shared.struck and time.monotonic() - began < HUNG_SECONDS:
+            if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return wait(process)
+            time.sleep(0.002)
+        time.sleep(fault.seconds)
+        if not os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            make_room(process, self.folder)
+        return wait(process)
 
     def two(self, arguments, fault):
         """Two processes on one run folder: at most one may work on it."""
@@ -165,6 +186,7 @@ class Trial:
                 if done:
                     self.torn[newest] = newest.read_bytes()
                     self.damaged |= kind == "state"
+                    self.loose = True  # other files are kept in its stead
         elif kind == "metrics":
             done = damage.tear_metrics(self.path, self.rng)
         elif kind == "temporary":
@@ -180,10 +202,6 @@ class Trial:
     def intact(self):
         """The states that no damage was done to."""
         return {step: path for step, path in damage.files(self.path, "states").items() if not self.is_torn(path)}
-
-    def still_torn(self):
-        """The damaged files that were not written anew."""
-        return [path for path in self.torn if self.is_torn(path)]
 
     def is_torn(self, path):
         return path in self.torn and path.exists() and path.read_bytes() == self.torn[path]
