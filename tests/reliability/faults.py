@@ -23,6 +23,8 @@ LABELS = {
     "write": "killed inside a write",
     "limit": "no file can grow, for a while",
     "disk": "full disk, for a while",
+    "nohup": "SIGHUP under nohup",
+    "terminal": "terminal or pipe gone",
 }
 FILLER = "filler"
 FULL_BYTES = 2000  # the largest file while a limit on file sizes plays the full disk
@@ -34,7 +36,8 @@ class Fault:
 
     `kind` is "none"; "time": SIGKILL after `seconds`; "event": SIGKILL at an event; "write": the system kills it inside
     of a write, when a file grows beyond `limit` bytes; "signal": it gets `signals`; "limit" and "disk": no file can
-    grow, or the disk is full, for `seconds`. All but "time" come at the event number `at` of those whose path
+    grow, or the disk is full, for `seconds`; "nohup": SIGHUP, which is ignored; "terminal": nobody is there any more
+    who reads what is said. All but "time" come at the event number `at` of those whose path
     contains `on`.
     """
 
@@ -131,6 +134,10 @@ class Watch:
         elif kind == "signal":
             for number in self.fault.signals:
                 os.kill(os.getpid(), number)
+        elif kind == "nohup":
+            os.kill(os.getpid(), signal.SIGHUP)
+        elif kind == "terminal":
+            _hang_up(self.fault.limit % 2)
         elif kind == "limit":
             limit_file_size(FULL_BYTES)
         elif kind == "disk":
@@ -165,6 +172,8 @@ def begin(arguments, output, fault, folder, shared, *, environment=()):
         if fault.kind == "write":
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        if fault.kind == "nohup":
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         watch = Watch(fault, folder, shared, f"{output}.journal")
         _prepare(shared)
         watch.install()
@@ -193,6 +202,14 @@ def _redirect(output):
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+
+
+def _hang_up(pipe):
+    """Let what this process says go to a pipe or a terminal whose other end is closed."""
+    reader, writer = os.pipe() if pipe else os.openpty()
+    os.close(reader)
+    for stream in (1, 2):
+        os.dup2(writer, stream)
 
 
 def _prepare(shared):

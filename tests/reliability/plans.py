@@ -18,7 +18,7 @@ PLACES = {  # parts of a run folder that few events touch, and about how many
     "model-card.md": 9,
     "log.txt": 4,
 }
-KINDS = {"time": 5, "event": 10, "write": 4, "signal": 4, "full": 2, "two": 2}
+KINDS = {"time": 5, "event": 10, "write": 4, "signal": 4, "full": 2, "two": 2, "nohup": 1, "terminal": 1}
 SIGNALS = ((signal.SIGTERM,), (signal.SIGINT,), (signal.SIGHUP,), (signal.SIGINT, signal.SIGINT))
 
 

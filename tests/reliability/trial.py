@@ -134,7 +134,7 @@ class Trial:
         elif fault.kind == "two":
             return
         else:
-            expected, came = (0,), False
+            expected, came = (0,), fault.kind != "none" and struck
         (self.folder / FILLER).unlink(missing_ok=True)
         if code not in expected:
             raise LostError(f"exit code {code} after {fault.kind}: {said[-700:]}")
