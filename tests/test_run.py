@@ -1,11 +1,14 @@
 import json
-import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from facegan.errors import SnapshotError
-from facegan.run import RunDir, find_run, next_free, write_atomic
+from facegan.files import write_atomic
+from facegan.run import RunDir, find_run, next_free
 
 
 @pytest.fixture
@@ -13,43 +16,6 @@ def run(tmp_path):
     folder = RunDir(tmp_path / "runs" / "faces-1")
     folder.create("{}\n", {"torch": "2"})
     return folder
-
-
-def test_a_file_appears_whole_with_ordinary_permissions(tmp_path):
-    path = tmp_path / "file.txt"
-    write_atomic(path, b"one")
-    write_atomic(path, b"two")
-    assert path.read_bytes() == b"two"
-    plain = tmp_path / "plain"
-    plain.write_bytes(b"")
-    assert path.stat().st_mode == plain.stat().st_mode
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["file.txt", "plain"]
-
-
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_a_failure_leaves_the_old_file_and_no_other(tmp_path, error):
-    path = tmp_path / "file.txt"
-    path.write_bytes(b"old")
-
-    def fail(temporary):
-        assert temporary.parent == tmp_path  # a rename within one file system
-        temporary.write_bytes(b"half")
-        assert path.read_bytes() == b"old"
-        raise error
-
-    with pytest.raises(type(error)):
-        write_atomic(path, fail)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
-    order = []
-    monkeypatch.setattr(os, "fsync", lambda handle: order.append("fsync"))
-    replace = type(tmp_path).replace
-    monkeypatch.setattr(type(tmp_path), "replace", lambda self, to: (order.append("replace"), replace(self, to))[1])
-    write_atomic(tmp_path / "file.txt", b"x")
-    assert order == ["fsync", "replace", "fsync"]
 
 
 def test_temporary_files_are_never_taken_for_results(run):
@@ -87,46 +53,150 @@ def test_latest_is_the_highest_number_not_the_newest_or_last_in_order_of_names(r
     assert run.latest("snapshots") is None
 
 
-def test_the_newest_files_of_a_kind_are_kept(run):
-    for step in (1, 2, 3, 10):
+@pytest.mark.parametrize(("newest", "every", "kept"), [(2, 0, [6, 10]), (9, 0, [1, 2, 3, 6, 10]), (1, 3, [3, 6, 10])])
+def test_the_newest_files_of_a_kind_and_those_of_round_steps_are_kept(run, newest, every, kept):
+    for step in (1, 2, 3, 6, 10):
         run.snapshot(step).write_bytes(b"")
         run.state(step).write_bytes(b"")
-    run.keep_newest("snapshots", 2)
-    assert run.steps("snapshots") == [3, 10]
-    run.keep_newest("snapshots", 5)
-    assert run.steps("snapshots") == [3, 10]
-    assert run.steps("states") == [1, 2, 3, 10]
+    run.keep("snapshots", newest, every)
+    assert run.steps("snapshots") == kept
+    assert run.steps("states") == [1, 2, 3, 6, 10]
 
 
-def test_metrics_are_read_as_written_and_a_half_written_line_is_passed_over(run):
+def test_a_damaged_file_that_was_put_aside_is_no_state_any_more(run):
+    for step in (1, 2):
+        run.state(step).write_bytes(b"x")
+    assert run.put_aside(run.state(2)) == run.path / "states" / "step-00000002.safetensors.damaged"
+    assert run.steps("states") == [1]
+    run.keep("states", 1)
+    assert run.steps("states") == [1]
+
+
+RECORDS = [{"step": step, "loss/D": step / 3} for step in range(1, 8)]
+
+
+def test_metrics_are_read_as_written(run):
     assert list(run.read_metrics()) == []
-    records = [{"step": step, "loss/D": step / 3} for step in range(1, 4)]
-    for record in records:
+    for record in RECORDS:
         run.append_metrics(record)
-    assert list(run.read_metrics()) == records
-    with run.metrics.open("a") as file:
-        file.write('{"step": 4, "los')
-    assert list(run.read_metrics()) == records
+    assert list(run.read_metrics()) == RECORDS
 
 
-def test_metrics_are_cut_back_to_a_step_without_the_half_written_line(run):
-    run.cut_metrics(3, 1)  # nothing there: nothing to do
+TORN = (
+    b'{"step": 8, "los',
+    b'{"step": 8}\xc3',
+    b"\0" * 99,
+    b"12\n",
+    b'{"loss/D": 1}\n',
+    b"[" * 10**5,
+    b'{"step":"8"}\n',
+)
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_what_a_crash_leaves_at_the_end_of_the_metrics_is_passed_over_and_cut_off(run, torn):
+    for record in RECORDS:
+        run.append_metrics(record)
+    with run.metrics.open("ab") as file:
+        file.write(torn)
+    assert list(run.read_metrics()) == RECORDS
+    run.cut_metrics(7, inside_tick=False)
+    run.append_metrics({"step": 9})
+    assert list(run.read_metrics()) == [*RECORDS, {"step": 9}]
+
+
+@pytest.mark.parametrize(("inside_tick", "last"), [(False, 5), (True, 4)])
+def test_metrics_are_cut_back_to_a_step(run, inside_tick, last):
+    run.cut_metrics(3, inside_tick=False)  # nothing there: nothing to do
     assert not run.metrics.exists()
-    for step in range(1, 8):
-        run.append_metrics({"step": step})
-    with run.metrics.open("a") as file:
-        file.write('{"step": 8')
-    run.cut_metrics(5, 1)
-    assert [record["step"] for record in run.read_metrics()] == [1, 2, 3, 4, 5]
-    run.append_metrics({"step": 6})
-    assert [record["step"] for record in run.read_metrics()] == [1, 2, 3, 4, 5, 6]
+    for record in RECORDS:
+        run.append_metrics(record)
+    run.cut_metrics(5, inside_tick=inside_tick)
+    assert list(run.read_metrics()) == RECORDS[:last]
 
 
-def test_the_line_of_an_end_between_two_ticks_is_cut_too(run):
-    for step in (2, 4, 5):  # a tick every two steps, and the end at 5
-        run.append_metrics({"step": step})
-    run.cut_metrics(5, 2)
-    assert [record["step"] for record in run.read_metrics()] == [2, 4]
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of file sizes")
+def test_a_line_that_the_disk_does_not_take_whole_is_not_there_at_all(run):
+    import resource
+
+    for record in RECORDS:
+        run.append_metrics(record)
+    before = run.metrics.read_bytes()
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            run.append_metrics({"step": 8, "loss/D": 1.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert run.metrics.read_bytes() == before
+
+
+TAKE = """
+import sys, time
+from pathlib import Path
+from facegan.run import RunDir
+with RunDir(Path(sys.argv[1])).lock():
+    print("taken", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def other_process(run):
+    """A process that holds the lock of the run."""
+    process = subprocess.Popen([sys.executable, "-c", TAKE, run.path], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"taken\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_run_that_another_process_writes_is_refused_until_that_process_dies(run, other_process):
+    assert run.is_running()
+    for attempt in (run.lock().__enter__, run.refuse_running, run.move_aside):
+        with pytest.raises(SnapshotError) as refusal:
+            attempt()
+        assert str(refusal.value) == (
+            f"{run.path}: another facegan process is writing this run; wait until it ends, or end it"
+        )
+    other_process.send_signal(signal.SIGKILL)
+    other_process.wait()
+    assert not run.is_running()
+    with run.lock():
+        pass
+
+
+def test_whoever_holds_the_lock_may_take_it_once_more(run):
+    assert not run.is_running()
+    with run.lock():
+        with run.lock():
+            assert run.is_running()
+        assert run.is_running()
+    assert not run.is_running()
+    assert run.config.exists()
+
+
+def test_a_lock_under_which_nothing_was_made_leaves_nothing(tmp_path):
+    (tmp_path / "there").mkdir()
+    with RunDir(tmp_path / "there" / "runs" / "faces-1").lock():
+        assert (tmp_path / "there" / "runs" / "faces-1").is_dir()
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_killed_writers_temporary_files_are_swept(run):
+    run.state(3).write_bytes(b"whole")
+    left = [
+        run.path / "states" / ".step-00000004.safetensors.ab12_z9x.safetensors",
+        run.path / ".config.json.ab12_z9x.json",
+    ]
+    for path in left:
+        path.write_bytes(b"half")
+    run.sweep()
+    assert not any(path.exists() for path in left)
+    assert run.state(3).exists() and run.config.exists()
 
 
 def test_an_existing_run_is_refused_with_three_ways_out(run):
@@ -207,6 +277,21 @@ def test_no_runs_at_all_says_how_to_start_one(tmp_path):
     )
 
 
-def test_new_runs_take_the_first_free_number(runs):
-    assert next_free(runs, "celeba-dcgan").path == runs / "celeba-dcgan-3"
-    assert next_free(runs, "lfw-dcgan").path == runs / "lfw-dcgan-1"
+def test_new_runs_take_the_first_free_number_and_nobody_else_is_given_it(runs):
+    with next_free(runs, "celeba-dcgan") as first, next_free(runs, "celeba-dcgan") as other:
+        assert first.path == runs / "celeba-dcgan-3"
+        assert other.path == runs / "celeba-dcgan-4"
+        first.create("{}", {})
+    assert not (runs / "celeba-dcgan-4").exists()
+    with next_free(runs, "lfw-dcgan") as run:
+        assert run.path == runs / "lfw-dcgan-1"
+
+
+def test_a_folder_that_a_killed_process_had_only_begun_is_free(runs):
+    with RunDir(runs / "lfw-dcgan-1").lock():
+        (runs / "lfw-dcgan-1" / "states").mkdir()
+        (runs / "lfw-dcgan-1" / ".config.json.ab12_z9x.json").write_bytes(b"{")
+    assert (runs / "lfw-dcgan-1").exists()
+    with next_free(runs, "lfw-dcgan") as run:
+        assert run.path == runs / "lfw-dcgan-1"
+        run.create("{}", {})

@@ -28,6 +28,10 @@ class SnapshotError(FaceganError):
     exit_code = 2
 
 
+class DamagedError(SnapshotError):
+    """A snapshot or state whose bytes are not those that were written."""
+
+
 class PluginError(FaceganError):
     """A pluggable part that cannot be loaded, or that two packages claim."""
 

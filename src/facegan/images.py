@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from .errors import ConfigError
-from .run import write_atomic
+from .files import write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor

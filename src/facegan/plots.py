@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .errors import SnapshotError
-from .run import RunDir, write_atomic
+from .files import write_atomic
+from .run import RunDir
 
 ENDINGS = (".png", ".svg", ".pdf")
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#a16207", "#0e7490")
@@ -77,10 +78,11 @@ def read_columns(run: RunDir) -> dict[str, np.ndarray]:
     Raises:
         SnapshotError: There are none yet.
     """
-    records = list(run.read_metrics())
+    records = [record for record in run.read_metrics() if "loss/D" in record]  # a line may tell of an end alone
     if not records:
         raise SnapshotError(f"{run.metrics}: holds no metrics yet; train for a few steps first")
-    return {key: np.array([record.get(key, np.nan) for record in records], np.float64) for key in records[0]}
+    keys = [key for key, value in records[0].items() if isinstance(value, int | float)]
+    return {key: np.array([record.get(key, np.nan) for record in records], np.float64) for key in keys}
 
 
 def _curve(

@@ -1,61 +1,24 @@
-"""A run folder: where everything of a run lies, and how files get there whole."""
+"""A run folder: where everything of a run lies, and who may write there."""
 
 import json
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import SnapshotError
+from .files import as_json, is_temporary, sweep, write_atomic
 from .plugins import nearest
 
 STEP_FILE = re.compile(r"step-(\d{8,})\.\w+")
+DAMAGED = ".damaged"  # the ending that a file gets when its bytes are found not to be those that were written
 
-
-def write_atomic(path: Path, content: bytes | Callable[[Path], None]) -> None:
-    """Write a file whole or not at all: a temporary file beside it, fsync, rename, fsync of the folder.
-
-    Args:
-        path: The final name; its folder exists.
-        content: The bytes, or a function that writes the file at the path it is given.
-
-    Raises:
-        OSError: The file could not be written; what stood at `path` before still stands.
-    """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                content(temporary)
-            file.flush()
-        put_in_place(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Give a complete temporary file its final name in the same file system: fsync, rename, fsync of the folder.
-
-    Raises:
-        OSError: It could not be done; what stood at `path` before still stands.
-    """
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.chmod(0o666 & ~_umask())
-    temporary.replace(path)
-    if os.name == "posix":  # other systems cannot open a folder to flush it
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+_KINDS = ("samples", "snapshots", "states")
+_LOCK = ".lock"
+_LOCK_SECONDS = 1.0  # long enough for whoever only looks whether the lock is taken
 
 
 @dataclass(frozen=True)
@@ -96,13 +59,66 @@ class RunDir:
         """Everything at a step, to resume."""
         return self.path / "states" / f"step-{step:08d}.safetensors"
 
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the one process that writes this run; the system takes the right back from a process that dies.
+
+        The folder is made if need be, and taken away again if nothing came of it.
+
+        Raises:
+            SnapshotError: Another process has the right.
+            OSError: The folder cannot be made or written.
+        """
+        from filelock import FileLock, Timeout
+
+        stood = next((each for each in (self.path, *self.path.parents) if each.exists()), None)
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / _LOCK, is_singleton=True)  # whoever has it may take it once more
+        inner = lock.is_locked
+        try:
+            lock.acquire(timeout=_LOCK_SECONDS)
+        except Timeout:
+            raise self._taken() from None
+        try:
+            yield
+        finally:
+            if not inner:
+                with suppress(OSError):
+                    self._remove_if_empty(stood)
+            lock.release()
+
+    def is_running(self) -> bool:
+        """Whether a process is writing this run just now."""
+        if not (self.path / _LOCK).exists():
+            return False
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:  # a folder that only others may write
+            return False
+        lock.release()
+        return False
+
+    def refuse_running(self) -> None:
+        """Refuse a run that another process is writing.
+
+        Raises:
+            SnapshotError: One is.
+        """
+        if self.is_running():
+            raise self._taken()
+
     def refuse_existing(self) -> None:
         """Refuse a folder that holds something already.
 
         Raises:
             SnapshotError: It does, or it is a file.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or self._holds_something()):
             raise SnapshotError(
                 f"{self.path}: exists already; choose another --run, continue it with 'facegan resume', "
                 "or start anew with --force (it is kept under another name)"
@@ -111,16 +127,17 @@ class RunDir:
     def create(self, config: str, environment: Mapping[str, Any]) -> None:
         """Make the folder and write what it was started with; raises as `refuse_existing`."""
         self.refuse_existing()
-        for folder in ("samples", "snapshots", "states"):
+        for folder in _KINDS:
             (self.path / folder).mkdir(parents=True, exist_ok=True)
         write_atomic(self.config, config.encode())
-        write_atomic(self.environment, (json.dumps(environment, indent=2) + "\n").encode())
+        write_atomic(self.environment, as_json(environment))
 
     def move_aside(self) -> Path | None:
         """Give an existing folder another name, so that a new run can take this one; None when there was none."""
         if not self.path.exists():
             return None
-        if not self.config.is_file() and (not self.path.is_dir() or any(self.path.iterdir())):
+        self.refuse_running()
+        if not self.config.is_file() and (not self.path.is_dir() or self._holds_something()):
             raise SnapshotError(f"{self.path}: is not a run, and --force replaces nothing else; choose another --run")
         path, number = self.path if self.path.name else self.path.absolute(), 1
         while (aside := path.with_name(f"{path.name}.replaced-{number}")).exists():
@@ -136,33 +153,89 @@ class RunDir:
         files = self._files(kind)
         return files[max(files)] if files else None
 
-    def keep_newest(self, kind: str, count: int) -> None:
-        """Remove all but the `count` newest files of a kind."""
+    def keep(self, kind: str, newest: int, every: int = 0) -> None:
+        """Remove all files of a kind but the `newest` ones and those whose step is a multiple of `every` (0: of none).
+
+        Raises:
+            OSError: One cannot be removed.
+        """
         files = self._files(kind)
-        for step in sorted(files)[:-count]:
-            files[step].unlink(missing_ok=True)
+        for step in sorted(files)[:-newest]:
+            if not every or step % every:
+                files[step].unlink(missing_ok=True)
+
+    def put_aside(self, path: Path) -> Path:
+        """Give a damaged file a name under which it is no longer taken for a result; returns that name."""
+        return path.replace(path.with_name(path.name + DAMAGED))
+
+    def sweep(self) -> None:
+        """Remove the temporary files of writers that were killed; only for who holds the lock."""
+        for folder in (self.path, *(self.path / kind for kind in _KINDS)):
+            sweep(folder)
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Append one line to metrics.jsonl."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Append one line to metrics.jsonl, whole or not at all.
+
+        Raises:
+            OSError: It cannot be written; the lines before it stand.
+        """
+        with self.metrics.open("ab") as file:
+            end = file.tell()
+            try:
+                file.write(json.dumps(record).encode() + b"\n")
+                file.flush()
+            except OSError:
+                with suppress(OSError):  # what is left in the buffer fails once more when the file is closed
+                    file.close()
+                os.truncate(self.metrics, end)
+                raise
+
+    def sync_metrics(self) -> None:
+        """Bring the lines written so far to the disk, as a state is that counts on them."""
+        with self.metrics.open("ab") as file:
+            os.fsync(file.fileno())
 
     def read_metrics(self) -> Iterator[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last line that a crash left half-written is passed over."""
+        """The lines of metrics.jsonl; what is none, as a crash may leave it at the end, is passed over."""
         if not self.metrics.exists():
             return
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+        for line in self.metrics.read_bytes().splitlines():
             try:
-                yield json.loads(line)
-            except ValueError:
-                return
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
+                yield record
 
-    def cut_metrics(self, step: int, tick_every: int) -> None:
-        """Drop what metrics.jsonl says of steps after `step`, and of an end between two ticks."""
+    def cut_metrics(self, step: int, *, inside_tick: bool) -> None:
+        """Drop what metrics.jsonl says of steps after `step`, and of `step` itself if it lies between two ticks.
+
+        Raises:
+            OSError: The file cannot be written; it is as it was.
+        """
         if self.metrics.exists():
-            records = [each for each in self.read_metrics() if each["step"] <= step and each["step"] % tick_every == 0]
+            records = [each for each in self.read_metrics() if each["step"] < step + (not inside_tick)]
             kept = [json.dumps(record) + "\n" for record in records]
             write_atomic(self.metrics, "".join(kept).encode())
+
+    def _taken(self) -> SnapshotError:
+        return SnapshotError(f"{self.path}: another facegan process is writing this run; wait until it ends, or end it")
+
+    def _remove_if_empty(self, stood: Path | None) -> None:
+        """Take away a folder in which nothing came to be, and those above it up to `stood`, which was there before."""
+        if not self._holds_something():
+            (self.path / _LOCK).unlink()
+            for folder in (self.path, *self.path.parents):
+                if folder == stood:
+                    break
+                folder.rmdir()
+
+    def _holds_something(self) -> bool:
+        """Whether there is more than what a process leaves that is killed before it has made the run."""
+        return any(
+            not (entry.name == _LOCK or is_temporary(entry) or (entry.name in _KINDS and not any(entry.iterdir())))
+            for entry in self.path.iterdir()
+        )
 
     def _files(self, kind: str) -> dict[int, Path]:
         folder = self.path / kind
@@ -194,20 +267,25 @@ def find_run(name: str | Path | None, root: Path = Path("runs")) -> RunDir:
     raise SnapshotError(f"{name}: no such run, neither as a path nor in {root}/; {nearest(str(name), names)}")
 
 
-def next_free(root: Path, stem: str) -> RunDir:
-    """The run folder `root/stem-NUMBER` of the first number that is free."""
+@contextmanager
+def next_free(root: Path, stem: str) -> Iterator[RunDir]:
+    """The run folder `root/stem-NUMBER` of the first number that is free, with its lock: nobody else is given it."""
     number = 1
-    while (path := root / f"{stem}-{number}").exists():
+    while True:
+        run = RunDir(root / f"{stem}-{number}")
         number += 1
-    return RunDir(path)
+        with ExitStack() as stack:
+            try:
+                run.refuse_existing()
+                run.refuse_running()
+                stack.enter_context(run.lock())
+                run.refuse_existing()
+            except SnapshotError:
+                continue
+            yield run
+            return
 
 
 def _last_written(config: Path) -> float:
     folder = config.parent
     return max(path.stat().st_mtime for path in (config, *folder.glob("metrics.jsonl"), *folder.glob("snapshots/*")))
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current

@@ -1,23 +1,22 @@
 """Snapshots (networks, to use) and states (everything, to resume): safetensors files that carry their configuration."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
-from . import __version__, plugins
+from . import plugins
 from .config import RunConfig, validate
 from .errors import ConfigError, PluginError, SnapshotError
 from .generators import FaceGenerator
-from .run import write_atomic
+from .sealed import digest, one_line, read_header, read_tensors, write_tensors
 
-SCHEMA = 1
+_SPARE_BYTES = 2**26  # that a network may need beside the tensors that its file holds
 
 
 def save_snapshot(path: Path, config: RunConfig, step: int, networks: Mapping[str, nn.Module]) -> None:
@@ -29,10 +28,15 @@ def save_snapshot(path: Path, config: RunConfig, step: int, networks: Mapping[st
     tensors = {
         f"{name}.{key}": value for name, network in networks.items() for key, value in network.state_dict().items()
     }
+    write_tensors(path, "snapshot", tensors, snapshot_metadata(config, step))
+
+
+def snapshot_metadata(config: RunConfig, step: int) -> dict[str, str]:
+    """What a snapshot says of itself."""
     kimg = str(step * config.train.batch_size / 1000)
     source = Path(config.data.source).name  # a snapshot is for sending: it does not tell of its maker's folders
     config = config.model_copy(update={"data": config.data.model_copy(update={"source": source})})
-    write_tensors(path, "snapshot", tensors, {"config": config.to_json(), "step": str(step), "kimg": kimg})
+    return {"config": config.to_json(), "step": str(step), "kimg": kimg}
 
 
 def load_generator(path: str | Path, *, raw: bool = False, device: str | torch.device = "cpu") -> FaceGenerator:
@@ -64,69 +68,19 @@ def load_generator(path: str | Path, *, raw: bool = False, device: str | torch.d
     return FaceGenerator(network.to(device), z_dim=architecture.z_dim, prior=architecture.prior, info=info)
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_tensors(path: Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file of ours, whole or not at all.
-
-    Args:
-        path: The final name.
-        kind: "snapshot" or "state".
-        tensors: By name, on any device.
-        metadata: Strings.
-    """
-    heading = {"format": f"facegan-{kind}", "schema": str(SCHEMA), "facegan": __version__, "synthetic": "faces"}
-    whole = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    write_atomic(path, lambda temporary: save_file(whole, temporary, {**heading, **metadata}))
-
-
-def read_header(path: Path, kind: str) -> tuple[dict[str, str], set[str]]:
-    """The metadata and the tensors' names of a file of ours.
-
-    Raises:
-        SnapshotError: The file is missing, damaged, not of that kind, or newer than this version of facegan.
-    """
-    if not path.is_file():
-        raise SnapshotError(f"{path}: no such {kind} file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata, keys = file.metadata() or {}, set(file.keys())
-    except (SafetensorError, OSError, ValueError) as error:
-        raise SnapshotError(f"{path}: not a whole safetensors file ({_one_line(error)})") from None
-    if metadata.get("format") != f"facegan-{kind}":
-        raise SnapshotError(f"{path}: not a {kind} of facegan (it says it is {metadata.get('format', 'nothing')!r})")
-    try:
-        schema, _ = int(metadata["schema"]), int(metadata["step"])
-    except (KeyError, ValueError):
-        raise SnapshotError(f"{path}: carries no readable schema or step") from None
-    if schema > SCHEMA:
-        writer = metadata.get("facegan", "?")
-        raise SnapshotError(
-            f"{path}: written by facegan {writer}, which is newer than this one ({__version__}); upgrade"
-        )
-    return metadata, keys
-
-
-def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix`, by the rest of their names; the header must have been read."""
-    with safe_open(path, framework="pt") as file:
-        return {key.removeprefix(prefix): file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
-
-
 def load_network(path: Path, network: nn.Module, prefix: str) -> None:
     """Fill a network from a file of ours.
 
     Raises:
         SnapshotError: The tensors do not fit the network.
     """
+    tensors = read_tensors(path, prefix)
+    if not all(value.isfinite().all() for value in tensors.values()):
+        raise SnapshotError(f"{path}: holds weights that are not finite; take a snapshot from before it")
     try:
-        network.load_state_dict(read_tensors(path, prefix))
+        network.load_state_dict(tensors)
     except (RuntimeError, SafetensorError) as error:
-        raise SnapshotError(f"{path}: its weights do not fit its configuration ({_one_line(error)[:200]})") from None
+        raise SnapshotError(f"{path}: its weights do not fit its configuration ({one_line(error)[:200]})") from None
 
 
 def read_config(path: Path, metadata: Mapping[str, str]) -> RunConfig:
@@ -134,7 +88,7 @@ def read_config(path: Path, metadata: Mapping[str, str]) -> RunConfig:
     try:
         return validate(json.loads(metadata["config"]))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise SnapshotError(f"{path}: carries no readable configuration ({_one_line(error)})") from None
+        raise SnapshotError(f"{path}: carries no readable configuration ({one_line(error)})") from None
     except ConfigError as error:
         raise SnapshotError(f"{path}: carries a configuration that this version refuses ({error})") from None
 
@@ -144,14 +98,30 @@ def _generator_network(path: Path, config: RunConfig) -> nn.Module:
     if name not in plugins.names("architecture"):
         raise PluginError(f"{path}: its architecture is '{name}'; install the package that brings it")
     try:
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn and at once replaced
+        with torch.random.fork_rng(devices=[]), _Budget(2 * path.stat().st_size + _SPARE_BYTES):
+            # initial weights are drawn and at once replaced
             network: nn.Module = config.part("architecture").generator(config.resolution, config.channels)
         return network
     except ConfigError as error:
         raise SnapshotError(f"{path}: carries settings that this version of '{name}' refuses ({error})") from None
-    except (RuntimeError, MemoryError) as error:
-        raise SnapshotError(f"{path}: its network cannot be built here ({_one_line(error)[:200]})") from None
+    except (RuntimeError, MemoryError, TypeError, OverflowError) as error:
+        raise SnapshotError(f"{path}: its network cannot be built here ({one_line(error)[:200]})") from None
 
 
-def _one_line(error: Any) -> str:
-    return " ".join(str(error).split())
+class _Budget(TorchFunctionMode):
+    """Lets tensors be made up to a number of bytes: a file of a few kilobytes cannot have a network of gigabytes built.
+
+    What is made without being filled, as layers make their weights, costs nothing until it is refused.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        self._left = size_bytes
+        super().__init__()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func in (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn):
+            self._left -= made.nbytes
+            if self._left < 0:
+                raise MemoryError("its configuration asks for far more weights than the file holds")
+        return made

@@ -114,12 +114,13 @@ def tiny():
 class Process:
     """`facegan` in a process of its own, its stderr in a file."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, **options):
         self.log = Path("stderr.txt")
         with self.log.open("wb") as log:
+            streams = {"stdout": subprocess.PIPE, "stderr": log}
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "facegan", *map(str, arguments)],
-                stdout=subprocess.PIPE, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1"}, **{**streams, **options},
             )  # fmt: skip
 
     def wait_for(self, path, pattern, seconds=120):
@@ -142,12 +143,13 @@ def start():
     """start("train", ...) -> a running Process, ended with the test."""
     started = []
 
-    def make(*arguments):
-        started.append(Process(*arguments))
+    def make(*arguments, **options):
+        started.append(Process(*arguments, **options))
         return started[-1]
 
     yield make
     for each in started:
         each.process.kill()
         each.process.wait()
-        each.process.stdout.close()
+        if each.process.stdout:
+            each.process.stdout.close()

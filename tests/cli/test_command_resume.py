@@ -61,15 +61,38 @@ def test_run_without_a_state_cannot_be_resumed(facegan, run):
         state.unlink()
     said = facegan("resume", run, "--steps", 9)
     assert said.code == 2
-    assert said.complaint == f"facegan: {run}: holds no state to resume from; start anew with 'facegan train'"
+    assert said.complaint == f"facegan: {run}: holds no whole state to resume from; start anew with 'facegan train'"
 
 
-def test_damaged_state_is_refused_by_name(facegan, run):
+def test_damaged_state_is_named_and_the_one_before_it_used(facegan, run):
     state = run / "states" / "step-00000004.safetensors"
     state.write_bytes(state.read_bytes()[:1000])
-    said = facegan("resume", run, "--steps", 9)
+    said = facegan("resume", run, "--steps", 6)
+    assert said.code == 0, said.err
+    first, second = said.err.splitlines()[:2]
+    assert first.startswith(f"{state}: not a whole safetensors file (")
+    assert first.endswith("; put aside as step-00000004.safetensors.damaged")
+    assert second == f"{run}: from step 3 to 6"
+    assert steps(run) == [1, 2, 3, 4, 5, 6]
+
+
+def test_intervals_can_change_and_nothing_else(facegan, run):
+    settings = ("--set", "output.sample_every=3", "--set", "output.keep_states=1")
+    said = facegan("resume", run, "--steps", 7, *settings)
+    assert said.code == 0, said.err
+    assert sorted(path.name for path in (run / "samples").glob("step-*"))[-2:] == [
+        "step-00000006.png",
+        "step-00000007.png",
+    ]
+    assert [path.name for path in (run / "states").iterdir()] == ["step-00000007.safetensors"]
+    assert json.loads((run / "config.json").read_text())["output"]["keep_states"] == 1
+    said = facegan("resume", run, "--steps", 9, "--set", "optimizer.lr_G=1")
     assert said.code == 2
-    assert said.complaint.startswith(f"facegan: {state}: not a whole safetensors file (")
+    assert said.complaint == (
+        "facegan: --set optimizer.lr_G=1: cannot change in a run; only settings of output can. Start a new run for it"
+    )
+    said = facegan("resume", run, "--steps", 9, "--set", "output.often=1")
+    assert (said.code, said.err.splitlines()[-1][:43]) == (2, "facegan: config: no setting 'output.often';")
 
 
 def test_run_whose_pictures_changed_is_refused(facegan, run):

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import signal
 import sys
@@ -20,6 +21,7 @@ def test_run_folder_holds_what_is_promised_and_nothing_else(trained):
     folder, _ = trained
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert files == {
+        ".lock",
         "config.json",
         "environment.json",
         "log.txt",
@@ -123,10 +125,10 @@ def test_two_runs_of_one_seed_are_equal_and_of_another_are_not(trained, facegan,
 
 
 def test_default_run_folders_are_numbered_by_data_and_preset(facegan, tiny, workplace):
-    (workplace / "runs" / "drawn-dcgan-32-1").mkdir(parents=True)
+    (workplace / "runs" / "drawn-dcgan-32-1" / "mine").mkdir(parents=True)
     said = facegan("train", *tiny, "--preset", "dcgan-32", "--steps", 1)
     assert said.out == "runs/drawn-dcgan-32-2\n"
-    assert list((workplace / "runs" / "drawn-dcgan-32-1").iterdir()) == []
+    assert [path.name for path in (workplace / "runs" / "drawn-dcgan-32-1").iterdir()] == ["mine"]
 
 
 def test_json_of_train_names_run_step_and_snapshot(facegan, tiny):
@@ -314,3 +316,36 @@ def test_ctrl_c_and_sigterm_save_and_the_run_goes_on_from_there(facegan, start, 
     steps = [record["step"] for record in lines(run / "metrics.jsonl")]
     assert steps == sorted(set(steps))
     assert steps[-1] == end
+
+
+def test_two_trainings_started_at_once_take_two_folders(start, tiny):
+    flags = (*tiny, "--steps", 100_000, "--preset", "dcgan-32", "--resolution", 16)
+    first, second = start("train", *flags), start("train", *flags)
+    for number in (1, 2):
+        for process in (first, second):
+            process.wait_for(Path(f"runs/drawn-dcgan-32-{number}/metrics.jsonl"), r"\n")
+    codes = [process.stop(signal.SIGTERM).code for process in (first, second)]
+    assert codes == [143, 143]
+
+
+def test_a_run_that_is_being_trained_is_refused_to_others(facegan, start, tiny):
+    run = Path("runs/long")
+    process = start("train", *tiny, "--steps", 100_000, "--run", run)
+    process.wait_for(run / "metrics.jsonl", r"\n")
+    for command in (("resume", run), ("train", *tiny, "--run", run, "--force")):
+        said = facegan(*command)
+        assert said.code == 2
+        assert said.err.splitlines()[-1] == (
+            f"facegan: {run}: another facegan process is writing this run; wait until it ends, or end it"
+        )
+    process.process.kill()
+    process.process.wait()
+    assert facegan("resume", run, "--max-time", "1s").code == 0
+
+
+def test_deterministic_is_a_setting_of_the_run(facegan, tiny, monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    said = facegan("train", *tiny, "--steps", 1, "--run", "one", "--deterministic")
+    assert said.code == 0, said.err
+    assert json.loads(Path("one/config.json").read_text())["train"]["deterministic"] is True
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"

@@ -11,7 +11,7 @@ import facegan.downloads.fetch
 from facegan.downloads import File, Link, Publication, Source, WebSource, recall, remember
 from facegan.downloads.fetch import download, fetch_copy, in_words, present, take_copy
 from facegan.errors import ConfigError, DataError, DownloadError
-from facegan.run import put_in_place
+from facegan.files import put_in_place
 from webserver import HASTY, drop, page, redirect, status
 
 

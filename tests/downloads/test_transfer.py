@@ -306,7 +306,7 @@ def test_silent_server_is_given_up(bring):
 def test_trickle_is_given_up(bring, server):
     server.script["/file.bin"] = [trickle] * 9
     patience = Patience(attempts=2, delay_seconds=0, window_seconds=0.05, slowest_bytes_per_second=10_000)
-    with pytest.raises(DownloadError, match=r"127\.0\.0\.1 sends only \d+ bytes/s; given up after 2 attempts"):
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1 sends only [\d,]+ bytes/s; given up after 2 attempts"):
         bring(patience=patience, checksum=SHA256)
 
 

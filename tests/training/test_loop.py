@@ -316,13 +316,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tiny, tmp_pa
     with pytest.raises(TrainingError) as refusal:
         train(config, run)
     assert str(refusal.value) == (
-        "step 4: the loss is not finite; nothing since the last state was saved, and that one is good; "
+        "step 4: the loss is not finite; the state of step 2 was saved before it and is good; "
         "lower optimizer.lr_G and optimizer.lr_D, or use train.precision fp32, in a new run"
     )
     assert run.steps("states") == [2]
     assert run.steps("snapshots") == [2]
     assert run.steps("samples") == [0, 2]
-    assert all(record["step"] < 4 for record in run.read_metrics())
+    *before, last = run.read_metrics()
+    assert all(record["step"] < 4 for record in before)
+    assert last["health"] == "not finite"
     good = RunDir(tmp_path / "good")
     train(tiny("train.steps=2", "output.tick_every=2"), good)
     expected, kept = tensors(good.latest("states")), tensors(run.latest("states"))
@@ -331,7 +333,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tiny, tmp_pa
 
 def test_a_gradient_that_is_not_finite_stops_the_run_too(tiny, tmp_path, breaking):
     run = RunDir(tmp_path / "run")
-    with pytest.raises(TrainingError, match=r"^by step 3: a gradient was not finite; nothing since the last state"):
+    with pytest.raises(TrainingError, match=r"^by step 3: a gradient was not finite; the state of step 2 was saved"):
         train(tiny("train.steps=9", "loss.name=breaking", 'loss.kind="gradient"', "output.state_every=1"), run)
     assert run.steps("states") == [1, 2]
 

@@ -1,15 +1,19 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import facegan
 from facegan.config import resolve
 from facegan.errors import ConfigError, DataError, SnapshotError
 from facegan.run import RunDir
+from facegan.sealed import seal
 from facegan.snapshots import load_generator
 from facegan.training.runs import read_config, resume, train
 
@@ -22,7 +26,8 @@ def run(tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Without the curves and the card of a finished run, which take a second."""
-    monkeypatch.setattr("facegan.training.runs.finish", lambda *args, **kwargs: None)
+    for module in ("runs", "finish"):
+        monkeypatch.setattr(f"facegan.training.{module}.finish", lambda *args, **kwargs: None)
 
 
 def test_a_finished_run_leaves_everything_and_no_pickle(tiny, run):
@@ -32,7 +37,7 @@ def test_a_finished_run_leaves_everything_and_no_pickle(tiny, run):
     )
     found = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
     assert found == {
-        "config.json", "environment.json", "metrics.jsonl", "losses.png", "faces.png", "model-card.md",
+        ".lock", "config.json", "environment.json", "metrics.jsonl", "losses.png", "faces.png", "model-card.md",
         "samples/real.png",
         *(f"samples/step-{step:08d}.png" for step in range(4)),
         *(f"snapshots/step-{step:08d}.safetensors" for step in (1, 2, 3)),
@@ -126,20 +131,118 @@ def test_a_run_cannot_be_made_shorter(tiny, run, undrawn):
     assert str(refusal.value) == f"{run.path}: has 3 steps already, more than the 2 asked for; ask for more"
 
 
-def test_a_run_without_a_state_cannot_be_resumed(tiny, run):
-    run.create(tiny().to_json(), {})
-    with pytest.raises(SnapshotError) as refusal:
-        resume(run)
-    assert str(refusal.value) == f"{run.path}: holds no state to resume from; start anew with 'facegan train'"
+def test_a_run_ended_before_its_first_state_begins_again(tiny, run, tmp_path, undrawn):
+    straight = RunDir(tmp_path / "straight")
+    train(tiny(), straight)
+    run.create(tiny("output.tick_every=1", "output.sample_every=1").to_json(), {})
+    run.append_metrics({"step": 1})
+    assert resume(run) is True
+    one, other = (load_file(each.state(3)) for each in (run, straight))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert [record["step"] for record in run.read_metrics()] == [1, 2, 3]
 
 
-def test_a_damaged_state_is_refused_and_nothing_changed(tiny, run):
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [damage, lambda path: path.write_bytes(b"half"), lambda path: path.write_bytes(b"")])
+def test_a_damaged_newest_state_is_reported_and_the_one_before_it_used(tiny, run, tmp_path, undrawn, harm):
+    config = tiny("train.steps=6", "output.state_every=2", "output.snapshot_every=2", "output.tick_every=1")
+    straight, said = RunDir(tmp_path / "straight"), []
+    train(config, straight)
+    stop = iter([False, False, False, True])
+    train(config, run, stop=lambda: next(stop))
+    harm(run.state(4))
+    harm(run.snapshot(4))
+    assert resume(run, report=said.append) is True
+    for kind, said_of_it in zip(("snapshots", "states"), said, strict=False):
+        file = run.path / kind / "step-00000004.safetensors"
+        assert said_of_it.startswith(f"{file}: ")
+        assert said_of_it.endswith("; put aside as step-00000004.safetensors.damaged")
+        assert file.with_name("step-00000004.safetensors.damaged").exists()
+    assert said[2] == f"{run.path}: from step 2 to 6"
+    one, other = (load_file(each.state(6)) for each in (run, straight))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert run.steps("states") == straight.steps("states")
+    assert run.steps("snapshots") == straight.steps("snapshots")
+
+
+def test_a_run_of_which_no_state_is_whole_is_refused_and_its_metrics_stay(tiny, run):
     train(tiny("train.steps=2"), run, stop=lambda: True)
-    run.latest("states").write_bytes(b"half")
+    damage(run.state(1))
     metrics = run.metrics.read_bytes()
-    with pytest.raises(SnapshotError, match="not a whole safetensors file"):
-        resume(run)
+    for _ in range(2):
+        with pytest.raises(SnapshotError) as refusal:
+            resume(run)
+        assert str(refusal.value) == (
+            f"{run.path}: holds no whole state to resume from; start anew with 'facegan train'"
+        )
     assert run.metrics.read_bytes() == metrics
+
+
+def test_a_state_of_a_newer_version_is_not_taken_for_damage(tiny, run):
+    train(tiny("train.steps=2"), run, stop=lambda: True)
+    with safe_open(run.state(1), framework="pt") as file:
+        metadata = file.metadata()
+    save_file(load_file(run.state(1)), run.state(1), metadata | {"schema": "99", "facegan": "9.9"})
+    seal(run.state(1))
+    with pytest.raises(SnapshotError, match=r"written by facegan 9\.9, which is newer than this one .*; upgrade$"):
+        resume(run)
+    assert run.steps("states") == [1]
+
+
+def test_what_a_finished_run_lacks_is_made_when_it_is_resumed(tiny, run):
+    train(tiny(), run)
+    (run.path / "model-card.md").unlink()
+    with run.metrics.open("ab") as file:
+        file.write(b'{"step": 3, "lo')
+    assert resume(run) is None
+    assert "3 steps of 8" in (run.path / "model-card.md").read_text()
+    assert [record["step"] for record in run.read_metrics()] == [1, 2, 3]
+    assert run.metrics.read_bytes().endswith(b"}\n")
+
+
+def test_other_intervals_and_numbers_of_files_change_nothing_that_is_learnt(tiny, run, tmp_path, undrawn):
+    straight = RunDir(tmp_path / "straight")
+    train(tiny("train.steps=6", "output.tick_every=2"), straight)
+    stop = iter([False, False, True])
+    train(tiny("train.steps=6", "output.tick_every=2"), run, stop=lambda: next(stop))
+    resume(run, output={"sample_every": 5, "state_every": 4, "tick_every": 1, "keep_states": 1, "snapshot_every": 0})
+    assert run.steps("samples") == [0, 1, 2, 3, 5, 6]
+    assert run.steps("states") == [6]
+    assert [record["step"] for record in run.read_metrics()] == [2, 4, 5, 6]
+    assert read_config(run).output.state_every == 4
+    one, other = (load_file(each.state(6)) for each in (run, straight))
+    assert all(torch.equal(one[key], other[key]) for key in one if key != "sums")
+    assert run.sample(5).read_bytes() == straight.sample(5).read_bytes()
+    with pytest.raises(ConfigError, match=r"^config: output.keep_states is 0; it must be at least 1$"):
+        resume(run, output={"keep_states": 0})
+
+
+def test_files_of_round_steps_are_kept(tiny, run, undrawn):
+    output = ("output.state_every=1", "output.snapshot_every=1", "output.keep_states=1", "output.keep_snapshots=1")
+    train(tiny("train.steps=7", *output, "output.keep_states_every=3", "output.keep_snapshots_every=2"), run)
+    assert run.steps("states") == [3, 6, 7]
+    assert run.steps("snapshots") == [2, 4, 6, 7]
+
+
+def test_a_run_that_is_being_written_is_refused_to_a_second_process(tiny, run, undrawn):
+    train(tiny("train.steps=2"), run, stop=lambda: True)
+    code = (
+        "import sys; from pathlib import Path; from facegan.run import RunDir\n"
+        "with RunDir(Path(sys.argv[1])).lock(): print(flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code, run.path], **pipes) as other:
+        other.stdout.readline()
+        for attempt in (lambda: resume(run), lambda: train(tiny(), run, force=True)):
+            with pytest.raises(SnapshotError, match="another facegan process is writing this run"):
+                attempt()
+        assert run.steps("states") == [1]
+    assert resume(run) is True
 
 
 def test_a_stopped_run_says_so_and_has_no_card_yet(tiny, run):

@@ -1,11 +1,15 @@
+import json
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from facegan.config import validate
 from facegan.errors import ConfigError, SnapshotError
+from facegan.sealed import seal
 from facegan.training.loop import step_settings
 from facegan.training.state import build_state, choose_device, precision
 from facegan.training.step import training_step
@@ -158,6 +162,7 @@ def test_a_state_without_its_moments_is_refused(tiny, tmp_path, gone):
         kept = {key: file.get_tensor(key) for key in file.keys() if not key.startswith(gone)}  # noqa: SIM118
         metadata = file.metadata()
     save_file(kept, path, metadata)
+    seal(path)
     assert refused(path, build_state(config, CPU)) == (
         f"{path}: does not fit the run (an optimiser's moments are missing); remove it to resume from an older state"
     )
@@ -203,3 +208,18 @@ def test_devices_that_are_not_there_are_refused():
 )
 def test_precision_on_a_cpu(tiny, wanted, dtype):
     assert precision(tiny(f"train.precision={wanted}"), CPU) == dtype
+
+
+def test_a_state_of_the_first_schema_is_taken_up():
+    path = Path(__file__).parent.parent / "fixtures" / "schema-1" / "state.safetensors"
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        sums = file.get_tensor("sums")
+    config = validate(json.loads(metadata["config"])).complete()
+    state = build_state(config, CPU)
+    state.load(path, metadata["data"])
+    assert state.step == 3
+    assert torch.equal(state.sums[: len(sums) - 1], sums[:-1]) and state.sums[-1] == sums[-1] == 1
+    training_step(state, step_settings(config, CPU), torch.zeros(8, 3, 16, 16))
+    assert state.step == 4
+    assert int(state.first_bad_step) == -1

@@ -4,10 +4,12 @@ The only code of facegan that prints, parses arguments or exits. Commands are pl
 function with typer annotations, or a `typer.Typer` of sub-commands.
 """
 
+import errno
 import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import typer
@@ -18,6 +20,7 @@ from .. import __version__
 from ..errors import ConfigError, FaceganError
 from ..plugins import claims, find, names, nearest
 from .options import PLAIN
+from .signals import Ended, end
 
 WRONG_FILE = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
@@ -93,40 +96,67 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments[:2]
     code = 1
+    came: list[int] = []
+
+    def receive(number: int, _: Any) -> NoReturn:  # through every `finally`, so that nothing is left half-done
+        came.append(number)
+        end(number)
+
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _end)  # through every `finally`, so that nothing is left half-done
+        for each in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(each) != signal.SIG_IGN:
+                signal.signal(each, receive)
     try:
         code = get_command(app).main(arguments or ["--help"], prog_name="facegan", standalone_mode=False) or 0
         if code == 130:  # Ctrl-C, of which a command that had more to say has made its own exit
             _complain("stopped", None, debug)
-    except FaceganError as error:
-        _complain(error, error, debug)
-        code = error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort, EOFError):
         _complain("stopped", None, debug)
         code = 130
-    except BrokenPipeError:  # whoever read our output has gone: there is no one left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except typer.TyperException as error:  # a mistake in the arguments
+    except Ended as error:
+        _complain("stopped", None, debug)
+        code = 128 + error.number
+    except Exception as error:
+        if came:  # an import that a signal broke off may say so in its own way
+            _complain("stopped", error, debug)
+            code = 128 + came[-1]
+        else:
+            code = _explain(error, debug)
+    sys.exit(_flush() or code)
+
+
+def _explain(error: Exception, debug: bool) -> int:
+    """Say in one line what went wrong; returns the exit code."""
+    if isinstance(error, FaceganError):
+        _complain(error, error, debug)
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):  # whoever read our output has gone: there is no one left to tell
+        return 0
+    if isinstance(error, typer.TyperException):  # a mistake in the arguments
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "facegan"
         _complain(f"{command}: {_lower_first(error.format_message())}; see '{command} --help'", error, debug)
-        code = error.exit_code
-    except (typer.Abort, EOFError):
-        _complain("stopped", None, debug)
-        code = 130
-    except OSError as error:
+        return int(error.exit_code)
+    if isinstance(error, OSError):
         _complain(f"{error.filename or 'system'}: {error.strerror or error}", error, debug)
-        code = 2 if isinstance(error, WRONG_FILE) else 1
-    except Exception as error:
-        hint = "" if debug else "; 'facegan --debug ...' shows where"
-        _complain(f"{type(error).__name__}: {' '.join(str(error).split())}{hint}", error, debug)
-    sys.exit(code)
+        return 2 if isinstance(error, WRONG_FILE) else 1
+    hint = "" if debug else "; 'facegan --debug ...' shows where"
+    _complain(f"{type(error).__name__}: {' '.join(str(error).split())}{hint}", error, debug)
+    return 1
 
 
-def _end(number: int, _: Any) -> NoReturn:
-    sys.exit(128 + number)
+def _flush() -> int:
+    """Bring what was printed to where it goes; 1 if that failed although somebody may read it."""
+    code = 0
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # or Python fails once more at its end
+            if stream is sys.stdout and error.errno not in (errno.EPIPE, errno.EIO):
+                _complain(f"output: {error.strerror}", error, False)
+                code = 1
+    return code
 
 
 def _complain(message: object, error: BaseException | None, debug: bool) -> None:
@@ -134,7 +164,8 @@ def _complain(message: object, error: BaseException | None, debug: bool) -> None
         import traceback
 
         traceback.print_exception(error)
-    print(f"facegan: {message}" if not str(message).startswith("facegan") else message, file=sys.stderr)
+    with suppress(OSError):  # the terminal may have gone
+        print(f"facegan: {message}" if not str(message).startswith("facegan") else message, file=sys.stderr)
 
 
 def _lower_first(text: str) -> str:

@@ -1,14 +1,12 @@
-"""What a person sees while long work runs, and how that person stops it."""
+"""What a person sees while long work runs."""
 
-import os
-import signal
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console, RenderableType
 from rich.filesize import decimal
@@ -34,7 +32,7 @@ PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 def console() -> Console:
     """Talk goes to stderr; stdout is for results."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(file=cast(TextIO, _Lasting(sys.stderr)), highlight=False, soft_wrap=True)
 
 
 class _NewsBar(Progress):
@@ -86,10 +84,11 @@ class TrainingConsole:
             self._console.print(text, markup=False)
         self._unlogged.append(text)
         config = self._log.with_name("config.json")  # the first file of a new run
-        if config.exists() and config.stat().st_mtime >= self._not_before:
-            with self._log.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                file.writelines(line + "\n" for line in self._unlogged)
-            self._unlogged.clear()
+        with suppress(OSError):  # a full disk: the lines wait for the next one
+            if config.exists() and config.stat().st_mtime >= self._not_before:
+                with self._log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                    file.writelines(line + "\n" for line in self._unlogged)
+                self._unlogged.clear()
 
     def packing(self, done: int, total: int) -> None:
         """The pictures are being packed: `done` of `total`."""
@@ -215,45 +214,35 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
-class StopRequest:
-    """Ctrl-C and SIGTERM as a question the loop asks after each step: the first asks to save and end, a second ends.
+class _Lasting(io.TextIOBase):
+    """A stream that outlives its terminal: what nobody can read any more is dropped, and the work goes on."""
 
-    Until the loop has asked for the first time there is nothing to save, and a signal ends the program at once.
-    """
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
 
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self._asked = False
+    def write(self, text: str) -> int:
+        """Write, or drop."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
 
-    def __call__(self) -> bool:
-        """Whether to save and end."""
-        self._asked = True
-        return self.signal is not None
+    def flush(self) -> None:
+        """Flush, or do not."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether there is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The stream's own number."""
+        return self._stream.fileno()
 
     @property
-    def exit_code(self) -> int:
-        """130 after Ctrl-C, 143 after SIGTERM."""
-        return 128 + (self.signal or 0)
-
-    @contextmanager
-    def listening(self) -> Iterator["StopRequest"]:
-        """Take the signals while the block runs."""
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(each, self._receive) for each in signals]
-        try:
-            yield self
-        finally:
-            for each, handler in zip(signals, before, strict=True):
-                signal.signal(each, handler)
-
-    def _receive(self, number: int, _: FrameType | None) -> None:
-        if self._asked and self.signal is None:
-            self.signal = number
-            os.write(sys.stderr.fileno(), b"\nstopping: this step is finished and saved; once more ends at once\n")
-            return
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        sys.exit(128 + number)
+    def encoding(self) -> str:  # type: ignore[override]
+        """The stream's own encoding."""
+        return self._stream.encoding
 
 
 def duration(seconds: float) -> str:

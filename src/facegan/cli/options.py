@@ -1,12 +1,14 @@
 """Options and look-ups that several commands share."""
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError, SnapshotError
+from ..errors import ConfigError, DamagedError, SnapshotError
 from ..run import find_run
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pre
 Epochs = Annotated[float | None, typer.Option(help="Length in passes over the pictures.", rich_help_panel=None)]
 Kimg = Annotated[float | None, typer.Option(help="Length in thousands of real pictures shown.")]
 Steps = Annotated[int | None, typer.Option(help="Length in updates of G.")]
+MaxTime = Annotated[
+    str | None,
+    typer.Option("--max-time", metavar="TIME", help="Save and stop after so long, for instance 2h, 90m, 1h30m, 45s."),
+]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Run = Annotated[str | None, typer.Argument(help="A run's folder, or its name under runs/; by default the latest.")]
@@ -55,8 +61,24 @@ def one_duration(epochs: float | None, kimg: float | None, steps: int | None) ->
     return chosen
 
 
+def seconds_of(text: str | None) -> float | None:
+    """The seconds of `2h`, `90m`, `1h30m`, `45s` or `3600`; None of None.
+
+    Raises:
+        ConfigError: It is no such time, or not above 0.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text.strip().lower())
+    parts = [int(part or 0) for part in match.groups()] if match else []
+    seconds = sum(part * size for part, size in zip(parts, (86400, 3600, 60, 1), strict=True)) if parts else 0
+    if not seconds:
+        raise ConfigError(f"--max-time {text}: is no time above 0; give for instance 2h, 90m, 1h30m or 45s")
+    return float(seconds)
+
+
 def find_snapshot(model: str | None) -> Path:
-    """The snapshot file that MODEL names: a file itself, or the newest snapshot of a run.
+    """The snapshot file that MODEL names: a file itself, or the newest whole snapshot of a run.
 
     Raises:
         SnapshotError: There is none.
@@ -64,10 +86,27 @@ def find_snapshot(model: str | None) -> Path:
     if model is not None and Path(model).is_file():
         return Path(model)
     run = find_run(model)
-    newest = run.latest("snapshots")
-    if newest is None:
+    steps = run.steps("snapshots")
+    if not steps:
         raise SnapshotError(f"{run.path}: holds no snapshot yet; train it further with 'facegan resume {run.path}'")
-    return newest
+    from ..sealed import verify
+    from .console import console
+
+    for step in reversed(steps):
+        try:
+            verify(run.snapshot(step))
+            return run.snapshot(step)
+        except DamagedError as error:
+            if step == steps[0]:
+                raise
+            console().print(f"{error}; taking the one before it", markup=False)
+    raise AssertionError
+
+
+def allow_deterministic(wanted: bool) -> None:
+    """Tell cuBLAS to keep to one order of summation, which it only does when the environment says so."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def print_json(document: Any) -> None:

@@ -1,12 +1,25 @@
 """`facegan train`."""
 
 import re
+import shlex
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Device, Epochs, Json, Kimg, Steps, one_duration, print_json
+from .options import (
+    Device,
+    Epochs,
+    Json,
+    Kimg,
+    MaxTime,
+    Steps,
+    allow_deterministic,
+    one_duration,
+    print_json,
+    seconds_of,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from ..config import RunConfig
@@ -36,6 +49,10 @@ def train(
     seed: Annotated[int | None, typer.Option(help="What weights, data order and noise are drawn from.")] = None,
     device: Device = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="On CUDA, only kernels that repeat to the bit; slower.")
+    ] = False,
+    max_time: MaxTime = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; draw and write nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Keep an existing run folder under another name.")] = False,
     as_json: Json = False,
@@ -51,6 +68,7 @@ def train(
             "batch_size": batch_size,
             "device": device,
             "precision": precision,
+            "deterministic": deterministic or None,
             **one_duration(epochs, kimg, steps),
         },
     }
@@ -58,33 +76,39 @@ def train(
     if dry_run:
         _show_plan(wanted, as_json)
         return
-    _train(wanted, _run_folder(run, wanted, preset or (config.stem if config else "dcgan")), force, as_json)
+    seconds = seconds_of(max_time)
+    allow_deterministic(wanted.train.deterministic)
+    with _run_folder(run, wanted, preset or (config.stem if config else "dcgan")) as folder:
+        _train(wanted, folder, seconds, force, as_json)
 
 
-def _train(config: "RunConfig", run: "RunDir", force: bool, as_json: bool) -> None:
+def _train(config: "RunConfig", run: "RunDir", seconds: float | None, force: bool, as_json: bool) -> None:
     from ..training.runs import train as start
-    from .console import StopRequest, TrainingConsole
+    from .console import TrainingConsole
+    from .signals import StopRequest
 
     if not force:
         run.refuse_existing()
-    with StopRequest().listening() as stop, TrainingConsole(run.log, new=True) as console:
+    with StopRequest(seconds).listening() as stop, TrainingConsole(run.log, new=True) as console:
         ended = start(config, run, report=console.report, packing=console.packing, stop=stop, force=force)
-    conclude(run, console, stop.exit_code if not ended else 0, as_json)
+    conclude(run, console, stop.exit_code, finished=ended, as_json=as_json)
 
 
-def conclude(run: "RunDir", console: Any, code: int, as_json: bool) -> None:
+def conclude(run: "RunDir", console: Any, code: int, *, finished: bool, as_json: bool) -> None:
     """Say what to do next with a run that ended or was stopped, and exit with its code."""
-    if code:
-        console.say(f"saved at step {run.steps('states')[-1]}; continue with: facegan resume {run.path}")
+    path = shlex.quote(str(run.path))
+    if finished:
+        console.say(f"next: facegan sample {path} -n 64 -o grid.png")
     else:
-        console.say(f"next: facegan sample {run.path} -n 64 -o grid.png")
+        console.say(f"saved at step {run.steps('states')[-1]}; continue with: facegan resume {path}")
     if as_json:
         snapshot = run.latest("snapshots")
         step = run.steps("states")[-1]
-        print_json({"run": str(run.path), "step": step, "finished": not code, "snapshot": str(snapshot)})
+        print_json({"run": str(run.path), "step": step, "finished": finished, "snapshot": str(snapshot)})
     else:
-        print(run.path)
-    if code:
+        with suppress(OSError):  # the run is what counts, also when its terminal has gone
+            print(run.path, flush=True)
+    if code and not finished:
         raise SystemExit(code)
 
 
@@ -94,14 +118,15 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given.items() if value is not None and value != {}}
 
 
-def _run_folder(path: Path | None, config: "RunConfig", settings_name: str) -> "RunDir":
+def _run_folder(path: Path | None, config: "RunConfig", settings_name: str) -> "AbstractContextManager[RunDir]":
+    """The run's folder; a name that was not given is taken at once, so that no other run takes it."""
     from ..run import RunDir, next_free
 
     if path is not None:
-        return RunDir(path)
+        return nullcontext(RunDir(path))
     source = re.sub(r"\.(zip|tar|tgz|tar\.\w+|parquet)$", "", Path(config.data.source).name.lower())
-    stem = re.sub(r"[^a-z0-9]+", "-", source).strip("-") or "faces"
-    return next_free(Path("runs"), f"{stem}-{settings_name}")
+    stem, preset = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (source, settings_name))
+    return next_free(Path("runs"), f"{stem or 'faces'}-{preset or 'own'}")
 
 
 def _show_plan(config: "RunConfig", as_json: bool) -> None:

@@ -3,7 +3,7 @@
 The core sections are checked without loading torch; a plugin's section, by that plugin (`RunConfig.complete`).
 """
 
-from .layers import preset_layer, preset_names, preset_text, read_file, resolve, validate
+from .layers import preset_layer, preset_names, preset_text, read_file, resolve, settings_layer, validate
 from .tree import DURATIONS, PLUGIN_SECTIONS, DataConfig, OutputConfig, RunConfig, TrainConfig
 from .where import Condition, parse_where
 from .wording import DEVICE_PATTERN, build
@@ -24,5 +24,6 @@ __all__ = [
     "preset_text",
     "read_file",
     "resolve",
+    "settings_layer",
     "validate",
 ]

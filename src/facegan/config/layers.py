@@ -37,7 +37,7 @@ def resolve(
     if file is not None:
         layers.append(read_file(Path(file)))
     layers.append(flags or {})
-    layers.append(_settings_layer(settings))
+    layers.append(settings_layer(settings))
     tree: dict[str, Any] = RunConfig().model_dump()
     for layer in layers:
         tree = _merge(tree, layer)
@@ -91,8 +91,12 @@ def read_file(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _settings_layer(settings: Iterable[str]) -> dict[str, Any]:
-    """One nested dictionary from lines `section.key=value`; a bare word is a string."""
+def settings_layer(settings: Iterable[str]) -> dict[str, Any]:
+    """One nested dictionary from lines `section.key=value`, the value in TOML; a bare word is a string.
+
+    Raises:
+        ConfigError: A line is not of that form.
+    """
     layer: dict[str, Any] = {}
     for line in settings:
         key, equals, text = line.partition("=")

@@ -141,6 +141,11 @@ class TrainConfig(Section):
     )
     device: str = Field("auto", pattern=DEVICE_PATTERN, description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`")
     fresh_z: bool = Field(False, description="draw new latents for G's step instead of reusing the fakes of D's step")
+    deterministic: bool = Field(
+        False,
+        description="on CUDA: only kernels that always sum in one order, so that runs repeat and resume to the bit; "
+        "slower. On the CPU runs do so anyway",
+    )
     channels_last: bool = Field(
         True, description="keep images and weights in channels-last memory order; changes speed only, to rounding"
     )
@@ -171,7 +176,11 @@ class OutputConfig(Section):
     snapshot_every: int = Field(0, ge=0, description="a snapshot, to use, every so many steps; 0: 10 a run")
     state_every: int = Field(0, ge=0, description="a state, to resume, every so many steps; 0: 20 a run")
     keep_states: int = Field(2, ge=1, description="how many states are kept, the newest")
+    keep_states_every: int = Field(0, ge=0, description="states at multiples of so many steps stay as well; 0: none")
     keep_snapshots: int = Field(5, ge=1, description="how many snapshots are kept, the newest")
+    keep_snapshots_every: int = Field(
+        0, ge=0, description="snapshots at multiples of so many steps stay as well; 0: none"
+    )
 
     def scaled(self, num_steps: int) -> "OutputConfig":
         """The same with no interval 0: rounded down to 1, 2, 5, 10, 20, ... steps."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, DownloadError, FaceganError
-from ..run import put_in_place
+from ..files import put_in_place
 from .drive import DriveSource, shared_id
 from .links import Link, Progress, Say, digest_of, matches
 from .places import Record, cache_root, recall, register, remember

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DownloadError
-from ..run import put_in_place, write_atomic
+from ..files import put_in_place, write_atomic
 from .answers import begins_like_page, brief, failure, is_page, plain, retry_after, title_of, validator
 from .links import Link, Patience, Progress, Say, digest_of, matches
 

@@ -8,7 +8,8 @@ from PIL import Image
 
 from .. import __version__, images
 from ..config import RunConfig
-from ..run import RunDir, write_atomic
+from ..files import write_atomic
+from ..run import RunDir
 
 CARD = """\
 # {name}: a generator of synthetic faces
@@ -46,6 +47,16 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[
     images.save(run.path / "faces.png", sheet)
     write_atomic(run.path / "model-card.md", _card(config, run, step, num_images).encode("utf-8", "backslashreplace"))
     report(f"{run.path}: finished; look at faces.png and losses.png there")
+
+
+def complete(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[[str], None]) -> None:
+    """`finish` a run that reached its end but was ended before all of that was written."""
+    last = run.steps("states")[-1]
+    run.cut_metrics(last, inside_tick=False)
+    reached = run.state(last).stat().st_mtime
+    written = [run.path / name for name in ("losses.png", "faces.png", "model-card.md")]
+    if not all(path.exists() and path.stat().st_mtime >= reached for path in written):
+        finish(config, run, num_images=num_images, report=report)
 
 
 def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,8 +15,10 @@ from ..data.packed.loading import PackedImages
 from ..errors import TrainingError
 from ..generators import FaceGenerator
 from ..run import RunDir
-from ..snapshots import save_snapshot
-from .state import METRICS, TrainState, memory_format, precision
+from ..sealed import write_tensors
+from ..snapshots import snapshot_metadata
+from .saving import Saver, Write
+from .state import METRICS, NETWORKS, TrainState, memory_format, precision
 from .step import StepSettings, training_step
 
 NUM_GRID = 64  # latents of the grids, the seeds 0 to 63
@@ -66,44 +69,76 @@ def training_loop(
         memory_format=memory_format(config),
     )  # fmt: skip
     clock = _Clock(run, state.step)
-    if state.step == 0:
-        images.save(run.path / "samples" / "real.png", images.grid(feed.sample(NUM_GRID)))
-        calibrate(config, state)
-        save_grid(config, run, state)
-
-    while state.step < num_steps:
-        # One step on the next batch.
-        training_step(state, settings, feed.batch(state.step))
-        step, last, stopping = state.step, state.step == num_steps, stop()
-
-        # Record.
-        if step % every.tick_every == 0 or last:
-            metrics = _tick(state, batch_size, len(data), clock)
-            if step % every.tick_every == 0:  # a last line between two ticks leaves the sums to whoever extends the run
-                state.sums.zero_()
-            run.append_metrics(metrics)
-            report(Progress(step, num_steps, metrics))
-
-        # A grid of the same latents; a snapshot, to use; a state, to resume.
-        grid_due = step % every.sample_every == 0 or last
-        snapshot_due = step % every.snapshot_every == 0 or last or stopping
-        state_due = step % every.state_every == 0 or last or stopping
-        if grid_due or snapshot_due or state_due:
-            refuse_bad_step(state)
+    with Saver(report) as saver:
+        if state.step == 0:
+            images.save(run.path / "samples" / "real.png", images.grid(feed.sample(NUM_GRID)))
             calibrate(config, state)
-        if grid_due:
-            save_grid(config, run, state)
-        if snapshot_due:
-            save_snapshot(run.snapshot(step), config, step, {"G": state.G, "G_ema": state.G_ema, "D": state.D})
-            run.keep_newest("snapshots", every.keep_snapshots)
-        if state_due:
-            state.save(run.state(step), config, data.digest)
-            run.keep_newest("states", every.keep_states)
+            saver.at_once("the first grid", grid(config, run, state))
 
-        # Done?
-        if stopping and not last:
-            return False
-    return True
+        while state.step < num_steps:
+            # One step on the next batch.
+            training_step(state, settings, feed.batch(state.step))
+            step, last, stopping = state.step, state.step == num_steps, stop()
+
+            # Record.
+            if step % every.tick_every == 0 or last:
+                refuse_bad_step(run, state, saver)
+                metrics = _tick(state, batch_size, len(data), clock)
+                if (
+                    step % every.tick_every == 0
+                ):  # a last line between two ticks leaves the sums to whoever extends the run
+                    state.sums.zero_()
+                saver.at_once(f"the metrics of step {step:,}", partial(run.append_metrics, metrics))
+                report(Progress(step, num_steps, metrics))
+
+            # A grid of the same latents; a snapshot, to use; a state, to resume.
+            at_once = last or stopping or saver.behind()
+            grid_due = step % every.sample_every == 0 or last
+            snapshot_due = step % every.snapshot_every == 0 or at_once
+            state_due = step % every.state_every == 0 or at_once
+            if grid_due or snapshot_due or state_due:
+                refuse_bad_step(run, state, saver)
+                calibrate(config, state)
+            if grid_due:
+                saver.at_once(f"the grid of step {step:,}", grid(config, run, state))
+            if snapshot_due or state_due:
+                write = weights(config, run, state, data.digest if state_due else None, snapshot=snapshot_due)
+                (saver.insist if last or stopping else saver.beside)(f"step {step:,}", write)
+
+            # Done?
+            if stopping and not last:
+                return False
+        return True
+
+
+def weights(config: RunConfig, run: RunDir, state: TrainState, data_digest: str | None, *, snapshot: bool) -> Write:
+    """Copy what a snapshot and a state of this step hold, and return what writes them.
+
+    Args:
+        config: Of the run.
+        run: The run folder.
+        state: Copied; the writing does not look at it any more.
+        data_digest: Of the training set; None writes no state.
+        snapshot: Whether to write a snapshot, before the state: a state says that all of its step is there.
+    """
+    step, every = state.step, config.output
+    kept = NETWORKS if data_digest is None else ("",)
+    copies = {
+        key: value.detach().to("cpu", copy=True) for key, value in state.tensors().items() if key.startswith(kept)
+    }
+    about = state.metadata(config, data_digest) if data_digest is not None else None
+
+    def write() -> None:
+        if snapshot:
+            networks = {key: value for key, value in copies.items() if key.partition(".")[0] in NETWORKS}
+            write_tensors(run.snapshot(step), "snapshot", networks, snapshot_metadata(config, step))
+            run.keep("snapshots", every.keep_snapshots, every.keep_snapshots_every)
+        if about is not None:
+            run.sync_metrics()
+            write_tensors(run.state(step), "state", copies, about)
+            run.keep("states", every.keep_states, every.keep_states_every)
+
+    return write
 
 
 def step_settings(config: RunConfig, device: torch.device) -> StepSettings:
@@ -131,18 +166,17 @@ def calibrate(config: RunConfig, state: TrainState) -> None:
     ema.calibrate(state.G_ema, batches)
 
 
-def save_grid(config: RunConfig, run: RunDir, state: TrainState) -> None:
-    """Write the grid of the seeds 0 to 63, by the averaged G, for the state's step."""
+def grid(config: RunConfig, run: RunDir, state: TrainState) -> Write:
+    """Draw the grid of the seeds 0 to 63 by the averaged G, and return what writes it for the state's step."""
     architecture = config.part("architecture")
     generator = FaceGenerator(state.G_ema, z_dim=architecture.z_dim, prior=architecture.prior)
     sheet = images.grid(images.to_uint8(generator.sample(range(NUM_GRID))))
-    images.save(
-        run.sample(state.step), sheet, {"facegan": f"synthetic faces, seeds 0-{NUM_GRID - 1}, step {state.step}"}
-    )
+    text = {"facegan": f"synthetic faces, seeds 0-{NUM_GRID - 1}, step {state.step}"}
+    return partial(images.save, run.sample(state.step), sheet, text)
 
 
-def refuse_bad_step(state: TrainState) -> None:
-    """Stop a run whose numbers are no longer finite, before anything of them is saved.
+def refuse_bad_step(run: RunDir, state: TrainState, saver: Saver) -> None:
+    """Stop a run whose numbers are no longer finite, before anything of them is saved; metrics.jsonl says so too.
 
     Raises:
         TrainingError: Naming the step.
@@ -150,10 +184,15 @@ def refuse_bad_step(state: TrainState) -> None:
     bad = int(state.first_bad_step)
     if bad < 0 and state.scaler.get_scale() >= 1:  # gradients that are not finite halve the scale
         return
+    saver.at_once("the metrics", partial(run.append_metrics, {"step": max(bad, state.step), "health": "not finite"}))
+    saver.wait()
     what = f"step {bad}: the loss is not finite" if bad >= 0 else f"by step {state.step}: a gradient was not finite"
+    saved = run.steps("states")
+    stands = (
+        f"the state of step {saved[-1]} was saved before it and is good" if saved else "no state was saved before it"
+    )
     raise TrainingError(
-        f"{what}; nothing since the last state was saved, and that one is good; "
-        "lower optimizer.lr_G and optimizer.lr_D, or use train.precision fp32, in a new run"
+        f"{what}; {stands}; lower optimizer.lr_G and optimizer.lr_D, or use train.precision fp32, in a new run"
     )
 
 
@@ -162,7 +201,7 @@ class _Clock:
 
     def __init__(self, run: RunDir, step: int) -> None:
         records = list(run.read_metrics())
-        self.seconds = records[-1]["seconds"] if records else 0.0
+        self.seconds = next((each["seconds"] for each in reversed(records) if "seconds" in each), 0.0)
         self.last_step, self.last_time = step, time.perf_counter()
 
     def lap(self, step: int) -> tuple[float, int, float]:
@@ -177,7 +216,6 @@ class _Clock:
 def _tick(state: TrainState, batch_size: int, num_images: int, clock: _Clock) -> dict[str, Any]:
     """Read the running sums off the device and make of them one line of metrics."""
     *sums, count = state.sums.tolist()
-    refuse_bad_step(state)
     seconds, steps, lap = clock.lap(state.step)
     num_shown = state.step * batch_size
     return {

@@ -3,7 +3,9 @@
 import platform
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,13 +15,16 @@ from ..config import DURATIONS, RunConfig, read_file, validate
 from ..data.packed.loading import PackedImages, load
 from ..data.pictures import in_words
 from ..data.sources.opening import anchored
-from ..errors import ConfigError, SnapshotError
+from ..errors import ConfigError, DamagedError, SnapshotError
+from ..files import as_json, write_atomic
 from ..plugins import claim, names
-from ..run import RunDir, write_atomic
-from .finish import finish
+from ..run import RunDir
+from ..sealed import read_header
+from .finish import complete, finish
+from .limits import deterministic, is_out_of_memory, out_of_memory
 from .loop import Report, Stop, training_loop
 from .plan import check_disk, plan
-from .state import build_state, choose_device
+from .state import TrainState, build_state, choose_device
 
 Packing = Callable[[int, int], None]
 
@@ -52,36 +57,43 @@ def train(
     """
     config = config.complete()
     device = choose_device(config.train.device)
-    if not force:
+    if force:
+        run.refuse_running()
+    else:
         run.refuse_existing()
-    data = _load(config, report, packing)
-    counts = plan(config, len(data))
-    check_disk(counts.run_bytes, run.path.absolute())
-    source = {"source": anchored(config.data.source)}  # the run can then be resumed from any folder
-    intervals = config.output.scaled(counts.num_steps)
-    config = config.model_copy(update={"data": config.data.model_copy(update=source), "output": intervals})
-    state = build_state(config, device)
-    if force and (aside := run.move_aside()):
-        report(f"{run.path}: what was there is now {aside}")
-    run.create(config.to_json(), environment(config, device))
-    report(f"{run.path}: {counts.num_steps} steps on {len(data)} pictures, {device}")
-    return _loop(config, run, data, state, report, stop)
+    with nullcontext() if force else run.lock():
+        data = _load(config, report, packing)
+        counts = plan(config, len(data))
+        check_disk(counts.run_bytes, run.path.absolute())
+        source = {"source": anchored(config.data.source)}  # the run can then be resumed from any folder
+        intervals = config.output.scaled(counts.num_steps)
+        config = config.model_copy(update={"data": config.data.model_copy(update=source), "output": intervals})
+        state = build_state(config, device)
+        if force and (aside := run.move_aside()):
+            report(f"{run.path}: what was there is now {aside}")
+        with run.lock():
+            run.create(config.to_json(), environment(config, device))
+            report(f"{run.path}: {counts.num_steps} steps on {len(data)} pictures, {device}")
+            return _loop(config, run, data, state, report, stop)
 
 
 def resume(
     run: RunDir,
     *,
     duration: Mapping[str, float | None] | None = None,
+    output: Mapping[str, int] | None = None,
     device: str | None = None,
     report: Report = lambda _: None,
     packing: Packing | None = None,
     stop: Stop = lambda: False,
 ) -> bool | None:
-    """Continue a run from its newest state, as if it had never stopped: on the CPU to the bit.
+    """Continue a run from its newest whole state, as if it had never stopped: on the CPU to the bit.
 
     Args:
         run: The run's folder.
         duration: A new total, one of `epochs`, `kimg`, `steps`; None keeps the run's own.
+        output: Other intervals and numbers of files, of `output`; 0 scales an interval with the run's length. They do
+            not change what is learnt.
         device: Another device than the run's own.
         report: As in `train`.
         packing: As in `train`.
@@ -91,41 +103,75 @@ def resume(
         None when the run is already finished, else as `train`.
 
     Raises:
-        SnapshotError: There is no state, it is damaged, or the pictures have changed.
+        SnapshotError: There is no whole state, the pictures have changed, or another process is writing the run.
         ConfigError, PluginError, DataError, TrainingError: As `train`.
     """
-    config = read_config(run)
-    if duration:
-        lengths = {**dict.fromkeys(DURATIONS), **duration}
-        config = config.model_copy(update={"train": config.train.model_copy(update=lengths)})
-    newest = run.latest("states")
-    if newest is None:
-        raise SnapshotError(f"{run.path}: holds no state to resume from; start anew with 'facegan train'")
-    if not duration and _is_finished(config, run):  # said without a look at the pictures, which may have gone
-        return None
-    chosen = choose_device(device or config.train.device)
-    data = _load(config, report, packing)
-    num_steps, step = config.train.num_steps(len(data)), run.steps("states")[-1]
-    if step == num_steps or (step > num_steps and not duration):
-        return None
-    if step > num_steps:
-        raise ConfigError(f"{run.path}: has {step} steps already, more than the {num_steps} asked for; ask for more")
-    state = build_state(config, chosen)
-    state.load(newest, data.digest)
-    run.cut_metrics(state.step, config.output.tick_every)
-    if duration:
-        write_atomic(run.config, config.to_json().encode())
-    report(f"{run.path}: from step {state.step} to {num_steps}")
-    return _loop(config, run, data, state, report, stop)
+    with run.lock():
+        run.sweep()
+        config = read_config(run)
+        if duration:
+            lengths = {**dict.fromkeys(DURATIONS), **duration}
+            config = config.model_copy(update={"train": config.train.model_copy(update=lengths)})
+        if output:
+            config = validate({**config.model_dump(), "output": {**config.output.model_dump(), **output}})
+        newest = _newest_whole(run, report)
+        if newest and not duration and (num_images := _finished_on(config, run)):  # the pictures may be gone by now
+            complete(config, run, num_images=num_images, report=report)
+            return None
+        chosen = choose_device(device or config.train.device)
+        data = _load(config, report, packing)
+        num_steps, step = config.train.num_steps(len(data)), max(run.steps("states"), default=0)
+        if step == num_steps or (step > num_steps and not duration):
+            complete(config, run, num_images=len(data), report=report)
+            return None
+        if step > num_steps:
+            raise ConfigError(
+                f"{run.path}: has {step} steps already, more than the {num_steps} asked for; ask for more"
+            )
+        config = config.model_copy(update={"output": config.output.scaled(num_steps)})
+        state = build_state(config, chosen)
+        if newest is not None:
+            check_disk(newest.stat().st_size, run.path.absolute())
+            state.load(newest, data.digest)
+        run.cut_metrics(state.step, inside_tick=bool(state.sums[-1]))
+        if duration or output:
+            write_atomic(run.config, config.to_json().encode())
+        if not run.environment.exists():
+            write_atomic(run.environment, as_json(environment(config, chosen)))
+        report(f"{run.path}: from step {state.step} to {num_steps}")
+        return _loop(config, run, data, state, report, stop)
 
 
-def _is_finished(config: RunConfig, run: RunDir) -> bool:
-    """Whether the newest state is the run's last, as its metrics tell: they know how many pictures an epoch has."""
+def _newest_whole(run: RunDir, report: Report) -> Path | None:
+    """The newest state whose bytes are those that were written; None: the run was ended before its first one.
+
+    Damaged states are named and put aside, and so are damaged snapshots.
+
+    Raises:
+        SnapshotError: There was one, but none is whole.
+    """
+    if not run.steps("states") and not any((run.path / "states").glob("*")) and not run.steps("snapshots"):
+        return None
+    for kind, name in (("snapshots", "snapshot"), ("states", "state")):
+        for step in reversed(run.steps(kind)):
+            path = run.path / kind / f"step-{step:08d}.safetensors"
+            try:
+                read_header(path, name)
+            except DamagedError as error:
+                report(f"{error}; put aside as {run.put_aside(path).name}")
+                continue
+            if kind == "states":
+                return path
+    raise SnapshotError(f"{run.path}: holds no whole state to resume from; start anew with 'facegan train'")
+
+
+def _finished_on(config: RunConfig, run: RunDir) -> int:
+    """How many pictures a finished run was trained on, as its metrics tell; 0: it is not finished."""
     last = next((record for record in reversed(list(run.read_metrics())) if record.get("epoch")), None)
     if last is None:
-        return False
+        return 0
     num_images = round(last["step"] * config.train.batch_size / last["epoch"])
-    return run.steps("states")[-1] >= config.train.num_steps(num_images)
+    return num_images if run.steps("states")[-1] >= config.train.num_steps(num_images) else 0
 
 
 def read_config(run: RunDir) -> RunConfig:
@@ -174,8 +220,17 @@ def _load(config: RunConfig, report: Report, packing: Packing | None) -> PackedI
     return data
 
 
-def _loop(config: RunConfig, run: RunDir, data: PackedImages, state: Any, report: Report, stop: Stop) -> bool:
-    ended = training_loop(config, run, data, state, report=report, stop=stop)
+def _loop(config: RunConfig, run: RunDir, data: PackedImages, state: TrainState, report: Report, stop: Stop) -> bool:
+    device = state.sums.device
+    try:
+        with deterministic(config.train.deterministic):
+            ended = training_loop(config, run, data, state, report=report, stop=stop)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        ended = None
+    if ended is None:  # what the failed step held is free by now
+        raise out_of_memory(config, device)
     if ended:
         finish(config, run, num_images=len(data), report=report)
     return ended

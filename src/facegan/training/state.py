@@ -13,7 +13,8 @@ from torch.optim import Adam
 
 from ..config import DEVICE_PATTERN, RunConfig
 from ..errors import ConfigError, SnapshotError
-from ..snapshots import load_network, read_header, read_tensors, write_tensors
+from ..sealed import read_header, read_tensors, write_tensors
+from ..snapshots import load_network
 
 METRICS = ("loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake")
 NETWORKS = ("G", "G_ema", "D")
@@ -41,6 +42,10 @@ class TrainState:
         Raises:
             OSError: The file cannot be written; nothing is left of it.
         """
+        write_tensors(path, "state", self.tensors(), self.metadata(config, data_digest))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a state file holds, by name; not copies."""
         tensors: dict[str, Tensor] = {"noise": self.noise.get_state(), "sums": self.sums}
         for name in NETWORKS:
             tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
@@ -49,15 +54,20 @@ class TrainState:
                 tensors |= {f"{name}.{index}.{slot}": value for slot, value in slots.items()}
         for key, value in self.scaler.state_dict().items():
             tensors[f"scaler.{key}"] = torch.tensor(value, dtype=torch.float64)
-        metadata = {"config": config.to_json(), "step": str(self.step), "data": data_digest}
-        write_tensors(path, "state", tensors, metadata)
+        return tensors
+
+    def metadata(self, config: RunConfig, data_digest: str) -> dict[str, str]:
+        """What a state file says of itself."""
+        return {"config": config.to_json(), "step": str(self.step), "data": data_digest}
 
     @torch.no_grad()
     def load(self, path: Path, data_digest: str) -> None:
         """Take over what `save` wrote, in place.
 
         Raises:
-            SnapshotError: The file is missing, damaged or not a state, or the data is not what the run was trained on.
+            DamagedError: Its bytes are not those that were written.
+            SnapshotError: The file is missing, not a state, newer than this version, or does not fit the run; or the
+                data is not what the run was trained on.
         """
         metadata, _ = read_header(path, "state")
         if metadata.get("data") != data_digest:
@@ -78,7 +88,7 @@ class TrainState:
             ):  # else another precision, which has its own
                 self.scaler.load_state_dict(scaler)
             self.noise.set_state(rest["noise"])
-            self.sums.copy_(rest["sums"])
+            self.sums.zero_()[[*range(len(rest["sums"]) - 1), -1]] = rest["sums"].to(self.sums)  # schema 1 had fewer
             self.step = step
         except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]

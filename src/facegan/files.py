@@ -1,0 +1,82 @@
+"""How files get to the disk: whole, under their final names, or not at all."""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(\.\w+)?")
+_OF_SAFETENSORS = re.compile(r"\.tmp\w{6}")  # its own temporary file, which it renames to ours
+
+
+def write_atomic(path: Path, content: bytes | Callable[[Path], None]) -> None:
+    """Write a file whole or not at all: a temporary file beside it, fsync, rename, fsync of the folder.
+
+    Args:
+        path: The final name; its folder exists.
+        content: The bytes, or a function that writes the file at the path it is given.
+
+    Raises:
+        OSError: The file could not be written; what stood at `path` before still stands.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                content(temporary)
+            file.flush()
+        put_in_place(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def as_json(document: Any) -> bytes:
+    """A document as the indented JSON that our files hold."""
+    return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Give a complete temporary file its final name in the same file system: fsync, rename, fsync of the folder.
+
+    Raises:
+        OSError: It could not be done; what stood at `path` before still stands.
+    """
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.chmod(0o666 & ~_umask())
+    temporary.replace(path)
+    if os.name == "posix":  # other systems cannot open a folder to flush it
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left in a folder: temporary files of `write_atomic`. Nobody may be writing there."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if is_temporary(path):
+                path.unlink(missing_ok=True)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file has the name of one that `write_atomic` has not completed."""
+    if _OF_SAFETENSORS.fullmatch(path.name):
+        return True
+    match = _TEMPORARY.fullmatch(path.name)
+    return match is not None and match[2] == (Path(match["name"]).suffix or None)
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current

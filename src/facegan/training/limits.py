@@ -1,0 +1,83 @@
+"""What a device can do: its memory, and kernels that always give the same bits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ..config import RunConfig
+from ..errors import TrainingError
+from .loop import step_settings
+from .state import build_state, memory_format
+from .step import training_step
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Let torch choose only kernels that give the same bits each time, while the block runs.
+
+    On CUDA, cuBLAS wants the environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8 for it, which the command line sets.
+
+    Raises:
+        TrainingError: An operation has no such kernel, or the variable is missing.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if wanted:
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    except RuntimeError as error:
+        if wanted and "deterministic" in str(error):
+            reason = " ".join(str(error).split()).partition(". ")[0]
+            raise TrainingError(f"train.deterministic: {reason}; train without it, or on the CPU") from None
+        raise
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch says that a device's memory, or the machine's, is full."""
+    known = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error).lower() for text in known)
+
+
+def out_of_memory(config: RunConfig, device: torch.device) -> TrainingError:
+    """What to say of a step that did not fit; on CUDA a batch size that does is found by trying."""
+    size, train = config.resolution, config.train
+    what = (
+        f"{device}: out of memory at train.batch_size={train.batch_size}, resolution={size}, "
+        f"train.precision={train.precision}"
+    )
+    if device.type != "cuda":
+        return TrainingError(f"{what}; lower train.batch_size")
+    fitting = largest_batch_size(config, device)
+    advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of 2 fits: lower resolution or widths"
+    return TrainingError(f"{what}; {advice} (in a new run; what was saved of this one stands)")
+
+
+def largest_batch_size(config: RunConfig, device: torch.device) -> int | None:
+    """The largest of half, a quarter, ... of the batch size that fits the device's memory; None: none does."""
+    size = config.train.batch_size // 2
+    while size >= 2:
+        if _fits(config, device, size):
+            return size
+        size //= 2
+    return None
+
+
+def _fits(config: RunConfig, device: torch.device, size: int) -> bool:
+    """Whether two steps on `size` pictures fit: Adam makes its moments in the first, the second has all in place."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    try:
+        state = build_state(config, device)
+        side = config.resolution
+        real = torch.zeros(size, config.channels, side, side, device=device).to(memory_format=memory_format(config))
+        for _ in range(2):
+            training_step(state, step_settings(config, device), real)
+        int(state.first_bad_step)  # waits for the device
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    return True

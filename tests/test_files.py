@@ -1,0 +1,63 @@
+import os
+
+import pytest
+
+from facegan.files import is_temporary, sweep, write_atomic
+
+
+def test_a_file_appears_whole_with_ordinary_permissions(tmp_path):
+    path = tmp_path / "file.txt"
+    write_atomic(path, b"one")
+    write_atomic(path, b"two")
+    assert path.read_bytes() == b"two"
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    assert path.stat().st_mode == plain.stat().st_mode
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file.txt", "plain"]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path, error):
+    path = tmp_path / "file.txt"
+    path.write_bytes(b"old")
+
+    def fail(temporary):
+        assert temporary.parent == tmp_path  # a rename within one file system
+        temporary.write_bytes(b"half")
+        assert path.read_bytes() == b"old"
+        raise error
+
+    with pytest.raises(type(error)):
+        write_atomic(path, fail)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(os, "fsync", lambda handle: order.append("fsync"))
+    replace = type(tmp_path).replace
+    monkeypatch.setattr(type(tmp_path), "replace", lambda self, to: (order.append("replace"), replace(self, to))[1])
+    write_atomic(tmp_path / "file.txt", b"x")
+    assert order == ["fsync", "replace", "fsync"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "step-00000001.safetensors", "no-ending", "losses.png"])
+def test_what_a_killed_writer_leaves_is_known_by_its_name_and_swept(tmp_path, name):
+    seen = []
+
+    def die(temporary):
+        seen.append(temporary.name)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(tmp_path / name, die)
+    (tmp_path / seen[0]).write_bytes(b"half")
+    kept = [".lock", ".hidden.json", name, ".part.name.txt", ".a.12345678.txt"]
+    for each in kept:
+        (tmp_path / each).write_bytes(b"")
+    (tmp_path / ".tmpNAybE7").write_bytes(b"half")  # as safetensors calls its own
+    assert is_temporary(tmp_path / seen[0])
+    sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+    sweep(tmp_path / "nowhere")

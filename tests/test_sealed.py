@@ -1,0 +1,112 @@
+import hashlib
+import random
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from facegan.errors import DamagedError, SnapshotError
+from facegan.sealed import digest, read_header, read_tensors, seal, verify, write_tensors
+
+TENSORS = {"a": torch.arange(24.0).reshape(2, 3, 4), "b": torch.tensor([1, 2], dtype=torch.int64), "c": torch.zeros(0)}
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "step-00000007.safetensors"
+    write_tensors(file, "state", TENSORS, {"step": "7", "config": '{"digest":"none"}'})
+    return file
+
+
+def test_what_was_written_is_read(path):
+    metadata, keys = read_header(path, "state")
+    assert (metadata["format"], metadata["schema"], metadata["step"]) == ("facegan-state", "2", "7")
+    assert keys == set(TENSORS)
+    read = read_tensors(path)
+    assert all(torch.equal(read[key], TENSORS[key]) and read[key].dtype == TENSORS[key].dtype for key in TENSORS)
+    assert all(
+        torch.equal(value, TENSORS[key]) for key, value in load_file(path).items()
+    )  # for every other program too
+
+
+def test_the_digest_is_that_of_the_file_with_zeros_in_its_place(path):
+    with safe_open(path, framework="pt") as file:
+        carried = file.metadata()["digest"]
+    content = path.read_bytes()
+    assert content.count(carried.encode()) == 1
+    assert hashlib.sha256(content.replace(carried.encode(), b"0" * 64)).hexdigest() == carried
+
+
+def test_every_single_flipped_bit_is_found(path):
+    content = path.read_bytes()
+    places = random.Random(0).sample(range(len(content) * 8), 400)
+    found = 0
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedError) as refusal:
+            read_header(path, "state")
+        assert str(refusal.value).startswith(f"{path}: ")
+        assert "\n" not in str(refusal.value)
+        found += 1
+    assert found == 400
+
+
+def test_changed_tensors_changed_metadata_and_a_missing_digest_are_damage(path):
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    undigested = {key: metadata[key] for key in metadata if key != "digest"}
+    differs = f"{path}: damaged (its bytes are not those that were written: the digest differs)"
+    for tensors, about, reason in [
+        (TENSORS | {"b": torch.tensor([1, 3])}, metadata, differs),
+        (TENSORS, metadata | {"step": "8"}, differs),
+        (TENSORS, undigested, f"{path}: damaged (it carries no digest)"),
+    ]:
+        save_file(tensors, path, about)
+        for look in (verify, lambda file: read_header(file, "state")):
+            with pytest.raises(DamagedError) as refusal:
+                look(path)
+            assert str(refusal.value) == reason
+
+
+def test_a_file_is_sealed_anew_after_an_honest_change(path):
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file(TENSORS, path, metadata | {"step": "8"})
+    seal(path)
+    assert read_header(path, "state")[0]["step"] == "8"
+
+
+def test_the_header_alone_can_be_looked_at(path):
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    assert read_header(path, "state", whole=False)[0]["step"] == "7"
+
+
+@pytest.mark.parametrize("step", ["-1", "1000000000001", "9" * 5000])
+def test_steps_that_no_run_has_are_refused(tmp_path, step):
+    write_tensors(tmp_path / "s.safetensors", "state", TENSORS, {"step": step})
+    with pytest.raises(SnapshotError, match="carries"):
+        read_header(tmp_path / "s.safetensors", "state")
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(path, monkeypatch):
+    before = path.read_bytes()
+
+    def fail(tensors, temporary, metadata):
+        temporary.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("facegan.sealed.save_file", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_tensors(path, "state", TENSORS, {"step": "8"})
+    assert path.read_bytes() == before
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_digest_of_a_file_is_its_sha256(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert digest(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180

@@ -1,0 +1,105 @@
+import pytest
+import torch
+
+from facegan.errors import TrainingError
+from facegan.run import RunDir
+from facegan.training import limits
+from facegan.training.limits import deterministic, is_out_of_memory, largest_batch_size, out_of_memory
+from facegan.training.runs import resume, train
+
+CPU = torch.device("cpu")
+
+
+def test_deterministic_kernels_are_asked_for_within_the_block_alone():
+    assert not torch.are_deterministic_algorithms_enabled()
+    with deterministic(True):
+        assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+    with deterministic(False):
+        assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_deterministic_run_is_one(tiny, tmp_path, monkeypatch):
+    seen = []
+    step = limits.training_step
+    monkeypatch.setattr(
+        "facegan.training.loop.training_step",
+        lambda *args: (seen.append(torch.are_deterministic_algorithms_enabled()), step(*args)),
+    )
+    train(tiny("train.deterministic=true", "train.steps=1"), RunDir(tmp_path / "one"))
+    train(tiny("train.steps=1"), RunDir(tmp_path / "other"))
+    assert seen == [True, False]
+
+
+def test_an_operation_without_such_a_kernel_is_named():
+    with pytest.raises(TrainingError) as refusal, deterministic(True):
+        raise RuntimeError(
+            "grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set "
+            "'torch.use_deterministic_algorithms(True)'. You can turn off"
+        )
+    assert str(refusal.value) == (
+        "train.deterministic: grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set "
+        "'torch.use_deterministic_algorithms(True)'; train without it, or on the CPU"
+    )
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), deterministic(True):
+        raise RuntimeError("shapes differ")
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("MPS backend out of memory"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:75] . DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("shapes differ"), False),
+    ],
+)
+def test_a_full_memory_is_known_by_its_error(error, full):
+    assert is_out_of_memory(error) is full
+
+
+@pytest.fixture
+def small_memory(monkeypatch):
+    """small_memory(5): a device that holds a step on at most five pictures."""
+
+    def make(most):
+        step = limits.training_step
+
+        def limited(state, settings, real):
+            if len(real) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
+            step(state, settings, real)
+
+        monkeypatch.setattr("facegan.training.limits.training_step", limited)
+        monkeypatch.setattr("facegan.training.loop.training_step", limited)
+
+    return make
+
+
+@pytest.mark.parametrize(("most", "fitting"), [(7, 4), (4, 4), (3, 2), (1, None)])
+def test_a_batch_size_that_fits_is_found_by_trying(tiny, small_memory, most, fitting):
+    small_memory(most)
+    assert largest_batch_size(tiny(), CPU) == fitting
+
+
+def test_the_advice_is_a_size_that_was_tried(tiny, monkeypatch):
+    monkeypatch.setattr(limits, "largest_batch_size", lambda config, device: 4)
+    assert str(out_of_memory(tiny(), torch.device("cuda:0"))) == (
+        "cuda:0: out of memory at train.batch_size=8, resolution=16, train.precision=fp32; "
+        "--batch-size 4 fits (in a new run; what was saved of this one stands)"
+    )
+
+
+def test_a_full_memory_ends_a_run_in_one_line_and_leaves_its_states(tiny, tmp_path, small_memory):
+    run = RunDir(tmp_path / "run")
+    train(tiny("train.steps=2"), run, stop=lambda: True)
+    small_memory(7)
+    with pytest.raises(TrainingError) as refusal:
+        resume(run)
+    assert str(refusal.value) == (
+        "cpu: out of memory at train.batch_size=8, resolution=16, train.precision=fp32; lower train.batch_size"
+    )
+    assert run.steps("states") == [1]
