@@ -197,7 +197,7 @@ def test_the_defaults_are_the_preset_dcgan():
 
 
 def test_an_unknown_preset_is_named():
-    assert message(preset="dcgan-33").startswith("--preset: there is no 'dcgan-33'; did you mean 'dcgan-32' or 'dcgan'")
+    assert message(preset="dcgan-33").startswith("preset: there is no 'dcgan-33'; did you mean 'dcgan-32' or 'dcgan'")
 
 
 PRESETS = {

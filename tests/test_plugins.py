@@ -160,6 +160,60 @@ def test_built_in_name_cannot_be_taken_silently(install):
     assert call("train", "--dry-run", "--set", "loss.name=saturating")[0] == 0
 
 
+DAMAGE = {
+    "no equals sign": ("entry_points.txt", b"[facegan.loss]\nmine\n", "TypeError: "),
+    "no text": ("entry_points.txt", b"\xff\xfe[facegan.loss]\nmine = a:b\n", "UnicodeDecodeError: 'utf-8' codec "),
+    "metadata no text": ("METADATA", b"Name: \xff\nVersion: 1.0\n", "UnicodeDecodeError: 'utf-8' codec "),
+    "metadata empty": ("METADATA", b"", "ValueError: its METADATA holds no Name and no Version"),
+    "no version": ("METADATA", b"Metadata-Version: 2.1\nName: faceplug\n", "ValueError: its METADATA holds no Version"),
+}
+
+
+@pytest.mark.parametrize(("file", "content", "why"), DAMAGE.values(), ids=DAMAGE)
+def test_package_with_a_damaged_record_is_passed_over_and_named_and_spoils_nothing_else(
+    install, tmp_path, file, content, why
+):
+    install("faceplug", LOSS, {"facegan.loss": {"mine": "faceplug:Mine"}})
+    install("otherplug", LOSS, {"facegan.loss": {"other": "otherplug:Mine"}})
+    info = tmp_path / "site-faceplug" / "faceplug-1.0.dist-info"
+    (info / file).write_bytes(content)
+    assert plugins.names("loss") == [*plugins.BUILT_IN["loss"], "other"]
+    assert list(plugins.unreadable()) == [str(info)]
+    assert plugins.unreadable()[str(info)].startswith(why)
+    assert call("--help")[0] == 0
+    document = json.loads(call("plugins", "--json")[1])
+    assert document["unreadable"] == plugins.unreadable()
+    assert all(part["available"] for part in document["plugins"])
+    line = next(line for line in call("plugins")[1].splitlines() if str(info) in line)
+    assert line.startswith("package ") and f"passed over: its record is damaged ({why}" in line
+    with pytest.raises(ConfigError, match="loss: there is no 'mine'"):
+        plugins.find("loss", "mine")
+
+
+def test_damaged_package_that_is_no_plugin_spoils_the_start_of_no_command(install, tmp_path):
+    install("facelib", "", {"console_scripts": {"facelib": "facelib:main"}})
+    (tmp_path / "site-facelib" / "facelib-1.0.dist-info" / "entry_points.txt").write_text(
+        "[console_scripts]\nfacelib\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "facegan", "--help"], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "site-facelib"), *sys.path])},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  train " in done.stdout
+
+
+def test_package_that_the_path_holds_twice_is_its_first_copy_alone(install, tmp_path, monkeypatch):
+    install("faceplug", LOSS, {"facegan.loss": {"mine": "faceplug:Mine"}}, version="1.0")
+    monkeypatch.syspath_prepend(str(tmp_path / "newer"))
+    info = tmp_path / "newer" / "FacePlug-2.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: FacePlug\nVersion: 2.0\n")
+    (info / "entry_points.txt").write_text("[facegan.loss]\nmine = faceplug:Mine\n")
+    plugins.claims.cache_clear()
+    assert plugins.claim("loss", "mine").origin == "FacePlug 2.0"
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [

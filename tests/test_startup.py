@@ -41,7 +41,10 @@ def test_help_of_every_command_loads_nothing_heavy(seen):
         assert not set(HEAVY) & set(loaded), f"facegan {arguments}"
 
 
-@pytest.mark.parametrize("module", ["facegan", "facegan.config", "facegan.run", "facegan.plugins", "facegan.downloads"])
+@pytest.mark.parametrize(
+    "module",
+    ["facegan", "facegan.config", "facegan.run", "facegan.plugins", "facegan.downloads", "facegan.diagnosis"],
+)
 def test_words_load_nothing_heavy(module):
     loaded = look(
         f"import json, sys, {module}; json.dump([name.partition('.')[0] for name in sys.modules], sys.stdout)"

@@ -2,13 +2,15 @@
 
 A package joins by declaring an entry point in one of the groups `facegan.command`, `facegan.architecture`,
 `facegan.loss`, `facegan.dataset` or `facegan.metric`; `pip install` is the whole registration. Built-in parts stand in
-the same table and are loaded by the same code. Listing imports nothing; a part is imported when it is asked for.
+the same table and are loaded by the same code. Listing imports nothing; a part is imported when it is asked for. An
+installed package whose own record is damaged is passed over (`unreadable` names it).
 """
 
 import difflib
 import functools
 import importlib
 import importlib.metadata
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,10 +29,12 @@ BUILT_IN = {
         "train": "facegan.cli.train:train",
         "resume": "facegan.cli.resume:resume",
         "sample": "facegan.cli.sample:sample",
+        "import": "facegan.cli.import_:import_",
         "timelapse": "facegan.cli.timelapse:timelapse",
         "plot": "facegan.cli.plot:plot",
         "presets": "facegan.cli.presets:presets",
         "plugins": "facegan.cli.plugins:plugins",
+        "doctor": "facegan.cli.doctor:doctor",
     },
     "architecture": {"dcgan": "facegan.networks.dcgan:DCGAN"},
     "loss": {
@@ -78,13 +82,25 @@ def claims(kind: str) -> dict[str, tuple[Plugin, ...]]:
     found: dict[str, list[Plugin]] = {
         name: [Plugin(kind, name, target, f"facegan {__version__}")] for name, target in BUILT_IN[kind].items()
     }
-    points = importlib.metadata.entry_points(group=f"facegan.{kind}")
-    for point in sorted(points, key=lambda point: point.name):
-        plugin = Plugin(kind, point.name, point.value, _origin(point))
-        owners = found.setdefault(point.name, [])
-        if plugin not in owners:  # the same package met twice on the path is one owner
+    for plugin in sorted(_installed(kind), key=lambda plugin: plugin.name):
+        owners = found.setdefault(plugin.name, [])
+        if plugin not in owners:
             owners.append(plugin)
     return {name: tuple(owners) for name, owners in found.items()}
+
+
+def unreadable() -> dict[str, str]:
+    """The folder of every installed package whose record cannot be read, and why; none of its parts are listed."""
+    found: dict[str, str] = {}
+    for package in importlib.metadata.distributions():
+        for read in (_points, _signed):
+            try:
+                read(package)
+            except Exception as error:
+                # The standard library has no public word for where a record lies.
+                folder = str(getattr(package, "_path", package.locate_file("")))
+                found.setdefault(folder, f"{type(error).__name__}: {_one_line(error)}")
+    return found
 
 
 def names(kind: str) -> list[str]:
@@ -133,8 +149,33 @@ def probe(plugin: Plugin, check: Callable[[Any], Any] = lambda part: part) -> st
     return None
 
 
-def _origin(point: importlib.metadata.EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+def _installed(kind: str) -> list[Plugin]:
+    """What packages bring of a kind; of a package that the path holds twice, the first."""
+    found: dict[str, list[Plugin]] = {}
+    for package in importlib.metadata.distributions():
+        try:
+            points = [point for point in _points(package) if point.group == f"facegan.{kind}"]
+            if not points:  # most packages, whose names need not be read
+                continue
+            name, version = _signed(package)
+        except Exception:  # whatever a foreign package's record holds; `unreadable` tells
+            continue
+        plugins = [Plugin(kind, point.name, point.value, f"{name} {version}") for point in points]
+        found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), plugins)
+    return [plugin for plugins in found.values() for plugin in plugins]
+
+
+def _points(package: importlib.metadata.Distribution) -> list[importlib.metadata.EntryPoint]:
+    """A package's entry points; raises whatever a damaged entry_points.txt leads to."""
+    return list(package.entry_points)
+
+
+def _signed(package: importlib.metadata.Distribution) -> tuple[str, str]:
+    """A package's name and version; ValueError, or whatever else a damaged METADATA leads to."""
+    missing = [field for field in ("Name", "Version") if field not in package.metadata]
+    if missing:
+        raise ValueError(f"its METADATA holds no {' and no '.join(missing)}")
+    return package.metadata["Name"], package.metadata["Version"]
 
 
 def _one_line(error: BaseException) -> str:

@@ -57,7 +57,7 @@ def test_too_few_pictures_are_refused_before_any_is_packed(facegan):
         ),
         (["train", "--device", "gpu"], "config: train.device is 'gpu'; it must be auto, cpu, cuda, cuda:N or mps"),
         (["train", "--device", "cuda:77", "--dry-run"], "--device cuda:77: torch "),
-        (["train", "--preset", "dcgan32"], "--preset: there is no 'dcgan32'; did you mean 'dcgan-32'"),
+        (["train", "--preset", "dcgan32"], "preset: there is no 'dcgan32'; did you mean 'dcgan-32'"),
         (["train", "--config", "gone.toml"], "gone.toml: cannot be read (No such file or directory)"),
         (["train", "--config", "bad.toml"], "bad.toml: not valid TOML ("),
         (["train", "--config", "list.json"], "list.json: holds a list; a configuration is a table of settings"),

@@ -45,7 +45,8 @@ def test_preset_dcgan_is_the_default(facegan):
     assert facegan("train", "--preset", "dcgan", "--dry-run", "--json").json["config"] == default
 
 
-def test_mistyped_preset_is_answered_with_the_nearest(facegan):
-    said = facegan("presets", "dcgan-23")
+@pytest.mark.parametrize("command", [["presets"], ["train", "--preset"]])
+def test_mistyped_preset_is_answered_with_the_nearest(facegan, command):
+    said = facegan(*command, "dcgan-23")
     assert said.code == 2
-    assert said.complaint.startswith("facegan: --preset: there is no 'dcgan-23'; did you mean 'dcgan-32'")
+    assert said.complaint.startswith("facegan: preset: there is no 'dcgan-23'; did you mean 'dcgan-32'")

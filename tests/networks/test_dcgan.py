@@ -92,6 +92,21 @@ def test_linear_headed_pair_has_no_norm_or_activation_after_its_head():
     assert acts_as(architecture.discriminator(64, 3), linear_discriminator(6, 3), torch.randn(3, 3, 64, 64))
 
 
+@pytest.mark.parametrize("head", ["conv", "linear"])
+def test_bias_stands_in_the_last_layer_of_the_generator_alone(head):
+    torch.manual_seed(0)
+    plain, biased = (DCGAN(z_dim=10, ngf=4, ndf=6, head=head, bias=bias) for bias in (False, True))
+    textbook = textbook_generator if head == "conv" else linear_generator
+    *layers, _, tanh = textbook(10, 4, 3)
+    reference = nn.Sequential(*layers, nn.ConvTranspose2d(4, 3, 4, 2, 1, bias=True), tanh)
+    G = biased.generator(64, 3)
+    assert not G.to_image[0].bias.any()
+    nn.init.normal_(G.to_image[0].bias)
+    assert acts_as(G, reference, torch.randn(3, 10))
+    assert count(G) == count(plain.generator(64, 3)) + 3
+    assert count(biased.discriminator(64, 3)) == count(plain.discriminator(64, 3))
+
+
 def test_at_32_both_networks_have_one_stage_less():
     torch.manual_seed(0)
     architecture = DCGAN(z_dim=10, ngf=4, ndf=4)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 
 import facegan
 from facegan.config import resolve
-from facegan.errors import ConfigError, DataError, SnapshotError
+from facegan.errors import ConfigError, DataError, SnapshotError, TrainingError
 from facegan.run import RunDir
 from facegan.sealed import seal
 from facegan.snapshots import load_generator
@@ -142,6 +142,17 @@ def test_a_run_ended_before_its_first_state_begins_again(tiny, run, tmp_path, un
     assert [record["step"] for record in run.read_metrics()] == [1, 2, 3]
 
 
+def test_a_run_killed_while_its_first_state_was_written_begins_again(tiny, run, undrawn):
+    config = tiny("output.state_every=2", "output.snapshot_every=2")
+    train(config, run)
+    snapshot, state = load(run.snapshot(2).read_bytes()), load(run.state(3).read_bytes())
+    for path in (run.snapshot(3), run.state(2), run.state(3)):
+        path.unlink()
+    assert resume(run) is True
+    for path, expected in ((run.snapshot(2), snapshot), (run.state(3), state)):
+        assert all(torch.equal(value, expected[key]) for key, value in load_file(path).items())
+
+
 def damage(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
@@ -203,6 +214,32 @@ def test_what_a_finished_run_lacks_is_made_when_it_is_resumed(tiny, run):
     assert "3 steps of 8" in (run.path / "model-card.md").read_text()
     assert [record["step"] for record in run.read_metrics()] == [1, 2, 3]
     assert run.metrics.read_bytes().endswith(b"}\n")
+
+
+def test_a_finished_run_whose_last_snapshot_is_damaged_has_it_written_anew_from_the_state(tiny, run):
+    train(tiny(), run)
+    before = load(run.snapshot(3).read_bytes())
+    seeds = load_generator(run.snapshot(3)).sample(range(4))
+    damage(run.snapshot(3))
+    assert resume(run) is None
+    after = load_file(run.snapshot(3))
+    assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
+    assert torch.equal(load_generator(run.snapshot(3)).sample(range(4)), seeds)
+
+
+def test_a_disk_that_fills_up_at_the_very_end_leaves_a_trained_run(tiny, run, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(TrainingError) as refusal:
+        patch.setattr("facegan.training.finish.write_atomic", fail)
+        train(tiny(), run)
+    assert str(refusal.value) == (
+        f"{run.path}: trained and saved, but its pictures and card cannot be written (No space left on device); "
+        "make room, then 'facegan resume' writes them"
+    )
+    assert resume(run) is None
+    assert (run.path / "model-card.md").exists()
 
 
 def test_other_intervals_and_numbers_of_files_change_nothing_that_is_learnt(tiny, run, tmp_path, undrawn):

@@ -260,6 +260,9 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
     for row in rows:
         sheet.add_row(*(str(cell) for cell in row))
     out = Console(highlight=False, markup=False)
-    if not out.is_terminal:
-        out = Console(highlight=False, markup=False, width=1000)
-    out.print(sheet)
+    if out.is_terminal:
+        out.print(sheet)
+        return
+    wide = Console(highlight=False, markup=False, width=1000, file=io.StringIO())
+    wide.print(sheet)
+    print(*(line.rstrip() for line in wide.file.getvalue().splitlines()), sep="\n")  # type: ignore[attr-defined]

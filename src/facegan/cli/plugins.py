@@ -7,14 +7,16 @@ from .options import Json, print_json
 
 def plugins(as_json: Json = False) -> None:
     """List every pluggable part, its origin and settings."""
-    from ..plugins import KINDS, claims
+    from ..plugins import KINDS, claims, unreadable
     from .console import table
 
     parts = [_describe(kind, name) for kind in KINDS for name in claims(kind)]
+    damaged = unreadable()
     if as_json:
-        print_json({"plugins": parts})
+        print_json({"plugins": parts, "unreadable": damaged})
         return
     rows = [(part["kind"], part["name"], part["origin"], _summary(part)) for part in parts]
+    rows += [("package", "?", folder, f"passed over: its record is damaged ({why})") for folder, why in damaged.items()]
     table("", ("kind", "name", "from", "settings"), rows)
 
 

@@ -62,7 +62,7 @@ def preset_names() -> list[str]:
 def preset_text(name: str) -> str:
     """A preset's TOML text, each value with its source in a comment; raises ConfigError for an unknown name."""
     if name not in preset_names():
-        raise ConfigError(f"--preset: there is no '{name}'; {nearest(name, preset_names())}")
+        raise ConfigError(f"preset: there is no '{name}'; {nearest(name, preset_names())}")
     return (resources.files("facegan") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
 
 

@@ -26,13 +26,15 @@ class DCGAN(BaseModel):
         "conv", description="how G begins and D ends: a 4x4 convolution or a linear map"
     )
 
+    bias: bool = Field(False, description="whether G's last layer adds a bias, as it does in many imported generators")
+
     def generator(self, resolution: int, channels: int) -> "Generator":
         """G: z (N, z_dim) -> images (N, channels, resolution, resolution) in [-1, 1], freshly initialised."""
-        return Generator(self.z_dim, _widths(self.ngf, resolution), channels, self.head)
+        return Generator(self.z_dim, widths(self.ngf, resolution), channels, self.head, self.bias)
 
     def discriminator(self, resolution: int, channels: int) -> "Discriminator":
         """D: images (N, channels, resolution, resolution) -> logits (N,), freshly initialised."""
-        return Discriminator(_widths(self.ndf, resolution), channels, self.head)
+        return Discriminator(widths(self.ndf, resolution), channels, self.head)
 
 
 class Generator(nn.Module):
@@ -43,9 +45,10 @@ class Generator(nn.Module):
         widths: Feature maps from the last hidden layer to the 4x4 head.
         channels: Of the images.
         head: "conv" or "linear"; the linear head has neither norm nor activation after it.
+        bias: Whether the last layer adds one.
     """
 
-    def __init__(self, z_dim: int, widths: list[int], channels: int, head: str) -> None:
+    def __init__(self, z_dim: int, widths: list[int], channels: int, head: str, bias: bool) -> None:
         super().__init__()
         widest = widths[-1]
         self.head: nn.Module
@@ -69,7 +72,7 @@ class Generator(nn.Module):
             )
         self.stages = nn.Sequential(*stages)
         self.to_image = nn.Sequential(
-            nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1, bias=False),
+            nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1, bias=bias),
             nn.Tanh(),
         )
         self.apply(_initialise)
@@ -119,7 +122,7 @@ class Discriminator(nn.Module):
         return logits
 
 
-def _widths(base: int, resolution: int) -> list[int]:
+def widths(base: int, resolution: int) -> list[int]:
     """Feature maps of the layers at resolution/2, ..., 8, 4: base, 2 base, 4 base, ... up to WIDEST times base."""
     num_layers = resolution.bit_length() - 3  # 64 = 2^6 is halved four times down to 4
     return [base * min(2**layer, WIDEST) for layer in range(num_layers)]

@@ -10,6 +10,9 @@ from .. import __version__, images
 from ..config import RunConfig
 from ..files import write_atomic
 from ..run import RunDir
+from ..sealed import read_tensors, write_tensors
+from ..snapshots import snapshot_metadata
+from .state import NETWORKS
 
 CARD = """\
 # {name}: a generator of synthetic faces
@@ -53,6 +56,11 @@ def complete(config: RunConfig, run: RunDir, *, num_images: int, report: Callabl
     """`finish` a run that reached its end but was ended before all of that was written."""
     last = run.steps("states")[-1]
     run.cut_metrics(last, inside_tick=False)
+    if not run.snapshot(last).exists():  # it was damaged; the state holds the same networks
+        networks = {
+            key: value for key, value in read_tensors(run.state(last)).items() if key.partition(".")[0] in NETWORKS
+        }
+        write_tensors(run.snapshot(last), "snapshot", networks, snapshot_metadata(config, last))
     reached = run.state(last).stat().st_mtime
     written = [run.path / name for name in ("losses.png", "faces.png", "model-card.md")]
     if not all(path.exists() and path.stat().st_mtime >= reached for path in written):

@@ -15,7 +15,7 @@ from ..config import DURATIONS, RunConfig, read_file, validate
 from ..data.packed.loading import PackedImages, load
 from ..data.pictures import in_words
 from ..data.sources.opening import anchored
-from ..errors import ConfigError, DamagedError, SnapshotError
+from ..errors import ConfigError, DamagedError, SnapshotError, TrainingError
 from ..files import as_json, write_atomic
 from ..plugins import claim, names
 from ..run import RunDir
@@ -114,7 +114,7 @@ def resume(
             config = config.model_copy(update={"train": config.train.model_copy(update=lengths)})
         if output:
             config = validate({**config.model_dump(), "output": {**config.output.model_dump(), **output}})
-        newest = _newest_whole(run, report)
+        newest = _newest_whole(config, run, report)
         if newest and not duration and (num_images := _finished_on(config, run)):  # the pictures may be gone by now
             complete(config, run, num_images=num_images, report=report)
             return None
@@ -142,7 +142,7 @@ def resume(
         return _loop(config, run, data, state, report, stop)
 
 
-def _newest_whole(run: RunDir, report: Report) -> Path | None:
+def _newest_whole(config: RunConfig, run: RunDir, report: Report) -> Path | None:
     """The newest state whose bytes are those that were written; None: the run was ended before its first one.
 
     Damaged states are named and put aside, and so are damaged snapshots.
@@ -150,7 +150,8 @@ def _newest_whole(run: RunDir, report: Report) -> Path | None:
     Raises:
         SnapshotError: There was one, but none is whole.
     """
-    if not run.steps("states") and not any((run.path / "states").glob("*")) and not run.steps("snapshots"):
+    first = config.output.state_every
+    if not any((run.path / "states").glob("*")) and all(step <= first for step in run.steps("snapshots")):
         return None
     for kind, name in (("snapshots", "snapshot"), ("states", "state")):
         for step in reversed(run.steps(kind)):
@@ -232,5 +233,11 @@ def _loop(config: RunConfig, run: RunDir, data: PackedImages, state: TrainState,
     if ended is None:  # what the failed step held is free by now
         raise out_of_memory(config, device)
     if ended:
-        finish(config, run, num_images=len(data), report=report)
+        try:
+            finish(config, run, num_images=len(data), report=report)
+        except OSError as error:
+            raise TrainingError(
+                f"{run.path}: trained and saved, but its pictures and card cannot be written ({error.strerror}); "
+                "make room, then 'facegan resume' writes them"
+            ) from None
     return ended

@@ -1,0 +1,100 @@
+"""What saving costs: a block of steps with a grid, a snapshot and a state in its middle, beside one without.
+
+    python benchmarks/saving.py [--preset demo] [--set section.key=value] [--steps 60] [--blocks 5] [--folder DIR]
+
+Both kinds of block run in turns in one process, through the product's own loop. The difference of their medians is what
+one saving costs, from the calibration of the averaged G to the slower steps beside the writing; as a share of the steps
+between two savings at the default intervals it is what saving costs a run. Two more kinds leave out calibration and
+grid: one copies the weights and writes them beside the loop, as the product does, the other holds the loop up.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from facegan.config import RunConfig, resolve
+from facegan.data.feed import Feed
+from facegan.run import RunDir
+from facegan.training import loop
+from facegan.training.saving import Saver
+from facegan.training.state import TrainState, build_state, choose_device, memory_format
+from facegan.training.step import training_step
+
+
+def block(config: RunConfig, run: RunDir, state: TrainState, feed: Feed, num_steps: int, *, kind: str) -> float:
+    """Seconds of so many steps; a `kind` other than "" saves in the middle."""
+    device = state.sums.device
+    settings = loop.step_settings(config, device)
+    _synchronize(device)
+    begin = time.perf_counter()
+    with Saver(print) as saver:
+        for number in range(num_steps):
+            training_step(state, settings, feed.batch(state.step))
+            if kind and number == num_steps // 2:
+                if kind == "all":
+                    loop.calibrate(config, state)
+                    saver.at_once("grid", loop.grid(config, run, state))
+                write = loop.weights(config, run, state, "digest", snapshot=True)
+                saver.beside("weights", write) if kind != "inside" else write()
+        _synchronize(device)
+    return time.perf_counter() - begin
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="demo")
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--blocks", type=int, default=5)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+
+    config = resolve(preset=options.preset, settings=options.settings).complete()
+    device = choose_device(config.train.device)
+    num_images = 20_000
+    config = config.model_copy(update={"output": config.output.scaled(config.train.num_steps(num_images))})
+    side = config.resolution
+    pictures = np.random.default_rng(0).integers(0, 256, (2048, config.channels, side, side), np.uint8)
+    feed = Feed(
+        pictures, batch_size=config.train.batch_size, seed=0, mirror=False, device=device,
+        memory_format=memory_format(config),
+    )  # fmt: skip
+    state = build_state(config, device)
+    seconds: dict[str, list[float]] = {"": [], "all": [], "beside": [], "inside": []}
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        run = RunDir(Path(folder) / "run")
+        run.create(config.to_json(), {})
+        block(config, run, state, feed, options.steps, kind="all")  # for warmth
+        for _ in range(options.blocks):
+            for kind, times in seconds.items():
+                times.append(block(config, run, state, feed, options.steps, kind=kind))
+        state_bytes = run.state(run.steps("states")[-1]).stat().st_size
+    plain = statistics.median(seconds[""])
+    step = plain / options.steps
+    report: dict[str, object] = {
+        "device": str(device),
+        "preset": options.preset,
+        "milliseconds_a_step": round(step * 1e3, 2),
+        "state_megabytes": round(state_bytes / 1e6, 1),
+        "steps_between_states": config.output.state_every,
+    }
+    for kind, name in (("all", "saving"), ("beside", "weights_beside_the_loop"), ("inside", "weights_in_the_loop")):
+        cost = statistics.median(seconds[kind]) - plain
+        report[f"{name}_in_steps"] = round(cost / step, 2)
+        report[f"{name}_percent_of_a_run"] = round(100 * cost / (step * config.output.state_every), 2)
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()
