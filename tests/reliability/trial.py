@@ -68,9 +68,9 @@ class Trial:
             share = 1 - before / target
             fault = draw_fault(self.rng, self.size, share, small_disk=self.small_disk)
         self.events.append(f"{arguments[0]} from {before}: {fault.kind} {fault.on}{fault.at}")
-        said_from = self.said()
+        said_from, self.other.step = self.said(), 0
         if fault.kind == "two":
-            code = self.two(arguments, fault)
+            code = self.two(arguments, said_from)
         else:
             process = begin(arguments, self.output, fault, self.folder, self.shared, environment=self.environment)
             if fault.kind in ("limit", "disk"):
@@ -98,7 +98,7 @@ class Trial:
     def check_start(self, said, before):
         """That a resume went on from the newest whole state, and lost no more than the steps since."""
         start = re.search(r"from step (\d+) to", said)
-        if not start or not before:
+        if not start:
             return
         if int(start[1]) != before:
             raise LostError(f"resumed from step {start[1]}, though the state of step {before} is whole")
@@ -153,7 +153,7 @@ class Trial:
             make_room(process, self.folder)
         return wait(process)
 
-    def two(self, arguments, fault):
+    def two(self, arguments, said_from):
         """Two processes on one run folder: at most one may work on it."""
         first = begin(arguments, self.output, Fault(), self.folder, self.shared, environment=self.environment)
         if self.rng.random() < 0.6:  # not at the same moment
@@ -167,7 +167,8 @@ class Trial:
         self.events[-1] += f" (two: {codes})"
         if None in codes or "Traceback" in said or not set(codes) <= {0, 2, *KILLED}:
             raise LostError(f"two processes ended with {codes}: {said[-700:]}")
-        if codes == [0, 0] and "finished already" not in said + self.output.read_text(errors="replace"):
+        said += self.output.read_text(errors="replace")[said_from:]
+        if codes == [0, 0] and "finished already" not in said:
             raise LostError("two processes wrote one run at once")
         self.faults.append("two processes on one run")
         return 0 if 0 in codes else codes[0]
