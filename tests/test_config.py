@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from facegan.config import RunConfig, TrainConfig, preset_layer, preset_names, preset_text, read_file, resolve
+from facegan.config import RunConfig, TrainConfig, flat, preset_layer, preset_names, preset_text, read_file, resolve
 from facegan.errors import ConfigError
 from facegan.networks.dcgan import DCGAN
 
@@ -310,3 +310,11 @@ def test_a_box_that_is_not_square_is_refused():
     with pytest.raises(ConfigError) as refusal:
         resolve(settings=["data.crop=box:0,0,3,4"])
     assert str(refusal.value) == "config: data.crop is 'box:0,0,3,4'; it must be square: faces are never squashed"
+
+
+def test_flat_settings_have_the_keys_that_set_takes():
+    tree = {"seed": 1, "data": {"options": {"num_images": 5}, "where": ""}, "loss": {}}
+    assert flat(tree) == {"seed": 1, "data.options.num_images": 5, "data.where": ""}
+    config = resolve(settings=["train.steps=3", "data.options.num_images=5"])
+    settings = [f"{key}={json.dumps(value)}" for key, value in flat(config.model_dump()).items() if value is not None]
+    assert resolve(settings=settings) == config

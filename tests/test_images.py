@@ -171,13 +171,26 @@ def test_an_animation_is_a_gif_or_webp(tmp_path):
 @pytest.mark.parametrize(("height", "factor"), [(400, 1), (399, 2), (200, 2), (150, 3)])
 def test_two_grids_side_by_side_keep_their_pixels_and_small_ones_are_enlarged(height, factor):
     left, right = noise(20), noise(height)[:, :30, 0]
-    sheet = images.beside(left, right, ("real", "fake"))
-    assert sheet.shape == (factor * height + 28 + 16, factor * 50 + 48, 3)
+    sheet = images.beside((left, right), ("real", "fake"))
+    assert sheet.shape == (factor * height + 28 + 16, factor * 60 + 48, 3)
     shown = sheet[28:, 16:][::factor, ::factor]
     assert np.array_equal(shown[:20, :20], left)
-    shown = sheet[28 : 28 + factor * height, 32 + factor * 20 :][::factor, ::factor]
+    shown = sheet[28 : 28 + factor * height, 32 + factor * 30 :][::factor, ::factor]
     assert np.array_equal(shown[:, :30, 1], right)
     assert (sheet[:28] < 255).any()  # the captions
+
+
+def test_several_grids_stand_in_rows_under_captions_that_fit_their_places():
+    sides = [noise(400) for _ in range(4)]
+    sheet = images.beside(
+        sides, ["a", "b", "c", "a caption that is wider than its place is, by far, as long names are"]
+    )
+    band = 28 + 17
+    assert sheet.shape == (2 * (400 + band) + 16, 2 * (400 + 16) + 16, 3)
+    for place, side in enumerate(sides):
+        top, left = band + place // 2 * (400 + band), 16 + place % 2 * 416
+        assert np.array_equal(sheet[top : top + 400, left : left + 400], side)
+    assert (sheet[:, -16:] == 255).all()  # no caption runs over the edge
 
 
 @pytest.mark.parametrize(("height", "factor"), [(400, 1), (40, 10)])

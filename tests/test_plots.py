@@ -8,12 +8,14 @@ from facegan.run import RunDir
 
 @pytest.fixture
 def make(tmp_path):
-    def run(name="faces-1", num=5, shift=0.0):
+    def run(name="faces-1", num=5, shift=0.0, spreads_from=None):
         folder = RunDir(tmp_path / name)
         folder.create("{}", {})
         for step in range(1, num + 1):
+            spreads = {"spread/real": 0.4, "spread/fake": step / 1000, "health": "good"}
             folder.append_metrics(
                 {
+                    **(spreads if spreads_from is not None and step >= spreads_from else {}),
                     "step": 10 * step,
                     "images_per_second": 100.0 + step,
                     "loss/D": 1 / step + shift,
@@ -40,6 +42,29 @@ def test_three_panels_show_what_metrics_jsonl_says(make):
     np.testing.assert_allclose(lines(scores)["D(x)"].get_ydata(), 0.75)
     np.testing.assert_allclose(lines(scores)["D(G(z))"].get_ydata(), 0.25)
     np.testing.assert_allclose(speed.lines[0].get_ydata(), [101, 102, 103, 104, 105])
+
+
+def test_spreads_have_a_panel_of_their_own_where_there_are_any(make):
+    figure = curves([make(spreads_from=1)])
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["Training losses", "What D believes", "How much pictures differ", "Speed"]
+    drawn = lines(figure.axes[2])
+    np.testing.assert_allclose(drawn["pictures"].get_ydata(), 0.4)
+    np.testing.assert_allclose(drawn["fakes"].get_ydata(), np.arange(1, 6) / 1000)
+    assert len(curves([make("old")]).axes) == 3
+
+
+def test_spreads_are_drawn_from_where_they_begin(make):
+    num = 3 * BINS
+    drawn = lines(curves([make(num=num, spreads_from=2 * BINS + 1), make("old", num=3)]).axes[2])
+    assert list(drawn) == ["faces-1: pictures", "faces-1: fakes"]
+    np.testing.assert_allclose(drawn["faces-1: fakes"].get_xdata(), 10 * np.arange(2 * BINS + 1, num + 1))
+
+
+def test_words_in_a_line_are_no_column(make):
+    columns = read_columns(make(spreads_from=2))
+    assert "health" not in columns
+    np.testing.assert_allclose(columns["spread/fake"], [np.nan, 0.002, 0.003, 0.004, 0.005])
 
 
 def test_the_equilibrium_is_drawn_at_a_half(make):

@@ -63,22 +63,32 @@ def near_square(num: int) -> int:
     return exact if exact <= 1.5 * root else root
 
 
-def beside(left: np.ndarray, right: np.ndarray, captions: tuple[str, str]) -> np.ndarray:
-    """Two grids side by side on white, each under its caption; small ones are enlarged by a whole factor."""
-    margin, band = 16, 28
-    factor = _legible(max(left.shape[0], right.shape[0]))
-    sides = [
-        np.asarray(Image.fromarray(side).convert("RGB")).repeat(factor, axis=0).repeat(factor, axis=1)
-        for side in (left, right)
+def beside(sides: Sequence[np.ndarray], captions: Sequence[str]) -> np.ndarray:
+    """Grids side by side on white, each under its caption, in near-square rows; small ones are enlarged alike.
+
+    Args:
+        sides: uint8 (height, width, 3) or (height, width) each.
+        captions: Of each, wrapped to its place's width.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    size, factor = 14, _legible(max(side.shape[0] for side in sides))
+    margin = max(16, 2 * GAP * factor)  # wider than the gaps inside of a grid
+    pictures = [
+        ImageOps.scale(Image.fromarray(side).convert("RGB"), factor, Image.Resampling.NEAREST) for side in sides
     ]
-    height = max(side.shape[0] for side in sides)
-    width = sum(side.shape[1] for side in sides)
-    sheet = Image.new("RGB", (width + 3 * margin, height + band + margin), "white")
-    pen, x = ImageDraw.Draw(sheet), margin
-    for side, caption in zip(sides, captions, strict=True):
-        pen.text((x, 6), caption, fill=(60, 60, 60), font=ImageFont.load_default(14))
-        sheet.paste(Image.fromarray(side), (x, band))
-        x += side.shape[1] + margin
+    width, height = (max(picture.size[axis] for picture in pictures) for axis in (0, 1))
+    texts = [_wrapped(caption, width, size) for caption in captions]
+    band = 28 + 17 * max(text.count("\n") for text in texts)
+    columns = near_square(len(sides))
+    rows = -(-len(sides) // columns)
+    sheet = Image.new("RGB", (columns * (width + margin) + margin, rows * (height + band) + margin), "white")
+    pen = ImageDraw.Draw(sheet)
+    for place, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
+        left, top = margin + (place % columns) * (width + margin), (place // columns) * (height + band)
+        pen.text((left, top + 6), text, fill=(60, 60, 60), font=ImageFont.load_default(size))
+        sheet.paste(picture, (left, top + band))
     return np.asarray(sheet)
 
 

@@ -18,17 +18,20 @@ BINS = 400  # a curve of more points is drawn as their averages over so many bin
 
 
 def curves(runs: Sequence[RunDir]) -> Figure:
-    """Three panels over steps: "Training losses", D(x) and D(G(z)) with the 0.5 line, and images per second.
+    """Four panels over steps: "Training losses", D(x) and D(G(z)) with the 0.5 line, spreads, and images per second.
 
-    D's curves are solid and G's dashed; each run has a colour of its own when there are several.
+    D's curves and the pictures' are solid, G's and the fakes' dashed; each run has a colour of its own when there are
+    several. There is no panel of spreads when no run has any.
 
     Raises:
         SnapshotError: A run has no metrics yet.
     """
-    figure = Figure(figsize=(9, 10), layout="constrained")
-    losses, scores, speed = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.6))
-    for number, run in enumerate(runs):
-        columns = read_columns(run)
+    tables = [read_columns(run) for run in runs]
+    has_spreads = any("spread/fake" in columns for columns in tables)
+    heights = (3, 3, 2, 1.6) if has_spreads else (3, 3, 1.6)
+    figure = Figure(figsize=(9, 1.3 * sum(heights)), layout="constrained")
+    losses, scores, *spreads, speed = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    for number, (run, columns) in enumerate(zip(runs, tables, strict=True)):
         steps, label = columns["step"], f"{run.path.name}: " if len(runs) > 1 else ""
         first = COLOURS[number % len(COLOURS)]
         second = first if len(runs) > 1 else COLOURS[1]
@@ -36,12 +39,19 @@ def curves(runs: Sequence[RunDir]) -> Figure:
         _curve(losses, steps, columns["loss/G"], f"{label}G", second, dashed=len(runs) > 1)
         _curve(scores, steps, columns["score/real"], f"{label}D(x)", first)
         _curve(scores, steps, columns["score/fake"], f"{label}D(G(z))", second, dashed=len(runs) > 1)
+        for axes in spreads if "spread/fake" in columns else ():
+            known = np.isfinite(columns["spread/fake"])  # a run that an older version began has none at first
+            _curve(axes, steps[known], columns["spread/real"][known], f"{label}pictures", first)
+            _curve(axes, steps[known], columns["spread/fake"][known], f"{label}fakes", second, dashed=len(runs) > 1)
         _curve(speed, steps, columns["images_per_second"], label.rstrip(": ") or None, first)
     losses.set_ylabel("loss")
     scores.set(ylabel="probability of being real", ylim=(-0.02, 1.02))
     scores.axhline(0.5, color="#444444", linewidth=1, linestyle=":", label="0.5: D cannot tell")
+    for axes in spreads:
+        axes.set(ylabel="spread", ylim=(0, None))
     speed.set(ylabel="images/s", xlabel="step", ylim=(0, None))
-    for axes, title in ((losses, "Training losses"), (scores, "What D believes"), (speed, "Speed")):
+    titles = ("Training losses", "What D believes", *("How much pictures differ" for _ in spreads), "Speed")
+    for axes, title in zip((losses, scores, *spreads, speed), titles, strict=True):
         axes.set_title(title, loc="left")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
@@ -73,7 +83,7 @@ def save_arrays(run: RunDir, folder: Path) -> list[Path]:
 
 
 def read_columns(run: RunDir) -> dict[str, np.ndarray]:
-    """The metrics of a run as float64 columns of equal length.
+    """The metrics of a run that are numbers, as float64 columns of equal length; NaN where a line lacks one.
 
     Raises:
         SnapshotError: There are none yet.
@@ -81,8 +91,10 @@ def read_columns(run: RunDir) -> dict[str, np.ndarray]:
     records = [record for record in run.read_metrics() if "loss/D" in record]  # a line may tell of an end alone
     if not records:
         raise SnapshotError(f"{run.metrics}: holds no metrics yet; train for a few steps first")
-    keys = [key for key, value in records[0].items() if isinstance(value, int | float)]
-    return {key: np.array([record.get(key, np.nan) for record in records], np.float64) for key in keys}
+    numbers = dict.fromkeys(
+        key for record in records for key, value in record.items() if isinstance(value, int | float)
+    )
+    return {key: np.array([record.get(key, np.nan) for record in records], np.float64) for key in numbers}
 
 
 def _curve(

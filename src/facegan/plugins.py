@@ -28,6 +28,7 @@ BUILT_IN = {
         "cache": "facegan.cli.cache:cache",
         "train": "facegan.cli.train:train",
         "resume": "facegan.cli.resume:resume",
+        "runs": "facegan.cli.runs:runs",
         "sample": "facegan.cli.sample:sample",
         "import": "facegan.cli.import_:import_",
         "timelapse": "facegan.cli.timelapse:timelapse",

@@ -1,6 +1,7 @@
 import dataclasses
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -8,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from facegan.training.loop import step_settings
 from facegan.training.state import METRICS, build_state
-from facegan.training.step import discriminator_step, generate, generator_step, training_step
+from facegan.training.step import discriminator_step, generate, generator_step, spread, training_step
 
 CPU = torch.device("cpu")
 
@@ -78,7 +79,8 @@ class Textbook:
             loss_G = bce(judged, torch.ones(num))
         loss_G.backward()
         self.opt_G.step()
-        terms = (loss_real + loss_fake, loss_real, loss_fake, loss_G, D_x.mean(), D_G_z.mean())
+        spreads = (torch.std(images.detach(), dim=0, correction=0).mean() for images in (real, fake))
+        terms = (loss_real + loss_fake, loss_real, loss_fake, loss_G, D_x.mean(), D_G_z.mean(), *spreads)
         return torch.stack(terms).detach()
 
 
@@ -438,3 +440,38 @@ def test_d_batch_statistics_of_real_and_fake_stay_apart(tiny):
     for given in inputs:  # momentum 0.1, of each pass by itself
         running = 0.9 * running + 0.1 * given.mean((0, 2, 3))
     torch.testing.assert_close(norm.running_mean, running)
+
+
+def test_spread_is_the_mean_over_pixels_of_the_standard_deviation_over_the_batch():
+    (images,) = pictures(batch_size=6, resolution=16)
+    expected = np.mean([np.std(column) for column in images.double().numpy().reshape(6, -1).T])
+    assert spread(images).item() == pytest.approx(expected, rel=1e-6)
+    assert spread(images.to(memory_format=torch.channels_last)).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_spread_is_0_for_equal_pictures_and_1_at_most():
+    black_and_white = torch.tensor([-1.0, 1.0]).repeat(4)[:, None, None, None].expand(8, 3, 16, 16)
+    assert spread(torch.full((8, 3, 16, 16), 0.7)).item() == pytest.approx(0, abs=1e-6)
+    assert spread(black_and_white).item() == 1
+    assert spread(black_and_white[:4] * 0.25 + 0.5).item() == 0.25
+
+
+def test_spread_is_float32_and_carries_no_gradient_whatever_it_is_given():
+    (images,) = pictures()
+    half = spread(images.to(torch.bfloat16).requires_grad_())
+    assert half.dtype == torch.float32
+    assert not half.requires_grad
+    assert half.item() == pytest.approx(spread(images).item(), rel=1e-2)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_metrics_hold_the_spread_of_the_pictures_and_of_the_fakes(tiny, dtype):
+    state, settings = begin(tiny(f"train.precision={dtype}"))
+    made = []
+    state.G.register_forward_hook(lambda _, inputs, output: made.append(output.detach().float()))
+    (real,) = pictures()
+    training_step(state, settings, real * 0.5)
+    metrics = dict(zip(METRICS, state.sums.tolist(), strict=False))
+    assert metrics["spread/real"] == pytest.approx(torch.std(real * 0.5, 0, correction=0).mean().item(), rel=1e-5)
+    assert metrics["spread/fake"] == pytest.approx(torch.std(made[0], 0, correction=0).mean().item(), rel=1e-5)
+    assert metrics["spread/fake"] < 0.5 * metrics["spread/real"]  # an untrained G is nearly grey

@@ -75,8 +75,12 @@ class TrainingConsole:
         self._bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._bar.stop()
+        if isinstance(error, Exception):
+            from ..history.records import FAILED
+
+            self.say(f"{FAILED}{' '.join(str(error).split())}", shown=False)  # the console hears of it at the very end
 
     def say(self, text: str, *, shown: bool = True) -> None:
         """One line, on the console and in the log."""

@@ -142,3 +142,11 @@ def _merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]
         elif section == "data" and value.get("source", below["source"]) != below["source"]:
             replaced[section] = {**below, "options": {}}
     return _overlay(replaced, upper)
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a tree with dotted keys, as `--set` takes them; an empty table has none."""
+    lines: dict[str, Any] = {}
+    for key, value in tree.items():
+        lines |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return lines

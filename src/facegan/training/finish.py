@@ -46,7 +46,7 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[
     plots.save_curves([run], run.path / "losses.png")
     step = run.steps("samples")[-1]
     with Image.open(run.path / "samples" / "real.png") as real, Image.open(run.sample(step)) as fake:
-        sheet = images.beside(np.asarray(real), np.asarray(fake), ("training pictures", f"generated, step {step:,}"))
+        sheet = images.beside((np.asarray(real), np.asarray(fake)), ("training pictures", f"generated, step {step:,}"))
     images.save(run.path / "faces.png", sheet)
     write_atomic(run.path / "model-card.md", _card(config, run, step, num_images).encode("utf-8", "backslashreplace"))
     report(f"{run.path}: finished; look at faces.png and losses.png there")

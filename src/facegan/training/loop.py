@@ -17,6 +17,7 @@ from ..generators import FaceGenerator
 from ..run import RunDir
 from ..sealed import write_tensors
 from ..snapshots import snapshot_metadata
+from .health import NOT_FINITE, Health
 from .saving import Saver, Write
 from .state import METRICS, NETWORKS, TrainState, memory_format, precision
 from .step import StepSettings, training_step
@@ -68,7 +69,9 @@ def training_loop(
         data, batch_size=batch_size, seed=config.seed, mirror=config.data.mirror, device=device,
         memory_format=memory_format(config),
     )  # fmt: skip
-    clock = _Clock(run, state.step)
+    clock, health = _Clock(run, state.step), Health(run.read_metrics())
+    if health.verdict.words:
+        report(health.verdict.line)
     with Saver(report) as saver:
         if state.step == 0:
             images.save(run.path / "samples" / "real.png", images.grid(feed.sample(NUM_GRID)))
@@ -82,14 +85,18 @@ def training_loop(
 
             # Record.
             if step % every.tick_every == 0 or last:
-                refuse_bad_step(run, state, saver)
+                refuse_bad_step(run, state, saver, batch_size)
                 metrics = _tick(state, batch_size, len(data), clock)
+                verdict = health.observe(metrics)
+                metrics["health"] = verdict.name
                 if (
                     step % every.tick_every == 0
                 ):  # a last line between two ticks leaves the sums to whoever extends the run
                     state.sums.zero_()
                 saver.at_once(f"the metrics of step {step:,}", partial(run.append_metrics, metrics))
                 report(Progress(step, num_steps, metrics))
+                if verdict.changed:
+                    report(verdict.line)
 
             # A grid of the same latents; a snapshot, to use; a state, to resume.
             at_once = last or stopping or saver.behind()
@@ -97,7 +104,7 @@ def training_loop(
             snapshot_due = step % every.snapshot_every == 0 or at_once
             state_due = step % every.state_every == 0 or at_once
             if grid_due or snapshot_due or state_due:
-                refuse_bad_step(run, state, saver)
+                refuse_bad_step(run, state, saver, batch_size)
                 calibrate(config, state)
             if grid_due:
                 saver.at_once(f"the grid of step {step:,}", grid(config, run, state))
@@ -175,7 +182,7 @@ def grid(config: RunConfig, run: RunDir, state: TrainState) -> Write:
     return partial(images.save, run.sample(state.step), sheet, text)
 
 
-def refuse_bad_step(run: RunDir, state: TrainState, saver: Saver) -> None:
+def refuse_bad_step(run: RunDir, state: TrainState, saver: Saver, batch_size: int) -> None:
     """Stop a run whose numbers are no longer finite, before anything of them is saved; metrics.jsonl says so too.
 
     Raises:
@@ -184,7 +191,8 @@ def refuse_bad_step(run: RunDir, state: TrainState, saver: Saver) -> None:
     bad = int(state.first_bad_step)
     if bad < 0 and state.scaler.get_scale() >= 1:  # gradients that are not finite halve the scale
         return
-    saver.at_once("the metrics", partial(run.append_metrics, {"step": max(bad, state.step), "health": "not finite"}))
+    record = {"step": state.step, "kimg": state.step * batch_size / 1000, "health": NOT_FINITE}
+    saver.at_once("the metrics", partial(run.append_metrics, record))
     saver.wait()
     what = f"step {bad}: the loss is not finite" if bad >= 0 else f"by step {state.step}: a gradient was not finite"
     saved = run.steps("states")

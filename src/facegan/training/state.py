@@ -16,7 +16,9 @@ from ..errors import ConfigError, SnapshotError
 from ..sealed import read_header, read_tensors, write_tensors
 from ..snapshots import load_network
 
-METRICS = ("loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake")
+METRICS = (
+    "loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake", "spread/real", "spread/fake",
+)  # fmt: skip
 NETWORKS = ("G", "G_ema", "D")
 OPTIMISERS = ("opt_G", "opt_D")
 

@@ -1,0 +1,206 @@
+"""`facegan runs`: what runs there are, how they stand and differ, and freeing the disk of what they need no more."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.filesize import decimal
+
+from ..errors import ConfigError, SnapshotError
+from ..run import RunDir, find_run
+from .options import PLAIN, Device, Json, Run, print_json
+from .sample import MOST_PIXELS, parse_seeds
+from .telling import finite, letter, listed, next_commands, tell, tell_difference, tell_standings
+
+if TYPE_CHECKING:
+    from ..history.cleaning import Cleaning
+
+MOST_RUNS = 8  # beside each other
+
+runs = typer.Typer(**PLAIN, help="List, explain, compare and clean up runs.")
+Runs = Annotated[list[str], typer.Argument(metavar="RUN", help="Two to eight runs' folders, or their names.")]
+Verify = Annotated[bool, typer.Option("--verify", help="Read snapshots and states whole, and check their digests.")]
+
+
+@runs.command("list")
+def list_(
+    root: Annotated[Path, typer.Option(metavar="DIR", help="The folder of runs.")] = Path("runs"), as_json: Json = False
+) -> None:
+    """List the runs of a folder, the last active first: how each stands, how far it is, what it trains on."""
+    from ..history.standing import survey
+
+    if not root.is_dir():
+        raise ConfigError(f"--root {root}: no such folder; train a first run with 'facegan train', or name another")
+    found, foreign = survey(root)
+    if as_json:
+        described = [each.model_dump(mode="json") for each in found]
+        print_json({"root": str(root), "runs": described, "foreign": foreign})
+        return
+    print(f"{root}: {_count(len(found), 'run')}, {decimal(sum(each.size_bytes for each in found))}")
+    tell_standings(found)
+    if foreign:
+        print(f"\nno runs, and passed over: {', '.join(foreign)}")
+
+
+@runs.command()
+def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None:
+    """Tell everything about one run: how it stands, its settings, length, metrics, health, files, and what is next."""
+    from ..history.account import account
+    from ..history.stored import header_problem
+
+    found = account(_any_run(run), _damage if verify else header_problem)
+    if as_json:
+        following = [{"command": command, "why": why} for command, why in next_commands(found)]
+        print_json(finite(found.model_dump(mode="json") | {"verified": verify, "next": following}))
+    else:
+        tell(found, verified=verify)
+
+
+@runs.command()
+def compare(
+    names: Runs,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="A picture of the same seeds from each run's newest snapshot.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Which seeds to draw with -o. Default 0-15.")] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Compare runs: the settings that differ, lengths, last metrics, and what they draw from the same seeds.
+
+    Runs whose settings make the same weights are compared to the bit, at the newest step that they have in common.
+    """
+    from ..history.comparing import compare as put_beside
+    from ..images import check_ending
+
+    if not 2 <= len(names) <= MOST_RUNS:
+        raise ConfigError(f"compare: takes 2 to {MOST_RUNS} runs (given: {len(names)})")
+    if out is None and (seeds is not None or device is not None):
+        raise ConfigError(f"{'--seeds' if seeds is not None else '--device'}: draws nothing without -o compare.png")
+    if out is not None:
+        check_ending(out)
+    chosen = parse_seeds(seeds or "0-15", None)
+    found = [find_run(name) for name in names]
+    comparison = put_beside(found)
+    if out is not None:
+        _draw(found, chosen, out, device)
+    if as_json:
+        print_json(finite(comparison.model_dump(mode="json") | {"picture": str(out) if out else None}))
+        return
+    tell_difference(comparison)
+    if out is not None:
+        print(f"\n{out}")
+
+
+@runs.command()
+def clean(
+    names: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs; by default all under runs/.")] = None,
+    keep_snapshots: Annotated[int, typer.Option(min=1, help="Whole snapshots that stay, the newest.")] = 1,
+    keep_states: Annotated[int, typer.Option(min=1, help="Whole states that stay, the newest.")] = 1,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without a question.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Free the disk of older snapshots and states, damaged ones that were put aside, and what killed writers left.
+
+    What would go is shown first, and asked about. The newest whole snapshot and state of a run always stay, as do
+    metrics, samples and settings, and what output.keep_snapshots_every and output.keep_states_every keep for good. A
+    run that is being trained is passed over.
+    """
+    from ..history.cleaning import clean as remove
+    from ..history.cleaning import plan_cleaning
+    from ..history.stored import Kind
+
+    if not (yes or dry_run) and (as_json or not sys.stdin.isatty()):
+        raise ConfigError("clean: there is no one to ask here; give --yes to remove, or --dry-run to look")
+    found = [find_run(name) for name in dict.fromkeys(names)] if names else _all_runs()
+    keep: dict[Kind, int] = {"snapshots": keep_snapshots, "states": keep_states}
+    plans = [plan_cleaning(run, keep, _damage) for run in found]
+    total = sum(plan.size_bytes for plan in plans)
+    if not as_json:
+        _show_plans(plans, total)
+    removing = any(plan.files for plan in plans) and not dry_run
+    removing = removing and (yes or typer.confirm("Remove them?"))
+    if removing:
+        for run, plan in zip(found, plans, strict=True):
+            if plan.files:
+                remove(run, plan, keep, _damage)
+    if as_json:
+        print_json({"removed": removing, "size_bytes": total, "runs": [plan.model_dump(mode="json") for plan in plans]})
+    elif removing:
+        print(f"removed, {decimal(total)} freed")
+
+
+def _any_run(name: str | None) -> RunDir:
+    """As `find_run`, and also a run's folder that has lost its settings, or never had any."""
+    from ..history.standing import is_run
+
+    try:
+        return find_run(name)
+    except SnapshotError:
+        for path in (Path(name), Path("runs") / name) if name is not None else ():
+            if is_run(path):
+                return RunDir(path)
+        raise
+
+
+def _all_runs() -> list[RunDir]:
+    return [RunDir(path.parent) for path in sorted(Path("runs").glob("*/config.json"))]
+
+
+def _damage(path: Path) -> str | None:
+    """Why a snapshot or a state is not whole, by its digest."""
+    from ..sealed import read_header
+
+    try:
+        read_header(path, path.parent.name.removesuffix("s"))
+    except SnapshotError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return None
+
+
+def _show_plans(plans: "Sequence[Cleaning]", total: int) -> None:
+    for plan in plans:
+        notes = [f"passed over: {plan.passed_over}"] if plan.passed_over else []
+        notes += [f"{path.relative_to(plan.path)}: damaged, and left to 'facegan resume'" for path in plan.damaged]
+        if plan.kept_for_good:
+            notes.append(f"{_count(plan.kept_for_good, 'file')} kept for good, as output.keep_..._every asks")
+        if plan.files or notes:
+            print(f"{plan.path}" + "".join(f"\n  {note}" for note in notes))
+        if plan.files:
+            listed([(str(file.path.relative_to(plan.path)), decimal(file.size_bytes), file.why) for file in plan.files])
+    num_files = sum(len(plan.files) for plan in plans)
+    print(f"{_count(num_files, 'file')} to remove, {decimal(total)}" if num_files else "nothing to remove")
+
+
+def _draw(found: Sequence[RunDir], seeds: Sequence[int], out: Path, device: str | None) -> None:
+    """Draw the grids of the same seeds side by side, every picture as large as the largest run's."""
+    from .. import __version__, images
+    from ..history.comparing import newest_snapshot
+    from ..snapshots import load_generator
+    from ..training.state import choose_device
+
+    where = choose_device(device or "auto")
+    generators = [load_generator(newest_snapshot(run), device=where) for run in found]
+    sides = [generator.info["config"].resolution for generator in generators]
+    largest = max(sides)  # sides are powers of two
+    num_pixels = len(found) * len(seeds) * largest**2
+    if num_pixels > MOST_PIXELS:
+        raise ConfigError(
+            f"-o {out}: would have {num_pixels:,} pixels, more than other programs open ({MOST_PIXELS:,}); "
+            "give fewer --seeds"
+        )
+    grids, captions = [], []
+    for place, (run, generator, side) in enumerate(zip(found, generators, sides, strict=True)):
+        pixels = images.to_uint8(generator.sample(seeds))  # (len(seeds), C, side, side)
+        by = largest // side
+        grids.append(images.grid(pixels.repeat_interleave(by, 2).repeat_interleave(by, 3)))
+        captions.append(f"{letter(place)}  {run.path.name}, step {generator.info['step']:,}, {side}x{side}")
+    about = {"Software": f"facegan {__version__}", "Description": "synthetic faces: " + "; ".join(captions)}
+    images.save(out, images.beside(grids, captions), about)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

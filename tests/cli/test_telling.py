@@ -1,0 +1,147 @@
+import io
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from facegan.cli.telling import finite, listed, next_commands, tell, tell_standings
+from facegan.history.account import Account
+from facegan.history.records import Span
+from facegan.history.standing import Standing
+from facegan.history.stored import StoredFile
+
+
+def standing(name="faces", **more):
+    known = {
+        "name": name, "path": Path("runs") / name, "standing": "stopped", "reason": None, "step": 50, "num_steps": 200,
+        "share": 0.25, "num_images": 64, "epoch": 1.5, "kimg": 12.34, "data": "lfw", "architecture": "dcgan",
+        "resolution": 64, "active": datetime.now(UTC) - timedelta(hours=3, minutes=5), "size_bytes": 119_200_000,
+        "health": "D has won", "state": 40, "snapshot": 30,
+    }  # fmt: skip
+    return Standing(**known | more)
+
+
+def account(*, num_files=0, newest=30, **more):
+    """With so many states, and a snapshot, which `newest` is the step of."""
+    file = StoredFile(kind="states", step=1, path=Path("runs/faces/states/a"), size_bytes=1, problem=None)
+    snapshot = file.model_copy(update={"kind": "snapshots", "step": newest})
+    return Account(
+        standing=standing(**more), settings={"optimizer.lr_G": 2e-4, "optimizer.lr_D": 1e-4},
+        changed=[], environment={}, num_ticks=0, seconds=None, images_per_second=None, metrics=None, health=[],
+        files=[snapshot] + [file] * num_files, leftovers=[], look=[],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """terminal(80) -> what stands on a terminal of that width once it is read."""
+
+    def make(columns):
+        screen = io.StringIO()
+        screen.isatty = lambda: True
+        monkeypatch.setattr(sys, "stdout", screen)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm")
+        return lambda: re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
+
+    return make
+
+
+@pytest.mark.parametrize("columns", [80, 100, 140])
+def test_list_fits_the_terminal(terminal, columns):
+    screen = terminal(columns)
+    names = ["short", "a-name-that-is-longer-than-most-and-goes-on"]
+    tell_standings([standing(name, reason="it is damaged and so on " * 5) for name in names])
+    lines = screen().splitlines()
+    assert max(map(len, lines)) <= columns
+    text = screen()
+    for part in ("stopped", "50/200", "25 %", "12.3", "lfw", "dcgan 64x64", "3 h ago", "119.2 MB", "D has won"):
+        assert text.count(part) == 2, text
+    assert "…" not in text and "".join(text.split()).count("damagedandsoon") == 10
+    assert ("kimg" in lines[1]) == (columns > 80), text  # a column of its own, or under the steps
+
+
+def test_list_without_a_terminal_has_a_line_a_run(capsys):
+    name = "a-name-that-is-longer-than-most-and-goes-on" * 5
+    tell_standings([standing(name)])
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith(f"{name}  stopped  50/200  25 %  12.3") and "D has won" in line
+
+
+def test_rows_are_aligned_and_long_text_is_wrapped_under_itself(terminal):
+    screen = terminal(40)
+    listed([("a", "words " * 10), ("longer", "x" * 60)])
+    assert screen().splitlines()[:3] == [
+        "  a       words words words words words",
+        "          words words words words words",
+        "  longer  " + "x" * 60,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "commands"),
+    [
+        ({"standing": "running"}, ["tail -f runs/faces/log.txt", "facegan sample runs/faces -n 64 -o grid.png"]),
+        (
+            {"standing": "finished", "num_files": 3},
+            [
+                "facegan sample runs/faces -n 64 -o grid.png",
+                "facegan resume runs/faces --steps 400",
+                "facegan runs clean runs/faces --dry-run",
+            ],
+        ),
+        ({"standing": "finished", "state": None}, ["facegan sample runs/faces -n 64 -o grid.png"]),
+        ({}, ["facegan resume runs/faces", "facegan sample runs/faces -n 64 -o grid.png"]),
+        ({"standing": "empty", "state": None, "snapshot": None}, ["facegan resume runs/faces"]),
+        (
+            {"standing": "damaged", "state": None, "snapshot": None},
+            ["facegan train --config runs/faces/config.json --run runs/faces --force"],
+        ),
+        (
+            {"standing": "failed", "snapshot": None},
+            ["facegan train --config runs/faces/config.json --set optimizer.lr_G=0.0001 --set optimizer.lr_D=5e-05"],
+        ),
+        ({"name": "my faces", "snapshot": None}, ["facegan resume 'runs/my faces'"]),
+    ],
+)
+def test_next_commands_suit_how_the_run_stands(more, commands):
+    assert [command for command, _ in next_commands(account(**more))] == commands
+
+
+def test_snapshot_that_the_runs_name_would_not_lead_to_is_named_itself():
+    file = "facegan sample runs/faces/snapshots/step-00000030.safetensors -n 64 -o grid.png"
+    lost = account(standing="damaged").model_copy(update={"settings": {}})
+    assert [command for command, _ in next_commands(lost)] == [file]
+    torn = account(newest=31)  # and 30 is the newest whole one
+    assert [command for command, _ in next_commands(torn)] == ["facegan resume runs/faces", file]
+
+
+def test_health_is_told_where_there_is_any(capsys):
+    tell(account(), verified=False)
+    assert "Health" not in capsys.readouterr().out
+    spans = [Span(health="collapse", first=1000, last=2000, num_ticks=3)]
+    tell(account().model_copy(update={"health": spans}), verified=False)
+    assert "Health\n  collapse  steps 1,000 to 2,000  3 ticks\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "just now"),
+        (-9, "just now"),
+        (61, "1 min ago"),
+        (7300, "2 h ago"),
+        (90000, "1 day ago"),
+        (2e5, "2 days ago"),
+    ],
+)
+def test_times_are_told_roughly(capsys, seconds, words):
+    tell(account(active=datetime.now(UTC) - timedelta(seconds=seconds)), verified=False)
+    assert capsys.readouterr().out.startswith(f"runs/faces: stopped at step 50 of 200 (25 %), last written {words}\n")
+
+
+def test_documents_hold_only_numbers_that_json_knows():
+    document = {"a": [1, float("nan"), {"b": float("inf")}], "c": "text", "d": None, "e": True}
+    assert finite(document) == {"a": [1, None, {"b": None}], "c": "text", "d": None, "e": True}
