@@ -230,11 +230,12 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, config, networks, val
     assert refusal(path) == f"{path}: holds weights that are not finite; take a snapshot from before it"
 
 
-def test_a_snapshot_of_the_first_schema_draws_the_pictures_it_drew_then():
-    generator = load_generator(FIXTURES / "schema-1" / "snapshot.safetensors")
+@pytest.mark.parametrize("schema", ["schema-1", "schema-2"])
+def test_a_snapshot_of_each_schema_draws_the_pictures_it_drew_then(schema):
+    generator = load_generator(FIXTURES / schema / "snapshot.safetensors")
     assert generator.info["step"] == 3
     drawn = images.grid(images.to_uint8(generator.sample(range(8)))).astype(int)
-    with Image.open(FIXTURES / "schema-1" / "seeds-0-7.png") as picture:
+    with Image.open(FIXTURES / schema / "seeds-0-7.png") as picture:
         assert abs(drawn - np.asarray(picture).astype(int)).max() <= 1
 
 

@@ -175,4 +175,4 @@ def test_stopped_packing_leaves_nothing_half_done(workplace, number, code):
         said = packing.communicate(timeout=60)[1]
     assert packing.returncode == code, said
     assert "Traceback" not in said and list(workplace.iterdir()) == []
-    assert (said.splitlines()[-1:] == ["facegan: stopped"]) == (number == signal.SIGINT)
+    assert said.splitlines()[-1:] == ["facegan: stopped"]

@@ -22,7 +22,7 @@ def test_plot_without_arguments_redraws_the_latest_runs_own(facegan, run):
     said = facegan("plot")
     assert said.out == f"{run}/losses.png\n"
     with Image.open(run / "losses.png") as picture:
-        assert picture.size == (900, 1000)
+        assert picture.size == (900, 1248)
 
 
 def test_several_runs_are_overlaid_and_named(facegan, run):

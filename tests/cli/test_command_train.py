@@ -57,6 +57,7 @@ def test_metrics_have_a_line_a_tick_with_every_promised_key(trained):
         assert set(record) == {
             "step", "epoch", "kimg", "seconds", "images_per_second",
             "loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake",
+            "spread/real", "spread/fake", "health",
         }  # fmt: skip
         assert record["loss/D"] == pytest.approx(record["loss/D_real"] + record["loss/D_fake"], rel=1e-6)
         assert record["kimg"] == record["step"] * 16 / 1000
@@ -69,7 +70,7 @@ def test_config_json_is_complete_and_itself_a_valid_config(trained, facegan):
     folder, _ = trained
     config = json.loads((folder / "config.json").read_text())
     assert config["architecture"] == {
-        "name": "dcgan", "z_dim": 12, "prior": "normal", "ngf": 8, "ndf": 8, "head": "conv",
+        "name": "dcgan", "z_dim": 12, "prior": "normal", "ngf": 8, "ndf": 8, "head": "conv", "bias": False,
     }  # fmt: skip
     assert config["loss"] == {"name": "nonsaturating", "label_smoothing": 0.0}
     assert config["train"]["steps"] == 4

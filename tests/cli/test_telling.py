@@ -99,8 +99,9 @@ def test_rows_are_aligned_and_long_text_is_wrapped_under_itself(terminal):
             {"standing": "damaged", "state": None, "snapshot": None},
             ["facegan train --config runs/faces/config.json --run runs/faces --force"],
         ),
+        ({"standing": "failed", "reason": "disk full", "snapshot": None}, ["facegan resume runs/faces"]),
         (
-            {"standing": "failed", "snapshot": None},
+            {"standing": "failed", "reason": "step 3: the loss is not finite", "snapshot": None},
             ["facegan train --config runs/faces/config.json --set optimizer.lr_G=0.0001 --set optimizer.lr_D=5e-05"],
         ),
         ({"name": "my faces", "snapshot": None}, ["facegan resume 'runs/my faces'"]),

@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 
 from facegan import images
+from facegan.config import preset_names
 from facegan.ema import calibrate
 from facegan.errors import SnapshotError, TrainingError
 from facegan.run import RunDir
@@ -77,6 +78,8 @@ SETTINGS = {
     "augmented": ("train.steps=4", "augment.policy=color,translation,cutout", *OUTPUT),
     "bf16": ("train.steps=4", "train.precision=bf16", *OUTPUT),
     "fp16": ("train.steps=4", "train.precision=fp16", *OUTPUT),
+    "saturating": ("train.steps=4", "loss.name=saturating", "loss.label_smoothing=0.1", *OUTPUT),
+    "deterministic": ("train.steps=4", "train.deterministic=true", *OUTPUT),
     "contiguous": ("train.steps=4", "train.channels_last=false", *OUTPUT),
     "grey": ("train.steps=4", "channels=1", *OUTPUT),
     "epochs": ("train.epochs=2", *OUTPUT),
@@ -93,7 +96,7 @@ def test_resumed_run_equals_uninterrupted_run(tiny, store, tmp_path, settings):
     assert_same_run(whole, parts)
 
 
-@pytest.mark.parametrize("preset", ["dcgan", "dcgan-linear", "dcgan-32"])
+@pytest.mark.parametrize("preset", preset_names())
 def test_every_preset_resumes_exactly(tiny, store, tmp_path, preset):
     side = 32 if preset == "dcgan-32" else 16
     data = store(resolution=side)
@@ -102,6 +105,29 @@ def test_every_preset_resumes_exactly(tiny, store, tmp_path, preset):
     train(config, whole)
     interrupted(config, parts, 3)
     assert_same_run(whole, parts)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_deterministic_run_on_cuda_resumes_exactly(tiny, tmp_path, monkeypatch, precision):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    settings = ("train.device=cuda", "train.deterministic=true", f"train.precision={precision}")
+    config = tiny("train.steps=7", "data.mirror=true", "augment.policy=color,translation,cutout", *settings, *OUTPUT)
+    whole, parts = RunDir(tmp_path / "whole"), RunDir(tmp_path / "parts")
+    train(config, whole)
+    interrupted(config, parts, 3)
+    assert_same_run(whole, parts)
+
+
+def test_a_state_is_saved_when_the_last_one_has_become_old(tiny, tmp_path):
+    whole, often = RunDir(tmp_path / "whole"), RunDir(tmp_path / "often")
+    output = ("train.steps=6", "output.state_every=100", "output.snapshot_every=100", "output.keep_states=9")
+    train(tiny(*output), whole)
+    train(tiny(*output, "output.state_minutes=1e-9"), often)
+    assert whole.steps("states") == [6]
+    assert often.steps("states") == [1, 2, 3, 4, 5, 6]
+    one, other = tensors(whole.state(6)), tensors(often.state(6))
+    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_a_run_stopped_at_every_step_equals_one_that_never_stopped(tiny, tmp_path):

@@ -23,7 +23,7 @@ def test_the_default_plan_is_exact():
     bytes_D = 4 * 2_765_568 + 4 * 2 * (128 + 256 + 512) + 3 * 8
     assert counts.snapshot_bytes == 2 * bytes_G + bytes_D
     assert counts.state_bytes == counts.snapshot_bytes + 2 * 4 * (3_576_704 + 2_765_568)
-    assert counts.run_bytes == 5 * counts.snapshot_bytes + 2 * counts.state_bytes
+    assert counts.run_bytes == 6 * counts.snapshot_bytes + 3 * counts.state_bytes  # one of each is being written
     assert [line.kept for line in counts.guidelines] == [True] * 5
 
 
@@ -58,12 +58,12 @@ def test_planned_bytes_are_the_bytes_of_the_files(tiny, tmp_path, monkeypatch):
     assert body(run.latest("snapshots")) == counts.snapshot_bytes
     small = 8_000  # the random generator's state, Adam's step counters, the sums
     assert counts.state_bytes < body(run.latest("states")) < counts.state_bytes + small
-    assert counts.run_bytes == counts.snapshot_bytes + counts.state_bytes
+    assert counts.run_bytes == 2 * counts.snapshot_bytes + 2 * counts.state_bytes
 
 
 def test_only_files_that_will_be_kept_are_counted(tiny):
     counts = plan(tiny("train.steps=6", "output.snapshot_every=2", "output.state_every=4"), 20)
-    assert counts.run_bytes == 3 * counts.snapshot_bytes + 2 * counts.state_bytes  # at 2, 4, 6; at 4, 6
+    assert counts.run_bytes == 4 * counts.snapshot_bytes + 3 * counts.state_bytes  # at 2, 4, 6; at 4, 6
 
 
 def test_a_plan_draws_and_writes_nothing(tiny, tmp_path, monkeypatch, cache):
@@ -92,6 +92,14 @@ def test_a_run_that_the_disk_cannot_hold_is_refused_before_anything_is_written(t
         f" MB are free, this run keeps {needed:,.0f} MB; free some, or lower output.keep_snapshots"
     )
     assert not (tmp_path / "deep").exists()
+
+
+def test_files_that_are_kept_for_good_are_counted(tiny):
+    output = ("output.snapshot_every=2", "output.keep_snapshots=1", "output.state_every=5", "output.keep_states=1")
+    few = plan(tiny("train.steps=30", *output), 20)
+    many = plan(tiny("train.steps=30", *output, "output.keep_snapshots_every=3", "output.keep_states_every=10"), 20)
+    # snapshots at 6, 12, ..., 30 and states at 10, 20, 30, beside the newest one
+    assert many.run_bytes - few.run_bytes == 5 * few.snapshot_bytes + 3 * few.state_bytes
 
 
 def test_room_is_looked_for_where_the_run_will_be(tmp_path):

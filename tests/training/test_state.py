@@ -210,8 +210,9 @@ def test_precision_on_a_cpu(tiny, wanted, dtype):
     assert precision(tiny(f"train.precision={wanted}"), CPU) == dtype
 
 
-def test_a_state_of_the_first_schema_is_taken_up():
-    path = Path(__file__).parent.parent / "fixtures" / "schema-1" / "state.safetensors"
+@pytest.mark.parametrize("schema", ["schema-1", "schema-2"])
+def test_a_state_of_each_schema_is_taken_up(schema):
+    path = Path(__file__).parent.parent / "fixtures" / schema / "state.safetensors"
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         sums = file.get_tensor("sums")
@@ -219,7 +220,8 @@ def test_a_state_of_the_first_schema_is_taken_up():
     state = build_state(config, CPU)
     state.load(path, metadata["data"])
     assert state.step == 3
-    assert torch.equal(state.sums[: len(sums) - 1], sums[:-1]) and state.sums[-1] == sums[-1] == 1
+    assert torch.equal(state.sums[: len(sums) - 1], sums[:-1])
+    assert state.sums[-1] == sums[-1] == 1  # a step since the last tick
     training_step(state, step_settings(config, CPU), torch.zeros(8, 3, 16, 16))
     assert state.step == 4
     assert int(state.first_bad_step) == -1

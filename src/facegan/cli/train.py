@@ -130,6 +130,7 @@ def _run_folder(path: Path | None, config: "RunConfig", settings_name: str) -> "
 
 
 def _show_plan(config: "RunConfig", as_json: bool) -> None:
+    from ..config import flat
     from ..data.packed.loading import check_enough, count
     from ..training.plan import plan
     from ..training.state import choose_device
@@ -156,11 +157,3 @@ def _show_plan(config: "RunConfig", as_json: bool) -> None:
     print()
     settings = [(key, value) for key, value in flat(config.model_dump(mode="json")).items()]
     table("Settings", ("setting", "value"), settings)
-
-
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested dictionary with dotted keys."""
-    lines: dict[str, Any] = {}
-    for key, value in tree.items():
-        lines |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return lines

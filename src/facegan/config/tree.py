@@ -175,6 +175,9 @@ class OutputConfig(Section):
     sample_every: int = Field(0, ge=0, description="a grid of the same latents every so many steps; 0: 20 grids a run")
     snapshot_every: int = Field(0, ge=0, description="a snapshot, to use, every so many steps; 0: 10 a run")
     state_every: int = Field(0, ge=0, description="a state, to resume, every so many steps; 0: 20 a run")
+    state_minutes: float = Field(
+        15.0, ge=0, description="a state, to resume, also when the last one is so many minutes old; 0: only by steps"
+    )
     keep_states: int = Field(2, ge=1, description="how many states are kept, the newest")
     keep_states_every: int = Field(0, ge=0, description="states at multiples of so many steps stay as well; 0: none")
     keep_snapshots: int = Field(5, ge=1, description="how many snapshots are kept, the newest")

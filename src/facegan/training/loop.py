@@ -69,7 +69,7 @@ def training_loop(
         data, batch_size=batch_size, seed=config.seed, mirror=config.data.mirror, device=device,
         memory_format=memory_format(config),
     )  # fmt: skip
-    clock, health = _Clock(run, state.step), Health(run.read_metrics())
+    clock, health, saved_at = _Clock(run, state.step), Health(run.read_metrics()), time.monotonic()
     if health.verdict.words:
         report(health.verdict.line)
     with Saver(report) as saver:
@@ -100,14 +100,17 @@ def training_loop(
 
             # A grid of the same latents; a snapshot, to use; a state, to resume.
             at_once = last or stopping or saver.behind()
+            overdue = every.state_minutes and time.monotonic() - saved_at >= 60 * every.state_minutes
             grid_due = step % every.sample_every == 0 or last
             snapshot_due = step % every.snapshot_every == 0 or at_once
-            state_due = step % every.state_every == 0 or at_once
+            state_due = step % every.state_every == 0 or at_once or overdue
             if grid_due or snapshot_due or state_due:
                 refuse_bad_step(run, state, saver, batch_size)
                 calibrate(config, state)
             if grid_due:
                 saver.at_once(f"the grid of step {step:,}", grid(config, run, state))
+            if state_due:
+                saved_at = time.monotonic()
             if snapshot_due or state_due:
                 write = weights(config, run, state, data.digest if state_due else None, snapshot=snapshot_due)
                 (saver.insist if last or stopping else saver.beside)(f"step {step:,}", write)

@@ -1,5 +1,6 @@
 """What a run will be, in exact integers, before anything of it is drawn or written."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Plan(BaseModel):
     data_bytes: int  # the pictures as uint8
     snapshot_bytes: int  # one file, headers aside
     state_bytes: int  # one file, headers aside
-    run_bytes: int  # all that the run keeps, pictures and headers aside
+    run_bytes: int  # at most: what the run keeps, and one of each that is being written; pictures and headers aside
     guidelines: list[Guideline]
 
 
@@ -50,8 +51,8 @@ def plan(config: RunConfig, num_images: int) -> Plan:
     bytes_G, bytes_D = _tensor_bytes(G), _tensor_bytes(D)
     snapshot_bytes = 2 * bytes_G + bytes_D
     state_bytes = snapshot_bytes + 2 * BYTES_PER_VALUE * (parameters_G + parameters_D)  # Adam's two moments
-    num_snapshots = min(output.keep_snapshots, -(-num_steps // output.snapshot_every))
-    num_states = min(output.keep_states, -(-num_steps // output.state_every))
+    num_snapshots = _num_kept(num_steps, output.snapshot_every, output.keep_snapshots, output.keep_snapshots_every)
+    num_states = _num_kept(num_steps, output.state_every, output.keep_states, output.keep_states_every)
     return Plan(
         num_parameters_G=parameters_G,
         num_parameters_D=parameters_D,
@@ -61,9 +62,15 @@ def plan(config: RunConfig, num_images: int) -> Plan:
         data_bytes=num_images * config.channels * config.resolution**2,
         snapshot_bytes=snapshot_bytes,
         state_bytes=state_bytes,
-        run_bytes=num_snapshots * snapshot_bytes + num_states * state_bytes,
+        run_bytes=(num_snapshots + 1) * snapshot_bytes + (num_states + 1) * state_bytes,
         guidelines=guidelines(G, D, torch.zeros(2, config.part("architecture").z_dim)),
     )
+
+
+def _num_kept(num_steps: int, every: int, newest: int, for_good: int) -> int:
+    """Files of a kind at a run's end: the newest, and those of round steps."""
+    made = -(-num_steps // every)
+    return min(made, newest + (num_steps // math.lcm(every, for_good) if for_good else 0))
 
 
 def check_disk(needed_bytes: int, folder: Path) -> None:
