@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from fuzz_foreign import bring, weights
 from PIL import Image
 
 from facegan import load_generator, plots
@@ -84,7 +85,7 @@ def loaders(folder: Path) -> dict[str, Loader]:
     clock = {"seconds": 1.5, "images_per_second": 99.5}  # so that an input is the same wherever it is made
     lines = [json.dumps(json.loads(line) | clock) + "\n" for line in files["metrics.jsonl"].splitlines()]
     files["metrics.jsonl"] = "".join(lines).encode()
-    every = [*_of_ours(files, config, run), *_of_others(), *_commands(files), *_leftovers()]
+    every = [*_of_ours(files, config, run), *_of_others(), *_foreign(), *_commands(files), *_leftovers()]
     return {loader.name: loader for loader in every}
 
 
@@ -215,6 +216,11 @@ def _of_others():
     for name, content in lists.items():
         files = {f"pictures/{face[2:]}": faces[face] for face in faces} | {name: content}
         yield Loader(name, files, (name,), lies.lying_table, annotations)
+
+
+def _foreign():
+    for name, (files, mutate) in weights().items():
+        yield Loader(name, files, tuple(files), mutate, bring, cost=2)
 
 
 def _leftovers():

@@ -27,6 +27,7 @@ class DataConfig(Section):
 
     source: str = Field(
         "drawn",
+        max_length=4096,
         description="`drawn`, a downloaded dataset's name, a folder, an archive, a parquet file or a packed folder",
     )
     crop: str = Field(
