@@ -21,6 +21,7 @@ EXIT_CODES = (
     ("2", "a mistake that you can mend: a flag, a setting, a missing or wrong file"),
     ("130", "stopped by Ctrl-C; a training run has been saved first"),
     ("143", "stopped by SIGTERM; a training run has been saved first"),
+    ("129", "stopped because the terminal was closed (SIGHUP); a training run has been saved first"),
 )
 
 COMMANDS = """\

@@ -103,7 +103,10 @@ def test_times_are_read(text, seconds):
 def test_other_times_are_refused(text):
     with pytest.raises(ConfigError) as refusal:
         seconds_of(text)
-    assert str(refusal.value) == f"--max-time {text}: is no time above 0; give for instance 2h, 90m, 1h30m or 45s"
+    assert str(refusal.value) == (
+        f"--max-time {text}: is no time above 0 in whole days, hours, minutes, seconds; "
+        "give for instance 1d, 2h, 1h30m, 45s"
+    )
 
 
 def test_a_signal_before_the_loop_has_asked_ends_at_once():

@@ -22,7 +22,9 @@ Kimg = Annotated[float | None, typer.Option(help="Length in thousands of real pi
 Steps = Annotated[int | None, typer.Option(help="Length in updates of G.")]
 MaxTime = Annotated[
     str | None,
-    typer.Option("--max-time", metavar="TIME", help="Save and stop after so long, for instance 2h, 90m, 1h30m, 45s."),
+    typer.Option(
+        "--max-time", metavar="TIME", help="Save and stop after so long: 2h, 1h30m, 90m, 1d; a bare number is seconds."
+    ),
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -73,7 +75,10 @@ def seconds_of(text: str | None) -> float | None:
     parts = [int(part or 0) for part in match.groups()] if match else []
     seconds = sum(part * size for part, size in zip(parts, (86400, 3600, 60, 1), strict=True)) if parts else 0
     if not seconds:
-        raise ConfigError(f"--max-time {text}: is no time above 0; give for instance 2h, 90m, 1h30m or 45s")
+        raise ConfigError(
+            f"--max-time {text}: is no time above 0 in whole days, hours, minutes, seconds; give for instance 1d, 2h, "
+            "1h30m, 45s"
+        )
     return float(seconds)
 
 
