@@ -42,6 +42,26 @@ def test_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     assert order == ["fsync", "replace", "fsync"]
 
 
+def test_permissions_are_those_of_any_new_file_without_a_look_at_the_umask_of_all_threads(tmp_path, monkeypatch):
+    before = os.umask(0o027)
+    try:
+        monkeypatch.setattr(os, "umask", None)
+        write_atomic(tmp_path / "bytes", b"x")
+        write_atomic(tmp_path / "written", lambda temporary: other(tmp_path).replace(temporary))
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("bytes", "written")] == [0o640, 0o640]
+
+
+def other(folder):
+    """A file as some libraries make theirs: nobody else may read it."""
+    path = folder / "library"
+    path.write_bytes(b"y")
+    path.chmod(0o600)
+    return path
+
+
 @pytest.mark.parametrize("name", ["config.json", "step-00000001.safetensors", "no-ending", "losses.png"])
 def test_what_a_killed_writer_leaves_is_known_by_its_name_and_swept(tmp_path, name):
     seen = []

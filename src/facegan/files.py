@@ -3,7 +3,7 @@
 import json
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,15 @@ def write_atomic(path: Path, content: bytes | Callable[[Path], None]) -> None:
     Raises:
         OSError: The file could not be written; what stood at `path` before still stands.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
+            mode = os.fstat(file.fileno()).st_mode & 0o777  # as the system gives it to a new file
             if isinstance(content, bytes):
                 file.write(content)
-            else:
-                content(temporary)
-            file.flush()
+        if not isinstance(content, bytes):
+            content(temporary)  # it may put another file in its place, which on Windows must not be open
+            temporary.chmod(mode)
         put_in_place(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -50,7 +50,6 @@ def put_in_place(temporary: Path, path: Path) -> None:
     """
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
-    temporary.chmod(0o666 & ~_umask())
     temporary.replace(path)
     if os.name == "posix":  # other systems cannot open a folder to flush it
         folder = os.open(path.parent, os.O_RDONLY)
@@ -74,9 +73,3 @@ def is_temporary(path: Path) -> bool:
         return True
     match = _TEMPORARY.fullmatch(path.name)
     return match is not None and match[2] == (Path(match["name"]).suffix or None)
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current

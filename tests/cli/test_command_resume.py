@@ -44,8 +44,10 @@ def test_latest_run_is_the_default(facegan, run):
     assert facegan("resume").out == f"{run}\n"
 
 
-def test_total_below_what_is_done_is_refused(facegan, run):
+def test_total_below_what_is_done_is_refused_and_the_run_stands_as_before(facegan, run):
+    before = (run / "log.txt").read_bytes()
     said = facegan("resume", run, "--steps", 2)
+    assert (run / "log.txt").read_bytes() == before
     assert said.code == 2
     assert said.complaint == f"facegan: {run}: has 4 steps already, more than the 2 asked for; ask for more"
 
@@ -132,3 +134,13 @@ def test_finished_run_whose_pictures_have_gone_says_so_all_the_same(facegan, wor
     said = facegan("resume", "short")
     assert said.code == 0 and "short: finished already; " in said.err
     assert "faces: no such folder" in facegan("resume", "short", "--epochs", 3).complaint
+
+
+def test_what_ended_a_run_is_in_its_log(facegan, run, monkeypatch):
+    monkeypatch.setattr("facegan.training.plan.shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(9, 9, 0))
+    said = facegan("resume", run, "--steps", 9)
+    assert said.code == 1
+    last = (run / "log.txt").read_text().splitlines()[-1]
+    assert last.startswith(f"failed: {run.resolve()}: 0 MB are free") and last[8:] in said.err
+    (listed,) = facegan("runs", "list", "--json").json["runs"]
+    assert listed["standing"] == "finished"  # as long as it is: nothing was lost

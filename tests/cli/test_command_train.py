@@ -344,6 +344,12 @@ def test_a_run_that_is_being_trained_is_refused_to_others(facegan, start, tiny):
     assert facegan("resume", run, "--max-time", "1s").code == 0
 
 
+def test_force_without_a_folder_takes_the_next_free_name(facegan, tiny):
+    for number in (1, 2):
+        said = facegan("train", *tiny, "--steps", 1, "--force")
+        assert (said.code, said.out) == (0, f"runs/drawn-dcgan-{number}\n"), said.err
+
+
 def test_deterministic_is_a_setting_of_the_run(facegan, tiny, monkeypatch):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     said = facegan("train", *tiny, "--steps", 1, "--run", "one", "--deterministic")

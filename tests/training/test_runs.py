@@ -153,6 +153,12 @@ def test_a_run_killed_while_its_first_state_was_written_begins_again(tiny, run, 
         assert all(torch.equal(value, expected[key]) for key, value in load_file(path).items())
 
 
+def test_other_intervals_do_not_hide_that_there_was_no_state_yet(tiny, run, undrawn):
+    run.create(tiny("output.state_every=90000").to_json(), {})
+    assert resume(run, output={"state_every": 1}) is True
+    assert run.steps("states") == [2, 3]
+
+
 def damage(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4

@@ -164,7 +164,7 @@ def test_a_state_without_its_moments_is_refused(tiny, tmp_path, gone):
     save_file(kept, path, metadata)
     seal(path)
     assert refused(path, build_state(config, CPU)) == (
-        f"{path}: does not fit the run (an optimiser's moments are missing); remove it to resume from an older state"
+        f"{path}: does not fit the run (an optimiser's moments are missing); was its config.json changed?"
     )
 
 
@@ -208,6 +208,24 @@ def test_devices_that_are_not_there_are_refused():
 )
 def test_precision_on_a_cpu(tiny, wanted, dtype):
     assert precision(tiny(f"train.precision={wanted}"), CPU) == dtype
+
+
+def test_noise_of_another_kind_of_device_begins_anew_from_the_seed_and_the_step(tiny, tmp_path):
+    config, path = tiny(), tmp_path / "state.safetensors"
+    trained(config).save(path, config, "digest")
+    assert build_state(config, CPU).load(path, "digest") is True
+    with safe_open(path, framework="pt") as file:
+        everything = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    save_file(
+        everything | {"noise": torch.zeros(16, dtype=torch.uint8)}, path, metadata
+    )  # as CUDA's generators have it
+    seal(path)
+    first, second = build_state(config, CPU), build_state(config, CPU)
+    assert first.load(path, "digest") is False and second.load(path, "digest") is False
+    assert torch.equal(first.noise.get_state(), second.noise.get_state())
+    assert not torch.equal(first.noise.get_state(), build_state(config, CPU).noise.get_state())
+    assert torch.equal(first.opt_G.state_dict()["state"][0]["exp_avg"], everything["opt_G.0.exp_avg"])
 
 
 @pytest.mark.parametrize("schema", ["schema-1", "schema-2"])

@@ -77,7 +77,7 @@ class TrainingConsole:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._bar.stop()
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and getattr(error, "exit_code", 1) != 2:  # 2: refused, and the run is as it was
             from ..history.records import FAILED
 
             self.say(f"{FAILED}{' '.join(str(error).split())}", shown=False)  # the console hears of it at the very end

@@ -79,7 +79,7 @@ def train(
     seconds = seconds_of(max_time)
     allow_deterministic(wanted.train.deterministic)
     with _run_folder(run, wanted, preset or (config.stem if config else "dcgan")) as folder:
-        _train(wanted, folder, seconds, force, as_json)
+        _train(wanted, folder, seconds, force and run is not None, as_json)  # a free name replaces nothing
 
 
 def _train(config: "RunConfig", run: "RunDir", seconds: float | None, force: bool, as_json: bool) -> None:

@@ -153,12 +153,12 @@ def _judge(
     if nothing:
         return "empty", "it ended before its first tick"
     log = last_line(run.log)
+    if finished:
+        return "finished", bad
     if log.startswith(FAILED):
         return "failed", log.removeprefix(FAILED)
     if (record is not None and not is_finite(record)) or health_of(record) == NOT_FINITE:
         return "failed", "its numbers were not finite any more"
-    if finished:
-        return "finished", bad
     state = newest["states"]
     if state is None:
         missing = bad or f"it holds no {'state' if newest['snapshots'] else 'snapshot and no state'}"

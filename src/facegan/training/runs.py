@@ -109,12 +109,12 @@ def resume(
     with run.lock():
         run.sweep()
         config = read_config(run)
+        newest = _newest_whole(config, run, report)
         if duration:
             lengths = {**dict.fromkeys(DURATIONS), **duration}
             config = config.model_copy(update={"train": config.train.model_copy(update=lengths)})
         if output:
             config = validate({**config.model_dump(), "output": {**config.output.model_dump(), **output}})
-        newest = _newest_whole(config, run, report)
         if newest and not duration and (num_images := _finished_on(config, run)):  # the pictures may be gone by now
             complete(config, run, num_images=num_images, report=report)
             return None
@@ -132,7 +132,8 @@ def resume(
         state = build_state(config, chosen)
         if newest is not None:
             check_disk(newest.stat().st_size, run.path.absolute())
-            state.load(newest, data.digest)
+            if not state.load(newest, data.digest):
+                report(f"{run.path}: was trained on another kind of device; its noise begins anew on {chosen}")
         run.cut_metrics(state.step, inside_tick=bool(state.sums[-1]))
         if duration or output:
             write_atomic(run.config, config.to_json().encode())

@@ -63,8 +63,12 @@ class TrainState:
         return {"config": config.to_json(), "step": str(self.step), "data": data_digest}
 
     @torch.no_grad()
-    def load(self, path: Path, data_digest: str) -> None:
+    def load(self, path: Path, data_digest: str) -> bool:
         """Take over what `save` wrote, in place.
+
+        Returns:
+            Whether that is all; False when the random state is that of another kind of device, which ours cannot take:
+            the noise then begins anew, from the seed and the step.
 
         Raises:
             DamagedError: Its bytes are not those that were written.
@@ -89,14 +93,17 @@ class TrainState:
                 "growth_interval"
             ):  # else another precision, which has its own
                 self.scaler.load_state_dict(scaler)
-            self.noise.set_state(rest["noise"])
+            same_kind = rest["noise"].shape == self.noise.get_state().shape
+            if same_kind:
+                self.noise.set_state(rest["noise"])
+            else:
+                self.noise.manual_seed(self.noise.initial_seed() + step)
             self.sums.zero_()[[*range(len(rest["sums"]) - 1), -1]] = rest["sums"].to(self.sums)  # schema 1 had fewer
             self.step = step
         except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise SnapshotError(
-                f"{path}: does not fit the run ({reason}); remove it to resume from an older state"
-            ) from None
+            raise SnapshotError(f"{path}: does not fit the run ({reason}); was its config.json changed?") from None
+        return same_kind
 
 
 def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
