@@ -33,7 +33,7 @@ def block(config: RunConfig, run: RunDir, state: TrainState, feed: Feed, num_ste
     settings = loop.step_settings(config, device)
     _synchronize(device)
     begin = time.perf_counter()
-    with Saver(print) as saver:
+    with Saver(run.path, print) as saver:
         for number in range(num_steps):
             training_step(state, settings, feed.batch(state.step))
             if kind and number == num_steps // 2:

@@ -156,13 +156,13 @@ class RunDir:
     def keep(self, kind: str, newest: int, every: int = 0) -> None:
         """Remove all files of a kind but the `newest` ones and those whose step is a multiple of `every` (0: of none).
 
-        Raises:
-            OSError: One cannot be removed.
+        One that cannot be removed, because a program has it open, stays until the next time.
         """
         files = self._files(kind)
         for step in sorted(files)[:-newest]:
             if not every or step % every:
-                files[step].unlink(missing_ok=True)
+                with suppress(OSError):
+                    files[step].unlink()
 
     def put_aside(self, path: Path) -> Path:
         """Give a damaged file a name under which it is no longer taken for a result; returns that name."""
@@ -204,7 +204,7 @@ class RunDir:
                 record = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            if isinstance(record, dict) and isinstance(record.get("step"), int):
+            if isinstance(record, dict) and isinstance(record.get("step"), int) and _is_sound(record):
                 yield record
 
     def cut_metrics(self, step: int, *, inside_tick: bool) -> None:
@@ -243,6 +243,11 @@ class RunDir:
             return {}
         matches = ((STEP_FILE.fullmatch(path.name), path) for path in folder.iterdir())
         return {int(match[1]): path for match, path in matches if match}
+
+
+def _is_sound(record: Mapping[str, Any]) -> bool:
+    """Whether a line of metrics holds numbers, but for the word that says how the run stands."""
+    return all(isinstance(value, int | float | None) for key, value in record.items() if key != "health")
 
 
 def find_run(name: str | Path | None, root: Path = Path("runs")) -> RunDir:

@@ -114,6 +114,7 @@ def test_show_tells_settings_length_metrics_files_and_what_is_next(facegan, run)
 def test_show_as_json_is_complete_and_valid(facegan, run):
     with (run / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"step": 5, "loss/D": float("nan"), "health": "not finite"}) + "\n")
+    (run / "config.json").write_text((run / "config.json").read_text().replace('"steps": 4', '"steps": 9'))
     found = facegan("runs", "show", "faces-1", "--json").json
     assert found["standing"]["standing"] == "failed" and found["metrics"]["loss/D"] is None
     assert found["settings"]["architecture.ngf"] == 8 and found["verified"] is False
@@ -231,7 +232,7 @@ def test_compare_of_a_run_without_a_snapshot_says_so(facegan, run):
     bare = copy(run, "bare")
     shutil.rmtree(bare / "snapshots")
     said = facegan("runs", "compare", "faces-1", "bare", "-o", "a.png", "--device", "cpu")
-    assert said.code == 2 and said.complaint.startswith("facegan: runs/bare: holds no whole snapshot; ")
+    assert said.code == 2 and said.complaint.startswith("facegan: runs/bare: holds no snapshot yet; ")
 
 
 # clean

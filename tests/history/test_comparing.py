@@ -3,7 +3,7 @@ import re
 import pytest
 
 from facegan.errors import SnapshotError
-from facegan.history.comparing import Twins, compare, differing, newest_snapshot
+from facegan.history.comparing import Twins, compare, differing
 from runfolders import store, tear
 
 
@@ -40,16 +40,3 @@ def test_run_whose_settings_cannot_be_read_is_not_compared(make):
     run.config.write_text("{")
     with pytest.raises(SnapshotError, match=re.escape(f"{run.config}: not valid JSON (")):
         compare([run, run])
-
-
-def test_newest_snapshot_is_the_newest_whole_one(make):
-    run = make("one", saved=[5, 10])
-    assert newest_snapshot(run) == run.snapshot(10)
-    tear(run.snapshot(10))
-    assert newest_snapshot(run) == run.snapshot(5)
-    tear(run.snapshot(5))
-    with pytest.raises(SnapshotError) as error:
-        newest_snapshot(run)
-    assert str(error.value) == (
-        f"{run.path}: holds no whole snapshot; train it further with 'facegan resume {run.path}'"
-    )

@@ -82,12 +82,12 @@ def small_memory(monkeypatch):
 @pytest.mark.parametrize(("most", "fitting"), [(7, 4), (4, 4), (3, 2), (1, None)])
 def test_a_batch_size_that_fits_is_found_by_trying(tiny, small_memory, most, fitting):
     small_memory(most)
-    assert largest_batch_size(tiny(), CPU) == fitting
+    assert largest_batch_size(tiny(), CPU, 0) == fitting
 
 
 def test_the_advice_is_a_size_that_was_tried(tiny, monkeypatch):
-    monkeypatch.setattr(limits, "largest_batch_size", lambda config, device: 4)
-    assert str(out_of_memory(tiny(), torch.device("cuda:0"))) == (
+    monkeypatch.setattr(limits, "largest_batch_size", lambda config, device, data_bytes: 4)
+    assert str(out_of_memory(tiny(), torch.device("cuda:0"), 0)) == (
         "cuda:0: out of memory at train.batch_size=8, resolution=16, train.precision=fp32; "
         "--batch-size 4 fits (in a new run; what was saved of this one stands)"
     )
@@ -103,3 +103,13 @@ def test_a_full_memory_ends_a_run_in_one_line_and_leaves_its_states(tiny, tmp_pa
         "cpu: out of memory at train.batch_size=8, resolution=16, train.precision=fp32; lower train.batch_size"
     )
     assert run.steps("states") == [1]
+
+
+def test_networks_that_do_not_fit_end_a_run_before_its_folder_is_made(tiny, tmp_path, monkeypatch):
+    def fail(config, device):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("facegan.training.runs.build_state", fail)
+    with pytest.raises(TrainingError, match=r"^cpu: out of memory at train.batch_size=8"):
+        train(tiny(), RunDir(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

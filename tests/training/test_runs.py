@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,9 +155,37 @@ def test_a_run_killed_while_its_first_state_was_written_begins_again(tiny, run, 
 
 
 def test_other_intervals_do_not_hide_that_there_was_no_state_yet(tiny, run, undrawn):
-    run.create(tiny("output.state_every=90000").to_json(), {})
+    config = tiny("output.state_every=90000", "output.snapshot_every=2")
+    train(config, run)
+    for path in (run.snapshot(3), run.state(3)):  # as if killed after its first snapshot
+        path.unlink()
     assert resume(run, output={"state_every": 1}) is True
     assert run.steps("states") == [2, 3]
+
+
+def test_a_file_that_cannot_be_removed_does_not_hold_up_the_saving(tiny, run, undrawn, monkeypatch):
+    remove = Path.unlink
+
+    def held(path, missing_ok=False):
+        if path.name == "step-00000001.safetensors":
+            raise PermissionError(13, "another program has it open")
+        remove(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", held)
+    output = ("output.state_every=1", "output.keep_states=1", "output.snapshot_every=1", "output.keep_snapshots=1")
+    assert train(tiny("train.steps=4", *output), run) is True
+    assert run.steps("states") == run.steps("snapshots") == [1, 4]
+
+
+@pytest.mark.parametrize(
+    "lie", [{"score/real": "x"}, {"seconds": "x"}, {"epoch": "x"}, {"epoch": 1e-320}, {"kimg": None}, {"loss/D": [1]}]
+)
+def test_metrics_that_lie_do_not_stop_a_resume(tiny, run, undrawn, lie):
+    train(tiny("train.steps=3"), run, stop=iter([False, True]).__next__)
+    (first, second) = run.read_metrics()
+    run.metrics.write_text(json.dumps(first) + "\n" + json.dumps(second | lie) + "\n")
+    assert resume(run) is True
+    assert run.steps("states")[-1] == 3
 
 
 def damage(path):

@@ -34,10 +34,10 @@ def said():
 
 
 @pytest.fixture
-def saver(said, monkeypatch):
+def saver(said, tmp_path, monkeypatch):
     monkeypatch.setattr("facegan.training.saving.RETRY_SECONDS", 0.01)
     monkeypatch.setattr("facegan.training.saving.PATIENCE_SECONDS", 0.05)
-    with Saver(said.append) as saver:
+    with Saver(tmp_path, said.append) as saver:
         yield saver
 
 
@@ -66,6 +66,7 @@ def test_a_full_disk_is_told_of_and_small_files_are_written_in_their_order_once_
         "cannot save line 1 (No space left on device); training goes on, saving is tried again, "
         "what was saved before stands"
     )
+    assert len(said) == 1  # the same reason is told once
     disk.full = False
     saver.at_once("line 3", disk.writing("line 3"))
     assert disk.files == ["line 1", "grid 1", "line 2", "line 3"]
@@ -118,7 +119,7 @@ def test_a_disk_that_stays_full_ends_the_run_with_what_to_do(saver, disk):
     with pytest.raises(TrainingError) as refusal:
         saver.insist("step 9", disk.writing("weights"))
     assert str(refusal.value) == (
-        "cannot save step 9 (No space left on device); what was saved before it is whole: make room, then go on with "
+        "cannot save step 9 (No space left on device); what was saved before it is whole: mend that, then go on with "
         "'facegan resume'"
     )
 
@@ -132,7 +133,7 @@ def test_what_is_no_matter_of_the_disk_is_raised(saver):
         saver.wait()
 
 
-def test_an_error_elsewhere_waits_for_what_is_being_written(said, disk):
+def test_an_error_elsewhere_waits_for_what_is_being_written(said, disk, tmp_path):
     go_on = threading.Event()
 
     def slow():
@@ -140,7 +141,7 @@ def test_an_error_elsewhere_waits_for_what_is_being_written(said, disk):
         disk.files.append("weights")
 
     def fail():
-        with Saver(said.append) as saver:
+        with Saver(tmp_path, said.append) as saver:
             saver.beside("step 1", slow)
             go_on.set()
             raise RuntimeError("elsewhere")
@@ -148,3 +149,12 @@ def test_an_error_elsewhere_waits_for_what_is_being_written(said, disk):
     with pytest.raises(RuntimeError, match="elsewhere"):
         fail()
     assert disk.files == ["weights"]
+
+
+def test_a_folder_that_has_gone_ends_the_run_at_once(saver, disk, tmp_path):
+    disk.full = True
+    tmp_path.rmdir()
+    with pytest.raises(TrainingError) as refusal:
+        saver.at_once("line 1", disk.writing("line 1"))
+    assert str(refusal.value) == f"{tmp_path}: has gone while it was trained; move it back, then 'facegan resume'"
+    tmp_path.mkdir()

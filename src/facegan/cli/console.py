@@ -1,7 +1,9 @@
 """What a person sees while long work runs."""
 
 import io
+import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +24,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ..run import RunDir
+from .signals import Ended
+
 if TYPE_CHECKING:
     from ..training.loop import Progress as TrainingProgress
 
@@ -40,14 +45,13 @@ class _NewsBar(Progress):
 
     def __init__(self, *, console: Console, disable: bool) -> None:
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self.news = ""  # before the parent begins to draw
+        self.news, self._sheet = "", console  # before the parent begins to draw
         super().__init__(*columns, console=console, disable=disable)
 
     def get_renderables(self) -> Iterator[RenderableType]:
         """The bar, and the news under it."""
         yield self.make_tasks_table(self.tasks)
-        if self.news:
-            yield Text(self.news)
+        yield from (Text(line) for line in textwrap.wrap(self.news, self._sheet.width))
 
 
 class TrainingConsole:
@@ -62,7 +66,7 @@ class TrainingConsole:
         """
         self._console = console()
         self._log, self._unlogged = log, list[str]()
-        self._not_before = time.time() if new else 0.0
+        self._replaced = _identity(log) if new else None
         self._live = self._console.is_terminal
         self._bar = _NewsBar(console=self._console, disable=not self._live)
         self._entered = time.monotonic()
@@ -77,6 +81,12 @@ class TrainingConsole:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._bar.stop()
+        if isinstance(error, KeyboardInterrupt | Ended):
+            folder = self._log.parent
+            if states := RunDir(folder).steps("states"):
+                self.say(
+                    f"ended at once; from step {states[-1]} it goes on with: facegan resume {shlex.quote(str(folder))}"
+                )
         if isinstance(error, Exception) and getattr(error, "exit_code", 1) != 2:  # 2: refused, and the run is as it was
             from ..history.records import FAILED
 
@@ -87,9 +97,8 @@ class TrainingConsole:
         if shown:
             self._console.print(text, markup=False)
         self._unlogged.append(text)
-        config = self._log.with_name("config.json")  # the first file of a new run
         with suppress(OSError):  # a full disk: the lines wait for the next one
-            if config.exists() and config.stat().st_mtime >= self._not_before:
+            if _identity(self._log) not in (None, self._replaced):
                 with self._log.open("a", encoding="utf-8", errors="backslashreplace") as file:
                     file.writelines(line + "\n" for line in self._unlogged)
                 self._unlogged.clear()
@@ -132,6 +141,14 @@ class TrainingConsole:
         if time.monotonic() >= self._next_plain or last:
             self._next_plain = time.monotonic() + PLAIN_SECONDS
             self.say(line, shown=not self._live)
+
+
+def _identity(log: Path) -> tuple[int, int] | None:
+    """What tells the run whose log this is from another of the same name: of its first file; None: it is not made."""
+    with suppress(OSError):
+        about = log.with_name("config.json").stat()
+        return about.st_ino, about.st_mtime_ns
+    return None
 
 
 class ByteProgress:

@@ -42,7 +42,8 @@ def resume(
 
     duration, seconds, output = one_duration(epochs, kimg, steps), seconds_of(max_time), _output(settings or [])
     found = find_run(run)
-    allow_deterministic(read_file(found.config).get("train", {}).get("deterministic") is True)
+    train = read_file(found.config).get("train")
+    allow_deterministic(isinstance(train, dict) and train.get("deterministic") is True)
 
     from ..training.runs import resume as resume_run
     from .console import TrainingConsole

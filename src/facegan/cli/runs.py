@@ -10,7 +10,7 @@ from rich.filesize import decimal
 
 from ..errors import ConfigError, SnapshotError
 from ..run import RunDir, find_run
-from .options import PLAIN, Device, Json, Run, print_json
+from .options import PLAIN, Device, Json, Run, find_snapshot, print_json
 from .sample import MOST_PIXELS, parse_seeds
 from .telling import finite, letter, listed, next_commands, tell, tell_difference, tell_standings
 
@@ -178,12 +178,11 @@ def _show_plans(plans: "Sequence[Cleaning]", total: int) -> None:
 def _draw(found: Sequence[RunDir], seeds: Sequence[int], out: Path, device: str | None) -> None:
     """Draw the grids of the same seeds side by side, every picture as large as the largest run's."""
     from .. import __version__, images
-    from ..history.comparing import newest_snapshot
     from ..snapshots import load_generator
     from ..training.state import choose_device
 
     where = choose_device(device or "auto")
-    generators = [load_generator(newest_snapshot(run), device=where) for run in found]
+    generators = [load_generator(find_snapshot(str(run.path)), device=where) for run in found]
     sides = [generator.info["config"].resolution for generator in generators]
     largest = max(sides)  # sides are powers of two
     num_pixels = len(found) * len(seeds) * largest**2

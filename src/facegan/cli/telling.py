@@ -131,6 +131,8 @@ def next_commands(found: "Account") -> list[tuple[str, str]]:
         following.append((f"facegan resume {path}", "begin again from the first step"))
     elif run.standing == "failed" and run.state is not None and "not finite" not in (run.reason or ""):
         following.append((f"facegan resume {path}", f"go on from step {run.state}, once the cause is mended"))
+    elif run.standing == "failed" and "not finite" not in (run.reason or ""):
+        following.append((f"{anew} --run {path} --force", "start it anew, once the cause is mended"))
     elif run.standing == "failed":
         rates = [f"--set {key}={found.settings[key] / 2:g}" for key in ("optimizer.lr_G", "optimizer.lr_D")]
         following.append((f"{anew} {' '.join(rates)}", "a new run at half the learning rates"))

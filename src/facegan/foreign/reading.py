@@ -132,6 +132,11 @@ def _names(path: Path, pickles: bytes, number: int) -> Iterator[str]:
             for opcode, argument, _ in pickletools.genops(stream):
                 if opcode.name == "GLOBAL":
                     yield str(argument)
+                elif opcode.name in ("STACK_GLOBAL", "INST"):
+                    raise SnapshotError(
+                        f"{path}: saved with a newer pickle protocol, which torch reads only where it may run code; "
+                        "save it anew with torch.save's own protocol, 2"
+                    )
     except (ValueError, IndexError, struct.error, MemoryError) as error:
         raise _damaged(path, error) from None
 

@@ -1,7 +1,6 @@
 """Several runs side by side: what differs in their settings, and whether equal settings gave equal weights."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -11,7 +10,7 @@ from ..errors import SnapshotError
 from ..run import RunDir
 from .records import last_record
 from .standing import Standing, known_config, stand
-from .stored import header_problem, stored, weights_digest
+from .stored import header_problem, weights_digest
 
 WITHOUT_EFFECT = ("output.", *(f"train.{name}" for name in DURATIONS))  # on the weights at a step
 
@@ -62,18 +61,6 @@ def differing(settings: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     keys = dict.fromkeys(key for each in settings for key in each)
     values = {key: [each.get(key) for each in settings] for key in keys}
     return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
-
-
-def newest_snapshot(run: RunDir) -> Path:
-    """The newest whole snapshot of a run.
-
-    Raises:
-        SnapshotError: There is none.
-    """
-    for file in stored(run, "snapshots"):
-        if file.problem is None:
-            return file.path
-    raise SnapshotError(f"{run.path}: holds no whole snapshot; train it further with 'facegan resume {run.path}'")
 
 
 def _config(run: RunDir) -> RunConfig:

@@ -49,7 +49,7 @@ def survey(root: Path) -> tuple[list[Standing], list[str]]:
     if not root.is_dir():
         return [], []
     folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
-    ours = [path for path in folders if path.name.isprintable() and is_run(path)]
+    ours = [path for path in folders if path.name.isprintable() and _may_be_run(path)]
     foreign = [path.name for path in folders if path not in ours]
     foreign = [name if name.isprintable() else name.encode("unicode_escape").decode() for name in foreign]
     return sorted(map(stand, map(RunDir, ours)), key=lambda run: run.active, reverse=True), foreign
@@ -87,6 +87,13 @@ def is_run(folder: Path) -> bool:
     return folder.is_dir() and (
         any((folder / part).exists() for part in PARTS) or not any(_is_shown(path) for path in folder.iterdir())
     )
+
+
+def _may_be_run(folder: Path) -> bool:
+    try:
+        return is_run(folder)
+    except OSError:  # one that may not be looked into: `stand` says so
+        return True
 
 
 def _is_shown(path: Path) -> bool:

@@ -1,7 +1,8 @@
 """What a device can do: its memory, and kernels that always give the same bits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
@@ -10,6 +11,8 @@ from ..errors import TrainingError
 from .loop import step_settings
 from .state import build_state, memory_format
 from .step import training_step
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -37,12 +40,32 @@ def deterministic(wanted: bool) -> Iterator[None]:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch says that a device's memory, or the machine's, is full."""
-    known = ("out of memory", "can't allocate memory", "not enough memory")
+    known = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error).lower() for text in known)
 
 
-def out_of_memory(config: RunConfig, device: torch.device) -> TrainingError:
-    """What to say of a step that did not fit; on CUDA a batch size that does is found by trying."""
+def within_memory(config: RunConfig, device: torch.device, data_bytes: int, work: Callable[[], T]) -> T:
+    """Do work of a run; where the memory is full, say which settings it depends on, and what fits.
+
+    Args:
+        config: Of the run.
+        device: That the work is done on.
+        data_bytes: Of the pictures, which lie in the memory of a CUDA device too if there is room.
+        work: Returns what this returns.
+
+    Raises:
+        TrainingError: The memory is full; on CUDA it names a batch size that was tried and fits.
+    """
+    try:
+        return work()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    raise out_of_memory(config, device, data_bytes)  # out here, what the failed work held is free
+
+
+def out_of_memory(config: RunConfig, device: torch.device, data_bytes: int) -> TrainingError:
+    """What to say of work that did not fit; on CUDA a batch size that does is found by trying."""
     size, train = config.resolution, config.train
     what = (
         f"{device}: out of memory at train.batch_size={train.batch_size}, resolution={size}, "
@@ -50,25 +73,28 @@ def out_of_memory(config: RunConfig, device: torch.device) -> TrainingError:
     )
     if device.type != "cuda":
         return TrainingError(f"{what}; lower train.batch_size")
-    fitting = largest_batch_size(config, device)
+    fitting = largest_batch_size(config, device, data_bytes)
     advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of 2 fits: lower resolution or widths"
     return TrainingError(f"{what}; {advice} (in a new run; what was saved of this one stands)")
 
 
-def largest_batch_size(config: RunConfig, device: torch.device) -> int | None:
+def largest_batch_size(config: RunConfig, device: torch.device, data_bytes: int) -> int | None:
     """The largest of half, a quarter, ... of the batch size that fits the device's memory; None: none does."""
     size = config.train.batch_size // 2
     while size >= 2:
-        if _fits(config, device, size):
+        if _fits(config, device, size, data_bytes):
             return size
         size //= 2
     return None
 
 
-def _fits(config: RunConfig, device: torch.device, size: int) -> bool:
+def _fits(config: RunConfig, device: torch.device, size: int, data_bytes: int) -> bool:
     """Whether two steps on `size` pictures fit: Adam makes its moments in the first, the second has all in place."""
+    held = []
     if device.type == "cuda":
         torch.cuda.empty_cache()
+        if data_bytes <= torch.cuda.mem_get_info(device)[0] // 2:  # as the feed decides it
+            held.append(torch.empty(data_bytes, dtype=torch.uint8, device=device))
     try:
         state = build_state(config, device)
         side = config.resolution

@@ -69,10 +69,11 @@ def training_loop(
         data, batch_size=batch_size, seed=config.seed, mirror=config.data.mirror, device=device,
         memory_format=memory_format(config),
     )  # fmt: skip
-    clock, health, saved_at = _Clock(run, state.step), Health(run.read_metrics()), time.monotonic()
+    clock, saved_at = _Clock(run, state.step), time.monotonic()
+    health = Health(each for each in run.read_metrics() if each.get("kimg") is not None)
     if health.verdict.words:
         report(health.verdict.line)
-    with Saver(report) as saver:
+    with Saver(run.path, report) as saver:
         if state.step == 0:
             images.save(run.path / "samples" / "real.png", images.grid(feed.sample(NUM_GRID)))
             calibrate(config, state)

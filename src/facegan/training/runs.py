@@ -21,10 +21,12 @@ from ..plugins import claim, names
 from ..run import RunDir
 from ..sealed import read_header
 from .finish import complete, finish
-from .limits import deterministic, is_out_of_memory, out_of_memory
+from .limits import deterministic, within_memory
 from .loop import Report, Stop, training_loop
 from .plan import check_disk, plan
 from .state import TrainState, build_state, choose_device
+
+MOST_PICTURES = 10**12  # what lies beyond is damage
 
 Packing = Callable[[int, int], None]
 
@@ -68,7 +70,7 @@ def train(
         source = {"source": anchored(config.data.source)}  # the run can then be resumed from any folder
         intervals = config.output.scaled(counts.num_steps)
         config = config.model_copy(update={"data": config.data.model_copy(update=source), "output": intervals})
-        state = build_state(config, device)
+        state = within_memory(config, device, data.images.nbytes, lambda: build_state(config, device))
         if force and (aside := run.move_aside()):
             report(f"{run.path}: what was there is now {aside}")
         with run.lock():
@@ -129,7 +131,7 @@ def resume(
                 f"{run.path}: has {step} steps already, more than the {num_steps} asked for; ask for more"
             )
         config = config.model_copy(update={"output": config.output.scaled(num_steps)})
-        state = build_state(config, chosen)
+        state = within_memory(config, chosen, data.images.nbytes, lambda: build_state(config, chosen))
         if newest is not None:
             check_disk(newest.stat().st_size, run.path.absolute())
             if not state.load(newest, data.digest):
@@ -164,6 +166,7 @@ def _newest_whole(config: RunConfig, run: RunDir, report: Report) -> Path | None
                 continue
             if kind == "states":
                 return path
+            break
     raise SnapshotError(f"{run.path}: holds no whole state to resume from; start anew with 'facegan train'")
 
 
@@ -172,8 +175,10 @@ def _finished_on(config: RunConfig, run: RunDir) -> int:
     last = next((record for record in reversed(list(run.read_metrics())) if record.get("epoch")), None)
     if last is None:
         return 0
-    num_images = round(last["step"] * config.train.batch_size / last["epoch"])
-    return num_images if run.steps("states")[-1] >= config.train.num_steps(num_images) else 0
+    num_images = last["step"] * config.train.batch_size / last["epoch"]
+    if not 1 <= num_images <= MOST_PICTURES:
+        return 0
+    return round(num_images) if run.steps("states")[-1] >= config.train.num_steps(round(num_images)) else 0
 
 
 def read_config(run: RunDir) -> RunConfig:
@@ -223,16 +228,11 @@ def _load(config: RunConfig, report: Report, packing: Packing | None) -> PackedI
 
 
 def _loop(config: RunConfig, run: RunDir, data: PackedImages, state: TrainState, report: Report, stop: Stop) -> bool:
-    device = state.sums.device
-    try:
+    def work() -> bool:
         with deterministic(config.train.deterministic):
-            ended = training_loop(config, run, data, state, report=report, stop=stop)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        ended = None
-    if ended is None:  # what the failed step held is free by now
-        raise out_of_memory(config, device)
+            return training_loop(config, run, data, state, report=report, stop=stop)
+
+    ended = within_memory(config, state.sums.device, data.images.nbytes, work)
     if ended:
         try:
             finish(config, run, num_images=len(data), report=report)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 
 from ..errors import TrainingError
@@ -23,8 +24,15 @@ class Saver:
     never written before the lines and grids of the steps before them, so that a state can be counted on.
     """
 
-    def __init__(self, report: Callable[[str], None]) -> None:
-        self._report = report
+    def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
+        """Begin to write into the run's folder.
+
+        Args:
+            folder: That all files are for.
+            report: Called with a line when the disk takes no more, and when it does so again.
+        """
+        self._folder, self._report = folder, report
+        self._told = ""
         self._waiting: deque[tuple[str, Write]] = deque()
         self._writing: _Writing | None = None
         self._retry_at: float | None = None
@@ -85,12 +93,11 @@ class Saver:
                     write()
                     self._succeeded(what)
                     return
-                reason = "what comes before it cannot be written"
             except OSError as error:
-                reason = self._failed(what, error)
+                self._failed(what, error)
             if time.monotonic() >= given_up:
                 raise TrainingError(
-                    f"cannot save {what} ({reason}); what was saved before it is whole: make room, then go on with "
+                    f"cannot save {what} ({self._told}); what was saved before it is whole: mend that, then go on with "
                     "'facegan resume'"
                 )
             time.sleep(RETRY_SECONDS)
@@ -107,18 +114,21 @@ class Saver:
             self._waiting.popleft()
         return True
 
-    def _failed(self, what: str, error: OSError) -> str:
+    def _failed(self, what: str, error: OSError) -> None:
+        """Tell of a failure, once for each reason, and set the time of the next attempt."""
+        if not self._folder.exists():
+            raise TrainingError(f"{self._folder}: has gone while it was trained; move it back, then 'facegan resume'")
         reason = error.strerror or str(error)
-        self._report(
-            f"cannot save {what} ({reason}); training goes on, saving is tried again, what was saved before stands"
-        )
-        self._retry_at = time.monotonic() + RETRY_SECONDS
-        return reason
+        if reason != self._told:
+            self._report(
+                f"cannot save {what} ({reason}); training goes on, saving is tried again, what was saved before stands"
+            )
+        self._told, self._retry_at = reason, time.monotonic() + RETRY_SECONDS
 
     def _succeeded(self, what: str) -> None:
         if self._retry_at is not None:
             self._report(f"saved {what}: the disk takes files again")
-            self._retry_at = None
+            self._told, self._retry_at = "", None
 
 
 class _Writing(threading.Thread):
