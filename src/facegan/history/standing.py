@@ -108,8 +108,10 @@ def _stand(run: RunDir) -> Standing:
     config, problem = known_config(run)
     record, torn = last_record(run.metrics)
     newest, damaged = _newest_whole(run)
-    steps = [each.step for each in newest.values() if each] + ([record["step"]] if record else [])
-    step = max(steps, default=None)
+    state, snapshot = newest["states"], newest["snapshots"]
+    steps = ([state.step] if state else []) + ([record["step"]] if record else [])
+    # A snapshot may be of a later step, when a damaged state sent the run back: that step is yet to come once more.
+    step = max(steps, default=snapshot.step if snapshot else None)
     num_images = num_images_of(config, record) if config else None
     num_steps = _num_steps(config, num_images) if config else None
     saved = max((each.step for each in newest.values() if each), default=None)
