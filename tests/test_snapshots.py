@@ -221,6 +221,17 @@ def test_a_network_far_larger_than_its_file_is_refused_before_it_is_filled(snaps
     assert said == f"{snapshot}: its network cannot be built here ({reason})"
 
 
+def test_weights_of_more_dimensions_than_torch_computes_with_are_refused(snapshot):
+    content = snapshot.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    shape = b'"shape":[8,3,4,4]'
+    header = content[8 : 8 + size].replace(shape, shape[:-1] + b",1" * 90 + b"]")
+    assert len(header) > size
+    snapshot.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + size :])
+    seal(snapshot)
+    assert refusal(snapshot).startswith(f"{snapshot}: its weights do not fit its configuration (")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused(tmp_path, config, networks, value):
     with torch.no_grad():

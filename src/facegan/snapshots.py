@@ -76,13 +76,14 @@ def load_network(path: Path, network: nn.Module, prefix: str) -> None:
     Raises:
         SnapshotError: The tensors do not fit the network.
     """
-    tensors = read_tensors(path, prefix)
-    if not all(value.isfinite().all() for value in tensors.values()):
-        raise SnapshotError(f"{path}: holds weights that are not finite; take a snapshot from before it")
     try:
+        tensors = read_tensors(path, prefix)
+        finite = all(bool(value.isfinite().all()) for value in tensors.values())
         network.load_state_dict(tensors)
     except (RuntimeError, SafetensorError) as error:
         raise SnapshotError(f"{path}: its weights do not fit its configuration ({one_line(error)[:200]})") from None
+    if not finite:
+        raise SnapshotError(f"{path}: holds weights that are not finite; take a snapshot from before it")
 
 
 def read_config(path: Path, metadata: Mapping[str, str]) -> RunConfig:

@@ -84,15 +84,14 @@ def training_loop(
             training_step(state, settings, feed.batch(state.step))
             step, last, stopping = state.step, state.step == num_steps, stop()
 
-            # Record.
-            if step % every.tick_every == 0 or last:
+            # Record. A last line between two ticks leaves the sums to whoever extends the run.
+            on_tick = step % every.tick_every == 0
+            if on_tick or last:
                 refuse_bad_step(run, state, saver, batch_size)
                 metrics = _tick(state, batch_size, len(data), clock)
                 verdict = health.observe(metrics)
                 metrics["health"] = verdict.name
-                if (
-                    step % every.tick_every == 0
-                ):  # a last line between two ticks leaves the sums to whoever extends the run
+                if on_tick:
                     state.sums.zero_()
                 saver.at_once(f"the metrics of step {step:,}", partial(run.append_metrics, metrics))
                 report(Progress(step, num_steps, metrics))
