@@ -81,3 +81,9 @@ def test_what_a_killed_writer_leaves_is_known_by_its_name_and_swept(tmp_path, na
     sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
     sweep(tmp_path / "nowhere")
+
+
+def test_a_place_that_cannot_be_written_is_named_as_people_know_it(tmp_path):
+    with pytest.raises(FileNotFoundError) as refusal:
+        write_atomic(tmp_path / "gone" / "grid.png", b"x")
+    assert refusal.value.filename == str(tmp_path / "gone" / "grid.png")

@@ -129,7 +129,7 @@ def test_a_missing_value_is_a_gap_not_a_shift(make):
     assert np.isnan(columns["loss/G"][2])
 
 
-@pytest.mark.parametrize("value", ["null", '"high"', "[1]", "true", "1e999", "1e308", "1" + "0" * 400])
+@pytest.mark.parametrize("value", ["null", "true", "1e999", "1e308", "1" + "0" * 400])
 def test_value_that_is_no_number_to_draw_leaves_a_gap(make, tmp_path, value):
     run = make(num=3)
     lines_of_file = run.metrics.read_text().splitlines()

@@ -256,3 +256,19 @@ def test_memory_for_a_huge_network_is_not_even_asked_for(snapshot, config, setti
     tree["architecture"] |= setting  # what torch would say to them is that it cannot allocate so much
     said = refusal(rewritten(snapshot, config=json.dumps(tree)))
     assert said.endswith("(its configuration asks for far more weights than the file holds)")
+
+
+def test_weights_of_other_programs_are_answered_with_the_import(tmp_path):
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "netG.pth")
+    path = tmp_path / "netG.pth"
+    assert refusal(path) == (
+        f"{path}: no snapshot of facegan; 'facegan import {path} -o G.safetensors' may make one of it"
+    )
+
+
+def test_complex_weights_are_refused(tmp_path, config, networks):
+    path = tmp_path / "complex.safetensors"
+    tensors = {f"G.{key}": value for key, value in networks["G"].state_dict().items()}
+    tensors["G.to_image.0.weight"] = tensors["G.to_image.0.weight"].to(torch.complex64)
+    write_tensors(path, "snapshot", tensors, {"config": config.to_json(), "step": "1"})
+    assert refusal(path) == f"{path}: its weights do not fit its configuration (complex numbers)"

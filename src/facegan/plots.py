@@ -107,7 +107,8 @@ def _curve(
     axes: Axes, steps: np.ndarray, values: np.ndarray, label: str | None, colour: str, *, dashed: bool = False
 ) -> None:
     if len(steps) > BINS:
-        parts = np.array_split(np.arange(len(steps)), BINS)
+        size = -(-len(steps) // BINS)  # of all bins but the last: unequal ones would look unequally noisy
+        parts = np.split(np.arange(len(steps)), range(size, len(steps), size))
         low, high = (np.array([bound(values[part]) for part in parts]) for bound in (np.nanmin, np.nanmax))
         steps, values = (np.array([column[part].mean() for part in parts]) for column in (steps, values))
         axes.fill_between(steps, low, high, color=colour, alpha=0.12, linewidth=0)

@@ -79,6 +79,9 @@ class RunDir:
             lock.acquire(timeout=_LOCK_SECONDS)
         except Timeout:
             raise self._taken() from None
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
         try:
             yield
         finally:

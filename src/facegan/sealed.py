@@ -18,6 +18,8 @@ from .plugins import quoted
 SCHEMA = 2  # 1 had no digest
 MOST_STEPS = 10**12  # more than any run has
 
+FOREIGN = (".pth", ".pt", ".ckpt", ".bin", ".pkl")  # what other programs call their weights
+
 _DIGEST = re.compile(rb'"digest":"([0-9a-f]{64})"')
 _UNSEALED = "0" * 64
 _LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
@@ -93,6 +95,10 @@ def read_header(path: Path, kind: str, *, whole: bool = True) -> tuple[dict[str,
     """
     if not path.is_file():
         raise SnapshotError(f"{path}: no such {kind} file")
+    if path.suffix in FOREIGN:
+        raise SnapshotError(
+            f"{path}: no {kind} of facegan; 'facegan import {path} -o G.safetensors' may make one of it"
+        )
     metadata, keys = _metadata(path)
     if whole:  # first of all: damage may look like anything
         verify(path)

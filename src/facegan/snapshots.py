@@ -78,6 +78,8 @@ def load_network(path: Path, network: nn.Module, prefix: str) -> None:
     """
     try:
         tensors = read_tensors(path, prefix)
+        if any(value.is_complex() for value in tensors.values()):
+            raise RuntimeError("complex numbers")
         finite = all(bool(value.isfinite().all()) for value in tensors.values())
         network.load_state_dict(tensors)
     except (RuntimeError, SafetensorError) as error:

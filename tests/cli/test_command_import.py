@@ -43,6 +43,7 @@ def test_part_and_layout_are_told(facegan):
         "run.pth, in 'netG', holds a DCGAN generator that begins with a linear layer ('fc' to 'deconv3.0'): 32x32, 1 "
         "channel, z_dim 10, ngf 4, 5,464 parameters\n"
         "assumed: uniform latents, which weights do not tell; --prior changes that\n"
+        "assumed: no activation between the linear layer and the first convolution\n"
     )
 
 

@@ -141,6 +141,6 @@ def test_what_ended_a_run_is_in_its_log(facegan, run, monkeypatch):
     said = facegan("resume", run, "--steps", 9)
     assert said.code == 1
     last = (run / "log.txt").read_text().splitlines()[-1]
-    assert last.startswith(f"failed: {run.resolve()}: 0 MB are free") and last[8:] in said.err
+    assert last.startswith(f"failed: {run.resolve()}: 0.0 MB are free") and last[8:] in said.err
     (listed,) = facegan("runs", "list", "--json").json["runs"]
     assert listed["standing"] == "finished"  # as long as it is: nothing was lost

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from facegan.cli.options import seconds_of
-from facegan.cli.signals import Ended, StopRequest
+from facegan.cli.signals import Ended, StopRequest, take
 from facegan.errors import ConfigError
 
 RUN = Path("runs/long")
@@ -113,6 +114,14 @@ def test_a_signal_before_the_loop_has_asked_ends_at_once():
     for number, error in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Ended)):
         with pytest.raises(error), StopRequest().listening():
             signal.raise_signal(number)
+
+
+def test_a_signal_that_an_import_swallowed_ends_before_the_training(monkeypatch):
+    monkeypatch.setattr("facegan.cli.signals.came", [])
+    with contextlib.suppress(KeyboardInterrupt):  # as some extension modules do while they are imported
+        take(signal.SIGINT, None)
+    with pytest.raises(KeyboardInterrupt), StopRequest().listening():
+        raise AssertionError("it went on")
 
 
 def test_the_first_signal_asks_and_the_second_ends(capfd):

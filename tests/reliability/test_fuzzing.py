@@ -22,7 +22,8 @@ KINDS = (
     "snapshot", "state", "config toml", "config json", "metrics", "packed images.npy", "packed index.json",
     "packed pictures.parquet", "packed skipped.json", "pictures", "zip", "tar", "tgz", "parquet", "attributes.csv",
     "list_attr_celeba.txt", "list_attr_celeba.csv", "list_eval_partition.txt", "list_eval_partition.csv",
-    "identity_CelebA.txt", "download record", "download note", "download part", "facegan sample",
+    "identity_CelebA.txt", "download record", "download note", "download part", "weights zip", "weights zip bytes",
+    "weights older", "weights safetensors", "facegan sample",
     "facegan resume (states)", "facegan resume (metrics.jsonl)", "facegan plot", "facegan timelapse",
     "facegan train --dry-run",
 )  # fmt: skip

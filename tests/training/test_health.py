@@ -35,6 +35,15 @@ def well(step, **others):
     return line(step, **(values | others))
 
 
+@pytest.mark.parametrize(("score", "word"), [(0.001, "fake"), (0.999, "real")])
+def test_a_d_that_gives_one_answer_to_everything_does_not_learn(score, word):
+    judge = Health(run(400))
+    for step in range(401, 1500):
+        judge.observe(well(step, real=score, fake=score))
+    assert judge.verdict.name == "stagnation"
+    assert f"D takes everything for {word}" in judge.verdict.words or "no longer learn" in judge.verdict.words
+
+
 def run(num_steps, tick=1, of=well, start=0):
     return [of(step) for step in range(start + tick, num_steps + 1, tick)]
 
@@ -128,7 +137,7 @@ def test_smoothed_labels_do_not_hide_that_d_has_won():
 
 def test_a_d_that_calls_everything_fake_has_not_won():
     seen = names(Health(), run(1000, 10, lambda step: well(step, real=0.02 + wave(step) / 2, fake=0.01)))
-    assert set(seen) == {"good"}
+    assert set(seen) == {"good", "stagnation"}
 
 
 def test_d_has_won_comes_before_the_stillness_and_the_grey_that_follow_from_it():

@@ -89,7 +89,7 @@ def test_a_run_that_the_disk_cannot_hold_is_refused_before_anything_is_written(t
     needed = plan(config, 20).run_bytes / 1e6
     assert str(refusal.value).startswith(f"{run.path}: ")
     assert str(refusal.value).endswith(
-        f" MB are free, this run keeps {needed:,.0f} MB; free some, or lower output.keep_snapshots"
+        f" MB are free, this run keeps {needed:,.1f} MB; free some, or lower output.keep_snapshots"
     )
     assert not (tmp_path / "deep").exists()
 

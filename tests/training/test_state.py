@@ -210,6 +210,17 @@ def test_precision_on_a_cpu(tiny, wanted, dtype):
     assert precision(tiny(f"train.precision={wanted}"), CPU) == dtype
 
 
+def test_a_count_of_steps_that_is_no_number_is_refused(tiny, tmp_path):
+    config, path = tiny(), tmp_path / "state.safetensors"
+    trained(config).save(path, config, "digest")
+    with safe_open(path, framework="pt") as file:
+        everything = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    save_file(everything | {"opt_G.0.step": everything["opt_G.0.exp_avg"].clone()}, path, metadata)
+    seal(path)
+    assert refused(path, build_state(config, CPU)).startswith(f"{path}: does not fit the run (a count of steps has the")
+
+
 def test_noise_of_another_kind_of_device_begins_anew_from_the_seed_and_the_step(tiny, tmp_path):
     config, path = tiny(), tmp_path / "state.safetensors"
     trained(config).save(path, config, "digest")

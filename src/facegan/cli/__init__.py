@@ -20,7 +20,7 @@ from .. import __version__
 from ..errors import ConfigError, FaceganError
 from ..plugins import claims, find, names, nearest
 from .options import PLAIN
-from .signals import Ended, end
+from .signals import Ended, came, take
 
 WRONG_FILE = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
@@ -96,16 +96,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments[:2]
     code = 1
-    came: list[int] = []
-
-    def receive(number: int, _: Any) -> NoReturn:  # through every `finally`, so that nothing is left half-done
-        came.append(number)
-        end(number)
-
+    came.clear()
     if threading.current_thread() is threading.main_thread():
         for each in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(each) != signal.SIG_IGN:
-                signal.signal(each, receive)
+                signal.signal(each, take)  # through every `finally`, so that nothing is left half-done
     try:
         code = get_command(app).main(arguments or ["--help"], prog_name="facegan", standalone_mode=False) or 0
         if code == 130:  # Ctrl-C, of which a command that had more to say has made its own exit
@@ -141,6 +136,8 @@ def _explain(error: Exception, debug: bool) -> int:
         _complain(f"{error.filename or 'system'}: {error.strerror or error}", error, debug)
         return 2 if isinstance(error, WRONG_FILE) else 1
     hint = "" if debug else "; 'facegan --debug ...' shows where"
+    if isinstance(error, ImportError):
+        hint = "; 'facegan doctor' says what is wrong here"
     _complain(f"{type(error).__name__}: {' '.join(str(error).split())}{hint}", error, debug)
     return 1
 

@@ -27,7 +27,7 @@ def import_(
     Known are the PyTorch tutorial's layout (main.0.weight, main.1.weight, ...), the one that begins with a linear layer
     (fc.weight, deconv1.0.weight, ...) and others of the same structure. Layers are recognised by shapes, whatever they
     are called; the file can also hold a discriminator and optimisers. No code in it is run. Weights do not tell
-    activations: ReLU and tanh are taken for granted.
+    activations: ReLU after each batch norm, tanh at the end and none after a linear layer are taken for granted.
     """
     if out.suffix != ".safetensors":
         raise ConfigError(f"-o {out}: a snapshot ends in .safetensors")
@@ -68,4 +68,6 @@ def import_(
     )
     if prior is None:
         say(f"assumed: {architecture.prior} latents, which weights do not tell; --prior changes that", markup=False)
+    if layout.head == "linear":
+        say("assumed: no activation between the linear layer and the first convolution", markup=False)
     print(out)

@@ -35,7 +35,9 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
-        """Take the signals while the block runs."""
+        """Take the signals while the block runs; one that an import has swallowed ends the program here."""
+        if came:
+            end(came[-1])
         wanted = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"))
         taken = [each for each in wanted if each is not None and signal.getsignal(each) != signal.SIG_IGN]
         before = [signal.signal(each, self._receive) for each in taken]
@@ -52,6 +54,15 @@ class StopRequest:
                 os.write(2, b"\nstopping: this step is finished and saved; once more ends at once\n")
             return
         end(number)
+
+
+came: list[int] = []  # the signals that were to end the program at once; some imports swallow what they raise
+
+
+def take(number: int, _: FrameType | None) -> NoReturn:
+    """The handler of a whole command: note the signal, and end."""
+    came.append(number)
+    end(number)
 
 
 def end(number: int, _: FrameType | None = None) -> NoReturn:

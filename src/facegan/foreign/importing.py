@@ -14,7 +14,7 @@ from ..snapshots import save_snapshot
 from .layouts import KNOWN, NORM, DiscriminatorLayout, GeneratorLayout, Module, StrangerError, recognise
 from .reading import Parts, read_parts
 
-LISTED = 12  # tensors of a layout that is not known
+LISTED = 8  # tensors of a layout that is not known
 PRIORS = {"conv": "normal", "linear": "uniform"}  # the tutorial's; that of the notebooks with a linear layer
 
 
@@ -174,7 +174,7 @@ def _bias(layer: Module) -> Tensor:
 
 def _stranger(path: Path, where: str, tensors: Mapping[str, Tensor], why: str) -> SnapshotError:
     """The refusal of a layout that is not known: what was found, and what is known."""
-    some = [f"{key[:80]!r} {'x'.join(map(str, each.shape)) or 'scalar'}" for key, each in tensors.items()][:LISTED]
+    some = [f"{key[:40]!r} {'x'.join(map(str, each.shape)) or 'scalar'}" for key, each in tensors.items()][:LISTED]
     more = f" and {len(tensors) - LISTED:,} more" if len(tensors) > LISTED else ""
     part = f" in {where[:80]!r}" if where else ""
     return SnapshotError(

@@ -17,6 +17,7 @@ WON, NOT_WON = 0.01, 0.02  # mean D(G(z)) below which D has won, and above which
 # The fakes' spread as a share of the pictures': collapsed below the first, or below the second after a fall to FALLEN
 # of its best (else G may only not have begun: untrained it has 0.1 to 0.4); out of it again above the third.
 COLLAPSED, LOW, SPREAD_OUT, FALLEN = 0.03, 0.1, 0.15, 0.7
+ALIKE, SURE = 0.1, 0.05  # D gives one answer, whatever it is shown: both scores this near to each other and to 0 or 1
 FOOLED, NOT_FOOLED = 0.35, 0.2  # how far D(G(z)) is above D(x) of a D that does not learn, and of one that does
 NUM_BLOCKS = 8  # stretches of half a memory each (at least MEMORY_MIN steps), whose means must agree for stagnation
 STILL, MOVING = 0.35, 0.5  # how far those means may differ by chance, and when they differ by more: see `_motion`
@@ -134,6 +135,8 @@ class Health:
         scores = f"(D(x) {real:.2f}, D(G(z)) {fake:.2f})"
         if self._motion() < (MOVING if was == STAGNATION else STILL):
             return STAGNATION, f"neither D nor G has changed for long {scores}: they no longer learn"
+        if abs(real - fake) < ALIKE and not SURE < real < 1 - SURE:
+            return STAGNATION, f"D takes everything for {'real' if real > 0.5 else 'fake'} {scores}: it does not learn"
         if fake - real > (NOT_FOOLED if was == STAGNATION else FOOLED):
             return STAGNATION, f"D takes the fakes for real rather than the pictures {scores}: it does not learn"
         return GOOD, ""

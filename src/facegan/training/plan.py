@@ -84,7 +84,7 @@ def check_disk(needed_bytes: int, folder: Path) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if needed_bytes > free_bytes:
         raise TrainingError(
-            f"{folder}: {free_bytes / 1e6:,.0f} MB are free, this run keeps {needed_bytes / 1e6:,.0f} MB; "
+            f"{folder}: {free_bytes / 1e6:,.1f} MB are free, this run keeps {needed_bytes / 1e6:,.1f} MB; "
             "free some, or lower output.keep_snapshots"
         )
 

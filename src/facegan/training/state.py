@@ -192,7 +192,9 @@ def _load_optimiser(optimiser: Adam, tensors: Mapping[str, Tensor], *, stepped: 
     parameters = optimiser.param_groups[0]["params"]
     for key, value in tensors.items():
         index, slot = int(key.partition(".")[0]), key.partition(".")[2]
-        if value.ndim:
+        if slot == "step" and value.ndim:
+            raise ValueError(f"a count of steps has the shape {tuple(value.shape)}")
+        if slot != "step":
             if value.shape != parameters[index].shape:
                 raise ValueError(f"a moment has the shape {tuple(value.shape)}, not {tuple(parameters[index].shape)}")
             value = torch.empty_like(parameters[index]).copy_(value)
