@@ -119,7 +119,7 @@ def test_existing_file_is_replaced_only_by_force(facegan, tutorial):
         (
             ["whole.pth", "-o", "G.safetensors"],
             "whole.pth: holds more than weights ('Tutorial' of 'dcgans'); such a file can run any code, and is not "
-            "opened; where it was made, save the weights alone: torch.save(G.state_dict(), 'G.pth')",
+            "opened; where it was made, save the weights alone: G.state_dict() instead of G, or safetensors",
         ),
         (["text.pth", "-o", "G.safetensors"], "text.pth: neither a file that torch.save wrote nor safetensors"),
     ],

@@ -14,7 +14,7 @@ from facegan.foreign.reading import read_parts
 
 LAYERS = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.BatchNorm1d(2))
 UNSAFE = "; such a file can run any code, and is not opened; where it was made, save the weights alone: "
-ADVICE = f"{UNSAFE}torch.save(G.state_dict(), 'G.pth')"
+ADVICE = f"{UNSAFE}G.state_dict() instead of G, or safetensors"
 
 
 def old(content, path):

@@ -12,7 +12,6 @@ from ..errors import ConfigError, SnapshotError
 from ..run import RunDir, find_run
 from .options import PLAIN, Device, Json, Run, find_snapshot, print_json
 from .sample import MOST_PIXELS, parse_seeds
-from .telling import finite, letter, listed, next_commands, tell, tell_difference, tell_standings
 
 if TYPE_CHECKING:
     from ..history.cleaning import Cleaning
@@ -30,6 +29,7 @@ def list_(
 ) -> None:
     """List the runs of a folder, the last active first: how each stands, how far it is, what it trains on."""
     from ..history.standing import survey
+    from .telling import tell_standings
 
     if not root.is_dir():
         raise ConfigError(f"--root {root}: no such folder; train a first run with 'facegan train', or name another")
@@ -49,6 +49,7 @@ def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None
     """Tell everything about one run: how it stands, its settings, length, metrics, health, files, and what is next."""
     from ..history.account import account
     from ..history.stored import header_problem
+    from .telling import finite, next_commands, tell
 
     found = account(_any_run(run), _damage if verify else header_problem)
     if as_json:
@@ -74,6 +75,7 @@ def compare(
     """
     from ..history.comparing import compare as put_beside
     from ..images import check_ending
+    from .telling import finite, tell_difference
 
     if not 2 <= len(names) <= MOST_RUNS:
         raise ConfigError(f"compare: takes 2 to {MOST_RUNS} runs (given: {len(names)})")
@@ -162,6 +164,8 @@ def _damage(path: Path) -> str | None:
 
 
 def _show_plans(plans: "Sequence[Cleaning]", total: int) -> None:
+    from .telling import listed
+
     for plan in plans:
         notes = [f"passed over: {plan.passed_over}"] if plan.passed_over else []
         notes += [f"{path.relative_to(plan.path)}: damaged, and left to 'facegan resume'" for path in plan.damaged]
@@ -180,6 +184,7 @@ def _draw(found: Sequence[RunDir], seeds: Sequence[int], out: Path, device: str 
     from .. import __version__, images
     from ..snapshots import load_generator
     from ..training.state import choose_device
+    from .telling import letter
 
     where = choose_device(device or "auto")
     generators = [load_generator(find_snapshot(str(run.path)), device=where) for run in found]

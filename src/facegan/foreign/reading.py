@@ -32,7 +32,7 @@ PLAIN = re.compile(
 )
 ADVICE = (
     "; such a file can run any code, and is not opened; where it was made, save the weights alone: "
-    "torch.save(G.state_dict(), 'G.pth')"
+    "G.state_dict() instead of G, or safetensors"
 )
 NUM_PICKLES = 5  # in the older format: magic number, version, the writer's machine, the object, the storages' keys
 MAGIC = 0x1950A86A20F9469CFC6C
