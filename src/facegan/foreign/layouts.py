@@ -15,9 +15,9 @@ from torch import Tensor
 from ..networks.dcgan import widths
 
 KNOWN = (
-    "a DCGAN of 4x4 transposed convolutions, each but the last with batch norm, that begins with one of them (the "
-    "PyTorch tutorial's main.0, main.1, main.3, ...) or with a linear layer (fc, deconv1.0, deconv1.1, ...), "
-    "16x16 to 256x256 pixels, widths that halve from layer to layer, the first at most 16 times the last"
+    "a DCGAN of 4x4 transposed convolutions, each but the last with batch norm, that begins with one of them (main.0, "
+    "main.1, main.3, ...) or with a linear layer (fc, deconv1.0, deconv1.1, ...), 16x16 to 256x256 pixels, widths that "
+    "halve from layer to layer"
 )
 NORM = {"weight", "bias", "running_mean", "running_var"}
 
