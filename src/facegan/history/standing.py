@@ -175,7 +175,7 @@ def _judge(
     reached = max(state.step, record["step"] if record else 0)
     if bad:
         return "stopped", f"{bad}; it can go on from step {state.step}"
-    if log.startswith("saved at step") or reached == state.step:
+    if reached == state.step:
         return "stopped", None
     return "stopped", f"killed after step {reached}; it can go on from step {state.step}"
 

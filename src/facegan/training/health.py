@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from math import exp, inf, isfinite, nan, sqrt
 from typing import Any
 
+from ..history.records import NOT_FINITE
+
 WARM_UP = 300  # steps; until then D is far ahead of a G that draws grey, in every healthy run as well
 MEMORY_SHARE, MEMORY_MIN, MEMORY_MAX = 0.1, 50, 2000  # the averages look back over so much of the run, in steps
 WON, NOT_WON = 0.01, 0.02  # mean D(G(z)) below which D has won, and above which it has no longer
@@ -22,7 +24,7 @@ FOOLED, NOT_FOOLED = 0.35, 0.2  # how far D(G(z)) is above D(x) of a D that does
 NUM_BLOCKS = 8  # stretches of half a memory each (at least MEMORY_MIN steps), whose means must agree for stagnation
 STILL, MOVING = 0.35, 0.5  # how far those means may differ by chance, and when they differ by more: see `_motion`
 
-GOOD, WON_BY_D, COLLAPSE, STAGNATION, NOT_FINITE = "good", "D has won", "collapse", "stagnation", "not finite"
+GOOD, WON_BY_D, COLLAPSE, STAGNATION = "good", "D has won", "collapse", "stagnation"  # and NOT_FINITE
 
 # Sources of the advice. D has won: Goodfellow, "NIPS 2016 Tutorial: Generative Adversarial Networks", sections 4.2 and
 # 4.4 (the non-saturating loss and one-sided smoothed labels rather than a D held back); Arjovsky and Bottou, "Towards

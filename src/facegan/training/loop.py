@@ -14,10 +14,11 @@ from ..data.feed import Feed
 from ..data.packed.loading import PackedImages
 from ..errors import TrainingError
 from ..generators import FaceGenerator
+from ..history.records import NOT_FINITE
 from ..run import RunDir
 from ..sealed import write_tensors
 from ..snapshots import snapshot_metadata
-from .health import NOT_FINITE, Health
+from .health import Health
 from .saving import Saver, Write
 from .state import METRICS, NETWORKS, TrainState, memory_format, precision
 from .step import StepSettings, training_step

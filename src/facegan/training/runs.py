@@ -17,6 +17,7 @@ from ..data.pictures import in_words
 from ..data.sources.opening import anchored
 from ..errors import ConfigError, DamagedError, SnapshotError, TrainingError
 from ..files import as_json, write_atomic
+from ..history.standing import num_images_of
 from ..plugins import claim, names
 from ..run import RunDir
 from ..sealed import read_header
@@ -25,8 +26,6 @@ from .limits import deterministic, within_memory
 from .loop import Report, Stop, training_loop
 from .plan import check_disk, plan
 from .state import TrainState, build_state, choose_device
-
-MOST_PICTURES = 10**12  # what lies beyond is damage
 
 Packing = Callable[[int, int], None]
 
@@ -173,12 +172,8 @@ def _newest_whole(config: RunConfig, run: RunDir, report: Report) -> Path | None
 def _finished_on(config: RunConfig, run: RunDir) -> int:
     """How many pictures a finished run was trained on, as its metrics tell; 0: it is not finished."""
     last = next((record for record in reversed(list(run.read_metrics())) if record.get("epoch")), None)
-    if last is None:
-        return 0
-    num_images = last["step"] * config.train.batch_size / last["epoch"]
-    if not 1 <= num_images <= MOST_PICTURES:
-        return 0
-    return round(num_images) if run.steps("states")[-1] >= config.train.num_steps(round(num_images)) else 0
+    num_images = num_images_of(config, last)
+    return num_images if num_images and run.steps("states")[-1] >= config.train.num_steps(num_images) else 0
 
 
 def read_config(run: RunDir) -> RunConfig:
