@@ -1,39 +1,19 @@
-"""The one place where images in [-1, 1] become 8-bit pixels, and pixels become files."""
+"""Pictures arranged on a sheet: grids, comparisons with captions, contact sheets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from PIL.PngImagePlugin import PngInfo
 
-from .data.pictures import too_large
-from .data.pixels.decode import decode, quiet_pillow
-from .errors import ConfigError, DataError, SnapshotError
-from .files import write_atomic
+from .files import read_grid
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 GAP = 2  # pixels between the pictures of a grid
 LEGIBLE = 400  # pixels: grids for people to compare are at least this high
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
-
-
-def to_uint8(images: "Tensor") -> "Tensor":
-    """Images in [-1, 1] to 0..255 by the fixed map round((x + 1) * 127.5); what lies outside is clamped.
-
-    The map is the same for every image, never stretched to a batch's own extremes, and undone exactly by `to_float`.
-    """
-    import torch  # loaded already by whoever has images; files and grids alone do not need it
-
-    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
-def to_float(pixels: "Tensor") -> "Tensor":
-    """Pixels 0..255 to float32 in [-1, 1]: x / 127.5 - 1."""
-    return pixels.float() / 127.5 - 1
 
 
 def grid(pixels: "Tensor | np.ndarray", columns: int | None = None) -> np.ndarray:
@@ -94,22 +74,6 @@ def beside(sides: Sequence[np.ndarray], captions: Sequence[str]) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def read_grid(path: Path) -> Image.Image:
-    """A grid of a run, of mode RGB.
-
-    Raises:
-        SnapshotError: The file is no picture, or damaged.
-        OSError: It cannot be read.
-    """
-    try:
-        if refusal := too_large(path.stat().st_size):
-            raise refusal
-        with quiet_pillow():
-            return decode(path.read_bytes(), 3)
-    except DataError as error:
-        raise SnapshotError(f"{path}: {error}; remove it to go without") from None
-
-
 def captioned(path: Path, caption: str) -> Image.Image:
     """A grid with a line of text under it; a small one is enlarged by a whole factor; raises as `read_grid`."""
     grid = read_grid(path)
@@ -154,70 +118,6 @@ def contact_sheet(
             else:
                 sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
     return np.asarray(sheet)
-
-
-def check_ending(path: Path, endings: Sequence[str] = ENDINGS) -> None:
-    """Refuse a path whose ending names no format.
-
-    Raises:
-        ConfigError: The ending is not one of `endings`.
-    """
-    if path.suffix.lower() not in endings:
-        given = f"'{path.suffix}'" if path.suffix else "no ending"
-        raise ConfigError(f"-o {path}: cannot write {given}; end it in {', '.join(endings)}")
-
-
-def save(path: Path, picture: np.ndarray, text: Mapping[str, str] | None = None) -> None:
-    """Write a picture whole, in the format of its ending; a PNG carries `text` in its text chunks.
-
-    Args:
-        path: Ends in one of ENDINGS; missing folders are made.
-        picture: uint8 (H, W, 3) or (H, W).
-        text: What the file says of itself.
-
-    Raises:
-        ConfigError: The ending names no format.
-        OSError: The file cannot be written.
-    """
-    check_ending(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    notes = PngInfo()
-    for key, value in (text or {}).items():
-        notes.add_text(key, value)
-    options = {"pnginfo": notes} if path.suffix.lower() == ".png" else {"quality": 95}
-    write_atomic(path, lambda temporary: Image.fromarray(picture).save(temporary, **options))
-
-
-def save_animation(path: Path, frames: Sequence[Image.Image], seconds: float, hold: float = 1.5) -> None:
-    """Write frames as an endless .gif or .webp, each shown equally long and the last one `hold` seconds more.
-
-    Every frame of a GIF shares one palette, made from the last frame, so that colours do not flicker.
-
-    Raises:
-        ConfigError: The ending is neither.
-    """
-    check_ending(path, (".gif", ".webp"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    each = max(20, round(1000 * seconds / len(frames)))
-    durations = [each] * (len(frames) - 1) + [each + round(hold * 1000)]
-    if path.suffix.lower() == ".gif":
-        palette = frames[-1].convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT)
-        frames = [frame.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-        first, *rest = frames
-        write_atomic(
-            path,
-            lambda temporary: first.save(
-                temporary, save_all=True, append_images=rest, duration=durations, loop=0, optimize=False
-            ),
-        )
-    else:
-        first, *rest = [frame.convert("RGB") for frame in frames]
-        write_atomic(
-            path,
-            lambda temporary: first.save(
-                temporary, save_all=True, append_images=rest, duration=durations, loop=0, quality=90, method=4
-            ),
-        )
 
 
 def _legible(height: int) -> int:
