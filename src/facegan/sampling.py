@@ -6,22 +6,36 @@ from torch import Tensor
 
 from .errors import SnapshotError
 from .generators import MICRO_BATCH, FaceGenerator
+from .points import Points
 
 
-def sample(generator: FaceGenerator, seeds: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
-    """The images of seeds in batches: (seeds, float32 images (n, C, H, W) in [-1, 1]), in the order given.
+def sample(
+    generator: FaceGenerator, seeds: Sequence[int] | Points, *, truncation: float = 1.0
+) -> Iterator[tuple[list[int | str], Tensor]]:
+    """The images of seeds in batches: (names, float32 images (n, C, H, W) in [-1, 1]), in the order given.
 
     Args:
         generator: From `load_generator`.
-        seeds: Non-negative; one seed, one image.
+        seeds: Non-negative, one seed, one image; or points, whose latents from files go by their names.
+        truncation: psi in 0..1; every latent z becomes psi * z, towards 0, the mean of either prior: less variety,
+            and fewer faces from the prior's thin outskirts. 1 leaves z as it is.
+
+    Raises:
+        SnapshotError: A picture holds values that are not finite, or a latent is of another model.
+    """
+    points = seeds if isinstance(seeds, Points) else Points.of(seeds)
+    for names in points.batches(MICRO_BATCH):
+        yield names, finite_images(generator, points.z(generator, names) * truncation)
+
+
+def finite_images(generator: FaceGenerator, z: Tensor) -> Tensor:
+    """The images (N, C, H, W) of latents z (N, z_dim).
 
     Raises:
         SnapshotError: A picture holds values that are not finite.
     """
-    for start in range(0, len(seeds), MICRO_BATCH):
-        batch = seeds[start : start + MICRO_BATCH]
-        images = generator.sample(batch)
-        if not images.isfinite().all():
-            path = generator.info.get("path", "the generator")
-            raise SnapshotError(f"{path}: pictures are not finite, its weights are too large; take another snapshot")
-        yield batch, images
+    images = generator.images(z)
+    if not images.isfinite().all():
+        path = generator.info.get("path", "the generator")
+        raise SnapshotError(f"{path}: pictures are not finite, its weights are too large; take another snapshot")
+    return images

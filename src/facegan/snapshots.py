@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -57,7 +57,7 @@ def load_generator(path: str | Path, *, raw: bool = False, device: str | torch.d
     metadata, keys = read_header(path, "snapshot")
     config = read_config(path, metadata)
     averaged = not raw and any(key.startswith("G_ema.") for key in keys)
-    network = _generator_network(path, config)
+    network = _build(path, config, "generator")
     load_network(path, network, "G_ema." if averaged else "G.")
     architecture = config.part("architecture")
     info = {
@@ -68,6 +68,27 @@ def load_generator(path: str | Path, *, raw: bool = False, device: str | torch.d
         "path": path,
     }
     return FaceGenerator(network.to(device), z_dim=architecture.z_dim, prior=architecture.prior, info=info)
+
+
+def load_discriminator(path: str | Path, *, device: str | torch.device = "cpu") -> nn.Module:
+    """Rebuild D from a snapshot file alone, in eval mode, its parameters without gradients.
+
+    Args:
+        path: A snapshot .safetensors file.
+        device: Where it runs.
+
+    Raises:
+        SnapshotError: As `load_generator`, or the snapshot holds no D, as imported ones do not.
+        PluginError: As `load_generator`.
+    """
+    path = Path(path)
+    metadata, keys = read_header(path, "snapshot")
+    if not any(key.startswith("D.") for key in keys):
+        raise SnapshotError(f"{path}: holds no discriminator, only a generator; take a snapshot of a run of facegan")
+    config = read_config(path, metadata)
+    network = _build(path, config, "discriminator")
+    load_network(path, network, "D.")
+    return network.to(device).eval().requires_grad_(False)
 
 
 def load_network(path: Path, network: nn.Module, prefix: str) -> None:
@@ -98,14 +119,14 @@ def read_config(path: Path, metadata: Mapping[str, str]) -> RunConfig:
         raise SnapshotError(f"{path}: carries a configuration that this version refuses ({error})") from None
 
 
-def _generator_network(path: Path, config: RunConfig) -> nn.Module:
+def _build(path: Path, config: RunConfig, part: Literal["generator", "discriminator"]) -> nn.Module:
     name = config.architecture.name
     if name not in plugins.names("architecture"):
         raise PluginError(f"{path}: its architecture is {quoted(name)}; install the package that brings it")
     try:
         with torch.random.fork_rng(devices=[]), _Budget(2 * path.stat().st_size + _SPARE_BYTES):
             # initial weights are drawn and at once replaced
-            network: nn.Module = config.part("architecture").generator(config.resolution, config.channels)
+            network: nn.Module = getattr(config.part("architecture"), part)(config.resolution, config.channels)
         return network
     except ConfigError as error:
         raise SnapshotError(f"{path}: carries settings that this version of '{name}' refuses ({error})") from None

@@ -1,11 +1,13 @@
 """Pictures as files, in the format of their ending, that say of themselves where they come from."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from ..data.pictures import too_large
 from ..data.pixels.decode import decode, quiet_pillow
@@ -43,12 +45,13 @@ def check_ending(path: Path, endings: Sequence[str] = ENDINGS) -> None:
 
 
 def save(path: Path, picture: np.ndarray, text: Mapping[str, str] | None = None) -> None:
-    """Write a picture whole, in the format of its ending; a PNG carries `text` in its text chunks.
+    """Write a picture whole, in the format of its ending, with what it says of itself.
 
     Args:
         path: Ends in one of ENDINGS; missing folders are made.
         picture: uint8 (H, W, 3) or (H, W).
-        text: What the file says of itself.
+        text: What the file says of itself, which `read_about` gives back: text chunks of a PNG; in JPEG and WebP, one
+            JSON object as the Exif image description.
 
     Raises:
         ConfigError: The ending names no format.
@@ -56,8 +59,45 @@ def save(path: Path, picture: np.ndarray, text: Mapping[str, str] | None = None)
     """
     check_ending(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() == ".png":
+        write_atomic(path, lambda temporary: write_png(temporary, picture, text))
+        return
+    options: dict[str, Any] = {"exif": as_exif(text)} if text else {}
+    write_atomic(path, lambda temporary: Image.fromarray(picture).save(temporary, quality=95, **options))
+
+
+def write_png(file: Path | IO[bytes], picture: np.ndarray, text: Mapping[str, str] | None = None) -> None:
+    """Write a PNG with its text chunks to a file that need not be whole at once."""
     notes = PngInfo()
     for key, value in (text or {}).items():
         notes.add_text(key, value)
-    options = {"pnginfo": notes} if path.suffix.lower() == ".png" else {"quality": 95}
-    write_atomic(path, lambda temporary: Image.fromarray(picture).save(temporary, **options))
+    Image.fromarray(picture).save(file, "PNG", pnginfo=notes)
+
+
+def as_exif(text: Mapping[str, str]) -> Image.Exif:
+    """What a picture says of itself, as the Exif image description: ASCII, one JSON object."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = json.dumps(dict(text))
+    return exif
+
+
+def read_about(path: Path) -> dict[str, str]:
+    """What a picture of ours says of itself; empty for one that says nothing.
+
+    Raises:
+        DataError: The file is no picture, or too large to be looked at.
+        OSError: It cannot be read.
+    """
+    if refusal := too_large(path.stat().st_size):
+        raise refusal
+    try:
+        with quiet_pillow(), Image.open(path, formats=("PNG", "JPEG", "WEBP")) as picture:
+            picture.load()
+            if isinstance(picture, PngImageFile):
+                return {str(key): str(value) for key, value in picture.text.items()}
+            document = json.loads(picture.getexif().get(ExifTags.Base.ImageDescription, "{}"))
+    except ValueError:  # an image description of other programs
+        return {}
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: is no picture that can be read ({error})") from None
+    return {str(key): str(value) for key, value in document.items()} if isinstance(document, dict) else {}

@@ -13,14 +13,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GAP = 2  # pixels between the pictures of a grid
+LABELLED = 64  # pixels: pictures with a label are at least this wide
 LEGIBLE = 400  # pixels: grids for people to compare are at least this high
 
 
-def grid(pixels: "Tensor | np.ndarray", columns: int | None = None) -> np.ndarray:
-    """Arrange pictures (N, C, H, W), uint8, row by row on white; near-square unless `columns` says otherwise.
+def grid(
+    pixels: "Tensor | np.ndarray", columns: int | None = None, *, labels: Sequence[str] | None = None
+) -> np.ndarray:
+    """Arrange pictures (N, C, H, W), uint8, row by row on white.
+
+    Args:
+        pixels: The pictures.
+        columns: Near-square when not given.
+        labels: A text under each picture; small pictures are then enlarged by a whole factor, so that it fits.
 
     Returns:
-        uint8 (height, width, 3), or (height, width) for one channel.
+        uint8 (height, width, 3), or (height, width) for one channel without labels.
 
     Raises:
         ValueError: There is no picture.
@@ -31,11 +39,38 @@ def grid(pixels: "Tensor | np.ndarray", columns: int | None = None) -> np.ndarra
         raise ValueError("a grid needs at least one picture")
     columns = columns or near_square(num)
     rows = -(-num // columns)
+    if labels is not None:
+        return _labelled(array, columns, labels)
     sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), 255, np.uint8)
     for index, picture in enumerate(array.transpose(0, 2, 3, 1)):
         top, left = (index // columns) * (height + GAP), (index % columns) * (width + GAP)
         sheet[top : top + height, left : left + width] = picture
     return sheet[:, :, 0] if channels == 1 else sheet
+
+
+def _labelled(array: np.ndarray, columns: int, labels: Sequence[str]) -> np.ndarray:
+    """The pictures (N, C, H, W) row by row, each with its label centred under it."""
+    factor = -(-LABELLED // array.shape[3])
+    array = array.repeat(factor, 2).repeat(factor, 3)
+    num, channels, height, width = array.shape
+    band, rows, font = 16, -(-num // columns), ImageFont.load_default(11)
+    sheet = Image.new("RGB", (columns * (width + GAP) - GAP, rows * (height + band)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for place, (picture, label) in enumerate(zip(array.transpose(0, 2, 3, 1), labels, strict=True)):
+        left, top = (place % columns) * (width + GAP), (place // columns) * (height + band)
+        sheet.paste(Image.fromarray(picture[:, :, 0] if channels == 1 else picture), (left, top))
+        text = _cut(label, width, font)
+        pen.text((left + width // 2, top + height + 1), text, fill=(40, 40, 40), font=font, anchor="ma")
+    return np.asarray(sheet)
+
+
+def _cut(label: str, width: int, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont") -> str:
+    """A label, shortened at its end until it is no wider than `width` pixels."""
+    if font.getlength(label) <= width:
+        return label
+    while label and font.getlength(label + "…") > width:
+        label = label[:-1]
+    return label + "…"
 
 
 def near_square(num: int) -> int:

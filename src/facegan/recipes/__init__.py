@@ -1,0 +1,24 @@
+"""Recipes: pictures made from points of a latent space, that can be made again from what they say of themselves."""
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..errors import ConfigError
+from .recipe import Progress, Recipe
+from .sheet import Sheet
+
+__all__ = ["Progress", "Recipe", "Sheet", "read"]
+
+_ANY: TypeAdapter[Recipe] = TypeAdapter(Sheet)
+
+
+def read(text: str) -> Recipe:
+    """The recipe that a picture carries, from its JSON.
+
+    Raises:
+        ConfigError: It is none, or one of a newer version.
+    """
+    try:
+        return _ANY.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"its recipe cannot be read ({'.'.join(map(str, first['loc']))}: {first['msg']})") from None

@@ -1,0 +1,37 @@
+"""What every picture is made by: a recipe, complete in itself, that any holder of the snapshot can follow again."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from ..generators import FaceGenerator
+
+Progress = Callable[[int, int], None]  # (faces drawn, of how many)
+
+
+class Recipe(BaseModel, ABC):
+    """A frozen description of a picture or an animation; with a snapshot it gives the same pixels again.
+
+    A child has a field `make`, the Literal name of its command, and registers in `recipes.read`. It holds seeds,
+    latents and numbers, never a path: it travels inside of the picture.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @abstractmethod
+    def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
+        """The pixels, uint8 (H, W, 3) or (H, W) each: one frame of a picture, many of an animation, all of one size.
+
+        Args:
+            generator: Whose faces.
+            progress: Called with (faces drawn, of how many).
+
+        Raises:
+            SnapshotError: The points are not this generator's, or its pictures are not finite.
+        """
+
+    @abstractmethod
+    def flags(self) -> list[str]:
+        """The command line that says the same, without MODEL and -o: ["sample", "--seeds", "0-63"]."""
