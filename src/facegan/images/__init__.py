@@ -1,6 +1,7 @@
 """Where tensors become pictures: 8-bit pixels, sheets of them, and files."""
 
 from .animation import save_animation
+from .equations import equation
 from .files import ENDINGS, check_ending, read_about, read_grid, save, write_png
 from .pixels import to_float, to_uint8
 from .sheets import GAP, LEGIBLE, beside, captioned, contact_sheet, grid, near_square
@@ -13,6 +14,7 @@ __all__ = [
     "captioned",
     "check_ending",
     "contact_sheet",
+    "equation",
     "grid",
     "near_square",
     "read_about",

@@ -1,14 +1,17 @@
 """Recipes: pictures made from points of a latent space, that can be made again from what they say of themselves."""
 
-from pydantic import TypeAdapter, ValidationError
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import ConfigError
+from .arithmetic import Arithmetic
 from .recipe import Progress, Recipe
 from .sheet import Sheet
 
-__all__ = ["Progress", "Recipe", "Sheet", "read"]
+__all__ = ["Arithmetic", "Progress", "Recipe", "Sheet", "read"]
 
-_ANY: TypeAdapter[Recipe] = TypeAdapter(Sheet)
+_ANY: TypeAdapter[Recipe] = TypeAdapter(Annotated[Arithmetic | Sheet, Field(discriminator="make")])
 
 
 def read(text: str) -> Recipe:

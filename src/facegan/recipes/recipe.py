@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from ..generators import FaceGenerator
 
@@ -19,6 +20,13 @@ class Recipe(BaseModel, ABC):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    make: str
+
+    @model_serializer(mode="wrap")
+    def _named(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Its fields, and always its name, also where defaults are left out: by it, it is read again."""
+        return {"make": self.make, **fields(self)}
 
     @abstractmethod
     def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
