@@ -2,6 +2,7 @@
 
 from .animation import save_animation
 from .files import ENDINGS, check_ending, read_about, read_grid, save, write_png
+from .folder import write_pictures
 from .pixels import to_float, to_uint8
 from .sheets import GAP, LEGIBLE, beside, captioned, contact_sheet, grid, near_square
 
@@ -21,5 +22,6 @@ __all__ = [
     "save_animation",
     "to_float",
     "to_uint8",
+    "write_pictures",
     "write_png",
 ]
