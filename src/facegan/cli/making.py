@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -126,20 +127,25 @@ def _has_screen() -> bool:
 
 def about(recipe: "Recipe", generator: "FaceGenerator") -> dict[str, str]:
     """What a picture says of itself, in a PNG's text chunks or another format's own place for it."""
+    points = getattr(recipe, "points", None)
     return {
         **origin(generator),
+        **({"seeds": points.text} if points is not None else {}),
         "recipe": recipe.model_dump_json(exclude_defaults=True),
-        "command": " ".join(["facegan", *recipe.flags()]),
+        "command": shlex.join(["facegan", *recipe.flags()]),
     }
 
 
 def origin(generator: "FaceGenerator") -> dict[str, str]:
     """Of which weights a picture is."""
+    import torch
+
     from .. import __version__
 
     info = generator.info
     return {
         "Software": f"facegan {__version__}",
+        "torch": f"{torch.__version__} on {next(generator.network.parameters()).device.type}",
         "Description": "synthetic face",
         "snapshot": info["digest"],
         "step": str(info["step"]),

@@ -79,7 +79,7 @@ def sample(
         _check_size(out or "--show", recipe, generator)
     sheet, files = _draw(recipe, generator, separate, sheet=out is not None or show)
     if sheet is not None and out is not None:
-        write_still(out, sheet, {**about(recipe, generator), "seeds": points.text})
+        write_still(out, sheet, about(recipe, generator))
     if sheet is not None and show:
         show_picture(sheet, Path(out) if out and out != STDOUT else None)
     if as_json:

@@ -4,6 +4,7 @@ from .animation import save_animation
 from .files import ENDINGS, check_ending, read_about, read_grid, save, write_png
 from .folder import write_pictures
 from .pixels import to_float, to_uint8
+from .reading import difference, read_frames
 from .sheets import GAP, LEGIBLE, beside, captioned, contact_sheet, grid, near_square
 
 __all__ = [
@@ -14,9 +15,11 @@ __all__ = [
     "captioned",
     "check_ending",
     "contact_sheet",
+    "difference",
     "grid",
     "near_square",
     "read_about",
+    "read_frames",
     "read_grid",
     "save",
     "save_animation",
