@@ -32,6 +32,7 @@ BUILT_IN = {
         "runs": "facegan.cli.runs:runs",
         "sample": "facegan.cli.sample:sample",
         "arithmetic": "facegan.cli.arithmetic:arithmetic",
+        "whois": "facegan.cli.whois:whois",
         "import": "facegan.cli.import_:import_",
         "timelapse": "facegan.cli.timelapse:timelapse",
         "plot": "facegan.cli.plot:plot",

@@ -6,15 +6,8 @@ from facegan import latents, points
 from facegan.errors import ConfigError, SnapshotError
 from facegan.generators import FaceGenerator
 from facegan.images import to_uint8
-from facegan.networks.dcgan import DCGAN
 from facegan.points import Latent, Points
 from facegan.recipes import Arithmetic, read
-
-
-@pytest.fixture(scope="module")
-def generator():
-    torch.manual_seed(0)
-    return FaceGenerator(DCGAN(z_dim=12, ngf=4).generator(16, 3), z_dim=12, prior="normal")
 
 
 def recipe(plus=("1,5,9", "4,8"), minus=("2,7",), **fields):

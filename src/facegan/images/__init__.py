@@ -3,7 +3,9 @@
 from .animation import save_animation
 from .equations import equation
 from .files import ENDINGS, check_ending, read_about, read_grid, save, write_png
+from .folder import write_pictures
 from .pixels import to_float, to_uint8
+from .reading import difference, read_frames
 from .sheets import GAP, LEGIBLE, beside, captioned, contact_sheet, grid, near_square
 
 __all__ = [
@@ -14,14 +16,17 @@ __all__ = [
     "captioned",
     "check_ending",
     "contact_sheet",
+    "difference",
     "equation",
     "grid",
     "near_square",
     "read_about",
+    "read_frames",
     "read_grid",
     "save",
     "save_animation",
     "to_float",
     "to_uint8",
+    "write_pictures",
     "write_png",
 ]

@@ -24,9 +24,9 @@ class Recipe(BaseModel, ABC):
     make: str
 
     @model_serializer(mode="wrap")
-    def _named(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Its fields, and always its name, also where defaults are left out: by it, it is read again."""
-        return {"make": self.make, **fields(self)}
+    def _named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Its fields, with `make` even where defaults are left out: it tells `recipes.read` whose they are."""
+        return {"make": self.make, **write(self)}
 
     @abstractmethod
     def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
