@@ -157,6 +157,26 @@ def test_excerpts_in_the_plugin_guide_are_the_files_themselves():
         assert excerpt in (ROOT / path).read_text(), f"{path}: the excerpt in docs/plugins.md differs"
 
 
+# Python
+
+
+def python_blocks(text):
+    """The fenced python blocks of a page, each at its own lines, so that an error tells the page's line."""
+    for match in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield "\n" * text[: match.start(1)].count("\n") + match[1]
+
+
+def test_python_of_the_guide_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "python.md"
+    names = {}
+    for block in python_blocks(page.read_text()):
+        exec(compile(block, page, "exec"), names)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"{Path('runs/mine')} True ")
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "sum.safetensors", "sheet.png", "equation.webp"}
+
+
 # The examples
 
 
