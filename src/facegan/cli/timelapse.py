@@ -9,7 +9,7 @@ from .options import Run
 
 FPS = 25  # at most: beyond that, grids are left out
 HOLD_SECONDS = 1.5  # for which the last one is shown longer
-MOST_SECONDS = 600.0
+SHORTEST, LONGEST = 0.1, 600.0  # seconds
 
 
 def timelapse(
@@ -17,7 +17,7 @@ def timelapse(
     out: Annotated[
         str, typer.Option("-o", "--out", help="A .gif, .webp or .mp4 file, or DIR/ for numbered PNGs.")
     ] = "timelapse.gif",
-    seconds: Annotated[float, typer.Option(help="Length, the last picture's hold aside; at most 600.")] = 6.0,
+    seconds: Annotated[float, typer.Option(help="Length, the last picture's hold aside: 0.1 to 600.")] = 6.0,
 ) -> None:
     """Animate how the same latents grew into faces.
 
@@ -25,8 +25,8 @@ def timelapse(
     """
     from ..run import find_run
 
-    if not 0 < seconds <= MOST_SECONDS:
-        raise ConfigError(f"--seconds is {seconds:g}; it must be above 0, and at most {MOST_SECONDS:g}")
+    if not SHORTEST <= seconds <= LONGEST:
+        raise ConfigError(f"--seconds is {seconds:g}; it must be {SHORTEST:g} to {LONGEST:g}")
     found = find_run(run)
     steps = found.steps("samples")
     if not steps:
@@ -36,7 +36,7 @@ def timelapse(
     from ..images import captioned, check_film, save_animation
 
     check_film(out)
-    steps = evenly(steps, max(1, int(FPS * seconds)))
+    steps = evenly(steps, int(FPS * seconds))
     records = list(found.read_metrics())
     frames = captioned([found.sample(step) for step in steps], [caption(records, step) for step in steps])
     save_animation(out, frames, fps=len(steps) / seconds, hold=HOLD_SECONDS)
