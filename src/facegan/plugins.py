@@ -31,6 +31,7 @@ BUILT_IN = {
         "resume": "facegan.cli.resume:resume",
         "runs": "facegan.cli.runs:runs",
         "sample": "facegan.cli.sample:sample",
+        "interpolate": "facegan.cli.interpolate:interpolate",
         "arithmetic": "facegan.cli.arithmetic:arithmetic",
         "whois": "facegan.cli.whois:whois",
         "import": "facegan.cli.import_:import_",

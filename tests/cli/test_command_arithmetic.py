@@ -90,6 +90,13 @@ def test_sheet_goes_to_stdout_alone(run):
         assert sheet.format == "PNG"
 
 
+def test_raw_takes_the_current_weights_instead_of_their_average(facegan, run):
+    facegan("arithmetic", run, *SUM, "-o", "average.png")
+    facegan("arithmetic", run, *SUM, "-o", "raw.png", "--raw")
+    assert read_about(Path("raw.png"))["weights"] == "G"
+    assert not np.array_equal(pixels("raw.png"), pixels("average.png"))
+
+
 def test_latents_of_another_snapshot_are_named(facegan, run):
     generator = load_generator(newest(run))
     generator.info["digest"] = "another"

@@ -35,6 +35,7 @@ def arithmetic(
     rescale: Annotated[
         bool, typer.Option("--rescale", help="Bring the sum to the length that single latents have.")
     ] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="The current weights instead of their moving average.")] = False,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +64,7 @@ def arithmetic(
     from ..snapshots import load_generator
     from ..training.state import choose_device
 
-    generator = load_generator(snapshot, device=choose_device(device or "auto"))
+    generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
     for _, term in recipe.terms():
         warn_of_strangers(term, generator)
     z = recipe.z(generator)

@@ -125,6 +125,31 @@ def _has_screen() -> bool:
     return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
+def make_film(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
+    """Follow a recipe of many frames, with a bar when it takes long, and write the film, which says how it was made.
+
+    Args:
+        recipe: Whose `rate` is not None.
+        generator: Whose faces.
+        out: A path with the ending of an animation, or with a / at its end, for a folder of numbered PNGs.
+
+    Raises:
+        ConfigError: The ending names no format, or the format cannot be as fast or as large as asked.
+        SnapshotError: As `Recipe.frames`, or the folder holds something already.
+        OSError: It cannot be written.
+    """
+    from ..images import save_animation
+    from .console import counting
+
+    with counting("drawing") as progress:
+        save_animation(out, recipe.frames(generator, progress), fps=recipe.rate or 0, about=about(recipe, generator))
+
+
+def follow(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
+    """Follow a recipe of either kind; raises as `make` and `make_film`."""
+    (make if recipe.rate is None else make_film)(recipe, generator, out)
+
+
 def about(recipe: "Recipe", generator: "FaceGenerator") -> dict[str, str]:
     """What a picture says of itself, in a PNG's text chunks or another format's own place for it."""
     points = getattr(recipe, "points", None)

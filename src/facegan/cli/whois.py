@@ -56,7 +56,7 @@ def _make_again(image: Path, about: dict[str, str], model: str | None, out: str 
     from ..recipes import read
     from ..snapshots import load_generator
     from ..training.state import choose_device
-    from .making import make
+    from .making import follow
 
     try:
         recipe = read(about["recipe"])
@@ -72,7 +72,7 @@ def _make_again(image: Path, about: dict[str, str], model: str | None, out: str 
     generator = load_generator(snapshot, raw=about.get("weights") == "G", device=choose_device(device or "auto"))
     with tempfile.TemporaryDirectory() as folder:
         again = Path(out) if out else Path(folder) / f"again{image.suffix}"
-        make(recipe, generator, str(again))
+        follow(recipe, generator, str(again))
         differing, num, most = difference(image, again)
     answer = {"made_again": differing == 0, "snapshot_file": str(snapshot), "pixels": num, "differing": differing}
     return {**answer, "largest_difference": most, **({"file": out} if out else {})}

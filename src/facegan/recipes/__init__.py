@@ -6,12 +6,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import ConfigError
 from .arithmetic import Arithmetic
+from .corners import Corners
 from .recipe import Progress, Recipe
 from .sheet import Sheet
+from .walk import Walk
 
-__all__ = ["Arithmetic", "Progress", "Recipe", "Sheet", "read"]
+__all__ = ["Arithmetic", "Corners", "Progress", "Recipe", "Sheet", "Walk", "read"]
 
-_ANY: TypeAdapter[Recipe] = TypeAdapter(Annotated[Arithmetic | Sheet, Field(discriminator="make")])
+_ANY: TypeAdapter[Recipe] = TypeAdapter(Annotated[Arithmetic | Sheet | Walk | Corners, Field(discriminator="make")])
 
 
 def read(text: str) -> Recipe:
