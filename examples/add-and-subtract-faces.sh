@@ -11,7 +11,8 @@ run=${1:?"give a run, or a snapshot file"}
 out=${OUT:-arithmetic}
 mkdir -p "$out"
 
-# For instance faces with glasses, less faces without, plus other faces without: those get glasses.
+# For instance faces with long hair, less faces of the same kind with short hair, plus others with short hair: those get
+# long hair. Which seeds have what, is another matter in each run.
 facegan arithmetic "$run" --plus "${WITH:-48,38,112}" --minus "${WITHOUT:-14,31,71}" --plus "${ONTO:-46,99,70}" \
     -o "$out/sum.png" --save "$out/sum.safetensors"
 
