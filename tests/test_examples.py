@@ -4,9 +4,9 @@ import contextlib
 import io
 import os
 import re
-import select
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,10 @@ TINY = {
 # Stands for `facegan` in a script: the command is run by the test's own process, which has torch loaded already.
 STAND_IN = """#!/bin/sh
 printf '%s\\n' "$@" > "$HERE/arguments"
-echo > "$HERE/asked"
+mv "$HERE/arguments" "$HERE/asked"
+until [ -e "$HERE/answered" ]; do sleep 0.02; done
 read -r code < "$HERE/answered"
+rm "$HERE/answered"
 cat "$HERE/out"
 cat "$HERE/err" >&2
 exit "$code"
@@ -38,12 +40,14 @@ exit "$code"
 def answer(here):
     """Run the command that a script waits for, and let the script go on."""
     out, err = io.StringIO(), io.StringIO()
-    arguments = (here / "arguments").read_text().removesuffix("\n").split("\n")
+    arguments = (here / "asked").read_text().removesuffix("\n").split("\n")
+    (here / "asked").unlink()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
         main(arguments)
     (here / "out").write_text(out.getvalue())
     (here / "err").write_text(err.getvalue())
-    (here / "answered").write_text(f"{ended.value.code or 0}\n")
+    (here / "code").write_text(f"{ended.value.code or 0}\n")
+    (here / "code").rename(here / "answered")
 
 
 @pytest.fixture
@@ -52,10 +56,7 @@ def shell(tmp_path, tmp_path_factory, monkeypatch):
     here = tmp_path_factory.mktemp("stand-in")
     (here / "facegan").write_text(STAND_IN)
     (here / "facegan").chmod(0o755)
-    for name in ("asked", "answered"):
-        os.mkfifo(here / name)
     monkeypatch.chdir(tmp_path)
-    asked = os.open(here / "asked", os.O_RDWR)  # also to write, so that it never comes to an end
 
     def run(script, *arguments, **sizes):
         own = {"PATH": f"{here}{os.pathsep}{os.environ['PATH']}", "HERE": str(here)}
@@ -63,16 +64,18 @@ def shell(tmp_path, tmp_path_factory, monkeypatch):
             ["sh", str(EXAMPLES / script), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, env=os.environ | own | {key: str(size) for key, size in sizes.items()},
         ) as process:  # fmt: skip
-            while process.poll() is None:
-                if select.select([asked], [], [], 0.05)[0]:
-                    os.read(asked, 1)
-                    answer(here)
+            try:
+                while process.poll() is None:
+                    if (here / "asked").exists():
+                        answer(here)
+                    time.sleep(0.01)
+            finally:
+                process.kill()  # without effect on one that has ended
             out, err = process.communicate()
         assert process.returncode == 0, err
         return out
 
-    yield run
-    os.close(asked)
+    return run
 
 
 @pytest.fixture(scope="module")
