@@ -31,6 +31,7 @@ BUILT_IN = {
         "resume": "facegan.cli.resume:resume",
         "runs": "facegan.cli.runs:runs",
         "sample": "facegan.cli.sample:sample",
+        "neighbours": "facegan.cli.neighbours:neighbours",
         "import": "facegan.cli.import_:import_",
         "timelapse": "facegan.cli.timelapse:timelapse",
         "plot": "facegan.cli.plot:plot",
