@@ -89,8 +89,9 @@ def neighbours(
         console().print(refused, markup=False)
     shown = _draw(generator, points)
     found = [_compare(space, training, shown, unseen, k, data.mirror, chosen) for space in spaces]
+    labels = [f"seed {label}" if label.isdigit() else label for label in points.labels()]
     pairs = [(each.space, each.neighbours) for each in found]
-    _save(out, engine.sheet(shown, points.labels(), training.images, pairs), generator, points)
+    _save(out, engine.sheet(shown, labels, training.images, pairs), generator, points)
     if as_json:
         counts = {"num_samples": len(unseen.samples), "num_heldout": len(unseen.heldout)} if unseen else {}
         numbers = _document(generator, points, training, found)

@@ -1,10 +1,10 @@
 """Which training pictures samples are near to, and whether they are nearer than unseen pictures are."""
 
 from .comparing import Comparison, Unseen, compare
+from .drawing import check_fits, sheet
 from .heldout import held_out, pick, unseen
-from .measure import Memorisation, Share, measure
+from .memorisation import Memorisation, Share, measure
 from .search import Neighbours, nearest
-from .sheet import check_fits, sheet
 from .spaces import Space, features, pixels
 
 __all__ = [

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .measure import Memorisation, measure
+from .memorisation import Memorisation, measure
 from .search import Neighbours, Progress, nearest
 from .spaces import Space
 

@@ -36,7 +36,7 @@ class Space:
 
 def pixels() -> Space:
     """Pixel by pixel: the root of the mean squared difference of values in [-1, 1], from 0 to 2."""
-    return Space("pixels", "pixels", "RMS difference in [-1, 1]", _flat, rooted=True)
+    return Space("pixels", "pixels", "RMS difference", _flat, rooted=True)
 
 
 def features(D: nn.Module) -> Space:
@@ -48,7 +48,7 @@ def features(D: nn.Module) -> Space:
     Raises:
         PluginError: While vectors are made: D has no hidden activation that is a module.
     """
-    return Space("D's features", "features", "squared distance of unit vectors", lambda x: embedding(D, x), False)
+    return Space("D's features", "features", "squared distance", lambda x: embedding(D, x), False)
 
 
 @torch.no_grad()

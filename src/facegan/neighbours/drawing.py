@@ -49,7 +49,7 @@ def sheet(
     Returns:
         uint8 (height, width, 3).
     """
-    headings = [("sample", "generated")]
+    headings = [("sample", "")]
     for space, neighbours in found:
         others = range(1, neighbours.indices.shape[1])
         headings += [(f"nearest in {space.name}", space.unit)]
