@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from facegan.data.drawn import DrawnFaces
+from facegan.generators import FaceGenerator
 from facegan.sealed import read_header, read_tensors, write_tensors
 
 FEW = ("-n", 40)
@@ -48,6 +50,23 @@ def test_picture_and_measure_of_a_run_with_held_out_pictures(facegan, split_run)
     assert re.search(r"^nearest to a training picture, of all +0\.\d{3} +\d\.\d{3} \(by chance ", said.out, re.M)
     side = 112 + 6
     assert pixels("neighbours.png").shape[1] == 24 + 7 * side - 6
+
+
+def test_copies_are_called_memorising_and_others_are_not(facegan, split_run, store, monkeypatch):
+    """A generator that draws its training pictures, in the place of one that would take long to train."""
+    training, others = store(num=60), store(num=60, seed=5, at="others")
+    flags = ("--data", training, "--held-out", others, "-n", 50)
+    for drawn, verdict in (
+        (training, "It memorises: in pixels, more samples than by chance are nearest to a training picture."),
+        (
+            store(num=60, seed=9, at="fresh"),
+            "No sign of memorising: in pixels, samples are as near to pictures that were not trained on.",
+        ),
+    ):
+        faces = torch.from_numpy(np.load(drawn / "images.npy")) / 127.5 - 1
+        monkeypatch.setattr(FaceGenerator, "images", lambda self, z, faces=faces: faces[: len(z)])
+        said = facegan("neighbours", split_run, "--seeds", "0-3", *flags)
+        assert said.out.splitlines()[-1] == verdict
 
 
 def test_json_has_every_number(facegan, split_run):

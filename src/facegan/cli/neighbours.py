@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 50_000  # of the measure, which are kept in memory
 
+# The verdict is that of pixels: D has seen the training pictures, and its features may tell them from others.
+MEMORISING = "It memorises: in pixels, more samples than by chance are nearest to a training picture."
+NOT_MEMORISING = "No sign of memorising: in pixels, samples are as near to pictures that were not trained on."
+
 
 def neighbours(
     model: Model = None,
@@ -218,6 +222,7 @@ def _show(training: "PackedImages", unseen: "Unseen | None", found: list["Compar
         f"{len(training):,} training pictures:\n"
     )
     table("", ("", "if nothing is memorised", *(each.space.name for each in found)), _rows(measures))
+    print(f"\n{MEMORISING if measures[0].shows else NOT_MEMORISING}")
 
 
 def _rows(measures: list["Memorisation"]) -> list[tuple[str, ...]]:

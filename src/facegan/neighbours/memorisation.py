@@ -43,6 +43,11 @@ class Memorisation(BaseModel):
     median_sample: float
     median_heldout: float
 
+    @property
+    def shows(self) -> bool:
+        """Whether more samples than chance allows are nearest to a training picture."""
+        return self.seen > self.seen_by_chance.interval[1]
+
 
 def measure(
     samples: NDArray[np.float64],
