@@ -33,6 +33,7 @@ BUILT_IN = {
         "sample": "facegan.cli.sample:sample",
         "interpolate": "facegan.cli.interpolate:interpolate",
         "whois": "facegan.cli.whois:whois",
+        "neighbours": "facegan.cli.neighbours:neighbours",
         "import": "facegan.cli.import_:import_",
         "timelapse": "facegan.cli.timelapse:timelapse",
         "plot": "facegan.cli.plot:plot",

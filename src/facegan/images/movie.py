@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import av
 
 QUALITY = "18"  # x264's crf: hardly to be told from the frames
-# Weighted prediction makes x264's choices depend on what lay in the memory before: the same frames gave another film each
-# time. Without it they give the same bytes, so that a film can be made again.
+# Weighted prediction makes x264's choices depend on what lay in the memory before: the same frames gave another film
+# each time. Without it they give the same bytes, so that a film can be made again.
 REPEATABLE = "weightp=0"
 _BT709 = 1  # in FFmpeg's lists of primaries, transfer functions and matrices alike
 _LIMITED = 1  # 16...235, as players expect
