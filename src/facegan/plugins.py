@@ -32,6 +32,7 @@ BUILT_IN = {
         "runs": "facegan.cli.runs:runs",
         "sample": "facegan.cli.sample:sample",
         "interpolate": "facegan.cli.interpolate:interpolate",
+        "arithmetic": "facegan.cli.arithmetic:arithmetic",
         "whois": "facegan.cli.whois:whois",
         "neighbours": "facegan.cli.neighbours:neighbours",
         "import": "facegan.cli.import_:import_",
