@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 50_000  # of the measure, which are kept in memory
 
 # The verdict is that of pixels: D has seen the training pictures, and its features may tell them from others.
-MEMORISING = "It memorises: in pixels, more samples than by chance are nearest to a training picture."
+MEMORISING = "In part at least, it memorises: in pixels, more samples than by chance are nearest to a training picture."
 NOT_MEMORISING = "No sign of memorising: in pixels, samples are as near to pictures that were not trained on."
 
 

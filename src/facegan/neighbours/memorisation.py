@@ -60,7 +60,7 @@ def measure(
     """Compare how near samples and held-out pictures are to the training set, and samples to both sets.
 
     `nearer` is the Mann-Whitney statistic U / (n m) of both sets of distances. Source: Meehan, Chaudhuri, Dasgupta,
-    "A Non-Parametric Test to Detect Data-Copying in Generative Models", AISTATS 2020, section 3: their Delta is
+    "A Non-Parametric Test to Detect Data-Copying in Generative Models", AISTATS 2020: their Delta is
     1 - nearer. We give it with a bootstrap interval (percentiles; samples and held-out pictures are drawn anew)
     instead of as a z-score, which grows with the number of samples; and over the whole space at once, not cell by
     cell: the shares below quantiles show copies that the whole outweighs.
