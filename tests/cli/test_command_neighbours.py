@@ -72,6 +72,13 @@ def test_copies_are_called_memorising_and_others_are_not(facegan, split_run, sto
         assert said.out.splitlines()[-1] == verdict
 
 
+def test_too_few_held_out_pictures_give_no_verdict(facegan, run, store):
+    flags = ("--data", store(num=100), "--held-out", store(num=2, seed=5, at="others"), "-n", 10)
+    assert facegan("neighbours", run, *flags).out.splitlines()[-1] == (
+        "Too few samples or held-out pictures to tell: in pixels, chance alone explains any share."
+    )
+
+
 def test_mirror_images_count_where_they_were_trained_on(facegan, tiny, store, monkeypatch):
     source = store(num=20)
     faces = torch.from_numpy(np.load(source / "images.npy")[:, :, :, ::-1].copy()) / 127.5 - 1

@@ -44,9 +44,10 @@ class Memorisation(BaseModel):
     median_heldout: float
 
     @property
-    def shows(self) -> bool:
-        """Whether more samples than chance allows are nearest to a training picture."""
-        return self.seen > self.seen_by_chance.interval[1]
+    def shows(self) -> bool | None:
+        """Whether more samples than chance allows are nearest to a training picture; None: no share would be more."""
+        bound = self.seen_by_chance.interval[1]
+        return self.seen > bound if bound < 1 else None
 
 
 def measure(
