@@ -62,11 +62,11 @@ def neighbours(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Show samples beside their nearest training pictures, and measure whether a run memorises.
+    """Show samples beside the nearest training pictures.
 
-    The picture has each sample in a row, with the training pictures that are nearest in pixels, and nearest in what
-    the discriminator sees. The measure compares how near samples are to training pictures with how near pictures are
-    that were not trained on. The picture contains training pictures: their licence holds for it.
+    Is it memorising? The picture has each sample in a row, with the training pictures that are nearest in pixels, and
+    nearest in what the discriminator sees. The measure compares how near samples are to training pictures with how
+    near pictures are that were not trained on. The picture contains training pictures: their licence holds for it.
     """
     from ..images import check_ending
     from .making import points_of, warn_of_strangers
