@@ -57,7 +57,10 @@ def test_copies_are_called_memorising_and_others_are_not(facegan, split_run, sto
     training, others = store(num=60), store(num=60, seed=5, at="others")
     flags = ("--data", training, "--held-out", others, "-n", 50)
     for drawn, verdict in (
-        (training, "It memorises: in pixels, more samples than by chance are nearest to a training picture."),
+        (
+            training,
+            "In part at least, it memorises: in pixels, more samples than by chance are nearest to a training picture.",
+        ),
         (
             store(num=60, seed=9, at="fresh"),
             "No sign of memorising: in pixels, samples are as near to pictures that were not trained on.",
@@ -67,6 +70,30 @@ def test_copies_are_called_memorising_and_others_are_not(facegan, split_run, sto
         monkeypatch.setattr(FaceGenerator, "images", lambda self, z, faces=faces: faces[: len(z)])
         said = facegan("neighbours", split_run, "--seeds", "0-3", *flags)
         assert said.out.splitlines()[-1] == verdict
+
+
+def test_too_few_held_out_pictures_give_no_verdict(facegan, run, store):
+    flags = ("--data", store(num=100), "--held-out", store(num=2, seed=5, at="others"), "-n", 10)
+    assert facegan("neighbours", run, *flags).out.splitlines()[-1] == (
+        "Too few samples or held-out pictures to tell: in pixels, chance alone explains any share."
+    )
+
+
+def test_mirror_images_count_where_they_were_trained_on(facegan, tiny, store, monkeypatch):
+    source = store(num=20)
+    faces = torch.from_numpy(np.load(source / "images.npy")[:, :, :, ::-1].copy()) / 127.5 - 1
+    found = []
+    for mirror in ("true", "false"):
+        facegan("train", *tiny[:6], *tiny[8:], "--steps", 1, "--run", mirror, "--data", source, "--set",
+                f"data.mirror={mirror}")  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.setattr(FaceGenerator, "images", lambda self, z: faces[: len(z)])
+            document = facegan("neighbours", mirror, "-n", 0, "--seeds", "0-4", "--nearest", 1, "--json").json
+        found.append([near["pixels"][0] for near in document["neighbours"]])
+    assert [(each["index"], each["distance"], each["mirrored"]) for each in found[0]] == [
+        (index, 0.0, True) for index in range(5)
+    ]
+    assert not any(each["mirrored"] or each["distance"] == 0 for each in found[1])
 
 
 def test_json_has_every_number(facegan, split_run):
@@ -212,6 +239,12 @@ def test_mistakes_are_refused_in_one_line(facegan, run, flags, complaint):
     said = facegan("neighbours", *flags)
     assert said.code == 2
     assert said.complaint == f"facegan: {complaint}"
+
+
+def test_device_that_is_not_there_is_refused(facegan, run):
+    said = facegan("neighbours", "--device", "cuda:77")
+    assert said.code == 2
+    assert "cuda:77" in said.complaint
 
 
 def test_more_neighbours_than_training_pictures_are_refused(facegan, run, store):

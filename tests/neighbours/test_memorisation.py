@@ -106,3 +106,12 @@ def test_the_same_distances_give_the_same_intervals():
     rng = np.random.default_rng(0)
     samples, heldout = rng.normal(size=50), rng.normal(size=50)
     assert compared(samples, heldout) == compared(samples, heldout)
+
+
+def test_verdict_follows_the_bounds_of_chance():
+    nearest = np.stack([np.arange(100)] * 2, axis=1)
+    ones, twos = np.ones(100), np.full(100, 2.0)
+    assert compared(ones, np.ones(100), twos, nearest, num_training=100).shows is True  # all of 100, of 0.5
+    half = np.concatenate([twos[:50], np.zeros(50)])
+    assert compared(ones, np.ones(100), half, nearest, num_training=100).shows is False
+    assert compared(ones, np.ones(2), twos, nearest, num_training=100).shows is None  # 0.98 and up to 1 by chance

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 50_000  # of the measure, which are kept in memory
 
 # The verdict is that of pixels: D has seen the training pictures, and its features may tell them from others.
-MEMORISING = "It memorises: in pixels, more samples than by chance are nearest to a training picture."
-NOT_MEMORISING = "No sign of memorising: in pixels, samples are as near to pictures that were not trained on."
+VERDICTS = {
+    True: "In part at least, it memorises: in pixels, more samples than by chance are nearest to a training picture.",
+    False: "No sign of memorising: in pixels, samples are as near to pictures that were not trained on.",
+    None: "Too few samples or held-out pictures to tell: in pixels, chance alone explains any share.",
+}
 
 
 def neighbours(
@@ -59,11 +62,11 @@ def neighbours(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Show samples beside their nearest training pictures, and measure whether a run memorises.
+    """Show samples beside the nearest training pictures.
 
-    The picture has each sample in a row, with the training pictures that are nearest in pixels, and nearest in what
-    the discriminator sees. The measure compares how near samples are to training pictures with how near pictures are
-    that were not trained on. The picture contains training pictures: their licence holds for it.
+    Is it memorising? The picture has each sample in a row, with the training pictures that are nearest in pixels, and
+    nearest in what the discriminator sees. The measure compares how near samples are to training pictures with how
+    near pictures are that were not trained on. The picture contains training pictures: their licence holds for it.
     """
     from ..images import check_ending
     from .making import points_of, warn_of_strangers
@@ -222,7 +225,7 @@ def _show(training: "PackedImages", unseen: "Unseen | None", found: list["Compar
         f"{len(training):,} training pictures:\n"
     )
     table("", ("", "if nothing is memorised", *(each.space.name for each in found)), _rows(measures))
-    print(f"\n{MEMORISING if measures[0].shows else NOT_MEMORISING}")
+    print(f"\n{VERDICTS[measures[0].shows]}")
 
 
 def _rows(measures: list["Memorisation"]) -> list[tuple[str, ...]]:

@@ -14,7 +14,7 @@ def held_out(data: DataConfig, num: int, source: str | None = None) -> DataConfi
     Args:
         data: What it was trained on.
         num: How many are wanted at most; only so many more faces are drawn.
-        source: Pictures that somebody vouches for; cropped as the run's own. All of them are taken.
+        source: Pictures that were named as unseen; cropped as the run's own. All of them are taken.
     """
     if source is None and data.split == "train":
         return data.model_copy(update={"split": "heldout", "limit": 0})

@@ -44,9 +44,10 @@ class Memorisation(BaseModel):
     median_heldout: float
 
     @property
-    def shows(self) -> bool:
-        """Whether more samples than chance allows are nearest to a training picture."""
-        return self.seen > self.seen_by_chance.interval[1]
+    def shows(self) -> bool | None:
+        """Whether more samples than chance allows are nearest to a training picture; None: no share would be more."""
+        bound = self.seen_by_chance.interval[1]
+        return self.seen > bound if bound < 1 else None
 
 
 def measure(
@@ -60,7 +61,7 @@ def measure(
     """Compare how near samples and held-out pictures are to the training set, and samples to both sets.
 
     `nearer` is the Mann-Whitney statistic U / (n m) of both sets of distances. Source: Meehan, Chaudhuri, Dasgupta,
-    "A Non-Parametric Test to Detect Data-Copying in Generative Models", AISTATS 2020, section 3: their Delta is
+    "A Non-Parametric Test to Detect Data-Copying in Generative Models", AISTATS 2020: their Delta is
     1 - nearer. We give it with a bootstrap interval (percentiles; samples and held-out pictures are drawn anew)
     instead of as a z-score, which grows with the number of samples; and over the whole space at once, not cell by
     cell: the shares below quantiles show copies that the whole outweighs.

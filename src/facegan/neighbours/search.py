@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -104,10 +105,12 @@ class _Search:
         """Take in pictures `start` and on: their vectors (n, d), and maybe those of their mirror images."""
         k = self.squared.shape[1]
         norms = [view.square().sum(1) for view in views]
-        near = [  # of each view, (Q, n): squared distances, rounded
-            self._norms[:, None] + norm - 2 * self._queries @ view.T for view, norm in zip(views, norms, strict=True)
+        # Of each view, (Q, n): squared distances, rounded.
+        near = [
+            torch.addmm(norm, self._queries, view.T, alpha=-2).add_(self._norms[:, None])
+            for view, norm in zip(views, norms, strict=True)
         ]
-        closest = torch.stack(near).amin(0)
+        closest = reduce(torch.minimum, near)
         limit = torch.from_numpy(self.squared[:, -1]).to(closest)
         if closest.shape[1] >= k:  # the last of this chunk's own k nearest; nobody farther is among the k nearest
             limit = limit.minimum(closest.kthvalue(k, dim=1).values)
