@@ -34,6 +34,7 @@ BUILT_IN = {
         "interpolate": "facegan.cli.interpolate:interpolate",
         "arithmetic": "facegan.cli.arithmetic:arithmetic",
         "whois": "facegan.cli.whois:whois",
+        "neighbours": "facegan.cli.neighbours:neighbours",
         "import": "facegan.cli.import_:import_",
         "timelapse": "facegan.cli.timelapse:timelapse",
         "plot": "facegan.cli.plot:plot",
