@@ -144,6 +144,12 @@ def test_walks_are_films_a_strip_and_a_sheet(shell, run, tmp_path):
             assert film.n_frames == 16
 
 
+def test_nearest_training_pictures_are_shown_and_measured(shell, run, tmp_path):
+    said = shell("look-for-copies.sh", run, SEEDS="0-1", SAMPLES=8)
+    assert "memorising" in said or "memorises" in said
+    assert (tmp_path / "neighbours.png").is_file()
+
+
 def test_picture_is_traced_and_made_again(shell, run, tmp_path):
     facegan_says = shell("draw-faces.sh", run, NUM=2)
     assert "faces/sheet.png" in facegan_says
