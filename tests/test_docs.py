@@ -168,4 +168,5 @@ def test_python_of_the_guide_runs_as_it_stands(tmp_path, monkeypatch, capsys):
         exec(compile(block, page, "exec"), names)
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith(f"{Path('runs/mine')} True ")
-    assert {path.name for path in tmp_path.iterdir()} == {"runs", "sum.safetensors", "sheet.png", "equation.webp"}
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {"runs", "sum.safetensors", "sheet.png", "equation.webp", "walk.gif"}
