@@ -33,6 +33,8 @@ def report(
     found = any_run(run)
     with counting("embedding grids") as progress:
         written = write_report(found, out, commands=next_commands, real=real, progress=progress)
+    if written.damaged:
+        console().print(f"{out}: goes without {', '.join(written.damaged)}, which cannot be read", markup=False)
     if written.num_left_out:
         shown, num_grids = written.num_grids, written.num_grids + written.num_left_out
         console().print(f"{out}: shows {shown} of {num_grids} grids, evenly chosen, to stay small", markup=False)
@@ -45,6 +47,7 @@ def report(
             "size_bytes": written.size_bytes,
             "num_grids": written.num_grids,
             "num_left_out": written.num_left_out,
+            "damaged": written.damaged,
             "real": real,
         }
     )

@@ -37,6 +37,7 @@
     play.addEventListener("click", toggle);
     slider.addEventListener("input", () => { stop(); show(Number(slider.value)); });
     slider.addEventListener("keydown", (event) => { if (event.key === " ") { event.preventDefault(); toggle(); } });
+    show(last);
     byId("controls").hidden = byId("keys").hidden = false;
   }
 

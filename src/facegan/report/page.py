@@ -34,16 +34,17 @@ class Report:
     path: Path
     size_bytes: int
     num_grids: int  # in the page
-    num_left_out: int  # of those that the run has
+    num_left_out: int  # so that it stays small
+    damaged: Sequence[str]  # names of grids that cannot be read
 
 
 def write_report(
     run: RunDir,
     path: Path,
     *,
-    commands: Callable[[Account], Sequence[tuple[str, str]]] = lambda found: (),
+    commands: Callable[[Account], Sequence[tuple[str, str]]],
     real: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress | None = None,
 ) -> Report:
     """Write a run as one HTML file that needs no other file and no network; whatever state the run is in.
 
@@ -58,7 +59,7 @@ def write_report(
         SnapshotError: real.png is wanted, and missing or damaged.
         OSError: The file cannot be written.
     """
-    found = account(run)
+    found = account(run, plugins=False)
     steps = run.steps("samples")
     grids, damaged = embedded_grids(run, steps, progress)
     records = list(run.read_metrics())
@@ -73,7 +74,7 @@ def write_report(
             {"x": curves.across(step, last), "caption": caption(records, step), "src": src}
             for step, src in grids.items()
         ],
-        num_grids=len(steps),
+        num_grids=len(steps) - len(damaged),
         damaged=damaged,
         real=embedded(run.path / "samples" / "real.png") if real else None,
         panels=panels,
@@ -96,7 +97,7 @@ def write_report(
     encoded = content.encode("utf-8", "backslashreplace")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, encoded)
-    return Report(path, len(encoded), len(grids), len(steps) - len(grids))
+    return Report(path, len(encoded), len(grids), len(steps) - len(grids) - len(damaged), damaged)
 
 
 def _template() -> Any:

@@ -33,7 +33,7 @@ def embedded(path: Path) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def embedded_grids(run: RunDir, steps: Sequence[int], progress: Progress) -> tuple[dict[int, str], list[str]]:
+def embedded_grids(run: RunDir, steps: Sequence[int], progress: Progress | None) -> tuple[dict[int, str], list[str]]:
     """The grids of a run, as many as a page can hold, evenly chosen: by step, as `embedded`.
 
     Returns:
@@ -42,13 +42,14 @@ def embedded_grids(run: RunDir, steps: Sequence[int], progress: Progress) -> tup
     found: dict[int, str] = {}
     damaged = []
     chosen = evenly(steps, MOST_GRIDS)
-    for done, step in enumerate(chosen):
-        progress(done, len(chosen))
+    for done, step in enumerate(chosen, 1):
         path = run.sample(step)
         try:
             found[step] = embedded(path)
         except (SnapshotError, OSError):
             damaged.append(path.name)
+        if progress is not None:
+            progress(done, len(chosen))
     while len(found) > 1 and sum(map(len, found.values())) > MOST_BYTES:
         found = {step: found[step] for step in evenly(list(found), len(found) - 1 - len(found) // 8)}
     return found, damaged

@@ -23,8 +23,8 @@ def summary(found: Account) -> list[str]:
     if run.architecture:
         of = f" ({run.num_images:,} pictures)" if run.num_images else ""
         sentences.append(
-            f"It is a {run.architecture} for pictures of {run.resolution}x{run.resolution} pixels, trained on "
-            f"“{run.data}”{of}."
+            f"The network is a {run.architecture} for pictures of {run.resolution}x{run.resolution} pixels, trained on "
+            f"“{run.data}”{of}. A face can still come close to one that it learned from."
         )
     if run.step is not None:
         steps = f"{run.step:,} of {run.num_steps:,} steps" if run.num_steps else f"{run.step:,} steps"
