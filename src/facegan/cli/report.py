@@ -19,10 +19,11 @@ def report(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a run as one HTML file to send to others: grids through training, curves, settings, evaluations.
+    """Write a run as one HTML page to send to others.
 
-    The file needs no other file and no network. Training pictures stay out of it unless you ask for them, as who is on
-    them may not want to be passed on. Settings and command lines stand in it as they were given, paths included.
+    It shows the grids through training, curves, health, evaluations and settings. The file needs no other file and no
+    network. Training pictures stay out of it unless you ask for them, as who is on them may not want to be passed on.
+    Settings and command lines stand in it as they were given, paths included.
     """
     from ..images import check_ending
     from ..report import write_report

@@ -64,7 +64,7 @@ def _frame(pixels: np.ndarray) -> "av.VideoFrame":
     colours = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
     even = np.pad(colours, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     return av.VideoFrame.from_ndarray(even, format="rgb24").reformat(
-        format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED, interpolation="BICUBIC"
+        format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", interpolation="BICUBIC"
     )
 
 
