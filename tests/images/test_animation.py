@@ -102,6 +102,15 @@ def test_an_empty_folder_is_filled_and_one_with_something_is_left_as_it_is(tmp_p
     assert sorted((tmp_path / "walk").iterdir()) == before
 
 
+@pytest.mark.parametrize("place", ["./", "/", "../"])
+def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch, place):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(ConfigError) as refusal:
+        images.save_animation(place, walk(2), fps=10)
+    assert str(refusal.value) == f"-o {place}: names no folder that can be made; give a new one's name and '/'"
+
+
 @pytest.mark.parametrize("place", ["walk.gif", "walk.webp", "walk.mp4", "walk/"])
 @pytest.mark.parametrize("about", [ABOUT, None])
 def test_a_film_says_of_itself_what_it_was_told(tmp_path, place, about):

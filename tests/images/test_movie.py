@@ -68,6 +68,17 @@ def test_an_odd_side_gains_a_repeated_row_and_nothing_is_scaled(tmp_path):
     assert np.abs(seen[:, :, 1] - wanted).max() <= 16
 
 
+def test_a_full_disk_is_told_as_any_other_file_tells_it(tmp_path, monkeypatch):
+    def fill(self, packets):
+        raise av.error.OSError(28, "No space left on device", f"{tmp_path}/temporary")
+
+    monkeypatch.setattr("av.container.OutputContainer.mux", fill, raising=False)
+    with pytest.raises(OSError, match="No space left on device") as failure:
+        images.save_animation(tmp_path / "a.mp4", [patches()] * 60, fps=10)
+    assert failure.value.filename == str(tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_pictures_are_handled_without_the_library_for_films():
     code = "import sys, facegan.images; print('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

@@ -27,13 +27,15 @@ def check_film(path: str | Path) -> None:
     """Refuse a place for a film whose ending names no format, or a folder that holds something.
 
     Raises:
-        ConfigError: The ending is not one of FILMS.
+        ConfigError: The ending is not one of FILMS, or the folder has no name of its own.
         SnapshotError: A folder that is to be made holds something, or a file has its name.
     """
     if _format(path) != "/":
         check_ending(Path(path), FILMS)
         return
     folder = Path(path)
+    if folder.name in ("", ".."):  # ./ and the like, from under whoever stands there
+        raise ConfigError(f"-o {path}: names no folder that can be made; give a new one's name and '/'")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SnapshotError(f"-o {path}: exists already; name a folder that is yet to be made")
 

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,8 +37,15 @@ def write_movie(path: Path, frames: Iterable[np.ndarray], *, fps: float, hold: f
     """
     import av
 
-    rate = Fraction(fps).limit_denominator(1000)
-    frames = iter(frames)
+    try:
+        _write(path, iter(frames), Fraction(fps).limit_denominator(1000), hold, about)
+    except av.FFmpegError as error:  # PyAV's own kinds of OSError cannot be told another name of the file
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _write(path: Path, frames: Iterator[np.ndarray], rate: Fraction, hold: float, about: Mapping[str, str]) -> None:
+    import av
+
     first = next(frames)
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as film:
         if about:
