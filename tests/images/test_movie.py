@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facegan import images
+from facegan.images import movie
 
 
 def decoded(path):
@@ -69,10 +70,10 @@ def test_an_odd_side_gains_a_repeated_row_and_nothing_is_scaled(tmp_path):
 
 
 def test_a_full_disk_is_told_as_any_other_file_tells_it(tmp_path, monkeypatch):
-    def fill(self, packets):
+    def fill(pixels):
         raise av.error.OSError(28, "No space left on device", f"{tmp_path}/temporary")
 
-    monkeypatch.setattr("av.container.OutputContainer.mux", fill, raising=False)
+    monkeypatch.setattr(movie, "_frame", fill)
     with pytest.raises(OSError, match="No space left on device") as failure:
         images.save_animation(tmp_path / "a.mp4", [patches()] * 60, fps=10)
     assert failure.value.filename == str(tmp_path / "a.mp4")
