@@ -150,6 +150,11 @@ def test_nearest_training_pictures_are_shown_and_measured(shell, run, tmp_path):
     assert (tmp_path / "neighbours.png").is_file()
 
 
+def test_film_and_report_show_how_a_run_grew(shell, run, tmp_path):
+    shell("show-how-it-grew.sh", run, SECONDS_LONG=1)
+    assert names(tmp_path / "growth") == ["growth.mp4", "report.html"]
+
+
 def test_picture_is_traced_and_made_again(shell, run, tmp_path):
     facegan_says = shell("draw-faces.sh", run, NUM=2)
     assert "faces/sheet.png" in facegan_says
