@@ -31,6 +31,8 @@ BUILT_IN = {
         "resume": "facegan.cli.resume:resume",
         "runs": "facegan.cli.runs:runs",
         "sample": "facegan.cli.sample:sample",
+        "directions": "facegan.cli.directions:directions",
+        "edit": "facegan.cli.edit:edit",
         "import": "facegan.cli.import_:import_",
         "timelapse": "facegan.cli.timelapse:timelapse",
         "plot": "facegan.cli.plot:plot",

@@ -1,14 +1,17 @@
 """Recipes: pictures made from points of a latent space, that can be made again from what they say of themselves."""
 
-from pydantic import TypeAdapter, ValidationError
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import ConfigError
+from .edit import Along, Edit
 from .recipe import Progress, Recipe
 from .sheet import Sheet
 
-__all__ = ["Progress", "Recipe", "Sheet", "read"]
+__all__ = ["Along", "Edit", "Progress", "Recipe", "Sheet", "read"]
 
-_ANY: TypeAdapter[Recipe] = TypeAdapter(Sheet)
+_ANY: TypeAdapter[Recipe] = TypeAdapter(Annotated[Sheet | Edit, Field(discriminator="make")])
 
 
 def read(text: str) -> Recipe:
