@@ -98,7 +98,7 @@ def fit(
     where = next(network.parameters()).device
     dice = torch.Generator().manual_seed(0)
     _initialise(network, dice)
-    network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.train().to(memory_format=torch.channels_last)
     size = min(BATCH, len(rows))
     steps = max(1, min(SHOWN, MOST_EPOCHS * len(rows)) // size)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=0.05)

@@ -42,7 +42,7 @@ def keeping(direction: Tensor, kept: Sequence[Tensor]) -> Tensor:
 
 
 def deviation(prior: str) -> float:
-    """The standard deviation of each number of z: 1 for the normal prior, 1 / sqrt(3) for the uniform one on (-1, 1)."""
+    """The standard deviation of each number of z: 1 for the normal prior, 1 / sqrt(3) for the uniform one."""
     return 3**-0.5 if prior == "uniform" else 1.0
 
 

@@ -41,11 +41,15 @@ class Along(BaseModel):
 
 
 class Edit(Recipe):
-    """`facegan edit -o edit.png`: a row a face, which moves along directions from left to right."""
+    """`facegan edit -o edit.png`: a row a face, which moves along directions from left to right.
+
+    `kept` only names what the directions have been freed of already.
+    """
 
     make: Literal["edit"] = "edit"
     points: Points
     along: tuple[Along, ...] = Field(min_length=1)
+    kept: tuple[str, ...] = ()
     columns: int = Field(7, ge=2)
 
     def amounts(self) -> list[list[float]]:
@@ -88,19 +92,20 @@ class Edit(Recipe):
             kept.append(to_uint8(finite_images(generator, chunk)))
             if progress:
                 progress(sum(map(len, kept)), latents.shape[0] * latents.shape[1])
-        return torch.cat(kept).unflatten(0, latents.shape[:2]).numpy()
+        pictures: np.ndarray = torch.cat(kept).numpy()
+        return pictures.reshape(*latents.shape[:2], *pictures.shape[1:])
 
     def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
         """One frame: the rows, with the column marked that is not moved at all; raises as `Recipe.frames`."""
         moving = [place for place, each in enumerate(self.along) if each.low != each.high]
-        alone = len(moving) == 1
+        alone, kept = len(moving) == 1, ", ".join(self.kept)
         headings = [
             "\n".join(("" if alone else f"{self.along[place].name} ") + signed(amounts[place]) for place in moving)
             for amounts in self.amounts()
         ]
         yield rows(
             self.pictures(generator, progress),
-            title=", ".join(_in_words(each) for each in self.along),
+            title=", ".join(_in_words(each) for each in self.along) + (f", keeping {kept}" if kept else ""),
             headings=headings,
             labels=self.points.labels(),
             marked=[column for column, amounts in enumerate(self.amounts()) if not any(amounts)],
@@ -111,13 +116,14 @@ class Edit(Recipe):
         flags = ["edit", "--seeds", self.points.text]
         for each in self.along:
             flags += ["--direction", each.text]
+        flags += ["--keep", ",".join(self.kept)] if self.kept else []
         return flags + (["--cols", str(self.columns)] if self.columns != 7 else [])
 
 
 def signed(amount: float) -> str:
     """+3, -1.5, 0."""
     amount = round(amount, 2) or 0.0
-    return f"{amount:+g}".replace("-", "−") if amount else "0"
+    return f"{amount:+g}" if amount else "0"
 
 
 def _in_words(each: Along) -> str:
