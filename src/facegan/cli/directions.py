@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..config import DataConfig
     from ..data.packed.stored import PackedImages
     from ..directions.classifier import Classifier
-    from ..directions.stored import About, Directions
+    from ..directions.saved import About, Directions
     from ..generators import FaceGenerator
 
 FILE = "directions.safetensors"
@@ -56,7 +56,7 @@ def directions(
     place = _place(out, snapshot)
 
     from ..directions.finding import find
-    from ..directions.stored import save
+    from ..directions.saved import save
     from ..snapshots import load_generator
     from ..training.state import choose_device
     from .console import console, counting
@@ -236,8 +236,11 @@ def _print(found: "Directions", classifier: "Classifier | None", refused: dict[s
     for name, reason in refused.items():
         if not wanted or name in wanted:
             rows.append((name, *_told(scores.get(name)), "", "", "", f"no direction: {reason}"))
-    columns = "direction", "classifier AUC", "accuracy (base)", "balanced", "share", "rule AUC", "itself", "also moves"
-    table("What moves from -2 to +2 standard deviations, in points of mean probability", columns, rows)
+    headings = "direction", "classifier AUC", "accuracy (base)", "balanced", "share", "rule AUC", "itself", "also moves"
+    if found.attributes:
+        table("What moves from -2 to +2 standard deviations, in points of mean probability", headings, rows)
+    else:
+        table("G's first layer (SeFa)", ("direction", "share of |A|^2"), [(row[0], row[4]) for row in rows])
 
 
 def _told(score: Any) -> tuple[str, str, str]:

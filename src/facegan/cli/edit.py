@@ -12,7 +12,7 @@ from .making import MOST_PIXELS, STDOUT, about, check_still, make, points_of, wa
 from .options import Device, Json, Model, find_snapshot, print_json
 
 if TYPE_CHECKING:
-    from ..directions.stored import Directions
+    from ..directions.saved import Directions
     from ..generators import FaceGenerator
     from ..points import Points
     from ..recipes import Edit
@@ -117,7 +117,7 @@ def _directions(file: Path | None, snapshot: Path, generator: "FaceGenerator") -
     Raises:
         SnapshotError: There are none, or they are another model's.
     """
-    from ..directions.stored import load
+    from ..directions.saved import load
 
     place = file or place_of(snapshot)
     if place is None:

@@ -6,7 +6,6 @@ vectors n that make |A n| largest, A the weight that first acts on z, are the fi
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import PluginError
 from ..generators import FaceGenerator
@@ -32,14 +31,13 @@ def factorise(generator: FaceGenerator, num: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def first_map(generator: FaceGenerator) -> Tensor:
-    """A of z -> A z + b, (outputs, z_dim): G's first layer with weights, and batch norm where that follows it.
+    """A of z -> A z + b, (outputs, z_dim): G's first layer with weights, read off its answers to unit vectors.
 
-    In use, batch norm scales each feature by gamma / sqrt(running variance): a part of the map from z to what the
-    first activation sees, which the paper's generators do not have there. A is read off the layer's answers to unit
-    vectors, so that any layer will do, and any shape that it wants z in.
+    So any layer will do, and any shape that it wants z in. Batch norm after it, which scales each feature, is not
+    counted in: on trained generators the directions are the same with it (docs/directions.md).
 
     Raises:
-        PluginError: The layer's answers are not those of an affine map.
+        PluginError: No layer takes each z by itself, or its answers are not those of an affine map.
     """
     z_dim, network = generator.z_dim, generator.network
     parameter = next(network.parameters())
@@ -60,27 +58,25 @@ def first_map(generator: FaceGenerator) -> Tensor:
 def _first_answers(network: nn.Module, z: Tensor) -> Tensor | None:
     """What the first layer with weights makes of latents (N, z_dim), flat (N, outputs) in float64; None: there is none.
 
-    With the batch norm's answer instead where that is the next layer.
+    A layer whose weight is parametrised, for instance by spectral norm, is one layer.
     """
-    acted: list[tuple[nn.Module, Tensor]] = []
+    answers: list[Tensor] = []
 
-    def keep(module: nn.Module, _: object, output: object) -> None:
-        first = not acted and any(True for _ in module.parameters())
-        norm = len(acted) == 1 and isinstance(module, _BatchNorm)
-        if isinstance(output, Tensor) and (first or norm):
-            acted.append((module, output.detach().double().cpu().clone()))  # a layer after it may work in place
-        elif len(acted) == 1:
-            acted.append((module, acted[0][1]))  # something else follows: its answer is of no matter
+    def keep(_: nn.Module, __: object, output: object) -> None:
+        if not answers and isinstance(output, Tensor):
+            answers.append(output.detach().double().cpu().clone())  # a layer after it may work in place
 
     hooks = [
         module.register_forward_hook(keep)
         for name, module in network.named_modules()
-        if PARAMETRISED not in name.split(".") and {child for child, _ in module.named_children()} <= {PARAMETRISED}
+        if PARAMETRISED not in name.split(".")
+        and {child for child, _ in module.named_children()} <= {PARAMETRISED}
+        and any(True for _ in module.parameters())
     ]
     try:
         network(z)
     finally:
         for hook in hooks:
             hook.remove()
-    answers = acted[-1][1] if acted else None
-    return answers.flatten(1) if answers is not None and answers.ndim > 1 and len(answers) == len(z) else None
+    fits = answers and answers[0].ndim > 1 and len(answers[0]) == len(z)
+    return answers[0].flatten(1) if fits else None

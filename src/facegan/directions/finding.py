@@ -11,7 +11,7 @@ from ..sampling import finite_images
 from .classifier import Classifier, auc
 from .factorisation import factorise
 from .linear import fit, keeping, shifted
-from .stored import About, Directions
+from .saved import About, Directions
 from .targets import FEWEST
 
 LEAST_AUC = 0.75  # of the classifier on held-out pictures: below it, its answers are too close to chance

@@ -53,14 +53,16 @@ def learn(
         OSError: The cache cannot be written.
     """
     targets = questions(packed.attributes)
-    network = build(packed.index.resolution, packed.index.channels, len(targets.names))
-    path = cache_root() / "classifiers" / f"{packed.digest[:16]}-{targets.digest[:16]}-{RECIPE}.safetensors"
     if not targets.names:
-        return Classifier(network.to(device).eval(), []), targets, False
+        return Classifier(nn.Flatten(), []), targets, False
+    path = cache_root() / "classifiers" / f"{packed.digest[:16]}-{targets.digest[:16]}-{RECIPE}.safetensors"
+    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and at once replaced
+        network = build(packed.index.resolution, packed.index.channels, len(targets.names))
     with contextlib.suppress(SnapshotError):  # none yet, or one that is damaged: it is made anew
         return _recalled(path, network.to(device), targets), targets, True
     held = held_out(packed)
     fit(network.to(device), packed.images, targets.values, np.flatnonzero(~held), progress=progress)
+    network.to(memory_format=torch.contiguous_format)  # as one from the cache is, whose sums are then the same
     classifier = Classifier(network.eval(), targets.names)
     judged = _judged(classifier, packed.images, targets, np.flatnonzero(held))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,6 @@ from ..plugins import nearest
 from ..sealed import read_header, read_tensors, write_tensors
 from .linear import keeping
 
-NAME = "directions.safetensors"  # in a run's folder
-
 
 class About(BaseModel):
     """What is known of one direction.
