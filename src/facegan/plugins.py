@@ -31,6 +31,8 @@ BUILT_IN = {
         "resume": "facegan.cli.resume:resume",
         "runs": "facegan.cli.runs:runs",
         "sample": "facegan.cli.sample:sample",
+        "interpolate": "facegan.cli.interpolate:interpolate",
+        "whois": "facegan.cli.whois:whois",
         "directions": "facegan.cli.directions:directions",
         "edit": "facegan.cli.edit:edit",
         "import": "facegan.cli.import_:import_",

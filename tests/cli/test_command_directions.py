@@ -30,7 +30,7 @@ def test_directions_are_found_told_and_kept_in_the_runs_folder(facegan, vivid, o
     assert said.code == 0, said.err
     header, bright, *others = said.out.splitlines()[1:]
     assert header.split("  ")[0] == "direction"
-    assert re.match(r"bright +0\.9\d|1\.00", bright)
+    assert re.match(r"bright +(0\.9\d|1\.00)", bright)
     assert re.search(r"\+\d\d", bright)
     assert [line.split()[0] for line in others] == ["sefa-1", "sefa-2"]
     assert "1 attributes, learned, and kept in the cache" in said.err

@@ -176,7 +176,7 @@ def _singles(recipe: "Edit", generator: "FaceGenerator", folder: Path) -> list[P
             latent = Latent.of(latents[row, column], generator.info["digest"])
             alone = Sheet(points=Points(text=name, latents={name: latent}))
             path = folder / f"{name}.png"
-            text = about(alone, generator) | {"command": about(recipe, generator)["command"]}
+            text = about(alone, generator) | {"seeds": label, "command": about(recipe, generator)["command"]}
             save(path, grid(pictures[row, column][None]), text)
             written.append(path)
     return written

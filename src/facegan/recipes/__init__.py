@@ -5,13 +5,15 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import ConfigError
+from .corners import Corners
 from .edit import Along, Edit
 from .recipe import Progress, Recipe
 from .sheet import Sheet
+from .walk import Walk
 
-__all__ = ["Along", "Edit", "Progress", "Recipe", "Sheet", "read"]
+__all__ = ["Along", "Corners", "Edit", "Progress", "Recipe", "Sheet", "Walk", "read"]
 
-_ANY: TypeAdapter[Recipe] = TypeAdapter(Annotated[Sheet | Edit, Field(discriminator="make")])
+_ANY: TypeAdapter[Recipe] = TypeAdapter(Annotated[Sheet | Walk | Corners | Edit, Field(discriminator="make")])
 
 
 def read(text: str) -> Recipe:
