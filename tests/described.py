@@ -66,7 +66,10 @@ def vivid_run(folder, pictures, num=150):
     G, D = architecture.generator(16, 3), architecture.discriminator(16, 3)
     with torch.no_grad():
         G.to_image[0].weight.copy_(torch.tensor([0.15, -0.15]).repeat(4)[:, None, None, None].expand(8, 3, 4, 4))
-        G.train()(torch.randn(256, 12))  # moves the batch-norm statistics
+        for module in G.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1.0  # its statistics are those of the batch that follows
+        G.train()(torch.randn(256, 12))
     (folder / "snapshots").mkdir(parents=True)
     (folder / "config.json").write_text(config.to_json())
     snapshot = folder / "snapshots" / "step-00000004.safetensors"
