@@ -57,7 +57,9 @@ def test_title_headings_and_labels_are_drawn():
         assert not np.array_equal(changed, sheet)
 
 
-def test_long_title_widens_the_sheet_and_more_lines_of_headings_raise_it():
+def test_long_title_and_more_lines_of_headings_make_the_sheet_higher_not_wider():
     _, sheet = arranged()
-    assert arranged(title="smile " * 30)[1].shape[1] > sheet.shape[1]
+    _, longer = arranged(title="smile " * 30)
+    assert longer.shape[0] > sheet.shape[0]
+    assert longer.shape[1] == sheet.shape[1]
     assert arranged(headings=["a\nb", "", ""])[1].shape[0] == sheet.shape[0] + 14

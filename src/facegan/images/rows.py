@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .sheets import GAP, LABELLED
+from .sheets import GAP, LABELLED, _wrapped
 
 _INK, _MARK = (40, 40, 40), (30, 90, 200)
 
@@ -17,7 +17,7 @@ def rows(
 
     Args:
         pixels: uint8 (rows, columns, C, H, W); small pictures are enlarged by a whole factor.
-        title: One line over all.
+        title: Over all, wrapped to the width of the sheet.
         headings: A text a column, of one or more lines.
         labels: A text a row.
         marked: The columns that get a frame.
@@ -31,10 +31,10 @@ def rows(
     num_rows, num_columns, _, height, width = pixels.shape
     small, large, gap = ImageFont.load_default(11), ImageFont.load_default(13), 2 * GAP
     left = gap + max(round(small.getlength(label)) for label in labels) + gap
-    title_end = gap + 18
-    top = title_end + 14 * max(heading.count("\n") + 1 for heading in headings) + gap
     breadth = left + num_columns * (width + gap)
-    breadth = max(breadth, round(large.getlength(title)) + left + gap)
+    title = _wrapped(title, breadth - left - gap, 13)
+    title_end = gap + 17 * (title.count("\n") + 1)
+    top = title_end + 14 * max(heading.count("\n") + 1 for heading in headings) + gap
     sheet = Image.new("RGB", (breadth, top + num_rows * (height + gap)), "white")
     pen = ImageDraw.Draw(sheet)
     pen.text((left, gap), title, fill=_INK, font=large)
