@@ -1,6 +1,6 @@
 """Finding directions: label samples, fit a direction to each attribute, and see what it moves."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -64,64 +64,68 @@ def find(
         SnapshotError: A picture holds values that are not finite.
     """
     told, refused = usable(classifier) if classifier else ([], {})
-    about, vectors = [], []
-    faces = _Counted(generator, num * bool(told) + 2 * NUM_TRIED * bool(told), progress)
-    if classifier and told:
+    found = dict[str, tuple[About, Tensor]]()
+    num_tried = 2 * NUM_TRIED * ((len(wanted) or len(told)) + components)
+    faces = _Counted(generator, classifier, told, num + num_tried, progress)
+    if told:
         z = draw(num, generator.z_dim, generator.prior, torch.Generator().manual_seed(0))
-        shares = faces.shares(classifier, told, z)  # (num, told)
+        shares = faces.shares(z)
         fitted = {name: fit(z[num // 5 :], shares[num // 5 :, place]) for place, name in enumerate(told)}
-        ends = [fitted[name] for name in kept if name in fitted]
         for place, name in enumerate(told):
             if wanted and name not in wanted:
                 continue
-            vector = fitted[name] if name in kept else keeping(fitted[name], ends)
-            judged = _judged(name, vector, z[: num // 5], shares[: num // 5, place], [] if name in kept else kept)
+            others = [] if name in kept else kept
+            vector = keeping(fitted[name], [fitted[other] for other in others])
+            judged = _judged(name, vector, z[: num // 5], shares[: num // 5, place], others)
             if isinstance(judged, str):
                 refused[name] = judged
             else:
-                about.append(judged)
-                vectors.append(vector)
+                found[name] = judged, vector
     if components:
-        found, explained = factorise(generator, components)
-        for number, (vector, share) in enumerate(zip(found, explained, strict=True), start=1):
-            about.append(About(name=f"sefa-{number}", kind="sefa", share=float(share)))
-            vectors.append(vector)
-    stacked = torch.stack(vectors) if vectors else torch.empty(0, generator.z_dim)
-    faces.total = num * bool(told) + 2 * NUM_TRIED * len(vectors) * bool(told)
-    moved = faces.moved(classifier, told, stacked) if classifier and told else torch.empty(len(vectors), 0)
+        for number, (vector, share) in enumerate(zip(*factorise(generator, components), strict=True), start=1):
+            name = f"sefa-{number}"
+            found[name] = About(name=name, kind="sefa", share=float(share)), vector
+    about = [each for each, _ in found.values()]
+    vectors = torch.cat([torch.empty(0, generator.z_dim), *(vector[None] for _, vector in found.values())])
     info = generator.info
-    return Directions(about, stacked, told, moved, info["digest"], info["step"]), refused
+    return Directions(about, vectors, told, faces.moved(vectors), info["digest"], info["step"]), refused
 
 
 class _Counted:
-    """Labels the faces of latents, and counts them."""
+    """Labels the faces of latents with the attributes in `told`, and counts them."""
 
-    def __init__(self, generator: FaceGenerator, total: int, progress: Progress | None) -> None:
-        self._generator, self.total, self._progress = generator, total, progress
-        self._done = 0
+    def __init__(
+        self,
+        generator: FaceGenerator,
+        classifier: Classifier | None,
+        told: Sequence[str],
+        total: int,
+        progress: Progress | None,
+    ) -> None:
+        self._generator, self._classifier, self._told = generator, classifier, told
+        self._done, self._total, self._progress = 0, total, progress
 
-    def shares(self, classifier: Classifier, told: Sequence[str], z: Tensor) -> Tensor:
-        """The probability of each attribute in `told` for the faces of z: (N, told)."""
-        places = [classifier.names.index(name) for name in told]
-        return torch.cat([classifier.logits(images)[:, places].sigmoid() for images in self._faces(z)])
-
-    def moved(self, classifier: Classifier, told: Sequence[str], vectors: Tensor) -> Tensor:
-        """Mean probability at +FAR less that at -FAR, for each direction and attribute: (directions, told)."""
-        generator = self._generator
-        z = draw(NUM_TRIED, generator.z_dim, generator.prior, torch.Generator().manual_seed(1))
-        rows = [
-            self.shares(classifier, told, shifted(z, FAR * vector, generator.prior)).mean(0)
-            - self.shares(classifier, told, shifted(z, -FAR * vector, generator.prior)).mean(0)
-            for vector in vectors
-        ]
-        return torch.stack(rows) if rows else torch.empty(0, len(told))
-
-    def _faces(self, z: Tensor) -> Iterator[Tensor]:
+    def shares(self, z: Tensor) -> Tensor:
+        """The probability of each attribute for the faces of z: (N, told)."""
+        assert self._classifier is not None
+        places = [self._classifier.names.index(name) for name in self._told]
+        parts = []
         for chunk in z.split(_BATCH):  # type: ignore[no-untyped-call]
-            yield finite_images(self._generator, chunk)
+            parts.append(self._classifier.logits(finite_images(self._generator, chunk))[:, places].sigmoid())
             self._done += len(chunk)
             if self._progress:
-                self._progress(self._done, self.total)
+                self._progress(self._done, self._total)
+        return torch.cat(parts)
+
+    def moved(self, vectors: Tensor) -> Tensor:
+        """Mean probability at +FAR less that at -FAR, for each direction and attribute: (directions, told)."""
+        if not self._told:
+            return torch.empty(len(vectors), 0)
+        prior, z_dim = self._generator.prior, self._generator.z_dim
+        z = draw(NUM_TRIED, z_dim, prior, torch.Generator().manual_seed(1))
+        ends = ((shifted(z, FAR * vector, prior), shifted(z, -FAR * vector, prior)) for vector in vectors)
+        moved = [self.shares(far).mean(0) - self.shares(back).mean(0) for far, back in ends]
+        return torch.stack(moved) if moved else torch.empty(0, len(self._told))
 
 
 def _judged(name: str, vector: Tensor, z: Tensor, shares: Tensor, kept: Sequence[str]) -> About | str:
