@@ -1,6 +1,7 @@
 """Where tensors become pictures: 8-bit pixels, sheets of them, and files."""
 
 from .animation import FILMS, MOST_FPS, check_film, save_animation
+from .equations import equation
 from .files import ENDINGS, check_ending, read_about, read_grid, save, write_png
 from .folder import write_pictures
 from .pixels import to_float, to_uint8
@@ -20,6 +21,7 @@ __all__ = [
     "check_film",
     "contact_sheet",
     "difference",
+    "equation",
     "grid",
     "near_square",
     "read_about",
