@@ -58,7 +58,7 @@ def paintings(folder, num=200, seed=0, columns=None):
 
 
 def vivid_run(folder, pictures, num=150):
-    """A run whose G paints pictures of varied brightness, and its data: a folder of them that says which are bright."""
+    """A run whose G paints pictures of varied brightness, and its data: which of them are bright, which are odd."""
     settings = ["resolution=16", "architecture.z_dim=12", "architecture.ngf=8", "architecture.ndf=8"]
     config = resolve(settings=[*settings, f"data.source={json.dumps(str(pictures))}", "train.device=cpu"]).complete()
     torch.manual_seed(3)
@@ -78,6 +78,6 @@ def vivid_run(folder, pictures, num=150):
     light = images.mean((1, 2, 3))
     for number, image in enumerate(images):
         save(pictures / f"{number:04d}.png", image.transpose(1, 2, 0))
-    lines = [f"{number:04d}.png,{int(value > np.median(light))}" for number, value in enumerate(light)]
-    (pictures / "attributes.csv").write_text("\n".join(["name,bright", *lines]) + "\n")
+    lines = [f"{number:04d}.png,{int(value > np.median(light))},{number % 2}" for number, value in enumerate(light)]
+    (pictures / "attributes.csv").write_text("\n".join(["name,bright,odd", *lines]) + "\n")
     return snapshot

@@ -32,8 +32,9 @@ def test_directions_are_found_told_and_kept_in_the_runs_folder(facegan, vivid, o
     assert header.split("  ")[0] == "direction"
     assert re.match(r"bright +(0\.9\d|1\.00)", bright)
     assert re.search(r"\+\d\d", bright)
-    assert [line.split()[0] for line in others] == ["sefa-1", "sefa-2"]
-    assert "1 attributes, learned, and kept in the cache" in said.err
+    assert [line.split()[0] for line in others] == ["sefa-1", "sefa-2", "odd"]
+    assert re.search(r"no direction: the classifier hardly tells it \(held-out AUC 0\.\d\d, below 0\.75\)$", others[-1])
+    assert "2 attributes, learned, and kept in the cache" in said.err
     assert said.err.endswith("runs/vivid/directions.safetensors: 3 directions\n")
     with safe_open(vivid / "directions.safetensors", framework="pt") as file:
         assert file.metadata()["format"] == "facegan-directions"
@@ -54,6 +55,26 @@ def test_second_call_does_not_train_again_and_json_tells_everything(facegan, viv
     assert score["auc"] > 0.9
     assert second.json["file"] == "new/d.safetensors"
     assert Path("new/d.safetensors").exists()
+
+
+def test_attributes_chooses_and_one_that_cannot_be_told_is_an_error_with_its_reason(facegan, vivid):
+    said = facegan("directions", vivid, "-n", 600, "--components", 0, "--attributes", "bright")
+    assert [line.split()[0] for line in said.out.splitlines()[2:]] == ["bright"]
+    said = facegan("directions", vivid, "-n", 600, "--components", 0, "--attributes", "odd", "-o", "odd.safetensors")
+    assert said.code == 2
+    assert "no direction could be found (odd: the classifier hardly tells it (held-out AUC 0." in said.err
+    assert not Path("odd.safetensors").exists()
+    said = facegan("directions", vivid, "-n", 600, "--keep", "odd")
+    assert said.code == 2
+    assert "--keep odd: has no direction: the classifier hardly tells it (held-out AUC 0." in said.err
+
+
+def test_kept_attribute_is_not_kept_from_itself(facegan, vivid):
+    facegan("directions", vivid, "-n", 600, "--components", 0, "-o", "free.safetensors")
+    said = facegan("directions", vivid, "-n", 600, "--components", 0, "--keep", "bright", "--json")
+    assert said.json["directions"][0]["kept"] == []  # it is not kept from itself
+    with safe_open("free.safetensors", framework="pt") as free, safe_open(said.json["file"], framework="pt") as kept:
+        assert torch.equal(free.get_tensor("vectors"), kept.get_tensor("vectors"))
 
 
 def test_unlabelled_needs_no_pictures(facegan, vivid, monkeypatch, made):
