@@ -88,6 +88,9 @@ def test_a_place_that_cannot_be_written_is_named_as_people_know_it(tmp_path):
     with pytest.raises(FileNotFoundError) as refusal:
         write_atomic(tmp_path / "gone" / "grid.png", b"x")
     assert refusal.value.filename == str(tmp_path / "gone" / "grid.png")
+    with pytest.raises(FileNotFoundError) as refusal:
+        write_folder(tmp_path / "gone" / "walk", print)
+    assert refusal.value.filename == str(tmp_path / "gone" / "walk")
 
 
 def test_a_folder_is_whole_or_not_there(tmp_path):

@@ -64,8 +64,10 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         with suppress(FileNotFoundError):
             path.rmdir()  # an empty one, which not every system replaces; another one stays, and is refused
         temporary.rename(path)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)
         raise
 
 

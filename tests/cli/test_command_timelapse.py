@@ -5,6 +5,8 @@ import av
 import pytest
 from PIL import Image
 
+from facegan.images import read_about
+
 SIZE = (3 * (8 * 18 - 2), 3 * (8 * 18 - 2) + 22)  # the grid, enlarged, and its caption
 
 
@@ -30,6 +32,14 @@ def test_timelapse_is_a_video_too(facegan, run):
         (stream,) = film.streams.video
         assert (stream.codec_context.name, stream.width, stream.height) == ("h264", *SIZE)
         assert len(list(film.decode(stream))) == 3 + 3  # and the hold of 1.5 s
+
+
+@pytest.mark.parametrize("place", ["growth.gif", "growth.mp4", "growth/"])
+def test_a_timelapse_says_that_its_faces_are_synthetic(facegan, run, place):
+    facegan("timelapse", run, "-o", place)
+    about = read_about(Path(place))
+    assert about["Description"] == "synthetic faces: run faces-1, steps 0 to 4"
+    assert about["Software"].startswith("facegan ")
 
 
 def test_timelapse_into_a_folder_is_its_frames(facegan, run):

@@ -66,6 +66,18 @@ def test_a_gif_does_not_flicker_where_nothing_moves(tmp_path):
     assert all(np.array_equal(frame, still[0]) for frame in still)
 
 
+def test_black_and_white_stay_as_they_are_in_a_gif(tmp_path):
+    frames = list(walk())
+    for frame in frames:
+        frame[:, 56:] = 0
+        frame[40:, :, :] = np.arange(192, 256)[:, None]  # greys so near to white that a coarse search confuses them
+    images.save_animation(tmp_path / "walk.gif", frames, fps=10)
+    for seen, frame in zip(shown(tmp_path / "walk.gif")[0], frames, strict=True):
+        extreme = (frame == 0).all(axis=2) | (frame == 255).all(axis=2)
+        assert extreme.sum() > 300
+        assert np.array_equal(seen[extreme], frame[extreme])
+
+
 def test_a_gif_has_one_palette_made_from_all_its_frames(tmp_path):
     plain = [np.full((8, 8, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
     images.save_animation(tmp_path / "plain.gif", plain, fps=10)
@@ -100,6 +112,15 @@ def test_an_empty_folder_is_filled_and_one_with_something_is_left_as_it_is(tmp_p
         images.save_animation(f"{tmp_path}/walk/", walk(3), fps=10)
     assert str(refusal.value) == f"-o {tmp_path}/walk/: exists already; name a folder that is yet to be made"
     assert sorted((tmp_path / "walk").iterdir()) == before
+
+
+@pytest.mark.parametrize("place", ["./", "/", "../"])
+def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch, place):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(ConfigError) as refusal:
+        images.save_animation(place, walk(2), fps=10)
+    assert str(refusal.value) == f"-o {place}: names no folder that can be made; give a new one's name and '/'"
 
 
 @pytest.mark.parametrize("place", ["walk.gif", "walk.webp", "walk.mp4", "walk/"])

@@ -6,14 +6,23 @@ import numpy as np
 import pytest
 
 from facegan import images
+from facegan.images import movie
 
 
 def decoded(path):
-    """The stream's description, and every frame as RGB of the colours it says it has."""
+    """The stream's description, its seconds, and every frame as RGB 0...255, by the equations of BT.709."""
     with av.open(str(path)) as film:
         stream = film.streams.video[0]
-        frames = [frame.reformat(format="rgb24", src_colorspace=frame.colorspace) for frame in film.decode(stream)]
-        return stream, float(film.duration / av.time_base), np.stack([frame.to_ndarray() for frame in frames])
+        planes = np.stack([frame.to_ndarray() for frame in film.decode(stream)]).astype(float)
+        height, width = stream.height, stream.width
+        y = (planes[:, :height] - 16) / 219
+        blue, red = (
+            ((part.reshape(-1, height // 2, width // 2) - 128) / 224).repeat(2, 1).repeat(2, 2)
+            for part in np.split(planes[:, height:].reshape(len(planes), -1), 2, axis=1)
+        )
+        r, b = y + 1.5748 * red, y + 1.8556 * blue
+        g = (y - 0.2126 * r - 0.0722 * b) / 0.7152
+        return stream, float(film.duration / av.time_base), 255 * np.stack([r, g, b], axis=-1)
 
 
 def patches():
@@ -58,6 +67,17 @@ def test_an_odd_side_gains_a_repeated_row_and_nothing_is_scaled(tmp_path):
     assert seen.shape == (16, 22, 3)
     wanted = np.pad(frame, ((0, 1), (0, 1)), mode="edge").astype(int)
     assert np.abs(seen[:, :, 1] - wanted).max() <= 16
+
+
+def test_a_full_disk_is_told_as_any_other_file_tells_it(tmp_path, monkeypatch):
+    def fill(pixels):
+        raise av.error.OSError(28, "No space left on device", f"{tmp_path}/temporary")
+
+    monkeypatch.setattr(movie, "_frame", fill)
+    with pytest.raises(OSError, match="No space left on device") as failure:
+        images.save_animation(tmp_path / "a.mp4", [patches()] * 60, fps=10)
+    assert failure.value.filename == str(tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_pictures_are_handled_without_the_library_for_films():

@@ -32,6 +32,7 @@ def timelapse(
     if not steps:
         raise SnapshotError(f"{found.path}: holds no grids of samples yet")
 
+    from .. import __version__
     from ..history.grids import caption, evenly
     from ..images import captioned, check_film, save_animation
 
@@ -39,5 +40,9 @@ def timelapse(
     steps = evenly(steps, int(FPS * seconds))
     records = list(found.read_metrics())
     frames = captioned([found.sample(step) for step in steps], [caption(records, step) for step in steps])
-    save_animation(out, frames, fps=len(steps) / seconds, hold=HOLD_SECONDS)
+    about = {
+        "Software": f"facegan {__version__}",
+        "Description": f"synthetic faces: run {found.path.name}, steps {steps[0]} to {steps[-1]}",
+    }
+    save_animation(out, frames, fps=len(steps) / seconds, hold=HOLD_SECONDS, about=about)
     print(out)

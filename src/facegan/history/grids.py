@@ -20,13 +20,15 @@ def reached(records: Sequence[Mapping[str, Any]], step: int) -> tuple[float | No
 
     None is what no line tells.
     """
-    told = [each for each in records if each["step"] > 0]
+    return _at(records, "epoch", step), _at(records, "kimg", step)
+
+
+def _at(records: Sequence[Mapping[str, Any]], key: str, step: int) -> float | None:
+    told = [(each["step"], value) for each in records if each["step"] > 0 and (value := number(each, key)) is not None]
     if not told:
-        return None, None
-    nearest = min(told, key=lambda each: abs(each["step"] - step))
-    epoch, kimg = (number(nearest, key) for key in ("epoch", "kimg"))
-    share = step / nearest["step"]
-    return (None if epoch is None else epoch * share), (None if kimg is None else kimg * share)
+        return None
+    nearest, value = min(told, key=lambda each: abs(each[0] - step))
+    return float(value * step / nearest)
 
 
 def caption(records: Sequence[Mapping[str, Any]], step: int) -> str:

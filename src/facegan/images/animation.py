@@ -27,13 +27,15 @@ def check_film(path: str | Path) -> None:
     """Refuse a place for a film whose ending names no format, or a folder that holds something.
 
     Raises:
-        ConfigError: The ending is not one of FILMS.
+        ConfigError: The ending is not one of FILMS, or the folder has no name of its own.
         SnapshotError: A folder that is to be made holds something, or a file has its name.
     """
     if _format(path) != "/":
         check_ending(Path(path), FILMS)
         return
     folder = Path(path)
+    if folder.name in ("", ".."):  # ./ and the like, from under whoever stands there
+        raise ConfigError(f"-o {path}: names no folder that can be made; give a new one's name and '/'")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SnapshotError(f"-o {path}: exists already; name a folder that is yet to be made")
 
@@ -140,22 +142,30 @@ def _durations(num: int, fps: float, hold: float, unit: int) -> list[int]:
 def _quantized(frames: list[np.ndarray]) -> list[Image.Image]:
     """Colour frames in the one palette that suits all of them, with a dither that depends on the place alone.
 
-    The palette is made from pixels taken evenly from all frames. Diffusing the error (Floyd and Steinberg) would let
-    grain run through what stands still, whenever something above it changes; a threshold matrix cannot.
+    The palette is black, white, and what suits pixels taken evenly from all frames. Diffusing the error (Floyd and
+    Steinberg) would let grain run through what stands still, whenever something above it changes; a threshold matrix
+    cannot.
     """
     height, width = frames[0].shape[:2]
     each = -(-_PALETTE_PIXELS // len(frames))
     stride = max(1, height * width // each) | 1  # odd: not the same column of every row
     pixels = np.concatenate([frame.reshape(-1, 3)[number % stride :: stride] for number, frame in enumerate(frames)])
-    sheet = Image.fromarray(pixels[None])
-    palette = sheet.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1)
+    found = Image.fromarray(pixels[None]).quantize(254, method=Image.Quantize.MEDIANCUT, kmeans=1)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([0, 0, 0, 255, 255, 255, *(found.getpalette() or ())[: 3 * 254]])
     matrix = np.tile(_threshold(8), (-(-height // 8), -(-width // 8)))[:height, :width, None] * _SPREAD
-    return [
-        Image.fromarray((frame + matrix).round().clip(0, 255).astype(np.uint8)).quantize(
-            palette=palette, dither=Image.Dither.NONE
-        )
-        for frame in frames
-    ]
+    return [_in_palette(frame, palette, matrix) for frame in frames]
+
+
+def _in_palette(frame: np.ndarray, palette: Image.Image, matrix: np.ndarray) -> Image.Image:
+    """A frame dithered into a palette, its black and white, as of gaps and captions, left clean."""
+    near = Image.fromarray((frame + matrix).round().clip(0, 255).astype(np.uint8))
+    places = np.array(near.quantize(palette=palette, dither=Image.Dither.NONE))  # (H, W), in the palette
+    for place, level in enumerate((0, 255)):
+        places[(frame == level).all(axis=2)] = place
+    found = Image.fromarray(places)
+    found.putpalette(palette.getpalette() or ())
+    return found
 
 
 def _threshold(size: int) -> np.ndarray:

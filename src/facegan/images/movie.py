@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,8 +40,15 @@ def write_movie(path: Path, frames: Iterable[np.ndarray], *, fps: float, hold: f
     """
     import av
 
-    rate = Fraction(fps).limit_denominator(1000)
-    frames = iter(frames)
+    try:
+        _write(path, iter(frames), Fraction(fps).limit_denominator(1000), hold, about)
+    except av.FFmpegError as error:  # PyAV's own kinds of OSError cannot be told another name of the file
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _write(path: Path, frames: Iterator[np.ndarray], rate: Fraction, hold: float, about: Mapping[str, str]) -> None:
+    import av
+
     first = next(frames)
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as film:
         if about:
@@ -68,7 +75,7 @@ def _frame(pixels: np.ndarray) -> "av.VideoFrame":
     colours = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
     even = np.pad(colours, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     return av.VideoFrame.from_ndarray(even, format="rgb24").reformat(
-        format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED, interpolation="BICUBIC"
+        format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", interpolation="BICUBIC"
     )
 
 
