@@ -46,7 +46,11 @@ def directions(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Find directions in z: of the data's attributes, by a classifier that is trained once; of G's first layer."""
+    """Find directions in z that change one thing about a face.
+
+    For each attribute that the data tell of, by a classifier that is trained once and kept; and those that G's first
+    layer amplifies most. The table says what each of them moves, by the classifier.
+    """
     wanted, kept = _listed(attributes), _listed(keep)
     if unlabelled and (wanted or kept or data):
         raise ConfigError("--unlabelled takes no --attributes, --keep or --data: it looks at G alone")

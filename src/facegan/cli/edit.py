@@ -42,7 +42,10 @@ def edit(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Move faces along directions that 'facegan directions' has found: rows of them, unchanged where marked."""
+    """Move faces along directions that were found.
+
+    A row a face, its amounts of 'facegan directions' growing from left to right; where it is marked, nothing is moved.
+    """
     if not direction:
         raise ConfigError("edit: no direction; give for instance --direction smile:-3..3")
     if out is None:
