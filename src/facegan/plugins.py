@@ -34,6 +34,8 @@ BUILT_IN = {
         "interpolate": "facegan.cli.interpolate:interpolate",
         "arithmetic": "facegan.cli.arithmetic:arithmetic",
         "whois": "facegan.cli.whois:whois",
+        "directions": "facegan.cli.directions:directions",
+        "edit": "facegan.cli.edit:edit",
         "neighbours": "facegan.cli.neighbours:neighbours",
         "import": "facegan.cli.import_:import_",
         "timelapse": "facegan.cli.timelapse:timelapse",

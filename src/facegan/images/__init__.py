@@ -6,6 +6,7 @@ from .files import ENDINGS, check_ending, read_about, read_grid, save, write_png
 from .folder import write_pictures
 from .pixels import to_float, to_uint8
 from .reading import difference, read_frames
+from .rows import rows
 from .sheets import GAP, LEGIBLE, beside, captioned, contact_sheet, grid, near_square
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "read_about",
     "read_frames",
     "read_grid",
+    "rows",
     "save",
     "save_animation",
     "to_float",

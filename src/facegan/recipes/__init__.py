@@ -7,13 +7,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ..errors import ConfigError
 from .arithmetic import Arithmetic
 from .corners import Corners
+from .edit import Along, Edit
 from .recipe import Progress, Recipe
 from .sheet import Sheet
 from .walk import Walk
 
-__all__ = ["Arithmetic", "Corners", "Progress", "Recipe", "Sheet", "Walk", "read"]
+__all__ = ["Along", "Arithmetic", "Corners", "Edit", "Progress", "Recipe", "Sheet", "Walk", "read"]
 
-_ANY: TypeAdapter[Recipe] = TypeAdapter(Annotated[Arithmetic | Sheet | Walk | Corners, Field(discriminator="make")])
+_ANY: TypeAdapter[Recipe] = TypeAdapter(
+    Annotated[Arithmetic | Sheet | Walk | Corners | Edit, Field(discriminator="make")]
+)
 
 
 def read(text: str) -> Recipe:
