@@ -144,6 +144,13 @@ def test_walks_are_films_a_strip_and_a_sheet(shell, run, tmp_path):
             assert film.n_frames == 16
 
 
+def test_faces_are_edited_along_one_direction_and_two(shell, run, tmp_path):
+    shell("edit-faces.sh", run, SAMPLES=1000, SEEDS="0-1", DIRECTION="sefa-1")
+    assert names(tmp_path / "edits") == ["directions.safetensors", "directions.txt", "edit.png", "two.png"]
+    assert "sefa-1" in (tmp_path / "edits" / "directions.txt").read_text()
+    assert not np.array_equal(pixels(tmp_path / "edits" / "edit.png"), pixels(tmp_path / "edits" / "two.png"))
+
+
 def test_nearest_training_pictures_are_shown_and_measured(shell, run, tmp_path):
     said = shell("look-for-copies.sh", run, SEEDS="0-1", SAMPLES=8)
     assert "8 samples and 6 held-out pictures against 58 training pictures" in said
