@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +42,30 @@ def write_atomic(path: Path, content: bytes | Callable[[Path], None]) -> None:
         raise
 
 
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Make a folder with all its files or not at all: under a temporary name beside it, then renamed.
+
+    Args:
+        path: The final name; the folder above it exists, and this one does not or is empty.
+        fill: Writes the files into the folder it is given.
+
+    Raises:
+        OSError: It could not be written, or something stands there; what stood there before still stands.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        temporary.mkdir()
+        fill(temporary)
+        with suppress(FileNotFoundError):
+            path.rmdir()  # an empty one, which not every system replaces; another one stays, and is refused
+        temporary.rename(path)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)
+        raise
+
+
 def as_json(document: Any) -> bytes:
     """A document as the indented JSON that our files hold."""
     return (json.dumps(document, indent=2) + "\n").encode()
@@ -64,15 +89,18 @@ def put_in_place(temporary: Path, path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left in a folder: temporary files of `write_atomic`. Nobody may be writing there."""
+    """Remove what killed writers left in a folder: temporary files and folders. Nobody may be writing there."""
     if folder.is_dir():
         for path in folder.iterdir():
             if is_temporary(path):
-                path.unlink(missing_ok=True)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a file has the name of one that `write_atomic` has not completed."""
+    """Whether a file or folder has the name of one that was not completed."""
     if _OF_SAFETENSORS.fullmatch(path.name):
         return True
     match = _TEMPORARY.fullmatch(path.name)

@@ -35,6 +35,7 @@ BUILT_IN = {
         "import": "facegan.cli.import_:import_",
         "timelapse": "facegan.cli.timelapse:timelapse",
         "plot": "facegan.cli.plot:plot",
+        "report": "facegan.cli.report:report",
         "presets": "facegan.cli.presets:presets",
         "plugins": "facegan.cli.plugins:plugins",
         "doctor": "facegan.cli.doctor:doctor",

@@ -10,7 +10,7 @@ from rich.filesize import decimal
 
 from ..errors import ConfigError, SnapshotError
 from ..run import RunDir, find_run
-from .options import PLAIN, Device, Json, Run, find_snapshot, print_json
+from .options import PLAIN, Device, Json, Run, any_run, find_snapshot, print_json
 from .sample import MOST_PIXELS, parse_seeds
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None
     from ..history.stored import header_problem
     from .telling import finite, next_commands, tell
 
-    found = account(_any_run(run), _damage if verify else header_problem)
+    found = account(any_run(run), _damage if verify else header_problem)
     if as_json:
         following = [{"command": command, "why": why} for command, why in next_commands(found)]
         print_json(finite(found.model_dump(mode="json") | {"verified": verify, "next": following}))
@@ -133,19 +133,6 @@ def clean(
         print_json({"removed": removing, "size_bytes": total, "runs": [plan.model_dump(mode="json") for plan in plans]})
     elif removing:
         print(f"removed, {decimal(total)} freed")
-
-
-def _any_run(name: str | None) -> RunDir:
-    """As `find_run`, and also a run's folder that has lost its settings, or never had any."""
-    from ..history.standing import is_run
-
-    try:
-        return find_run(name)
-    except SnapshotError:
-        for path in (Path(name), Path("runs") / name) if name is not None else ():
-            if is_run(path):
-                return RunDir(path)
-        raise
 
 
 def _all_runs() -> list[RunDir]:

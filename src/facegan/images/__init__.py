@@ -1,17 +1,20 @@
 """Where tensors become pictures: 8-bit pixels, sheets of them, and files."""
 
-from .animation import save_animation
+from .animation import FILMS, MOST_FPS, check_film, save_animation
 from .files import ENDINGS, check_ending, read_about, read_grid, save, write_png
 from .pixels import to_float, to_uint8
 from .sheets import GAP, LEGIBLE, beside, captioned, contact_sheet, grid, near_square
 
 __all__ = [
     "ENDINGS",
+    "FILMS",
     "GAP",
     "LEGIBLE",
+    "MOST_FPS",
     "beside",
     "captioned",
     "check_ending",
+    "check_film",
     "contact_sheet",
     "grid",
     "near_square",

@@ -1,12 +1,13 @@
 """Pictures arranged on a sheet: grids, comparisons with captions, contact sheets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from ..errors import SnapshotError
 from .files import read_grid
 
 if TYPE_CHECKING:
@@ -109,14 +110,28 @@ def beside(sides: Sequence[np.ndarray], captions: Sequence[str]) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def captioned(path: Path, caption: str) -> Image.Image:
-    """A grid with a line of text under it; a small one is enlarged by a whole factor; raises as `read_grid`."""
-    grid = read_grid(path)
-    picture = ImageOps.scale(grid, _legible(grid.height), Image.Resampling.NEAREST)
-    sheet = Image.new("RGB", (picture.width, picture.height + 22), "white")
-    sheet.paste(picture)
-    ImageDraw.Draw(sheet).text((4, sheet.height - 19), caption, fill=(60, 60, 60), font=ImageFont.load_default(14))
-    return sheet
+def captioned(paths: Sequence[Path], captions: Sequence[str]) -> Iterator[np.ndarray]:
+    """Grids of one size, each with a line of text under it; small ones are enlarged by a whole factor.
+
+    Yields:
+        uint8 (height, width, 3), as it is asked for.
+
+    Raises:
+        SnapshotError: As `read_grid`, or a grid is of another size than the first.
+        OSError: As `read_grid`.
+    """
+    size = None
+    for path, caption in zip(paths, captions, strict=True):
+        grid = read_grid(path)
+        size = size or grid.size
+        if grid.size != size:
+            given, usual = ("x".join(map(str, each)) for each in (grid.size, size))
+            raise SnapshotError(f"{path}: has {given} pixels, and {paths[0].name} {usual}; remove it to go without")
+        picture = ImageOps.scale(grid, _legible(grid.height), Image.Resampling.NEAREST)
+        sheet = Image.new("RGB", (picture.width, picture.height + 22), "white")
+        sheet.paste(picture)
+        ImageDraw.Draw(sheet).text((4, sheet.height - 19), caption, fill=(60, 60, 60), font=ImageFont.load_default(14))
+        yield np.asarray(sheet)
 
 
 def contact_sheet(
