@@ -129,7 +129,9 @@ def test_known_ways_in_the_plane():
     half = torch.tensor([0.5])
     torch.testing.assert_close(latents.slerp(right, up, half), torch.tensor([[3 / 2**0.5, 3 / 2**0.5]]))
     torch.testing.assert_close(latents.lerp(right, up, half), torch.tensor([[1.0, 2.0]]))
-    torch.testing.assert_close(latents.slerp(right, -right, half), torch.tensor([[0.0, 2.0]]))  # through the axis of least
+    torch.testing.assert_close(
+        latents.slerp(right, -right, half), torch.tensor([[0.0, 2.0]])
+    )  # through the axis of least
     torch.testing.assert_close(latents.slerp(-right, right, half), torch.tensor([[0.0, 2.0]]))
     torch.testing.assert_close(latents.slerp(right, 0 * up, half), torch.tensor([[1.0, 0.0]]))
     turns = torch.tensor([0, 0.25, 0.5, 0.75, 1])
