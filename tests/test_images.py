@@ -196,6 +196,20 @@ def test_contact_sheet_writes_headings_between_the_columns_edges(text):
     assert ink.min() >= 12 - 1 and ink.max() <= 12 + 60 + 1  # a letter may lean over by a pixel
 
 
+def test_contact_sheet_writes_each_caption_under_its_picture():
+    rows = [[Image.new("RGB", (60, 60), "red")] * 2] * 2
+    captions = [["0.123", ""], ["", "a text that is much too long for its place"]]
+    sheet = images.contact_sheet(rows, [("", "")] * 2, 60, captions=captions)
+    plain = images.contact_sheet(rows, [("", "")] * 2, 60, captions=[["", ""]] * 2)
+    assert plain.shape[0] - images.contact_sheet(rows, [("", "")] * 2, 60).shape[0] == 2 * 16
+    top = int(np.flatnonzero((plain == (255, 0, 0)).all(2).any(1))[0])
+    ys, xs = np.nonzero((sheet != plain).any(2))
+    first, last = xs < 12 + 60 + 3, xs >= 12 + 60 + 3
+    assert top + 60 <= ys[first].min() and ys[first].max() < top + 60 + 16
+    assert top + 82 + 60 <= ys[last].min() and ys[last].max() < top + 82 + 60 + 16
+    assert xs[last].min() >= 12 + 66 - 1 and xs[last].max() <= 12 + 66 + 60 + 1
+
+
 def test_contact_sheet_centres_smaller_pictures():
     sheet = images.contact_sheet([[Image.new("L", (10, 20), 0)]], [("", "")], 40)
     dark = np.argwhere(sheet[:, :, 0] == 0)

@@ -129,10 +129,8 @@ def test_known_ways_in_the_plane():
     half = torch.tensor([0.5])
     torch.testing.assert_close(latents.slerp(right, up, half), torch.tensor([[3 / 2**0.5, 3 / 2**0.5]]))
     torch.testing.assert_close(latents.lerp(right, up, half), torch.tensor([[1.0, 2.0]]))
-    torch.testing.assert_close(
-        latents.slerp(right, -right, half), torch.tensor([[0.0, 2.0]])
-    )  # through the axis of least
-    torch.testing.assert_close(latents.slerp(-right, right, half), torch.tensor([[0.0, 2.0]]))
+    for start in (right, -right):  # opposite: through the axis along which they have least
+        torch.testing.assert_close(latents.slerp(start, -start, half), torch.tensor([[0.0, 2.0]]))
     torch.testing.assert_close(latents.slerp(right, 0 * up, half), torch.tensor([[1.0, 0.0]]))
     turns = torch.tensor([0, 0.25, 0.5, 0.75, 1])
     around = torch.tensor([[2.0, 0], [0, 2], [-2, 0], [0, -2], [2, 0]])
@@ -217,3 +215,47 @@ def test_walk_is_at_its_points_exactly_and_closes(way):
     torch.testing.assert_close(z[10], way(points[2], points[0], torch.tensor([0.5])), rtol=1e-6, atol=1e-6)
     alone = latents.walk(points[:, 1], latents.schedule(3, 12, closed=True), way)
     assert torch.equal(z[:, 1], alone)
+
+
+# Arithmetic
+
+
+def test_sum_is_of_means_added_and_means_subtracted():
+    plus = [torch.tensor([[1.0, 2.0], [3.0, 6.0]]), torch.tensor([[10.0, 0.0]])]
+    minus = [torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 6.0]])]
+    assert latents.combine(plus, minus).tolist() == [2 + 10 - 2, 4 + 0 - 3]
+    assert latents.combine(plus).tolist() == [12, 4]
+
+
+def test_what_is_added_and_subtracted_cancels_exactly():
+    z = latents.from_seeds(range(7), 100, "normal")
+    assert latents.combine([z], [z]).tolist() == [0] * 100
+    assert torch.equal(latents.combine([z[:1], z[3:]], [z[3:]]), z[0])
+
+
+@pytest.mark.parametrize("prior", ["normal", "uniform"])
+def test_three_terms_of_three_are_as_long_as_one_latent(prior):
+    z = latents.from_seeds(range(9 * 200), 100, prior).view(200, 3, 3, 100)
+    lengths = torch.stack([latents.combine([a, c], [b]).norm() for a, b, c in z])
+    typical = latents.typical_length(100, prior)
+    assert lengths.mean() == pytest.approx(typical, rel=0.02)
+    assert z[:, 0, 0].norm(dim=1).mean() == pytest.approx(typical, rel=0.02)
+
+
+def test_neighbours_lie_around_the_latent_as_far_as_the_noise_goes():
+    z = latents.from_seeds([0], 1000, "normal")[0]
+    around = latents.neighbourhood(z, 0.25, seed=0)
+    assert around.shape == (9, 1000)
+    assert torch.equal(around[4], z)
+    others = (around - z)[[0, 1, 2, 3, 5, 6, 7, 8]]
+    assert 0.245 < others.max() <= 0.2501
+    assert -0.2501 <= others.min() < -0.245
+    assert others.mean().abs() < 0.01
+    assert len(around.unique(dim=0)) == 9
+
+
+def test_noise_is_the_seeds():
+    z = torch.zeros(10)
+    assert torch.equal(latents.neighbourhood(z, 0.25, seed=1), latents.neighbourhood(z, 0.25, seed=1))
+    assert not torch.equal(latents.neighbourhood(z, 0.25, seed=1), latents.neighbourhood(z, 0.25, seed=2))
+    assert torch.equal(latents.neighbourhood(z, 0, seed=1), torch.zeros(9, 10))

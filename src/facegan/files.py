@@ -14,12 +14,14 @@ _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(\.\w+)?")
 _OF_SAFETENSORS = re.compile(r"\.tmp\w{6}")  # its own temporary file, which it renames to ours
 
 
-def write_atomic(path: Path, content: bytes | Callable[[Path], None]) -> None:
+def write_atomic(path: Path, content: bytes | Callable[[Path], None], *, durable: bool = True) -> None:
     """Write a file whole or not at all: a temporary file beside it, fsync, rename, fsync of the folder.
 
     Args:
         path: The final name; its folder exists.
         content: The bytes, or a function that writes the file at the path it is given.
+        durable: False leaves both fsync away: after a kill the file is whole or not there, after a power cut it may be
+            empty. For many small files that can be made again.
 
     Raises:
         OSError: The file could not be written; what stood at `path` before still stands.
@@ -33,7 +35,10 @@ def write_atomic(path: Path, content: bytes | Callable[[Path], None]) -> None:
         if not isinstance(content, bytes):
             content(temporary)  # it may put another file in its place, which on Windows must not be open
             temporary.chmod(mode)
-        put_in_place(temporary, path)
+        if durable:
+            put_in_place(temporary, path)
+        else:
+            temporary.replace(path)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()

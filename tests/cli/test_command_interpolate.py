@@ -158,10 +158,7 @@ def test_corners_make_a_sheet(facegan, run):
     assert sheet.shape == (3 * 18 - 2, 5 * 18 - 2, 3)
     for rows, columns in ((slice(16), slice(16)), (slice(16), slice(-16, None)), (slice(-16, None), slice(16))):
         assert np.array_equal(sheet[rows, columns], grid[rows, columns])
-    assert (
-        pixels("sheet.png").shape
-        != (facegan("interpolate", run, "--corners", "1-4", "-o", "b.webp"), pixels("b.webp").shape)[1]
-    )
+    facegan("interpolate", run, "--corners", "1-4", "-o", "b.webp")
     assert pixels("b.webp").shape == (8 * 18 - 2, 8 * 18 - 2, 3)
     assert read_about(Path("sheet.png"))["command"] == "facegan interpolate --corners 1,2,3,4 --rows 3 --cols 5"
 

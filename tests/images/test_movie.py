@@ -83,3 +83,17 @@ def test_a_full_disk_is_told_as_any_other_file_tells_it(tmp_path, monkeypatch):
 def test_pictures_are_handled_without_the_library_for_films():
     code = "import sys, facegan.images; print('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_the_same_frames_are_the_same_film_to_the_byte(tmp_path):
+    rng = np.random.default_rng(0)
+    ends = rng.integers(0, 256, (2, 13, 13, 3)).repeat(4, 1).repeat(4, 2)
+    frames = [(ends[0] * (1 - t) + ends[1] * t).astype(np.uint8) for t in np.linspace(0, 1, 12)]
+    films = set()
+    for number in range(6):
+        junk = [rng.integers(0, 255, 977 * size + 5000, dtype=np.uint8) for size in range(50)]  # left in the memory
+        del junk
+        path = tmp_path / f"{number}.mp4"
+        images.save_animation(path, frames, fps=25)
+        films.add(path.read_bytes())
+    assert len(films) == 1

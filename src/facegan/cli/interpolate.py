@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError
-from .making import MOST_PIXELS, STDOUT, check_still, make, make_film, points_of, warn_of_strangers
+from .making import MOST_PIXELS, STDOUT, check_still, follow, points_of, warn_of_strangers
 from .options import Device, Json, Model, find_snapshot, print_json
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def interpolate(
     generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
     recipe = _sized(recipe, generator, out, enlarge=scale is None)
     warn_of_strangers(recipe.points, generator)
-    (make if recipe.rate is None else make_film)(recipe, generator, out)
+    follow(recipe, generator, out)
     if corners is None and seeds is None and not as_json:
         _tell(recipe.points)
     if as_json:

@@ -10,11 +10,12 @@ from rich.filesize import decimal
 
 from ..errors import ConfigError, SnapshotError
 from ..run import RunDir, find_run
+from .making import MOST_PIXELS, points_of
 from .options import PLAIN, Device, Json, Run, any_run, find_snapshot, print_json
-from .sample import MOST_PIXELS, parse_seeds
 
 if TYPE_CHECKING:
     from ..history.cleaning import Cleaning
+    from ..points import Points
 
 MOST_RUNS = 8  # beside each other
 
@@ -83,7 +84,7 @@ def compare(
         raise ConfigError(f"{'--seeds' if seeds is not None else '--device'}: draws nothing without -o compare.png")
     if out is not None:
         check_ending(out)
-    chosen = parse_seeds(seeds or "0-15", None)
+    chosen = points_of(seeds or "0-15")
     found = [find_run(name) for name in names]
     comparison = put_beside(found)
     if out is not None:
@@ -166,7 +167,7 @@ def _show_plans(plans: "Sequence[Cleaning]", total: int) -> None:
     print(f"{_count(num_files, 'file')} to remove, {decimal(total)}" if num_files else "nothing to remove")
 
 
-def _draw(found: Sequence[RunDir], seeds: Sequence[int], out: Path, device: str | None) -> None:
+def _draw(found: Sequence[RunDir], points: "Points", out: Path, device: str | None) -> None:
     """Draw the grids of the same seeds side by side, every picture as large as the largest run's."""
     from .. import __version__, images
     from ..snapshots import load_generator
@@ -177,7 +178,7 @@ def _draw(found: Sequence[RunDir], seeds: Sequence[int], out: Path, device: str 
     generators = [load_generator(find_snapshot(str(run.path)), device=where) for run in found]
     sides = [generator.info["config"].resolution for generator in generators]
     largest = max(sides)  # sides are powers of two
-    num_pixels = len(found) * len(seeds) * largest**2
+    num_pixels = len(found) * len(points) * largest**2
     if num_pixels > MOST_PIXELS:
         raise ConfigError(
             f"-o {out}: would have {num_pixels:,} pixels, more than other programs open ({MOST_PIXELS:,}); "
@@ -185,7 +186,7 @@ def _draw(found: Sequence[RunDir], seeds: Sequence[int], out: Path, device: str 
         )
     grids, captions = [], []
     for place, (run, generator, side) in enumerate(zip(found, generators, sides, strict=True)):
-        pixels = images.to_uint8(generator.sample(seeds))  # (len(seeds), C, side, side)
+        pixels = images.to_uint8(generator.images(points.z(generator)))  # (len(points), C, side, side)
         by = largest // side
         grids.append(images.grid(pixels.repeat_interleave(by, 2).repeat_interleave(by, 3)))
         captions.append(f"{letter(place)}  {run.path.name}, step {generator.info['step']:,}, {side}x{side}")

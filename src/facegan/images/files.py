@@ -71,7 +71,7 @@ def write_png(file: Path | IO[bytes], picture: np.ndarray, text: Mapping[str, st
     notes = PngInfo()
     for key, value in (text or {}).items():
         notes.add_text(key, value)
-    Image.fromarray(picture).save(file, "PNG", pnginfo=notes)
+    Image.fromarray(picture).save(file, format="PNG", pnginfo=notes)
 
 
 def as_exif(text: Mapping[str, str]) -> Image.Exif:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import av
 
 QUALITY = "18"  # x264's crf: hardly to be told from the frames
+# Weighted prediction makes x264's choices depend on what lay in the memory before: the same frames gave another film
+# each time. Without it they give the same bytes, so that a film can be made again.
+REPEATABLE = "weightp=0"
 _BT709 = 1  # in FFmpeg's lists of primaries, transfer functions and matrices alike
 _LIMITED = 1  # 16...235, as players expect
 
@@ -50,7 +53,8 @@ def _write(path: Path, frames: Iterator[np.ndarray], rate: Fraction, hold: float
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as film:
         if about:
             film.metadata["comment"] = json.dumps(dict(about))
-        stream = film.add_stream("libx264", rate=rate, options={"crf": QUALITY, "preset": "medium"})
+        options = {"crf": QUALITY, "preset": "medium", "x264-params": REPEATABLE}
+        stream = film.add_stream("libx264", rate=rate, options=options)
         stream.pix_fmt = "yuv420p"
         stream.height, stream.width = (side + side % 2 for side in first.shape[:2])
         context = stream.codec_context

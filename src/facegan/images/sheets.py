@@ -135,7 +135,11 @@ def captioned(paths: Sequence[Path], captions: Sequence[str]) -> Iterator[np.nda
 
 
 def contact_sheet(
-    rows: Sequence[Sequence[Image.Image | None]], headings: Sequence[tuple[str, str]], cell: int
+    rows: Sequence[Sequence[Image.Image | None]],
+    headings: Sequence[tuple[str, str]],
+    cell: int,
+    *,
+    captions: Sequence[Sequence[str]] | None = None,
 ) -> np.ndarray:
     """Pictures in rows and columns on white, each column under its title and a note; None leaves a marked gap.
 
@@ -143,30 +147,35 @@ def contact_sheet(
         rows: Pictures of at most cell x cell; each row has as many as there are headings.
         headings: (title, note) of each column, wrapped to the column's width.
         cell: Side in pixels of a picture's place.
+        captions: A text under each picture, cut to its place's width.
 
     Returns:
         uint8 (height, width, 3).
     """
-    gap, margin = 6, 12
+    gap, margin, font = 6, 12, ImageFont.load_default(11)
+    below = 0 if captions is None else 16  # each row's
     titles = [_wrapped(title, cell, 13) for title, _ in headings]
     notes = [_wrapped(note, cell, 11) for _, note in headings]
     title_height, note_height = (max(text.count("\n") + 1 for text in column) for column in (titles, notes))
     band = margin + 17 * title_height + 14 * note_height + gap
     width = 2 * margin + len(headings) * (cell + gap) - gap
-    sheet = Image.new("RGB", (width, band + len(rows) * (cell + gap) - gap + margin), "white")
+    sheet = Image.new("RGB", (width, band + len(rows) * (cell + below + gap) - gap + margin), "white")
     pen = ImageDraw.Draw(sheet)
     for column, (title, note) in enumerate(zip(titles, notes, strict=True)):
         left = margin + column * (cell + gap)
         pen.text((left, margin), title, fill=(20, 20, 20), font=ImageFont.load_default(13))
-        pen.text((left, margin + 17 * title_height), note, fill=(90, 90, 90), font=ImageFont.load_default(11))
+        pen.text((left, margin + 17 * title_height), note, fill=(90, 90, 90), font=font)
         for place, row in enumerate(rows):
-            top, picture = band + place * (cell + gap), row[column]
+            top, picture = band + place * (cell + below + gap), row[column]
             if picture is None:
                 pen.rectangle((left, top, left + cell - 1, top + cell - 1), fill=(240, 240, 240))
                 middle = left + cell // 2, top + cell // 2
-                pen.text(middle, "does not fit", fill=(110, 110, 110), font=ImageFont.load_default(11), anchor="mm")
+                pen.text(middle, "does not fit", fill=(110, 110, 110), font=font, anchor="mm")
             else:
                 sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
+            if captions is not None:
+                text = _cut(captions[place][column], cell, font)
+                pen.text((left + cell // 2, top + cell + 1), text, fill=(40, 40, 40), font=font, anchor="ma")
     return np.asarray(sheet)
 
 

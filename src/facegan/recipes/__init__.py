@@ -5,14 +5,15 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import ConfigError
+from .arithmetic import Arithmetic
 from .corners import Corners
 from .recipe import Progress, Recipe
 from .sheet import Sheet
 from .walk import Walk
 
-__all__ = ["Corners", "Progress", "Recipe", "Sheet", "Walk", "read"]
+__all__ = ["Arithmetic", "Corners", "Progress", "Recipe", "Sheet", "Walk", "read"]
 
-_ANY: TypeAdapter[Recipe] = TypeAdapter(Annotated[Sheet | Walk | Corners, Field(discriminator="make")])
+_ANY: TypeAdapter[Recipe] = TypeAdapter(Annotated[Arithmetic | Sheet | Walk | Corners, Field(discriminator="make")])
 
 
 def read(text: str) -> Recipe:
