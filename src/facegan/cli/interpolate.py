@@ -93,9 +93,9 @@ def interpolate(
     generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
     recipe = _sized(recipe, generator, out, enlarge=scale is None)
     warn_of_strangers(recipe.points, generator)
+    follow(recipe, generator, out)
     if corners is None and seeds is None and not as_json:
         _tell(recipe.points)
-    follow(recipe, generator, out)
     if as_json:
         print_json({"snapshot": str(snapshot), **_about(recipe, generator), "out": out})
     elif out != STDOUT:

@@ -58,8 +58,6 @@ class Walk(Recipe):
 
     def model_post_init(self, _: Any) -> None:
         """Refuse a walk that cannot be; raises ConfigError."""
-        if not 2 <= self.num_frames <= MOST_FRAMES:
-            raise ConfigError(f"--frames {self.num_frames}: give 2 to {MOST_FRAMES:,}")
         check_scale(self.scale)
         cells, num = self.rows * self.columns, len(self.points)
         if cells > MOST_CELLS:
@@ -76,7 +74,9 @@ class Walk(Recipe):
         if self.circle and (self.loop or self.mode):
             raise ConfigError("--circle: is closed and on a great circle by itself; leave --loop and --mode away")
         if num < 2 * cells:
-            raise ConfigError(f"{self.points.text}: is one point a walk; give two or more, or --circle")
+            raise ConfigError(f"--seeds {self.points.text}: is one point a walk; give two or more, or --circle")
+        if not 2 <= self.num_frames <= MOST_FRAMES:
+            raise ConfigError(f"--frames {self.num_frames}: give 2 to {MOST_FRAMES:,}")
         if not self.circle and self.num_frames < num // cells:
             raise ConfigError(
                 f"--frames {self.num_frames}: fewer than the {num // cells} points, which all have a frame; give more"
