@@ -31,6 +31,7 @@ BUILT_IN = {
         "resume": "facegan.cli.resume:resume",
         "runs": "facegan.cli.runs:runs",
         "sample": "facegan.cli.sample:sample",
+        "project": "facegan.cli.project:project",
         "import": "facegan.cli.import_:import_",
         "timelapse": "facegan.cli.timelapse:timelapse",
         "plot": "facegan.cli.plot:plot",
