@@ -1,0 +1,87 @@
+"""A photo brought to what a model draws, and faces of the model's own data to hold it against."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import DataConfig, RunConfig, validate
+from ..data.packed.loading import PackedImages, load
+from ..data.packed.locks import Progress
+from ..data.pictures import too_large
+from ..data.pixels.crops import parse_crop
+from ..data.pixels.decode import quiet_pillow
+from ..data.pixels.squares import square
+from ..data.sources.opening import open_source
+from ..errors import DataError, FaceganError
+from ..images import to_float
+
+
+def read_photo(path: Path, config: RunConfig, crop: str) -> Tensor:
+    """A photo as the model would have been shown it: float32 (C, H, W) in [-1, 1].
+
+    Args:
+        path: Of any format that training reads.
+        config: Its resolution, channels and filter count.
+        crop: auto (the largest centre square), none, center:N or box:X,Y,W,H.
+
+    Raises:
+        DataError: It is missing, no picture, damaged, too large, or too small for the crop.
+        ConfigError: There is no such crop.
+    """
+    region = parse_crop(crop)
+    try:
+        if refusal := too_large(path.stat().st_size):
+            raise refusal
+        with quiet_pillow():
+            picture = square(
+                path.read_bytes(),
+                crop=region,
+                resolution=config.resolution,
+                channels=config.channels,
+                filter=config.data.filter,
+            )
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except DataError as error:
+        hint = "; give another --crop, for instance auto" if " crop " in str(error) else ""
+        raise DataError(f"{path}: {error}{hint}") from None
+    pixels = torch.from_numpy(np.array(picture)).reshape(config.resolution, config.resolution, config.channels)
+    return to_float(pixels.permute(2, 0, 1))
+
+
+def data_of(snapshot: Path, config: RunConfig, source: str | None) -> DataConfig:
+    """The data to hold a photo against: `source`, else the run's own, held out where it trained on a part.
+
+    A snapshot does not tell where its maker's pictures lay; the run's folder around it does.
+    """
+    if source is not None:
+        return config.data.model_copy(update={"source": source, "split": "all", "where": "", "limit": 0, "options": {}})
+    data = config.data
+    with suppress(OSError, ValueError, RecursionError, FaceganError):  # none: the data may still be a dataset's name
+        data = validate(json.loads((snapshot.parent.parent / "config.json").read_bytes())).data
+    if data.split == "train":
+        data = data.model_copy(update={"split": "heldout", "limit": 0})
+    return data
+
+
+def crop_of(data: DataConfig) -> str:
+    """The crop that the data's pictures get; where only the data could tell and are not here, the centre square."""
+    if data.crop != "auto":
+        return data.crop
+    try:
+        return open_source(data).crop
+    except FaceganError:
+        return "auto"
+
+
+def known_faces(data: DataConfig, config: RunConfig, progress: Progress | None = None) -> PackedImages:
+    """The faces of `data_of` at the model's size.
+
+    Raises:
+        DataError: They are not here, or cannot be used.
+    """
+    return load(data, resolution=config.resolution, channels=config.channels, progress=progress)
