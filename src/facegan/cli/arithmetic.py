@@ -39,12 +39,13 @@ def arithmetic(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Add and subtract faces: mean(--plus) - mean(--minus) + mean(--plus) ...
+    """Add and subtract faces.
 
-    The picture shows each term's faces over the face of their mean, the sum, and the sum among eight neighbours. As in
-    the DCGAN paper, terms are means of about three faces that share a trait; three such terms make a sum as long as a
-    single latent. Sums of other lengths give other faces, short ones pale and dull, long ones glaring: --rescale brings
-    them to that length, which the paper does not do. SEEDS are seeds, ranges (0-7) and files of latents.
+    The sum is mean(--plus) - mean(--minus) + mean(--plus) ... The picture shows each term's faces over the face of
+    their mean, the sum, and the sum among eight neighbours. As in the DCGAN paper, terms are means of about three faces
+    that share a trait; three such terms make a sum as long as a single latent. Sums of other lengths give other faces,
+    short ones pale and dull, long ones glaring: --rescale brings them to that length, which the paper does not do.
+    SEEDS are seeds, ranges (0-7) and files of latents.
     """
     from .making import STDOUT, check_still, make, warn_of_strangers
 

@@ -21,9 +21,9 @@ def whois(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Tell which seeds, snapshot and command made a picture, and make it again.
+    """Tell how a picture was made, and make it again.
 
-    The picture is made again from what it says of itself and compared pixel by pixel. Its snapshot is looked for by its
+    Seeds, snapshot and command are read from it. The picture is made again from what it says of itself and compared pixel by pixel. Its snapshot is looked for by its
     digest, so a run may have been renamed or moved.
     """
     if out is not None and Path(out).suffix.lower() != image.suffix.lower():
