@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from facegan.cli.whois import TOLD
+from facegan.images import read_frames
 from facegan.points import save_latents
 from facegan.snapshots import load_generator
 
@@ -43,6 +44,22 @@ def test_lossy_pictures_are_made_again_as_well(facegan, run, ending):
     assert answer["made_again"] is True
     assert answer["differing"] == 0
     assert answer["seeds"] == "0-3"
+
+
+@pytest.mark.parametrize("film", ["walk.gif", "walk.webp", "walk.mp4", "walk/"])
+def test_films_are_made_again(facegan, run, film):
+    assert facegan("interpolate", run, "--seeds", "3,14", "--frames", 5, "-o", film).code == 0
+    answer = facegan("whois", film, "-o", film.replace("walk", "again"), "--json").json
+    assert (answer["made_again"], answer["seeds"]) == (True, "3,14")
+    again = Path(film.replace("walk", "again"))
+    assert [frame.shape for frame in read_frames(again)] == [frame.shape for frame in read_frames(Path(film))]
+
+
+def test_one_frame_of_a_film_is_found_in_the_film(facegan, run):
+    facegan("interpolate", run, "--seeds", "3,14", "--frames", 5, "-o", "walk/")
+    Path("walk/frame-00000002.png").rename("middle.png")
+    assert facegan("whois", "middle.png", "-o", "again.png", "--json").json["made_again"] is True
+    assert Path("again.png").read_bytes() == Path("middle.png").read_bytes()
 
 
 def test_single_pictures_and_raw_weights_are_made_again(facegan, run):

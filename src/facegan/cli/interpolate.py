@@ -73,7 +73,8 @@ def interpolate(
     """Walk from face to face: a film, a strip, a sheet.
 
     A film goes from point to point; a filmstrip shows the same walk as one picture, and --corners fills a sheet between
-    four points."""
+    four points.
+    """
     if out is None:
         raise ConfigError("interpolate: nowhere to write; give -o walk.gif, .webp, .mp4, .png or FOLDER/")
     if mode not in (None, "slerp", "lerp"):

@@ -2,12 +2,17 @@
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import ConfigError, SnapshotError
+from ..files import write_atomic
 from .options import Device, Json, print_json
+
+if TYPE_CHECKING:
+    from ..generators import FaceGenerator
+    from ..recipes import Recipe
 
 TOLD = ("command", "seed", "seeds", "snapshot", "step", "weights", "torch", "Software", "Description")
 
@@ -23,12 +28,12 @@ def whois(
 ) -> None:
     """Tell how a picture was made, and make it again.
 
-    Seeds, snapshot and command are read from it. The picture is made again from what it says of itself and compared pixel by pixel. Its snapshot is looked for by its
-    digest, so a run may have been renamed or moved.
+    Seeds, snapshot and command are read from it. The picture is made again from what it says of itself and compared
+    pixel by pixel. Its snapshot is looked for by its digest, so a run may have been renamed or moved.
     """
     if out is not None and Path(out).suffix.lower() != image.suffix.lower():
         raise ConfigError(f"-o {out}: give the ending of {image.name}, {image.suffix or 'none'}: it is the same again")
-    if not image.is_file():
+    if not image.exists():
         raise ConfigError(f"{image}: no such picture")
     from ..images import read_about
 
@@ -52,11 +57,9 @@ def whois(
 
 
 def _make_again(image: Path, about: dict[str, str], model: str | None, out: str | None, device: str | None) -> Any:
-    from ..images import difference
     from ..recipes import read
     from ..snapshots import load_generator
     from ..training.state import choose_device
-    from .making import follow
 
     try:
         recipe = read(about["recipe"])
@@ -70,12 +73,27 @@ def _make_again(image: Path, about: dict[str, str], model: str | None, out: str 
             f"{'give another' if model else 'give its file or run'}",
         }
     generator = load_generator(snapshot, raw=about.get("weights") == "G", device=choose_device(device or "auto"))
-    with tempfile.TemporaryDirectory() as folder:
-        again = Path(out) if out else Path(folder) / f"again{image.suffix}"
-        follow(recipe, generator, str(again))
-        differing, num, most = difference(image, again)
+    differing, num, most = _compare(image, recipe, generator, out)
     answer = {"made_again": differing == 0, "snapshot_file": str(snapshot), "pixels": num, "differing": differing}
     return {**answer, "largest_difference": most, **({"file": out} if out else {})}
+
+
+def _compare(image: Path, recipe: "Recipe", generator: "FaceGenerator", out: str | None) -> tuple[int, int, int]:
+    """Make a picture again, at `out` if it is to stay, and tell its difference as `images.difference` does."""
+    from ..images import difference
+    from .making import follow
+
+    with tempfile.TemporaryDirectory() as folder:
+        again = Path(out) if out else Path(folder) / f"again{image.suffix}"
+        if recipe.rate is None or image.suffix.lower() != ".png":
+            follow(recipe, generator, f"{again}/" if image.is_dir() else str(again))
+            return difference(image, again)
+        follow(recipe, generator, f"{folder}/frames/")  # one frame of a film: whichever is nearest
+        apart = {frame: difference(image, frame) for frame in sorted(Path(folder, "frames").iterdir())}
+        nearest = min(apart, key=lambda frame: apart[frame])
+        if out:
+            write_atomic(Path(out), nearest.read_bytes())
+        return apart[nearest]
 
 
 def _find(digest: str, step: str, model: str | None) -> Path | None:
