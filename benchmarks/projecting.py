@@ -19,11 +19,11 @@ from facegan.projection import Settings, searching
 from facegan.snapshots import load_discriminator, load_generator
 
 
-def adam(objective, start, num_steps, progress=None):
+def adam(objective, start, num_steps, _):
     return _torch(objective, start, num_steps, lambda w: torch.optim.Adam([w], lr=0.2, betas=(0.9, 0.99)), decay=True)
 
 
-def joint_lbfgs(objective, start, num_steps, progress=None):
+def joint_lbfgs(objective, start, num_steps, _):
     def make(w):
         return torch.optim.LBFGS([w], 1, num_steps, num_steps, 1e-9, 1e-12, 20, "strong_wolfe")
 
