@@ -1,8 +1,9 @@
 import os
+from contextlib import nullcontext
 
 import pytest
 
-from facegan.files import is_temporary, sweep, write_atomic
+from facegan.files import is_temporary, sweep, write_atomic, write_folder
 
 
 def test_a_file_appears_whole_with_ordinary_permissions(tmp_path):
@@ -87,3 +88,35 @@ def test_a_place_that_cannot_be_written_is_named_as_people_know_it(tmp_path):
     with pytest.raises(FileNotFoundError) as refusal:
         write_atomic(tmp_path / "gone" / "grid.png", b"x")
     assert refusal.value.filename == str(tmp_path / "gone" / "grid.png")
+    with pytest.raises(FileNotFoundError) as refusal:
+        write_folder(tmp_path / "gone" / "walk", print)
+    assert refusal.value.filename == str(tmp_path / "gone" / "walk")
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path):
+    def break_off(folder):
+        (folder / "a").write_bytes(b"x")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(tmp_path / "walk", break_off)
+    assert list(tmp_path.iterdir()) == []
+    write_folder(tmp_path / "walk", lambda folder: (folder / "a").write_bytes(b"x"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["walk", "a"]
+
+
+def test_a_folder_takes_the_place_of_an_empty_one_alone(tmp_path):
+    (tmp_path / "walk").mkdir()
+    for name, refused in (("a", False), ("b", True)):
+        with pytest.raises(OSError, match="not empty") if refused else nullcontext():
+            write_folder(tmp_path / "walk", lambda folder, name=name: (folder / name).write_bytes(b"x"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["walk", "a"]
+
+
+def test_a_folder_that_a_killed_writer_left_is_swept(tmp_path):
+    seen = []
+    write_folder(tmp_path / "walk", seen.append)
+    seen[0].mkdir()
+    (seen[0] / "a").write_bytes(b"x")
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["walk"]

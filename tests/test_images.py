@@ -120,7 +120,7 @@ def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
     images.save(path, noise())
     before = path.read_bytes()
 
-    def fail(self, target, **options):
+    def fail(self, target, *_, **options):
         target.write_bytes(b"half a picture")
         raise OSError(28, "No space left on device")
 
@@ -129,43 +129,6 @@ def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
         images.save(path, noise())
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["faces.png"]
-
-
-def frames():
-    return [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
-
-
-@pytest.mark.parametrize("ending", [".gif", ".webp"])
-def test_animations_hold_every_frame_in_order_and_the_last_one_longer(tmp_path, ending):
-    path = tmp_path / f"walk{ending}"
-    sheet = Image.new("RGB", (8, 8))  # the last frame, whose palette a GIF has, shows all three colours
-    for x, frame in enumerate(frames()):
-        sheet.paste(frame.crop((0, 0, 2, 8)), (2 * x, 0))
-    images.save_animation(path, [*frames(), sheet], seconds=2.0, hold=1.5)
-    with Image.open(path) as film:
-        assert film.n_frames == 4
-        assert film.info["loop"] == 0
-        seen, durations = [], []
-        for index in range(4):
-            film.seek(index)
-            film.load()
-            seen.append(np.asarray(film.convert("RGB"))[4, 4].astype(int))
-            durations.append(film.info["duration"])
-    for colour, expected in zip(seen[:3], ((255, 0, 0), (0, 255, 0), (0, 0, 255)), strict=True):
-        assert np.abs(colour - expected).max() < 40
-    if ending == ".gif":
-        assert durations == [500, 500, 500, 2000]
-
-
-def test_an_animation_of_one_frame_is_that_frame(tmp_path):
-    images.save_animation(tmp_path / "one.gif", frames()[:1], seconds=1.0)
-    with Image.open(tmp_path / "one.gif") as film:
-        assert film.n_frames == 1
-
-
-def test_an_animation_is_a_gif_or_webp(tmp_path):
-    with pytest.raises(ConfigError, match=r"cannot write '.png'; end it in .gif, .webp$"):
-        images.save_animation(tmp_path / "walk.png", frames(), seconds=1.0)
 
 
 @pytest.mark.parametrize(("height", "factor"), [(400, 1), (399, 2), (200, 2), (150, 3)])
@@ -196,9 +159,18 @@ def test_several_grids_stand_in_rows_under_captions_that_fit_their_places():
 @pytest.mark.parametrize(("height", "factor"), [(400, 1), (40, 10)])
 def test_a_caption_stands_under_the_picture_and_a_small_one_is_enlarged(tmp_path, height, factor):
     images.save(tmp_path / "faces.png", noise(height))
-    sheet = np.asarray(images.captioned(tmp_path / "faces.png", "step 1,000"))
+    (sheet,) = images.captioned([tmp_path / "faces.png"], ["step 1,000"])
     assert np.array_equal(sheet[: height * factor : factor, ::factor], noise(height))
     assert (sheet[height * factor :] < 128).any()
+
+
+def test_grids_of_two_sizes_do_not_stand_in_one_film(tmp_path):
+    paths = [tmp_path / "step-00000000.png", tmp_path / "step-00000004.png"]
+    for path, side in zip(paths, (16, 18), strict=True):
+        images.save(path, noise(side))
+    with pytest.raises(SnapshotError) as caught:
+        list(images.captioned(paths, ["a", "b"]))
+    assert str(caught.value) == f"{paths[1]}: has 18x18 pixels, and step-00000000.png 16x16; remove it to go without"
 
 
 def test_grid_takes_arrays_as_it_takes_tensors():
@@ -224,6 +196,20 @@ def test_contact_sheet_writes_headings_between_the_columns_edges(text):
     assert ink.min() >= 12 - 1 and ink.max() <= 12 + 60 + 1  # a letter may lean over by a pixel
 
 
+def test_contact_sheet_writes_each_caption_under_its_picture():
+    rows = [[Image.new("RGB", (60, 60), "red")] * 2] * 2
+    captions = [["0.123", ""], ["", "a text that is much too long for its place"]]
+    sheet = images.contact_sheet(rows, [("", "")] * 2, 60, captions=captions)
+    plain = images.contact_sheet(rows, [("", "")] * 2, 60, captions=[["", ""]] * 2)
+    assert plain.shape[0] - images.contact_sheet(rows, [("", "")] * 2, 60).shape[0] == 2 * 16
+    top = int(np.flatnonzero((plain == (255, 0, 0)).all(2).any(1))[0])
+    ys, xs = np.nonzero((sheet != plain).any(2))
+    first, last = xs < 12 + 60 + 3, xs >= 12 + 60 + 3
+    assert top + 60 <= ys[first].min() and ys[first].max() < top + 60 + 16
+    assert top + 82 + 60 <= ys[last].min() and ys[last].max() < top + 82 + 60 + 16
+    assert xs[last].min() >= 12 + 66 - 1 and xs[last].max() <= 12 + 66 + 60 + 1
+
+
 def test_contact_sheet_centres_smaller_pictures():
     sheet = images.contact_sheet([[Image.new("L", (10, 20), 0)]], [("", "")], 40)
     dark = np.argwhere(sheet[:, :, 0] == 0)
@@ -243,7 +229,7 @@ def test_a_grid_that_is_no_sound_picture_is_refused(tmp_path, content, reason):
     path = tmp_path / "step-00000004.png"
     path.write_bytes(content)
     with pytest.raises(SnapshotError) as caught:
-        images.captioned(path, "step 4")
+        next(images.captioned([path], ["step 4"]))
     assert str(caught.value) == f"{path}: {reason}; remove it to go without"
 
 

@@ -68,10 +68,10 @@ json.dump([err.getvalue(), sorted({name.partition(".")[0] for name in sys.module
 def test_public_names_are_the_engines_own():
     import facegan
     from facegan import sampling, snapshots
-    from facegan.training import runs
+    from facegan.training import start
 
     assert facegan.load_generator is snapshots.load_generator
     assert facegan.sample is sampling.sample
-    assert facegan.train is runs.train
+    assert facegan.train is start.train
     with pytest.raises(AttributeError, match="module 'facegan' has no attribute 'trian'"):
         _ = facegan.trian

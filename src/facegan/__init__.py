@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .sampling import sample
     from .snapshots import load_generator
-    from .training.runs import train
+    from .training.start import train
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_generator", "sample", "train"]
 
-_HOMES = {"load_generator": "snapshots", "sample": "sampling", "train": "training.runs"}
+_HOMES = {"load_generator": "snapshots", "sample": "sampling", "train": "training.start"}
 
 
 def __getattr__(name: str) -> Any:

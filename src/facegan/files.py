@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,12 +14,14 @@ _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(\.\w+)?")
 _OF_SAFETENSORS = re.compile(r"\.tmp\w{6}")  # its own temporary file, which it renames to ours
 
 
-def write_atomic(path: Path, content: bytes | Callable[[Path], None]) -> None:
+def write_atomic(path: Path, content: bytes | Callable[[Path], None], *, durable: bool = True) -> None:
     """Write a file whole or not at all: a temporary file beside it, fsync, rename, fsync of the folder.
 
     Args:
         path: The final name; its folder exists.
         content: The bytes, or a function that writes the file at the path it is given.
+        durable: False leaves both fsync away: after a kill the file is whole or not there, after a power cut it may be
+            empty. For many small files that can be made again.
 
     Raises:
         OSError: The file could not be written; what stood at `path` before still stands.
@@ -32,12 +35,39 @@ def write_atomic(path: Path, content: bytes | Callable[[Path], None]) -> None:
         if not isinstance(content, bytes):
             content(temporary)  # it may put another file in its place, which on Windows must not be open
             temporary.chmod(mode)
-        put_in_place(temporary, path)
+        if durable:
+            put_in_place(temporary, path)
+        else:
+            temporary.replace(path)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.filename == str(temporary):
             error.filename = str(path)  # the name that people know
+        raise
+
+
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Make a folder with all its files or not at all: under a temporary name beside it, then renamed.
+
+    Args:
+        path: The final name; the folder above it exists, and this one does not or is empty.
+        fill: Writes the files into the folder it is given.
+
+    Raises:
+        OSError: It could not be written, or something stands there; what stood there before still stands.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        temporary.mkdir()
+        fill(temporary)
+        with suppress(FileNotFoundError):
+            path.rmdir()  # an empty one, which not every system replaces; another one stays, and is refused
+        temporary.rename(path)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)
         raise
 
 
@@ -64,15 +94,18 @@ def put_in_place(temporary: Path, path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left in a folder: temporary files of `write_atomic`. Nobody may be writing there."""
+    """Remove what killed writers left in a folder: temporary files and folders. Nobody may be writing there."""
     if folder.is_dir():
         for path in folder.iterdir():
             if is_temporary(path):
-                path.unlink(missing_ok=True)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a file has the name of one that `write_atomic` has not completed."""
+    """Whether a file or folder has the name of one that was not completed."""
     if _OF_SAFETENSORS.fullmatch(path.name):
         return True
     match = _TEMPORARY.fullmatch(path.name)

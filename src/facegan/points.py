@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .errors import ConfigError, SnapshotError
 from .generators import FaceGenerator
+from .plugins import quoted
 from .sealed import read_header, read_tensors, write_tensors
 
 MOST = 10_000_000  # points in one go
@@ -209,11 +210,13 @@ def _range(part: str) -> range:
     """The seeds of 7 or 0-63."""
     first, dash, last = part.partition("-")
     bounds = [first, last] if dash else [first, first]
-    if not all(bound.isascii() and bound.isdigit() and len(bound) < 20 for bound in bounds):
-        raise ConfigError(f"'{part}' is no seed; give numbers and ranges, for instance 0-63,99, or a file of latents")
-    low, high = (int(bound) for bound in bounds)
-    if high < low:
-        raise ConfigError(f"the range '{part}' runs backwards; give {high}-{low}")
+    if not all(bound.isascii() and bound.isdigit() for bound in bounds):
+        raise ConfigError(
+            f"{quoted(part)} is no seed; give numbers and ranges, for instance 0-63,99, or a file of latents"
+        )
+    low, high = (int(bound[-4000:]) for bound in bounds)  # Python reads no longer ones
     if high >= 2**32 or high - low >= MOST:
-        raise ConfigError(f"'{part}' is too large; seeds are below 2^32, {MOST:,} at a time")
+        raise ConfigError(f"{quoted(part)} is too large; seeds are below 2^32, {MOST:,} at a time")
+    if high < low:
+        raise ConfigError(f"the range {quoted(part)} runs backwards; give {high}-{low}")
     return range(low, high + 1)

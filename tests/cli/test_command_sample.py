@@ -1,4 +1,5 @@
 import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
@@ -6,6 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from facegan import recipes
+from facegan.images import read_about
+from facegan.points import save_latents
+from facegan.snapshots import load_generator
+
+NO_SEED = "give numbers and ranges, for instance 0-63,99, or a file of latents"
 
 
 def newest(run):
@@ -51,7 +59,7 @@ def test_seed_gives_one_face_whatever_it_is_drawn_with(facegan, run):
     assert np.array_equal(pixels("single/seed-00000009.png"), pixels("nine.png"))
     assert not np.array_equal(pixels("single/seed-00000008.png"), pixels("nine.png"))
     assert sorted(path.name for path in Path("single").iterdir()) == [
-        "seed-00000002.png", "seed-00000008.png", "seed-00000009.png",
+        "manifest.jsonl", "seed-00000002.png", "seed-00000008.png", "seed-00000009.png",
     ]  # fmt: skip
 
 
@@ -102,9 +110,9 @@ def test_ending_chooses_the_format(facegan, run, ending):
     ("arguments", "message"),
     [
         (["--seeds", "3-1", "-o", "a.png"], "--seeds 3-1: the range '3-1' runs backwards; give 1-3"),
-        (["--seeds", "a", "-o", "a.png"], "--seeds a: 'a' is no seed; give numbers and ranges, for instance 0-63,99"),
-        (["--seeds", "1,", "-o", "a.png"], "--seeds 1,: '' is no seed; give numbers and ranges, for instance 0-63,99"),
-        (["--seeds=-1", "-o", "a.png"], "--seeds -1: '-1' is no seed; give numbers and ranges, for instance 0-63,99"),
+        (["--seeds", "a", "-o", "a.png"], f"--seeds a: 'a' is no seed; {NO_SEED}"),
+        (["--seeds", "1,", "-o", "a.png"], f"--seeds 1,: '' is no seed; {NO_SEED}"),
+        (["--seeds=-1", "-o", "a.png"], f"--seeds -1: '-1' is no seed; {NO_SEED}"),
         (
             ["--seeds", "99999999999999999999", "-o", "a.png"],
             "--seeds 99999999999999999999: '99999999999999999999' is too large; seeds are below 2^32, 10,000,000 at a "
@@ -117,7 +125,7 @@ def test_ending_chooses_the_format(facegan, run, ending):
             "--seeds 4294967296: '4294967296' is too large; seeds are below 2^32, 10,000,000 at a time",
         ),
         (["-n", "10000001", "-o", "a.png"], "-n 10000001: give 1 to 10,000,000"),
-        (["-n", "4"], "sample: nowhere to write; give -o grid.png, or --separate FOLDER"),
+        (["-n", "4"], "sample: nowhere to write; give -o grid.png, --separate FOLDER, or --show"),
         (["-o", "a.bmp"], "-o a.bmp: cannot write '.bmp'; end it in .png, .jpg, .jpeg, .webp"),
         (["-o", "a"], "-o a: cannot write no ending; end it in .png, .jpg, .jpeg, .webp"),
         (["-o", "a/", "--separate", "b"], "-o a/ and --separate b both name a folder; give one"),
@@ -178,3 +186,142 @@ def test_grid_too_large_to_be_opened_is_refused_before_it_is_drawn(facegan, run)
         "(89,478,485); ask for fewer, or for --separate FOLDER\n"
     )
     assert not Path("grid.png").exists()
+
+
+def manifest(folder):
+    return [json.loads(line) for line in (Path(folder) / "manifest.jsonl").read_text().splitlines()]
+
+
+def test_manifest_tells_file_seed_and_digest_of_every_picture(facegan, run):
+    facegan("sample", run, "--seeds", "5,0-66", "--separate", "faces")
+    lines = manifest("faces")
+    assert [line["seed"] for line in lines] == [5, *range(67)]
+    for line in lines:
+        content = (Path("faces") / line["file"]).read_bytes()
+        assert line["digest"] == hashlib.sha256(content).hexdigest()
+        assert line["snapshot"] == hashlib.sha256(newest(run).read_bytes()).hexdigest()
+    assert lines[0]["file"] == lines[6]["file"] == "seed-00000005.png"
+
+
+def test_a_second_set_in_a_folder_has_a_manifest_of_its_own(facegan, run):
+    facegan("sample", run, "-n", 5, "--separate", "faces")
+    facegan("sample", run, "--seeds", "2-3", "--separate", "faces")
+    assert [line["seed"] for line in manifest("faces")] == [2, 3]
+    assert len(list(Path("faces").glob("*.png"))) == 5
+
+
+def test_no_manifest_is_left_where_the_pictures_could_not_be_written(facegan, run, monkeypatch):
+    facegan("sample", run, "-n", 3, "--separate", "faces")
+    monkeypatch.setattr(
+        "facegan.images.folder.write_atomic", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full"))
+    )
+    said = facegan("sample", run, "-n", 3, "--separate", "faces")
+    assert said.code == 1
+    assert "full" in said.complaint
+    assert not Path("faces/manifest.jsonl").exists()
+
+
+def test_truncation_changes_the_faces_and_1_does_not(facegan, run):
+    facegan("sample", run, "-n", 4, "-o", "plain.png")
+    facegan("sample", run, "-n", 4, "-o", "whole.png", "--truncation", 1)
+    facegan("sample", run, "-n", 4, "-o", "less.png", "--truncation", 0.5)
+    assert np.array_equal(pixels("plain.png"), pixels("whole.png"))
+    assert not np.array_equal(pixels("plain.png"), pixels("less.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows", "columns"),
+    [
+        (["--rows", 2, "--cols", 5], 2, 5),
+        (["-n", 6, "--cols", 6], 1, 6),
+        (["-n", 6, "--rows", 3], 3, 2),
+        (["-n", 7, "--rows", 2], 2, 4),
+        (["-n", 3, "--rows", 2, "--cols", 2], 2, 2),
+    ],
+)
+def test_rows_and_columns_arrange_the_sheet(facegan, run, arguments, rows, columns):
+    facegan("sample", run, *arguments, "-o", "sheet.png")
+    assert pixels("sheet.png").shape == (rows * 18 - 2, columns * 18 - 2, 3)
+
+
+def test_labels_write_the_seeds_under_the_faces(facegan, run):
+    facegan("sample", run, "--seeds", "7,3", "--labels", "-o", "sheet.png")
+    assert pixels("sheet.png").shape == (64 + 16, 2 * 66 - 2, 3)
+
+
+def test_a_dash_writes_the_picture_to_stdout_and_nothing_else(facegan, run, start):
+    facegan("sample", run, "-n", 4, "-o", "sheet.png")
+    process = start("sample", run, "-n", 4, "-o", "-")
+    out, _ = process.process.communicate(timeout=120)
+    assert process.process.returncode == 0
+    assert out == Path("sheet.png").read_bytes()
+    assert process.log.read_text() == ""
+
+
+def test_show_opens_the_sheet_where_there_is_a_screen(facegan, run, monkeypatch):
+    opened = []
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr("typer.launch", opened.append)
+    assert facegan("sample", run, "-n", 4, "-o", "sheet.png", "--show").code == 0
+    assert opened == ["sheet.png"]
+    assert facegan("sample", run, "-n", 4, "--show").out == ""
+    assert np.array_equal(pixels(opened[1]), pixels("sheet.png"))
+
+
+def test_show_draws_in_the_terminal_where_there_is_no_screen(facegan, run, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    said = facegan("sample", run, "-n", 4, "--show")
+    assert said.complaint == "facegan: --show: there is neither a screen nor a terminal here; give -o sheet.png"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    said = facegan("sample", run, "-n", 4, "--show")
+    assert (said.code, said.out) == (0, "")
+    assert said.err.count("▄") == 34 * 17  # two pixels a character, one above the other
+
+
+def test_latents_are_taken_wherever_seeds_are_and_strangers_are_announced(facegan, run):
+    generator = load_generator(newest(run))
+    save_latents(Path("nine.safetensors"), generator.latents([9]), generator)
+    facegan("sample", run, "--seeds", "3,9", "-o", "seeds.png")
+    said = facegan("sample", run, "--seeds", "3,nine.safetensors", "-o", "latents.png", "--separate", "single")
+    assert said.err == ""
+    assert np.array_equal(pixels("seeds.png"), pixels("latents.png"))
+    assert [line["file"] for line in manifest("single")] == ["seed-00000003.png", "nine.png"]
+    said = facegan("sample", run, "--raw", "--seeds", "nine.safetensors", "-o", "latents.png")
+    assert said.code == 0
+    older = sorted((run / "snapshots").iterdir())[0]
+    said = facegan("sample", older, "--seeds", "nine.safetensors", "-o", "latents.png")
+    assert said.err == "nine.safetensors: was found for another snapshot; its face here is another one\n"
+
+
+def test_every_picture_carries_the_recipe_that_makes_it_again(facegan, run):
+    facegan("sample", run, "-n", 4, "--truncation", 0.5, "-o", "sheet.jpg", "--separate", "single")
+    generator = load_generator(newest(run))
+    assert read_about(Path("sheet.jpg"))["command"] == "facegan sample --seeds 0-3 --truncation 0.5"
+    about = read_about(Path("single/seed-00000002.png"))
+    (frame,) = recipes.read(about["recipe"]).frames(generator)
+    assert np.array_equal(frame, pixels("single/seed-00000002.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--truncation", "1.5", "-o", "a.png"], "--truncation is 1.5; give 0 (one mean face) to 1 (no truncation)"),
+        (["--truncation", "nan", "-o", "a.png"], "--truncation is nan; give 0 (one mean face) to 1 (no truncation)"),
+        (["--rows", "0", "-o", "a.png"], "--rows 0: give 1 to 10,000,000"),
+        (["--cols", "-1", "-o", "a.png"], "--cols -1: give 1 to 10,000,000"),
+        (["-n", "5", "--rows", "2", "--cols", "2", "-o", "a.png"],
+         "--rows 2 --cols 2: a sheet of 4, but there are 5 faces"),
+        (["--labels", "--separate", "b"], "--rows, --cols and --labels arrange a sheet; give -o sheet.png"),
+        (["-o", "-", "--json"], "-o - and --json both want stdout; give one"),
+        (["--separate", "file"], "--separate file: is a file; give a folder"),
+        (["--seeds", "no.safetensors", "-o", "a.png"], "no.safetensors: no such latents file"),
+    ],
+)  # fmt: skip
+def test_wrong_arrangements_are_refused_in_one_line(facegan, run, workplace, arguments, message):
+    Path("file").write_text("")
+    said = facegan("sample", *arguments)
+    assert (said.code, said.complaint) == (2, f"facegan: {message}")
+    assert sorted(path.name for path in workplace.iterdir()) == ["file", "runs"]

@@ -8,7 +8,7 @@ from facegan.data import split
 from facegan.data.drawn import DrawnFaces
 from facegan.data.packed.loading import load, pack_folder
 from facegan.data.sources.opening import open_source
-from facegan.data.split import select
+from facegan.data.split import is_held_out, owners, select
 from facegan.errors import DataError
 
 
@@ -202,3 +202,20 @@ def test_packed_pictures_are_chosen_by_the_attributes_that_were_packed(folder, t
     assert taken(source, where="Smiling=1", split="val") == ["d.png"]
     chosen = DataConfig(source=str(tmp_path / "packed"), crop="auto", where="Smiling=1")
     assert load(chosen, resolution=16, channels=3).names == ["a.png", "d.png"]
+
+
+def test_shares_and_salts_hold_out_other_people():
+    people = [f"person {number}" for number in range(4000)]
+    tenth, fifth, salted = (
+        {person for person in people if is_held_out(person, **how)} for how in ({}, {"share": 5}, {"salt": "other "})
+    )
+    assert len(tenth) == pytest.approx(400, abs=60)
+    assert len(fifth) == pytest.approx(800, abs=80)
+    assert tenth < fifth
+    assert len(tenth & salted) == pytest.approx(40, abs=20)
+
+
+def test_pictures_belong_to_their_folders_or_in_a_flat_source_to_themselves():
+    assert owners(["ann/1.png", "ann/2.png", "bob/1.png"]) == ["ann", "ann", "bob"]
+    assert owners(["1.png", "2.png"]) == ["1", "2"]
+    assert owners(["all/1.png", "all/2.png"]) == ["1", "2"]

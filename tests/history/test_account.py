@@ -81,3 +81,11 @@ def test_unreadable_files_are_left_out(make, environment):
     found = account(run)
     assert (found.environment, found.settings, found.changed, found.metrics) == ({}, {}, [], None)
     assert json.loads(found.model_dump_json())["standing"]["standing"] == "damaged"
+
+
+def test_without_plugins_all_that_is_set_of_theirs_counts_as_changed(make):
+    run = make("one", "architecture.ngf=64", "architecture.ndf=8", "train.batch_size=8")
+    rows = [{each.key: each.default for each in account(run, plugins=plugins).changed} for plugins in (True, False)]
+    assert (rows[0].get("architecture.ndf"), rows[1].get("architecture.ndf", 0)) == (64, None)
+    assert "architecture.ngf" not in rows[0] and "architecture.ngf" in rows[1]
+    assert rows[0]["train.batch_size"] == rows[1]["train.batch_size"] == 128

@@ -29,7 +29,7 @@ def download(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch a published dataset, or make a copy known that you have."""
+    """Fetch a published dataset, or register your copy."""
     from ..data.published import publication, publications
     from .console import ByteProgress
 

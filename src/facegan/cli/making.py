@@ -1,13 +1,18 @@
 """What the commands that make pictures share: points from flags, and a recipe's picture on its way to a file."""
 
 import io
+import os
+import shlex
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..generators import FaceGenerator
     from ..points import Points
     from ..recipes import Recipe
@@ -60,35 +65,112 @@ def make(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
         SnapshotError: As `Recipe.frames`.
         OSError: It cannot be written.
     """
-    from ..images import save, write_png
     from .console import counting
 
     with counting("drawing") as progress:
         (frame,) = recipe.frames(generator, progress)
-    if out == STDOUT:
-        png = io.BytesIO()
-        write_png(png, frame, about(recipe, generator))
-        sys.stdout.buffer.write(png.getvalue())
-    else:
-        save(Path(out), frame, about(recipe, generator))
+    write_still(out, frame, about(recipe, generator))
+
+
+def write_still(out: str, picture: "np.ndarray", text: dict[str, str]) -> None:
+    """Write a picture, uint8 (H, W, 3) or (H, W), to a path or stdout; raises as `make`."""
+    from ..images import save, write_png
+
+    if out != STDOUT:
+        save(Path(out), picture, text)
+        return
+    png = io.BytesIO()  # a PNG is written with seeks, which a pipe cannot do
+    write_png(png, picture, text)
+    sys.stdout.buffer.write(png.getvalue())
+    sys.stdout.buffer.flush()
+
+
+def check_show() -> None:
+    """Refuse to show a picture where there is neither a screen nor a terminal; raises ConfigError."""
+    from .console import console
+
+    if not (_has_screen() or console().is_terminal):
+        raise ConfigError("--show: there is neither a screen nor a terminal here; give -o sheet.png")
+
+
+def show_picture(picture: "np.ndarray", path: Path | None) -> None:
+    """Open a picture with the system's own program where there is a screen, else draw it in the terminal.
+
+    Args:
+        picture: uint8 (H, W, 3) or (H, W).
+        path: Where it was written, if it was.
+    """
+    import typer
+    from PIL import Image
+    from rich.console import Console
+    from rich_pixels import Pixels
+
+    image = Image.fromarray(picture).convert("RGB")
+    if _has_screen():
+        if path is None:
+            path = Path(tempfile.mkdtemp(prefix="facegan-")) / "faces.png"
+            image.save(path)
+        typer.launch(str(path))
+        return
+    talk = Console(stderr=True)
+    # A character is two pixels high and one wide.
+    image.thumbnail((talk.width, 2 * max(8, talk.height - 2)), Image.Resampling.LANCZOS)
+    talk.print(Pixels.from_image(image))
+
+
+def _has_screen() -> bool:
+    """Whether a window can be opened: always on a Mac or Windows but over ssh; elsewhere where a display is named."""
+    if sys.platform in ("darwin", "win32"):
+        return "SSH_CONNECTION" not in os.environ
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def make_film(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
+    """Follow a recipe of many frames, with a bar when it takes long, and write the film, which says how it was made.
+
+    Args:
+        recipe: Whose `rate` is not None.
+        generator: Whose faces.
+        out: A path with the ending of an animation, or with a / at its end, for a folder of numbered PNGs.
+
+    Raises:
+        ConfigError: The ending names no format, or the format cannot be as fast or as large as asked.
+        SnapshotError: As `Recipe.frames`, or the folder holds something already.
+        OSError: It cannot be written.
+    """
+    from ..images import save_animation
+    from .console import counting
+
+    with counting("drawing") as progress:
+        save_animation(out, recipe.frames(generator, progress), fps=recipe.rate or 0, about=about(recipe, generator))
+
+
+def follow(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
+    """Follow a recipe of either kind; raises as `make` and `make_film`."""
+    (make if recipe.rate is None else make_film)(recipe, generator, out)
 
 
 def about(recipe: "Recipe", generator: "FaceGenerator") -> dict[str, str]:
     """What a picture says of itself, in a PNG's text chunks or another format's own place for it."""
+    points = getattr(recipe, "points", None)
     return {
         **origin(generator),
+        **({"seeds": points.text} if points is not None else {}),
         "recipe": recipe.model_dump_json(exclude_defaults=True),
-        "command": " ".join(["facegan", *recipe.flags()]),
+        "command": shlex.join(["facegan", *recipe.flags()]),
     }
 
 
 def origin(generator: "FaceGenerator") -> dict[str, str]:
     """Of which weights a picture is."""
+    import torch
+
     from .. import __version__
 
     info = generator.info
     return {
         "Software": f"facegan {__version__}",
+        "torch": f"{torch.__version__} on {next(generator.network.parameters()).device.type}",
         "Description": "synthetic face",
         "snapshot": info["digest"],
         "step": str(info["step"]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError, DamagedError, SnapshotError
-from ..run import find_run
+from ..run import RunDir, find_run
 
 if TYPE_CHECKING:
     from ..config import RunConfig
@@ -106,6 +106,19 @@ def find_snapshot(model: str | None) -> Path:
                 raise
             console().print(f"{error}; taking the one before it", markup=False)
     raise AssertionError
+
+
+def any_run(name: str | None) -> RunDir:
+    """As `find_run`, and also a run's folder that has lost its settings, or never had any; raises as it does."""
+    from ..history.standing import is_run
+
+    try:
+        return find_run(name)
+    except SnapshotError:
+        for path in (Path(name), Path("runs") / name) if name is not None else ():
+            if is_run(path):
+                return RunDir(path)
+        raise
 
 
 def allow_deterministic(wanted: bool) -> None:

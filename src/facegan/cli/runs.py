@@ -10,11 +10,12 @@ from rich.filesize import decimal
 
 from ..errors import ConfigError, SnapshotError
 from ..run import RunDir, find_run
-from .options import PLAIN, Device, Json, Run, find_snapshot, print_json
-from .sample import MOST_PIXELS, parse_seeds
+from .making import MOST_PIXELS, points_of
+from .options import PLAIN, Device, Json, Run, any_run, find_snapshot, print_json
 
 if TYPE_CHECKING:
     from ..history.cleaning import Cleaning
+    from ..points import Points
 
 MOST_RUNS = 8  # beside each other
 
@@ -51,7 +52,7 @@ def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None
     from ..history.stored import header_problem
     from .telling import finite, next_commands, tell
 
-    found = account(_any_run(run), _damage if verify else header_problem)
+    found = account(any_run(run), _damage if verify else header_problem)
     if as_json:
         following = [{"command": command, "why": why} for command, why in next_commands(found)]
         print_json(finite(found.model_dump(mode="json") | {"verified": verify, "next": following}))
@@ -83,7 +84,7 @@ def compare(
         raise ConfigError(f"{'--seeds' if seeds is not None else '--device'}: draws nothing without -o compare.png")
     if out is not None:
         check_ending(out)
-    chosen = parse_seeds(seeds or "0-15", None)
+    chosen = points_of(seeds or "0-15")
     found = [find_run(name) for name in names]
     comparison = put_beside(found)
     if out is not None:
@@ -135,19 +136,6 @@ def clean(
         print(f"removed, {decimal(total)} freed")
 
 
-def _any_run(name: str | None) -> RunDir:
-    """As `find_run`, and also a run's folder that has lost its settings, or never had any."""
-    from ..history.standing import is_run
-
-    try:
-        return find_run(name)
-    except SnapshotError:
-        for path in (Path(name), Path("runs") / name) if name is not None else ():
-            if is_run(path):
-                return RunDir(path)
-        raise
-
-
 def _all_runs() -> list[RunDir]:
     return [RunDir(path.parent) for path in sorted(Path("runs").glob("*/config.json"))]
 
@@ -179,7 +167,7 @@ def _show_plans(plans: "Sequence[Cleaning]", total: int) -> None:
     print(f"{_count(num_files, 'file')} to remove, {decimal(total)}" if num_files else "nothing to remove")
 
 
-def _draw(found: Sequence[RunDir], seeds: Sequence[int], out: Path, device: str | None) -> None:
+def _draw(found: Sequence[RunDir], points: "Points", out: Path, device: str | None) -> None:
     """Draw the grids of the same seeds side by side, every picture as large as the largest run's."""
     from .. import __version__, images
     from ..snapshots import load_generator
@@ -190,7 +178,7 @@ def _draw(found: Sequence[RunDir], seeds: Sequence[int], out: Path, device: str 
     generators = [load_generator(find_snapshot(str(run.path)), device=where) for run in found]
     sides = [generator.info["config"].resolution for generator in generators]
     largest = max(sides)  # sides are powers of two
-    num_pixels = len(found) * len(seeds) * largest**2
+    num_pixels = len(found) * len(points) * largest**2
     if num_pixels > MOST_PIXELS:
         raise ConfigError(
             f"-o {out}: would have {num_pixels:,} pixels, more than other programs open ({MOST_PIXELS:,}); "
@@ -198,7 +186,7 @@ def _draw(found: Sequence[RunDir], seeds: Sequence[int], out: Path, device: str 
         )
     grids, captions = [], []
     for place, (run, generator, side) in enumerate(zip(found, generators, sides, strict=True)):
-        pixels = images.to_uint8(generator.sample(seeds))  # (len(seeds), C, side, side)
+        pixels = images.to_uint8(generator.images(points.z(generator)))  # (len(points), C, side, side)
         by = largest // side
         grids.append(images.grid(pixels.repeat_interleave(by, 2).repeat_interleave(by, 3)))
         captions.append(f"{letter(place)}  {run.path.name}, step {generator.info['step']:,}, {side}x{side}")

@@ -1,152 +1,200 @@
 """`facegan sample`."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import ConfigError
+from .making import (
+    MOST_PIXELS,
+    STDOUT,
+    about,
+    check_show,
+    check_still,
+    points_of,
+    show_picture,
+    warn_of_strangers,
+    write_still,
+)
 from .options import Device, Json, Model, find_snapshot, print_json
 
 if TYPE_CHECKING:
-    from ..generators import FaceGenerator
+    import numpy as np
 
-MOST = 10_000_000  # seeds in one go
-MOST_PIXELS = 89_478_485  # of a grid: above this, Pillow takes a picture for an attack
+    from ..generators import FaceGenerator
+    from ..points import Points
+    from ..recipes import Sheet
+
+MANIFEST = "manifest.jsonl"
 
 
 def sample(
     model: Model = None,
     num: Annotated[int | None, typer.Option("-n", "--num", help="How many: the seeds 0 to N-1. Default 64.")] = None,
     out: Annotated[
-        str | None, typer.Option("-o", "--out", help="A grid, .png, .jpg or .webp; FOLDER/ for single pictures.")
+        str | None,
+        typer.Option("-o", "--out", help="A sheet, .png, .jpg or .webp; FOLDER/ for single pictures; - for stdout."),
     ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Which seeds, for instance 0-63,99; one seed, one face.")] = None,
-    separate: Annotated[Path | None, typer.Option(help="A folder for single pictures, seed-00000007.png.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Which seeds, for instance 0-63,99, or files of latents; one seed, one face.")
+    ] = None,
+    separate: Annotated[
+        Path | None, typer.Option(help="A folder for single pictures, seed-00000007.png, and manifest.jsonl.")
+    ] = None,
+    truncation: Annotated[
+        float, typer.Option(metavar="PSI", help="Draw from PSI * z: below 1, more ordinary faces that vary less.")
+    ] = 1.0,
+    rows: Annotated[int | None, typer.Option(help="Rows of the sheet.")] = None,
+    cols: Annotated[int | None, typer.Option(help="Columns of the sheet; by default near-square.")] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="Write the seed under each face.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Open the sheet, or draw it in the terminal.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="The current weights instead of their moving average.")] = False,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Draw faces from a trained generator."""
-    from ..images import check_ending
-
-    chosen = parse_seeds(seeds, num)
     if out is not None and out.endswith("/"):
         if separate is not None:
             raise ConfigError(f"-o {out} and --separate {separate} both name a folder; give one")
         separate, out = Path(out), None
-    if out is None and separate is None:
-        raise ConfigError("sample: nowhere to write; give -o grid.png, or --separate FOLDER")
-    if out is not None:
-        check_ending(Path(out))
+    _check_places(out, separate, show=show, as_json=as_json)
+    if out is None and not show and (rows is not None or cols is not None or labels):
+        raise ConfigError("--rows, --cols and --labels arrange a sheet; give -o sheet.png")
+    if not 0 <= truncation <= 1:
+        raise ConfigError(f"--truncation is {truncation:g}; give 0 (one mean face) to 1 (no truncation)")
+    points, columns = _choose(seeds, num, rows, cols)
     snapshot = find_snapshot(model)
 
+    from ..recipes import Sheet
     from ..snapshots import load_generator
     from ..training.state import choose_device
 
     generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
-    num_pixels = len(chosen) * generator.info["config"].resolution ** 2
-    if out is not None and num_pixels > MOST_PIXELS:
-        raise ConfigError(
-            f"-o {out}: a grid of {len(chosen):,} pictures would have {num_pixels:,} pixels, more than other programs "
-            f"open ({MOST_PIXELS:,}); ask for fewer, or for --separate FOLDER"
-        )
-    written = _write(generator, chosen, Path(out) if out else None, separate)
+    warn_of_strangers(points, generator)
+    recipe = Sheet(points=points, truncation=truncation, columns=columns, labels=labels)
+    if out is not None or show:
+        _check_size(out or "--show", recipe, generator)
+    sheet, files = _draw(recipe, generator, separate, sheet=out is not None or show)
+    if sheet is not None and out is not None:
+        write_still(out, sheet, about(recipe, generator))
+    if sheet is not None and show:
+        show_picture(sheet, Path(out) if out and out != STDOUT else None)
     if as_json:
-        about = {key: generator.info[key] for key in ("digest", "step", "weights")}
-        print_json({"snapshot": str(snapshot), **about, "files": [str(path) for path in written]})
-    else:
-        if separate is not None:
-            print(f"{separate}/: {len(chosen)} pictures")
-        if out is not None:
-            print(out)
+        known = {key: generator.info[key] for key in ("digest", "step", "weights")}
+        written = [*map(str, files), *([out] if out else [])]
+        print_json({"snapshot": str(snapshot), **known, "truncation": truncation, "files": written})
+        return
+    if separate is not None:
+        print(f"{separate}/: {len(points)} pictures")
+    if out is not None and out != STDOUT:
+        print(out)
 
 
-def parse_seeds(text: str | None, num: int | None) -> Sequence[int]:
-    """The seeds that `--seeds 0-63,99` or `-n N` mean; 0 to 63 when neither is given.
-
-    Raises:
-        ConfigError: The text is none of seeds, or both are given.
-    """
-    if text is None:
-        if num is not None and not 1 <= num <= MOST:
-            raise ConfigError(f"-n {num}: give 1 to {MOST:,}")
-        return range(64 if num is None else num)
-    if num is not None:
-        raise ConfigError("-n and --seeds exclude each other; give one")
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        bounds = [first, last] if dash else [first, first]
-        if not all(bound.isascii() and bound.isdigit() for bound in bounds):
-            raise ConfigError(f"--seeds {text}: '{part}' is no seed; give numbers and ranges, for instance 0-63,99")
-        low, high = (int(bound) for bound in bounds)
-        if high < low:
-            raise ConfigError(f"--seeds {text}: the range '{part}' runs backwards; give {high}-{low}")
-        if high >= 2**32 or high - low >= MOST:
-            raise ConfigError(f"--seeds {text}: '{part}' is too large; seeds are below 2^32, {MOST:,} at a time")
-        seeds.extend(range(low, high + 1))
-    return seeds
-
-
-def _write(generator: "FaceGenerator", seeds: Sequence[int], out: Path | None, separate: Path | None) -> list[Path]:
-    import torch
-
-    from .. import images
-
-    about = _about(generator)
-    kept, written = [], []
-    for batch, pictures in _progress(generator, seeds):
-        pixels = images.to_uint8(pictures)  # (n, C, H, W)
-        if separate is not None:
-            for seed, picture in zip(batch, pixels, strict=True):
-                path = separate / f"seed-{seed:08d}.png"
-                images.save(path, images.grid(picture[None]), {**about, "seed": str(seed)})
-                written.append(path)
-        if out is not None:
-            kept.append(pixels)
+def _check_places(out: str | None, separate: Path | None, *, show: bool, as_json: bool) -> None:
+    """Refuse what cannot be written, before anything is loaded; raises ConfigError."""
+    if out is None and separate is None and not show:
+        raise ConfigError("sample: nowhere to write; give -o grid.png, --separate FOLDER, or --show")
+    if out == STDOUT and as_json:
+        raise ConfigError("-o - and --json both want stdout; give one")
     if out is not None:
-        images.save(out, images.grid(torch.cat(kept)), {**about, "seeds": _compact(seeds)})
-        written.append(out)
-    return written
+        check_still(out)
+    if separate is not None and separate.exists() and not separate.is_dir():
+        raise ConfigError(f"--separate {separate}: is a file; give a folder")
+    if show:
+        check_show()
 
 
-def _progress(generator: "FaceGenerator", seeds: Sequence[int]) -> Iterator[Any]:
-    """The batches of `sampling.sample`, with a bar when it takes more than a moment."""
-    from rich.progress import Progress
+def _choose(seeds: str | None, num: int | None, rows: int | None, cols: int | None) -> tuple["Points", int | None]:
+    """The points, and the columns of their sheet (None: near-square); raises ConfigError."""
+    from ..points import MOST, Points
 
-    from ..sampling import sample as draw
-    from .console import console
-
-    talk = console()
-    with Progress(console=talk, disable=not talk.is_terminal or len(seeds) < 1000, transient=True) as bar:
-        task = bar.add_task("sampling", total=len(seeds))
-        for batch, pictures in draw(generator, seeds):
-            yield batch, pictures
-            bar.advance(task, len(batch))
-
-
-def _about(generator: "FaceGenerator") -> dict[str, str]:
-    """What every picture says of itself in its text chunks."""
-    from .. import __version__
-
-    info = generator.info
-    return {
-        "Software": f"facegan {__version__}",
-        "Description": "synthetic face",
-        "snapshot": info["digest"],
-        "step": str(info["step"]),
-        "weights": info["weights"],
-    }
+    for flag, value in (("--rows", rows), ("--cols", cols)):
+        if value is not None and not 1 <= value <= MOST:
+            raise ConfigError(f"{flag} {value}: give 1 to {MOST:,}")
+    if seeds is not None and num is not None:
+        raise ConfigError("-n and --seeds exclude each other; give one")
+    if seeds is not None:
+        points = points_of(seeds)
+    else:
+        num = num if num is not None else rows * cols if rows and cols else 64
+        if not 1 <= num <= MOST:
+            raise ConfigError(f"-n {num}: give 1 to {MOST:,}")
+        points = Points.of(range(num))
+    if rows and cols and len(points) > rows * cols:
+        raise ConfigError(f"--rows {rows} --cols {cols}: a sheet of {rows * cols}, but there are {len(points)} faces")
+    return points, cols or (rows and -(-len(points) // rows))
 
 
-def _compact(seeds: Sequence[int]) -> str:
-    """0-63,99: what `--seeds` takes."""
-    parts: list[list[int]] = []
-    for seed in seeds:
-        if parts and seed == parts[-1][1] + 1:
-            parts[-1][1] = seed
+def _check_size(out: str, recipe: "Sheet", generator: "FaceGenerator") -> None:
+    num_pixels = len(recipe.points) * max(generator.info["config"].resolution, 64 if recipe.labels else 0) ** 2
+    if num_pixels > MOST_PIXELS:
+        raise ConfigError(
+            f"-o {out}: a grid of {len(recipe.points):,} pictures would have {num_pixels:,} pixels, more than other "
+            f"programs open ({MOST_PIXELS:,}); ask for fewer, or for --separate FOLDER"
+        )
+
+
+def _draw(
+    recipe: "Sheet", generator: "FaceGenerator", separate: Path | None, *, sheet: bool
+) -> tuple["np.ndarray | None", list[Path]]:
+    """Draw each face once: into the folder, onto the sheet, or both; the sheet's pixels and the folder's files."""
+    import numpy as np
+
+    from .console import counting
+
+    kept: list[np.ndarray] = []
+    done = 0
+
+    def faces() -> Iterator[tuple[list[int | str], np.ndarray]]:
+        nonlocal done
+        for names, pixels in recipe.faces(generator):
+            done += len(names)
+            progress(done, len(recipe.points))
+            if sheet:
+                kept.append(pixels)
+            yield names, pixels
+
+    files: list[Path] = []
+    with counting("sampling") as progress:
+        if separate is not None:
+            files = _write_folder(separate, faces(), recipe, generator)
         else:
-            parts.append([seed, seed])
-    return ",".join(f"{low}-{high}" if high > low else str(low) for low, high in parts)
+            for _ in faces():
+                pass
+    return recipe.arrange(np.concatenate(kept)) if sheet else None, files
+
+
+def _write_folder(
+    folder: Path, faces: Iterator[tuple[list[int | str], Any]], recipe: "Sheet", generator: "FaceGenerator"
+) -> list[Path]:
+    """Single pictures, then, when all are there, the manifest: a line a picture."""
+    from ..files import write_atomic
+    from ..images import grid, write_pictures
+
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def pictures() -> Iterator[tuple[Path, Any, dict[str, str]]]:
+        for names, pixels in faces:
+            for name, picture in zip(names, pixels, strict=True):
+                text = {**about(recipe.single(name), generator), "seed": str(name)}
+                yield folder / _file_name(name), grid(picture[None]), text
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w") as manifest:
+            for (path, digest), name in zip(write_pictures(pictures()), recipe.points.names(), strict=True):
+                line = {"file": path.name, "seed": name, "digest": digest, "snapshot": generator.info["digest"]}
+                manifest.write(json.dumps(line) + "\n")
+
+    manifest = folder / MANIFEST
+    manifest.unlink(missing_ok=True)  # an older one would speak of pictures that are being replaced
+    write_atomic(manifest, write)
+    return [folder / _file_name(name) for name in recipe.points.names()]
+
+
+def _file_name(name: int | str) -> str:
+    return (
+        f"seed-{name:08d}.png" if isinstance(name, int) else f"{name.replace('.safetensors', '').replace('#', '-')}.png"
+    )

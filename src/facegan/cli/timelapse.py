@@ -1,6 +1,5 @@
 """`facegan timelapse`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,25 +7,42 @@ import typer
 from ..errors import ConfigError, SnapshotError
 from .options import Run
 
+FPS = 25  # at most: beyond that, grids are left out
+HOLD_SECONDS = 1.5  # for which the last one is shown longer
+SHORTEST, LONGEST = 0.1, 600.0  # seconds
+
 
 def timelapse(
     run: Run = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A .gif or .webp file.")] = Path("timelapse.gif"),
-    seconds: Annotated[float, typer.Option(help="Length, the last picture's hold aside.")] = 6.0,
+    out: Annotated[
+        str, typer.Option("-o", "--out", help="A .gif, .webp or .mp4 file, or DIR/ for numbered PNGs.")
+    ] = "timelapse.gif",
+    seconds: Annotated[float, typer.Option(help="Length, the last picture's hold aside: 0.1 to 600.")] = 6.0,
 ) -> None:
-    """Animate how the same latents grew into faces."""
+    """Animate how the same latents grew into faces.
+
+    The pictures are the run's own grids. When there are more than 25 for a second, some are left out, evenly.
+    """
     from ..run import find_run
 
-    if not seconds > 0:
-        raise ConfigError(f"--seconds is {seconds:g}; it must be above 0")
+    if not SHORTEST <= seconds <= LONGEST:
+        raise ConfigError(f"--seconds is {seconds:g}; it must be {SHORTEST:g} to {LONGEST:g}")
     found = find_run(run)
     steps = found.steps("samples")
     if not steps:
         raise SnapshotError(f"{found.path}: holds no grids of samples yet")
 
-    from ..images import captioned, check_ending, save_animation
+    from .. import __version__
+    from ..history.grids import caption, evenly
+    from ..images import captioned, check_film, save_animation
 
-    check_ending(out, (".gif", ".webp"))
-    frames = [captioned(found.sample(step), f"step {step:,}") for step in steps]
-    save_animation(out, frames, seconds)
+    check_film(out)
+    steps = evenly(steps, int(FPS * seconds))
+    records = list(found.read_metrics())
+    frames = captioned([found.sample(step) for step in steps], [caption(records, step) for step in steps])
+    about = {
+        "Software": f"facegan {__version__}",
+        "Description": f"synthetic faces: run {found.path.name}, steps {steps[0]} to {steps[-1]}",
+    }
+    save_animation(out, frames, fps=len(steps) / seconds, hold=HOLD_SECONDS, about=about)
     print(out)

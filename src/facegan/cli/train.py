@@ -1,6 +1,5 @@
 """`facegan train`."""
 
-import re
 import shlex
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -58,21 +57,13 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a generator of faces in a new run folder."""
-    from ..config import resolve
+    from ..config import named_layer, resolve
 
-    flags: dict[str, Any] = {
-        "seed": seed,
-        "resolution": resolution,
-        "data": {"source": data},
-        "train": {
-            "batch_size": batch_size,
-            "device": device,
-            "precision": precision,
-            "deterministic": deterministic or None,
-            **one_duration(epochs, kimg, steps),
-        },
-    }
-    wanted = resolve(preset=preset, file=config, flags=_given(flags), settings=settings or [])
+    flags = named_layer(
+        data=data, seed=seed, resolution=resolution, batch_size=batch_size, device=device, precision=precision,
+        deterministic=deterministic or None, **one_duration(epochs, kimg, steps),
+    )  # fmt: skip
+    wanted = resolve(preset=preset, file=config, flags=flags, settings=settings or [])
     if dry_run:
         _show_plan(wanted, as_json)
         return
@@ -112,21 +103,13 @@ def conclude(run: "RunDir", console: Any, code: int, *, finished: bool, as_json:
         raise SystemExit(code)
 
 
-def _given(flags: dict[str, Any]) -> dict[str, Any]:
-    """The flags that were given, without the sections that are left empty."""
-    given = {key: _given(value) if isinstance(value, dict) else value for key, value in flags.items()}
-    return {key: value for key, value in given.items() if value is not None and value != {}}
-
-
 def _run_folder(path: Path | None, config: "RunConfig", settings_name: str) -> "AbstractContextManager[RunDir]":
     """The run's folder; a name that was not given is taken at once, so that no other run takes it."""
     from ..run import RunDir, next_free
 
     if path is not None:
         return nullcontext(RunDir(path))
-    source = re.sub(r"\.(zip|tar|tgz|tar\.\w+|parquet)$", "", Path(config.data.source).name.lower())
-    stem, preset = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (source, settings_name))
-    return next_free(Path("runs"), f"{stem or 'faces'}-{preset or 'own'}")
+    return next_free(Path("runs"), config.run_name(settings_name))
 
 
 def _show_plan(config: "RunConfig", as_json: bool) -> None:

@@ -3,7 +3,17 @@
 The core sections are checked without loading torch; a plugin's section, by that plugin (`RunConfig.complete`).
 """
 
-from .layers import flat, preset_layer, preset_names, preset_text, read_file, resolve, settings_layer, validate
+from .layers import (
+    flat,
+    named_layer,
+    preset_layer,
+    preset_names,
+    preset_text,
+    read_file,
+    resolve,
+    settings_layer,
+    validate,
+)
 from .tree import DURATIONS, PLUGIN_SECTIONS, DataConfig, OutputConfig, RunConfig, TrainConfig
 from .where import Condition, parse_where
 from .wording import DEVICE_PATTERN, build
@@ -19,6 +29,7 @@ __all__ = [
     "TrainConfig",
     "build",
     "flat",
+    "named_layer",
     "parse_where",
     "preset_layer",
     "preset_names",

@@ -20,15 +20,15 @@ def resolve(
     preset: str | None = None,
     file: str | Path | None = None,
     flags: Mapping[str, Any] | None = None,
-    settings: Iterable[str] = (),
+    settings: Iterable[str] | Mapping[str, Any] = (),
 ) -> RunConfig:
     """Build a configuration from its layers: preset < file < flags < settings.
 
     Args:
         preset: Name of a preset; None is the defaults, which are those of the preset `dcgan`.
         file: A .toml or .json file with any part of the tree.
-        flags: A nested dictionary of what the command line's own flags gave.
-        settings: Lines `section.key=value`, the value in TOML; a bare word is a string.
+        flags: A nested dictionary of what the command line's own flags gave; see `named_layer`.
+        settings: Lines `section.key=value`, the value in TOML, a bare word a string; or values by `section.key`.
 
     Raises:
         ConfigError: Something does not exist, cannot be, or excludes something else.
@@ -93,26 +93,54 @@ def read_file(path: Path) -> dict[str, Any]:
     return tree
 
 
-def settings_layer(settings: Iterable[str]) -> dict[str, Any]:
-    """One nested dictionary from lines `section.key=value`, the value in TOML; a bare word is a string.
+def named_layer(
+    *, data: str | None = None, seed: int | None = None, resolution: int | None = None, **train: Any
+) -> dict[str, Any]:
+    """One nested dictionary from the settings that have names of their own, in a shell and in Python.
+
+    Args:
+        data: `data.source`; of this and all others, None is not given.
+        seed: `seed`.
+        resolution: `resolution`.
+        train: Settings of `train`.
+    """
+    flags = {"seed": seed, "resolution": resolution, "data": {"source": data}, "train": train}
+    return _given(flags)
+
+
+def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not None, without the sections that are left empty."""
+    given = {key: _given(value) if isinstance(value, Mapping) else value for key, value in flags.items()}
+    return {key: value for key, value in given.items() if value is not None and value != {}}
+
+
+def settings_layer(settings: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """One nested dictionary from lines `section.key=value`, or from values by `section.key`.
+
+    Args:
+        settings: The value of a line is in TOML; a bare word is a string.
 
     Raises:
         ConfigError: A line is not of that form.
     """
     layer: dict[str, Any] = {}
-    for line in settings:
-        key, equals, text = line.partition("=")
-        path = [part.strip() for part in key.split(".")]
-        if not equals or not all(path):
-            raise ConfigError(f"--set {line}: give section.key=value, for instance --set train.batch_size=64")
-        try:
-            (value,) = tomllib.loads(f"value = {text.strip()}").values()
-        except ValueError:  # not TOML, or more than one value
-            value = text.strip()
-        for part in reversed(path):
-            value = {part: value}
+    for key, value in settings.items() if isinstance(settings, Mapping) else map(_pair, settings):
+        for part in reversed(key.split(".")):
+            value = {part.strip(): value}
         layer = _overlay(layer, value)
     return layer
+
+
+def _pair(line: str) -> tuple[str, Any]:
+    """The key and the value of a line `section.key=value`."""
+    key, equals, text = line.partition("=")
+    if not equals or not all(part.strip() for part in key.split(".")):
+        raise ConfigError(f"--set {line}: give section.key=value, for instance --set train.batch_size=64")
+    try:
+        (value,) = tomllib.loads(f"value = {text.strip()}").values()
+    except ValueError:  # not TOML, or more than one value
+        value = text.strip()
+    return key, value
 
 
 def _overlay(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:

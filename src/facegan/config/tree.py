@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -245,6 +247,16 @@ class RunConfig(Section):
         """The architecture or the loss, made from its section; raises as `complete`."""
         section: PluginSection = getattr(self, kind)
         return build(plugins.find(kind, section.name), section.fields, where=kind)
+
+    def run_name(self, settings_name: str) -> str:
+        """What its run is called when it is given no name, but for a number: `drawn-demo`.
+
+        Args:
+            settings_name: Of the preset or the file that the settings are from.
+        """
+        source = re.sub(r"\.(zip|tar|tgz|tar\.\w+|parquet)$", "", Path(self.data.source).name.lower())
+        stem, settings = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (source, settings_name))
+        return f"{stem or 'faces'}-{settings or 'own'}"
 
     def to_json(self) -> str:
         """The whole tree as indented JSON, itself a valid `--config`."""

@@ -11,7 +11,6 @@ from ..errors import DataError
 from ..plugins import nearest
 from .pictures import Pictures, encoded
 
-_HELD_OUT_FROM = 2**64 * 9 // 10
 _CHUNK = 2**15  # pictures whose attributes are in memory at a time
 
 
@@ -63,13 +62,12 @@ def _by_hash(pictures: Pictures, data: DataConfig) -> list[str]:
             "'partition' beside them"
         )
     names = pictures.names
-    people = [PurePosixPath(name).parent.name for name in names]
-    flat = len(set(people)) < 2
-    owners = [PurePosixPath(name).stem for name in names] if flat else people
-    held = {owner: _is_held_out(owner) for owner in set(owners)}
+    people = owners(names)
+    held = {person: is_held_out(person) for person in set(people)}
     wanted = data.split == "heldout"
-    chosen = [name for name, owner in zip(names, owners, strict=True) if held[owner] == wanted]
+    chosen = [name for name, person in zip(names, people, strict=True) if held[person] == wanted]
     if not chosen:
+        flat = people[0] == PurePosixPath(names[0]).stem
         raise DataError(
             f"{data.source}: no picture falls into data.split = {data.split} "
             f"(of {len(held)} {'pictures' if flat else 'sub-folders'}); give more, or data.split = all"
@@ -77,9 +75,19 @@ def _by_hash(pictures: Pictures, data: DataConfig) -> list[str]:
     return chosen
 
 
-def _is_held_out(owner: str) -> bool:
-    """Whether the hash of a person's or picture's name lies in the last tenth of the range."""
-    return int.from_bytes(hashlib.sha256(encoded(owner)).digest()[:8], "big") >= _HELD_OUT_FROM
+def owners(names: Sequence[str]) -> list[str]:
+    """Whose each picture is: its parent folder's; in a flat source, with fewer than two of them, its own."""
+    people = [PurePosixPath(name).parent.name for name in names]
+    return [PurePosixPath(name).stem for name in names] if len(set(people)) < 2 else people
+
+
+def is_held_out(owner: str, *, share: int = 10, salt: str = "") -> bool:
+    """Whether the hash of a person's or picture's name lies in the last 1 / `share` of the range.
+
+    Another salt gives another choice, which has nothing to do with the first.
+    """
+    number = int.from_bytes(hashlib.sha256(salt.encode() + encoded(owner)).digest()[:8], "big")
+    return number >= 2**64 * (share - 1) // share
 
 
 def _where(pictures: Pictures, names: Sequence[str], data: DataConfig) -> list[str]:

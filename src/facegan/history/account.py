@@ -46,12 +46,14 @@ class Account(BaseModel):
     look: list[Path]  # files for people
 
 
-def account(run: RunDir, check: Check = header_problem) -> Account:
+def account(run: RunDir, check: Check = header_problem, *, plugins: bool = True) -> Account:
     """Read a run whole; a file that cannot be read is left out, and `standing` names it.
 
     Args:
         run: Its folder.
         check: What tells why a snapshot or a state is not whole.
+        plugins: Whether the defaults of the network's and the loss's settings are asked for, which may load torch;
+            without, all of these count as changed.
     """
     standing = stand(run)
     config, _ = known_config(run)
@@ -61,7 +63,7 @@ def account(run: RunDir, check: Check = header_problem) -> Account:
     return Account(
         standing=standing,
         settings=flat(config.model_dump(mode="json")) if config else {},
-        changed=_changed(config, standing.num_steps) if config else [],
+        changed=_changed(config, standing.num_steps, plugins) if config else [],
         environment=_environment(run),
         num_ticks=len(records),
         seconds=seconds,
@@ -74,16 +76,17 @@ def account(run: RunDir, check: Check = header_problem) -> Account:
     )
 
 
-def defaults(config: RunConfig, num_steps: int | None) -> dict[str, Any]:
+def defaults(config: RunConfig, num_steps: int | None, plugins: bool = True) -> dict[str, Any]:
     """The settings that a run with the same plugins and length has by default, with dotted keys.
 
-    The plugins' own are asked for, which loads them; those of one that is not installed are left out.
+    The plugins' own are asked for, which loads them, unless `plugins` is false; those of one that is not installed are
+    left out.
     """
     base = RunConfig()
     if num_steps is not None:
         base = base.model_copy(update={"output": base.output.scaled(num_steps)})
     tree = base.model_dump(mode="json")
-    for kind in PLUGIN_SECTIONS:
+    for kind in PLUGIN_SECTIONS if plugins else ():
         section = getattr(config, kind)
         bare = base.model_copy(update={kind: type(section)(name=section.name)})
         with suppress(FaceganError):
@@ -91,8 +94,8 @@ def defaults(config: RunConfig, num_steps: int | None) -> dict[str, Any]:
     return flat(tree)
 
 
-def _changed(config: RunConfig, num_steps: int | None) -> list[Changed]:
-    usual = defaults(config, num_steps)
+def _changed(config: RunConfig, num_steps: int | None, plugins: bool) -> list[Changed]:
+    usual = defaults(config, num_steps, plugins)
     return [
         Changed(key=key, value=value, default=usual.get(key))
         for key, value in flat(config.model_dump(mode="json")).items()

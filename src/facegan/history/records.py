@@ -44,6 +44,23 @@ def last_record(path: Path) -> tuple[dict[str, Any] | None, bool]:
     return None, torn
 
 
+def evaluations(path: Path) -> list[dict[str, Any]]:
+    """The lines of an evaluations.jsonl, in their order; what is none is passed over, and a file that is not there."""
+    found = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            found.append(record)
+    return found
+
+
 def last_line(path: Path) -> str:
     """The last line of a log that is not empty; "" when there is none."""
     lines = [text for line in _tail(path) if (text := line.decode("utf-8", "replace").strip())]

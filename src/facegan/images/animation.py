@@ -1,41 +1,176 @@
-"""Frames as animated files."""
+"""Frames as a film: an animated .gif or .webp, an .mp4, or a folder of numbered PNGs."""
 
-from collections.abc import Sequence
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from ..files import write_atomic
-from .files import check_ending
+from ..errors import ConfigError, SnapshotError
+from ..files import write_atomic, write_folder
+from .files import as_exif, check_ending, write_png
+
+FILMS = (".gif", ".webp", ".mp4", "/")
+# Frames a second. Browsers slow GIFs of delays below 2/100 s, and WebPs below 11 ms, down to 10 frames a second.
+MOST_FPS = {".gif": 50, ".webp": 90, ".mp4": 120, "/": 1000}
+LEAST_FPS = 0.01
+MOST_HOLD = 600.0  # seconds
+MOST_SIDE = {".gif": 65_535, ".webp": 16_383, ".mp4": 8_192, "/": 65_535}  # pixels, by the format or its players
+_PALETTE_PIXELS = 2**16  # from which a GIF's palette is made
+_SPREAD = 8.0  # of the dither, in 1/255: softens the steps between colours, and its pattern is hardly seen
 
 
-def save_animation(path: Path, frames: Sequence[Image.Image], seconds: float, hold: float = 1.5) -> None:
-    """Write frames as an endless .gif or .webp, each shown equally long and the last one `hold` seconds more.
-
-    Every frame of a GIF shares one palette, made from the last frame, so that colours do not flicker.
+def check_film(path: str | Path) -> None:
+    """Refuse a place for a film whose ending names no format, or a folder that holds something.
 
     Raises:
-        ConfigError: The ending is neither.
+        ConfigError: The ending is not one of FILMS, or the folder has no name of its own.
+        SnapshotError: A folder that is to be made holds something, or a file has its name.
     """
-    check_ending(path, (".gif", ".webp"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    each = max(20, round(1000 * seconds / len(frames)))
-    durations = [each] * (len(frames) - 1) + [each + round(hold * 1000)]
-    if path.suffix.lower() == ".gif":
-        palette = frames[-1].convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT)
-        frames = [frame.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-        first, *rest = frames
-        write_atomic(
-            path,
-            lambda temporary: first.save(
-                temporary, save_all=True, append_images=rest, duration=durations, loop=0, optimize=False
-            ),
+    if _format(path) != "/":
+        check_ending(Path(path), FILMS)
+        return
+    folder = Path(path)
+    if folder.name in ("", ".."):  # ./ and the like, from under whoever stands there
+        raise ConfigError(f"-o {path}: names no folder that can be made; give a new one's name and '/'")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SnapshotError(f"-o {path}: exists already; name a folder that is yet to be made")
+
+
+def save_animation(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    *,
+    fps: float,
+    hold: float = 0.0,
+    about: Mapping[str, str] | None = None,
+) -> None:
+    """Write frames as a film, whole or not at all; missing folders above it are made.
+
+    An .mp4 or a folder is written while the frames come, in constant memory; a .gif or .webp needs all of them first.
+    A .gif has one palette for all frames, and a dither that stands still. It counts time in 1/100 s: each frame ends
+    at the nearest hundredth to its exact end, so that single delays differ by 1/100 s and the film is as long as asked.
+
+    Args:
+        path: Ends in .gif, .webp (both endless), .mp4, or "/" (a text, as a Path drops it): a folder of
+            frame-00000000.png ..., new or empty.
+        frames: uint8 (H, W, 3) or (H, W), all of one shape.
+        fps: Frames a second.
+        hold: Seconds that the last frame is shown longer; in an .mp4 as whole frames; of no effect in a folder.
+        about: What the film says of itself, which `read_about` gives back: a GIF's comment, a WebP's Exif image
+            description and an MP4's comment (one JSON object each), the text chunks of each PNG.
+
+    Raises:
+        ConfigError: The ending names no format, or it cannot be as fast, as slow or as large as asked.
+        SnapshotError: The folder holds something already.
+        ValueError: There are no frames, or not all of one shape.
+        OSError: It cannot be written.
+    """
+    check_film(path)
+    ending = _format(path)
+    if not LEAST_FPS <= fps <= MOST_FPS[ending]:
+        raise ConfigError(
+            f"-o {path}: cannot show {fps:g} pictures a second; it must be {LEAST_FPS} to {MOST_FPS[ending]:g}"
         )
+    if not 0 <= hold <= MOST_HOLD:
+        raise ConfigError(f"-o {path}: cannot hold the last picture for {hold:g} s; it must be 0 to {MOST_HOLD:g}")
+    place, film, about = Path(path), _alike(frames, MOST_SIDE[ending], path), dict(about or {})
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if ending == "/":
+        write_folder(place, lambda folder: _write_stills(folder, film, about))
+    elif ending == ".mp4":
+        from .movie import write_movie
+
+        write_atomic(place, lambda temporary: write_movie(temporary, film, fps=fps, hold=hold, about=about))
+    elif ending == ".gif":
+        write_atomic(place, lambda temporary: _write_gif(temporary, list(film), fps, hold, about))
     else:
-        first, *rest = [frame.convert("RGB") for frame in frames]
-        write_atomic(
-            path,
-            lambda temporary: first.save(
-                temporary, save_all=True, append_images=rest, duration=durations, loop=0, quality=90, method=4
-            ),
-        )
+        write_atomic(place, lambda temporary: _write_webp(temporary, list(film), fps, hold, about))
+
+
+def _format(path: str | Path) -> str:
+    return "/" if str(path).endswith("/") else Path(path).suffix.lower()
+
+
+def _alike(frames: Iterable[np.ndarray], most: float, path: str | Path) -> Iterator[np.ndarray]:
+    """The frames, refused when there is none, one of another shape, or one too large."""
+    shape = None
+    for frame in frames:
+        shape = shape or frame.shape
+        if frame.shape != shape:
+            raise ValueError(f"a film's frames have one shape (given {shape} and {frame.shape})")
+        if max(shape[:2]) > most:
+            raise ConfigError(
+                f"-o {path}: pictures of {shape[1]}x{shape[0]} pixels are too large for this format; "
+                f"it takes {most:,.0f} a side"
+            )
+        yield frame
+    if shape is None:
+        raise ValueError("a film needs at least one frame")
+
+
+def _write_stills(folder: Path, frames: Iterator[np.ndarray], about: Mapping[str, str]) -> None:
+    for number, frame in enumerate(frames):
+        write_png(folder / f"frame-{number:08d}.png", frame, about)
+
+
+def _write_webp(path: Path, frames: list[np.ndarray], fps: float, hold: float, about: Mapping[str, str]) -> None:
+    first, *rest = [Image.fromarray(frame).convert("RGB") for frame in frames]
+    options: dict[str, Any] = {"exif": as_exif(about)} if about else {}
+    durations = _durations(len(frames), fps, hold, 1000)
+    first.save(path, save_all=True, append_images=rest, duration=durations, loop=0, quality=90, method=4, **options)
+
+
+def _write_gif(path: Path, frames: list[np.ndarray], fps: float, hold: float, about: Mapping[str, str]) -> None:
+    is_grey = frames[0].ndim == 2
+    first, *rest = [Image.fromarray(frame).convert("P") for frame in frames] if is_grey else _quantized(frames)
+    options: dict[str, Any] = {"comment": json.dumps(about)} if about else {}
+    options["palette"] = bytes(first.getpalette() or ())  # given, it is written once and not with each frame
+    options["duration"] = [10 * hundredths for hundredths in _durations(len(frames), fps, hold, 100)]
+    first.save(path, save_all=True, append_images=rest, loop=0, optimize=False, **options)
+
+
+def _durations(num: int, fps: float, hold: float, unit: int) -> list[int]:
+    """How long each of `num` frames is shown, in 1/unit s: their exact ends, rounded."""
+    ends = [round(unit * number / fps) for number in range(num)] + [round(unit * (num / fps + hold))]
+    return [end - start for start, end in itertools.pairwise(ends)]
+
+
+def _quantized(frames: list[np.ndarray]) -> list[Image.Image]:
+    """Colour frames in the one palette that suits all of them, with a dither that depends on the place alone.
+
+    The palette is black, white, and what suits pixels taken evenly from all frames. Diffusing the error (Floyd and
+    Steinberg) would let grain run through what stands still, whenever something above it changes; a threshold matrix
+    cannot.
+    """
+    height, width = frames[0].shape[:2]
+    each = -(-_PALETTE_PIXELS // len(frames))
+    stride = max(1, height * width // each) | 1  # odd: not the same column of every row
+    pixels = np.concatenate([frame.reshape(-1, 3)[number % stride :: stride] for number, frame in enumerate(frames)])
+    found = Image.fromarray(pixels[None]).quantize(254, method=Image.Quantize.MEDIANCUT, kmeans=1)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([0, 0, 0, 255, 255, 255, *(found.getpalette() or ())[: 3 * 254]])
+    matrix = np.tile(_threshold(8), (-(-height // 8), -(-width // 8)))[:height, :width, None] * _SPREAD
+    return [_in_palette(frame, palette, matrix) for frame in frames]
+
+
+def _in_palette(frame: np.ndarray, palette: Image.Image, matrix: np.ndarray) -> Image.Image:
+    """A frame dithered into a palette, its black and white, as of gaps and captions, left clean."""
+    near = Image.fromarray((frame + matrix).round().clip(0, 255).astype(np.uint8))
+    places = np.array(near.quantize(palette=palette, dither=Image.Dither.NONE))  # (H, W), in the palette
+    for place, level in enumerate((0, 255)):
+        places[(frame == level).all(axis=2)] = place
+    found = Image.fromarray(places)
+    found.putpalette(palette.getpalette() or ())
+    return found
+
+
+def _threshold(size: int) -> np.ndarray:
+    """Bayer's ordered dither of a power-of-two size, in (-0.5, 0.5). Source: Bayer 1973."""
+    matrix = np.zeros((1, 1))
+    while len(matrix) < size:
+        matrix = np.block([[4 * matrix, 4 * matrix + 2], [4 * matrix + 3, 4 * matrix + 1]])
+    return (matrix + 0.5) / size**2 - 0.5

@@ -71,7 +71,7 @@ def write_png(file: Path | IO[bytes], picture: np.ndarray, text: Mapping[str, st
     notes = PngInfo()
     for key, value in (text or {}).items():
         notes.add_text(key, value)
-    Image.fromarray(picture).save(file, "PNG", pnginfo=notes)
+    Image.fromarray(picture).save(file, format="PNG", pnginfo=notes)
 
 
 def as_exif(text: Mapping[str, str]) -> Image.Exif:
@@ -82,22 +82,37 @@ def as_exif(text: Mapping[str, str]) -> Image.Exif:
 
 
 def read_about(path: Path) -> dict[str, str]:
-    """What a picture of ours says of itself; empty for one that says nothing.
+    """What a picture or film of ours says of itself; empty for one that says nothing; of a folder, its first frame.
 
     Raises:
-        DataError: The file is no picture, or too large to be looked at.
+        DataError: The file is no picture or film, or too large to be looked at.
         OSError: It cannot be read.
     """
+    path = next(iter(sorted(path.glob("frame-*.png"))), path) if path.is_dir() else path
+    with path.open("rb") as file:
+        is_film = file.read(8)[4:] == b"ftyp"
+    if is_film:
+        from .movie import read_comment
+
+        return _pairs(read_comment(path))
     if refusal := too_large(path.stat().st_size):
         raise refusal
     try:
-        with quiet_pillow(), Image.open(path, formats=("PNG", "JPEG", "WEBP")) as picture:
+        with quiet_pillow(), Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF")) as picture:
             picture.load()
             if isinstance(picture, PngImageFile):
                 return {str(key): str(value) for key, value in picture.text.items()}
-            document = json.loads(picture.getexif().get(ExifTags.Base.ImageDescription, "{}"))
-    except ValueError:  # an image description of other programs
-        return {}
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            if picture.format == "GIF":
+                return _pairs(picture.info.get("comment", b""))
+            return _pairs(picture.getexif().get(ExifTags.Base.ImageDescription, ""))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: is no picture that can be read ({error})") from None
+
+
+def _pairs(text: str | bytes) -> dict[str, str]:
+    """What one JSON object says; nothing of the comments of other programs."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
     return {str(key): str(value) for key, value in document.items()} if isinstance(document, dict) else {}

@@ -1,12 +1,13 @@
 """Pictures arranged on a sheet: grids, comparisons with captions, contact sheets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from ..errors import SnapshotError
 from .files import read_grid
 
 if TYPE_CHECKING:
@@ -109,18 +110,36 @@ def beside(sides: Sequence[np.ndarray], captions: Sequence[str]) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def captioned(path: Path, caption: str) -> Image.Image:
-    """A grid with a line of text under it; a small one is enlarged by a whole factor; raises as `read_grid`."""
-    grid = read_grid(path)
-    picture = ImageOps.scale(grid, _legible(grid.height), Image.Resampling.NEAREST)
-    sheet = Image.new("RGB", (picture.width, picture.height + 22), "white")
-    sheet.paste(picture)
-    ImageDraw.Draw(sheet).text((4, sheet.height - 19), caption, fill=(60, 60, 60), font=ImageFont.load_default(14))
-    return sheet
+def captioned(paths: Sequence[Path], captions: Sequence[str]) -> Iterator[np.ndarray]:
+    """Grids of one size, each with a line of text under it; small ones are enlarged by a whole factor.
+
+    Yields:
+        uint8 (height, width, 3), as it is asked for.
+
+    Raises:
+        SnapshotError: As `read_grid`, or a grid is of another size than the first.
+        OSError: As `read_grid`.
+    """
+    size = None
+    for path, caption in zip(paths, captions, strict=True):
+        grid = read_grid(path)
+        size = size or grid.size
+        if grid.size != size:
+            given, usual = ("x".join(map(str, each)) for each in (grid.size, size))
+            raise SnapshotError(f"{path}: has {given} pixels, and {paths[0].name} {usual}; remove it to go without")
+        picture = ImageOps.scale(grid, _legible(grid.height), Image.Resampling.NEAREST)
+        sheet = Image.new("RGB", (picture.width, picture.height + 22), "white")
+        sheet.paste(picture)
+        ImageDraw.Draw(sheet).text((4, sheet.height - 19), caption, fill=(60, 60, 60), font=ImageFont.load_default(14))
+        yield np.asarray(sheet)
 
 
 def contact_sheet(
-    rows: Sequence[Sequence[Image.Image | None]], headings: Sequence[tuple[str, str]], cell: int
+    rows: Sequence[Sequence[Image.Image | None]],
+    headings: Sequence[tuple[str, str]],
+    cell: int,
+    *,
+    captions: Sequence[Sequence[str]] | None = None,
 ) -> np.ndarray:
     """Pictures in rows and columns on white, each column under its title and a note; None leaves a marked gap.
 
@@ -128,30 +147,35 @@ def contact_sheet(
         rows: Pictures of at most cell x cell; each row has as many as there are headings.
         headings: (title, note) of each column, wrapped to the column's width.
         cell: Side in pixels of a picture's place.
+        captions: A text under each picture, cut to its place's width.
 
     Returns:
         uint8 (height, width, 3).
     """
-    gap, margin = 6, 12
+    gap, margin, font = 6, 12, ImageFont.load_default(11)
+    below = 0 if captions is None else 16  # each row's
     titles = [_wrapped(title, cell, 13) for title, _ in headings]
     notes = [_wrapped(note, cell, 11) for _, note in headings]
     title_height, note_height = (max(text.count("\n") + 1 for text in column) for column in (titles, notes))
     band = margin + 17 * title_height + 14 * note_height + gap
     width = 2 * margin + len(headings) * (cell + gap) - gap
-    sheet = Image.new("RGB", (width, band + len(rows) * (cell + gap) - gap + margin), "white")
+    sheet = Image.new("RGB", (width, band + len(rows) * (cell + below + gap) - gap + margin), "white")
     pen = ImageDraw.Draw(sheet)
     for column, (title, note) in enumerate(zip(titles, notes, strict=True)):
         left = margin + column * (cell + gap)
         pen.text((left, margin), title, fill=(20, 20, 20), font=ImageFont.load_default(13))
-        pen.text((left, margin + 17 * title_height), note, fill=(90, 90, 90), font=ImageFont.load_default(11))
+        pen.text((left, margin + 17 * title_height), note, fill=(90, 90, 90), font=font)
         for place, row in enumerate(rows):
-            top, picture = band + place * (cell + gap), row[column]
+            top, picture = band + place * (cell + below + gap), row[column]
             if picture is None:
                 pen.rectangle((left, top, left + cell - 1, top + cell - 1), fill=(240, 240, 240))
                 middle = left + cell // 2, top + cell // 2
-                pen.text(middle, "does not fit", fill=(110, 110, 110), font=ImageFont.load_default(11), anchor="mm")
+                pen.text(middle, "does not fit", fill=(110, 110, 110), font=font, anchor="mm")
             else:
                 sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
+            if captions is not None:
+                text = _cut(captions[place][column], cell, font)
+                pen.text((left + cell // 2, top + cell + 1), text, fill=(40, 40, 40), font=font, anchor="ma")
     return np.asarray(sheet)
 
 

@@ -1,14 +1,22 @@
 """Recipes: pictures made from points of a latent space, that can be made again from what they say of themselves."""
 
-from pydantic import TypeAdapter, ValidationError
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import ConfigError
+from .arithmetic import Arithmetic
+from .corners import Corners
+from .edit import Along, Edit
 from .recipe import Progress, Recipe
 from .sheet import Sheet
+from .walk import Walk
 
-__all__ = ["Progress", "Recipe", "Sheet", "read"]
+__all__ = ["Along", "Arithmetic", "Corners", "Edit", "Progress", "Recipe", "Sheet", "Walk", "read"]
 
-_ANY: TypeAdapter[Recipe] = TypeAdapter(Sheet)
+_ANY: TypeAdapter[Recipe] = TypeAdapter(
+    Annotated[Arithmetic | Sheet | Walk | Corners | Edit, Field(discriminator="make")]
+)
 
 
 def read(text: str) -> Recipe:

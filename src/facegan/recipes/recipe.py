@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from ..generators import FaceGenerator
 
@@ -14,11 +15,23 @@ Progress = Callable[[int, int], None]  # (faces drawn, of how many)
 class Recipe(BaseModel, ABC):
     """A frozen description of a picture or an animation; with a snapshot it gives the same pixels again.
 
-    A child has a field `make`, the Literal name of its command, and registers in `recipes.read`. It holds seeds,
+    A child has a field `make`, the Literal name of its kind, and registers in `recipes.read`. It holds seeds,
     latents and numbers, never a path: it travels inside of the picture.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    make: str
+
+    @model_serializer(mode="wrap")
+    def _named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Its fields, with `make` even where defaults are left out: it tells `recipes.read` whose they are."""
+        return {"make": self.make, **write(self)}
+
+    @property
+    def rate(self) -> float | None:
+        """Frames a second of a film; None of a picture, which has one frame."""
+        return None
 
     @abstractmethod
     def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:

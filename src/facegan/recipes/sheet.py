@@ -25,12 +25,25 @@ class Sheet(Recipe):
     def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
         """One frame: the sheet; raises as `Recipe.frames`."""
         kept: list[np.ndarray] = []
-        for _, pictures in sample(generator, self.points, truncation=self.truncation):
-            kept.append(to_uint8(pictures).numpy())
+        for _, pixels in self.faces(generator):
+            kept.append(pixels)
             if progress:
                 progress(sum(map(len, kept)), len(self.points))
-        labels = self.points.labels() if self.labels else None
-        yield grid(np.concatenate(kept), self.columns, labels=labels)
+        yield self.arrange(np.concatenate(kept))
+
+    def faces(self, generator: FaceGenerator) -> Iterator[tuple[list[int | str], np.ndarray]]:
+        """The faces in batches: (names of the points, uint8 (n, C, H, W)); raises as `Recipe.frames`."""
+        for names, pictures in sample(generator, self.points, truncation=self.truncation):
+            yield names, to_uint8(pictures).numpy()
+
+    def arrange(self, pixels: np.ndarray) -> np.ndarray:
+        """All faces, uint8 (N, C, H, W), as the sheet."""
+        return grid(pixels, self.columns, labels=self.points.labels() if self.labels else None)
+
+    def single(self, name: int | str) -> "Sheet":
+        """The recipe of one of the faces alone."""
+        latents = {str(name): self.points.latents[str(name)]} if isinstance(name, str) else {}
+        return Sheet(points=Points(text=str(name), latents=latents), truncation=self.truncation)
 
     def flags(self) -> list[str]:
         """As `Recipe.flags`."""

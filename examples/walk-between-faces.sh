@@ -1,0 +1,28 @@
+#!/bin/sh
+# Walk through latent space: a film from face to face, several walks at once, a filmstrip, and a sheet between four faces.
+#
+#   examples/walk-between-faces.sh runs/drawn-demo-1
+#
+# SEEDS (the faces, in order), CORNERS (four of them), FRAMES (of each film) and OUT (where the results go) can be set
+# before it.
+set -eu
+
+run=${1:?"give a run, or a snapshot file"}
+seeds=${SEEDS:-3,14,15,92}
+frames=${FRAMES:-120}
+out=${OUT:-walks}
+
+# From face to face and back to the first, for ever.
+facegan interpolate "$run" --seeds "$seeds" --frames "$frames" --fps 25 --loop -o "$out/walk.gif"
+
+# A circle never stands still: once around the great circle through the first face.
+facegan interpolate "$run" --seeds "${seeds%%,*}" --circle --frames "$frames" -o "$out/circle.mp4"
+
+# Sixteen walks at once, through faces by chance; .webp is smaller than .gif and has all colours.
+facegan interpolate "$run" --grid 4x4 --seed 1 --frames "$frames" --loop -o "$out/sixteen.webp"
+
+# As in figure 4 of the DCGAN paper: a row from each face to the next.
+facegan interpolate "$run" --seeds "$seeds" -o "$out/strip.png"
+
+# Four faces in the corners, and what lies between them.
+facegan interpolate "$run" --corners "${CORNERS:-$seeds}" -o "$out/corners.png"

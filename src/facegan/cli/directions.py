@@ -1,0 +1,271 @@
+"""`facegan directions`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import ConfigError, DataError, PluginError, SnapshotError
+from ..plugins import names as plugin_names
+from ..plugins import nearest
+from .options import Device, Json, Model, find_snapshot, print_json
+
+if TYPE_CHECKING:
+    from ..config import DataConfig
+    from ..data.packed.stored import PackedImages
+    from ..directions.classifier import Classifier
+    from ..directions.saved import About, Directions
+    from ..generators import FaceGenerator
+
+FILE = "directions.safetensors"
+COMPONENTS = 8
+LEAST_SAMPLES = 500
+NOTEWORTHY = 0.10  # a change of an attribute's mean probability that the table tells of
+TOLD = 4  # such changes a row of the table; --json tells all
+
+
+def directions(
+    model: Model = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help=f"A .safetensors file; by default {FILE} in the run's folder.")
+    ] = None,
+    attributes: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these directions; by default all that the data tell of.")
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Make all other directions orthogonal to those of these.")
+    ] = None,
+    components: Annotated[
+        int | None, typer.Option(help="How many directions of G's first layer, sefa-1, ...; 0: none. Default 8.")
+    ] = None,
+    unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Only those; no pictures are needed.")] = False,
+    num: Annotated[int, typer.Option("-n", "--num", help="Samples to label.")] = 10_000,
+    data: Annotated[
+        str | None, typer.Option(help="Where the pictures are; by default where the run found them.")
+    ] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Find directions in z that change one thing about a face.
+
+    For each attribute that the data tell of, by a classifier that is trained once and kept; and those that G's first
+    layer amplifies most. The table says what each of them moves, by the classifier.
+    """
+    wanted, kept = _listed(attributes), _listed(keep)
+    if unlabelled and (wanted or kept or data):
+        raise ConfigError("--unlabelled takes no --attributes, --keep or --data: it looks at G alone")
+    if components is not None and components < (1 if unlabelled else 0):
+        raise ConfigError(f"--components {components}: give {'1' if unlabelled else '0'} or more")
+    snapshot = find_snapshot(model)
+    place = _place(out, snapshot)
+
+    from ..directions.finding import find
+    from ..directions.saved import save
+    from ..snapshots import load_generator
+    from ..training.state import choose_device
+    from .console import console, counting
+
+    where = choose_device(device or "auto")
+    generator = load_generator(snapshot, device=where)
+    num_components = _components(generator, components, unlabelled)
+    if not unlabelled and num < max(LEAST_SAMPLES, 10 * generator.z_dim):
+        raise ConfigError(
+            f"-n {num}: too few samples to fit directions in {generator.z_dim} dimensions; give "
+            f"{max(LEAST_SAMPLES, 10 * generator.z_dim):,} or more"
+        )
+    classifier, cached, refused = None, False, dict[str, str]()
+    if not unlabelled:
+        packed = _pictures(snapshot, generator, data)
+        classifier, cached, refused = _classifier(packed, where)
+        _check_known(wanted, kept, classifier, refused, packed.index.source)
+    with counting("sampling") as progress:
+        found, without = find(
+            generator, classifier, wanted=wanted, kept=kept, num=num, components=num_components, progress=progress
+        )
+    refused |= without
+    if not found.about:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items() if not wanted or name in wanted)
+        raise DataError(f"{snapshot}: no direction could be found ({reasons or 'there is none to find'})")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    save(place, found)
+    if as_json:
+        print_json({"snapshot": str(snapshot), "file": str(place), **_document(found, classifier, cached, refused)})
+        return
+    _print(found, classifier, refused, wanted)
+    console().print(f"{place}: {len(found.about)} directions", markup=False)
+
+
+def place_of(snapshot: Path) -> Path | None:
+    """Where the directions of a run's snapshot stand by default; None for a snapshot that lies in no run."""
+    folder = snapshot.absolute().parent
+    return folder.parent / FILE if folder.name == "snapshots" and (folder.parent / "config.json").is_file() else None
+
+
+def _listed(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _place(out: Path | None, snapshot: Path) -> Path:
+    """Where to write; ConfigError or SnapshotError where there is no place, or where something else stands."""
+    from ..sealed import read_header
+
+    place = out or place_of(snapshot)
+    if place is None:
+        raise ConfigError(f"{snapshot} lies in no run's folder; say where to write with -o directions.safetensors")
+    if place.suffix != ".safetensors":
+        raise ConfigError(f"-o {place}: directions are a .safetensors file; end it in that")
+    if place.exists():
+        try:
+            read_header(place, "directions", whole=False)
+        except SnapshotError as error:
+            raise SnapshotError(f"{error}; it is not replaced by directions: choose another -o") from None
+    return place
+
+
+def _components(generator: "FaceGenerator", asked: int | None, unlabelled: bool) -> int:
+    """How many SeFa directions to find: the default only where the architecture allows any."""
+    from ..directions.factorisation import first_map
+
+    if asked == 0:
+        return 0
+    if asked is not None and asked > generator.z_dim:
+        raise ConfigError(f"--components {asked}: z has {generator.z_dim} dimensions; give at most that")
+    try:
+        first_map(generator)
+    except PluginError as error:
+        if asked is not None or unlabelled:
+            raise
+        from .console import console
+
+        console().print(f"{error}; only labelled directions are looked for", markup=False)
+        return 0
+    return min(COMPONENTS, generator.z_dim) if asked is None else asked
+
+
+def _pictures(snapshot: Path, generator: "FaceGenerator", source: str | None) -> "PackedImages":
+    """The pictures that the run was trained on, packed."""
+    from ..data.packed.loading import load
+    from .console import counting
+
+    config = generator.info["config"]
+    chosen = _data(snapshot, config.data, source)
+    with counting("packing") as progress:
+        return load(chosen, resolution=config.resolution, channels=config.channels, progress=progress)
+
+
+def _data(snapshot: Path, told: "DataConfig", source: str | None) -> "DataConfig":
+    """The run's own settings of its pictures, from a folder that `--data` may name."""
+    from ..config import resolve
+
+    place = place_of(snapshot)
+    if place is not None:  # a snapshot tells of its source by the last part of its name only
+        told = resolve(file=place.with_name("config.json")).data
+    if source is not None:
+        same = Path(source).name == Path(told.source).name
+        return told.model_copy(update={"source": source, "options": told.options if same else {}})
+    if place is None and told.source not in plugin_names("dataset"):
+        raise DataError(
+            f"{snapshot}: was trained on pictures called '{told.source}'; say where they are with --data, or take "
+            "--unlabelled, which needs none"
+        )
+    return told
+
+
+def _classifier(packed: "PackedImages", where: Any) -> "tuple[Classifier | None, bool, dict[str, str]]":
+    """The classifier of the pictures' attributes; None, said on stderr, where they have none to learn."""
+    from ..directions.learning import learn
+    from .console import console, counting
+
+    with counting("learning attributes") as progress:
+        classifier, targets, cached = learn(packed, device=where, progress=progress)
+    if not classifier.names:
+        known = f"none can be learned ({'; '.join(targets.passed_over)})" if targets.passed_over else "nothing is known"
+        console().print(
+            f"{packed.index.source}: {known} of its pictures; directions of G's first layer only (SeFa)", markup=False
+        )
+        return None, False, targets.passed_over
+    told = "as learned before" if cached else "learned, and kept in the cache"
+    console().print(f"{packed.index.source}: {len(classifier.names)} attributes, {told}", markup=False)
+    return classifier, cached, targets.passed_over
+
+
+def _check_known(
+    wanted: list[str], kept: list[str], classifier: "Classifier | None", refused: dict[str, str], source: str
+) -> None:
+    """Refuse an attribute that the data do not have, and one to be kept that cannot be told; raises ConfigError."""
+    from ..directions.finding import usable
+
+    told, hardly = usable(classifier) if classifier else ([], {})
+    known = [*told, *hardly]
+    for flag, names in (("--attributes", wanted), ("--keep", kept)):
+        for name in names:
+            if name not in known and name not in refused:
+                raise ConfigError(f"{flag}: {source} has no attribute '{name}'; {nearest(name, known)}")
+    for name in kept:
+        if name not in told:
+            raise ConfigError(f"--keep {name}: has no direction: {(refused | hardly)[name]}")
+
+
+def _document(
+    found: "Directions", classifier: "Classifier | None", cached: bool, refused: dict[str, str]
+) -> dict[str, Any]:
+    scores = classifier.scores.values() if classifier else ()
+    rows = [
+        {**about.model_dump(), "moved": dict(zip(found.attributes, map(_rounded, moved.tolist()), strict=True))}
+        for about, moved in zip(found.about, found.moved, strict=True)
+    ]
+    return {
+        "digest": found.snapshot,
+        "step": found.step,
+        "classifier": {"cached": cached, "scores": [score.model_dump() for score in scores]},
+        "directions": rows,
+        "refused": refused,
+    }
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4)
+
+
+def _print(found: "Directions", classifier: "Classifier | None", refused: dict[str, str], wanted: list[str]) -> None:
+    """A row a direction, then a row an attribute that has none."""
+    from .console import table
+
+    scores = classifier.scores if classifier else {}
+    rows: list[tuple[Any, ...]] = []
+    for about, moved in zip(found.about, found.moved.tolist(), strict=True):
+        change = dict(zip(found.attributes, moved, strict=True))
+        itself = _points(change[about.name]) if about.name in change else ""
+        rows.append((about.name, *_told(scores.get(about.name)), *_fitted(about), itself, _others(about.name, change)))
+    for name, reason in refused.items():
+        if not wanted or name in wanted:
+            rows.append((name, *_told(scores.get(name)), "", "", "", f"no direction: {reason}"))
+    headings = "direction", "classifier AUC", "accuracy (base)", "balanced", "share", "rule AUC", "itself", "also moves"
+    if found.attributes:
+        table("What moves from -2 to +2 standard deviations, in points of mean probability", headings, rows)
+    else:
+        table("G's first layer (SeFa)", ("direction", "share of |A|^2"), [(row[0], row[4]) for row in rows])
+
+
+def _told(score: Any) -> tuple[str, str, str]:
+    if score is None:
+        return "", "", ""
+    return (
+        f"{score.auc:.2f}",
+        f"{100 * score.accuracy:.1f} ({100 * score.base_rate:.1f})",
+        f"{100 * score.balanced_accuracy:.1f}",
+    )
+
+
+def _fitted(about: "About") -> tuple[str, str]:
+    return f"{100 * about.share:.1f} %", "" if about.auc is None else f"{about.auc:.2f}"
+
+
+def _points(change: float) -> str:
+    return f"{100 * change:+.0f}"
+
+
+def _others(name: str, change: dict[str, float]) -> str:
+    """The attributes that a direction moves most beside its own."""
+    others = sorted((each for each in change if each != name), key=lambda each: -abs(change[each]))
+    return ", ".join(f"{each} {_points(change[each])}" for each in others[:TOLD] if abs(change[each]) >= NOTEWORTHY)

@@ -1,0 +1,185 @@
+"""`facegan edit`."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ConfigError, SnapshotError
+from .directions import place_of
+from .making import MOST_PIXELS, STDOUT, about, check_still, make, points_of, warn_of_strangers
+from .options import Device, Json, Model, find_snapshot, print_json
+
+if TYPE_CHECKING:
+    from ..directions.saved import Directions
+    from ..generators import FaceGenerator
+    from ..points import Points
+    from ..recipes import Edit
+
+WIDTH = 7  # columns
+MOST = 100.0  # standard deviations, far outside of any prior
+_USUAL = "-3..3"
+
+
+def edit(
+    model: Model = None,
+    seeds: Annotated[str, typer.Option(help="Which faces: seeds, ranges, files of latents.")] = "0-7",
+    direction: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:FROM..TO", help="smile:-3..3, or smile:2 for a fixed shift; repeated ones add up."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("-o", "--out", help="A picture, .png, .jpg or .webp; - for stdout; FOLDER/ for each.")
+    ] = None,
+    columns: Annotated[int | None, typer.Option("--cols", help="Faces a row, from one end to the other.")] = None,
+    keep: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Take out what the directions share with those of these.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--directions", help="What 'facegan directions' wrote; by default the run's own.")
+    ] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Move faces along directions that were found.
+
+    A row a face, its amounts of 'facegan directions' growing from left to right; where it is marked, nothing is moved.
+    """
+    if not direction:
+        raise ConfigError("edit: no direction; give for instance --direction smile:-3..3")
+    if out is None:
+        raise ConfigError("edit: nowhere to write; give -o edit.png, or -o FOLDER/ for single pictures")
+    asked = [parse_direction(text) for text in direction]
+    if len({name for name, _, _ in asked}) < len(asked):
+        raise ConfigError(f"--direction: '{_twice(asked)}' is given twice; give each once")
+    if columns is not None and columns < 2:
+        raise ConfigError(f"--cols {columns}: give 2 or more")
+    if not out.endswith("/"):
+        check_still(out)
+    points = points_of(seeds)
+    snapshot = find_snapshot(model)
+
+    from ..snapshots import load_generator
+    from ..training.state import choose_device
+
+    generator = load_generator(snapshot, device=choose_device(device or "auto"))
+    known = _directions(file, snapshot, generator)
+    recipe = _recipe(points, asked, [name.strip() for name in (keep or "").split(",") if name.strip()], columns, known)
+    num_pixels = len(points) * recipe.columns * max(64, generator.info["config"].resolution) ** 2
+    if not out.endswith("/") and num_pixels > MOST_PIXELS:
+        raise ConfigError(
+            f"-o {out}: {len(points):,} rows of {recipe.columns} would have {num_pixels:,} pixels, more than other "
+            f"programs open ({MOST_PIXELS:,}); ask for fewer, or for -o FOLDER/"
+        )
+    warn_of_strangers(points, generator)
+    if out.endswith("/"):
+        files = _singles(recipe, generator, Path(out))
+    else:
+        make(recipe, generator, out)
+        files = [Path(out)]
+    if as_json and out != STDOUT:
+        names = [each.name for each in recipe.along]
+        amounts = [dict(zip(names, column, strict=True)) for column in recipe.amounts()]
+        info = {key: generator.info[key] for key in ("digest", "step", "weights")}
+        print_json({"snapshot": str(snapshot), **info, "columns": amounts, "files": [str(path) for path in files]})
+    elif out.endswith("/"):
+        print(f"{out}: {len(files)} pictures")
+    elif out != STDOUT:
+        print(out)
+
+
+def parse_direction(text: str) -> tuple[str, float, float | None]:
+    """What smile:-3..3 (name, -3, 3) and smile:2 (name, 2, None) mean; a name alone is the usual range.
+
+    Raises:
+        ConfigError: It names no direction, or no amounts.
+    """
+    name, amounts = text.rsplit(":", 1) if ":" in text else (text, _USUAL)
+    low, dots, high = amounts.partition("..")
+    try:
+        ends = [float(low), float(high) if dots else float(low)]
+    except ValueError:
+        ends = [math.nan]
+    if not name.strip() or not all(math.isfinite(end) and abs(end) <= MOST for end in ends):
+        raise ConfigError(
+            f"--direction {text}: give a name with two ends or one amount, at most {MOST:g} in size: smile:-3..3, "
+            "smile:2"
+        )
+    return name.strip(), ends[0], ends[1] if dots else None
+
+
+def _twice(asked: list[tuple[str, float, float | None]]) -> str:
+    names = [name for name, _, _ in asked]
+    return next(name for name in names if names.count(name) > 1)
+
+
+def _directions(file: Path | None, snapshot: Path, generator: "FaceGenerator") -> "Directions":
+    """The directions of a file, or those in the folder of the snapshot's run.
+
+    Raises:
+        SnapshotError: There are none, or they are another model's.
+    """
+    from ..directions.saved import load
+
+    place = file or place_of(snapshot)
+    if place is None:
+        raise SnapshotError(
+            f"{snapshot}: lies in no run's folder; find its directions with 'facegan directions {snapshot} -o "
+            "directions.safetensors', and give them with --directions"
+        )
+    if file is None and not place.exists():
+        raise SnapshotError(
+            f"{place}: no directions yet; find them with 'facegan directions {place.parent}', or name a file with "
+            "--directions"
+        )
+    return load(place, generator)
+
+
+def _recipe(
+    points: "Points",
+    asked: list[tuple[str, float, float | None]],
+    kept: list[str],
+    columns: int | None,
+    known: "Directions",
+) -> "Edit":
+    """The edit that the flags mean.
+
+    Beside a range, a single amount shifts all columns alike; where there is no range at all, the columns go from the
+    face as it is to all shifts: two of them, unless `--cols` says how many.
+    """
+    from ..points import Latent
+    from ..recipes import Along, Edit
+
+    fixed = all(high is None for _, _, high in asked)
+    along = []
+    for name, low, high in asked:
+        try:
+            vector = Latent.of(known.vector(name, kept), known.snapshot)
+        except ConfigError as error:
+            raise ConfigError(f"--{'direction' if name not in known.names else 'keep'}: {error}") from None
+        start, end = (0.0, low) if fixed else (low, low if high is None else high)
+        along.append(Along(name=name, vector=vector, low=start, high=end))
+    return Edit(points=points, along=tuple(along), kept=tuple(kept), columns=columns or (2 if fixed else WIDTH))
+
+
+def _singles(recipe: "Edit", generator: "FaceGenerator", folder: Path) -> list[Path]:
+    """Write each face alone; each carries its own latent, so that it can be made again by itself."""
+    from ..images import grid, save
+    from ..points import Latent, Points
+    from ..recipes import Sheet
+    from .console import counting
+
+    with counting("drawing") as progress:
+        pictures = recipe.pictures(generator, progress)
+    latents, written = recipe.latents(generator), []
+    for row, label in enumerate(recipe.points.labels()):
+        for column in range(recipe.columns):
+            name = f"{row:04d}-{label}-{column:02d}"
+            latent = Latent.of(latents[row, column], generator.info["digest"])
+            alone = Sheet(points=Points(text=name, latents={name: latent}))
+            path = folder / f"{name}.png"
+            text = about(alone, generator) | {"seeds": label, "command": about(recipe, generator)["command"]}
+            save(path, grid(pictures[row, column][None]), text)
+            written.append(path)
+    return written

@@ -1,0 +1,169 @@
+"""Training the classifier of attributes on a run's own packed pictures, once for each set of them."""
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from ..data.packed.stored import PackedImages
+from ..data.split import is_held_out, owners
+from ..downloads import cache_root
+from ..errors import SnapshotError
+from ..images import to_float
+from ..sealed import read_header, read_tensors, write_tensors
+from .classifier import Classifier, Score, build, judge
+from .targets import FEWEST, Targets, questions
+
+RECIPE = 1  # raised when the same pictures and attributes would give another classifier
+BATCH = 128
+SHOWN = 64_000  # pictures, however large the set: about a minute on one core at 32x32, two at 64x64
+MOST_EPOCHS = 40  # of a small set
+LEARNING_RATE = 2e-3
+NOISE = 0.04  # standard deviation of what is added to each value, in [-1, 1]
+JITTER = 0.1  # how far brightness and contrast are moved, at most
+
+_SCORES: TypeAdapter[list[Score]] = TypeAdapter(list[Score])
+Progress = Callable[[int, int], None]  # (pictures shown, of how many)
+
+
+def learn(
+    packed: PackedImages, *, device: str | torch.device = "cpu", progress: Progress | None = None
+) -> tuple[Classifier, Targets, bool]:
+    """The classifier of the attributes of packed pictures, from the cache when these were learned before.
+
+    It is trained on four fifths of the pictures and judged on the rest; people, the pictures' folders or what the
+    attribute `identity` calls them, are not divided between the two. It depends on the pictures, their attributes and
+    the recipe alone: the seed is always the same.
+
+    Args:
+        packed: The pictures.
+        device: Where it is trained and used.
+        progress: Called while it is trained; not at all when it is not.
+
+    Returns:
+        The classifier, what it was asked, and whether it came from the cache. Without an attribute that could be
+        learned, a classifier of none.
+
+    Raises:
+        OSError: The cache cannot be written.
+    """
+    targets = questions(packed.attributes)
+    if not targets.names:
+        return Classifier(nn.Flatten(), []), targets, False
+    path = cache_root() / "classifiers" / f"{packed.digest[:16]}-{targets.digest[:16]}-{RECIPE}.safetensors"
+    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and at once replaced
+        network = build(packed.index.resolution, packed.index.channels, len(targets.names))
+    with contextlib.suppress(SnapshotError):  # none yet, or one that is damaged: it is made anew
+        return _recalled(path, network.to(device), targets), targets, True
+    held = held_out(packed)
+    fit(network.to(device), packed.images, targets.values, np.flatnonzero(~held), progress=progress)
+    network.to(memory_format=torch.contiguous_format)  # as one from the cache is, whose sums are then the same
+    classifier = Classifier(network.eval(), targets.names)
+    judged = _judged(classifier, packed.images, targets, np.flatnonzero(held))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = {"step": "0", "attributes": json.dumps(targets.names), "scores": _SCORES.dump_json(judged).decode()}
+    write_tensors(path, "classifier", network.state_dict(), about)
+    return Classifier(network, targets.names, {score.name: score for score in judged}), targets, False
+
+
+def held_out(packed: PackedImages) -> np.ndarray:
+    """Which pictures the classifier is judged on: bool (N,), about one fifth, whole people."""
+    people = packed.attributes.get("identity") or owners(packed.names)
+    return np.array([is_held_out(str(person), share=5, salt="classifier ") for person in people])
+
+
+def fit(
+    network: nn.Module,
+    images: np.ndarray,
+    answers: np.ndarray,
+    rows: np.ndarray,
+    *,
+    progress: Progress | None = None,
+) -> None:
+    """Train a network to give answers: binary cross-entropy of those that are known, AdamW, a cosine's falling rate.
+
+    Pictures are shown in a new order each epoch, with noise, and brighter, darker or of another contrast by up to
+    JITTER; they are neither mirrored nor moved, which would change what some attributes say.
+
+    Args:
+        network: Freshly built; its weights are drawn anew from seed 0. It is in training mode afterwards.
+        images: uint8 (N, C, H, W).
+        answers: (N, attributes) of 1, 0 and NaN.
+        rows: Which pictures to train on.
+        progress: Called with (pictures shown, of how many).
+    """
+    where = next(network.parameters()).device
+    dice = torch.Generator().manual_seed(0)
+    _initialise(network, dice)
+    network.train().to(memory_format=torch.channels_last)
+    size = min(BATCH, len(rows))
+    steps = max(1, min(SHOWN, MOST_EPOCHS * len(rows)) // size)
+    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
+    order = torch.empty(0, dtype=torch.long)
+    for step in range(steps):
+        if len(order) < size:
+            order = torch.randperm(len(rows), generator=dice)
+        chosen, order = np.sort(rows[order[:size].numpy()]), order[size:]
+        pictures = _augmented(to_float(torch.from_numpy(images[chosen])), dice)
+        wanted = torch.from_numpy(answers[chosen]).to(where)
+        logits = network(pictures.to(where, memory_format=torch.channels_last))
+        known = ~wanted.isnan()
+        loss = nn.functional.binary_cross_entropy_with_logits(logits[known], wanted[known])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        if progress:
+            progress((step + 1) * size, steps * size)
+
+
+def _augmented(images: Tensor, dice: torch.Generator) -> Tensor:
+    """Pictures (N, C, H, W) with another brightness and contrast each, and noise."""
+    shape = (len(images), 1, 1, 1)
+    brightness, contrast = ((torch.rand(shape, generator=dice) * 2 - 1) * JITTER for _ in range(2))
+    return images * (1 + contrast) + brightness + torch.randn(images.shape, generator=dice) * NOISE
+
+
+def _initialise(network: nn.Module, dice: torch.Generator) -> None:
+    """He's initialisation from our own generator, so that a classifier does not depend on what was drawn before it."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=dice)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _judged(classifier: Classifier, images: np.ndarray, targets: Targets, rows: np.ndarray) -> list[Score]:
+    """The scores on held-out rows, of the attributes that have FEWEST of both answers there."""
+    parts = [
+        classifier.logits(to_float(torch.from_numpy(images[chunk])))
+        for chunk in np.array_split(rows, max(1, len(rows) // 1024))
+        if len(chunk)
+    ]
+    if not parts:
+        return []
+    logits, answers = torch.cat(parts), torch.from_numpy(targets.values[rows])
+    return [
+        judge(name, logits[:, place], answers[:, place])
+        for place, name in enumerate(targets.names)
+        if min(int((answers[:, place] == value).sum()) for value in (0, 1)) >= FEWEST
+    ]
+
+
+def _recalled(path: Path, network: nn.Module, targets: Targets) -> Classifier:
+    """A classifier from the cache; raises SnapshotError where there is none that can be used."""
+    metadata, _ = read_header(path, "classifier")
+    try:
+        scores = _SCORES.validate_json(metadata["scores"])
+        if json.loads(metadata["attributes"]) != targets.names:
+            raise ValueError("other attributes")
+        network.load_state_dict(read_tensors(path))
+    except (KeyError, ValueError, RuntimeError, ValidationError) as error:
+        raise SnapshotError(f"{path}: no classifier of these attributes ({error})") from None
+    return Classifier(network.eval(), targets.names, {score.name: score for score in scores})

@@ -1,0 +1,80 @@
+"""The picture: each sample in a row with its nearest training pictures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import ConfigError
+from ..images import contact_sheet
+from .search import Neighbours
+from .spaces import Space
+
+LEGIBLE = 112  # pixels: each picture is at least as wide
+MOST_PIXELS = 89_478_485  # of a sheet: above this, Pillow takes a picture for an attack
+_ROW = 22  # pixels between the pictures of two rows; and a little less between columns
+_ORDINALS = {1: "2nd", 2: "3rd"}
+
+
+def check_fits(num_samples: int, num_columns: int, resolution: int) -> None:
+    """Refuse a sheet that other programs would not open.
+
+    Raises:
+        ConfigError: It has too many pixels.
+    """
+    side = _cell(resolution) + _ROW
+    if num_samples * num_columns * side**2 > MOST_PIXELS:
+        most = MOST_PIXELS // (num_columns * side**2)
+        raise ConfigError(
+            f"{num_samples:,} samples with {num_columns - 1} pictures each are too many for one sheet; ask for at most "
+            f"{most:,}, or for fewer --nearest"
+        )
+
+
+def sheet(
+    samples: NDArray[np.uint8],
+    labels: Sequence[str],
+    pictures: NDArray[np.uint8],
+    found: Sequence[tuple[Space, Neighbours]],
+) -> NDArray[np.uint8]:
+    """Samples in rows, each with its nearest pictures in every space and their distances.
+
+    Args:
+        samples: uint8 (n, C, H, W).
+        labels: What stands under each sample.
+        pictures: uint8 (N, C, H, W), those that were searched.
+        found: Of each space the neighbours of these samples.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    headings = [("sample", "")]
+    for space, neighbours in found:
+        others = range(1, neighbours.indices.shape[1])
+        headings += [(f"nearest in {space.name}", space.unit)]
+        headings += [(_ORDINALS.get(place, f"{place + 1}th"), "") for place in others]
+    rows, captions = [], []
+    for number, (sample, label) in enumerate(zip(samples, labels, strict=True)):
+        row, texts = [_picture(sample)], [label]
+        for _, neighbours in found:
+            for index, distance, mirrored in zip(
+                neighbours.indices[number], neighbours.distances[number], neighbours.mirrored[number], strict=True
+            ):
+                row.append(_picture(pictures[index][:, :, ::-1] if mirrored else pictures[index]))
+                texts.append(f"{distance:.3f} mirrored" if mirrored else f"{distance:.3f}")
+        rows.append(row)
+        captions.append(texts)
+    return contact_sheet(rows, headings, _cell(samples.shape[3]), captions=captions)
+
+
+def _cell(resolution: int) -> int:
+    """The side of a picture on the sheet: enlarged by a whole factor until it is legible."""
+    return resolution * -(-LEGIBLE // resolution)
+
+
+def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    """uint8 (C, H, W) as a picture of a cell's size."""
+    side = _cell(pixels.shape[2])
+    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    return picture.convert("RGB").resize((side, side), Image.Resampling.NEAREST)

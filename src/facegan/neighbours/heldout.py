@@ -1,0 +1,48 @@
+"""Pictures that a run has not seen."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import DataConfig
+
+DRAWN = "drawn"
+
+
+def held_out(data: DataConfig, num: int, source: str | None = None) -> DataConfig | None:
+    """Which pictures a run with these settings has not been trained on; None: it was trained on all there are.
+
+    Args:
+        data: What it was trained on.
+        num: How many are wanted at most; only so many more faces are drawn.
+        source: Pictures that were named as unseen; cropped as the run's own. All of them are taken.
+    """
+    if source is None and data.split == "train":
+        return data.model_copy(update={"split": "heldout", "limit": 0})
+    if source == DRAWN or (source is None and data.source == DRAWN):  # another seed draws other people, without end
+        kept = data if data.source == DRAWN else data.model_copy(update={"source": DRAWN, "where": "", "options": {}})
+        options = {**kept.options, "seed": kept.options.get("seed", 0) + 1}
+        return kept.model_copy(update={"split": "all", "limit": num, "options": options})
+    if source is None:
+        return None
+    return data.model_copy(update={"source": source, "split": "all", "where": "", "limit": 0, "options": {}})
+
+
+def pick(pictures: NDArray[np.uint8], num: int) -> NDArray[np.uint8]:
+    """At most `num` of the pictures, drawn at random from seed 0, in their order."""
+    rows = np.random.default_rng(0).permutation(len(pictures))[:num]
+    return np.array(pictures[np.sort(rows)])
+
+
+def unseen(heldout: NDArray[np.uint8], training: NDArray[np.uint8], *, mirror: bool) -> NDArray[np.uint8]:
+    """The held-out pictures that are not, pixel for pixel, training pictures as well; reads all of both.
+
+    Args:
+        heldout: uint8 (m, C, H, W).
+        training: uint8 (N, C, H, W).
+        mirror: Whether a training picture's mirror image was trained on, too.
+    """
+    views = [heldout, heldout[..., ::-1]] if mirror else [heldout]
+    looked_for = {picture.tobytes() for view in views for picture in view}
+    seen = {content for picture in training if (content := picture.tobytes()) in looked_for}
+    kept = [not any(view[row].tobytes() in seen for view in views) for row in range(len(heldout))]
+    return heldout[kept]

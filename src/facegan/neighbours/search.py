@@ -1,0 +1,160 @@
+"""Exact nearest neighbours among all training pictures, in constant memory, by matrix products."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..images import to_float
+from .spaces import Space
+
+Progress = Callable[[int, int], None]  # (pictures looked at, of how many)
+
+_MOST_AT_ONCE = 512  # pictures; D's activations of more would take much memory
+_CHUNK_BYTES = 2**25  # of pictures as floats, and of differences, at a time
+_QUERY_BYTES = 2**29  # of queries' vectors at a time; more are looked for in several passes
+# A float32 product of vectors of length d errs by about sqrt(d) 6e-8 of their norms: 3e-5 at d = 256 x 256 x 3.
+_SLACK = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """For each query its nearest pictures, nearest first; equal distances in the order of the pictures.
+
+    Attributes:
+        distances: float64 (num_queries, k), in the space's unit.
+        indices: int64 (num_queries, k), of the pictures.
+        mirrored: bool (num_queries, k): whether it is the picture's mirror image that is so near.
+    """
+
+    distances: NDArray[np.float64]
+    indices: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
+
+    def __getitem__(self, part: slice) -> "Neighbours":
+        """Those of a part of the queries."""
+        return Neighbours(self.distances[part], self.indices[part], self.mirrored[part])
+
+
+def nearest(
+    queries: NDArray[np.uint8],
+    pictures: NDArray[np.uint8],
+    space: Space,
+    *,
+    k: int = 1,
+    mirror: bool = False,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Neighbours:
+    """The k nearest of all pictures to each query.
+
+    Float32 products |a|^2 + |b|^2 - 2ab choose who may be among the nearest, with room for their rounding, which is
+    largest, against the distance, where a query is almost a copy. The differences of those few are then summed in
+    float64: what is returned is exact for the space's vectors.
+
+    Args:
+        queries: uint8 (Q, C, H, W).
+        pictures: uint8 (N, C, H, W), N >= k; may be memory-mapped, and is read in chunks.
+        space: What is compared.
+        k: How many.
+        mirror: Whether a picture's mirror image counts as the picture: its distance is the smaller of both.
+        device: Where products are computed, and where the space takes its images.
+        progress: Called with (pictures looked at, of how many), over all passes.
+
+    Raises:
+        ValueError: There are fewer than k pictures.
+        PluginError: As `Space.rows`.
+    """
+    if not 1 <= k <= len(pictures):
+        raise ValueError(f"k is {k}; there are {len(pictures)} pictures")
+    length = space.rows(_images(pictures[:1], device)).shape[1]
+    group = max(1, _QUERY_BYTES // (4 * length))
+    num_passes = -(-len(queries) // group)
+    found = []
+    for number in range(num_passes):
+        part = queries[number * group : (number + 1) * group]
+        search = _Search(torch.cat([space.rows(images) for _, images in _chunks(part, device)]), k)
+        for start, images in _chunks(pictures, device):
+            views = [space.rows(images)] + ([space.rows(images.flip(-1))] if mirror else [])
+            search.look_at(start, views)
+            if progress:
+                progress(number * len(pictures) + start + len(images), num_passes * len(pictures))
+        found.append(search)
+    return Neighbours(
+        space.distances(np.concatenate([each.squared for each in found])),
+        np.concatenate([each.indices for each in found]),
+        np.concatenate([each.mirrored for each in found]),
+    )
+
+
+class _Search:
+    """The nearest pictures so far of queries (Q, d)."""
+
+    def __init__(self, queries: Tensor, k: int) -> None:
+        num = len(queries)
+        self._queries, self._norms = queries, queries.square().sum(1)
+        self.squared = np.full((num, k), np.inf)
+        self.indices = np.full((num, k), -1, np.int64)
+        self.mirrored = np.zeros((num, k), np.bool_)
+
+    def look_at(self, start: int, views: list[Tensor]) -> None:
+        """Take in pictures `start` and on: their vectors (n, d), and maybe those of their mirror images."""
+        k = self.squared.shape[1]
+        norms = [view.square().sum(1) for view in views]
+        # Of each view, (Q, n): squared distances, rounded.
+        near = [
+            torch.addmm(norm, self._queries, view.T, alpha=-2).add_(self._norms[:, None])
+            for view, norm in zip(views, norms, strict=True)
+        ]
+        closest = reduce(torch.minimum, near)
+        limit = torch.from_numpy(self.squared[:, -1]).to(closest)
+        if closest.shape[1] >= k:  # the last of this chunk's own k nearest; nobody farther is among the k nearest
+            limit = limit.minimum(closest.kthvalue(k, dim=1).values)
+        error = _SLACK * (self._norms + torch.cat(norms).max())
+        limit = (limit + 2 * error)[:, None]  # twice: the limit errs as well
+        for flipped, (view, squared) in enumerate(zip(views, near, strict=True)):
+            rows, columns = (squared <= limit).nonzero(as_tuple=True)
+            self._merge(rows.cpu().numpy(), columns.cpu().numpy() + start, self._exact(view, rows, columns), flipped)
+
+    def _exact(self, view: Tensor, rows: Tensor, columns: Tensor) -> NDArray[np.float64]:
+        """Squared distances of pairs, from their differences in float64, on the CPU: not every device has it."""
+        size = max(1, _CHUNK_BYTES // (8 * view.shape[1]))
+        parts = [
+            (self._queries[row].cpu().double() - view[column].cpu().double()).square().sum(1)
+            for row, column in zip(rows.split(size), columns.split(size), strict=True)  # type: ignore[no-untyped-call]
+        ]
+        return torch.cat(parts).numpy()
+
+    def _merge(
+        self, rows: NDArray[np.int64], indices: NDArray[np.int64], squared: NDArray[np.float64], flipped: int
+    ) -> None:
+        """Keep the k nearest of each row, one entry a picture."""
+        num, k = self.squared.shape
+        all_rows = np.concatenate([np.repeat(np.arange(num), k), rows])
+        all_indices = np.concatenate([self.indices.ravel(), indices])
+        all_squared = np.concatenate([self.squared.ravel(), squared])
+        all_mirrored = np.concatenate([self.mirrored.ravel(), np.full(len(rows), bool(flipped))])
+        # A picture that is there as itself and mirrored keeps its nearer entry; the other goes to the end of its row.
+        order = np.lexsort((all_mirrored, all_squared, all_indices, all_rows))
+        again = (np.diff(all_rows[order]) == 0) & (np.diff(all_indices[order]) == 0)
+        all_squared[order[1:][again]] = np.inf
+        all_indices[order[1:][again]] = -1
+        order = np.lexsort((all_indices, all_squared, all_rows))
+        first = np.searchsorted(all_rows[order], np.arange(num))
+        kept = order[first[:, None] + np.arange(k)]
+        self.squared, self.indices, self.mirrored = all_squared[kept], all_indices[kept], all_mirrored[kept]
+
+
+def _chunks(pixels: NDArray[np.uint8], device: torch.device | str) -> Iterator[tuple[int, Tensor]]:
+    """(place of the first, images in [-1, 1] on the device), some at a time."""
+    size = min(_MOST_AT_ONCE, max(1, _CHUNK_BYTES // (4 * pixels[0].size)))
+    for start in range(0, len(pixels), size):
+        yield start, _images(pixels[start : start + size], device)
+
+
+def _images(pixels: NDArray[np.uint8], device: torch.device | str) -> Tensor:
+    return to_float(torch.from_numpy(np.array(pixels)).to(device))  # a copy: mapped pictures are read-only

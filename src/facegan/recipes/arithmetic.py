@@ -1,0 +1,96 @@
+"""Arithmetic on faces: means of points added and subtracted."""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from .. import latents
+from ..errors import ConfigError
+from ..generators import FaceGenerator
+from ..images import equation, to_uint8
+from ..points import Points
+from ..sampling import finite_images
+from .recipe import Progress, Recipe
+
+MOST_TERMS = 16  # of a sign
+MOST_OF_A_TERM = 10_000  # points; the mean of so many has 1 % of a latent's length: there is nothing left of it
+SHOWN = 12  # faces of a term
+
+Terms = Annotated[tuple[Points, ...], Field(max_length=MOST_TERMS)]
+
+
+class Arithmetic(Recipe):
+    """`facegan arithmetic`: the faces of each term over their mean's face, the sum, and the sum's noisy neighbours.
+
+    Attributes:
+        plus: The terms that are added, at least one; each is averaged.
+        minus: The terms that are subtracted.
+        noise: Half the width of the uniform noise that makes the neighbours.
+        seed: What the noise is drawn from.
+        rescale: Whether the sum is brought to the length that latents of the prior have. The paper does not.
+    """
+
+    make: Literal["arithmetic"] = "arithmetic"
+    plus: Terms = Field(min_length=1)
+    minus: Terms = ()
+    noise: float = Field(0.25, ge=0, allow_inf_nan=False)
+    seed: int = Field(0, ge=0, lt=2**32)
+    rescale: bool = False
+
+    def model_post_init(self, _: object) -> None:
+        """Refuse terms that average their faces away; raises ConfigError."""
+        for _, term in self.terms():
+            if len(term) > MOST_OF_A_TERM:
+                raise ConfigError(
+                    f"a term has {len(term):,} points; give at most {MOST_OF_A_TERM:,}, of more the mean is all but 0"
+                )
+
+    def terms(self) -> list[tuple[str, Points]]:
+        """The terms with their signs: the first that is added, the first that is subtracted, the second ..."""
+        pairs = zip_longest(self.plus, self.minus)
+        return [(sign, term) for pair in pairs for sign, term in zip(("+", "-"), pair, strict=True) if term is not None]
+
+    def z(self, generator: FaceGenerator) -> Tensor:
+        """The sum, float32 (z_dim,) on the CPU.
+
+        Raises:
+            SnapshotError: A latent is not as long as this generator's.
+            ConfigError: The terms cancel each other, and what is 0 cannot be rescaled.
+        """
+        plus, minus = ([term.z(generator) for term in terms] for terms in (self.plus, self.minus))
+        z = latents.combine(plus, minus)
+        if not self.rescale:
+            return z
+        if not z.any():
+            raise ConfigError("the terms cancel each other; their sum is 0 and cannot be rescaled")
+        rescaled: Tensor = z * (latents.typical_length(generator.z_dim, generator.prior) / z.norm())
+        return rescaled
+
+    def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
+        """One frame: the equation in faces; raises as `Recipe.frames` and `z`."""
+        terms = [(sign, points.labels(), points.z(generator)) for sign, points in self.terms()]
+        around = latents.neighbourhood(self.z(generator), self.noise, self.seed)
+        rows = [part for _, _, z in terms for part in (z[:SHOWN], latents.combine([z])[None])] + [around]
+        faces = to_uint8(finite_images(generator, torch.cat(rows))).numpy()  # in one go: G runs on whole batches anyway
+        if progress:
+            progress(len(faces), len(faces))
+        parts = iter(np.split(faces, np.cumsum([len(part) for part in rows])[:-1]))
+        columns = [(sign, next(parts), labels, next(parts)) for sign, labels, _ in terms]
+        caption = "their sum, rescaled" if self.rescale else "their sum"
+        yield equation(columns, next(parts), (caption, f"with noise of ±{self.noise:g}"))
+
+    def flags(self) -> list[str]:
+        """As `Recipe.flags`."""
+        flags = ["arithmetic"]
+        for sign, term in self.terms():
+            flags += ["--plus" if sign == "+" else "--minus", term.text]
+        if self.noise != 0.25:
+            flags += ["--noise", f"{self.noise:g}"]
+        if self.seed:
+            flags += ["--seed", str(self.seed)]
+        return flags + ["--rescale"] * self.rescale

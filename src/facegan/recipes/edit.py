@@ -1,0 +1,132 @@
+"""Faces moved along directions of the latent space."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from ..directions.linear import shifted
+from ..errors import SnapshotError
+from ..generators import MICRO_BATCH, FaceGenerator
+from ..images import rows, to_uint8
+from ..points import Latent, Points
+from ..sampling import finite_images
+from .recipe import Progress, Recipe
+
+
+class Along(BaseModel):
+    """One direction and how far along it.
+
+    Attributes:
+        name: As `--direction` names it.
+        vector: The direction itself, of length 1.
+        low: How far at the left end, in standard deviations of the prior.
+        high: At the right end; the same as `low` for a shift of all columns.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    vector: Latent
+    low: float = Field(allow_inf_nan=False)
+    high: float = Field(allow_inf_nan=False)
+
+    @property
+    def text(self) -> str:
+        """smile:-3..3, as `--direction` takes it."""
+        return f"{self.name}:{self.low:g}" + ("" if self.low == self.high else f"..{self.high:g}")
+
+
+class Edit(Recipe):
+    """`facegan edit -o edit.png`: a row a face, which moves along directions from left to right.
+
+    `kept` only names what the directions have been freed of already.
+    """
+
+    make: Literal["edit"] = "edit"
+    points: Points
+    along: tuple[Along, ...] = Field(min_length=1)
+    kept: tuple[str, ...] = ()
+    columns: int = Field(7, ge=2)
+
+    def amounts(self) -> list[list[float]]:
+        """How far each column is along each direction, in standard deviations: from low to high in equal steps."""
+        last = self.columns - 1
+        # As a mean of both ends, so that the middle of a range like -3..3 is 0 exactly.
+        return [
+            [(each.low * (last - column) + each.high * column) / last for each in self.along]
+            for column in range(self.columns)
+        ]
+
+    def latents(self, generator: FaceGenerator) -> Tensor:
+        """The latents of all faces, row by row: float32 (points, columns, z_dim) on the CPU.
+
+        Each is z + sigma * sum of amount * direction, sigma the prior's standard deviation; with the uniform prior,
+        no number leaves its range -1 to 1.
+
+        Raises:
+            SnapshotError: A point or a direction is not this generator's.
+        """
+        z = self.points.z(generator)
+        vectors = [each.vector.vector() for each in self.along]
+        for each, vector in zip(self.along, vectors, strict=True):
+            if len(vector) != generator.z_dim:
+                raise SnapshotError(
+                    f"{each.name}: a direction in {len(vector)} dimensions, but "
+                    f"{generator.info.get('path', 'the model')} takes {generator.z_dim}; it belongs to another model"
+                )
+        columns = []
+        for amounts in self.amounts():
+            shift = sum((amount * v for amount, v in zip(amounts, vectors, strict=True)), torch.zeros(z.shape[1]))
+            columns.append(shifted(z, shift, generator.prior))
+        return torch.stack(columns, 1)
+
+    def pictures(self, generator: FaceGenerator, progress: Progress | None = None) -> np.ndarray:
+        """All faces: uint8 (points, columns, C, H, W); raises as `Recipe.frames`."""
+        latents = self.latents(generator)
+        kept: list[Tensor] = []
+        for chunk in latents.flatten(0, 1).split(MICRO_BATCH):  # type: ignore[no-untyped-call]
+            kept.append(to_uint8(finite_images(generator, chunk)))
+            if progress:
+                progress(sum(map(len, kept)), latents.shape[0] * latents.shape[1])
+        pictures: np.ndarray = torch.cat(kept).numpy()
+        return pictures.reshape(*latents.shape[:2], *pictures.shape[1:])
+
+    def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
+        """One frame: the rows, with the column marked that is not moved at all; raises as `Recipe.frames`."""
+        moving = [place for place, each in enumerate(self.along) if each.low != each.high]
+        alone, kept = len(moving) == 1, ", ".join(self.kept)
+        headings = [
+            "\n".join(("" if alone else f"{self.along[place].name} ") + signed(amounts[place]) for place in moving)
+            for amounts in self.amounts()
+        ]
+        yield rows(
+            self.pictures(generator, progress),
+            title=", ".join(_in_words(each) for each in self.along) + (f", keeping {kept}" if kept else ""),
+            headings=headings,
+            labels=self.points.labels(),
+            marked=[column for column, amounts in enumerate(self.amounts()) if not any(amounts)],
+        )
+
+    def flags(self) -> list[str]:
+        """As `Recipe.flags`; the directions themselves are in the recipe, their names are found in a file."""
+        flags = ["edit", "--seeds", self.points.text]
+        for each in self.along:
+            flags += ["--direction", each.text]
+        flags += ["--keep", ",".join(self.kept)] if self.kept else []
+        return flags + (["--cols", str(self.columns)] if self.columns != 7 else [])
+
+
+def signed(amount: float) -> str:
+    """+3, -1.5, 0."""
+    amount = round(amount, 2) or 0.0
+    return f"{amount:+g}" if amount else "0"
+
+
+def _in_words(each: Along) -> str:
+    if each.low == each.high:
+        return f"{each.name} {signed(each.low)}"
+    return f"{each.name} {signed(each.low)} to {signed(each.high)}"

@@ -1,0 +1,149 @@
+"""Curves over the steps of a run, as what an inline SVG needs."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..history.records import number
+
+WIDTH, HEIGHT = 480, 190  # of the drawing, in its own units
+LEFT, RIGHT, TOP, BOTTOM = 48, WIDTH - 8, 10, HEIGHT - 24  # of the axes
+BINS = 240  # a curve of more points is drawn as their averages over so many bins, above a pale band of their range
+LARGEST = 1e100  # of what can be drawn
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A panel before anything is known of a run: its curves' keys in metrics.jsonl, and the range they always show."""
+
+    title: str
+    curves: Mapping[str, str]  # key: label
+    low: float | None = None
+    high: float | None = None
+    line: float | None = None  # a level to compare with
+    note: str = ""
+
+
+KINDS = (
+    Kind("Training losses", {"loss/D": "D", "loss/G": "G"}, note="They show whether D and G keep up with each other, "
+         "not how good the faces are."),
+    Kind("What D believes", {"score/real": "D(x), training pictures", "score/fake": "D(G(z)), generated faces"},
+         low=0, high=1, line=0.5, note="How real D finds pictures. At 0.5 it cannot tell."),
+    Kind("How much pictures differ", {"spread/real": "training pictures", "spread/fake": "generated faces"},
+         low=0, note="Generated faces that differ far less than training pictures are a collapse."),
+    Kind("Speed", {"images_per_second": "images/s"}, low=0),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve: where it goes, and its values for whoever points at it."""
+
+    label: str
+    line: str  # an SVG path of the averages
+    band: str  # and of the range around them; "" when every point is drawn
+    values: Sequence[float | None]
+    last: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves with one vertical axis."""
+
+    title: str
+    note: str
+    curves: Sequence[Curve]
+    levels: Sequence[tuple[float, str]]  # y and text of the horizontal lines
+    line: float | None  # y of the level to compare with
+    steps: Sequence[float] = field(repr=False)
+
+    @property
+    def summary(self) -> str:
+        """What it shows, for those who cannot see it."""
+        return f"{self.title}; last values: " + ", ".join(f"{each.label} {each.last:.3g}" for each in self.curves)
+
+
+def panels(records: Sequence[Mapping[str, Any]], last: int) -> list[Panel]:
+    """Losses, scores with their 0.5 line, spreads and speed over 0...last steps; what no line tells is left out."""
+    bins = _bins(records)
+    steps = [sum(record["step"] for record in part) / len(part) for part in bins]
+    found = []
+    for kind in KINDS:
+        columns = {key: [_told(part, key) for part in bins] for key in kind.curves}
+        columns = {key: column for key, column in columns.items() if any(column)}
+        if columns:
+            found.append(_panel(kind, steps, columns, last))
+    return found
+
+
+def across(step: float, last: int) -> float:
+    """Where a step lies on the horizontal axis."""
+    return round(LEFT + (RIGHT - LEFT) * step / max(last, 1), 1)
+
+
+def marks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round numbers in a range, evenly spaced: 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    return [index * step for index in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def _bins(records: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
+    size = -(-len(records) // BINS) or 1
+    return [records[start : start + size] for start in range(0, len(records), size)]
+
+
+def _told(part: Sequence[Mapping[str, Any]], key: str) -> list[float]:
+    values = (number(record, key) for record in part)
+    return [float(value) for value in values if value is not None and abs(value) < LARGEST]
+
+
+def _panel(kind: Kind, steps: Sequence[float], columns: Mapping[str, Sequence[list[float]]], last: int) -> Panel:
+    means = {
+        key: [sum(values) / len(values) if values else None for values in column] for key, column in columns.items()
+    }
+    known = [value for column in means.values() for value in column if value is not None]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    low = min(low, 0.0) if kind.low is None else kind.low
+    high = max(high, low + 1e-6) if kind.high is None else kind.high
+    margin = 0.05 * (high - low) if kind.high is None else 0.0
+
+    def up(value: float) -> float:
+        share = (value - low) / (high + margin - low)
+        return round(BOTTOM - (BOTTOM - TOP) * min(max(share, 0.0), 1.0), 1)
+
+    xs = [across(step, last) for step in steps]
+    curves = [
+        Curve(
+            label=kind.curves[key],
+            line=_line(xs, [None if mean is None else up(mean) for mean in means[key]]),
+            band=_band(xs, [[up(min(values)), up(max(values))] if values else None for values in column]),
+            values=[None if mean is None else float(f"{mean:.4g}") for mean in means[key]],
+            last=next(values[-1] for values in reversed(column) if values),
+        )
+        for key, column in columns.items()
+    ]
+    levels = [(up(mark), f"{mark:,.6g}") for mark in marks(low, high + margin)]
+    return Panel(kind.title, kind.note, curves, levels, None if kind.line is None else up(kind.line), steps)
+
+
+def _line(xs: Sequence[float], ys: Sequence[float | None]) -> str:
+    """A path through what is known, broken where nothing is; a lone point is a dot."""
+    path, pen = [], "M"
+    for x, y in zip(xs, ys, strict=True):
+        if y is not None:
+            path.append(f"{pen}{x} {y}" + ("h0.1" if pen == "M" else ""))
+        pen = "M" if y is None else "L"
+    return "".join(path)
+
+
+def _band(xs: Sequence[float], ranges: Sequence[list[float] | None]) -> str:
+    """A closed path around the ranges; empty when they are points."""
+    known = [(x, *each) for x, each in zip(xs, ranges, strict=True) if each is not None]
+    if all(low == high for _, low, high in known):
+        return ""
+    there = [f"{x} {low}" for x, low, _ in known]
+    back = [f"{x} {high}" for x, _, high in reversed(known)]
+    return "M" + "L".join(there + back) + "Z"

@@ -1,0 +1,153 @@
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from described import vivid_run
+from facegan.directions import learning
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vivid")
+    vivid_run(folder / "run", folder / "pictures")
+    return folder
+
+
+@pytest.fixture
+def vivid(made, workplace, monkeypatch):
+    """A run of our own, whose pictures say which of them are bright."""
+    monkeypatch.setattr(learning, "MOST_EPOCHS", 12)
+    shutil.copytree(made / "run", workplace / "runs" / "vivid")
+    return Path("runs/vivid")
+
+
+def test_directions_are_found_told_and_kept_in_the_runs_folder(facegan, vivid, own_cache):
+    said = facegan("directions", vivid, "-n", 600, "--components", 2, "--device", "cpu")
+    assert said.code == 0, said.err
+    header, bright, *others = said.out.splitlines()[1:]
+    assert header.split("  ")[0] == "direction"
+    assert re.match(r"bright +(0\.9\d|1\.00)", bright)
+    assert re.search(r"\+\d\d", bright)
+    assert [line.split()[0] for line in others] == ["sefa-1", "sefa-2", "odd"]
+    assert re.search(r"no direction: the classifier hardly tells it \(held-out AUC 0\.\d\d, below 0\.75\)$", others[-1])
+    assert "2 attributes, learned, and kept in the cache" in said.err
+    assert said.err.endswith("runs/vivid/directions.safetensors: 3 directions\n")
+    with safe_open(vivid / "directions.safetensors", framework="pt") as file:
+        assert file.metadata()["format"] == "facegan-directions"
+        assert file.get_tensor("vectors").shape == (3, 12)
+
+
+def test_second_call_does_not_train_again_and_json_tells_everything(facegan, vivid, own_cache, monkeypatch):
+    first = facegan("directions", vivid, "-n", 600, "--components", 1, "--json")
+    monkeypatch.setattr(learning, "fit", lambda *_, **__: pytest.fail("trained again"))
+    second = facegan("directions", vivid, "-n", 600, "--components", 1, "--json", "-o", "new/d.safetensors")
+    assert (first.json["classifier"]["cached"], second.json["classifier"]["cached"]) == (False, True)
+    assert first.json["directions"] == second.json["directions"]
+    bright, sefa = second.json["directions"]
+    assert (bright["name"], bright["kind"], sefa["name"], sefa["kind"]) == ("bright", "labelled", "sefa-1", "sefa")
+    assert bright["auc"] > 0.8
+    assert bright["moved"]["bright"] > 0.3
+    score = second.json["classifier"]["scores"][0]
+    assert score["auc"] > 0.9
+    assert second.json["file"] == "new/d.safetensors"
+    assert Path("new/d.safetensors").exists()
+
+
+def test_attributes_chooses_and_one_that_cannot_be_told_is_an_error_with_its_reason(facegan, vivid):
+    said = facegan("directions", vivid, "-n", 600, "--components", 0, "--attributes", "bright")
+    assert [line.split()[0] for line in said.out.splitlines()[2:]] == ["bright"]
+    said = facegan("directions", vivid, "-n", 600, "--components", 0, "--attributes", "odd", "-o", "odd.safetensors")
+    assert said.code == 2
+    assert "no direction could be found (odd: the classifier hardly tells it (held-out AUC 0." in said.err
+    assert not Path("odd.safetensors").exists()
+    said = facegan("directions", vivid, "-n", 600, "--keep", "odd")
+    assert said.code == 2
+    assert "--keep odd: has no direction: the classifier hardly tells it (held-out AUC 0." in said.err
+
+
+def test_kept_attribute_is_not_kept_from_itself(facegan, vivid):
+    facegan("directions", vivid, "-n", 600, "--components", 0, "-o", "free.safetensors")
+    said = facegan("directions", vivid, "-n", 600, "--components", 0, "--keep", "bright", "--json")
+    assert said.json["directions"][0]["kept"] == []  # it is not kept from itself
+    with safe_open("free.safetensors", framework="pt") as free, safe_open(said.json["file"], framework="pt") as kept:
+        assert torch.equal(free.get_tensor("vectors"), kept.get_tensor("vectors"))
+
+
+def test_unlabelled_needs_no_pictures(facegan, vivid, monkeypatch, made):
+    alone = Path("alone.safetensors")
+    shutil.copy(vivid / "snapshots" / "step-00000004.safetensors", alone)
+    said = facegan("directions", alone, "--unlabelled", "-o", "d.safetensors")
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[0] == "G's first layer (SeFa)"
+    assert [line.split()[0] for line in said.out.splitlines()[2:]] == [f"sefa-{n}" for n in range(1, 9)]
+    with safe_open("d.safetensors", framework="pt") as file:
+        vectors = file.get_tensor("vectors")
+    torch.testing.assert_close(vectors @ vectors.T, torch.eye(8), atol=1e-5, rtol=0)
+
+
+def test_pictures_without_attributes_give_directions_of_the_weights_and_it_says_so(facegan, vivid, made):
+    bare = Path("bare")
+    shutil.copytree(made / "pictures", bare)
+    (bare / "attributes.csv").unlink()
+    said = facegan("directions", vivid, "--data", bare, "--components", 1)
+    assert said.code == 0, said.err
+    assert "nothing is known of its pictures; directions of G's first layer only (SeFa)" in said.err
+    assert [line.split()[0] for line in said.out.splitlines()[2:]] == ["sefa-1"]
+    assert facegan("directions", vivid, "--data", bare, "--attributes", "bright").code == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--unlabelled", "--attributes", "smile"],
+         "--unlabelled takes no --attributes, --keep or --data: it looks at G alone"),
+        (["--unlabelled", "--components", 0], "--components 0: give 1 or more"),
+        (["--components", -1], "--components -1: give 0 or more"),
+        (["--components", 13], "--components 13: z has 12 dimensions; give at most that"),
+        (["-n", 499], "-n 499: too few samples to fit directions in 12 dimensions; give 500 or more"),
+        (["-o", "d.png"], "-o d.png: directions are a .safetensors file; end it in that"),
+    ],
+)  # fmt: skip
+def test_mistaken_flag_is_refused_in_one_line(facegan, vivid, flags, complaint):
+    said = facegan("directions", vivid, *flags)
+    assert (said.code, said.complaint.removeprefix("facegan: ").removeprefix("error: ")) == (2, complaint)
+
+
+def test_unknown_attribute_gets_the_nearest(facegan, vivid):
+    for flag in ("--attributes", "--keep"):
+        said = facegan("directions", vivid, flag, "brigth")
+        assert said.code == 2
+        assert re.search(rf"{flag}: .*pictures has no attribute 'brigth'; did you mean 'bright'\?$", said.err.strip())
+
+
+def test_another_file_is_never_replaced(facegan, vivid):
+    snapshot = vivid / "snapshots" / "step-00000004.safetensors"
+    before = snapshot.read_bytes()
+    said = facegan("directions", vivid, "--unlabelled", "-o", snapshot)
+    assert said.code == 2
+    assert said.complaint.endswith(
+        "not a directions of facegan (it says it is 'facegan-snapshot'); it is not replaced by directions: choose "
+        "another -o"
+    )
+    assert snapshot.read_bytes() == before
+
+
+def test_snapshot_outside_of_a_run_needs_to_be_told_where_to_write_and_to_read(facegan, vivid, made):
+    shutil.copy(vivid / "snapshots" / "step-00000004.safetensors", "G.safetensors")
+    said = facegan("directions", "G.safetensors")
+    assert said.code == 2
+    assert said.complaint.endswith(
+        "G.safetensors lies in no run's folder; say where to write with -o directions.safetensors"
+    )
+    said = facegan("directions", "G.safetensors", "-o", "d.safetensors")
+    assert said.code == 2
+    assert said.complaint.endswith(
+        "G.safetensors: was trained on pictures called 'pictures'; say where they are with --data, or take "
+        "--unlabelled, which needs none"
+    )
+    said = facegan("directions", "G.safetensors", "-o", "d.safetensors", "--data", made / "pictures", "-n", 600)
+    assert said.code == 0, said.err

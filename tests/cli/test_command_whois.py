@@ -1,0 +1,127 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facegan.cli.whois import TOLD
+from facegan.points import save_latents
+from facegan.snapshots import load_generator
+
+
+def newest(run):
+    return sorted((run / "snapshots").iterdir())[-1]
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+@pytest.fixture
+def picture(facegan, run):
+    """A sheet of the run's faces, made with more than the defaults."""
+    path = Path("sheet.png")
+    facegan("sample", run, "--seeds", "5,9,2", "--truncation", 0.7, "--labels", "--cols", 3, "-o", path)
+    return path
+
+
+def test_a_picture_says_how_it_was_made_and_is_made_again(facegan, run, picture):
+    said = facegan("whois", picture, "-o", "again.png")
+    assert said.code == 0, said.err
+    lines = said.out.splitlines()
+    assert lines[0] == "command: facegan sample --seeds 5,9,2 --truncation 0.7 --cols 3 --labels"
+    assert lines[1] == "seeds: 5,9,2"
+    assert lines[-1] == f"made again with {newest(run)}: the same to the pixel -> again.png"
+    assert Path("again.png").read_bytes() == picture.read_bytes()
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".webp"])
+def test_lossy_pictures_are_made_again_as_well(facegan, run, ending):
+    facegan("sample", run, "-n", 4, "-o", f"sheet{ending}")
+    answer = facegan("whois", f"sheet{ending}", "--json").json
+    assert answer["made_again"] is True
+    assert answer["differing"] == 0
+    assert answer["seeds"] == "0-3"
+
+
+def test_single_pictures_and_raw_weights_are_made_again(facegan, run):
+    facegan("sample", run, "--seeds", "3", "--raw", "--separate", "single")
+    answer = facegan("whois", "single/seed-00000003.png", "--json").json
+    assert (answer["made_again"], answer["seed"], answer["weights"]) == (True, "3", "G")
+
+
+def test_latents_travel_inside_of_the_picture(facegan, run):
+    generator = load_generator(newest(run))
+    save_latents(Path("me.safetensors"), generator.latents([77]) * 0.9, generator)
+    facegan("sample", run, "--seeds", "1,me.safetensors", "-o", "both.png")
+    Path("me.safetensors").unlink()
+    assert facegan("whois", "both.png", "--json").json["made_again"] is True
+
+
+def test_the_snapshot_is_found_by_its_digest_wherever_the_run_has_gone(facegan, run, picture):
+    run.rename("runs/renamed")
+    assert facegan("whois", picture, "--json").json["snapshot_file"].startswith("runs/renamed/")
+    Path("runs/renamed").rename("elsewhere")
+    said = facegan("whois", picture)
+    assert said.code == 0
+    assert "is not under runs/; give its file or run" in said.out.splitlines()[-1]
+    for model in ("elsewhere", newest(Path("elsewhere"))):
+        assert facegan("whois", picture, model, "--json").json["made_again"] is True
+
+
+def test_an_edited_picture_is_told_from_what_was_made(facegan, run, picture):
+    with Image.open(picture) as image:
+        about, edited = image.text, np.asarray(image).copy()
+    edited[:10] = 0
+    from facegan.images import save
+
+    save(picture, edited, about)
+    answer = facegan("whois", picture, "--json").json
+    assert answer["made_again"] is False
+    assert 0 < answer["differing"] <= 10 * edited.shape[1]
+    assert "of its pixels differ, by at most" in facegan("whois", picture).out.splitlines()[-1]
+
+
+def test_another_snapshot_is_not_taken_for_the_right_one(facegan, run, picture):
+    older = sorted((run / "snapshots").iterdir())[0]
+    assert older != newest(run)
+    said = facegan("whois", picture, older)
+    assert said.code == 2
+    assert "is not that; give another" in said.err
+    said = facegan("whois", picture, older, "-o", "again.png")
+    assert said.code == 2
+    assert not Path("again.png").exists()
+
+
+def test_everything_told_is_written_by_sample(facegan, run, picture):
+    told = facegan("whois", picture, "--json").json
+    assert set(TOLD) - {"seed"} <= set(told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.png"], "none.png: no such picture"),
+        (["holiday.png"],
+         "holiday.png: does not say that facegan made it; other programs may have removed what it said"),
+        (["text.png"], "text.png: is no picture that can be read"),
+        (["holiday.png", "-o", "again.jpg"],
+         "-o again.jpg: give the ending of holiday.png, .png: it is the same again"),
+        (["lies.png"], "lies.png: its recipe cannot be read"),
+        (["greedy.png"], "'0-99999999' is too large; seeds are below 2^32"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_told_is_refused_in_one_line(facegan, run, arguments, message):
+    from facegan.images import save
+
+    Image.new("RGB", (8, 8)).save("holiday.png")
+    Path("text.png").write_text("no picture")
+    about = {"Software": "facegan 0.1.0", "snapshot": "0" * 64}
+    save(Path("lies.png"), np.zeros((8, 8, 3), np.uint8), {**about, "recipe": '{"make": "rm"}'})
+    greedy = '{"make": "sample", "points": {"text": "0-99999999"}}'
+    save(Path("greedy.png"), np.zeros((8, 8, 3), np.uint8), {**about, "recipe": greedy})
+    said = facegan("whois", *arguments)
+    assert said.code == 2
+    assert len(said.err.splitlines()) == 1
+    assert message in said.err

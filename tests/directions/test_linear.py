@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from facegan.directions.linear import deviation, fit, keeping, shifted
+
+
+def test_fit_finds_the_coordinate_that_a_share_depends_on():
+    z = torch.randn(4000, 6, generator=torch.Generator().manual_seed(0))
+    direction = fit(z, (3 * z[:, 2] - 1).sigmoid())
+    assert direction.norm() == pytest.approx(1, abs=1e-6)
+    assert direction[2] > 0.999
+
+
+def test_direction_that_keeps_others_has_no_part_along_them():
+    a, b, c = torch.nn.functional.normalize(torch.randn(3, 10, generator=torch.Generator().manual_seed(1)))
+    kept = keeping(a, [b, c])
+    assert kept.norm() == pytest.approx(1, abs=1e-6)
+    assert (kept @ b).abs() < 1e-6
+    assert (kept @ c).abs() < 1e-6
+    # With one condition it is the paper's n1 - (n1 . n2) n2.
+    torch.testing.assert_close(keeping(a, [b]), torch.nn.functional.normalize(a - (a @ b) * b, dim=0))
+    assert torch.equal(keeping(a, []), a)
+
+
+def test_nothing_is_left_of_a_direction_without_itself():
+    a = torch.nn.functional.normalize(torch.randn(10, generator=torch.Generator().manual_seed(1)), dim=0)
+    assert not keeping(a, [-a]).any()
+
+
+def test_shift_is_in_standard_deviations_and_stays_in_the_uniform_cube():
+    z = torch.zeros(1, 2)
+    assert shifted(z, torch.tensor([2.0, -3.0]), "normal").tolist() == [[2, -3]]
+    uniform = shifted(z, torch.tensor([1.0, -3.0]), "uniform")
+    assert uniform[0, 0] == pytest.approx(3**-0.5)
+    assert uniform[0, 1] == -1
+    draws = torch.rand(100_000, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert deviation("uniform") == pytest.approx(float(draws.std()), abs=0.003)
+    assert deviation("normal") == 1
+
+
+def test_no_shift_leaves_latents_to_the_bit():
+    z = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(shifted(z, torch.zeros(3), "normal"), z)

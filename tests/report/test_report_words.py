@@ -1,0 +1,32 @@
+import pytest
+
+from facegan.history.account import account
+from facegan.report.words import STANDING, summary
+
+ALWAYS = "The faces on this page are synthetic: a network drew them from noise, and they are of nobody."
+
+
+def test_a_run_in_plain_words(make):
+    run = make(ticks=range(1, 13))
+    config = run.config.read_text().replace('"batch_size": 128', '"batch_size": 16')
+    run.config.write_text(config)
+    assert summary(account(run)) == [
+        ALWAYS,
+        "The network is a dcgan for pictures of 16x16 pixels, trained on “drawn” (64 pictures). A face can still come "
+        "close to one that it learned from.",
+        "Its length so far: 12 of 20 steps, 0.2 thousand pictures, 3.00 times through all of them.",
+        "That took 0:00:06 hours of training on a CPU under Linux, 32 pictures a second.",
+        "The run has hardly begun: it holds no snapshot and no state.",
+    ]
+
+
+def test_of_a_run_of_which_nothing_is_known_nothing_is_said(make):
+    run = make()
+    run.config.unlink()
+    run.environment.unlink()
+    assert summary(account(run)) == [ALWAYS, "The run has hardly begun: nothing was written into it."]
+
+
+@pytest.mark.parametrize("standing", ["running", "finished", "stopped", "failed", "damaged", "empty"])
+def test_every_standing_has_its_sentence(standing):
+    assert STANDING[standing].endswith(".")
