@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError, DataError, PluginError, SnapshotError
-from ..plugins import names as plugin_names
 from ..plugins import nearest
 from .options import Device, Json, Model, find_snapshot, print_json
 
 if TYPE_CHECKING:
-    from ..config import DataConfig
     from ..data.packed.stored import PackedImages
     from ..directions.classifier import Classifier
     from ..directions.saved import About, Directions
@@ -97,8 +95,10 @@ def directions(
 
 def place_of(snapshot: Path) -> Path | None:
     """Where the directions of a run's snapshot stand by default; None for a snapshot that lies in no run."""
-    folder = snapshot.absolute().parent
-    return folder.parent / FILE if folder.name == "snapshots" and (folder.parent / "config.json").is_file() else None
+    from ..data.provenance import run_folder
+
+    run = run_folder(snapshot)
+    return run / FILE if run else None
 
 
 def _listed(text: str | None) -> list[str]:
@@ -145,30 +145,16 @@ def _components(generator: "FaceGenerator", asked: int | None, unlabelled: bool)
 def _pictures(snapshot: Path, generator: "FaceGenerator", source: str | None) -> "PackedImages":
     """The pictures that the run was trained on, packed."""
     from ..data.packed.loading import load
+    from ..data.provenance import trained_on
     from .console import counting
 
     config = generator.info["config"]
-    chosen = _data(snapshot, config.data, source)
+    try:
+        chosen = trained_on(snapshot, config, source)
+    except DataError as error:
+        raise DataError(f"{error}, or take --unlabelled, which needs none") from None
     with counting("packing") as progress:
         return load(chosen, resolution=config.resolution, channels=config.channels, progress=progress)
-
-
-def _data(snapshot: Path, told: "DataConfig", source: str | None) -> "DataConfig":
-    """The run's own settings of its pictures, from a folder that `--data` may name."""
-    from ..config import resolve
-
-    place = place_of(snapshot)
-    if place is not None:  # a snapshot tells of its source by the last part of its name only
-        told = resolve(file=place.with_name("config.json")).data
-    if source is not None:
-        same = Path(source).name == Path(told.source).name
-        return told.model_copy(update={"source": source, "options": told.options if same else {}})
-    if place is None and told.source not in plugin_names("dataset"):
-        raise DataError(
-            f"{snapshot}: was trained on pictures called '{told.source}'; say where they are with --data, or take "
-            "--unlabelled, which needs none"
-        )
-    return told
 
 
 def _classifier(packed: "PackedImages", where: Any) -> "tuple[Classifier | None, bool, dict[str, str]]":

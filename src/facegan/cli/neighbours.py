@@ -78,6 +78,7 @@ def neighbours(
     snapshot = find_snapshot(model)
 
     from .. import neighbours as engine
+    from ..data.provenance import trained_on
     from ..snapshots import load_generator
     from ..training.state import choose_device
     from .console import console
@@ -87,7 +88,7 @@ def neighbours(
     spaces = [engine.pixels(), *_features(snapshot, generator, chosen)]
     engine.check_fits(len(points), 1 + len(spaces) * k, generator.info["config"].resolution)
     warn_of_strangers(points, generator)
-    data = _trained_on(snapshot, generator, source)
+    data = trained_on(snapshot, generator.info["config"], source)
     training = _load(data, generator, "" if source else "; name the training pictures with --data SOURCE")
     if k > len(training):
         raise ConfigError(f"--nearest {k}: there are {len(training)} training pictures; ask for fewer")
@@ -127,22 +128,6 @@ def _features(snapshot: Path, generator: "FaceGenerator", device: Any) -> list["
     return [features(D)]
 
 
-def _trained_on(snapshot: Path, generator: "FaceGenerator", source: str | None) -> "DataConfig":
-    """What a snapshot was trained on: it knows its source by name alone, the run that it lies in knows where it is."""
-    from ..config import read_file, validate
-
-    data: DataConfig = generator.info["config"].data
-    config = snapshot.absolute().parent.parent / "config.json"
-    if source is not None:
-        options = data.options if source == data.source else {}
-        return data.model_copy(update={"source": source, "options": options})
-    if snapshot.absolute().parent.name == "snapshots" and config.is_file():
-        whole = validate(read_file(config)).data.source
-        if Path(whole).name == data.source:
-            return data.model_copy(update={"source": whole})
-    return data
-
-
 def _load(data: "DataConfig", generator: "FaceGenerator", advice: str = "") -> "PackedImages":
     from ..data.packed.loading import load
     from .console import counting
@@ -159,7 +144,8 @@ def _unseen(
     generator: "FaceGenerator", data: "DataConfig", training: "PackedImages", num: int, other: str | None
 ) -> tuple["Unseen | None", str]:
     """What is measured, or why nothing is."""
-    from ..neighbours import Unseen, held_out, pick, unseen
+    from ..data.provenance import held_out, pick, unseen
+    from ..neighbours import Unseen
     from ..points import Points
 
     chosen = held_out(data, num, other)

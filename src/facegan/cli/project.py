@@ -1,5 +1,6 @@
 """`facegan project`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +13,32 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from ..config import DataConfig
+    from ..config import DataConfig, RunConfig
+    from ..data.packed.stored import PackedImages
     from ..generators import FaceGenerator
-    from ..projection import Projection, Reference, Settings
+    from ..projection import Projection, Settings
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What comparison says of a photo; None where it says nothing.
+
+    Attributes:
+        median: The median error of faces that the run has not seen.
+        farther: The share of those, in percent, that come nearer than the photo.
+        unlike: The share of those, in percent, that to D look more like the faces that it knows.
+    """
+
+    median: float | None = None
+    farther: float | None = None
+    unlike: float | None = None
+
+    @property
+    def known(self) -> bool | None:
+        """Whether it is a face that the model knows."""
+        from ..projection import UNKNOWN_ABOVE
+
+        return None if self.unlike is None else self.unlike <= UNKNOWN_ABOVE
 
 
 def project(
@@ -53,7 +77,7 @@ def project(
     from ..points import save_latents
     from ..projection import Settings
     from ..projection import project as search
-    from ..projection.photos import crop_of, data_of, read_photo
+    from ..projection.photos import crop_of, read_photo
     from ..snapshots import load_generator
     from ..training.state import choose_device
     from .console import console, counting
@@ -61,17 +85,16 @@ def project(
     where = choose_device(device or "auto")
     generator = load_generator(snapshot, device=where)
     config = generator.info["config"]
-    compared = data_of(snapshot, config, data)
-    region = crop or crop_of(compared if data is None else data_of(snapshot, config, None))
+    region = crop or crop_of(_own(snapshot, config) or config.data)
     pictures = torch.stack([read_photo(path, config, region) for path in photos])
     settings = Settings(restarts=restarts, steps=steps, features=features, seed=seed)
     D = _discriminator(snapshot, where) if features else None
     with counting("projecting") as progress:
         found = search(generator, D, pictures, settings, progress)
-    measure, against = (None, "not compared (--no-judge)")
+    verdicts, against = [Verdict()] * len(found), "not compared (--no-judge)"
     if judge:
-        measure, against = _reference(generator, D, compared, settings, required=data is not None)
-    lines = [_judged(each, measure) for each in found]
+        verdicts, against = _judge(generator, D, snapshot, data, settings, pictures, found)
+    lines = [_in_words(each, verdict) for each, verdict in zip(found, verdicts, strict=True)]
     if out is not None:
         from ..images import save as save_picture
         from .making import origin
@@ -83,7 +106,7 @@ def project(
         save_latents(save, torch.stack([each.z for each in found]), generator)
     console().print(f"compared with: {against}", markup=False)
     if as_json:
-        results = [_document(path, each, measure) for path, each in zip(photos, found, strict=True)]
+        results = [_document(*each) for each in zip(photos, found, verdicts, strict=True)]
         about_all = {"snapshot": str(snapshot), "digest": generator.info["digest"], "compared_with": against}
         print_json({**about_all, "features": D is not None, "results": results})
         return
@@ -116,48 +139,100 @@ def _discriminator(snapshot: Path, device: Any) -> "nn.Module | None":
         return None
 
 
-def _reference(
-    generator: "FaceGenerator", D: "nn.Module | None", data: "DataConfig", settings: "Settings", *, required: bool
-) -> tuple["Reference | None", str]:
-    """What the errors are held against, and what that is in words."""
-    from ..projection import NUM_REFERENCES, reference
-    from ..projection.photos import known_faces
-    from .console import counting
+def _own(snapshot: Path, config: "RunConfig") -> "DataConfig | None":
+    """The settings of the run's own pictures; None where nothing tells where they are."""
+    from ..data.provenance import trained_on
 
     try:
-        with counting("packing") as progress:
-            faces = known_faces(data, generator.info["config"], progress)
-    except (DataError, ConfigError) as error:
-        if required:
-            raise
-        return None, f"nothing, so it cannot be judged ({error}); give --data SOURCE"
+        return trained_on(snapshot, config)
+    except (DataError, ConfigError):
+        return None
+
+
+def _judge(
+    generator: "FaceGenerator", D: "nn.Module | None", snapshot: Path, source: str | None, settings: "Settings",
+    pictures: "Tensor", found: "list[Projection]",
+) -> tuple[list[Verdict], str]:  # fmt: skip
+    """Hold errors and pictures against faces that the run has not seen; and what those are, in words."""
+    from ..data.provenance import held_out
+    from ..projection import NUM_COMPARED, NUM_REFERENCES, reference
+    from .console import counting
+
+    config = generator.info["config"]
+    own = _own(snapshot, config)
+    if own is None and source is None:
+        return [Verdict()] * len(found), "nothing, as the run's pictures are not here; give --data SOURCE"
+    other = held_out(own or config.data, NUM_COMPARED, source)
+    try:
+        known = _faces(own, config) if own is not None else None
+    except DataError as error:
+        if source is None:
+            return [Verdict()] * len(found), f"nothing ({error}); give --data SOURCE"
+        known = None
+    unseen = _faces(other, config) if other is not None else None
+    faces = unseen if unseen is not None else known
+    assert faces is not None  # one of both was asked for
     with counting("projecting known faces:") as progress:
-        measured = reference(generator, D, faces, settings, progress)
-    number = min(NUM_REFERENCES, len(faces))
-    if required:
-        return measured, f"{number} faces of --data {data.source}"
-    if data.split == "heldout":
-        return measured, f"{number} faces that the run held out"
-    return measured, f"{number} faces that the run was trained on, for it held none out; others come less near"
+        errors = reference(generator, D, faces, settings, progress)
+    percentiles = _familiarity(D, known, unseen, pictures) if D is not None else [None] * len(found)
+    number = f"{min(NUM_REFERENCES, len(faces))} faces"
+    verdicts = [
+        Verdict(median=errors.rms[len(errors.rms) // 2], farther=errors.percentile(each.distance), unlike=unlike)
+        for each, unlike in zip(found, percentiles, strict=True)
+    ]
+    if source is not None:
+        return verdicts, f"{number} of --data {source}"
+    if unseen is not None:
+        return verdicts, f"{number} that the run has not seen"
+    return verdicts, f"{number} that the run was trained on, for it held none out; others come less near"
 
 
-def _judged(found: "Projection", measure: "Reference | None") -> str:
+def _faces(data: "DataConfig", config: "RunConfig") -> "PackedImages":
+    """The packed pictures of some settings, at the model's size; raises DataError."""
+    from ..data.packed.loading import load
+    from .console import counting
+
+    with counting("packing") as progress:
+        return load(data, resolution=config.resolution, channels=config.channels, progress=progress)
+
+
+def _familiarity(
+    D: "nn.Module", known: "PackedImages | None", unseen: "PackedImages | None", pictures: "Tensor"
+) -> "list[float] | list[None]":
+    """For each picture, the share of unseen faces that are more like the known ones, in percent; None: too few."""
+    from ..projection import LEAST_COMPARED, Familiarity
+
+    if known is None or unseen is None:  # one set for both: half of it is fitted, the other half compared
+        both = known or unseen
+        assert both is not None
+        fitted, compared = both.images[::2], both.images[1::2]
+    else:
+        fitted, compared = known.images, unseen.images
+    if len(compared) < LEAST_COMPARED:
+        return [None] * len(pictures)
+    return Familiarity(D, fitted, compared).percentiles(pictures)
+
+
+def _in_words(found: "Projection", verdict: Verdict) -> str:
     error = f"error {found.rms:.3f}"
-    if measure is None:
+    if verdict.median is None:
         return f"{error}, not judged"
-    verdict = "" if measure.knows(found.distance) else "; not a face this model knows"
-    share = f"farther off than {measure.percentile(found.distance):.0f} % of {len(measure.rms)} faces"
-    return f"{error} (median {measure.rms[len(measure.rms) // 2]:.3f}), {share}{verdict}"
+    told = f"{error} (median {verdict.median:.3f}; {verdict.farther:.0f} % of faces come nearer)"
+    if verdict.unlike is None:
+        return f"{told}; whether it is a face is not judged"
+    known = "a face this model knows" if verdict.known else "not a face this model knows"
+    return f"{told}; {known}: to D, {verdict.unlike:.0f} % of faces look more like its own"
 
 
-def _document(path: Path, found: "Projection", measure: "Reference | None") -> dict[str, Any]:
+def _document(path: Path, found: "Projection", verdict: Verdict) -> dict[str, Any]:
     return {
         "photo": str(path),
         "rms": found.rms,
         "distance": found.distance,
-        "percentile": measure.percentile(found.distance) if measure else None,
-        "known": measure.knows(found.distance) if measure else None,
-        "faces_compared": len(measure.rms) if measure else 0,
+        "median_rms": verdict.median,
+        "percentile": verdict.farther,
+        "unlike_percentile": verdict.unlike,
+        "known": verdict.known,
     }
 
 

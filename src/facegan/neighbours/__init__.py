@@ -2,7 +2,6 @@
 
 from .comparing import Comparison, Unseen, compare
 from .drawing import check_fits, sheet
-from .heldout import held_out, pick, unseen
 from .memorisation import Memorisation, Share, measure
 from .search import Neighbours, nearest
 from .spaces import Space, features, pixels
@@ -17,11 +16,8 @@ __all__ = [
     "check_fits",
     "compare",
     "features",
-    "held_out",
     "measure",
     "nearest",
-    "pick",
     "pixels",
     "sheet",
-    "unseen",
 ]

@@ -17,8 +17,7 @@ from ..generators import FaceGenerator
 from ..images import to_float
 from .searching import Progress, Settings, project
 
-NUM_REFERENCES = 32  # faces; more make the first projection of a snapshot wait
-UNKNOWN_ABOVE = 95.0  # percentile of the reference's distances
+NUM_REFERENCES = 16  # faces; more make the first projection of a snapshot wait
 
 
 class Reference(BaseModel):
@@ -37,10 +36,6 @@ class Reference(BaseModel):
     def percentile(self, distance: float) -> float:
         """The share of the faces, in percent, that came nearer than this."""
         return 100 * float(np.searchsorted(self.distances, distance)) / len(self.distances)
-
-    def knows(self, distance: float) -> bool:
-        """Whether a picture at this distance passes for a face: no farther than 95 % of the faces."""
-        return distance <= float(np.percentile(self.distances, UNKNOWN_ABOVE))
 
 
 def reference(

@@ -1,16 +1,12 @@
-"""A photo brought to what a model draws, and faces of the model's own data to hold it against."""
+"""A photo brought to what a model draws."""
 
-import json
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import DataConfig, RunConfig, validate
-from ..data.packed.loading import PackedImages, load
-from ..data.packed.locks import Progress
+from ..config import DataConfig, RunConfig
 from ..data.pictures import too_large
 from ..data.pixels.crops import parse_crop
 from ..data.pixels.decode import quiet_pillow
@@ -53,21 +49,6 @@ def read_photo(path: Path, config: RunConfig, crop: str) -> Tensor:
     return to_float(pixels.permute(2, 0, 1))
 
 
-def data_of(snapshot: Path, config: RunConfig, source: str | None) -> DataConfig:
-    """The data to hold a photo against: `source`, else the run's own, held out where it trained on a part.
-
-    A snapshot does not tell where its maker's pictures lay; the run's folder around it does.
-    """
-    if source is not None:
-        return config.data.model_copy(update={"source": source, "split": "all", "where": "", "limit": 0, "options": {}})
-    data = config.data
-    with suppress(OSError, ValueError, RecursionError, FaceganError):  # none: the data may still be a dataset's name
-        data = validate(json.loads((snapshot.parent.parent / "config.json").read_bytes())).data
-    if data.split == "train":
-        data = data.model_copy(update={"split": "heldout", "limit": 0})
-    return data
-
-
 def crop_of(data: DataConfig) -> str:
     """The crop that the data's pictures get; where only the data could tell and are not here, the centre square."""
     if data.crop != "auto":
@@ -76,12 +57,3 @@ def crop_of(data: DataConfig) -> str:
         return open_source(data).crop
     except FaceganError:
         return "auto"
-
-
-def known_faces(data: DataConfig, config: RunConfig, progress: Progress | None = None) -> PackedImages:
-    """The faces of `data_of` at the model's size.
-
-    Raises:
-        DataError: They are not here, or cannot be used.
-    """
-    return load(data, resolution=config.resolution, channels=config.channels, progress=progress)

@@ -3,7 +3,7 @@ import pytest
 
 from facegan.config import DataConfig
 from facegan.data.packed.loading import load
-from facegan.neighbours import held_out, pick, unseen
+from facegan.data.provenance import held_out, pick, unseen
 
 
 def test_what_the_split_kept_away_is_held_out_whatever_the_limit():

@@ -1,11 +1,51 @@
-"""Pictures that a run has not seen."""
+"""Which pictures a snapshot was trained on, and which it has not seen."""
+
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import DataConfig
+from ..config import DataConfig, RunConfig, read_file, validate
+from ..errors import DataError
+from ..plugins import names
 
 DRAWN = "drawn"
+
+
+def run_folder(snapshot: Path) -> Path | None:
+    """The run that a snapshot lies in; None for one that was moved elsewhere."""
+    folder = snapshot.absolute().parent
+    return folder.parent if folder.name == "snapshots" and (folder.parent / "config.json").is_file() else None
+
+
+def trained_on(snapshot: Path, config: RunConfig, source: str | None = None) -> DataConfig:
+    """The settings of the pictures that a snapshot was trained on.
+
+    A snapshot knows its source by the last part of its name alone; the run that it lies in knows where it is.
+
+    Args:
+        snapshot: Its file.
+        config: What it carries.
+        source: Where the pictures are, if they have moved.
+
+    Raises:
+        DataError: Nothing tells where they are.
+        ConfigError: The run's config.json cannot be read.
+    """
+    told, run = config.data, run_folder(snapshot)
+    if source is not None:
+        options = told.options if Path(source).name == Path(told.source).name else {}
+        return told.model_copy(update={"source": source, "options": options})
+    if run is not None:
+        whole = validate(read_file(run / "config.json")).data.source
+        if Path(whole).name == told.source:
+            return told.model_copy(update={"source": whole})
+    if told.source not in names("dataset") and not Path(told.source).exists():
+        raise DataError(
+            f"{snapshot}: was trained on pictures called '{told.source}', which are not here; say where they are "
+            "with --data SOURCE"
+        )
+    return told
 
 
 def held_out(data: DataConfig, num: int, source: str | None = None) -> DataConfig | None:
