@@ -106,12 +106,13 @@ def test_the_ending_chooses_the_format(tmp_path, ending, format):
 
 
 @pytest.mark.parametrize(
-    ("name", "given"), [("faces.tiff", "'.tiff'"), ("faces", "no ending"), ("faces.gif", "'.gif'")]
+    ("name", "wrong"),
+    [("faces.tiff", "cannot write '.tiff'"), ("faces", "has no ending"), ("faces.gif", "cannot write '.gif'")],
 )
-def test_an_ending_without_format_is_refused(tmp_path, name, given):
+def test_an_ending_without_format_is_refused(tmp_path, name, wrong):
     with pytest.raises(ConfigError) as refusal:
         images.save(tmp_path / name, noise())
-    assert str(refusal.value) == f"-o {tmp_path / name}: cannot write {given}; end it in .png, .jpg, .jpeg, .webp"
+    assert str(refusal.value) == f"-o {tmp_path / name}: {wrong}; end it in .png, .jpg, .jpeg, .webp"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -239,3 +240,29 @@ def test_a_grid_of_a_size_beyond_reason_is_not_read(tmp_path):
         file.truncate(2**40)
     with pytest.raises(SnapshotError, match=r"the file is too large \(1048576 MiB; the limit is 64 MiB\); remove it"):
         images.read_grid(path)
+
+
+@pytest.mark.parametrize(("name", "side", "most"), [("a.webp", 16_384, "16,383"), ("a.jpg", 65_501, "65,500")])
+def test_a_picture_too_large_for_its_format_is_refused_and_a_png_takes_it(tmp_path, name, side, most):
+    wide = np.zeros((1, side), np.uint8)
+    with pytest.raises(ConfigError, match=f"{side:,} x 1 pixels; .* takes {most} a side, .png any number"):
+        images.save(tmp_path / name, wide)
+    images.save(tmp_path / "a.png", wide)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_more_than_a_jpeg_has_room_to_say_is_refused(tmp_path):
+    about = {"recipe": "z" * 66_000}
+    with pytest.raises(ConfigError, match=r"has more latents to tell of than .jpg has room for; give .png or .webp"):
+        images.save(tmp_path / "a.jpg", noise(), about)
+    for name in ("a.png", "a.webp"):
+        images.save(tmp_path / name, noise(), about)
+        assert images.read_about(tmp_path / name) == about
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+@pytest.mark.parametrize(("num", "columns", "side"), [(7, None, 16), (5, 2, 64), (1, 9, 100)])
+def test_the_size_of_a_grid_is_known_before_it_is_drawn(num, columns, side, labelled):
+    pixels = np.zeros((num, 3, side, side), np.uint8)
+    sheet = images.grid(pixels, columns, labels=[""] * num if labelled else None)
+    assert sheet.shape[:2] == images.grid_size(num, columns, side, labelled=labelled)

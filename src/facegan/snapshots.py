@@ -64,6 +64,7 @@ def load_generator(path: str | Path, *, raw: bool = False, device: str | torch.d
         "digest": digest(path),
         "step": int(metadata["step"]),
         "weights": "G_ema" if averaged else "G",
+        "raw": raw,
         "config": config,
         "path": path,
     }

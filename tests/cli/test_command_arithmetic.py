@@ -159,12 +159,29 @@ def test_latents_of_a_model_of_another_z_dim_are_refused(facegan, run, workplace
     assert not Path("a.png").exists()
 
 
-@pytest.mark.parametrize("flags", [["-o", "file/a.png"], ["--save", "file/a.safetensors"]])
-def test_unwritable_place_is_named(facegan, run, flags):
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["-o", "file/a.png"], "-o file/a.png: file is a file, not a folder"),
+        (["--save", "file/a.safetensors"], "--save file/a.safetensors: file is a file, not a folder"),
+    ],
+)
+def test_unwritable_place_is_named(facegan, run, flags, complaint):
     Path("file").write_text("in the way")
     said = facegan("arithmetic", run, *SUM, *flags)
     assert said.code == 2
-    assert said.complaint.startswith("facegan: file")
+    assert said.complaint == f"facegan: {complaint}"
+
+
+def test_no_other_file_is_replaced_by_latents(facegan, run):
+    snapshot = sorted((run / "snapshots").iterdir())[0]
+    content = snapshot.read_bytes()
+    said = facegan("arithmetic", run, *SUM, "--save", snapshot)
+    assert said.code == 2
+    assert "is not replaced by latents" in said.complaint and "choose another name" in said.complaint
+    assert snapshot.read_bytes() == content
+    for _ in range(2):  # latents may be
+        assert facegan("arithmetic", run, *SUM, "--save", "sum.safetensors").code == 0
 
 
 def test_metadata_of_the_saved_latent_says_how_it_was_found(facegan, run):

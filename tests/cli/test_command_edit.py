@@ -127,15 +127,15 @@ def test_direction_without_sense_is_refused(text):
         (["--direction", "smile"], "edit: nowhere to write; give -o edit.png, or -o FOLDER/ for single pictures"),
         (["--direction", "smile", "--direction", "smile:2", "-o", "e.png"],
          "--direction: 'smile' is given twice; give each once"),
-        (["--direction", "smile", "--cols", 1, "-o", "e.png"], "--cols 1: give 2 or more"),
+        (["--direction", "smile", "--cols", 1, "-o", "e.png"], "--cols 1: give 2 to 1,000"),
         (["--direction", "smil", "-o", "e.png"], "--direction: there is no direction 'smil'; did you mean 'smile'?"),
         (["--direction", "smile", "--keep", "smil", "-o", "e.png"],
          "--keep: there is no direction 'smil'; did you mean 'smile'?"),
         (["--direction", "smile", "--keep", "smile", "-o", "e.png"],
          "--keep: nothing is left of 'smile' without smile; keep fewer"),
         (["--direction", "smile", "--seeds", "0-9999", "-o", "e.png"],
-         "-o e.png: 10,000 rows of 7 would have 286,720,000 pixels, more than other programs open (89,478,485); ask "
-         "for fewer, or for -o FOLDER/"),
+         "-o e.png: would have 576 x 680,120 pixels, more than other programs open (89,478,485 in all); ask for fewer "
+             "or smaller faces"),
         (["--direction", "smile", "-o", "e.bmp"], "-o e.bmp: cannot write '.bmp'; end it in .png, .jpg, .jpeg, .webp"),
     ],
 )  # fmt: skip

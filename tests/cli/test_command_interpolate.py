@@ -199,7 +199,7 @@ LEFT_OUT = "of no effect with --corners, which makes one sheet; leave out"
     [
         ([], "interpolate: nowhere to write; give -o walk.gif, .webp, .mp4, .png or FOLDER/"),
         (["-o", "a.bmp"], "-o a.bmp: cannot write '.bmp'; end it in .gif, .webp, .mp4, /, .png, .jpg, .jpeg"),
-        (["-o", "a"], "-o a: cannot write no ending; end it in .gif, .webp, .mp4, /, .png, .jpg, .jpeg"),
+        (["-o", "a"], "-o a: has no ending; end it in .gif, .webp, .mp4, /, .png, .jpg, .jpeg"),
         (["-o", "runs/"], "-o runs/: exists already; name a folder that is yet to be made"),
         (["-o", "a.gif", "--seeds", "5-1"], "--seeds 5-1: the range '5-1' runs backwards; give 1-5"),
         (
@@ -231,8 +231,8 @@ LEFT_OUT = "of no effect with --corners, which makes one sheet; leave out"
          "--frames 100000: are not 3 rows of one length; give 99999 or 100002"),
         (
             ["-o", "a.png", "--seeds", "1,2", "--frames", "99999", "--scale", "2"],
-            "-o a.png: would have 3,599,960 x 32 pixels, more than other programs open (89,478,485); "
-            "ask for fewer faces, or a smaller --scale",
+            "-o a.png: would have 3,599,960 x 32 pixels, more than other programs open (89,478,485 in all); "
+            "ask for fewer or smaller faces",
         ),
         (["-o", "a.gif", "--scale", "0"], "--scale 0: give 1 to 64"),
         (

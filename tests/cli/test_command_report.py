@@ -54,7 +54,7 @@ def test_a_run_that_has_lost_its_settings_has_a_report(facegan, run):
     ("arguments", "message"),
     [
         (["-o", "a.pdf"], "-o a.pdf: cannot write '.pdf'; end it in .html, .htm"),
-        (["-o", "a"], "-o a: cannot write no ending; end it in .html, .htm"),
+        (["-o", "a"], "-o a: has no ending; end it in .html, .htm"),
         (["nothing-alike"], "nothing-alike: no such run, neither as a path nor in runs/; there is: faces-1"),
     ],
 )

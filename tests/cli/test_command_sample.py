@@ -96,7 +96,7 @@ def test_json_names_snapshot_digest_step_and_files(facegan, run):
     assert document["digest"] == hashlib.sha256(newest(run).read_bytes()).hexdigest()
     assert (document["step"], document["weights"]) == (4, "G_ema")
     assert document["files"] == ["single/seed-00000000.png", "single/seed-00000001.png", "grid.webp"]
-    assert all(Path(path).is_file() for path in document["files"])
+    assert all(Path(path).is_file() for path in [*document["files"], document["manifest"]])
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".jpeg", ".webp"])
@@ -127,7 +127,7 @@ def test_ending_chooses_the_format(facegan, run, ending):
         (["-n", "10000001", "-o", "a.png"], "-n 10000001: give 1 to 10,000,000"),
         (["-n", "4"], "sample: nowhere to write; give -o grid.png, --separate FOLDER, or --show"),
         (["-o", "a.bmp"], "-o a.bmp: cannot write '.bmp'; end it in .png, .jpg, .jpeg, .webp"),
-        (["-o", "a"], "-o a: cannot write no ending; end it in .png, .jpg, .jpeg, .webp"),
+        (["-o", "a"], "-o a: has no ending; end it in .png, .jpg, .jpeg, .webp"),
         (["-o", "a/", "--separate", "b"], "-o a/ and --separate b both name a folder; give one"),
         (["faces-2", "-o", "a.png"], "faces-2: no such run, neither as a path nor in runs/; did you mean 'faces-1'?"),
         (["-o", "a.png", "--device", "cuda:77"], None),
@@ -182,8 +182,8 @@ def test_grid_too_large_to_be_opened_is_refused_before_it_is_drawn(facegan, run)
     said = facegan("sample", run, "-n", 400_000, "-o", "grid.png")
     assert said.code == 2
     assert said.err == (
-        "facegan: -o grid.png: a grid of 400,000 pictures would have 102,400,000 pixels, more than other programs open "
-        "(89,478,485); ask for fewer, or for --separate FOLDER\n"
+        "facegan: -o grid.png: would have 11,518 x 11,248 pixels, more than other programs open (89,478,485 in all); "
+        "ask for fewer or smaller faces\n"
     )
     assert not Path("grid.png").exists()
 
@@ -237,6 +237,7 @@ def test_truncation_changes_the_faces_and_1_does_not(facegan, run):
         (["-n", 6, "--rows", 3], 3, 2),
         (["-n", 7, "--rows", 2], 2, 4),
         (["-n", 3, "--rows", 2, "--cols", 2], 2, 2),
+        (["-n", 4, "--cols", 5_000_000], 1, 4),
     ],
 )
 def test_rows_and_columns_arrange_the_sheet(facegan, run, arguments, rows, columns):
@@ -315,8 +316,10 @@ def test_every_picture_carries_the_recipe_that_makes_it_again(facegan, run):
         (["-n", "5", "--rows", "2", "--cols", "2", "-o", "a.png"],
          "--rows 2 --cols 2: a sheet of 4, but there are 5 faces"),
         (["--labels", "--separate", "b"], "--rows, --cols and --labels arrange a sheet; give -o sheet.png"),
-        (["-o", "-", "--json"], "-o - and --json both want stdout; give one"),
+        (["-o", "-", "--json"], "-o - and --json both write to stdout; give one"),
         (["--separate", "file"], "--separate file: is a file; give a folder"),
+        (["-o", "runs"], "-o runs: is a folder; name a file in it, or end it in / for single pictures"),
+        (["-o", "file/a.png"], "-o file/a.png: file is a file, not a folder"),
         (["--seeds", "no.safetensors", "-o", "a.png"], "no.safetensors: no such latents file"),
     ],
 )  # fmt: skip
@@ -325,3 +328,23 @@ def test_wrong_arrangements_are_refused_in_one_line(facegan, run, workplace, arg
     said = facegan("sample", *arguments)
     assert (said.code, said.complaint) == (2, f"facegan: {message}")
     assert sorted(path.name for path in workplace.iterdir()) == ["file", "runs"]
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("seed-00000007", "b")])
+def test_latents_whose_pictures_would_have_one_name_are_refused(facegan, run, names):
+    generator = load_generator(newest(run))
+    first, second = (Path(f"{name}{end}.safetensors") for name, end in zip(names, ("", "-1"), strict=True))
+    save_latents(first, generator.latents([1, 2]), generator)
+    save_latents(second, generator.latents([3]), generator)
+    if names[0] != "a":
+        save_latents(first, generator.latents([1]), generator)
+    said = facegan("sample", run, "--seeds", f"7,{first},{second}", "--separate", "faces")
+    assert said.code == 2
+    assert "as another picture is; rename its file" in said.complaint
+    assert not Path("faces").exists()
+
+
+def test_one_seed_twice_is_one_file(facegan, run):
+    said = facegan("sample", run, "--seeds", "7,7", "--separate", "faces")
+    assert said.out == "faces/: 1 pictures\n"
+    assert [line["seed"] for line in manifest("faces")] == [7, 7]

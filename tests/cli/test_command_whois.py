@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,28 @@ def test_films_are_made_again(facegan, run, film):
     assert [frame.shape for frame in read_frames(again)] == [frame.shape for frame in read_frames(Path(film))]
 
 
+def test_a_picture_is_known_by_its_content_whatever_it_is_called(facegan, run):
+    facegan("sample", run, "-n", 2, "-o", "faces.webp")
+    Path("faces.webp").rename("faces")
+    assert facegan("whois", "faces", "--json").json["made_again"] is True
+
+
+def test_what_a_picture_says_cannot_move_the_cursor(facegan, run, picture):
+    from facegan.images import save
+
+    with Image.open(picture) as image:
+        about, pixels = image.text, np.asarray(image).copy()
+    save(picture, pixels, {**about, "seeds": "\x1b[31m7\x07", "command": "rm -rf /"})
+    said = facegan("whois", picture)
+    assert "\x1b" not in said.out and "\x07" not in said.out and "rm -rf" not in said.out
+    assert said.out.startswith("command: facegan sample --seeds 5,9,2")
+
+
+def test_raw_is_part_of_the_command(facegan, run):
+    facegan("sample", run, "--seeds", "3", "--raw", "-o", "raw.png")
+    assert facegan("whois", "raw.png").out.startswith("command: facegan sample --seeds 3 --raw\n")
+
+
 def test_one_frame_of_a_film_is_found_in_the_film(facegan, run):
     facegan("interpolate", run, "--seeds", "3,14", "--frames", 5, "-o", "walk/")
     Path("walk/frame-00000002.png").rename("middle.png")
@@ -97,7 +120,9 @@ def test_an_edited_picture_is_told_from_what_was_made(facegan, run, picture):
     answer = facegan("whois", picture, "--json").json
     assert answer["made_again"] is False
     assert 0 < answer["differing"] <= 10 * edited.shape[1]
-    assert "of its pixels differ, by at most" in facegan("whois", picture).out.splitlines()[-1]
+    said = facegan("whois", picture)
+    assert said.code == 1
+    assert "of its pixels differ, by at most" in said.out.splitlines()[-1]
 
 
 def test_another_snapshot_is_not_taken_for_the_right_one(facegan, run, picture):
@@ -113,7 +138,7 @@ def test_another_snapshot_is_not_taken_for_the_right_one(facegan, run, picture):
 
 def test_everything_told_is_written_by_sample(facegan, run, picture):
     told = facegan("whois", picture, "--json").json
-    assert set(TOLD) - {"seed"} <= set(told)
+    assert {"command", *TOLD} - {"seed"} <= set(told)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +148,9 @@ def test_everything_told_is_written_by_sample(facegan, run, picture):
         (["holiday.png"],
          "holiday.png: does not say that facegan made it; other programs may have removed what it said"),
         (["text.png"], "text.png: is no picture that can be read"),
-        (["holiday.png", "-o", "again.jpg"],
-         "-o again.jpg: give the ending of holiday.png, .png: it is the same again"),
+        (["holiday.png", "-o", "again.jpg"], "-o again.jpg: the same is made again; end it in .png"),
+        (["holiday.png", "-o", "./holiday.png"], "-o ./holiday.png: is the picture that is asked about; give another"),
+        (["huge.png", "m"], "would have 26,999,998 x 16 pixels, more than other programs open"),
         (["lies.png"], "lies.png: its recipe cannot be read"),
         (["greedy.png"], "'0-99999999' is too large; seeds are below 2^32"),
     ],
@@ -138,7 +164,10 @@ def test_what_cannot_be_told_is_refused_in_one_line(facegan, run, arguments, mes
     save(Path("lies.png"), np.zeros((8, 8, 3), np.uint8), {**about, "recipe": '{"make": "rm"}'})
     greedy = '{"make": "sample", "points": {"text": "0-99999999"}}'
     save(Path("greedy.png"), np.zeros((8, 8, 3), np.uint8), {**about, "recipe": greedy})
-    said = facegan("whois", *arguments)
+    huge = '{"make": "sample", "points": {"text": "0-3"}, "columns": 1500000}'
+    about |= {"snapshot": hashlib.sha256(newest(run).read_bytes()).hexdigest()}
+    save(Path("huge.png"), np.zeros((8, 8, 3), np.uint8), {**about, "recipe": huge})
+    said = facegan("whois", *[run if each == "m" else each for each in arguments])
     assert said.code == 2
     assert len(said.err.splitlines()) == 1
     assert message in said.err

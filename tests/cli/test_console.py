@@ -14,34 +14,6 @@ def clock(monkeypatch):
     return now
 
 
-def test_quick_work_is_not_talked_about(clock, capsys):
-    with console.counting("checking") as progress:
-        clock[0] += 1.9
-        progress(10, 10)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_long_work_has_a_line_now_and_then_with_rate_and_time_left(clock, capsys):
-    with console.counting("checking") as progress:
-        for done in range(1, 21):
-            clock[0] += 1
-            progress(done * 50, 2000)
-    assert capsys.readouterr().err.splitlines() == [
-        "checking 100/2000 pictures  50 pictures/s  ETA 0:38",
-        "checking 600/2000 pictures  50 pictures/s  ETA 0:28",
-    ]
-
-
-def test_terminal_shows_a_bar_from_the_beginning(monkeypatch, capsys):
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    monkeypatch.setenv("COLUMNS", "120")
-    with console.counting("checking") as progress:
-        progress(30, 60)
-    said = capsys.readouterr()
-    assert said.out == "" and "checking" in said.err and "30/60" in said.err and "pictures/s" in said.err
-
-
 # Bytes that arrive
 
 
@@ -102,10 +74,3 @@ def test_packing_is_told_after_two_seconds_with_rate_and_time_left(tmp_path, clo
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "packing 4/60 pictures  2 pictures/s  ETA 0:28"
     assert lines[-1] == "packing 60/60 pictures  2 pictures/s  ETA 0:00" and len(lines) == 4
-
-
-def test_waiting_for_another_who_has_not_begun_has_no_time_left(clock, capsys):
-    with console.counting("packing") as show:
-        clock[0] += 5
-        show(0, 9)
-    assert capsys.readouterr().err == "packing 0/9 pictures  0 pictures/s  ETA ?\n"

@@ -178,7 +178,7 @@ def test_a_film_is_written_while_its_frames_come(tmp_path, place):
     ("place", "options", "message"),
     [
         ("a.mp5", {}, "cannot write '.mp5'; end it in .gif, .webp, .mp4, /"),
-        ("a", {}, "cannot write no ending; end it in .gif, .webp, .mp4, /"),
+        ("a", {}, "has no ending; end it in .gif, .webp, .mp4, /"),
         ("a.gif", {"fps": 51}, "cannot show 51 pictures a second; it must be 0.01 to 50"),
         ("a.webp", {"fps": 91}, "cannot show 91 pictures a second; it must be 0.01 to 90"),
         ("a.mp4", {"fps": 121}, "cannot show 121 pictures a second; it must be 0.01 to 120"),

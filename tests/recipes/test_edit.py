@@ -34,7 +34,9 @@ def test_middle_of_a_symmetric_range_is_zero_exactly(end):
 
 def test_middle_column_is_what_sample_draws_to_the_pixel():
     generator = painter()
-    pictures = edit(along(0, -3, 3)).pictures(generator)
+    recipe = edit(along(0, -3, 3))
+    faces = np.stack([picture for _, picture in recipe.faces(generator)])
+    pictures = faces.reshape(len(recipe.points), recipe.columns, *faces.shape[1:])
     assert pictures.shape == (2, 7, 3, 16, 16)
     assert np.array_equal(pictures[:, 3], to_uint8(generator.sample([3, 4])).numpy())
     assert not np.array_equal(pictures[:, 2], pictures[:, 3])

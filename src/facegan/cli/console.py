@@ -5,8 +5,8 @@ import shlex
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -204,35 +204,6 @@ class ByteProgress:
         rate = max((done - self._began_at) / seconds, 1.0)
         parts = [decimal(done) + (f" of {decimal(total)}" if total else ""), f"{decimal(int(rate))}/s"]
         return ", ".join(parts + ([f"ETA {duration((total - done) / rate)}"] if total and done < total else []))
-
-
-@contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far work on pictures has come, with rate and time left: a bar on a terminal, else lines now and then.
-
-    Yields:
-        What is to be called with (pictures done, pictures in all); it says nothing of work that is quickly done.
-    """
-    talk = console()
-    live, started = talk.is_terminal, time.monotonic()
-    next_time = started + (0.0 if live else QUICK_SECONDS)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
-    with Progress(*columns, TimeRemainingColumn(), console=talk, disable=not live, transient=True) as bar:
-        task = bar.add_task(what, total=None, rate="")
-
-        def show(done: int, total: int) -> None:
-            nonlocal next_time
-            now = time.monotonic()
-            if now < next_time:
-                return
-            next_time = now + (DRAWN_SECONDS if live else PLAIN_SECONDS)
-            rate = done / max(now - started, 1e-3)
-            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} pictures/s")
-            if not live:
-                left = duration((total - done) / rate) if done else "?"
-                talk.print(f"{what} {done}/{total} pictures  {rate:,.0f} pictures/s  ETA {left}", markup=False)
-
-        yield show
 
 
 class _Lasting(io.TextIOBase):

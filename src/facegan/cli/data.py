@@ -94,7 +94,7 @@ def check(
     from ..data.checkup.check import check as examine
     from ..data.checkup.quarantine import Quarantine
     from ..data.sources.opening import open_source
-    from .console import counting
+    from .counting import counting
 
     if near is not None and near > MOST_BITS:
         raise ConfigError(f"--near {near}: give 0 to {MOST_BITS}, or -1 for no search; beyond that all faces are alike")

@@ -61,7 +61,8 @@ def directions(
     from ..directions.saved import save
     from ..snapshots import load_generator
     from ..training.state import choose_device
-    from .console import console, counting
+    from .console import console
+    from .counting import counting
 
     where = choose_device(device or "auto")
     generator = load_generator(snapshot, device=where)
@@ -146,7 +147,7 @@ def _pictures(snapshot: Path, generator: "FaceGenerator", source: str | None) ->
     """The pictures that the run was trained on, packed."""
     from ..data.packed.loading import load
     from ..data.provenance import trained_on
-    from .console import counting
+    from .counting import counting
 
     config = generator.info["config"]
     try:
@@ -160,7 +161,8 @@ def _pictures(snapshot: Path, generator: "FaceGenerator", source: str | None) ->
 def _classifier(packed: "PackedImages", where: Any) -> "tuple[Classifier | None, bool, dict[str, str]]":
     """The classifier of the pictures' attributes; None, said on stderr, where they have none to learn."""
     from ..directions.learning import learn
-    from .console import console, counting
+    from .console import console
+    from .counting import counting
 
     with counting("learning attributes") as progress:
         classifier, targets, cached = learn(packed, device=where, progress=progress)

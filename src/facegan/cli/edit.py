@@ -1,6 +1,7 @@
 """`facegan edit`."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,16 +9,19 @@ import typer
 
 from ..errors import ConfigError, SnapshotError
 from .directions import place_of
-from .making import MOST_PIXELS, STDOUT, about, check_still, make, points_of, warn_of_strangers
+from .making import STDOUT, about, check_place, check_still, command, make, points_of, warn_of_strangers
 from .options import Device, Json, Model, find_snapshot, print_json
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..directions.saved import Directions
     from ..generators import FaceGenerator
     from ..points import Points
     from ..recipes import Edit
 
 WIDTH = 7  # columns
+MOST_COLUMNS = 1000
 MOST = 100.0  # standard deviations, far outside of any prior
 _USUAL = "-3..3"
 
@@ -53,10 +57,12 @@ def edit(
     asked = [parse_direction(text) for text in direction]
     if len({name for name, _, _ in asked}) < len(asked):
         raise ConfigError(f"--direction: '{_twice(asked)}' is given twice; give each once")
-    if columns is not None and columns < 2:
-        raise ConfigError(f"--cols {columns}: give 2 or more")
-    if not out.endswith("/"):
-        check_still(out)
+    if columns is not None and not 2 <= columns <= MOST_COLUMNS:
+        raise ConfigError(f"--cols {columns}: give 2 to {MOST_COLUMNS:,}")
+    if out.endswith("/"):
+        check_place(out)
+    else:
+        check_still(out, as_json=as_json)
     points = points_of(seeds)
     snapshot = find_snapshot(model)
 
@@ -66,19 +72,13 @@ def edit(
     generator = load_generator(snapshot, device=choose_device(device or "auto"))
     known = _directions(file, snapshot, generator)
     recipe = _recipe(points, asked, [name.strip() for name in (keep or "").split(",") if name.strip()], columns, known)
-    num_pixels = len(points) * recipe.columns * max(64, generator.info["config"].resolution) ** 2
-    if not out.endswith("/") and num_pixels > MOST_PIXELS:
-        raise ConfigError(
-            f"-o {out}: {len(points):,} rows of {recipe.columns} would have {num_pixels:,} pixels, more than other "
-            f"programs open ({MOST_PIXELS:,}); ask for fewer, or for -o FOLDER/"
-        )
     warn_of_strangers(points, generator)
     if out.endswith("/"):
         files = _singles(recipe, generator, Path(out))
     else:
         make(recipe, generator, out)
         files = [Path(out)]
-    if as_json and out != STDOUT:
+    if as_json:
         names = [each.name for each in recipe.along]
         amounts = [dict(zip(names, column, strict=True)) for column in recipe.amounts()]
         info = {key: generator.info[key] for key in ("digest", "step", "weights")}
@@ -165,21 +165,21 @@ def _recipe(
 
 def _singles(recipe: "Edit", generator: "FaceGenerator", folder: Path) -> list[Path]:
     """Write each face alone; each carries its own latent, so that it can be made again by itself."""
-    from ..images import grid, save
+    from ..images import grid, write_pictures
     from ..points import Latent, Points
     from ..recipes import Sheet
-    from .console import counting
+    from .counting import counting
 
+    digest, labels, edited = generator.info["digest"], recipe.points.labels(), command(recipe)
+
+    def pictures() -> Iterator[tuple[Path, "np.ndarray", dict[str, str]]]:
+        for number, (z, picture) in enumerate(recipe.faces(generator, progress)):
+            row, column = divmod(number, recipe.columns)
+            name = f"{row:04d}-{labels[row]}-{column:02d}"
+            alone = Sheet(points=Points(text=name, latents={name: Latent.of(z, digest)}))
+            text = about(alone, generator) | {"seeds": labels[row], "command": edited}
+            yield folder / f"{name}.png", grid(picture[None]), text
+
+    folder.mkdir(parents=True, exist_ok=True)
     with counting("drawing") as progress:
-        pictures = recipe.pictures(generator, progress)
-    latents, written = recipe.latents(generator), []
-    for row, label in enumerate(recipe.points.labels()):
-        for column in range(recipe.columns):
-            name = f"{row:04d}-{label}-{column:02d}"
-            latent = Latent.of(latents[row, column], generator.info["digest"])
-            alone = Sheet(points=Points(text=name, latents={name: latent}))
-            path = folder / f"{name}.png"
-            text = about(alone, generator) | {"seeds": label, "command": about(recipe, generator)["command"]}
-            save(path, grid(pictures[row, column][None]), text)
-            written.append(path)
-    return written
+        return [path for path, _ in write_pictures(pictures())]

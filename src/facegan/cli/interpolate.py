@@ -1,5 +1,6 @@
 """`facegan interpolate`."""
 
+import math
 import random
 import re
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError
-from .making import MOST_PIXELS, STDOUT, check_still, follow, points_of, warn_of_strangers
+from .making import STDOUT, check_place, check_size, check_still, follow, points_of, warn_of_strangers
 from .options import Device, Json, Model, find_snapshot, print_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ POINTS = 5  # by default
 MOST_POINTS = 500  # drawn for a walk
 DRAWN_BELOW = 1_000_000  # seeds, short enough to be typed again
 FILM_HEIGHT = 256  # pixels, that a film is enlarged to, or more
-MOST_BYTES = 2**30  # of the frames of a format that needs all of them at once
 
 
 def interpolate(
@@ -77,8 +77,11 @@ def interpolate(
     """
     if out is None:
         raise ConfigError("interpolate: nowhere to write; give -o walk.gif, .webp, .mp4, .png or FOLDER/")
+    check_place(out, as_json=as_json)
     if mode not in (None, "slerp", "lerp"):
         raise ConfigError(f"--mode {mode}: there is no such mode; give slerp or lerp")
+    if fps is not None and not math.isfinite(fps):
+        raise ConfigError(f"--fps {fps}: is no number of frames a second; give for instance 25")
     own = {"--seeds": seeds, "--seed": seed, "-n": num, "--frames": frames, "--fps": fps}
     own |= {"--loop": loop, "--circle": circle, "--grid": grid}
     recipe: Corners | Walk
@@ -198,20 +201,9 @@ def _shape(grid: str | None) -> tuple[int, int]:
 def _sized(recipe: Any, generator: "FaceGenerator", out: str, *, enlarge: bool) -> Any:
     """The recipe with its enlargement, whose pixels somebody can hold and open; raises ConfigError."""
     resolution = generator.info["config"].resolution
-    film = recipe.rate is not None
-    if enlarge and film and not out.endswith("/"):
+    if enlarge and recipe.rate is not None and not out.endswith("/"):
         recipe = recipe.model_copy(update={"scale": -(-FILM_HEIGHT // recipe.size(resolution)[0])})
-    height, width = recipe.size(resolution)
-    if height * width > MOST_PIXELS:
-        raise ConfigError(
-            f"-o {out}: would have {width:,} x {height:,} pixels, more than other programs open ({MOST_PIXELS:,}); "
-            "ask for fewer faces, or a smaller --scale"
-        )
-    if film and Path(out).suffix.lower() in (".gif", ".webp") and recipe.num_frames * height * width * 3 > MOST_BYTES:
-        raise ConfigError(
-            f"-o {out}: {recipe.num_frames:,} frames of {width} x {height} pixels are more than fit into memory; "
-            "ask for fewer --frames, a smaller --scale, or an .mp4, which is written as they come"
-        )
+    check_size(recipe, generator, out)
     return recipe
 
 

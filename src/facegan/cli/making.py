@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STDOUT = "-"  # as -o
 MOST_PIXELS = 89_478_485  # of a sheet: above this, Pillow takes a picture for an attack
+MOST_BYTES = 2**30  # of the frames of a film whose format needs all of them at once
 
 
 def points_of(text: str, flag: str = "--seeds") -> "Points":
@@ -36,19 +37,77 @@ def points_of(text: str, flag: str = "--seeds") -> "Points":
         raise ConfigError(f"{flag} {text}: {error}") from None
 
 
-def check_still(out: str) -> None:
-    """Refuse a place for a picture whose ending names no format; raises ConfigError."""
+def check_still(out: str, *, as_json: bool = False) -> None:
+    """Refuse a place where no picture can be; raises ConfigError."""
     from ..images import check_ending
 
+    check_place(out, as_json=as_json)
     if out != STDOUT:
         check_ending(Path(out))
 
 
+def check_place(out: str, *, as_json: bool = False) -> None:
+    """Refuse a place for a picture or film that can be none, before anything is drawn; raises ConfigError."""
+    if out == STDOUT:
+        if as_json:
+            raise ConfigError("-o - and --json both write to stdout; give one")
+        return
+    if Path(out).is_dir() and not out.endswith("/"):
+        raise ConfigError(f"-o {out}: is a folder; name a file in it, or end it in / for single pictures")
+    _check_above(Path(out), f"-o {out}")
+
+
+def check_save(save: Path) -> None:
+    """Refuse a place for latents that is none, or where something else stands.
+
+    Raises:
+        ConfigError: The ending is another one, or a file that holds no latents stands there.
+    """
+    from ..errors import SnapshotError
+    from ..sealed import read_header
+
+    _check_above(save, f"--save {save}")
+    if save.suffix != ".safetensors":
+        raise ConfigError(f"--save {save}: latents are kept as .safetensors; end it so")
+    if save.exists():
+        try:
+            read_header(save, "latents", whole=False)
+        except SnapshotError as error:
+            raise ConfigError(f"--save {save}: is not replaced by latents ({error}); choose another name") from None
+
+
+def _check_above(path: Path, where: str) -> None:
+    blocked = next((above for above in path.parents if above.exists() and not above.is_dir()), None)
+    if blocked:
+        raise ConfigError(f"{where}: {blocked} is a file, not a folder")
+
+
+def check_size(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
+    """Refuse a picture or film that nobody could hold or open, before it is drawn; raises ConfigError."""
+    from ..images import check_fits
+
+    height, width = recipe.size(generator.info["config"].resolution)
+    if height * width > MOST_PIXELS:
+        raise ConfigError(
+            f"-o {out}: would have {width:,} x {height:,} pixels, more than other programs open ({MOST_PIXELS:,} in "
+            "all); ask for fewer or smaller faces"
+        )
+    if recipe.rate is None:
+        check_fits(Path(out), (height, width), about(recipe, generator))
+        return
+    num_frames = getattr(recipe, "num_frames", 1)
+    if Path(out).suffix.lower() in (".gif", ".webp") and num_frames * height * width * 3 > MOST_BYTES:
+        raise ConfigError(
+            f"-o {out}: {num_frames:,} frames of {width} x {height} pixels are more than fit into memory; "
+            "ask for fewer --frames, a smaller --scale, or an .mp4, which is written as they come"
+        )
+
+
 def warn_of_strangers(points: "Points", generator: "FaceGenerator") -> None:
     """Say so where a latent was found for another snapshot: it is some face here, but hardly the one meant."""
-    from .console import console
-
     for name in points.strangers(generator.info["digest"]):
+        from .console import console  # hardly ever
+
         console().print(f"{name}: was found for another snapshot; its face here is another one", markup=False)
 
 
@@ -65,8 +124,9 @@ def make(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
         SnapshotError: As `Recipe.frames`.
         OSError: It cannot be written.
     """
-    from .console import counting
+    from .counting import counting
 
+    check_size(recipe, generator, out)
     with counting("drawing") as progress:
         (frame,) = recipe.frames(generator, progress)
     write_still(out, frame, about(recipe, generator))
@@ -139,7 +199,9 @@ def make_film(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
         OSError: It cannot be written.
     """
     from ..images import save_animation
-    from .console import counting
+    from .counting import counting
+
+    check_size(recipe, generator, out)
 
     with counting("drawing") as progress:
         save_animation(out, recipe.frames(generator, progress), fps=recipe.rate or 0, about=about(recipe, generator))
@@ -157,8 +219,13 @@ def about(recipe: "Recipe", generator: "FaceGenerator") -> dict[str, str]:
         **origin(generator),
         **({"seeds": points.text} if points is not None else {}),
         "recipe": recipe.model_dump_json(exclude_defaults=True),
-        "command": shlex.join(["facegan", *recipe.flags()]),
+        "command": command(recipe, raw=generator.info.get("raw", False)),
     }
+
+
+def command(recipe: "Recipe", *, raw: bool = False) -> str:
+    """The command line that says the same as a recipe, without MODEL and -o."""
+    return shlex.join(["facegan", *recipe.flags(), *["--raw"] * raw])
 
 
 def origin(generator: "FaceGenerator") -> dict[str, str]:

@@ -130,7 +130,7 @@ def _features(snapshot: Path, generator: "FaceGenerator", device: Any) -> list["
 
 def _load(data: "DataConfig", generator: "FaceGenerator", advice: str = "") -> "PackedImages":
     from ..data.packed.loading import load
-    from .console import counting
+    from .counting import counting
 
     config = generator.info["config"]
     try:
@@ -171,7 +171,7 @@ def _draw(generator: "FaceGenerator", points: "Points") -> "np.ndarray":
 
     from ..images import to_uint8
     from ..sampling import sample
-    from .console import counting
+    from .counting import counting
 
     kept: list[np.ndarray] = []
     with counting("sampling") as progress:
@@ -185,7 +185,7 @@ def _compare(
     space: "Space", training: "PackedImages", shown: Any, unseen: "Unseen | None", k: int, mirror: bool, device: Any
 ) -> "Comparison":
     from ..neighbours import compare
-    from .console import counting
+    from .counting import counting
 
     with counting(f"comparing {space.name}") as progress:
         return compare(space, training.images, shown, unseen, k=k, mirror=mirror, device=device, progress=progress)

@@ -95,7 +95,6 @@ def find_snapshot(model: str | None) -> Path:
     if not steps:
         raise SnapshotError(f"{run.path}: holds no snapshot yet; train it further with 'facegan resume {run.path}'")
     from ..sealed import verify
-    from .console import console
 
     for step in reversed(steps):
         try:
@@ -104,6 +103,8 @@ def find_snapshot(model: str | None) -> Path:
         except DamagedError as error:
             if step == steps[0]:
                 raise
+            from .console import console
+
             console().print(f"{error}; taking the one before it", markup=False)
     raise AssertionError
 

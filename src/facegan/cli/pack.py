@@ -36,7 +36,8 @@ def pack(
 
     from ..data.packed.loading import pack_cached, pack_folder
     from ..data.pictures import in_words, shown
-    from .console import console, counting
+    from .console import console
+    from .counting import counting
 
     size = {"resolution": config.resolution, "channels": config.channels}
     with counting("packing") as progress:

@@ -80,7 +80,8 @@ def project(
     from ..projection.photos import crop_of, read_photo
     from ..snapshots import load_generator
     from ..training.state import choose_device
-    from .console import console, counting
+    from .console import console
+    from .counting import counting
 
     where = choose_device(device or "auto")
     generator = load_generator(snapshot, device=where)
@@ -156,7 +157,7 @@ def _judge(
     """Hold errors and pictures against faces that the run has not seen; and what those are, in words."""
     from ..data.provenance import held_out
     from ..projection import NUM_COMPARED, NUM_REFERENCES, reference
-    from .console import counting
+    from .counting import counting
 
     config = generator.info["config"]
     own = _own(snapshot, config)
@@ -190,7 +191,7 @@ def _judge(
 def _faces(data: "DataConfig", config: "RunConfig") -> "PackedImages":
     """The packed pictures of some settings, at the model's size; raises DataError."""
     from ..data.packed.loading import load
-    from .console import counting
+    from .counting import counting
 
     with counting("packing") as progress:
         return load(data, resolution=config.resolution, channels=config.channels, progress=progress)

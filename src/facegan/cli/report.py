@@ -27,7 +27,8 @@ def report(
     """
     from ..images import check_ending
     from ..report import write_report
-    from .console import console, counting
+    from .console import console
+    from .counting import counting
     from .telling import next_commands
 
     check_ending(out, ENDINGS)

@@ -1,6 +1,7 @@
 """`facegan sample`."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,10 +10,10 @@ import typer
 
 from ..errors import ConfigError
 from .making import (
-    MOST_PIXELS,
     STDOUT,
     about,
     check_show,
+    check_size,
     check_still,
     points_of,
     show_picture,
@@ -47,7 +48,7 @@ def sample(
     truncation: Annotated[
         float, typer.Option(metavar="PSI", help="Draw from PSI * z: below 1, more ordinary faces that vary less.")
     ] = 1.0,
-    rows: Annotated[int | None, typer.Option(help="Rows of the sheet.")] = None,
+    rows: Annotated[int | None, typer.Option(help="Rows of the sheet, at most.")] = None,
     cols: Annotated[int | None, typer.Option(help="Columns of the sheet; by default near-square.")] = None,
     labels: Annotated[bool, typer.Option("--labels", help="Write the seed under each face.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Open the sheet, or draw it in the terminal.")] = False,
@@ -76,7 +77,9 @@ def sample(
     warn_of_strangers(points, generator)
     recipe = Sheet(points=points, truncation=truncation, columns=columns, labels=labels)
     if out is not None or show:
-        _check_size(out or "--show", recipe, generator)
+        check_size(recipe, generator, out or "sheet.png")
+    if separate is not None:
+        _check_names(points)
     sheet, files = _draw(recipe, generator, separate, sheet=out is not None or show)
     if sheet is not None and out is not None:
         write_still(out, sheet, about(recipe, generator))
@@ -84,11 +87,12 @@ def sample(
         show_picture(sheet, Path(out) if out and out != STDOUT else None)
     if as_json:
         known = {key: generator.info[key] for key in ("digest", "step", "weights")}
-        written = [*map(str, files), *([out] if out else [])]
-        print_json({"snapshot": str(snapshot), **known, "truncation": truncation, "files": written})
+        written = [*map(str, dict.fromkeys(files)), *([out] if out else [])]
+        manifest = {"manifest": str(separate / MANIFEST)} if separate else {}
+        print_json({"snapshot": str(snapshot), **known, "truncation": truncation, "files": written, **manifest})
         return
     if separate is not None:
-        print(f"{separate}/: {len(points)} pictures")
+        print(f"{separate}/: {len(set(files))} pictures")
     if out is not None and out != STDOUT:
         print(out)
 
@@ -97,10 +101,8 @@ def _check_places(out: str | None, separate: Path | None, *, show: bool, as_json
     """Refuse what cannot be written, before anything is loaded; raises ConfigError."""
     if out is None and separate is None and not show:
         raise ConfigError("sample: nowhere to write; give -o grid.png, --separate FOLDER, or --show")
-    if out == STDOUT and as_json:
-        raise ConfigError("-o - and --json both want stdout; give one")
     if out is not None:
-        check_still(out)
+        check_still(out, as_json=as_json)
     if separate is not None and separate.exists() and not separate.is_dir():
         raise ConfigError(f"--separate {separate}: is a file; give a folder")
     if show:
@@ -125,16 +127,17 @@ def _choose(seeds: str | None, num: int | None, rows: int | None, cols: int | No
         points = Points.of(range(num))
     if rows and cols and len(points) > rows * cols:
         raise ConfigError(f"--rows {rows} --cols {cols}: a sheet of {rows * cols}, but there are {len(points)} faces")
-    return points, cols or (rows and -(-len(points) // rows))
+    columns = cols or (rows and -(-len(points) // rows))
+    return points, columns and min(columns, len(points))
 
 
-def _check_size(out: str, recipe: "Sheet", generator: "FaceGenerator") -> None:
-    num_pixels = len(recipe.points) * max(generator.info["config"].resolution, 64 if recipe.labels else 0) ** 2
-    if num_pixels > MOST_PIXELS:
-        raise ConfigError(
-            f"-o {out}: a grid of {len(recipe.points):,} pictures would have {num_pixels:,} pixels, more than other "
-            f"programs open ({MOST_PIXELS:,}); ask for fewer, or for --separate FOLDER"
-        )
+def _check_names(points: "Points") -> None:
+    """Refuse latents whose picture would have another one's name; raises ConfigError."""
+    names: dict[str, str] = {}
+    for latent in points.latents:
+        name = _file_name(latent)
+        if names.setdefault(name, latent) != latent or re.fullmatch(r"seed-\d{8,}\.png", name):
+            raise ConfigError(f"--separate: {latent} would be {name}, as another picture is; rename its file")
 
 
 def _draw(
@@ -143,7 +146,7 @@ def _draw(
     """Draw each face once: into the folder, onto the sheet, or both; the sheet's pixels and the folder's files."""
     import numpy as np
 
-    from .console import counting
+    from .counting import counting
 
     kept: list[np.ndarray] = []
     done = 0

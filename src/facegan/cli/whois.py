@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError, SnapshotError
+from ..errors import ConfigError, SnapshotError, printable
 from ..files import write_atomic
+from .making import check_place, command, follow
 from .options import Device, Json, print_json
 
 if TYPE_CHECKING:
     from ..generators import FaceGenerator
     from ..recipes import Recipe
 
-TOLD = ("command", "seed", "seeds", "snapshot", "step", "weights", "torch", "Software", "Description")
+TOLD = ("seed", "seeds", "snapshot", "step", "weights", "torch", "Software", "Description")
 
 
 def whois(
@@ -31,63 +32,84 @@ def whois(
     Seeds, snapshot and command are read from it. The picture is made again from what it says of itself and compared
     pixel by pixel. Its snapshot is looked for by its digest, so a run may have been renamed or moved.
     """
-    if out is not None and Path(out).suffix.lower() != image.suffix.lower():
-        raise ConfigError(f"-o {out}: give the ending of {image.name}, {image.suffix or 'none'}: it is the same again")
+    from ..images import ending_of, read_about
+
     if not image.exists():
         raise ConfigError(f"{image}: no such picture")
-    from ..images import read_about
-
+    ending = ending_of(image)
+    _check_out(image, ending, out)
     about = read_about(image)
     if "facegan" not in about.get("Software", ""):
         raise ConfigError(f"{image}: does not say that facegan made it; other programs may have removed what it said")
-    found = {key: about[key] for key in TOLD if key in about}
-    if not as_json:
-        for key, value in found.items():
-            print(f"{key.lower()}: {value}")
+    told = {key: printable(about[key]) for key in TOLD if key in about}  # a stranger may have written it
     if "recipe" not in about or "snapshot" not in about:
         answer: dict[str, Any] = {"made_again": None, "why": "it carries no recipe"}
     else:
-        answer = _make_again(image, about, model, out, device)
+        recipe = _recipe(image, about["recipe"])
+        told = {"command": printable(command(recipe, raw=about.get("command", "").endswith("--raw"))), **told}
+        answer = _make_again(image, ending, about, recipe, model, out, device)
     if as_json:
-        print_json({"image": str(image), **found, **answer})
+        print_json({"image": str(image), **told, **answer})
     else:
+        for key, value in told.items():
+            print(f"{key.lower()}: {value}")
         print(_in_words(answer))
     if answer["made_again"] is None and (out is not None or model is not None):
         raise SnapshotError(f"{image}: cannot be made again: {answer['why']}")
+    if answer["made_again"] is False:
+        raise typer.Exit(1)
 
 
-def _make_again(image: Path, about: dict[str, str], model: str | None, out: str | None, device: str | None) -> Any:
+def _check_out(image: Path, ending: str, out: str | None) -> None:
+    """Refuse a place for what is made again that is of another format, or the picture itself; raises ConfigError."""
+    if out is None:
+        return
+    wanted = {".jpg": (".jpg", ".jpeg")}.get(ending, (ending,))
+    if not out.endswith("/" if ending == "/" else wanted):
+        raise ConfigError(f"-o {out}: the same is made again; end it in {' or '.join(wanted) or 'what it is'}")
+    if Path(out).exists() and Path(out).samefile(image):
+        raise ConfigError(f"-o {out}: is the picture that is asked about; give another name")
+    check_place(out)
+
+
+def _recipe(image: Path, text: str) -> "Recipe":
     from ..recipes import read
+
+    try:
+        return read(text)
+    except ConfigError as error:
+        raise ConfigError(f"{image}: {error}") from None
+
+
+def _make_again(
+    image: Path, ending: str, about: dict[str, str], recipe: "Recipe", model: str | None, out: str | None,
+    device: str | None,
+) -> dict[str, Any]:  # fmt: skip
     from ..snapshots import load_generator
     from ..training.state import choose_device
 
-    try:
-        recipe = read(about["recipe"])
-    except ConfigError as error:
-        raise ConfigError(f"{image}: {error}") from None
     snapshot = _find(about["snapshot"], about.get("step", ""), model)
     if snapshot is None:
-        return {
-            "made_again": None,
-            "why": f"its snapshot, {about['snapshot'][:12]}..., is not {'that' if model else 'under runs/'}; "
-            f"{'give another' if model else 'give its file or run'}",
-        }
+        digest = printable(about["snapshot"][:12])
+        where = "that; give another" if model else "under runs/; give its file or run"
+        return {"made_again": None, "why": f"its snapshot, {digest}..., is not {where}"}
     generator = load_generator(snapshot, raw=about.get("weights") == "G", device=choose_device(device or "auto"))
-    differing, num, most = _compare(image, recipe, generator, out)
+    differing, num, most = _compare(image, ending, recipe, generator, out)
     answer = {"made_again": differing == 0, "snapshot_file": str(snapshot), "pixels": num, "differing": differing}
     return {**answer, "largest_difference": most, **({"file": out} if out else {})}
 
 
-def _compare(image: Path, recipe: "Recipe", generator: "FaceGenerator", out: str | None) -> tuple[int, int, int]:
+def _compare(
+    image: Path, ending: str, recipe: "Recipe", generator: "FaceGenerator", out: str | None
+) -> tuple[int, int, int]:
     """Make a picture again, at `out` if it is to stay, and tell its difference as `images.difference` does."""
     from ..images import difference
-    from .making import follow
 
     with tempfile.TemporaryDirectory() as folder:
-        again = Path(out) if out else Path(folder) / f"again{image.suffix}"
-        if recipe.rate is None or image.suffix.lower() != ".png":
-            follow(recipe, generator, f"{again}/" if image.is_dir() else str(again))
-            return difference(image, again)
+        if recipe.rate is None or ending != ".png":
+            again = out or f"{folder}/again{ending}"
+            follow(recipe, generator, again)
+            return difference(image, Path(again))
         follow(recipe, generator, f"{folder}/frames/")  # one frame of a film: whichever is nearest
         apart = {frame: difference(image, frame) for frame in sorted(Path(folder, "frames").iterdir())}
         nearest = min(apart, key=lambda frame: apart[frame])

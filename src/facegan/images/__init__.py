@@ -1,13 +1,13 @@
 """Where tensors become pictures: 8-bit pixels, sheets of them, and files."""
 
 from .animation import FILMS, MOST_FPS, check_film, save_animation
-from .equations import equation
-from .files import ENDINGS, check_ending, read_about, read_grid, save, write_png
+from .equations import equation, equation_size
+from .files import ENDINGS, check_ending, check_fits, read_about, read_grid, save, write_png
 from .folder import write_pictures
 from .pixels import to_float, to_uint8
-from .reading import difference, read_frames
-from .rows import rows
-from .sheets import GAP, LEGIBLE, beside, captioned, contact_sheet, grid, near_square
+from .reading import difference, ending_of, read_frames
+from .rows import rows, rows_size
+from .sheets import GAP, LEGIBLE, beside, captioned, contact_sheet, grid, grid_size, near_square
 
 __all__ = [
     "ENDINGS",
@@ -19,15 +19,20 @@ __all__ = [
     "captioned",
     "check_ending",
     "check_film",
+    "check_fits",
     "contact_sheet",
     "difference",
+    "ending_of",
     "equation",
+    "equation_size",
     "grid",
+    "grid_size",
     "near_square",
     "read_about",
     "read_frames",
     "read_grid",
     "rows",
+    "rows_size",
     "save",
     "save_animation",
     "to_float",

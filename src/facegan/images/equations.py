@@ -58,6 +58,13 @@ def equation(terms: Sequence[Term], around: np.ndarray, captions: tuple[str, str
     return np.asarray(sheet)
 
 
+def equation_size(terms: Sequence[int], side: int) -> tuple[int, int]:
+    """Height and width in pixels of an `equation` of terms of so many points, of pictures of `side` x `side`, about."""
+    cell = side * -(-LABELLED // side) + CAPTION
+    columns = sum(-(-min(num, 3 * ROWS) // ROWS) for num in terms) + 6  # the sum, and its neighbours
+    return (ROWS + 1) * cell + 2 * MARGIN + CAPTION, columns * (cell + SIGN)
+
+
 def _faces(faces: np.ndarray, labels: Sequence[str]) -> Image.Image | None:
     """A term's faces in one column or more, each over its label; none of a term that is one point."""
     if len(labels) == 1:

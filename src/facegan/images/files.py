@@ -14,6 +14,8 @@ from ..data.pixels.decode import decode, quiet_pillow
 from ..errors import ConfigError, DataError, SnapshotError
 from ..files import write_atomic
 
+MOST_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels
+MOST_EXIF = 65_000  # bytes, of a JPEG
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -40,8 +42,29 @@ def check_ending(path: Path, endings: Sequence[str] = ENDINGS) -> None:
         ConfigError: The ending is not one of `endings`.
     """
     if path.suffix.lower() not in endings:
-        given = f"'{path.suffix}'" if path.suffix else "no ending"
-        raise ConfigError(f"-o {path}: cannot write {given}; end it in {', '.join(endings)}")
+        what = f"cannot write '{path.suffix}'" if path.suffix else "has no ending"
+        raise ConfigError(f"-o {path}: {what}; end it in {', '.join(endings)}")
+
+
+def check_fits(path: Path, size: tuple[int, ...], text: Mapping[str, str] | None = None) -> None:
+    """Refuse a picture that its format cannot hold.
+
+    Args:
+        path: Its ending names the format.
+        size: Height and width in pixels.
+        text: What it is to say of itself.
+
+    Raises:
+        ConfigError: It is too high, too wide, or says too much.
+    """
+    ending = path.suffix.lower()
+    most = MOST_SIDE.get(ending, max(size))
+    if max(size) > most:
+        raise ConfigError(
+            f"-o {path}: {size[1]:,} x {size[0]:,} pixels; {ending} takes {most:,} a side, .png any number"
+        )
+    if ending in (".jpg", ".jpeg") and text and len(as_exif(text).tobytes()) > MOST_EXIF:
+        raise ConfigError(f"-o {path}: has more latents to tell of than {ending} has room for; give .png or .webp")
 
 
 def save(path: Path, picture: np.ndarray, text: Mapping[str, str] | None = None) -> None:
@@ -58,6 +81,7 @@ def save(path: Path, picture: np.ndarray, text: Mapping[str, str] | None = None)
         OSError: The file cannot be written.
     """
     check_ending(path)
+    check_fits(path, picture.shape[:2], text)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".png":
         write_atomic(path, lambda temporary: write_png(temporary, picture, text))

@@ -10,6 +10,14 @@ from PIL import Image, ImageSequence
 from ..data.pixels.decode import quiet_pillow
 from ..errors import DataError
 
+_MARKS = (
+    (".png", 0, b"\x89PNG"),
+    (".jpg", 0, b"\xff\xd8"),
+    (".webp", 8, b"WEBP"),
+    (".gif", 0, b"GIF8"),
+    (".mp4", 4, b"ftyp"),
+)
+
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:
     """The frames of a picture (one), a film, or a folder of numbered PNGs: uint8 (H, W, 3) each.
@@ -22,7 +30,7 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
         for frame in sorted(path.glob("frame-*.png")):
             yield from read_frames(frame)
         return
-    if path.suffix.lower() == ".mp4":
+    if ending_of(path) == ".mp4":
         yield from _read_movie(path)
         return
     try:
@@ -31,6 +39,15 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
                 yield np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{path}: is no picture that can be read ({error})") from None
+
+
+def ending_of(path: Path) -> str:
+    """The ending that suits what a file begins with, whatever its name; "/" of a folder, "" of no picture of ours."""
+    if path.is_dir():
+        return "/"
+    with path.open("rb") as file:
+        start = file.read(12)
+    return next((ending for ending, offset, mark in _MARKS if start[offset:].startswith(mark)), "")
 
 
 def difference(path: Path, other: Path) -> tuple[int, int, int]:

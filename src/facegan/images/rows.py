@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .sheets import GAP, LABELLED, _wrapped
 
+_ROOM = 120, 100  # pixels that title and labels take, or more
 _INK, _MARK = (40, 40, 40), (30, 90, 200)
 
 
@@ -51,3 +52,9 @@ def rows(
             x = left + column * (width + gap)
             sheet.paste(Image.fromarray(pixels[row, column].transpose(1, 2, 0)), (x, y))
     return np.asarray(sheet)
+
+
+def rows_size(num_rows: int, num_columns: int, side: int) -> tuple[int, int]:
+    """Height and width in pixels of `rows` of pictures of `side` x `side`, about."""
+    each = side * -(-LABELLED // side) + 2 * GAP
+    return _ROOM[0] + num_rows * each, _ROOM[1] + num_columns * each

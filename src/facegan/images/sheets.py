@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GAP = 2  # pixels between the pictures of a grid
+BAND = 16  # pixels, under each picture, for its label
 LABELLED = 64  # pixels: pictures with a label are at least this wide
 LEGIBLE = 400  # pixels: grids for people to compare are at least this high
 
@@ -49,12 +50,22 @@ def grid(
     return sheet[:, :, 0] if channels == 1 else sheet
 
 
+def grid_size(num: int, columns: int | None, side: int, *, labelled: bool = False) -> tuple[int, int]:
+    """Height and width in pixels of a `grid` of `num` pictures of `side` x `side`."""
+    columns = columns or near_square(num)
+    rows = -(-num // columns)
+    if labelled:
+        side *= -(-LABELLED // side)
+        return rows * (side + BAND), columns * (side + GAP) - GAP
+    return rows * (side + GAP) - GAP, columns * (side + GAP) - GAP
+
+
 def _labelled(array: np.ndarray, columns: int, labels: Sequence[str]) -> np.ndarray:
     """The pictures (N, C, H, W) row by row, each with its label centred under it."""
     factor = -(-LABELLED // array.shape[3])
     array = array.repeat(factor, 2).repeat(factor, 3)
     num, channels, height, width = array.shape
-    band, rows, font = 16, -(-num // columns), ImageFont.load_default(11)
+    band, rows, font = BAND, -(-num // columns), ImageFont.load_default(11)
     sheet = Image.new("RGB", (columns * (width + GAP) - GAP, rows * (height + band)), "white")
     pen = ImageDraw.Draw(sheet)
     for place, (picture, label) in enumerate(zip(array.transpose(0, 2, 3, 1), labels, strict=True)):

@@ -12,10 +12,10 @@ from torch import Tensor
 from .. import latents
 from ..errors import ConfigError
 from ..generators import FaceGenerator
-from ..images import equation, to_uint8
+from ..images import equation, equation_size, to_uint8
 from ..points import Points
 from ..sampling import finite_images
-from .recipe import Progress, Recipe
+from .recipe import Progress, Recipe, number
 
 MOST_TERMS = 16  # of a sign
 MOST_OF_A_TERM = 10_000  # points; the mean of so many has 1 % of a latent's length: there is nothing left of it
@@ -71,6 +71,10 @@ class Arithmetic(Recipe):
         rescaled: Tensor = z * (latents.typical_length(generator.z_dim, generator.prior) / z.norm())
         return rescaled
 
+    def size(self, resolution: int) -> tuple[int, int]:
+        """As `Recipe.size`."""
+        return equation_size([len(term) for _, term in self.terms()], resolution)
+
     def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
         """One frame: the equation in faces; raises as `Recipe.frames` and `z`."""
         terms = [(sign, points.labels(), points.z(generator)) for sign, points in self.terms()]
@@ -90,7 +94,7 @@ class Arithmetic(Recipe):
         for sign, term in self.terms():
             flags += ["--plus" if sign == "+" else "--minus", term.text]
         if self.noise != 0.25:
-            flags += ["--noise", f"{self.noise:g}"]
+            flags += ["--noise", number(self.noise)]
         if self.seed:
             flags += ["--seed", str(self.seed)]
         return flags + ["--rescale"] * self.rescale

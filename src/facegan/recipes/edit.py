@@ -11,10 +11,12 @@ from torch import Tensor
 from ..directions.linear import shifted
 from ..errors import SnapshotError
 from ..generators import MICRO_BATCH, FaceGenerator
-from ..images import rows, to_uint8
+from ..images import rows, rows_size, to_uint8
 from ..points import Latent, Points
 from ..sampling import finite_images
-from .recipe import Progress, Recipe
+from .recipe import Progress, Recipe, number
+
+MOST_COLUMNS = 1000
 
 
 class Along(BaseModel):
@@ -37,7 +39,7 @@ class Along(BaseModel):
     @property
     def text(self) -> str:
         """smile:-3..3, as `--direction` takes it."""
-        return f"{self.name}:{self.low:g}" + ("" if self.low == self.high else f"..{self.high:g}")
+        return f"{self.name}:{number(self.low)}" + ("" if self.low == self.high else f"..{number(self.high)}")
 
 
 class Edit(Recipe):
@@ -50,7 +52,7 @@ class Edit(Recipe):
     points: Points
     along: tuple[Along, ...] = Field(min_length=1)
     kept: tuple[str, ...] = ()
-    columns: int = Field(7, ge=2)
+    columns: int = Field(7, ge=2, le=MOST_COLUMNS)
 
     def amounts(self) -> list[list[float]]:
         """How far each column is along each direction, in standard deviations: from low to high in equal steps."""
@@ -84,16 +86,19 @@ class Edit(Recipe):
             columns.append(shifted(z, shift, generator.prior))
         return torch.stack(columns, 1)
 
-    def pictures(self, generator: FaceGenerator, progress: Progress | None = None) -> np.ndarray:
-        """All faces: uint8 (points, columns, C, H, W); raises as `Recipe.frames`."""
-        latents = self.latents(generator)
-        kept: list[Tensor] = []
-        for chunk in latents.flatten(0, 1).split(MICRO_BATCH):  # type: ignore[no-untyped-call]
-            kept.append(to_uint8(finite_images(generator, chunk)))
+    def faces(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """Each face, row by row: its latent (z_dim,) and uint8 (C, H, W); raises as `Recipe.frames`."""
+        latents, done = self.latents(generator).flatten(0, 1), 0
+        for chunk in latents.split(MICRO_BATCH):  # type: ignore[no-untyped-call]
+            pictures = to_uint8(finite_images(generator, chunk)).numpy()
+            done += len(chunk)
             if progress:
-                progress(sum(map(len, kept)), latents.shape[0] * latents.shape[1])
-        pictures: np.ndarray = torch.cat(kept).numpy()
-        return pictures.reshape(*latents.shape[:2], *pictures.shape[1:])
+                progress(done, len(latents))
+            yield from zip(chunk, pictures, strict=True)
+
+    def size(self, resolution: int) -> tuple[int, int]:
+        """As `Recipe.size`."""
+        return rows_size(len(self.points), self.columns, resolution)
 
     def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
         """One frame: the rows, with the column marked that is not moved at all; raises as `Recipe.frames`."""
@@ -103,8 +108,9 @@ class Edit(Recipe):
             "\n".join(("" if alone else f"{self.along[place].name} ") + signed(amounts[place]) for place in moving)
             for amounts in self.amounts()
         ]
+        pictures = np.stack([picture for _, picture in self.faces(generator, progress)])
         yield rows(
-            self.pictures(generator, progress),
+            pictures.reshape(len(self.points), self.columns, *pictures.shape[1:]),
             title=", ".join(_in_words(each) for each in self.along) + (f", keeping {kept}" if kept else ""),
             headings=headings,
             labels=self.points.labels(),

@@ -12,6 +12,11 @@ from ..generators import FaceGenerator
 Progress = Callable[[int, int], None]  # (faces drawn, of how many)
 
 
+def number(value: float) -> str:
+    """A number as short as its flag gives it back exactly enough: 0.5, 3, 0.123456789."""
+    return f"{value:.15g}"
+
+
 class Recipe(BaseModel, ABC):
     """A frozen description of a picture or an animation; with a snapshot it gives the same pixels again.
 
@@ -32,6 +37,10 @@ class Recipe(BaseModel, ABC):
     def rate(self) -> float | None:
         """Frames a second of a film; None of a picture, which has one frame."""
         return None
+
+    @abstractmethod
+    def size(self, resolution: int) -> tuple[int, int]:
+        """Height and width of a frame in pixels, of faces of `resolution`; a few more where texts need room."""
 
     @abstractmethod
     def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:

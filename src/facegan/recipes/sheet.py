@@ -7,10 +7,10 @@ import numpy as np
 from pydantic import Field
 
 from ..generators import FaceGenerator
-from ..images import grid, to_uint8
-from ..points import Points
+from ..images import grid, grid_size, to_uint8
+from ..points import MOST, Points
 from ..sampling import sample
-from .recipe import Progress, Recipe
+from .recipe import Progress, Recipe, number
 
 
 class Sheet(Recipe):
@@ -19,8 +19,12 @@ class Sheet(Recipe):
     make: Literal["sample"] = "sample"
     points: Points
     truncation: float = Field(1.0, ge=0, le=1)
-    columns: int | None = Field(None, ge=1)
+    columns: int | None = Field(None, ge=1, le=MOST)
     labels: bool = False
+
+    def size(self, resolution: int) -> tuple[int, int]:
+        """As `Recipe.size`."""
+        return grid_size(len(self.points), self.columns, resolution, labelled=self.labels)
 
     def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
         """One frame: the sheet; raises as `Recipe.frames`."""
@@ -49,7 +53,7 @@ class Sheet(Recipe):
         """As `Recipe.flags`."""
         flags = ["sample", "--seeds", self.points.text]
         if self.truncation != 1:
-            flags += ["--truncation", f"{self.truncation:g}"]
+            flags += ["--truncation", number(self.truncation)]
         if self.columns is not None:
             flags += ["--cols", str(self.columns)]
         return flags + ["--labels"] * self.labels

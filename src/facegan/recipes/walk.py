@@ -14,7 +14,7 @@ from ..generators import MICRO_BATCH, FaceGenerator
 from ..images import GAP, grid, to_uint8
 from ..points import Points
 from ..sampling import finite_images
-from .recipe import Progress, Recipe
+from .recipe import Progress, Recipe, number
 
 MOST_FRAMES = 100_000  # more than an hour of film
 MOST_SCALE = 64
@@ -54,7 +54,7 @@ class Walk(Recipe):
     columns: int = Field(1, ge=1)
     strip: bool = False
     scale: int = 1
-    fps: float = 25.0
+    fps: float = Field(25.0, allow_inf_nan=False)
 
     def model_post_init(self, _: Any) -> None:
         """Refuse a walk that cannot be; raises ConfigError."""
@@ -163,7 +163,7 @@ class Walk(Recipe):
         if self.rows * self.columns > 1:
             flags += ["--grid", f"{self.rows}x{self.columns}"]
         flags += ["--scale", str(self.scale)]
-        return flags if self.strip else [*flags, "--fps", f"{self.fps:g}"]
+        return flags if self.strip else [*flags, "--fps", number(self.fps)]
 
 
 def legs_of(num_points: int, *, loop: bool = False, circle: bool = False) -> int:
