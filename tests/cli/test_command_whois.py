@@ -122,7 +122,7 @@ def test_an_edited_picture_is_told_from_what_was_made(facegan, run, picture):
     assert 0 < answer["differing"] <= 10 * edited.shape[1]
     said = facegan("whois", picture)
     assert said.code == 1
-    assert "of its pixels differ, by at most" in said.out.splitlines()[-1]
+    assert "pixels differ, by up to" in said.out.splitlines()[-1]
 
 
 def test_another_snapshot_is_not_taken_for_the_right_one(facegan, run, picture):

@@ -2,6 +2,7 @@ import time
 
 import pytest
 
+from facegan.cli import signals
 from facegan.cli.counting import counting
 
 
@@ -56,3 +57,10 @@ def test_slow_work_has_a_rate_of_two_digits(clock, capsys):
         clock[0] += 8
         show(2, 9)
     assert capsys.readouterr().err == "projecting 2/9 pictures  0.25 pictures/s  ETA 0:28\n"
+
+
+def test_a_signal_that_was_swallowed_ends_the_work_at_the_next_picture(monkeypatch):
+    monkeypatch.setattr("facegan.cli.counting.came", [15])
+    with pytest.raises(signals.Ended) as ended, counting("packing") as show:
+        show(1, 9)
+    assert ended.value.number == 15

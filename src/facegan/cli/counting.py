@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from .signals import came, end
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -28,6 +30,8 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 
     def show(done: int, total: int) -> None:
         nonlocal next_time, bar
+        if came:  # while processes were forked, where Python drops what a signal raises
+            end(came[-1])
         now = time.monotonic()
         if now < next_time:
             return

@@ -142,8 +142,8 @@ def _in_words(answer: dict[str, Any]) -> str:
     where = f" -> {answer['file']}" if "file" in answer else ""
     if answer["made_again"]:
         return f"made again with {answer['snapshot_file']}: the same to the pixel{where}"
-    share = answer["differing"] / answer["pixels"]
+    apart = f"{answer['differing']:,} of {answer['pixels']:,} pixels differ"
     return (
-        f"made again with {answer['snapshot_file']}: {share:.2%} of its pixels differ, by at most "
+        f"made again with {answer['snapshot_file']}: {apart}, by up to "
         f"{answer['largest_difference']} of 255 (it was edited, or made on another machine, device or torch){where}"
     )

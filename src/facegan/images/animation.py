@@ -51,6 +51,7 @@ def save_animation(
     """Write frames as a film, whole or not at all; missing folders above it are made.
 
     An .mp4 or a folder is written while the frames come, in constant memory; a .gif or .webp needs all of them first.
+    A .webp and a folder keep every pixel as it is, an .mp4 and a .gif nearly.
     A .gif has one palette for all frames, and a dither that stands still. It counts time in 1/100 s: each frame ends
     at the nearest hundredth to its exact end, so that single delays differ by 1/100 s and the film is as long as asked.
 
@@ -121,7 +122,17 @@ def _write_webp(path: Path, frames: list[np.ndarray], fps: float, hold: float, a
     first, *rest = [Image.fromarray(frame).convert("RGB") for frame in frames]
     options: dict[str, Any] = {"exif": as_exif(about)} if about else {}
     durations = _durations(len(frames), fps, hold, 1000)
-    first.save(path, save_all=True, append_images=rest, duration=durations, loop=0, quality=90, method=4, **options)
+    first.save(
+        path,
+        save_all=True,
+        append_images=rest,
+        duration=durations,
+        loop=0,
+        lossless=True,
+        quality=0,
+        method=0,
+        **options,
+    )
 
 
 def _write_gif(path: Path, frames: list[np.ndarray], fps: float, hold: float, about: Mapping[str, str]) -> None:
