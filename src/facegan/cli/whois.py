@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError, SnapshotError, printable
-from ..files import write_atomic
 from .making import check_place, command, follow
 from .options import Device, Json, print_json
 
@@ -114,6 +113,8 @@ def _compare(
         apart = {frame: difference(image, frame) for frame in sorted(Path(folder, "frames").iterdir())}
         nearest = min(apart, key=lambda frame: apart[frame])
         if out:
+            from ..files import write_atomic
+
             write_atomic(Path(out), nearest.read_bytes())
         return apart[nearest]
 
