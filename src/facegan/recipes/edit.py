@@ -16,6 +16,8 @@ from ..points import Latent, Points
 from ..sampling import finite_images
 from .recipe import Progress, Recipe
 
+MOST = 100.0  # standard deviations, far outside of any prior
+
 
 class Along(BaseModel):
     """One direction and how far along it.
@@ -31,8 +33,8 @@ class Along(BaseModel):
 
     name: str
     vector: Latent
-    low: float = Field(allow_inf_nan=False)
-    high: float = Field(allow_inf_nan=False)
+    low: float = Field(ge=-MOST, le=MOST)
+    high: float = Field(ge=-MOST, le=MOST)
 
     @property
     def text(self) -> str:
