@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 
 from described import vivid_run
+from facegan.cli.directions import _listed
 from facegan.cli.directions import _print as tell
 from facegan.directions import learning
 from facegan.directions.classifier import Classifier, Score
@@ -204,3 +205,7 @@ def test_table_without_a_terminal_fits_80_columns_too_and_tells_first_what_moves
         "facial_hair=moustache 0.95 12.3 % 0.90 -100 skin=porcelain -93",
         "sefa-1 20.0 % shift_y +100",
     ]
+
+
+def test_name_that_is_given_twice_counts_once():
+    assert _listed("smile, hat,smile,") == ["smile", "hat"]
