@@ -3,7 +3,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from facegan.files import is_temporary, sweep, write_atomic, write_folder
+from facegan.files import is_temporary, open_regular, read_regular, sweep, write_atomic, write_folder
 
 
 def test_a_file_appears_whole_with_ordinary_permissions(tmp_path):
@@ -120,3 +120,26 @@ def test_a_folder_that_a_killed_writer_left_is_swept(tmp_path):
     (seen[0] / "a").write_bytes(b"x")
     sweep(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["walk"]
+
+
+def test_no_more_of_a_regular_file_is_read_than_asked_for(tmp_path):
+    (tmp_path / "file").write_bytes(b"12\r\n34")
+    assert [read_regular(tmp_path / "file", most) for most in (3, 100)] == [b"12\r", b"12\r\n34"]
+
+
+def test_a_link_a_pipe_and_a_folder_are_not_opened(tmp_path):
+    (tmp_path / "file").write_bytes(b"secret")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+    for name, reason in (("link", "is a link"), ("pipe", "is no regular file"), (".", "directory"), ("no", "No such")):
+        with pytest.raises(OSError, match=reason) as caught:
+            open_regular(tmp_path / name)
+        assert caught.value.filename == str(tmp_path / name)
+
+
+def test_a_link_that_comes_between_the_look_and_the_opening_is_not_followed(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"secret")
+    (tmp_path / "link").symlink_to("file")
+    monkeypatch.setattr(type(tmp_path), "is_symlink", lambda self: False)
+    with pytest.raises(OSError, match="link"):
+        open_regular(tmp_path / "link")

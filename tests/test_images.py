@@ -234,6 +234,16 @@ def test_a_grid_that_is_no_sound_picture_is_refused(tmp_path, content, reason):
     assert str(caught.value) == f"{path}: {reason}; remove it to go without"
 
 
+def test_a_grid_that_is_not_there_or_behind_a_link_is_refused(tmp_path):
+    with pytest.raises(SnapshotError) as caught:
+        images.read_grid(tmp_path / "real.png")
+    assert str(caught.value) == f"{tmp_path}/real.png: cannot be read (No such file or directory)"
+    images.save(tmp_path / "elsewhere.png", np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "real.png").symlink_to("elsewhere.png")
+    with pytest.raises(SnapshotError, match=r"real.png: cannot be read \(it is a link, which is not followed\)$"):
+        images.read_grid(tmp_path / "real.png")
+
+
 def test_a_grid_of_a_size_beyond_reason_is_not_read(tmp_path):
     path = tmp_path / "step-00000004.png"
     with path.open("wb") as file:

@@ -4,7 +4,7 @@ import torch
 from facegan.errors import SnapshotError
 from facegan.generators import FaceGenerator
 from facegan.networks.dcgan import DCGAN
-from facegan.sampling import sample
+from facegan.sampling import finite_images, sample
 
 
 @pytest.fixture
@@ -26,3 +26,13 @@ def test_pictures_that_are_not_finite_are_refused(generator):
             parameter.mul_(1e38)
     with pytest.raises(SnapshotError, match=r"^x\.safetensors: .*pictures are not finite, .*; take another snapshot$"):
         list(sample(generator, [0]))
+
+
+def test_latents_that_are_too_large_are_named_as_the_reason(generator):
+    with torch.no_grad():
+        for parameter in generator.network.parameters():
+            parameter.mul_(10)
+    finite_images(generator, torch.full((1, 4), -3.0))
+    with pytest.raises(SnapshotError) as caught:
+        finite_images(generator, torch.full((1, 4), -3e38))
+    assert str(caught.value) == "x.safetensors: pictures are not finite, for latents as large as 3e+38; take others"

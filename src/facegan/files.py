@@ -1,14 +1,16 @@
 """How files get to the disk: whole, under their final names, or not at all."""
 
+import errno
 import json
 import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(\.\w+)?")
 _OF_SAFETENSORS = re.compile(r"\.tmp\w{6}")  # its own temporary file, which it renames to ours
@@ -69,6 +71,28 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         if isinstance(error, OSError) and error.filename == str(temporary):
             error.filename = str(path)
         raise
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file to read that somebody else may have put there: no link is followed, no pipe or device waited for.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link, which is not followed", str(path))
+    careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # as far as the system has them
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | careful))  # noqa: SIM115 - it is returned
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return file
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The first `most` bytes of a file, or all that it has; raises as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read(most)
 
 
 def as_json(document: Any) -> bytes:

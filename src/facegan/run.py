@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from .plugins import nearest
 
 STEP_FILE = re.compile(r"step-(\d{8,})\.\w+")
 DAMAGED = ".damaged"  # the ending that a file gets when its bytes are found not to be those that were written
+MOST_STEPS = 10**12  # more than any run has
 
 _KINDS = ("samples", "snapshots", "states")
 _LOCK = ".lock"
@@ -198,16 +199,14 @@ class RunDir:
         with self.metrics.open("ab") as file:
             os.fsync(file.fileno())
 
-    def read_metrics(self) -> Iterator[dict[str, Any]]:
-        """The lines of metrics.jsonl; what is none, as a crash may leave it at the end, is passed over."""
-        if not self.metrics.exists():
-            return
-        for line in self.metrics.read_bytes().splitlines():
+    def read_metrics(self, read: Callable[[Path], bytes] = Path.read_bytes) -> Iterator[dict[str, Any]]:
+        """The lines of metrics.jsonl, as `read` reads it; what is none, as a crash may leave it, is passed over."""
+        for line in read(self.metrics).splitlines() if self.metrics.exists() else ():
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            if isinstance(record, dict) and isinstance(record.get("step"), int) and _is_sound(record):
+            if isinstance(record, dict) and _is_sound(record):
                 yield record
 
     def cut_metrics(self, step: int, *, inside_tick: bool) -> None:
@@ -249,7 +248,9 @@ class RunDir:
 
 
 def _is_sound(record: Mapping[str, Any]) -> bool:
-    """Whether a line of metrics holds numbers, but for the word that says how the run stands."""
+    """Whether a line of metrics tells of a step in numbers, but for the word that says how the run stands."""
+    if type(step := record.get("step")) is not int or not 0 <= step <= MOST_STEPS:
+        return False
     return all(isinstance(value, int | float | None) for key, value in record.items() if key != "health")
 
 

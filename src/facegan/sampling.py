@@ -8,6 +8,8 @@ from .errors import SnapshotError
 from .generators import MICRO_BATCH, FaceGenerator
 from .points import Points
 
+MOST_OF_Z = 1e4  # far beyond what priors draw: larger numbers may be too much for sound weights
+
 
 def sample(
     generator: FaceGenerator, seeds: Sequence[int] | Points, *, truncation: float = 1.0
@@ -36,6 +38,8 @@ def finite_images(generator: FaceGenerator, z: Tensor) -> Tensor:
     """
     images = generator.images(z)
     if not images.isfinite().all():
-        path = generator.info.get("path", "the generator")
+        path, largest = generator.info.get("path", "the generator"), float(z.abs().max())
+        if not largest <= MOST_OF_Z:
+            raise SnapshotError(f"{path}: pictures are not finite, for latents as large as {largest:.2g}; take others")
         raise SnapshotError(f"{path}: pictures are not finite, its weights are too large; take another snapshot")
     return images

@@ -14,9 +14,9 @@ from . import __version__
 from .errors import DamagedError, SnapshotError
 from .files import write_atomic
 from .plugins import quoted
+from .run import MOST_STEPS
 
 SCHEMA = 2  # 1 had no digest
-MOST_STEPS = 10**12  # more than any run has
 
 FOREIGN = (".pth", ".pt", ".ckpt", ".bin", ".pkl")  # what other programs call their weights
 

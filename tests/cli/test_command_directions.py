@@ -1,5 +1,7 @@
+import io
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,11 @@ import torch
 from safetensors import safe_open
 
 from described import vivid_run
+from facegan.cli.directions import _listed
+from facegan.cli.directions import _print as tell
 from facegan.directions import learning
+from facegan.directions.classifier import Classifier, Score
+from facegan.directions.saved import About, Directions
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +34,12 @@ def vivid(made, workplace, monkeypatch):
 def test_directions_are_found_told_and_kept_in_the_runs_folder(facegan, vivid, own_cache):
     said = facegan("directions", vivid, "-n", 600, "--components", 2, "--device", "cpu")
     assert said.code == 0, said.err
-    header, bright, *others = said.out.splitlines()[1:]
-    assert header.split("  ")[0] == "direction"
-    assert re.match(r"bright +(0\.9\d|1\.00)", bright)
-    assert re.search(r"\+\d\d", bright)
-    assert [line.split()[0] for line in others] == ["sefa-1", "sefa-2", "odd"]
-    assert re.search(r"no direction: the classifier hardly tells it \(held-out AUC 0\.\d\d, below 0\.75\)$", others[-1])
+    header, bright, *others, _, heading, odd = said.out.splitlines()[1:]
+    assert header.split() == ["direction", "AUC", "share", "rule", "itself", "also", "moves"]
+    assert re.fullmatch(r"bright +(0\.9\d|1\.00) +\d\d\.\d % +(0\.\d\d|1\.00) +\+\d\d", bright)
+    assert [line.split()[0] for line in others] == ["sefa-1", "sefa-2"]
+    assert heading.split() == ["no", "direction", "why"]
+    assert re.fullmatch(r"odd +the classifier hardly tells it \(held-out AUC 0\.\d\d, below 0\.75\)", odd)
     assert "2 attributes, learned, and kept in the cache" in said.err
     assert said.err.endswith("runs/vivid/directions.safetensors: 3 directions\n")
     with safe_open(vivid / "directions.safetensors", framework="pt") as file:
@@ -146,8 +152,60 @@ def test_snapshot_outside_of_a_run_needs_to_be_told_where_to_write_and_to_read(f
     said = facegan("directions", "G.safetensors", "-o", "d.safetensors")
     assert said.code == 2
     assert said.complaint.endswith(
-        "G.safetensors: was trained on pictures called 'pictures'; say where they are with --data, or take "
-        "--unlabelled, which needs none"
+        "G.safetensors: was trained on pictures called 'pictures', which are not here; say where they are with "
+        "--data SOURCE, or take --unlabelled, which needs none"
     )
     said = facegan("directions", "G.safetensors", "-o", "d.safetensors", "--data", made / "pictures", "-n", 600)
     assert said.code == 0, said.err
+
+
+NAMES = ["facial_hair=moustache", "skin=porcelain", "eye_colour=brown", "mouth=open smile", "shift_y"]
+
+
+@pytest.fixture
+def found():
+    """Directions that move nearly everything."""
+    about = [About(name=name, kind="labelled", share=0.123, auc=0.9) for name in NAMES]
+    about += [About(name="sefa-1", kind="sefa", share=0.2)]
+    moved = torch.linspace(-1, 1, 30).view(6, 5)
+    return Directions(about, torch.eye(6), NAMES, moved, "d" * 64, 7)
+
+
+@pytest.fixture
+def classifier():
+    scores = {
+        name: Score(name=name, num=200, base_rate=0.5, accuracy=0.9, balanced_accuracy=0.9, auc=0.95) for name in NAMES
+    }
+    return Classifier(torch.nn.Flatten(), NAMES, scores)
+
+
+REFUSED = {"glasses_style=none": "the classifier hardly tells it (held-out AUC 0.58, below 0.75)"}
+
+
+def test_table_fits_a_terminal_of_80_columns_with_a_line_a_direction(found, classifier, monkeypatch):
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    tell(found, classifier, REFUSED, [])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
+    assert max(map(len, lines)) <= 80
+    directions = [line.split("  ")[0] for line in lines[2:8]]
+    assert directions == [*NAMES, "sefa-1"]
+    assert "…" not in screen.getvalue()
+    assert "".join(screen.getvalue().split()).endswith("below0.75)")
+
+
+def test_table_without_a_terminal_fits_80_columns_too_and_tells_first_what_moves_most(found, classifier, capsys):
+    tell(found, classifier, {}, [])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [" ".join(line.split()) for line in (lines[2], lines[7])] == [
+        "facial_hair=moustache 0.95 12.3 % 0.90 -100 skin=porcelain -93",
+        "sefa-1 20.0 % shift_y +100",
+    ]
+
+
+def test_name_that_is_given_twice_counts_once():
+    assert _listed("smile, hat,smile,") == ["smile", "hat"]

@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from described import painter, paintings
+from facegan.data.split import is_held_out
 from facegan.directions import learning
+from facegan.errors import DataError
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +97,14 @@ def test_pictures_of_one_person_are_on_one_side(tmp_path):
     held = learning.held_out(packed).reshape(50, 4)
     assert (held.all(1) | ~held.any(1)).all()
     assert 0 < held[:, 0].sum() < 25
+
+
+def test_pictures_of_people_that_are_all_held_out_are_refused_in_words(tmp_path):
+    people = [name for name in map(str, range(50)) if is_held_out(name, share=5, salt="classifier ")][:2]
+    columns = {"identity": people * 100, "bright": [number % 3 == 0 for number in range(200)]}
+    with pytest.raises(DataError) as caught:
+        learning.learn(paintings(tmp_path, columns=columns))
+    assert str(caught.value) == (
+        "paintings: nothing is left to learn from: its pictures are of few people, and all of these are among the "
+        "fifth that the classifier is judged on; add pictures of others, or take --unlabelled"
+    )

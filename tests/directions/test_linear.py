@@ -22,6 +22,18 @@ def test_direction_that_keeps_others_has_no_part_along_them():
     assert torch.equal(keeping(a, []), a)
 
 
+@pytest.mark.parametrize("again", [lambda b: b, lambda b: -b, lambda b: b * (1 + 1e-7), lambda b: 0 * b])
+def test_keeping_one_twice_or_nothing_beside_it_changes_nothing(again):
+    a, b = torch.nn.functional.normalize(torch.randn(2, 10, generator=torch.Generator().manual_seed(1)))
+    torch.testing.assert_close(keeping(a, [b, again(b)]), keeping(a, [b]))
+    torch.testing.assert_close(keeping(a, [again(b), b]), keeping(a, [b]))
+
+
+def test_keeping_nothing_but_zeros_changes_nothing():
+    a = torch.nn.functional.normalize(torch.randn(10, generator=torch.Generator().manual_seed(1)), dim=0)
+    torch.testing.assert_close(keeping(a, [torch.zeros(10)]), a)
+
+
 def test_nothing_is_left_of_a_direction_without_itself():
     a = torch.nn.functional.normalize(torch.randn(10, generator=torch.Generator().manual_seed(1)), dim=0)
     assert not keeping(a, [-a]).any()

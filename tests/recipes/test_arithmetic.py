@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from facegan import latents, points
 from facegan.errors import ConfigError, SnapshotError
@@ -108,3 +109,9 @@ def test_latents_of_another_length_are_refused(generator):
         SnapshotError, match=r"^me: a latent of 5 numbers, but the model takes 12; it belongs to another"
     ):
         Arithmetic(plus=(Points(text="me", latents={"me": Latent.of(torch.ones(5))}),)).z(generator)
+
+
+def test_noise_beyond_reason_is_no_recipe():
+    for noise in (100.1, 1e38, float("nan")):
+        with pytest.raises(ValidationError, match="100"):
+            recipe(("3",), (), noise=noise)

@@ -108,3 +108,10 @@ def test_edit_needs_a_direction_and_two_columns(change):
     given = {"points": Points(text="0"), "along": (along(0, -1, 1),), **change}
     with pytest.raises(ValidationError):
         Edit(**given)
+
+
+@pytest.mark.parametrize("amount", [-101, 1e38, float("nan"), float("inf")])
+def test_amounts_beyond_reason_are_no_recipe(amount):
+    for ends in ((amount, 0), (0, amount)):
+        with pytest.raises(ValidationError, match="100"):
+            along(0, *ends)

@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from PIL import Image
 
 from facegan.errors import SnapshotError
 from facegan.report import write_report
+from facegan.report.page import MOST_CARD
 from pages import Page
 
 STEPS = (0, 6, 12)
@@ -96,6 +98,60 @@ def test_training_pictures_that_are_not_there_cannot_be_shown(make, tmp_path):
     with pytest.raises(SnapshotError, match=r"real.png: not a picture \(it begins like .*; remove it to go without"):
         write_report(run, tmp_path / "report.html", commands=lambda found: [], real=True)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_training_pictures_that_are_missing_are_told_as_such(make, tmp_path):
+    with pytest.raises(SnapshotError, match=r"real.png: cannot be read \(No such file or directory\)$"):
+        write_report(make(), tmp_path / "report.html", commands=lambda found: [], real=True)
+
+
+PARTS = {
+    "model-card.md": "secret",
+    "environment.json": '{"gpu": "secret"}',
+    "evaluations.jsonl": '{"metric": "secret"}',
+    "config.json": '{"data": {"source": "secret"}}',
+    "metrics.jsonl": '{"step": 13, "health": "secret"}',
+    "log.txt": "failed: secret",
+}
+
+
+@pytest.mark.parametrize("part", [*PARTS, "samples/step-00000006.png"])
+def test_what_stands_elsewhere_does_not_come_into_a_page_by_a_link(make, write, tmp_path, part):
+    run = make(ticks=range(1, 13), grids=(6, 12))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(PARTS[part].encode() if part in PARTS else run.sample(12).read_bytes())
+    (run.path / part).unlink(missing_ok=True)
+    (run.path / part).symlink_to(elsewhere)
+    page = write(run)
+    assert "secret" not in page.text
+    assert len(page.data["grids"]) == (2 if part in PARTS else 1)
+
+
+@pytest.mark.parametrize("part", [*PARTS, "samples/step-00000006.png", "snapshots/step-00000006.safetensors"])
+def test_a_pipe_in_a_runs_folder_is_not_waited_for(make, write, part):
+    run = make(ticks=range(1, 13), grids=(6, 12))
+    (run.path / part).unlink(missing_ok=True)
+    os.mkfifo(run.path / part)
+    assert write(run).all("h1")
+
+
+def test_of_a_model_card_no_more_is_read_than_is_shown(make, write, tmp_path):
+    run = make()
+    with (run.path / "model-card.md").open("wb") as file:
+        file.write(b"# what it is for")
+        file.truncate(2**40)
+    assert "# what it is for" in write(run).text
+    assert (tmp_path / "report.html").stat().st_size < 10 * MOST_CARD
+
+
+@pytest.mark.parametrize("step", ["1" + "0" * 400, "-1", "true", "1.5"])
+def test_a_line_of_a_step_that_no_run_has_is_passed_over(make, write, step):
+    run = make(ticks=(1, 2), grids=(0, 2))
+    with run.metrics.open("a") as file:
+        file.write(f'{{"step": {step}, "epoch": 1.0, "loss/D": 9.0}}\n')
+    page = write(run)
+    assert page.data["panels"][0]["steps"] == [1, 2]
+    assert page.data["grids"][-1]["caption"].startswith("step 2   epoch 0.5")
 
 
 def test_a_page_tells_settings_environment_evaluations_health_and_what_is_next(make, write):

@@ -95,12 +95,12 @@ def _recipe(plus: list[str], minus: list[str], noise: float, seed: int, rescale:
     """The recipe that the flags describe; raises ConfigError for what is none, before any model is looked for."""
     if not plus:
         raise ConfigError("arithmetic: nothing to add up; give --plus with seeds, for instance --plus 1,5,9")
-    if not 0 <= noise < float("inf"):
-        raise ConfigError(f"--noise is {noise:g}; it must be 0 or above, and finite")
 
-    from ..recipes.arithmetic import MOST_TERMS, Arithmetic
+    from ..recipes.arithmetic import MOST_NOISE, MOST_TERMS, Arithmetic
     from .making import points_of
 
+    if not 0 <= noise <= MOST_NOISE:
+        raise ConfigError(f"--noise is {noise:g}; it must be 0 to {MOST_NOISE:g}")
     for flag, terms in (("--plus", plus), ("--minus", minus)):
         if len(terms) > MOST_TERMS:
             raise ConfigError(f"{flag} is given {len(terms)} times; give it at most {MOST_TERMS} times")

@@ -12,14 +12,14 @@ from .options import Device, Json, Model, find_snapshot, print_json
 if TYPE_CHECKING:
     from ..data.packed.stored import PackedImages
     from ..directions.classifier import Classifier
-    from ..directions.saved import About, Directions
+    from ..directions.saved import Directions
     from ..generators import FaceGenerator
 
 FILE = "directions.safetensors"
 COMPONENTS = 8
 LEAST_SAMPLES = 500
 NOTEWORTHY = 0.10  # a change of an attribute's mean probability that the table tells of
-TOLD = 4  # such changes a row of the table; --json tells all
+ROOM = 28  # characters of them a row, so that it fits a terminal; --json tells all
 
 
 def directions(
@@ -103,7 +103,7 @@ def place_of(snapshot: Path) -> Path | None:
 
 
 def _listed(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+    return list(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
 
 
 def _place(out: Path | None, snapshot: Path) -> Path:
@@ -216,37 +216,35 @@ def _rounded(value: float) -> float:
 
 
 def _print(found: "Directions", classifier: "Classifier | None", refused: dict[str, str], wanted: list[str]) -> None:
-    """A row a direction, then a row an attribute that has none."""
+    """A row a direction, then a row an attribute that has none; as narrow as a terminal, for --json tells the rest."""
     from .console import table
 
-    scores = classifier.scores if classifier else {}
-    rows: list[tuple[Any, ...]] = []
-    for about, moved in zip(found.about, found.moved.tolist(), strict=True):
-        change = dict(zip(found.attributes, moved, strict=True))
-        itself = _points(change[about.name]) if about.name in change else ""
-        rows.append((about.name, *_told(scores.get(about.name)), *_fitted(about), itself, _others(about.name, change)))
-    for name, reason in refused.items():
-        if not wanted or name in wanted:
-            rows.append((name, *_told(scores.get(name)), "", "", "", f"no direction: {reason}"))
-    headings = "direction", "classifier AUC", "accuracy (base)", "balanced", "share", "rule AUC", "itself", "also moves"
-    if found.attributes:
-        table("What moves from -2 to +2 standard deviations, in points of mean probability", headings, rows)
+    if not found.attributes:
+        rows = [(about.name, _percent(about.share)) for about in found.about]
+        table("G's first layer (SeFa)", ("direction", "share of |A|^2"), rows)
     else:
-        table("G's first layer (SeFa)", ("direction", "share of |A|^2"), [(row[0], row[4]) for row in rows])
+        scores = classifier.scores if classifier else {}
+        told: list[tuple[Any, ...]] = []
+        for about, moved in zip(found.about, found.moved.tolist(), strict=True):
+            change = dict(zip(found.attributes, moved, strict=True))
+            itself = _points(change[about.name]) if about.name in change else ""
+            auc = _hundredths(scores[about.name].auc if about.name in scores else None)
+            fitted = _percent(about.share), _hundredths(about.auc)
+            told.append((about.name, auc, *fitted, itself, _others(about.name, change)))
+        headings = "direction", "AUC", "share", "rule", "itself", "also moves"
+        table("What moves from -2 to +2, in points of 100", headings, told)
+    without = [(name, reason) for name, reason in refused.items() if not wanted or name in wanted]
+    if without:
+        print()
+        table("", ("no direction", "why"), without)
 
 
-def _told(score: Any) -> tuple[str, str, str]:
-    if score is None:
-        return "", "", ""
-    return (
-        f"{score.auc:.2f}",
-        f"{100 * score.accuracy:.1f} ({100 * score.base_rate:.1f})",
-        f"{100 * score.balanced_accuracy:.1f}",
-    )
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
-def _fitted(about: "About") -> tuple[str, str]:
-    return f"{100 * about.share:.1f} %", "" if about.auc is None else f"{about.auc:.2f}"
+def _hundredths(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _points(change: float) -> str:
@@ -254,6 +252,9 @@ def _points(change: float) -> str:
 
 
 def _others(name: str, change: dict[str, float]) -> str:
-    """The attributes that a direction moves most beside its own."""
+    """The attributes that a direction moves most beside its own: the first, and as many more as ROOM holds."""
     others = sorted((each for each in change if each != name), key=lambda each: -abs(change[each]))
-    return ", ".join(f"{each} {_points(change[each])}" for each in others[:TOLD] if abs(change[each]) >= NOTEWORTHY)
+    told = [f"{each} {_points(change[each])}" for each in others if abs(change[each]) >= NOTEWORTHY]
+    while len(told) > 1 and len(", ".join(told)) > ROOM:
+        told.pop()
+    return ", ".join(told)

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,12 @@ def preset_layer(name: str) -> dict[str, Any]:
     return tomllib.loads(preset_text(name))
 
 
-def read_file(path: Path) -> dict[str, Any]:
+def read_file(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> dict[str, Any]:
     """Read a configuration file, TOML or JSON by its ending.
+
+    Args:
+        path: The file.
+        read: How its bytes are read; may raise OSError.
 
     Raises:
         ConfigError: The file is missing, is neither, or does not hold a table.
@@ -83,7 +87,7 @@ def read_file(path: Path) -> dict[str, Any]:
     if path.suffix.lower() not in readers:
         raise ConfigError(f"{path}: a configuration file ends in .toml or .json")
     try:
-        tree = readers[path.suffix.lower()](path.read_text(encoding="utf-8-sig"))
+        tree = readers[path.suffix.lower()](read(path).decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:  # both formats' errors are ValueErrors, and so is bad UTF-8

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..data.packed.stored import PackedImages
 from ..data.split import is_held_out, owners
 from ..downloads import cache_root
-from ..errors import SnapshotError
+from ..errors import DataError, SnapshotError
 from ..images import to_float
 from ..sealed import read_header, read_tensors, write_tensors
 from .classifier import Classifier, Score, build, judge
@@ -50,6 +50,7 @@ def learn(
         learned, a classifier of none.
 
     Raises:
+        DataError: All pictures are of people that it is judged on.
         OSError: The cache cannot be written.
     """
     targets = questions(packed.attributes)
@@ -61,6 +62,11 @@ def learn(
     with contextlib.suppress(SnapshotError):  # none yet, or one that is damaged: it is made anew
         return _recalled(path, network.to(device), targets), targets, True
     held = held_out(packed)
+    if held.all():
+        raise DataError(
+            f"{packed.index.source}: nothing is left to learn from: its pictures are of few people, and all of these "
+            "are among the fifth that the classifier is judged on; add pictures of others, or take --unlabelled"
+        )
     fit(network.to(device), packed.images, targets.values, np.flatnonzero(~held), progress=progress)
     network.to(memory_format=torch.contiguous_format)  # as one from the cache is, whose sums are then the same
     classifier = Classifier(network.eval(), targets.names)
@@ -94,7 +100,7 @@ def fit(
         network: Freshly built; its weights are drawn anew from seed 0. It is in training mode afterwards.
         images: uint8 (N, C, H, W).
         answers: (N, attributes) of 1, 0 and NaN.
-        rows: Which pictures to train on.
+        rows: Which pictures to train on, one or more.
         progress: Called with (pictures shown, of how many).
     """
     where = next(network.parameters()).device

@@ -36,7 +36,8 @@ def keeping(direction: Tensor, kept: Sequence[Tensor]) -> Tensor:
     """
     if not kept:
         return direction
-    basis, _ = torch.linalg.qr(torch.stack(list(kept), 1).double())  # (z_dim, kept), orthonormal
+    along, sizes, _ = torch.linalg.svd(torch.stack(list(kept), 1).double(), full_matrices=False)
+    basis = along[:, sizes > 1e-6 * sizes[0]]  # orthonormal; what is equal but for the rounding of float32 counts once
     rest = direction.double() - basis @ (basis.T @ direction.double())
     return unit(rest).float() if rest.norm() > 1e-4 * direction.norm() else torch.zeros_like(direction)
 

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 from ..config import PLUGIN_SECTIONS, RunConfig, flat
 from ..errors import FaceganError
+from ..files import read_regular
 from ..run import RunDir
-from .records import Span, number, spans
-from .standing import Standing, known_config, stand
+from .records import Span, metrics, number, spans
+from .standing import MOST_SETTINGS, Standing, known_config, stand
 from .stored import KINDS, Check, Leftover, StoredFile, header_problem, leftovers, stored
 
 WORTH_A_LOOK = ("faces.png", "losses.png", "model-card.md", "metrics.jsonl", "log.txt")
@@ -57,7 +58,7 @@ def account(run: RunDir, check: Check = header_problem, *, plugins: bool = True)
     """
     standing = stand(run)
     config, _ = known_config(run)
-    records = _records(run)
+    records = metrics(run)
     last = records[-1] if records else None
     shown, seconds = number(last, "kimg"), number(last, "seconds")
     return Account(
@@ -103,16 +104,9 @@ def _changed(config: RunConfig, num_steps: int | None, plugins: bool) -> list[Ch
     ]
 
 
-def _records(run: RunDir) -> list[dict[str, Any]]:
-    try:
-        return list(run.read_metrics())
-    except (OSError, ValueError):
-        return []
-
-
 def _environment(run: RunDir) -> dict[str, Any]:
     try:
-        environment = json.loads(run.environment.read_bytes())
+        environment = json.loads(read_regular(run.environment, MOST_SETTINGS))
     except (OSError, ValueError, RecursionError):
         return {}
     return environment if isinstance(environment, dict) else {}

@@ -8,7 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ..files import open_regular, read_regular
+from ..run import RunDir
+
 TAIL_BYTES = 1 << 16  # of a file of lines: some hundred lines of metrics
+MOST_LINES = 1 << 28  # bytes of a whole file of lines: more than any run writes
 MOST = 10**12  # steps, pictures: more than any run has; what lies beyond is no number of ours
 LONGEST_LINE = 300  # characters of a log's line
 FAILED = "failed: "  # how the last line of a log begins when its run ended by an error
@@ -44,11 +48,19 @@ def last_record(path: Path) -> tuple[dict[str, Any] | None, bool]:
     return None, torn
 
 
+def metrics(run: RunDir) -> list[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl; none of a file that cannot be read."""
+    try:
+        return list(run.read_metrics(lambda path: read_regular(path, MOST_LINES)))
+    except OSError:
+        return []
+
+
 def evaluations(path: Path) -> list[dict[str, Any]]:
-    """The lines of an evaluations.jsonl, in their order; what is none is passed over, and a file that is not there."""
+    """The lines of an evaluations.jsonl, in order; none of a file that cannot be read; other lines are passed over."""
     found = []
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_regular(path, MOST_LINES).splitlines()
     except OSError:
         return []
     for line in lines:
@@ -103,7 +115,7 @@ def spans(records: Iterable[Mapping[str, Any]]) -> list[Span]:
 def _tail(path: Path) -> list[bytes]:
     """The last lines of a file, not empty ones; none of a file that is not there."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             start = max(0, size - TAIL_BYTES)
             file.seek(start)

@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 from ..config import RunConfig, read_file, validate
 from ..errors import ConfigError
+from ..files import read_regular
 from ..run import RunDir
 from .records import FAILED, MOST, NOT_FINITE, health_of, is_finite, last_line, last_record, number
 from .stored import KINDS, Kind, StoredFile, size_of, stored
 
 PARTS = ("config.json", "environment.json", "metrics.jsonl", "snapshots", "states")  # what tells a run's folder
+MOST_SETTINGS = 1 << 20  # bytes of config.json or environment.json: far more than is ever written
 
 
 class Standing(BaseModel):
@@ -70,7 +72,7 @@ def stand(run: RunDir) -> Standing:
 def known_config(run: RunDir) -> tuple[RunConfig | None, str | None]:
     """The configuration of a run, or why it cannot be read; sections of plugins stay unchecked."""
     try:
-        return validate(read_file(run.config)), None
+        return validate(read_file(run.config, lambda path: read_regular(path, MOST_SETTINGS))), None
     except ConfigError as error:
         return None, str(error).removeprefix(f"{run.path}/")
 

@@ -42,6 +42,8 @@ class StoredFile(BaseModel):
 def header_problem(path: Path) -> str | None:
     """Why a file of ours is not whole as its header tells, which knows the file's length; the bytes are not read."""
     kind = path.parent.name.removesuffix("s")
+    if not path.is_file():  # a pipe would be waited for
+        return "no regular file"
     try:
         with safe_open(path, framework="np") as file:
             name = (file.metadata() or {}).get("format")

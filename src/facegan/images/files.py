@@ -1,6 +1,7 @@
 """Pictures as files, in the format of their ending, that say of themselves where they come from."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -12,7 +13,7 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from ..data.pictures import too_large
 from ..data.pixels.decode import decode, quiet_pillow
 from ..errors import ConfigError, DataError, SnapshotError
-from ..files import write_atomic
+from ..files import open_regular, write_atomic
 
 MOST_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels
 MOST_EXIF = 65_000  # bytes, of a JPEG
@@ -23,14 +24,15 @@ def read_grid(path: Path) -> Image.Image:
     """A grid of a run, of mode RGB.
 
     Raises:
-        SnapshotError: The file is no picture, or damaged.
-        OSError: It cannot be read.
+        SnapshotError: The file is missing, cannot be read, is no regular file, no picture, or damaged.
     """
     try:
-        if refusal := too_large(path.stat().st_size):
-            raise refusal
-        with quiet_pillow():
-            return decode(path.read_bytes(), 3)
+        with open_regular(path) as file, quiet_pillow():
+            if refusal := too_large(os.fstat(file.fileno()).st_size):
+                raise refusal
+            return decode(file.read(), 3)
+    except OSError as error:
+        raise SnapshotError(f"{path}: cannot be read ({error.strerror or error})") from None
     except DataError as error:
         raise SnapshotError(f"{path}: {error}; remove it to go without") from None
 

@@ -19,6 +19,7 @@ from .recipe import Progress, Recipe, number
 
 MOST_TERMS = 16  # of a sign
 MOST_OF_A_TERM = 10_000  # points; the mean of so many has 1 % of a latent's length: there is nothing left of it
+MOST_NOISE = 100.0  # a hundred times what a prior varies by
 SHOWN = 12  # faces of a term
 
 Terms = Annotated[tuple[Points, ...], Field(max_length=MOST_TERMS)]
@@ -38,7 +39,7 @@ class Arithmetic(Recipe):
     make: Literal["arithmetic"] = "arithmetic"
     plus: Terms = Field(min_length=1)
     minus: Terms = ()
-    noise: float = Field(0.25, ge=0, allow_inf_nan=False)
+    noise: float = Field(0.25, ge=0, le=MOST_NOISE)
     seed: int = Field(0, ge=0, lt=2**32)
     rescale: bool = False
 

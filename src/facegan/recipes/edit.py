@@ -18,6 +18,8 @@ from .recipe import Progress, Recipe, number
 
 MOST_COLUMNS = 1000
 
+MOST = 100.0  # standard deviations, far outside of any prior
+
 
 class Along(BaseModel):
     """One direction and how far along it.
@@ -33,8 +35,8 @@ class Along(BaseModel):
 
     name: str
     vector: Latent
-    low: float = Field(allow_inf_nan=False)
-    high: float = Field(allow_inf_nan=False)
+    low: float = Field(ge=-MOST, le=MOST)
+    high: float = Field(ge=-MOST, le=MOST)
 
     @property
     def text(self) -> str:

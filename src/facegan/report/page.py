@@ -12,17 +12,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import __version__
 from ..config import flat
-from ..files import write_atomic
+from ..files import read_regular, write_atomic
 from ..history.account import Account, account
 from ..history.grids import caption
-from ..history.records import evaluations
+from ..history.records import evaluations, metrics
 from ..run import RunDir
 from ..training.health import ADVICE
 from . import curves
 from .pictures import Progress, embedded, embedded_grids
 from .words import summary
 
-MOST_CARD = 20_000  # characters of a model card
+MOST_CARD = 20_000  # bytes of a model card
 MOST_EVALUATIONS = 500  # lines, the newest
 EVALUATION = ("snapshot", "metric", "value", "interval", "num_images", "protocol")
 
@@ -62,7 +62,7 @@ def write_report(
     found = account(run, plugins=False)
     steps = run.steps("samples")
     grids, damaged = embedded_grids(run, steps, progress)
-    records = list(run.read_metrics())
+    records = metrics(run)
     last: int = max([1, *steps, *(record["step"] for record in records[-1:])])
     panels = curves.panels(records, last)
     content = _template().render(
@@ -116,10 +116,10 @@ def _environment(environment: dict[str, Any]) -> list[tuple[str, str]]:
 def _card(run: RunDir) -> str:
     """The model card's text, without its heading; "" when there is none."""
     try:
-        text = (run.path / "model-card.md").read_text(encoding="utf-8", errors="replace")
+        text = read_regular(run.path / "model-card.md", MOST_CARD)
     except OSError:
         return ""
-    return text[:MOST_CARD].strip()
+    return text.decode("utf-8", "replace").strip()
 
 
 def _cell(value: Any) -> str:

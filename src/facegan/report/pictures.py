@@ -23,8 +23,7 @@ def embedded(path: Path) -> str:
     """A grid as a WebP in a `data:` address.
 
     Raises:
-        SnapshotError: It is no sound picture.
-        OSError: It cannot be read.
+        SnapshotError: It is no sound picture, or cannot be read.
     """
     grid = read_grid(path)
     grid.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.LANCZOS)
@@ -46,7 +45,7 @@ def embedded_grids(run: RunDir, steps: Sequence[int], progress: Progress | None)
         path = run.sample(step)
         try:
             found[step] = embedded(path)
-        except (SnapshotError, OSError):
+        except SnapshotError:
             damaged.append(path.name)
         if progress is not None:
             progress(done, len(chosen))
