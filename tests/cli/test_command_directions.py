@@ -146,8 +146,8 @@ def test_snapshot_outside_of_a_run_needs_to_be_told_where_to_write_and_to_read(f
     said = facegan("directions", "G.safetensors", "-o", "d.safetensors")
     assert said.code == 2
     assert said.complaint.endswith(
-        "G.safetensors: was trained on pictures called 'pictures'; say where they are with --data, or take "
-        "--unlabelled, which needs none"
+        "G.safetensors: was trained on pictures called 'pictures', which are not here; say where they are with "
+        "--data SOURCE, or take --unlabelled, which needs none"
     )
     said = facegan("directions", "G.safetensors", "-o", "d.safetensors", "--data", made / "pictures", "-n", 600)
     assert said.code == 0, said.err
