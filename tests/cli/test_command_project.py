@@ -78,7 +78,7 @@ def test_latents_are_seeds_and_their_faces_those_of_the_picture(facegan, run, ph
 
 def test_photo_is_held_against_drawn_faces_of_another_seed(facegan, run, photo):
     said = facegan("project", photo, *QUICK, "--save", "me.safetensors")
-    known = "not a face this model knows: to D, 100 % of faces look more like its own"
+    known = r"not a face this model knows: to D, 100\.0 % of faces look more like its own"
     assert re.fullmatch(f"{JUDGED}; {known}", line(said))
     assert said.err == "compared with: 60 faces that the run has not seen (errors: 16 of them)\n"
 
@@ -148,7 +148,7 @@ def test_without_the_run_s_pictures_nothing_is_judged_unless_data_is_given(faceg
     said = facegan("project", photo, *flags)
     assert "a face this model knows" in line(said)
     assert against(said) == (
-        "55 faces of --data moved, of which as many stand for the run's own, which are not here (errors: 16 of them)"
+        "55 faces of --data moved, and as many more in place of the run's own, which are not here (errors: 16 of them)"
     )
 
 

@@ -177,7 +177,7 @@ def _described(faces: "Faces", source: str | None) -> str:
     if source is not None:
         kind = f"of --data {source}"
         if faces.known is None:
-            kind += ", of which as many stand for the run's own, which are not here"
+            kind += ", and as many more in place of the run's own, which are not here"
     elif faces.unseen is None:
         kind = "that the run was trained on, for it held none out; others come less near"
     few = "" if faces.enough else f"; it takes {LEAST_COMPARED} to judge whether it is a face"
@@ -193,7 +193,7 @@ def _in_words(found: "Projection", verdict: "Verdict") -> str:
     if verdict.known is None:
         return f"{told}; whether it is a face is not judged"
     known = "a face this model knows" if verdict.known else "not a face this model knows"
-    return f"{told}; {known}: to D, {verdict.unlike_percentile:.0f} % of faces look more like its own"
+    return f"{told}; {known}: to D, {verdict.unlike_percentile:.1f} % of faces look more like its own"
 
 
 def _document(path: Path, found: "Projection", verdict: "Verdict") -> dict[str, Any]:
