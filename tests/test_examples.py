@@ -151,6 +151,19 @@ def test_faces_are_edited_along_one_direction_and_two(shell, run, tmp_path):
     assert not np.array_equal(pixels(tmp_path / "edits" / "edit.png"), pixels(tmp_path / "edits" / "two.png"))
 
 
+def test_photos_are_found_judged_and_filmed(shell, run, tmp_path):
+    for name in ("me.png", "my friend.png"):
+        noise = np.random.default_rng(len(name)).integers(0, 256, (20, 18, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / name)
+    said = shell("find-my-face.sh", run, "me.png", "my friend.png", STEPS=2, FRAMES=6)
+    assert re.search(r"^me\.png: error 0\.\d{3} \(median 0\.\d{3}; ", said, re.MULTILINE)
+    assert re.search(r"^my friend\.png: error ", said, re.MULTILINE)
+    assert names(tmp_path / "found") == ["found.png", "found.safetensors", "found.txt", "walk.gif"]
+    assert load_latents(tmp_path / "found" / "found.safetensors")[0].shape == (2, 100)
+    with Image.open(tmp_path / "found" / "walk.gif") as film:
+        assert film.n_frames == 6
+
+
 def test_nearest_training_pictures_are_shown_and_measured(shell, run, tmp_path):
     said = shell("look-for-copies.sh", run, SEEDS="0-1", SAMPLES=8)
     assert "8 samples and 6 held-out pictures against 58 training pictures" in said

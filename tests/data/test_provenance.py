@@ -1,9 +1,81 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 
-from facegan.config import DataConfig
+from facegan.config import DataConfig, RunConfig
 from facegan.data.packed.loading import load
-from facegan.data.provenance import held_out, pick, unseen
+from facegan.data.provenance import held_out, pick, run_folder, trained_on, unseen
+from facegan.errors import ConfigError, DataError
+
+
+def carried(**data):
+    """What a snapshot carries of a run on these data."""
+    return RunConfig(data=DataConfig(**data))
+
+
+@pytest.fixture
+def snapshot(tmp_path, monkeypatch):
+    """The place of a snapshot in a run on <a folder that is elsewhere>/pictures."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run" / "snapshots"
+    folder.mkdir(parents=True)
+    config = {"data": {"source": "/elsewhere/pictures", "options": {}}}
+    (folder.parent / "config.json").write_text(json.dumps(config))
+    return folder / "step-00000004.safetensors"
+
+
+def test_run_folder_is_that_of_a_snapshot_in_its_place_alone(snapshot, tmp_path, monkeypatch):
+    assert run_folder(snapshot) == tmp_path / "run"
+    assert run_folder(tmp_path / "run" / "moved.safetensors") is None
+    monkeypatch.chdir(snapshot.parent)
+    assert run_folder(snapshot.relative_to(snapshot.parent)) == tmp_path / "run"
+    (tmp_path / "run" / "config.json").unlink()
+    assert run_folder(snapshot) is None
+
+
+def test_run_knows_where_the_pictures_are_that_its_snapshot_knows_by_name(snapshot):
+    config = carried(source="pictures", crop="center:8", split="train")
+    found = trained_on(snapshot, config)
+    assert found == config.data.model_copy(update={"source": "/elsewhere/pictures"})
+
+
+def test_pictures_that_have_moved_keep_options_under_their_name_alone(snapshot):
+    config = carried(source="pictures", crop="none", options={"kind": "wild"})
+    moved = trained_on(snapshot, config, "/new/pictures")
+    assert (moved.source, moved.options, moved.crop) == ("/new/pictures", {"kind": "wild"}, "none")
+    renamed = trained_on(snapshot, config, "/new/faces")
+    assert (renamed.source, renamed.options, renamed.crop) == ("/new/faces", {}, "none")
+
+
+def test_snapshot_of_another_run_than_the_folder_s_is_not_given_its_pictures(snapshot):
+    with pytest.raises(DataError, match="was trained on pictures called 'others', which are not here"):
+        trained_on(snapshot, carried(source="others"))
+
+
+def test_lone_snapshot_finds_a_dataset_and_pictures_in_the_current_folder(tmp_path, monkeypatch, store):
+    monkeypatch.chdir(tmp_path)
+    lone = tmp_path / "lone.safetensors"
+    assert trained_on(lone, carried(options={"seed": 3})).options == {"seed": 3}
+    shutil.move(store(), "here")
+    assert trained_on(lone, carried(source="here")).source == "here"
+
+
+def test_lone_snapshot_of_pictures_that_are_not_here_is_refused_with_advice(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as refused:
+        trained_on(tmp_path / "lone.safetensors", carried(source="pictures"))
+    assert str(refused.value) == (
+        f"{tmp_path}/lone.safetensors: was trained on pictures called 'pictures', which are not here; say where they "
+        "are with --data SOURCE"
+    )
+
+
+def test_damaged_configuration_of_the_run_is_an_error(snapshot):
+    (snapshot.parent.parent / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        trained_on(snapshot, carried(source="pictures"))
 
 
 def test_what_the_split_kept_away_is_held_out_whatever_the_limit():
@@ -20,6 +92,11 @@ def test_drawn_faces_have_others_of_another_seed():
     found = held_out(DataConfig(options={"num_images": 300, "seed": 4}, where="glasses=none"), 50)
     assert (found.options, found.limit, found.split) == ({"num_images": 300, "seed": 5}, 50, "all")
     assert found.where == "glasses=none"
+
+
+def test_as_many_drawn_faces_as_are_wanted_are_held_out_of_a_run_on_few():
+    found = held_out(DataConfig(options={"num_images": 40}), 50)
+    assert len(load(found, resolution=16, channels=3)) == 50
 
 
 def test_named_pictures_are_taken_whole_and_cropped_as_the_run_s_own():

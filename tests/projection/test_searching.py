@@ -101,3 +101,10 @@ def test_uniform_latent_stays_in_the_box_and_a_normal_one_near_its_length():
     assert ((lengths > 10 - 2.13) & (lengths < 10 + 2.13)).all()
     typical = torch.randn(50, 100, generator=torch.Generator().manual_seed(1))
     assert torch.allclose(on_prior(typical, "normal"), typical, atol=1e-5)
+
+
+def test_progress_counts_the_faces_that_were_tried():
+    seen = []
+    few = Settings(restarts=2, steps=3, candidates=256)
+    project(linear(), None, torch.zeros(2, 3, 16, 16), few, lambda *progress: seen.append(progress))
+    assert seen == [(4, 12), (6, 12), (10, 12), (12, 12)]

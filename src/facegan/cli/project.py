@@ -1,12 +1,13 @@
 """`facegan project`."""
 
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError, DataError, SnapshotError
+from ..errors import ConfigError, DataError, PluginError, SnapshotError
+from .making import STDOUT, check_save, check_still
 from .options import Device, Json, find_snapshot, print_json
 
 if TYPE_CHECKING:
@@ -15,30 +16,7 @@ if TYPE_CHECKING:
 
     from ..config import DataConfig, RunConfig
     from ..data.packed.stored import PackedImages
-    from ..generators import FaceGenerator
-    from ..projection import Projection, Settings
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What comparison says of a photo; None where it says nothing.
-
-    Attributes:
-        median: The median error of faces that the run has not seen.
-        farther: The share of those, in percent, that come nearer than the photo.
-        unlike: The share of those, in percent, that to D look more like the faces that it knows.
-    """
-
-    median: float | None = None
-    farther: float | None = None
-    unlike: float | None = None
-
-    @property
-    def known(self) -> bool | None:
-        """Whether it is a face that the model knows."""
-        from ..projection import UNKNOWN_ABOVE
-
-        return None if self.unlike is None else self.unlike <= UNKNOWN_ABOVE
+    from ..projection import Faces, Projection, Verdict
 
 
 def project(
@@ -60,7 +38,7 @@ def project(
     ] = None,
     data: Annotated[str | None, typer.Option(help="Faces to compare with; by default what the run held out.")] = None,
     judge: Annotated[
-        bool, typer.Option("--judge/--no-judge", help="Compare the error with that of other faces.")
+        bool, typer.Option("--judge/--no-judge", help="Say whether it is a face that the model knows.")
     ] = True,
     restarts: Annotated[int, typer.Option(min=1, max=256, help="Starts; the best one counts.")] = 4,
     steps: Annotated[int, typer.Option(min=1, max=100_000, help="Steps from each start.")] = 100,
@@ -70,12 +48,12 @@ def project(
     as_json: Json = False,
 ) -> None:
     """Find the faces of a generator that are nearest to photos."""
-    _check_places(out, save)
+    _check_flags(photos, out, save, data, judge)
     snapshot = find_snapshot(model)
     import torch
 
-    from ..points import save_latents
-    from ..projection import Settings
+    from ..projection import Settings, Verdict
+    from ..projection import judge as compare
     from ..projection import project as search
     from ..projection.photos import crop_of, read_photo
     from ..snapshots import load_generator
@@ -86,15 +64,18 @@ def project(
     where = choose_device(device or "auto")
     generator = load_generator(snapshot, device=where)
     config = generator.info["config"]
-    region = crop or crop_of(_own(snapshot, config) or config.data)
+    own = _own(snapshot, config)
+    region = crop or crop_of(own or config.data)
     pictures = torch.stack([read_photo(path, config, region) for path in photos])
     settings = Settings(restarts=restarts, steps=steps, features=features, seed=seed)
-    D = _discriminator(snapshot, where) if features else None
-    with counting("projecting") as progress:
+    D = _discriminator(snapshot, config, where) if features or judge else None
+    faces, against = _faces(own, config, data) if judge else (None, "nothing (--no-judge)")
+    with counting("trying faces:") as progress:
         found = search(generator, D, pictures, settings, progress)
-    verdicts, against = [Verdict()] * len(found), "not compared (--no-judge)"
-    if judge:
-        verdicts, against = _judge(generator, D, snapshot, data, settings, pictures, found)
+    verdicts = [Verdict()] * len(found)
+    if faces is not None:
+        with counting("trying known faces:") as progress:
+            verdicts = compare(generator, D, faces, pictures, found, settings, progress)
     lines = [_in_words(each, verdict) for each, verdict in zip(found, verdicts, strict=True)]
     if out is not None:
         from ..images import save as save_picture
@@ -103,13 +84,15 @@ def project(
         about = {**origin(generator), "Description": "photo beside a synthetic face", "seed": str(seed)}
         save_picture(Path(out), _sheet(pictures, found, lines), about)
     if save is not None:
+        from ..points import save_latents
+
         save.parent.mkdir(parents=True, exist_ok=True)
         save_latents(save, torch.stack([each.z for each in found]), generator)
     console().print(f"compared with: {against}", markup=False)
     if as_json:
         results = [_document(*each) for each in zip(photos, found, verdicts, strict=True)]
         about_all = {"snapshot": str(snapshot), "digest": generator.info["digest"], "compared_with": against}
-        print_json({**about_all, "features": D is not None, "results": results})
+        print_json({**about_all, "features": D is not None and features > 0, "results": results})
         return
     for path, line in zip(photos, lines, strict=True):
         print(f"{path}: {line}")
@@ -118,26 +101,20 @@ def project(
             print(written)
 
 
-def _check_places(out: str | None, save: Path | None) -> None:
+def _check_flags(photos: list[Path], out: str | None, save: Path | None, data: str | None, judge: bool) -> None:
     if out is None and save is None:
         raise ConfigError("project: nowhere to write; give -o projected.png, or --save me.safetensors")
     if out is not None:
-        from ..images import check_ending
-
-        check_ending(Path(out))
-    if save is not None and save.suffix != ".safetensors":
-        raise ConfigError(f"--save {save}: latents are a .safetensors file; give that ending")
-
-
-def _discriminator(snapshot: Path, device: Any) -> "nn.Module | None":
-    from ..snapshots import load_discriminator
-    from .console import console
-
-    try:
-        return load_discriminator(snapshot, device=device)
-    except SnapshotError:  # G was loaded from the same file: what is missing is D
-        console().print(f"{snapshot}: holds no discriminator; comparing pixels alone", markup=False)
-        return None
+        check_still(out)
+        if out == STDOUT:
+            raise ConfigError("-o -: a picture of a photo goes to a file; give -o projected.png")
+        for photo in photos:
+            if Path(out).exists() and photo.exists() and Path(out).samefile(photo):
+                raise ConfigError(f"-o {out}: is the photo itself; give another name")
+    if save is not None:
+        check_save(save)
+    if data is not None and not judge:
+        raise ConfigError(f"--data {data}: is for the comparison, of which --no-judge wants none; give one of them")
 
 
 def _own(snapshot: Path, config: "RunConfig") -> "DataConfig | None":
@@ -146,95 +123,87 @@ def _own(snapshot: Path, config: "RunConfig") -> "DataConfig | None":
 
     try:
         return trained_on(snapshot, config)
-    except (DataError, ConfigError):
+    except DataError:
         return None
 
 
-def _judge(
-    generator: "FaceGenerator", D: "nn.Module | None", snapshot: Path, source: str | None, settings: "Settings",
-    pictures: "Tensor", found: "list[Projection]",
-) -> tuple[list[Verdict], str]:  # fmt: skip
-    """Hold errors and pictures against faces that the run has not seen; and what those are, in words."""
-    from ..data.provenance import held_out
-    from ..projection import NUM_COMPARED, NUM_REFERENCES, reference
-    from .counting import counting
+def _discriminator(snapshot: Path, config: "RunConfig", device: Any) -> "nn.Module | None":
+    """The run's D; None, said on stderr, where there is none whose features are known."""
+    import torch
 
-    config = generator.info["config"]
-    own = _own(snapshot, config)
-    if own is None and source is None:
-        return [Verdict()] * len(found), "nothing, as the run's pictures are not here; give --data SOURCE"
-    other = held_out(own or config.data, NUM_COMPARED, source)
+    from ..features import activations
+    from ..snapshots import load_discriminator
+    from .console import console
+
     try:
-        known = _faces(own, config) if own is not None else None
+        D = load_discriminator(snapshot, device=device)
+        activations(D, torch.zeros(1, config.channels, config.resolution, config.resolution, device=device))
+    except (SnapshotError, PluginError) as error:  # G was loaded from the same file: what is missing is D
+        console().print(f"{error}; comparing pixels alone", markup=False)
+        return None
+    return D
+
+
+def _faces(own: "DataConfig | None", config: "RunConfig", source: str | None) -> tuple["Faces | None", str]:
+    """What photos are held against, None for nothing, and that in words; raises DataError of `source` alone."""
+    from ..data.provenance import held_out
+    from ..projection import NUM_COMPARED, Faces
+
+    if own is None and source is None:
+        return None, "nothing, as the run's pictures are not here; give --data SOURCE"
+    other = held_out(own or config.data, NUM_COMPARED, source)
+    unseen = _load(other, config) if source is not None else None
+    known = None
+    try:
+        known = _load(own, config)
+        unseen = unseen or _load(other, config)
     except DataError as error:
         if source is None:
-            return [Verdict()] * len(found), f"nothing ({error}); give --data SOURCE"
-        known = None
-    unseen = _faces(other, config) if other is not None else None
-    faces = unseen if unseen is not None else known
-    assert faces is not None  # one of both was asked for
-    with counting("projecting known faces:") as progress:
-        errors = reference(generator, D, faces, settings, progress)
-    percentiles = _familiarity(D, known, unseen, pictures) if D is not None else [None] * len(found)
-    number = f"{min(NUM_REFERENCES, len(faces))} faces"
-    verdicts = [
-        Verdict(median=errors.rms[len(errors.rms) // 2], farther=errors.percentile(each.distance), unlike=unlike)
-        for each, unlike in zip(found, percentiles, strict=True)
-    ]
-    if source is not None:
-        return verdicts, f"{number} of --data {source}"
-    if unseen is not None:
-        return verdicts, f"{number} that the run has not seen"
-    return verdicts, f"{number} that the run was trained on, for it held none out; others come less near"
+            return None, f"nothing ({error}); give --data SOURCE"
+    faces = Faces(known, unseen)
+    return faces, _described(faces, source)
 
 
-def _faces(data: "DataConfig", config: "RunConfig") -> "PackedImages":
+def _load(data: "DataConfig | None", config: "RunConfig") -> "PackedImages | None":
     """The packed pictures of some settings, at the model's size; raises DataError."""
     from ..data.packed.loading import load
     from .counting import counting
 
+    if data is None:
+        return None
     with counting("packing") as progress:
         return load(data, resolution=config.resolution, channels=config.channels, progress=progress)
 
 
-def _familiarity(
-    D: "nn.Module", known: "PackedImages | None", unseen: "PackedImages | None", pictures: "Tensor"
-) -> "list[float] | list[None]":
-    """For each picture, the share of unseen faces that are more like the known ones, in percent; None: too few."""
-    from ..projection import LEAST_COMPARED, Familiarity
+def _described(faces: "Faces", source: str | None) -> str:
+    from ..projection import LEAST_COMPARED, NUM_COMPARED, NUM_REFERENCES
 
-    if known is None or unseen is None:  # one set for both: half of it is fitted, the other half compared
-        both = known or unseen
-        assert both is not None
-        fitted, compared = both.images[::2], both.images[1::2]
-    else:
-        fitted, compared = known.images, unseen.images
-    if len(compared) < LEAST_COMPARED:
-        return [None] * len(pictures)
-    return Familiarity(D, fitted, compared).percentiles(pictures)
+    kind = "that the run has not seen"
+    if source is not None:
+        kind = f"of --data {source}"
+        if faces.known is None:
+            kind += ", and as many more in place of the run's own, which are not here"
+    elif faces.unseen is None:
+        kind = "that the run was trained on, for it held none out; others come less near"
+    few = "" if faces.enough else f"; it takes {LEAST_COMPARED} to judge whether it is a face"
+    errors = min(NUM_REFERENCES, len(faces.projected))
+    return f"{min(NUM_COMPARED, len(faces.compared)):,} faces {kind} (errors: {errors} of them){few}"
 
 
-def _in_words(found: "Projection", verdict: Verdict) -> str:
+def _in_words(found: "Projection", verdict: "Verdict") -> str:
     error = f"error {found.rms:.3f}"
-    if verdict.median is None:
+    if verdict.median_rms is None:
         return f"{error}, not judged"
-    told = f"{error} (median {verdict.median:.3f}; {verdict.farther:.0f} % of faces come nearer)"
-    if verdict.unlike is None:
+    told = f"{error} (median {verdict.median_rms:.3f}; {verdict.percentile:.0f} % of faces come nearer)"
+    if verdict.known is None:
         return f"{told}; whether it is a face is not judged"
     known = "a face this model knows" if verdict.known else "not a face this model knows"
-    return f"{told}; {known}: to D, {verdict.unlike:.0f} % of faces look more like its own"
+    return f"{told}; {known}: to D, {verdict.unlike_percentile:.1f} % of faces look more like its own"
 
 
-def _document(path: Path, found: "Projection", verdict: Verdict) -> dict[str, Any]:
-    return {
-        "photo": str(path),
-        "rms": found.rms,
-        "distance": found.distance,
-        "median_rms": verdict.median,
-        "percentile": verdict.farther,
-        "unlike_percentile": verdict.unlike,
-        "known": verdict.known,
-    }
+def _document(path: Path, found: "Projection", verdict: "Verdict") -> dict[str, Any]:
+    measured = {"rms": found.rms, "distance": found.distance}
+    return {"photo": str(path), **measured, **asdict(verdict), "known": verdict.known}
 
 
 def _sheet(pictures: "Tensor", found: "list[Projection]", lines: list[str]) -> "np.ndarray":

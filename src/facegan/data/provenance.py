@@ -61,6 +61,8 @@ def held_out(data: DataConfig, num: int, source: str | None = None) -> DataConfi
     if source == DRAWN or (source is None and data.source == DRAWN):  # another seed draws other people, without end
         kept = data if data.source == DRAWN else data.model_copy(update={"source": DRAWN, "where": "", "options": {}})
         options = {**kept.options, "seed": kept.options.get("seed", 0) + 1}
+        if "num_images" in options:
+            options["num_images"] = max(options["num_images"], num)
         return kept.model_copy(update={"split": "all", "limit": num, "options": options})
     if source is None:
         return None

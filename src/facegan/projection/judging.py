@@ -1,23 +1,108 @@
-"""How near a model comes to faces that it has not seen: what a projection's distance is held against."""
+"""What photos and their projections are held against: faces that a model has not seen."""
 
 import hashlib
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from ..data.packed.stored import PackedImages
 from ..downloads import cache_root
 from ..files import as_json, write_atomic
 from ..generators import FaceGenerator
 from ..images import to_float
-from .searching import Progress, Settings, project
+from .familiarity import LEAST_COMPARED, UNKNOWN_ABOVE, Familiarity
+from .searching import Progress, Projection, Settings, project
 
 NUM_REFERENCES = 16  # faces; more make the first projection of a snapshot wait
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """What photos are held against; one of both sets may be missing, and half of the other then stands for it.
+
+    Attributes:
+        known: What the model was trained on.
+        unseen: Others of their kind.
+    """
+
+    known: PackedImages | None
+    unseen: PackedImages | None
+
+    @property
+    def projected(self) -> PackedImages:
+        """The set that is projected for its errors."""
+        found = self.known if self.unseen is None else self.unseen
+        assert found is not None
+        return found
+
+    @property
+    def fitted(self) -> NDArray[np.uint8]:
+        """The pictures that stand for what the model knows: uint8 (N, C, H, W)."""
+        return self.projected.images[::2] if self.known is None or self.unseen is None else self.known.images
+
+    @property
+    def compared(self) -> NDArray[np.uint8]:
+        """The pictures that stand for those it has not seen: uint8 (M, C, H, W)."""
+        return self.projected.images[1::2] if self.known is None or self.unseen is None else self.unseen.images
+
+    @property
+    def enough(self) -> bool:
+        """Whether they can say what is a face."""
+        return len(self.compared) >= LEAST_COMPARED
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What comparison says of a photo; None where it says nothing.
+
+    Attributes:
+        median_rms: The median error of unseen faces.
+        percentile: The share of those, in percent, that come nearer than the photo.
+        unlike_percentile: The share of those, in percent, that to D look more like the known faces.
+    """
+
+    median_rms: float | None = None
+    percentile: float | None = None
+    unlike_percentile: float | None = None
+
+    @property
+    def known(self) -> bool | None:
+        """Whether it is a face that the model knows."""
+        return None if self.unlike_percentile is None else self.unlike_percentile <= UNKNOWN_ABOVE
+
+
+def judge(
+    generator: FaceGenerator, D: nn.Module | None, faces: Faces, pictures: Tensor, found: list[Projection],
+    settings: Settings, progress: Progress | None = None,
+) -> list[Verdict]:  # fmt: skip
+    """Hold the errors of projections, and the pictures themselves, against other faces.
+
+    Args:
+        generator: Whose projections they are.
+        D: Its discriminator; without it, and with too few faces, it is not said whether a picture is a face.
+        faces: What the pictures are held against.
+        pictures: float32 (N, C, H, W) in [-1, 1].
+        found: Their projections.
+        settings: How they were searched.
+        progress: As that of `project`, for the faces.
+
+    Raises:
+        SnapshotError: As `project`.
+        OSError: As `reference`.
+    """
+    errors = reference(generator, D, faces.projected, settings, progress)
+    unlike: list[float] | list[None] = [None] * len(found)
+    if D is not None and faces.enough:
+        unlike = Familiarity(D, faces.fitted, faces.compared).percentiles(pictures)
+    median = float(np.median(errors.rms))
+    return [Verdict(median, errors.percentile(each.distance), share) for each, share in zip(found, unlike, strict=True)]
 
 
 class Reference(BaseModel):

@@ -19,7 +19,7 @@ _COARSEST = 8  # pixels: side of the smallest picture of the pyramid
 _STARTS_SEEN_AT = 16  # pixels: side at which starts are compared
 _DEVIATIONS = 3.0  # of the prior's own lengths: how far from their mean a latent may lie
 
-Progress = Callable[[int, int], None]  # (pictures done, of how many)
+Progress = Callable[[int, int], None]  # (faces tried, of how many)
 
 
 class Settings(BaseModel):
@@ -84,7 +84,7 @@ def project(
         D: In eval mode on the generator's device; None: pixels alone.
         pictures: float32 (N, C, H, W) in [-1, 1].
         settings: How.
-        progress: Called with (pictures done, of how many); often while one is searched.
+        progress: Called with (faces tried, of how many): each start draws one a step.
 
     Raises:
         SnapshotError: The generator's pictures are not finite.
@@ -100,9 +100,9 @@ def project(
         target = picture[None].to(parameter.device, parameter.dtype)
         objective = _Objective(generator, D if settings.features else None, target, settings.features)
 
-        def told(_: int, done: int = number) -> None:
+        def told(step: int, before: int = number * settings.steps) -> None:
             if progress:
-                progress(done, len(pictures))
+                progress((before + step) * settings.restarts, len(pictures) * settings.steps * settings.restarts)
 
         w, values = minimise(objective, candidates[near].to(target), settings.steps, told)
         z = on_prior(w[values.argmin()][None], generator.prior).float().cpu()
