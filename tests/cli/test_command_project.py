@@ -197,7 +197,7 @@ def test_two_times_the_same_gives_the_same_latents_and_each_option_others(facega
     ("arguments", "message"),
     [
         (["a.jpg"], "project: nowhere to write; give -o projected.png, or --save me.safetensors"),
-        (["a.jpg", "--save", "me.pt"], "--save me.pt: latents are a .safetensors file; give that ending"),
+        (["a.jpg", "--save", "me.pt"], "--save me.pt: latents are kept as .safetensors; end it so"),
         (["none.jpg", "--save", "m.safetensors"], "none.jpg: cannot be read (No such file or directory)"),
         (["text.jpg", "--save", "m.safetensors"], "text.jpg: not a picture (it begins like plain text)"),
         (["cut.jpg", "--save", "m.safetensors"], "cut.jpg: the picture is cut short"),
@@ -235,3 +235,11 @@ def test_data_that_is_not_there_is_refused_before_the_search(facegan, run, photo
     said = facegan("project", photo, *QUICK, "--data", "nowhere", "--save", "m.safetensors")
     assert said.code == 2
     assert said.complaint.startswith("facegan: nowhere: no such dataset, folder or file; ")
+
+
+def test_the_photo_itself_is_never_written_over(facegan, run, photo):
+    content = Path(photo).read_bytes()
+    said = facegan("project", photo, *QUICK, "--no-judge", "-o", f"./{photo}")
+    assert said.code == 2
+    assert said.complaint == f"facegan: -o ./{photo}: is the photo itself; give another name"
+    assert Path(photo).read_bytes() == content

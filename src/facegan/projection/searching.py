@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from ..features import activations
-from ..generators import FaceGenerator
+from ..generators import MICRO_BATCH, FaceGenerator
 from ..latents import draw
 from ..sampling import finite_images
 from .descent import minimise
@@ -93,7 +93,8 @@ def project(
     parameter = next(generator.network.parameters())
     rng = torch.Generator().manual_seed(settings.seed)
     candidates = draw(settings.candidates, generator.z_dim, "normal", rng)
-    faces = _small(finite_images(generator, on_prior(candidates, generator.prior)))
+    latents = on_prior(candidates, generator.prior).split(MICRO_BATCH)  # type: ignore[no-untyped-call]
+    faces = torch.cat([_small(finite_images(generator, part)) for part in latents])  # one batch in full at a time
     found = []
     for number, picture in enumerate(pictures):
         near = torch.cdist(_small(picture[None]), faces)[0].topk(settings.restarts, largest=False).indices
