@@ -25,6 +25,8 @@ def sample(
     Raises:
         SnapshotError: A picture holds values that are not finite, or a latent is of another model.
     """
+    if not len(seeds):
+        return
     points = seeds if isinstance(seeds, Points) else Points.of(seeds)
     for names in points.batches(MICRO_BATCH):
         yield names, finite_images(generator, points.z(generator, names) * truncation)
