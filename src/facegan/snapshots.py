@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from . import plugins
@@ -126,7 +126,7 @@ def _build(path: Path, config: RunConfig, part: Literal["generator", "discrimina
         raise PluginError(f"{path}: its architecture is {quoted(name)}; install the package that brings it")
     try:
         with torch.random.fork_rng(devices=[]), _Budget(2 * path.stat().st_size + _SPARE_BYTES):
-            # initial weights are drawn and at once replaced
+            # weights that are drawn here are at once replaced
             network: nn.Module = getattr(config.part("architecture"), part)(config.resolution, config.channels)
         return network
     except ConfigError as error:
@@ -146,6 +146,8 @@ class _Budget(TorchFunctionMode):
         super().__init__()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.normal_ and isinstance(args[0], nn.Parameter):  # the file's weights take its place
+            return args[0]
         if func in (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn):
             sizes = args[0] if args and isinstance(args[0], tuple | list) else args
             self._left -= abs(math.prod(sizes)) * 4  # before it is made

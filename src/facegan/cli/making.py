@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
+from .options import load_torch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ def points_of(text: str, flag: str = "--seeds") -> "Points":
         ConfigError: It names none; the message begins with the flag.
         SnapshotError: A file of latents is missing, damaged, or none.
     """
+    load_torch()
     from ..points import parse
 
     try:

@@ -20,7 +20,7 @@ from .making import (
     warn_of_strangers,
     write_still,
 )
-from .options import Device, Json, Model, find_snapshot, print_json
+from .options import Device, Json, Model, find_snapshot, load_torch, print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,6 +111,7 @@ def _check_places(out: str | None, separate: Path | None, *, show: bool, as_json
 
 def _choose(seeds: str | None, num: int | None, rows: int | None, cols: int | None) -> tuple["Points", int | None]:
     """The points, and the columns of their sheet (None: near-square); raises ConfigError."""
+    load_torch()
     from ..points import MOST, Points
 
     for flag, value in (("--rows", rows), ("--cols", cols)):
