@@ -92,7 +92,7 @@ def test_every_row_of_a_file_is_a_point_and_one_can_be_chosen(saved):
     assert list(parse(str(path)).names()) == [f"family.safetensors#{row}" for row in range(3)]
     assert torch.equal(parse(str(path)).z(generator()), z)
     assert torch.equal(parse(f"{path}#2").z(generator()), z[2:])
-    with pytest.raises(ConfigError, match=r"family.safetensors#3: the file holds 3 latents, numbered from 0"):
+    with pytest.raises(ConfigError, match=r"there is no row 3; family.safetensors has 3, numbered from 0"):
         parse(f"{path}#3")
 
 

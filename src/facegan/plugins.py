@@ -18,6 +18,7 @@ from typing import Any
 from . import __version__
 from .errors import ConfigError, PluginError
 
+LISTED = 40  # names in a message
 QUOTED = 120  # characters of a value in a message
 KINDS = ("command", "architecture", "loss", "dataset", "metric")
 
@@ -144,7 +145,10 @@ def nearest(name: str, known: Sequence[str], limit: int = 3) -> str:
     close = difflib.get_close_matches(name[:QUOTED], known, n=limit, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(repr(each) for each in close)}?"
-    return f"there is: {', '.join(known)}" if known else "there is none"
+    if not known:
+        return "there is none"
+    more = f" and {len(known) - LISTED} more" if len(known) > LISTED + 1 else ""
+    return f"there is: {', '.join(known[:LISTED] if more else known)}{more}"
 
 
 def quoted(value: object) -> str:

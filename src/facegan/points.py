@@ -156,7 +156,7 @@ def parse(text: str) -> Points:
         z, snapshot = load_latents(path)
         rows = range(len(z)) if match["row"] is None else [int(match["row"])]
         if rows[-1] >= len(z):
-            raise ConfigError(f"{part.strip()}: the file holds {len(z)} latents, numbered from 0")
+            raise ConfigError(f"there is no row {rows[-1]}; {path.name} has {len(z)}, numbered from 0")
         for row in rows:
             name = path.name if len(z) == 1 else f"{path.name}#{row}"
             latents[name] = Latent.of(z[row], snapshot)

@@ -104,7 +104,7 @@ def read_header(path: Path, kind: str, *, whole: bool = True) -> tuple[dict[str,
         verify(path)
     if metadata.get("format") != f"facegan-{kind}":
         raise SnapshotError(
-            f"{path}: not a {kind} of facegan (it says it is {quoted(metadata.get('format', 'nothing'))})"
+            f"{path}: not {_one(kind)} of facegan (it says it is {quoted(metadata.get('format', 'nothing'))})"
         )
     try:
         schema, step = int(metadata["schema"]), int(metadata["step"])
@@ -118,6 +118,11 @@ def read_header(path: Path, kind: str, *, whole: bool = True) -> tuple[dict[str,
     if not 0 <= step <= MOST_STEPS:
         raise SnapshotError(f"{path}: carries the step {step}, which no run has")
     return metadata, keys
+
+
+def _one(kind: str) -> str:
+    """A snapshot; latents."""
+    return kind if kind.endswith("s") else f"a {kind}"
 
 
 def _metadata(path: Path) -> tuple[dict[str, str], set[str]]:

@@ -136,7 +136,7 @@ def test_another_file_is_never_replaced(facegan, vivid):
     said = facegan("directions", vivid, "--unlabelled", "-o", snapshot)
     assert said.code == 2
     assert said.complaint.endswith(
-        "not a directions of facegan (it says it is 'facegan-snapshot'); it is not replaced by directions: choose "
+        "not directions of facegan (it says it is 'facegan-snapshot'); it is not replaced by directions: choose "
         "another -o"
     )
     assert snapshot.read_bytes() == before

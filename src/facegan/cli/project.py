@@ -74,7 +74,7 @@ def project(
         found = search(generator, D, pictures, settings, progress)
     verdicts = [Verdict()] * len(found)
     if faces is not None:
-        with counting("trying known faces:") as progress:
+        with counting("trying known faces, once for a snapshot (--no-judge goes without):") as progress:
             verdicts = compare(generator, D, faces, pictures, found, settings, progress)
     lines = [_in_words(each, verdict) for each, verdict in zip(found, verdicts, strict=True)]
     if out is not None:

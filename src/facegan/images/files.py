@@ -111,7 +111,7 @@ def read_about(path: Path) -> dict[str, str]:
     """What a picture or film of ours says of itself; empty for one that says nothing; of a folder, its first frame.
 
     Raises:
-        DataError: The file is no picture or film, or too large to be looked at.
+        DataError: The file is no picture or film, or has more pixels than are looked at.
         OSError: It cannot be read.
     """
     path = next(iter(sorted(path.glob("frame-*.png"))), path) if path.is_dir() else path
@@ -121,8 +121,6 @@ def read_about(path: Path) -> dict[str, str]:
         from .movie import read_comment
 
         return _pairs(read_comment(path))
-    if refusal := too_large(path.stat().st_size):
-        raise refusal
     try:
         with quiet_pillow(), Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF")) as picture:
             picture.load()
@@ -131,7 +129,7 @@ def read_about(path: Path) -> dict[str, str]:
             if picture.format == "GIF":
                 return _pairs(picture.info.get("comment", b""))
             return _pairs(picture.getexif().get(ExifTags.Base.ImageDescription, ""))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{path}: is no picture that can be read ({error})") from None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .sheets import GAP, LABELLED, _wrapped
+from .sheets import GAP, LABELLED, wrapped
 
 _ROOM = 120, 100  # pixels that title and labels take, or more
 _INK, _MARK = (40, 40, 40), (30, 90, 200)
@@ -33,7 +33,7 @@ def rows(
     small, large, gap = ImageFont.load_default(11), ImageFont.load_default(13), 2 * GAP
     left = gap + max(round(small.getlength(label)) for label in labels) + gap
     breadth = left + num_columns * (width + gap)
-    title = _wrapped(title, breadth - left - gap, 13)
+    title = wrapped(title, breadth - left - gap, 13)
     title_end = gap + 17 * (title.count("\n") + 1)
     top = title_end + 14 * max(heading.count("\n") + 1 for heading in headings) + gap
     sheet = Image.new("RGB", (breadth, top + num_rows * (height + gap)), "white")

@@ -108,7 +108,7 @@ def beside(sides: Sequence[np.ndarray], captions: Sequence[str]) -> np.ndarray:
         ImageOps.scale(Image.fromarray(side).convert("RGB"), factor, Image.Resampling.NEAREST) for side in sides
     ]
     width, height = (max(picture.size[axis] for picture in pictures) for axis in (0, 1))
-    texts = [_wrapped(caption, width, size) for caption in captions]
+    texts = [wrapped(caption, width, size) for caption in captions]
     band = 28 + 17 * max(text.count("\n") for text in texts)
     columns = near_square(len(sides))
     rows = -(-len(sides) // columns)
@@ -165,8 +165,8 @@ def contact_sheet(
     """
     gap, margin, font = 6, 12, ImageFont.load_default(11)
     below = 0 if captions is None else 16  # each row's
-    titles = [_wrapped(title, cell, 13) for title, _ in headings]
-    notes = [_wrapped(note, cell, 11) for _, note in headings]
+    titles = [wrapped(title, cell, 13) for title, _ in headings]
+    notes = [wrapped(note, cell, 11) for _, note in headings]
     title_height, note_height = (max(text.count("\n") + 1 for text in column) for column in (titles, notes))
     band = margin + 17 * title_height + 14 * note_height + gap
     width = 2 * margin + len(headings) * (cell + gap) - gap
@@ -195,7 +195,7 @@ def _legible(height: int) -> int:
     return -(-LEGIBLE // height)
 
 
-def _wrapped(text: str, width: int, size: int) -> str:
+def wrapped(text: str, width: int, size: int) -> str:
     """A text broken into lines of at most `width` pixels; between words, or inside of one that is wider."""
     font = ImageFont.load_default(size)
     lines = [""]

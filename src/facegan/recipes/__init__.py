@@ -29,4 +29,5 @@ def read(text: str) -> Recipe:
         return _ANY.validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"its recipe cannot be read ({'.'.join(map(str, first['loc']))}: {first['msg']})") from None
+        where = "".join(f"{each}: " for each in first["loc"])
+        raise ConfigError(f"its recipe cannot be read ({where}{first['msg']})") from None
