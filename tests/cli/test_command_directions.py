@@ -115,7 +115,7 @@ def test_pictures_without_attributes_give_directions_of_the_weights_and_it_says_
         (["--components", -1], "--components -1: give 0 or more"),
         (["--components", 13], "--components 13: z has 12 dimensions; give at most that"),
         (["-n", 499], "-n 499: too few samples to fit directions in 12 dimensions; give 500 or more"),
-        (["-o", "d.png"], "-o d.png: directions are a .safetensors file; end it in that"),
+        (["-o", "d.png"], "-o d.png: directions are kept as .safetensors; end it so"),
     ],
 )  # fmt: skip
 def test_mistaken_flag_is_refused_in_one_line(facegan, vivid, flags, complaint):
@@ -135,9 +135,9 @@ def test_another_file_is_never_replaced(facegan, vivid):
     before = snapshot.read_bytes()
     said = facegan("directions", vivid, "--unlabelled", "-o", snapshot)
     assert said.code == 2
-    assert said.complaint.endswith(
-        "not directions of facegan (it says it is 'facegan-snapshot'); it is not replaced by directions: choose "
-        "another -o"
+    assert said.complaint == (
+        f"facegan: -o {snapshot}: is not replaced by directions ({snapshot}: not directions of facegan (it says it is "
+        "'facegan-snapshot')); choose another name"
     )
     assert snapshot.read_bytes() == before
 

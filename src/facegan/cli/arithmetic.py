@@ -47,14 +47,14 @@ def arithmetic(
     short ones pale and dull, long ones glaring: --rescale brings them to that length, which the paper does not do.
     SEEDS are seeds, ranges (0-7) and files of latents.
     """
-    from .making import STDOUT, check_save, check_still, make, warn_of_strangers
+    from .making import STDOUT, check_still, check_tensors, make, warn_of_strangers
 
     if out is None and save is None:
         raise ConfigError("arithmetic: nowhere to write; give -o sum.png, or --save sum.safetensors")
     if out is not None:
         check_still(out, as_json=as_json)
     if save is not None:
-        check_save(save)
+        check_tensors(save, "--save", "latents")
     recipe = _recipe(plus or [], minus or [], noise, seed, rescale)
     snapshot = find_snapshot(model)
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError, DataError, PluginError, SnapshotError
+from ..errors import ConfigError, DataError, PluginError
 from ..plugins import nearest
+from .making import check_tensors
 from .options import Device, Json, Model, find_snapshot, print_json
 
 if TYPE_CHECKING:
@@ -107,19 +108,11 @@ def _listed(text: str | None) -> list[str]:
 
 
 def _place(out: Path | None, snapshot: Path) -> Path:
-    """Where to write; ConfigError or SnapshotError where there is no place, or where something else stands."""
-    from ..sealed import read_header
-
+    """Where to write; ConfigError where there is no place, or where something else stands."""
     place = out or place_of(snapshot)
     if place is None:
         raise ConfigError(f"{snapshot} lies in no run's folder; say where to write with -o directions.safetensors")
-    if place.suffix != ".safetensors":
-        raise ConfigError(f"-o {place}: directions are a .safetensors file; end it in that")
-    if place.exists():
-        try:
-            read_header(place, "directions", whole=False)
-        except SnapshotError as error:
-            raise SnapshotError(f"{error}; it is not replaced by directions: choose another -o") from None
+    check_tensors(place, "-o", "directions")
     return place
 
 

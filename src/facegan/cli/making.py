@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..recipes import Recipe
 
 STDOUT = "-"  # as -o
-MOST_PIXELS = 89_478_485  # of a sheet: above this, Pillow takes a picture for an attack
 MOST_BYTES = 2**30  # of the frames of a film whose format needs all of them at once
 
 
@@ -59,23 +58,28 @@ def check_place(out: str, *, as_json: bool = False) -> None:
     _check_above(Path(out), f"-o {out}")
 
 
-def check_save(save: Path) -> None:
-    """Refuse a place for latents that is none, or where something else stands.
+def check_tensors(path: Path, flag: str, kind: str) -> None:
+    """Refuse a place for a .safetensors file of ours that is none, or where something else stands.
+
+    Args:
+        path: The place.
+        flag: What named it.
+        kind: What is to be written there: "latents" or "directions"; older ones of that kind may be replaced.
 
     Raises:
-        ConfigError: The ending is another one, or a file that holds no latents stands there.
+        ConfigError: The ending is another one, or a file of another kind stands there.
     """
     from ..errors import SnapshotError
     from ..sealed import read_header
 
-    _check_above(save, f"--save {save}")
-    if save.suffix != ".safetensors":
-        raise ConfigError(f"--save {save}: latents are kept as .safetensors; end it so")
-    if save.exists():
+    _check_above(path, f"{flag} {path}")
+    if path.suffix != ".safetensors":
+        raise ConfigError(f"{flag} {path}: {kind} are kept as .safetensors; end it so")
+    if path.exists():
         try:
-            read_header(save, "latents", whole=False)
+            read_header(path, kind, whole=False)
         except SnapshotError as error:
-            raise ConfigError(f"--save {save}: is not replaced by latents ({error}); choose another name") from None
+            raise ConfigError(f"{flag} {path}: is not replaced by {kind} ({error}); choose another name") from None
 
 
 def _check_above(path: Path, where: str) -> None:
@@ -86,12 +90,13 @@ def _check_above(path: Path, where: str) -> None:
 
 def check_size(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
     """Refuse a picture or film that nobody could hold or open, before it is drawn; raises ConfigError."""
+    from ..data.pixels.decode import MAX_PIXELS
     from ..images import check_fits
 
     height, width = recipe.size(generator.info["config"].resolution)
-    if height * width > MOST_PIXELS:
+    if height * width > MAX_PIXELS:
         raise ConfigError(
-            f"-o {out}: would have {width:,} x {height:,} pixels, more than other programs open ({MOST_PIXELS:,} in "
+            f"-o {out}: would have {width:,} x {height:,} pixels, more than other programs open ({MAX_PIXELS:,} in "
             "all); ask for fewer or smaller faces"
         )
     if recipe.rate is None:

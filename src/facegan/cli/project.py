@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError, DataError, PluginError, SnapshotError
-from .making import STDOUT, check_save, check_still
+from .making import STDOUT, check_still, check_tensors
 from .options import Device, Json, find_snapshot, print_json
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _check_flags(photos: list[Path], out: str | None, save: Path | None, data: s
             if Path(out).exists() and photo.exists() and Path(out).samefile(photo):
                 raise ConfigError(f"-o {out}: is the photo itself; give another name")
     if save is not None:
-        check_save(save)
+        check_tensors(save, "--save", "latents")
     if data is not None and not judge:
         raise ConfigError(f"--data {data}: is for the comparison, of which --no-judge wants none; give one of them")
 

@@ -10,7 +10,7 @@ from rich.filesize import decimal
 
 from ..errors import ConfigError, SnapshotError
 from ..run import RunDir, find_run
-from .making import MOST_PIXELS, points_of
+from .making import points_of
 from .options import PLAIN, Device, Json, Run, any_run, find_snapshot, print_json
 
 if TYPE_CHECKING:
@@ -170,6 +170,7 @@ def _show_plans(plans: "Sequence[Cleaning]", total: int) -> None:
 def _draw(found: Sequence[RunDir], points: "Points", out: Path, device: str | None) -> None:
     """Draw the grids of the same seeds side by side, every picture as large as the largest run's."""
     from .. import __version__, images
+    from ..data.pixels.decode import MAX_PIXELS
     from ..snapshots import load_generator
     from ..training.state import choose_device
     from .telling import letter
@@ -179,9 +180,9 @@ def _draw(found: Sequence[RunDir], points: "Points", out: Path, device: str | No
     sides = [generator.info["config"].resolution for generator in generators]
     largest = max(sides)  # sides are powers of two
     num_pixels = len(found) * len(points) * largest**2
-    if num_pixels > MOST_PIXELS:
+    if num_pixels > MAX_PIXELS:
         raise ConfigError(
-            f"-o {out}: would have {num_pixels:,} pixels, more than other programs open ({MOST_PIXELS:,}); "
+            f"-o {out}: would have {num_pixels:,} pixels, more than other programs open ({MAX_PIXELS:,}); "
             "give fewer --seeds"
         )
     grids, captions = [], []

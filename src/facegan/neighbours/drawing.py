@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..data.pixels.decode import MAX_PIXELS
 from ..errors import ConfigError
 from ..images import contact_sheet
 from .search import Neighbours
 from .spaces import Space
 
 LEGIBLE = 112  # pixels: each picture is at least as wide
-MOST_PIXELS = 89_478_485  # of a sheet: above this, Pillow takes a picture for an attack
 _ROW = 22  # pixels between the pictures of two rows; and a little less between columns
 _ORDINALS = {1: "2nd", 2: "3rd"}
 
@@ -24,8 +24,8 @@ def check_fits(num_samples: int, num_columns: int, resolution: int) -> None:
         ConfigError: It has too many pixels.
     """
     side = _cell(resolution) + _ROW
-    if num_samples * num_columns * side**2 > MOST_PIXELS:
-        most = MOST_PIXELS // (num_columns * side**2)
+    if num_samples * num_columns * side**2 > MAX_PIXELS:
+        most = MAX_PIXELS // (num_columns * side**2)
         raise ConfigError(
             f"{num_samples:,} samples with {num_columns - 1} pictures each are too many for one sheet; ask for at most "
             f"{most:,}, or for fewer --nearest"
