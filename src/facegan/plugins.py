@@ -58,7 +58,9 @@ BUILT_IN = {
         "lfw": "facegan.data.published:LabeledFaces",
         "ffhq-thumbnails": "facegan.data.published:FFHQThumbnails",
     },
-    "metric": {},
+    "metric": {
+        "fd_random": "facegan.evaluation.metrics.frechet:FrechetRandom",
+    },
 }
 
 

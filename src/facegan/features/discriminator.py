@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from .errors import PluginError
-from .networks.guidelines import ACTIVATIONS
+from ..errors import PluginError
+from ..networks.guidelines import ACTIVATIONS
 
 
 def activations(D: nn.Module, images: Tensor) -> list[Tensor]:

@@ -1,0 +1,25 @@
+"""How good generated faces are: every number with its protocol, its interval and a yardstick."""
+
+from .evaluating import evaluate
+from .metric import Measurement, Metric
+from .pair import Known, Pair, Sample
+from .results import Floor, Result, append, read
+from .subjects import Reference, Subject, digest_of, drawn, reference_of
+
+__all__ = [
+    "Floor",
+    "Known",
+    "Measurement",
+    "Metric",
+    "Pair",
+    "Reference",
+    "Result",
+    "Sample",
+    "Subject",
+    "append",
+    "digest_of",
+    "drawn",
+    "evaluate",
+    "read",
+    "reference_of",
+]

@@ -1,0 +1,1 @@
+"""The built-in metrics, each a frozen model of its protocol."""

@@ -1,0 +1,107 @@
+"""What is judged, and what it is judged by: pictures as arrays, with all that must be said of them."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..data.packed.stored import PackedImages
+from ..generators import FaceGenerator
+from ..images import to_uint8
+from ..sampling import sample
+from .pair import Known
+
+Progress = Callable[[int, int], None]
+
+_CHUNK_BYTES = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Real pictures.
+
+    Attributes:
+        pictures: uint8 (N, C, H, W), may be memory-mapped.
+        crop: What was cut out of each.
+        filter: By which they were resized.
+        source: Where they are from, in words.
+        known: What else is known of them; its digest is that of all N.
+    """
+
+    pictures: NDArray[np.uint8]
+    crop: str
+    filter: str
+    source: str
+    known: Known
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Pictures that are judged.
+
+    Attributes:
+        name: As it was named.
+        pictures: uint8 (n, C, H, W).
+        digests: SHA-256: "fake" of the pixels, "snapshot" of the file.
+        D: The discriminator of the same snapshot, on its device; None without one.
+        step: Of the snapshot.
+        weights: "G_ema" or "G".
+        first_seed: The seed of the first picture; the others follow. None for pictures of a folder.
+        warnings: What to keep in mind of these pictures, a sentence each.
+    """
+
+    name: str
+    pictures: NDArray[np.uint8]
+    digests: dict[str, str]
+    D: nn.Module | None = None
+    step: int | None = None
+    weights: str | None = None
+    first_seed: int | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+
+def reference_of(packed: PackedImages, known: Known) -> Reference:
+    """Packed pictures as the reals."""
+    index = packed.index
+    return Reference(packed.images, index.crop, index.filter, index.source, known)
+
+
+@contextmanager
+def drawn(generator: FaceGenerator, num: int, *, progress: Progress | None = None) -> Iterator[NDArray[np.uint8]]:
+    """The faces of the seeds 0 to num - 1 as uint8 (num, C, H, W), in a file that goes when the context ends.
+
+    They are the pixels that `facegan sample --separate` writes: 8-bit by the fixed affine map, through nothing lossy.
+
+    Raises:
+        SnapshotError: A picture holds values that are not finite.
+        OSError: The disk has no room for them.
+    """
+    with tempfile.TemporaryDirectory(prefix="facegan-") as folder:
+        kept: NDArray[np.uint8] | None = None
+        done = 0
+        for _, images in sample(generator, range(num)):
+            pixels = to_uint8(images).numpy()
+            if kept is None:
+                shape = (num, *pixels.shape[1:])
+                kept = np.lib.format.open_memmap(Path(folder) / "faces.npy", "w+", dtype=np.uint8, shape=shape)
+            kept[done : done + len(pixels)] = pixels
+            done += len(pixels)
+            if progress:
+                progress(done, num)
+        assert kept is not None, "at least one face"
+        yield kept
+
+
+def digest_of(pictures: NDArray[np.uint8]) -> str:
+    """SHA-256 of pixels as they lie in the array, in hex; that of packed pictures for the same pixels."""
+    running = hashlib.sha256()
+    step = max(1, _CHUNK_BYTES // pictures[:1].nbytes)
+    for start in range(0, len(pictures), step):
+        running.update(np.ascontiguousarray(pictures[start : start + step]).tobytes())
+    return running.hexdigest()
