@@ -9,7 +9,7 @@ from facegan.evaluation.metrics.attributes import AttributeProportions, rows, wi
 
 METRIC = AttributeProportions()
 BRIGHT = ("white", "mustard", "coral")
-NUM = 1500
+NUM = 1300
 
 
 def pictures(names, seed):
@@ -170,7 +170,7 @@ def test_wilson_interval_is_that_of_the_paper():
         ({"glasses": [True] * NUM}, NUM, "needs an attribute that can be learned from the real pictures (glasses: it "
                                          "is the same for all pictures)"),
         ({"odd": [number % 2 for number in range(NUM)]}, 200, "needs at least 100 real pictures of people that its "
-         "classifier does not learn from, a fifth of all, and others to learn from (there are 29 and 1,211); take "
+         "classifier does not learn from, a fifth of all, and others to learn from (there are 29 and 1,050); take "
          "more"),
     ],
 )  # fmt: skip
