@@ -60,6 +60,8 @@ BUILT_IN = {
     },
     "metric": {
         "fd_random": "facegan.evaluation.metrics.frechet:FrechetRandom",
+        "memorisation": "facegan.evaluation.metrics.memorisation:MemorisationInPixels",
+        "attributes": "facegan.evaluation.metrics.attributes:AttributeProportions",
     },
 }
 

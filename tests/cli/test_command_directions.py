@@ -4,6 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -157,6 +158,18 @@ def test_snapshot_outside_of_a_run_needs_to_be_told_where_to_write_and_to_read(f
     )
     said = facegan("directions", "G.safetensors", "-o", "d.safetensors", "--data", made / "pictures", "-n", 600)
     assert said.code == 0, said.err
+
+
+def test_pictures_of_which_nothing_is_left_to_learn_from_are_named_with_the_way_out(
+    facegan, vivid, own_cache, monkeypatch
+):
+    monkeypatch.setattr(learning, "held_out", lambda pictures: np.ones(len(pictures.images), bool))
+    said = facegan("directions", vivid, "-n", 600)
+    assert said.code == 2
+    assert said.complaint.endswith(
+        "pictures: nothing is left to learn from: the pictures are of few people, and all of these are among the fifth "
+        "that the classifier is judged on; add pictures of others, or take --unlabelled"
+    )
 
 
 NAMES = ["facial_hair=moustache", "skin=porcelain", "eye_colour=brown", "mouth=open smile", "shift_y"]

@@ -105,6 +105,6 @@ def test_pictures_of_people_that_are_all_held_out_are_refused_in_words(tmp_path)
     with pytest.raises(DataError) as caught:
         learning.learn(paintings(tmp_path, columns=columns))
     assert str(caught.value) == (
-        "paintings: nothing is left to learn from: its pictures are of few people, and all of these are among the "
-        "fifth that the classifier is judged on; add pictures of others, or take --unlabelled"
+        "nothing is left to learn from: the pictures are of few people, and all of these are among the fifth that the "
+        "classifier is judged on; add pictures of others"
     )

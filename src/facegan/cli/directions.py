@@ -157,8 +157,11 @@ def _classifier(packed: "PackedImages", where: Any) -> "tuple[Classifier | None,
     from .console import console
     from .counting import counting
 
-    with counting("learning attributes") as progress:
-        classifier, targets, cached = learn(packed, device=where, progress=progress)
+    try:
+        with counting("learning attributes") as progress:
+            classifier, targets, cached = learn(packed, device=where, progress=progress)
+    except DataError as error:
+        raise DataError(f"{packed.index.source}: {error}, or take --unlabelled") from None
     if not classifier.names:
         known = f"none can be learned ({'; '.join(targets.passed_over)})" if targets.passed_over else "nothing is known"
         console().print(

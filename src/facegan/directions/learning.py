@@ -1,16 +1,17 @@
-"""Training the classifier of attributes on a run's own packed pictures, once for each set of them."""
+"""Training the classifier of attributes on a run's own pictures, once for each set of them."""
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from ..data.packed.stored import PackedImages
 from ..data.split import is_held_out, owners
 from ..downloads import cache_root
 from ..errors import DataError, SnapshotError
@@ -31,17 +32,37 @@ _SCORES: TypeAdapter[list[Score]] = TypeAdapter(list[Score])
 Progress = Callable[[int, int], None]  # (pictures shown, of how many)
 
 
+class Described(Protocol):
+    """Pictures of which something is known; packed pictures are such."""
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        """uint8 (N, C, H, W), of a side that is a power of two, 8 or more."""
+
+    @property
+    def attributes(self) -> Mapping[str, Sequence[Any]]:
+        """One column each, aligned with the images."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the pictures: who share a folder are one person."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the pixels, in hex."""
+
+
 def learn(
-    packed: PackedImages, *, device: str | torch.device = "cpu", progress: Progress | None = None
+    pictures: Described, *, device: str | torch.device = "cpu", progress: Progress | None = None
 ) -> tuple[Classifier, Targets, bool]:
-    """The classifier of the attributes of packed pictures, from the cache when these were learned before.
+    """The classifier of the attributes of pictures, from the cache when these were learned before.
 
     It is trained on four fifths of the pictures and judged on the rest; people, the pictures' folders or what the
     attribute `identity` calls them, are not divided between the two. It depends on the pictures, their attributes and
     the recipe alone: the seed is always the same.
 
     Args:
-        packed: The pictures.
+        pictures: The pictures, and what is known of them.
         device: Where it is trained and used.
         progress: Called while it is trained; not at all when it is not.
 
@@ -53,33 +74,34 @@ def learn(
         DataError: All pictures are of people that it is judged on.
         OSError: The cache cannot be written.
     """
-    targets = questions(packed.attributes)
+    targets = questions(pictures.attributes)
     if not targets.names:
         return Classifier(nn.Flatten(), []), targets, False
-    path = cache_root() / "classifiers" / f"{packed.digest[:16]}-{targets.digest[:16]}-{RECIPE}.safetensors"
+    path = cache_root() / "classifiers" / f"{pictures.digest[:16]}-{targets.digest[:16]}-{RECIPE}.safetensors"
+    channels, side = pictures.images.shape[1:3]
     with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and at once replaced
-        network = build(packed.index.resolution, packed.index.channels, len(targets.names))
+        network = build(side, channels, len(targets.names))
     with contextlib.suppress(SnapshotError):  # none yet, or one that is damaged: it is made anew
         return _recalled(path, network.to(device), targets), targets, True
-    held = held_out(packed)
+    held = held_out(pictures)
     if held.all():
         raise DataError(
-            f"{packed.index.source}: nothing is left to learn from: its pictures are of few people, and all of these "
-            "are among the fifth that the classifier is judged on; add pictures of others, or take --unlabelled"
+            "nothing is left to learn from: the pictures are of few people, and all of these are among the fifth that "
+            "the classifier is judged on; add pictures of others"
         )
-    fit(network.to(device), packed.images, targets.values, np.flatnonzero(~held), progress=progress)
+    fit(network.to(device), pictures.images, targets.values, np.flatnonzero(~held), progress=progress)
     network.to(memory_format=torch.contiguous_format)  # as one from the cache is, whose sums are then the same
     classifier = Classifier(network.eval(), targets.names)
-    judged = _judged(classifier, packed.images, targets, np.flatnonzero(held))
+    judged = _judged(classifier, pictures.images, targets, np.flatnonzero(held))
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"step": "0", "attributes": json.dumps(targets.names), "scores": _SCORES.dump_json(judged).decode()}
     write_tensors(path, "classifier", network.state_dict(), about)
     return Classifier(network, targets.names, {score.name: score for score in judged}), targets, False
 
 
-def held_out(packed: PackedImages) -> np.ndarray:
+def held_out(pictures: Described) -> np.ndarray:
     """Which pictures the classifier is judged on: bool (N,), about one fifth, whole people."""
-    people = packed.attributes.get("identity") or owners(packed.names)
+    people = pictures.attributes.get("identity") or owners(pictures.names)
     return np.array([is_held_out(str(person), share=5, salt="classifier ") for person in people])
 
 

@@ -1,0 +1,197 @@
+import numpy as np
+import pytest
+
+from facegan.data.drawn import DrawnFaces
+from facegan.data.drawn.attributes import draw_attributes
+from facegan.directions import learning
+from facegan.evaluation import Known, Pair, Sample
+from facegan.evaluation.metrics.attributes import AttributeProportions, rows, wilson
+
+METRIC = AttributeProportions()
+BRIGHT = ("white", "mustard", "coral")
+NUM = 1300
+
+
+def pictures(names, seed):
+    opened = DrawnFaces(num_images=4000, seed=seed).open()
+    chosen = [opened.names[number] for number in names]
+    return np.stack([np.asarray(picture).transpose(2, 0, 1) for _, picture in opened.read(chosen, 16)])
+
+
+def described(seed, num):
+    """Of drawn faces some of what a classifier tells with little training at 16 pixels."""
+    columns = draw_attributes(seed, range(num)).columns()
+    bright = [colour in BRIGHT for colour in columns["top_colour"]]
+    return {**{key: columns[key] for key in ("glasses", "background", "light")}, "bright_top": bright}
+
+
+@pytest.fixture(scope="module")
+def known_faces():
+    """(pictures, what is known of them)."""
+    images = pictures(range(NUM), 0)
+    names = [f"{number}.png" for number in range(NUM)]
+    return images, Known(attributes=described(0, NUM), names=names, digest="d" * 64)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A cache in which the classifier stays for all tests here."""
+    return tmp_path_factory.mktemp("learned")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, learned):
+    monkeypatch.setenv("FACEGAN_CACHE", str(learned))
+    monkeypatch.setattr(learning, "MOST_EPOCHS", 8)
+
+
+@pytest.fixture(scope="module")
+def others():
+    """Faces of other people, and what they show."""
+    return pictures(range(1000), 1), described(1, 1000)
+
+
+@pytest.fixture
+def measured(known_faces, others):
+    """measured(chosen) -> what the metric says of other people's faces of these numbers."""
+
+    def measure(chosen, **pair):
+        images, known = known_faces
+        given = Pair(Sample(images, np.arange(NUM)), Sample(others[0], np.asarray(chosen)), known, **pair)
+        assert METRIC.lacks(given) is None
+        return METRIC.measure(given)
+
+    return measure
+
+
+def row(found, name):
+    return next(each for each in found.details["attributes"] if each["name"] == name)
+
+
+def test_honest_faces_of_others_are_as_far_as_chance_explains(measured):
+    found = measured(range(1000))
+    low, high = found.details["by_chance"]["interval"]
+    assert low / 1.3 < found.value < high * 1.3
+    assert not any(each["differs"] for each in found.details["attributes"])
+    assert found.details["missed"] == []
+    assert found.interval[0] < found.value < found.interval[1]
+
+
+def test_generator_of_one_attribute_alone_is_caught_and_told_what_it_misses(measured, others):
+    found = measured(np.flatnonzero(others[1]["glasses"]))
+    assert found.value > 1.4 * found.details["by_chance"]["interval"][1]
+    worst = found.details["attributes"][0]
+    assert (worst["name"], worst["differs"]) == ("glasses", True)
+    assert worst["fake_interval"][0] > worst["real_interval"][1]
+    assert row(found, "light")["differs"] is False
+
+
+def test_generator_of_two_words_alone_is_caught_and_told_what_it_misses(measured, others):
+    found = measured([number for number, word in enumerate(others[1]["background"]) if word in ("mint", "sage")])
+    assert found.value > 1.5 * found.details["by_chance"]["interval"][1]
+    assert {each["name"] for each in found.details["attributes"][:2]} == {"background=mint", "background=sage"}
+    missed = {name for each in found.details["missed"] for name in each["combination"] if len(each["combination"]) == 1}
+    assert {"background=butter", "background=denim", "background=rose"} <= missed
+    assert found.details["num_missed"] >= len(missed)
+
+
+def test_two_attributes_that_never_meet_are_found_though_each_alone_is_made(measured, others):
+    right = np.array(others[1]["light"]) > 0
+    found = measured(np.flatnonzero(right != others[1]["bright_top"]))
+    listed = [each["combination"] for each in [*found.details["missed"], *found.details["farthest"]]]
+    assert ["light", "bright_top"] in listed
+    assert found.value > found.details["by_chance"]["interval"][1]
+
+
+def test_table_holds_answers_of_both_sides_and_what_the_labels_say(measured, known_faces):
+    found = measured(range(200))
+    each = row(found, "glasses")
+    judged = learning.held_out(_as_pictures(known_faces))
+    assert found.details["num_real"] == judged.sum()
+    assert each["labelled"] == pytest.approx(np.mean(np.array(known_faces[1].attributes["glasses"])[judged]))
+    assert each["real"] == pytest.approx(each["labelled"], abs=0.1)
+    assert each["real_interval"] == pytest.approx(wilson(each["real"], found.details["num_real"]))
+    assert each["fake_interval"] == pytest.approx(wilson(each["fake"], 200))
+    assert each["auc"] > 0.75
+
+
+def test_mirror_images_are_judged_where_they_were_trained_on(measured, known_faces, others):
+    images, known = known_faces
+    both = Known(attributes=known.attributes, names=known.names, digest=known.digest, mirror=True)
+    sides = [
+        METRIC.measure(Pair(Sample(images, np.arange(NUM)), Sample(others[0], np.arange(200)), each, intervals=False))
+        for each in (known, both)
+    ]
+    assert row(sides[0], "light")["real"] != row(sides[1], "light")["real"]
+    assert row(sides[0], "light")["fake"] == row(sides[1], "light")["fake"]
+
+
+def test_no_interval_and_no_chance_where_none_is_wanted(measured):
+    found = measured(range(200), intervals=False)
+    assert found.interval is None
+    assert "by_chance" not in found.details
+    assert found.value == measured(range(200)).value
+
+
+def test_bounds_of_what_is_missed_count(known_faces, others):
+    images, known = known_faces
+    few = np.flatnonzero(np.array(others[1]["background"]) != "mint")
+    given = Pair(Sample(images, np.arange(NUM)), Sample(others[0], few), known, intervals=False)
+    counts = [
+        AttributeProportions(common=common, made=made).measure(given).details
+        for common, made in ((0.01, 0.1), (0.01, 0.9), (0.2, 0.1))
+    ]
+    assert counts[0]["num_combinations"] > counts[2]["num_combinations"]
+    assert counts[0]["num_missed"] < counts[1]["num_missed"]
+
+
+def test_rows_for_people_are_the_worst_first_and_limited(measured, others):
+    details = measured(np.flatnonzero(others[1]["glasses"])).details
+    shown = rows(details, 2)
+    first = details["attributes"][0]
+    assert shown[0][0] == "glasses"
+    assert shown[0][1].startswith(f"{first['real']:.1%} (")
+    assert shown[0][3] == f"{first['fake'] / first['real']:.2f}"
+    assert len(shown) == 2
+    assert len(rows(details, 0)) == len(details["attributes"])
+    assert rows(details, 0)[-1][3] == "alike"
+
+
+def test_wilson_interval_is_that_of_the_paper():
+    assert wilson(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert wilson(0.5, 20) == pytest.approx((0.2993, 0.7007), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("columns", "num_real", "why"),
+    [
+        ({}, NUM, "needs real pictures whose attributes are known; take drawn faces or CelebA, or add an "
+                  "attributes.csv to their folder"),
+        ({"glasses": [True] * NUM}, NUM, "needs an attribute that can be learned from the real pictures (glasses: it "
+                                         "is the same for all pictures)"),
+        ({"odd": [number % 2 for number in range(NUM)]}, 200, "needs at least 100 real pictures of people that its "
+         "classifier does not learn from, a fifth of all, and others to learn from (there are 29 and 1,050); take "
+         "more"),
+    ],
+)  # fmt: skip
+def test_what_is_lacking_is_said(known_faces, columns, num_real, why):
+    images, _ = known_faces
+    known = Known(attributes=columns, names=[f"{number}.png" for number in range(NUM)], digest="e" * 64)
+    sample = Sample(images, np.arange(NUM))
+    assert METRIC.lacks(Pair(Sample(images, np.arange(num_real)), sample, known)) == why
+
+
+def test_attribute_that_cannot_be_told_is_said(known_faces, monkeypatch):
+    monkeypatch.setattr(learning, "MOST_EPOCHS", 1)
+    images, _ = known_faces
+    known = Known(attributes={"odd": [n % 2 for n in range(NUM)]}, names=[f"{n}.png" for n in range(NUM)])
+    sample = Sample(images, np.arange(NUM))
+    said = METRIC.lacks(Pair(sample, sample, known))
+    assert said.startswith("needs an attribute that a classifier can tell (odd: the classifier hardly tells it (held-")
+
+
+def _as_pictures(known_faces):
+    from facegan.evaluation.metrics.attributes import _Pictures
+
+    images, known = known_faces
+    return _Pictures(images, known.attributes, known.names, known.digest)
