@@ -45,6 +45,17 @@ def test_pictures_become_vectors_and_logits_and_the_random_state_stays(inception
     assert "TensorFlow 1" in extractor.resize and "grey repeated to 3 channels" in extractor.resize
 
 
+def test_file_in_torchs_older_format_and_without_counters_loads_as_well(inception_file, tmp_path, publish):
+    tensors = torch.load(inception_file, weights_only=True)
+    older = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+    path = tmp_path / "older.pth"
+    torch.save(older, path, _use_new_zipfile_serialization=False)
+    publish(path)
+    extractor = inception_extractor(path)
+    assert torch.equal(extractor.see.fc.weight, tensors["fc.weight"])
+    assert extractor.see(pictures(1, (16, 16)))[0].isfinite().all()
+
+
 def test_other_file_is_refused_by_its_digest_and_never_read(tmp_path, monkeypatch):
     path = tmp_path / "other.pth"
     path.write_bytes(b"something else")
