@@ -125,7 +125,7 @@ def test_without_a_network_one_line_says_why_and_what_to_do(get, mirrors, monkey
         get(patience=BRIEF)
     assert str(error.value) == (
         "inception: the weights could not be fetched (second: 127.0.0.1 cannot be reached (Connection refused); "
-        "given up after 1 attempts); fetch http://127.0.0.1:9/a.pth by hand, then run: "
+        "given up after 1 attempt); fetch http://127.0.0.1:9/a.pth by hand, then run: "
         "facegan download inception --from pt_inception-2015-12-05-6726825d.pth"
     )
     assert len(said) == 3  # no mirror was tried a second time
