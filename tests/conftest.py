@@ -7,8 +7,10 @@ import pyarrow.parquet
 import pytest
 import torch
 
+import facegan.downloads.weights
 from facegan import plugins
 from facegan.config import resolve
+from inception import drawn_weights
 from webserver import server  # noqa: F401  (a fixture for all)
 
 TINY = (
@@ -35,6 +37,29 @@ def cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("FACEGAN_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def inception_file(tmp_path_factory):
+    """A file like the published weights of Inception: drawn, with the real layout."""
+    path = tmp_path_factory.mktemp("weights") / "drawn.pth"
+    torch.save(drawn_weights(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def _inception_row(inception_file):
+    with inception_file.open("rb") as file:
+        checksum = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    about = {"checksum": checksum, "size_bytes": inception_file.stat().st_size}
+    return facegan.downloads.weights.INCEPTION.model_copy(update=about)
+
+
+@pytest.fixture
+def inception_weights(inception_file, _inception_row, monkeypatch):
+    """The same file, and its digest stands for the published one."""
+    monkeypatch.setattr(facegan.downloads.weights, "INCEPTION", _inception_row)
+    return inception_file
 
 
 @pytest.fixture

@@ -41,6 +41,12 @@ class DamagedError(SnapshotError):
     """A snapshot or state whose bytes are not those that were written."""
 
 
+class WeightsError(FaceganError):
+    """Weights of a published network that are missing, or not those that were published."""
+
+    exit_code = 2
+
+
 class PluginError(FaceganError):
     """A pluggable part that cannot be loaded, or that two packages claim."""
 
@@ -50,4 +56,4 @@ class TrainingError(FaceganError):
 
 
 class DownloadError(FaceganError):
-    """A published dataset that could not be fetched, or that came damaged."""
+    """A published dataset, or published weights, that could not be fetched or came damaged."""

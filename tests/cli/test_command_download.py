@@ -92,7 +92,7 @@ def test_list_names_each_dataset_with_count_size_crop_licence_and_place(facegan,
 def test_list_as_json_says_all_that_is_known(facegan, archive):
     facegan("download", "lfw", "--from", archive())
     listed = facegan("download", "--list", "--json").json
-    assert list(listed) == ["celeba", "lfw", "ffhq-thumbnails"]
+    assert list(listed) == ["celeba", "lfw", "ffhq-thumbnails", "inception"]
     assert listed["lfw"]["num_images"] == 13_233
     assert (listed["lfw"]["path"], listed["lfw"]["num_images_here"]) == (str(archive()), 16)
     assert listed["celeba"]["path"] is None
@@ -309,7 +309,7 @@ def test_unsafe_copy_is_refused(facegan, workplace):
     [
         (["celebb"], "celebb: no such dataset; did you mean 'celeba'?"),
         (["celeba", "--from", "gone.zip"], "gone.zip: no such file or folder; give the copy of celeba that you have"),
-        ([], "download: which dataset? there is: celeba, lfw, ffhq-thumbnails"),
+        ([], "download: what? there is: celeba, lfw, ffhq-thumbnails, inception"),
         (["drawn"], "drawn: there is nothing to download; run 'facegan train --data drawn'"),
         (["celeba", "--list"], "download: --list stands alone, or with --json"),
         (

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError, FaceganError
+from .. import plugins
+from ..errors import ConfigError, DataError, FaceganError
 from .options import Json, print_json
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def download(
-    name: Annotated[str | None, typer.Argument(help="A dataset's name.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A dataset's name, or inception: the weights of FID.")] = None,
     root: Annotated[
         Path | None, typer.Option(help="Where the dataset's folder is made; by default the cache. Remembered.")
     ] = None,
@@ -23,14 +24,17 @@ def download(
         str | None,
         typer.Option("--from", metavar="FILE_OR_URL", help="A copy that you have: an archive, a folder, an address."),
     ] = None,
-    listing: Annotated[bool, typer.Option("--list", help="Print the known datasets.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Print what can be downloaded, and what is here.")] = False,
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="Accept the dataset's licence without being asked.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch a published dataset, or register your copy."""
-    from ..data.published import publication, publications
+    """Fetch a published dataset or the weights that FID needs, or take your own copy.
+
+    A copy of a dataset stays where it is. One of the weights must be what was published, and is copied to the cache.
+    """
+    from ..downloads.weights import INCEPTION
     from .console import ByteProgress
 
     if listing:
@@ -38,17 +42,21 @@ def download(
             raise ConfigError("download: --list stands alone, or with --json")
         _list(as_json)
         return
-    if name is None:
-        raise ConfigError(f"download: which dataset? there is: {', '.join(row.name for row in publications()[0])}")
-    row = publication(name)
+    row = None if name == INCEPTION.name else _dataset(name)
     if copy == "":
         raise ConfigError("download: --from names nothing; give a file, a folder or an address")
     local = copy is not None and not _is_address(copy)
+    if root is not None and row is None:
+        raise ConfigError("download: --root is for datasets; weights go to the cache (FACEGAN_CACHE says where)")
     if local and root is not None:
         raise ConfigError("download: --root says where fetched files go, and a copy of your own stays where it is")
     try:
         with ByteProgress() as console:
-            record = _bring(row, root, copy, accept_licence, console)
+            if row:
+                record = _bring(row, root, copy, accept_licence, console)
+                found = {"path": str(record.path), "num_images": record.num_images, "source": record.source}
+            else:
+                found = _bring_weights(copy, console)
     except KeyboardInterrupt:
         if local:
             raise
@@ -58,9 +66,42 @@ def download(
         )
         raise SystemExit(130) from None
     if as_json:
-        print_json({"name": name, "path": str(record.path), "num_images": record.num_images, "source": record.source})
+        print_json({"name": name, **found})
     else:
-        print(f"{name}: {record.path}; now: facegan train --data {name}")
+        then = f"facegan train --data {name}" if row else "facegan evaluate --metrics fid"
+        print(f"{name}: {found['path']}; now: {then}")
+
+
+def _dataset(name: str | None) -> "Publication":
+    """The row of the dataset that is asked for.
+
+    Raises:
+        ConfigError: None is, or it is one that needs no download.
+        DataError: There is none of this name.
+    """
+    from ..data.published import publication, publications
+    from ..downloads.weights import INCEPTION
+
+    if name is None:
+        known = [*(row.name for row in publications()[0]), INCEPTION.name]
+        raise ConfigError(f"download: what? there is: {', '.join(known)}")
+    if name not in (known := [*plugins.names("dataset"), INCEPTION.name]):
+        raise DataError(f"{name}: no such dataset; {plugins.nearest(name, known)}")
+    return publication(name)
+
+
+def _bring_weights(copy: str | None, console: Any) -> dict[str, Any]:
+    """Fetch or copy; says what it does on the console."""
+    from ..downloads import weights
+
+    row = weights.INCEPTION
+    console.say(f"{row.name}: licence: {row.licence} ({row.licence_url})")
+    if copy is None or _is_address(copy):
+        path = weights.fetch_weights(say=console.say, progress=console.show, address=copy)
+    else:
+        path = weights.take_weights(Path(copy).expanduser(), say=console.say)
+    console.say(f"{row.name}: the published weights, by their sha256")
+    return {"path": str(path), "sha256": row.digest}
 
 
 def _bring(row: "Publication", root: Path | None, copy: str | None, accept_licence: bool, console: Any) -> "Record":
@@ -125,6 +166,7 @@ def _list(as_json: bool) -> None:
     from ..data.published import publications
     from ..downloads import locate, recall
     from ..downloads.places import Record
+    from ..downloads.weights import INCEPTION, find_weights
     from .console import console, table
 
     rows, complaints = publications()
@@ -138,7 +180,7 @@ def _list(as_json: bool) -> None:
     for complaint in complaints:
         console().print(complaint, markup=False)
     if as_json:
-        print_json({row.name: _described(row, here[row.name]) for row in rows})
+        print_json({row.name: _described(row, here[row.name]) for row in rows} | _weights_described())
         return
     table(
         "",
@@ -154,6 +196,17 @@ def _list(as_json: bool) -> None:
                 _where(row, here[row.name]),
             )
             for row in rows
+        ]
+        + [
+            (
+                INCEPTION.name,
+                INCEPTION.title,
+                "-",
+                decimal(INCEPTION.size_bytes),
+                "-",
+                INCEPTION.licence,
+                find_weights() or "no",
+            )
         ],
     )
 
@@ -165,6 +218,15 @@ def _described(row: "Publication", record: "Record") -> dict[str, Any]:
         "path": str(record.path) if record.path else None,
         "num_images_here": record.num_images,
     }
+
+
+def _weights_described() -> dict[str, Any]:
+    from ..downloads.weights import INCEPTION, find_weights
+
+    path = find_weights()
+    about = INCEPTION.model_dump(include={"title", "size_bytes", "licence", "licence_url"})
+    about |= {"sha256": INCEPTION.digest, "sources": list(INCEPTION.mirrors), "path": str(path) if path else None}
+    return {INCEPTION.name: about}
 
 
 def _where(row: "Publication", record: "Record") -> str:

@@ -50,7 +50,7 @@ def download(row: Publication, *, root: Path | None = None, look: Look, say: Say
         DownloadError: No source works; the message says what to fetch by hand.
     """
     folder = _folder(row, root)
-    with _alone(folder, row.name, say):
+    with alone(folder, row.name, say):
         if found := present(row):  # whom we waited for has brought it
             return found
         for number, source in enumerate(row.sources):
@@ -99,9 +99,9 @@ def fetch_copy(
         ConfigError: The address is neither http nor https.
         DownloadError: It cannot be fetched or opened.
     """
-    source = _source_at(url, row)
+    source = source_at(url, row.name)
     folder = _folder(row, root)
-    with _alone(folder, row.name, say):
+    with alone(folder, row.name, say):
         folder /= "copy-" + hashlib.sha256(url.encode()).hexdigest()[:8]  # so that two addresses never mix
         try:
             path, num_images = _bring(row, source, folder, look=look, say=say, progress=progress)
@@ -238,12 +238,18 @@ def _compare(row: Publication, path: Path, say: Say) -> None:
         say(f"{row.name}: {path.name} does not have the published {what}; it is used as it is")
 
 
-def _source_at(url: str, row: Publication) -> Source:
+def source_at(url: str, of: str) -> Source:
+    """The one file at an address that a person gives, of the thing that is called so.
+
+    Raises:
+        ConfigError: The address is neither http nor https.
+        DownloadError: It is a link to a folder on Google Drive.
+    """
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"{url}: not a kind of address that is fetched; give http:// or https://, or a path")
     shared = shared_id(url)
-    name = name_in(url, otherwise=f"{row.name}-copy") if shared is None else f"{row.name}-{shared}"
+    name = name_in(url, otherwise=f"{of}-copy") if shared is None else f"{of}-{shared}"
     file = File(name=name, at=shared or url)
     if shared is not None:
         return DriveSource(files=(file,), opens=name)
@@ -260,7 +266,7 @@ def _folder(row: Publication, root: Path | None) -> Path:
 
 
 @contextmanager
-def _alone(folder: Path, name: str, say: Say) -> Iterator[None]:
+def alone(folder: Path, name: str, say: Say) -> Iterator[None]:
     """Wait until nobody else fetches into this folder, and keep others from it."""
     import filelock
 

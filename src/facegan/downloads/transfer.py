@@ -101,7 +101,8 @@ class _Transfer:
             except _InterruptedError as error:
                 fruitless = 0 if self._furthest > before and not error.slow else fruitless + 1
                 if fruitless >= self._patience.attempts:
-                    raise DownloadError(f"{error}; given up after {fruitless} attempts") from None
+                    tries = "1 attempt" if fruitless == 1 else f"{fruitless} attempts"
+                    raise DownloadError(f"{error}; given up after {tries}") from None
                 delay = self._patience.delay_seconds * 2.0 ** max(fruitless - 1, 0)
                 longest = self._patience.longest_delay_seconds
                 if error.wait_seconds is not None and error.wait_seconds > longest:

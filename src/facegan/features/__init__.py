@@ -3,6 +3,17 @@
 from .discriminator import activations, embedding
 from .embedding import GROUPS, KEPT, Embedding, embed
 from .extractor import Extractor
+from .inception import inception_extractor
 from .random import random_extractor
 
-__all__ = ["GROUPS", "KEPT", "Embedding", "Extractor", "activations", "embed", "embedding", "random_extractor"]
+__all__ = [
+    "GROUPS",
+    "KEPT",
+    "Embedding",
+    "Extractor",
+    "activations",
+    "embed",
+    "embedding",
+    "inception_extractor",
+    "random_extractor",
+]
