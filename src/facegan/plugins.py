@@ -60,6 +60,8 @@ BUILT_IN = {
     },
     "metric": {
         "fd_random": "facegan.evaluation.metrics.frechet:FrechetRandom",
+        "swd": "facegan.evaluation.metrics.swd:SlicedWasserstein",
+        "ms_ssim": "facegan.evaluation.metrics.ms_ssim:Diversity",
     },
 }
 
