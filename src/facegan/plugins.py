@@ -62,6 +62,8 @@ BUILT_IN = {
         "fd_random": "facegan.evaluation.metrics.frechet:FrechetRandom",
         "memorisation": "facegan.evaluation.metrics.memorisation:MemorisationInPixels",
         "attributes": "facegan.evaluation.metrics.attributes:AttributeProportions",
+        "swd": "facegan.evaluation.metrics.swd:SlicedWasserstein",
+        "ms_ssim": "facegan.evaluation.metrics.ms_ssim:Diversity",
     },
 }
 

@@ -1,0 +1,108 @@
+"""Multi-scale structural similarity of pairs of pictures, and the mean over random pairs of one set: its diversity.
+
+Source: Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", 2003; as a measure of
+diversity: Odena, Olah, Shlens, "Conditional image synthesis with auxiliary classifier GANs", ICML 2017, section 4.2,
+and Karras, Aila, Laine, Lehtinen, "Progressive growing of GANs", ICLR 2018. As there, a window that is larger than the
+pictures of a level shrinks to them, its standard deviation with it; structure is averaged over pixels and channels
+together; and what is below 0 counts as 0, for it is raised to a fractional power.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from .estimate import Estimate
+
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the levels, from the finest on
+SMALLEST = 2 ** (len(WEIGHTS) - 1)  # pixels: the last level has one
+WINDOW = 11  # pixels
+SIGMA = 1.5
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+CHUNK = 2**20  # numbers of one side at a time
+
+
+def diversity(
+    take: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
+    num: int,
+    at_most: int,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Estimate:
+    """Mean similarity of disjoint random pairs: 1 where all pictures are one, lower the more they differ.
+
+    The pairs are independent, so the interval is Student's t of their mean.
+
+    Args:
+        take: Gives the pictures of some numbers below `num`, uint8 (n, C, H, W), at least 16 x 16.
+        num: Pictures there are, 2 or more.
+        at_most: Of which so many take part, 2 or more; with an odd number one is left over.
+        seed: Of the pairs.
+        device: Where the pictures are compared.
+    """
+    order = np.random.default_rng(seed).permutation(num)[:at_most]
+    pairs = len(order) // 2
+    first, second = order[:pairs], order[pairs : 2 * pairs]
+    step = max(1, CHUNK // int(np.prod(take(first[:1]).shape[1:])))
+    found = []
+    for start in range(0, len(first), step):
+        sides = (torch.from_numpy(take(side[start : start + step])).to(device) for side in (first, second))
+        found.append(ms_ssim(*sides).cpu().double())
+    values = torch.cat(found).numpy()
+    value = float(values.mean())
+    if len(values) < 2:
+        return Estimate(value)
+    reach = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+    return Estimate(value, (value - reach, value + reach))
+
+
+def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Similarity of each of n pairs, from 0 to 1: (n,).
+
+    Args:
+        a: uint8 (n, C, H, W), at least 16 pixels wide and high; of odd sizes the last row or column has no part in the
+            next level.
+        b: The same.
+    """
+    # Variances are small differences of large numbers; one kind of device knows no float64.
+    kind = torch.float32 if a.device.type == "mps" else torch.float64
+    x, y = a.to(kind), b.to(kind)
+    whole = x.new_ones(len(x))
+    for level, weight in enumerate(WEIGHTS):
+        similarity, contrast = _ssim(x, y)
+        last = level == len(WEIGHTS) - 1
+        whole *= (similarity if last else contrast).clamp_min(0) ** weight
+        if not last:
+            x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
+    return whole
+
+
+def _ssim(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Structural similarity, and its part of contrast and structure without luminance: means over pixels, (n,)."""
+    size = min(WINDOW, *x.shape[2:])
+    rows, columns = (_windows(length, size).to(x) for length in x.shape[2:])
+
+    def smooth(values: Tensor) -> Tensor:
+        return rows @ values @ columns.T  # a product of matrices is faster than a convolution of one channel
+
+    mean_x, mean_y = smooth(x), smooth(y)
+    between = smooth(x * y) - mean_x * mean_y
+    within = smooth(x * x + y * y) - mean_x.square() - mean_y.square()
+    contrast = (2 * between + C2) / (within + C2)
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x.square() + mean_y.square() + C1)
+    return (luminance * contrast).mean((1, 2, 3)), contrast.mean((1, 2, 3))
+
+
+def _windows(length: int, size: int) -> Tensor:
+    """The Gaussian window at each place where it fits whole: float64 (length - size + 1, length); rows sum to 1."""
+    offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    window = torch.exp(-offset.square() / (2 * (SIGMA * size / WINDOW) ** 2))
+    found = torch.zeros(length - size + 1, length, dtype=torch.float64)
+    for place, row in enumerate(found):
+        row[place : place + size] = window / window.sum()
+    return found

@@ -1,0 +1,177 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageEnhance, ImageFilter
+from test_pyramid import literal
+
+from facegan.data.drawn import DrawnFaces
+from facegan.distances import sliced
+from facegan.distances.pyramid import sizes
+from facegan.distances.sliced import Slicing, sliced_wasserstein
+
+FEW = Slicing(num_patches=32, num_directions=64)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    source = DrawnFaces(num_images=96, seed=3).open()
+    return np.stack([np.asarray(each).transpose(2, 0, 1) for _, each in source.read(list(source.names), 32)])
+
+
+def distance(real, fake, slicing=FEW, **settings):
+    return sliced_wasserstein(lambda a, b: real[a:b], lambda a, b: fake[a:b], len(real), slicing, **settings)
+
+
+def through(pictures, change):
+    """Every picture changed by Pillow: change(picture) -> picture."""
+    changed = [np.asarray(change(Image.fromarray(each.transpose(1, 2, 0)))) for each in pictures]
+    return np.stack(changed).transpose(0, 3, 1, 2)
+
+
+def jpeg(quality):
+    def change(picture):
+        picture.save(file := io.BytesIO(), "jpeg", quality=quality)
+        return Image.open(file)
+
+    return change
+
+
+def noise(sigma):
+    dice = np.random.default_rng(0)
+
+    def change(picture):
+        return (np.asarray(picture) + dice.normal(0, sigma, (32, 32, 3))).clip(0, 255).astype(np.uint8)
+
+    return change
+
+
+def slow(real, fake, slicing, seed):
+    """The distance of each level as the paper words it, patch by patch and direction by direction, in float64."""
+    height, width = real.shape[2:]
+    levels = sizes(height, width)
+    found = []
+    for number in range(len(levels)):
+        sides = []
+        for pictures in (real, fake):
+            corners = sliced._places(lambda a, b, p=pictures: p[a:b], len(pictures), levels, slicing, seed)
+            patches = []
+            for picture, (rows, columns) in zip(pictures, corners[:, number], strict=True):
+                band = np.stack([literal(channel, len(levels))[number] for channel in picture])
+                patches += [band[:, y : y + 7, x : x + 7] for y, x in zip(rows, columns, strict=True)]
+            patches = np.stack(patches)
+            patches -= patches.mean((0, 2, 3), keepdims=True)
+            patches /= patches.std((0, 2, 3), keepdims=True)
+            sides.append(patches.reshape(len(patches), -1))
+        directions = sliced._directions(slicing, real.shape[1], [seed, number]).numpy().reshape(-1, sides[0].shape[1])
+        apart = [np.abs(np.sort(sides[0] @ d) - np.sort(sides[1] @ d)).mean() for d in directions]
+        found.append(1000 * np.mean(apart))
+    return found
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_distance_equals_a_literal_second_implementation(drawn, channels):
+    real, fake = drawn[:6, :channels], 255 - drawn[6:12, :channels] // 2
+    expected = slow(real, fake, FEW, seed=5)
+    found = distance(real, fake, seed=5)
+    assert [size for size, _ in found.levels] == [(32, 32), (16, 16)]
+    assert [value for _, value in found.levels] == pytest.approx(expected, rel=1e-4)
+    assert found.value == pytest.approx(np.mean(expected), rel=1e-4)
+    assert found.interval is None
+
+
+def test_equal_sets_are_exactly_0_apart(drawn):
+    assert distance(drawn[:40], drawn[:40].copy()).value == 0
+
+
+def test_order_of_pictures_makes_no_difference(drawn):
+    assert distance(drawn[:40], drawn[:40][::-1].copy()).value == pytest.approx(0, abs=1e-2)
+    assert distance(drawn[:40], drawn[40:80]).value > 20
+
+
+def test_places_of_patches_are_even_within_the_picture_and_new_for_a_repeated_picture():
+    pictures = np.zeros((40, 1, 32, 32), np.uint8)
+    levels = sizes(32, 32)
+    places = sliced._places(lambda a, b: pictures[a:b], 40, levels, Slicing(), 0)
+    assert not np.array_equal(places[0], places[1])
+    for level, room in enumerate((26, 10)):
+        corners = places[:, level].transpose(1, 0, 2).reshape(2, -1)
+        counts = np.array([np.bincount(axis, minlength=room) for axis in corners])
+        assert counts.shape == (2, room)
+        assert (np.abs(counts - counts.mean()) < 5 * counts.mean() ** 0.5).all()
+
+
+def test_directions_lie_evenly_on_the_unit_sphere():
+    directions = sliced._directions(Slicing(num_directions=4000), 3, [0, 0]).flatten(1)
+    assert torch.allclose(directions.square().sum(1), torch.ones(4000, dtype=torch.float64))
+    assert (directions.T @ directions / 4000 - torch.eye(147) / 147).abs().max() < 6 / 147 / 4000**0.5
+
+
+def test_seed_changes_the_value_a_little(drawn):
+    first, second = (distance(drawn[:48], drawn[48:], seed=seed).value for seed in (0, 1))
+    assert first != second
+    assert first == pytest.approx(second, rel=0.2)
+    assert first == distance(drawn[:48], drawn[48:], seed=0).value
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param([lambda p, r=r: p.filter(ImageFilter.GaussianBlur(r)) for r in (0, 0.5, 1, 2)], id="blur"),
+        pytest.param([jpeg(quality) for quality in (95, 40, 15, 3)], id="jpeg"),
+        pytest.param([noise(sigma) for sigma in (0, 10, 30, 60)], id="noise"),
+        pytest.param([lambda p, c=c: ImageEnhance.Color(p).enhance(c) for c in (1, 0.7, 0.3, 0)], id="colour"),
+    ],
+)
+def test_damage_moves_the_distance_up(drawn, changes):
+    values = [distance(drawn[:64], through(drawn[:64], change)).value for change in changes]
+    assert values == sorted(values)
+    assert values[-1] > 1.4 * values[1]
+
+
+def test_brightness_and_contrast_of_a_whole_channel_are_not_seen(drawn):
+    red = drawn[:24] // np.array([4, 1, 1], np.uint8)[:, None, None] + np.array([60, 0, 0], np.uint8)[:, None, None]
+    assert distance(drawn[:24], red).value < 1.2 * distance(drawn[:24], drawn[:24] - 1).value
+
+
+def test_mirroring_moves_asymmetric_pictures_and_hardly_symmetric_ones(drawn):
+    lit = np.linspace(0.2, 1, 32)  # light from the right
+    shaded = (drawn * lit).astype(np.uint8)
+    asymmetric = distance(shaded[:48], shaded[48:, :, :, ::-1].copy()).value - distance(shaded[:48], shaded[48:]).value
+    symmetric = distance(drawn[:48], drawn[48:, :, :, ::-1].copy()).value - distance(drawn[:48], drawn[48:]).value
+    assert asymmetric > 1
+    assert abs(symmetric) < asymmetric / 2
+
+
+def test_collapsed_set_is_far_away(drawn):
+    collapsed = np.repeat(drawn[50:51], 48, 0)
+    assert distance(drawn[:48], collapsed).value > 1.5 * distance(drawn[:48], drawn[48:]).value
+
+
+def test_flat_pictures_have_a_finite_distance(drawn):
+    flat = np.full_like(drawn[:8], 90)
+    assert 300 < distance(drawn[:8], flat).value < 1500
+    assert distance(flat, flat.copy()).value == 0
+
+
+def test_cutting_again_and_slices_of_directions_change_nothing(drawn, monkeypatch):
+    whole = distance(drawn[:20], drawn[20:40])
+    monkeypatch.setattr(sliced, "KEPT", 0)
+    monkeypatch.setattr(sliced, "CHUNK", 40_000)
+    monkeypatch.setattr(sliced, "PROJECTED", 8 * 20 * 32 * 7)
+    assert distance(drawn[:20], drawn[20:40]).value == pytest.approx(whole.value, rel=1e-6)
+
+
+def test_interval_is_as_wide_as_other_fakes_move_the_value(drawn):
+    sets = np.random.default_rng(0).permutation(96).reshape(6, 16)
+    slicing = Slicing(num_patches=16, num_directions=32)
+    found = [distance(drawn[sets[0]], drawn[rows], slicing, num_groups=8) for rows in sets[1:]]
+    reach = np.mean([(high - each.value) / 2.365 for each, (_, high) in ((each, each.interval) for each in found)])
+    spread = np.std([each.value for each in found], ddof=1)
+    assert 0.4 < reach / spread < 2.5
+    assert all(low <= each.value <= high for each, (low, high) in ((each, each.interval) for each in found))
+
+
+def test_interval_never_reaches_below_0(drawn):
+    assert sliced._interval(1.0, np.array([0.0, 40.0]))[0] == 0
