@@ -1,6 +1,6 @@
 """What each statistic of vectors takes beside torch-fidelity's own, and whether both say the same.
 
-    python benchmarks/statistics.py [--num 10000] [--features 2048] [--rounds 3] [--threads N] [--json FILE]
+    python benchmarks/distances.py [--num 10000] [--features 2048] [--rounds 3] [--threads N] [--json FILE]
 
 Both sides are given the same vectors in memory and run in turns in one process. Ours is timed twice: the value alone,
 and with its interval, which torch-fidelity has none of. The means and covariances are part of FID on both sides; ours
