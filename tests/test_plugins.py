@@ -219,7 +219,7 @@ def test_package_that_the_path_holds_twice_is_its_first_copy_alone(install, tmp_
     [
         ("loss", "nonsaturatin", "loss: there is no 'nonsaturatin'; did you mean 'nonsaturating' or 'saturating'?"),
         ("architecture", "resnet", "architecture: there is no 'resnet'; there is: dcgan"),
-        ("metric", "fid", "metric: there is no 'fid'; there is none"),
+        ("metric", "recal", "metric: there is no 'recal'; did you mean 'recall'?"),
     ],
 )
 def test_unknown_names_are_answered_with_the_nearest(kind, name, message):

@@ -59,11 +59,21 @@ BUILT_IN = {
         "ffhq-thumbnails": "facegan.data.published:FFHQThumbnails",
     },
     "metric": {
+        "fid": "facegan.evaluation.metrics.frechet:FrechetInception",
+        "kid": "facegan.evaluation.metrics.kernel:KernelInception",
+        "is": "facegan.evaluation.metrics.inception_score:InceptionScore",
+        "precision": "facegan.evaluation.metrics.manifolds:Precision",
+        "recall": "facegan.evaluation.metrics.manifolds:Recall",
+        "density": "facegan.evaluation.metrics.manifolds:Density",
+        "coverage": "facegan.evaluation.metrics.manifolds:Coverage",
         "fd_random": "facegan.evaluation.metrics.frechet:FrechetRandom",
         "memorisation": "facegan.evaluation.metrics.memorisation:MemorisationInPixels",
         "attributes": "facegan.evaluation.metrics.attributes:AttributeProportions",
         "swd": "facegan.evaluation.metrics.swd:SlicedWasserstein",
         "ms_ssim": "facegan.evaluation.metrics.ms_ssim:Diversity",
+        "kd_random": "facegan.evaluation.metrics.kernel:KernelRandom",
+        "fd_discriminator": "facegan.evaluation.metrics.frechet:FrechetDiscriminator",
+        "kd_discriminator": "facegan.evaluation.metrics.kernel:KernelDiscriminator",
     },
 }
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dgemm
 
 
 @dataclass
@@ -28,29 +29,36 @@ class Moments:
     @classmethod
     def of(cls, vectors: NDArray[np.floating]) -> "Moments":
         """Of vectors (n, d), n >= 1."""
-        values = vectors.astype(np.float64)
-        mean = values.mean(0)
-        centred = values - mean
-        return cls(len(values), mean, centred.T @ centred)
+        whole = cls.empty(vectors.shape[1])
+        whole.add(vectors)
+        return whole
 
     def add(self, vectors: NDArray[np.floating]) -> None:
-        """Take in further vectors (n, d), n >= 1."""
-        whole = self + Moments.of(vectors)
-        self.num, self.mean, self.scatter = whole.num, whole.mean, whole.scatter
+        """Take in further vectors (n, d), n >= 1; mean and scatter are changed in place.
+
+        Each batch is centred by its own mean, so that large means cost no digits, and what the two means lie apart
+        joins the batch as one more row: scatter + rows^T rows is then one product, added where the scatter lies.
+
+        Source: Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979,
+        equation 2.1.
+        """
+        centred = vectors.astype(np.float64)
+        mean = centred.mean(0)
+        centred -= mean
+        num = self.num + len(centred)
+        shift = mean - self.mean
+        rows = np.vstack([centred, shift * np.sqrt(self.num * len(centred) / num)])  # (n + 1, d)
+        self.scatter = dgemm(1.0, rows.T, rows.T, 1.0, self.scatter.T, trans_b=True, overwrite_c=True).T
+        self.mean += shift * (len(centred) / num)
+        self.num = num
 
     def __add__(self, other: "Moments") -> "Moments":
-        """Of both sets together.
-
-        Source: Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
-        """
-        if not self.num or not other.num:
-            kept = other if not self.num else self
-            return Moments(kept.num, kept.mean.copy(), kept.scatter.copy())
+        """Of both sets together, by the same formula."""
         num = self.num + other.num
         shift = other.mean - self.mean
-        mean = self.mean + shift * (other.num / num)
-        scatter = self.scatter + other.scatter + np.outer(shift, shift) * (self.num * other.num / num)
-        return Moments(num, mean, scatter)
+        scatter = self.scatter + other.scatter
+        scatter += np.outer(shift, shift * (self.num * other.num / max(num, 1)))
+        return Moments(num, self.mean + shift * (other.num / max(num, 1)), scatter)
 
     @property
     def covariance(self) -> NDArray[np.float64]:

@@ -1,0 +1,17 @@
+"""What the metrics of vectors have in common."""
+
+import numpy as np
+
+from ..metric import Metric
+from ..pair import Pair
+
+
+class VectorMetric(Metric):
+    """A metric that compares an extractor's vectors."""
+
+    def lacks(self, pair: Pair) -> str | None:
+        """Pictures, or numbers: of a network that has diverged, the vectors are none."""
+        for side, sample in (("real", pair.real), ("generated", pair.fake)):
+            if not all(np.isfinite(group.mean).all() for group in sample.seen.groups):
+                return f"the {self.space} network's vectors of {side} pictures are not finite"
+        return super().lacks(pair)

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+import torch
+from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
+
+from facegan.distances.inception_score import inception_score
+
+
+def answers(num, *, classes=7, sure=3.0, seed=0):
+    return (np.random.default_rng(seed).normal(0, sure, (num, classes))).astype(np.float32)
+
+
+@pytest.mark.parametrize(("num", "splits"), [(50, 10), (53, 10), (31, 1), (20, 3)])
+def test_torch_fidelity_gives_the_same_of_the_same_order(num, splits):
+    theirs = isc_features_to_metric(torch.from_numpy(answers(num)), splits, shuffle=False)
+    ours = inception_score(answers(num), num_splits=splits)
+    assert ours.value == pytest.approx(theirs[KEY_METRIC_ISC_MEAN], rel=1e-12)
+    assert ours.spread == pytest.approx(theirs[KEY_METRIC_ISC_STD], rel=1e-9, abs=1e-12)
+
+
+def test_one_answer_for_all_scores_1_and_each_class_alike_scores_their_number():
+    assert inception_score(np.tile(answers(1), (40, 1))).value == pytest.approx(1)
+    sure = np.tile(np.eye(7) * 2000, (20, 1))  # so sure that all other classes have p = 0
+    assert inception_score(sure, num_splits=4).value == pytest.approx(7)
+
+
+def test_a_constant_added_to_a_picture_s_logits_changes_nothing():
+    logits = answers(60)
+    moved = logits + np.arange(60, dtype=np.float32)[:, None]
+    assert inception_score(moved).value == pytest.approx(inception_score(logits).value, rel=1e-5)
+
+
+def test_nineteen_in_twenty_intervals_hold_the_score_expected_of_as_many_fakes():
+    found = [inception_score(answers(200, seed=seed)) for seed in range(200)]
+    expected = np.mean([each.value for each in found])
+    assert 0.91 <= np.mean([each.interval[0] <= expected <= each.interval[1] for each in found]) <= 0.985
+
+
+@pytest.mark.parametrize("asked", [{"interval": False}, {"num_splits": 1}])
+def test_no_interval_unless_asked_for_and_of_two_splits_at_least(asked):
+    assert inception_score(answers(40), **asked).interval is None

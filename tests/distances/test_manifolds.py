@@ -1,0 +1,104 @@
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from prdc import compute_prdc
+
+from facegan.distances import manifolds
+from facegan.distances.manifolds import between, coverage, density, neighbours, precision, recall
+
+
+def normal(num, seed=0, *, shift=0.0, scale=1.0, width=6):
+    return (np.random.default_rng(seed).normal(0, 1, (num, width)) * scale + shift).astype(np.float32)
+
+
+def ours(real, fake, k):
+    cross, reals, fakes = between(real, fake), neighbours(real), neighbours(fake)
+    return {
+        "precision": precision(cross, reals, k),
+        "recall": recall(cross, fakes, k),
+        "density": density(cross, reals, k),
+        "coverage": coverage(cross, reals, k),
+    }
+
+
+REAL = normal(90)
+CASES = {
+    "near": (REAL, normal(70, 1, shift=0.2)),
+    "narrow": (REAL, normal(70, 1, scale=0.4)),
+    "far": (REAL, normal(70, 1, shift=9)),
+    "a part of the reals": (REAL, REAL[:50]),
+    "the reals": (REAL, REAL.copy()),
+    "far from the origin": (REAL + 3000, normal(70, 1, shift=3000)),
+    "one picture": (REAL, np.repeat(REAL.mean(0, keepdims=True), 60, 0)),
+    "one real picture": (REAL, np.repeat(REAL[:1], 60, 0)),
+    "reals that repeat": (np.repeat(REAL[:30], 3, 0), normal(70, 1)),
+    "both repeat": (np.repeat(REAL[:15], 6, 0), np.repeat(REAL[:20], 7, 0)),
+}
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("case", CASES)
+def test_the_reference_implementation_gives_the_same(case, k, monkeypatch):
+    monkeypatch.setattr(manifolds, "_BLOCK", 32)  # several blocks, the last of them short
+    real, fake = CASES[case]
+    with contextlib.redirect_stdout(io.StringIO()):
+        theirs = compute_prdc(real, fake, k)
+    assert {key: each.value for key, each in ours(real, fake, k).items()} == pytest.approx(theirs, abs=1e-12)
+
+
+def test_distances_are_those_of_the_differences():
+    real, fake = normal(40) + 500, normal(30, 1) + 500
+    truth = np.sqrt(np.square(real[:, None].astype(np.float64) - fake[None]).sum(2))
+    np.testing.assert_allclose(between(real, fake), truth, rtol=1e-6)
+
+
+@pytest.mark.parametrize("block", [7, 16, 1000])
+def test_nearest_fellows_are_those_of_a_full_search(block, monkeypatch):
+    monkeypatch.setattr(manifolds, "_BLOCK", block)
+    vectors = normal(60, 3)
+    found = neighbours(vectors)
+    distances = np.sqrt(np.square(vectors[:, None].astype(np.float64) - vectors[None]).sum(2))
+    order = np.argsort(distances, axis=1)[:, 1:41]  # the first is the vector itself
+    np.testing.assert_array_equal(found.rows, order)
+    np.testing.assert_allclose(found.distances, np.take_along_axis(distances, order, 1), rtol=1e-6)
+
+
+def test_equal_vectors_are_0_apart_whatever_their_length():
+    vectors = np.repeat(normal(5, width=300) * 1e4 + 1e5, 4, 0)
+    assert (neighbours(vectors).radii(3) == 0).all()
+    assert (neighbours(vectors).radii(4) > 0).all()
+    assert (between(vectors, vectors)[0, :4] == 0).all()
+
+
+def test_a_ball_of_radius_0_holds_nothing_not_even_the_picture_that_it_is_around():
+    found = ours(REAL, np.repeat(REAL[:1], 60, 0), 3)
+    assert found["recall"].value == 0
+    assert found["precision"].value == 1
+
+
+@pytest.mark.parametrize("measure", ["precision", "recall", "density", "coverage"])
+@pytest.mark.parametrize(("num", "shift", "scale"), [(60, 0.0, 1.0), (120, 0.4, 0.8)])
+def test_nineteen_in_twenty_intervals_hold_the_share_expected_with_these_reals(measure, num, shift, scale):
+    real = normal(120)
+    reals = neighbours(real)
+    found = []
+    for seed in range(1, 81):
+        fake = normal(num, seed, shift=shift, scale=scale)
+        cross = between(real, fake)
+        if measure == "recall":
+            found.append(recall(cross, neighbours(fake), 3, seed=seed))
+        else:
+            found.append(getattr(manifolds, measure)(cross, reals, 3))
+    expected = np.mean([each.value for each in found])
+    assert np.mean([each.interval[0] <= expected <= each.interval[1] for each in found]) >= 0.9
+    widths = np.mean([each.interval[1] - each.interval[0] for each in found])
+    assert widths < 2 * 2 * 1.96 * np.std([each.value for each in found])
+
+
+def test_no_interval_unless_asked_for():
+    cross, reals, fakes = between(REAL, REAL[:40]), neighbours(REAL), neighbours(REAL[:40])
+    assert recall(cross, fakes, 3, interval=False).interval is None
+    for measure in (precision, density, coverage):
+        assert measure(cross, reals, 3, interval=False).interval is None
