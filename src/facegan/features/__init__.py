@@ -1,8 +1,18 @@
 """What networks see in pictures: the vectors by which pictures are compared as faces, not pixel by pixel."""
 
-from .discriminator import activations, embedding
+from .discriminator import activations, discriminator_extractor, embedding
 from .embedding import GROUPS, KEPT, Embedding, embed
 from .extractor import Extractor
 from .random import random_extractor
 
-__all__ = ["GROUPS", "KEPT", "Embedding", "Extractor", "activations", "embed", "embedding", "random_extractor"]
+__all__ = [
+    "GROUPS",
+    "KEPT",
+    "Embedding",
+    "Extractor",
+    "activations",
+    "discriminator_extractor",
+    "embed",
+    "embedding",
+    "random_extractor",
+]
