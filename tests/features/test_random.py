@@ -33,7 +33,7 @@ def test_last_layer_sees_the_whole_picture_at_any_size(resolution, num_layers):
     network = RandomNetwork(1, resolution)
     assert len(network.weights) == num_layers
     assert [len(weight) for weight in network.weights] == [256 >> layer for layer in reversed(range(num_layers))]
-    assert network(torch.rand(2, 1, resolution, resolution)).shape == (2, 256)
+    assert network(torch.rand(2, 1, resolution, resolution)).shape == (2, 257)
 
 
 def test_filters_sum_to_zero_and_keep_the_scale():
@@ -71,6 +71,10 @@ def redder(pictures, by):
     return (pictures + np.array([by, 0, 0])[:, None, None]).clip(0, 255).astype(np.uint8)
 
 
+def pale(pictures, by):
+    return ((pictures - 128.0) / by + 128).round().astype(np.uint8)
+
+
 def noisy(pictures, by):
     return (pictures + by * np.random.default_rng(2).normal(size=pictures.shape)).clip(0, 255).astype(np.uint8)
 
@@ -81,7 +85,13 @@ def collapsed(pictures, by):
 
 @pytest.mark.parametrize(
     ("spoiled", "degrees"),
-    [(blurred, (0.6, 1, 2)), (redder, (20, 50, 90)), (noisy, (30, 60, 120)), (collapsed, (4, 20, 150))],
+    [
+        (blurred, (0.6, 1, 2)),
+        (redder, (20, 50, 90)),
+        (noisy, (30, 60, 120)),
+        (pale, (1.2, 1.5, 3)),
+        (collapsed, (4, 20, 150)),
+    ],
 )
 def test_worse_pictures_are_farther_away(distance, faces, spoiled, degrees):
     real = faces(300, 0)

@@ -4,7 +4,7 @@ Convolutions with random weights keep enough of pictures to compare sets of them
 Oh, Uh, Choi, Yoo, "Reliable Fidelity and Diversity Metrics for Generative Models", ICML 2020, section 3.4, judge
 generators by a VGG-16 of random weights. This one is smaller, and differs in two things, without which differences of
 mean brightness and contrast outweigh all others: each filter sums to zero, and a picture's last map is divided by its
-root mean square. It hardly sees, therefore, how strong the contrast of a whole picture is.
+root mean square, whose logarithm is one more feature.
 """
 
 import hashlib
@@ -18,9 +18,11 @@ from torch.nn.functional import conv2d, relu
 from ..images import to_float
 from .extractor import Extractor, digest_of_weights
 
-NUM_FEATURES = 256
+WIDEST = 256  # channels of the last layer
+NUM_FEATURES = WIDEST + 1
+LOUDNESS = 3.0  # weight of the logarithm: contrast lowered by 15 % is then seen as well as noise of 8 levels in 255
 _KERNEL = 4
-_TINY = 1e-6  # added to what is divided by: a picture of one colour has only zeros
+_LEAST = 0.01  # added to the root mean square, which is 0 for a picture of one colour
 
 # Drawn from bytes that are the same everywhere, and scaled in whole numbers: a generator of random numbers, a logarithm
 # or a sum in another order may be another one on the next machine, and the digest with it.
@@ -33,13 +35,13 @@ class RandomNetwork(nn.Module):
     Args:
         channels: Of the pictures.
         resolution: Their side. It sets the number of layers, so that the last one sees the whole face at any size; the
-            widths double from layer to layer up to NUM_FEATURES, so that the work grows with the side alone.
+            widths double from layer to layer up to WIDEST, so that the work grows with the side alone.
     """
 
     def __init__(self, channels: int, resolution: int) -> None:
         super().__init__()
         num_layers = max(1, round(math.log2(resolution / 4)))
-        widths = [max(4, NUM_FEATURES >> layer) for layer in reversed(range(num_layers))]
+        widths = [max(4, WIDEST >> layer) for layer in reversed(range(num_layers))]
         shapes = zip(widths, [channels, *widths], strict=False)
         drawn = [_filters(number, wide, before) for number, (wide, before) in enumerate(shapes)]
         self.weights = nn.ParameterList(nn.Parameter(each, requires_grad=False) for each in drawn)
@@ -49,8 +51,8 @@ class RandomNetwork(nn.Module):
         for weight in self.weights:
             images = relu(conv2d(images, weight, stride=2, padding=1))
         # Once is enough: without biases, what a picture is multiplied with comes through all layers unchanged.
-        scale = images.square().mean((1, 2, 3), keepdim=True).sqrt()
-        return (images / (scale + _TINY)).mean((2, 3))
+        scale = images.square().mean((1, 2, 3), keepdim=True).sqrt() + _LEAST
+        return torch.cat([(images / scale).mean((2, 3)), LOUDNESS * scale.log().flatten(1)], 1)
 
 
 def random_extractor(channels: int, resolution: int, *, device: str = "cpu") -> Extractor:
