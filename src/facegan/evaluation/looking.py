@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -88,24 +89,28 @@ def compared(
     def pair(real: Sample, fake: Sample, intervals: bool) -> Pair:
         return Pair(real, fake, known, intervals=intervals, device=device, seed=seed)
 
+    def begun(what: str, extractor: Extractor) -> Progress | None:
+        return tell(f"looking at {what} pictures ({extractor.title})") if tell else None
+
     def reals(rows: Rows, num_groups: int) -> Embedding | None:
         if extractor is None or not len(rows):
             return None
-        told = lambda: tell(f"looking at real pictures ({extractor.title})") if tell else None  # noqa: E731
+        told = partial(begun, "real", extractor)
         return embedded(extractor, reference, rows, num_groups=num_groups, progress=told, say=say)
 
     def fakes(rows: Rows) -> Embedding | None:
         if extractor is None or not len(rows):
             return None
-        told = tell(f"looking at generated pictures ({extractor.title})") if tell else None
-        return embed(extractor, subject.pictures, rows, progress=told)
+        return embed(extractor, subject.pictures, rows, progress=begun("generated", extractor))
 
     # Intervals are over other fakes: of the reals only those that take their place keep their groups apart.
     real_floor, real_rest = reals(order.real[:num], GROUPS), reals(order.real[num:], 1)
     fake_floor, fake_rest = fakes(order.fake[:num]), fakes(order.fake[num:])
-    real = Sample(reference.pictures, order.real, _whole(real_floor, real_rest, merged=True))
-    fake = Sample(subject.pictures, order.fake, _whole(fake_floor, fake_rest))
-    whole = pair(real, fake, intervals)
+    whole = pair(
+        Sample(reference.pictures, order.real, _whole(real_floor, real_rest, merged=True)),
+        Sample(subject.pictures, order.fake, _whole(fake_floor, fake_rest)),
+        intervals,
+    )
     if not num:
         return Compared(whole)
     rest = Sample(reference.pictures, order.real[num:], real_rest)
