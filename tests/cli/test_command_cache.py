@@ -138,3 +138,42 @@ def test_what_a_killed_prune_left_is_in_nobodys_way(facegan, faces, cache):
     (name,) = sets(cache)
     shutil.copytree(cache / "packed" / name, cache / "packed" / f".{name}.removed")
     assert set(reasons(facegan, "--all")) == {name, f".{name}.removed"} and sets(cache) == []
+
+
+@pytest.fixture
+def files(cache):
+    """A file of each kind that can be made again, and what a killed and a living writer left."""
+    for kind, name in (("references", "random-0a"), ("references", "inception-1b"), ("classifiers", "2c-3d-1")):
+        (cache / kind).mkdir(exist_ok=True)
+        (cache / kind / f"{name}.safetensors").write_bytes(bytes(500))
+    for name, seconds in (
+        (".x.safetensors.0a1b2c3d.safetensors", 3 * 86400),
+        (".y.safetensors.0a1b2c3d.safetensors", 0),
+    ):
+        (cache / "references" / name).write_bytes(bytes(100))
+        os.utime(cache / "references" / name, (time.time() - seconds,) * 2)
+    os.utime(cache / "references" / "inception-1b.safetensors", (time.time() - 40 * 86400,) * 2)
+    return cache
+
+
+def test_files_that_can_be_made_again_are_listed(facegan, faces, files):
+    facegan("pack", "faces", "--resolution", 16)
+    said = facegan("cache", "list")
+    assert said.out.startswith(f"{files}: 1 packed set and 5 files, ")
+    lines = [re.sub(r" {2,}", "  ", line) for line in said.out.splitlines()]
+    assert "references/random-0a.safetensors  500 bytes  0 days  ready" in lines
+    assert "references/inception-1b.safetensors  500 bytes  40 days  ready" in lines
+    assert "classifiers/2c-3d-1.safetensors  500 bytes  0 days  ready" in lines
+    listed = facegan("cache", "list", "--json").json["files"]
+    assert [each["size_bytes"] for each in listed].count(500) == 3
+
+
+def test_files_are_pruned_by_age_or_all(facegan, files):
+    dead = ".x.safetensors.0a1b2c3d.safetensors"
+    assert reasons(facegan) == {dead: "left by a writing that was killed"}
+    assert reasons(facegan, "--older-than", 30) == {"inception-1b.safetensors": "not used for 40 days"}
+    assert facegan("cache", "prune", "--all", "--dry-run").out.endswith(
+        "0 packed sets and 3 files would be removed, 1.1 kB\n"
+    )
+    assert set(reasons(facegan, "--all").values()) == {"asked for"}
+    assert facegan("cache", "list").out == f"{files}: 0 packed sets, 0 bytes\n"

@@ -1,5 +1,6 @@
-"""`facegan cache`: what the packed pictures take, and clearing what is of no use."""
+"""`facegan cache`: what packed pictures and other things that can be made again take, and clearing the useless."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,31 +10,40 @@ from .options import PLAIN, Json, print_json
 
 if TYPE_CHECKING:
     from ..data.packed.cache import Entry
+    from ..downloads.kept import Kept
 
-cache = typer.Typer(**PLAIN, help="List the packed pictures that training keeps, and prune them.")
+cache = typer.Typer(**PLAIN, help="List the packed pictures and other files that can be made again, and prune them.")
 
 
 @cache.command("list")
 def list_(as_json: Json = False) -> None:
-    """List the packed pictures: what they are, what they take, when they were last of use."""
+    """List the packed pictures: what they are, what they take, when they were last of use.
+
+    Below them are the files that evaluating and finding directions keep: features of real pictures, and classifiers.
+    """
     from ..data.packed.cache import entries
     from ..downloads import cache_root
+    from ..downloads.kept import kept
     from .console import table
 
-    found = entries()
+    found, files = entries(), kept()
     if as_json:
-        print_json({"root": str(cache_root()), "entries": [entry.model_dump(mode="json") for entry in found]})
+        listed = {"entries": [entry.model_dump(mode="json") for entry in found]}
+        print_json({"root": str(cache_root()), **listed, "files": [each.model_dump(mode="json") for each in files]})
         return
-    print(f"{cache_root()}: {_sets(len(found))}, {decimal(sum(entry.size_bytes for entry in found))}")
+    size_bytes = sum(entry.size_bytes for entry in found) + sum(each.size_bytes for each in files)
+    print(f"{cache_root()}: {_counted(found, files)}, {decimal(size_bytes)}")
     if found:
         table("", ("set", "pictures", "size", "source", "made with", "unused", "state"), [_row(each) for each in found])
+    if files:
+        table("", ("file", "size", "unused", "state"), [_line(each) for each in files])
 
 
 @cache.command()
 def prune(
-    everything: Annotated[bool, typer.Option("--all", help="Remove every set.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Remove every set and file.")] = False,
     older_than: Annotated[
-        float | None, typer.Option(min=0, metavar="DAYS", help="Remove also sets that were not used for so many days.")
+        float | None, typer.Option(min=0, metavar="DAYS", help="Remove also what was not used for so many days.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")] = False,
     as_json: Json = False,
@@ -41,35 +51,48 @@ def prune(
     """Remove the sets that no run can use any more.
 
     They were left by a killed packing, or their pictures have changed or gone, or another version made them. Training
-    packs again whatever it needs; the pictures themselves and downloads are never touched.
+    packs again whatever it needs, evaluating and finding directions make their files again; the pictures themselves
+    and downloads are never touched.
     """
     from ..data.packed.cache import entries, remove
+    from ..downloads.kept import kept
 
-    chosen = [(entry, why) for entry in entries() if (why := _why(entry, everything, older_than))]
-    for entry, _ in chosen:
-        if not dry_run:
+    sets = [(entry, why) for entry in entries() if (why := _why(entry, everything, older_than))]
+    files = [(each, why) for each in kept() if (why := _why(each, everything, older_than))]
+    chosen: list[tuple[Entry | Kept, str]] = [*sets, *files]
+    if not dry_run:
+        for entry, _ in sets:
             remove(entry)
-    size_bytes = sum(entry.size_bytes for entry, _ in chosen)
+        for file, _ in files:
+            file.path.unlink(missing_ok=True)
+    size_bytes = sum(each.size_bytes for each, _ in chosen)
     if as_json:
-        removed = [{"path": str(entry.path), "size_bytes": entry.size_bytes, "reason": why} for entry, why in chosen]
+        removed = [{"path": str(each.path), "size_bytes": each.size_bytes, "reason": why} for each, why in chosen]
         print_json({"removed": [] if dry_run else removed, "would_remove": removed if dry_run else []})
         return
-    for entry, why in chosen:
-        print(f"{entry.path}: {why}")
+    for each, why in chosen:
+        print(f"{each.path}: {why}")
     verb = "would be removed" if dry_run else "removed"
-    print(f"{_sets(len(chosen))} {verb}, {decimal(size_bytes)}")
+    print(f"{_counted(sets, files)} {verb}, {decimal(size_bytes)}")
 
 
-def _sets(number: int) -> str:
-    return f"{number} packed set{'' if number == 1 else 's'}"
+def _counted(sets: Sequence[object], files: Sequence[object]) -> str:
+    """Two packed sets and 1 file; files only where there are any."""
+    words = f"{len(sets)} packed set{'' if len(sets) == 1 else 's'}"
+    return f"{words} and {len(files)} file{'' if len(files) == 1 else 's'}" if files else words
 
 
-def _why(entry: "Entry", everything: bool, older_than: float | None) -> str | None:
+def _why(entry: "Entry | Kept", everything: bool, older_than: float | None) -> str | None:
     if entry.useless:
         return entry.useless
     if older_than is not None and entry.days_unused > older_than:
         return f"not used for {entry.days_unused:.0f} days"
     return "asked for" if everything else None
+
+
+def _line(each: "Kept") -> tuple[str, ...]:
+    days = f"{each.days_unused:.0f} days"
+    return f"{each.path.parent.name}/{each.path.name[:28]}", decimal(each.size_bytes), days, each.useless or "ready"
 
 
 def _row(entry: "Entry") -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """Real pictures and fakes -> vectors -> metrics -> results."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,15 +10,19 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..errors import DataError
-from ..features import Extractor, embed
+from ..features import Extractor
+from .looking import Tell, compared, ordered
 from .metric import Measurement, Metric
-from .pair import Pair, Sample
+from .pair import Pair
+from .references import Say
 from .results import Floor, Result
 from .subjects import Reference, Subject
 
-FEW = 2048  # samples: below, a covariance of Inception's 2,048 features is singular and FID hardly says anything
+__all__ = ["FEW", "Tell", "evaluate"]
 
-Tell = Callable[[str], Callable[[int, int], None]]  # what is begun -> (pictures done, of how many)
+PIXELS = "pixels"  # the space of metrics that need no network
+
+FEW = 2048  # samples: below, a covariance of Inception's 2,048 features is singular and FID hardly says anything
 
 
 def evaluate(
@@ -30,8 +34,10 @@ def evaluate(
     seed: int = 0,
     num_real: int = 0,
     floor: bool = True,
+    intervals: bool = True,
     tell: Tell | None = None,
-    refuse: Callable[[str], None] | None = None,
+    refuse: Say | None = None,
+    say: Say | None = None,
 ) -> list[Result]:
     """Measure a subject against real pictures, in titled steps: check, order, look, measure, compare with the floor.
 
@@ -43,57 +49,64 @@ def evaluate(
         seed: Of the order of the reals, and of whatever metrics draw.
         num_real: How many reals, drawn at random; 0: all.
         floor: Whether to measure reals against reals.
+        intervals: Whether intervals are wanted, which may take several times as long as the values.
         tell: Called with what is begun; returns its progress callback.
         refuse: Called with one line for each metric that cannot be measured; None raises it instead.
+        say: Called with one line for what went wrong without being in the way of a number.
 
     Raises:
         DataError: Sizes or channels differ, or a metric cannot be measured and `refuse` is None.
+        FaceganError: An extractor gives vectors that are not finite.
     """
+    # Check: only pictures of one kind and size are compared.
     _check_alike(reference.pictures, subject.pictures, reference.source, subject.name)
-    order = np.random.default_rng(seed).permutation(len(reference.pictures))[: num_real or None]
-    # The floor's fakes come first, so that as many reals are left as can be.
-    num_floor = min(len(subject.pictures), len(order) // 2)
-    parts = {"floor": order[:num_floor], "rest": order[num_floor:]}
-    fakes = np.arange(len(subject.pictures))
+
+    # Order: the seed's; the first reals are the floor's.
+    order = ordered(reference, subject, seed=seed, num_real=num_real, floor=floor)
+
     results = []
-    for space in dict.fromkeys(metric.space for metric in metrics.values()):
-        chosen = {key: metric for key, metric in metrics.items() if metric.space == space}
+    for space, chosen in _by_space(metrics, extractors, refuse).items():
+        # Look: each picture goes once through the network whose vectors these metrics compare.
         extractor = extractors.get(space)
+        seen = compared(order, reference, subject, extractor, seed=seed, intervals=intervals, tell=tell, say=say)
 
-        def sample(
-            name: str, pictures: NDArray[np.uint8], rows: NDArray[np.int64], e: Extractor | None = extractor
-        ) -> Sample:
-            seen = None if e is None else embed(e, pictures, rows, progress=tell and tell(f"looking at {name}"))
-            return Sample(pictures, rows, seen)
-
-        fake = sample("generated pictures", subject.pictures, fakes)
-        real = sample("real pictures", reference.pictures, order)
-        device = extractor.device if extractor else "cpu"
-        pair = Pair(real, fake, reference.known, device=device, seed=seed)
-        yardstick = None
-        if floor and num_floor:
-            rest = sample("real pictures", reference.pictures, parts["rest"])
-            other = sample("real pictures", reference.pictures, parts["floor"])
-            part = sample("generated pictures", subject.pictures, fakes[:num_floor])
-            yardstick = (
-                Pair(rest, other, reference.known, device=device, seed=seed),
-                Pair(rest, part, reference.known, intervals=False, device=device, seed=seed),
-            )
         for key, metric in chosen.items():
-            if why := metric.lacks(pair):
-                if refuse is None:
-                    raise DataError(f"{key}: {why}")
-                refuse(f"{key}: {why}")
+            # Measure: what cannot be measured is said, and does not keep the others back.
+            if why := metric.lacks(seen.whole):
+                _refuse(f"{key}: {why}", refuse)
                 continue
             began = time.perf_counter()
-            found = metric.measure(pair)
-            level = _floor(metric, *yardstick) if yardstick and metric.has_floor else None
-            results.append(_result(key, metric, found, level, pair, reference, subject, extractor, began))
+            found = metric.measure(seen.whole)
+
+            # Compare with the floor: what the same number of true pictures would have got.
+            yardstick = _floor(metric, seen.reals, seen.matched) if metric.has_floor else None
+            results.append(_result(key, metric, found, yardstick, seen.whole, reference, subject, extractor, began))
     return results
 
 
-def _floor(metric: Metric, reals: Pair, matched: Pair) -> Floor | None:
-    if metric.lacks(reals):
+def _by_space(
+    metrics: Mapping[str, Metric], extractors: Mapping[str, Extractor], refuse: Say | None
+) -> dict[str, dict[str, Metric]]:
+    """The metrics of each space together, so that its pictures are looked at once; those without a network refused."""
+    found: dict[str, dict[str, Metric]] = {}
+    for key, metric in metrics.items():
+        if metric.space == PIXELS or metric.space in extractors:
+            found.setdefault(metric.space, {})[key] = metric
+        else:
+            _refuse(f"{key}: compares vectors of the space '{metric.space}', and no network for it was given", refuse)
+    return found
+
+
+def _refuse(line: str, refuse: Say | None) -> None:
+    """Pass on why a metric cannot be measured; raises DataError when nobody listens."""
+    if refuse is None:
+        raise DataError(line)
+    refuse(line)
+
+
+def _floor(metric: Metric, reals: Pair | None, matched: Pair | None) -> Floor | None:
+    """The metric of reals against reals, and of as many fakes against the same; None where they are too few."""
+    if reals is None or matched is None or metric.lacks(reals) or metric.lacks(matched):
         return None
     found, fakes = metric.measure(reals), metric.measure(matched)
     return Floor(

@@ -1,6 +1,8 @@
 """What is judged, and what it is judged by: pictures as arrays, with all that must be said of them."""
 
 import hashlib
+import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,12 +14,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..data.packed.stored import PackedImages
+from ..errors import FaceganError
 from ..generators import FaceGenerator
 from ..images import to_uint8
 from ..sampling import sample
 from .pair import Known
 
 Progress = Callable[[int, int], None]
+Rows = NDArray[np.int64]
 
 _CHUNK_BYTES = 2**24
 
@@ -54,6 +58,8 @@ class Subject:
         weights: "G_ema" or "G".
         first_seed: The seed of the first picture; the others follow. None for pictures of a folder.
         warnings: What to keep in mind of these pictures, a sentence each.
+        rows: int64 (n,): which of the pictures are judged, in an order that has nothing to do with what they show, as
+            intervals need it; None: all, in their order.
     """
 
     name: str
@@ -64,6 +70,11 @@ class Subject:
     weights: str | None = None
     first_seed: int | None = None
     warnings: tuple[str, ...] = field(default=())
+    rows: NDArray[np.int64] | None = None
+
+    def order(self) -> NDArray[np.int64]:
+        """The rows that are judged."""
+        return np.arange(len(self.pictures)) if self.rows is None else self.rows
 
 
 def reference_of(packed: PackedImages, known: Known) -> Reference:
@@ -77,25 +88,42 @@ def drawn(generator: FaceGenerator, num: int, *, progress: Progress | None = Non
     """The faces of the seeds 0 to num - 1 as uint8 (num, C, H, W), in a file that goes when the context ends.
 
     They are the pixels that `facegan sample --separate` writes: 8-bit by the fixed affine map, through nothing lossy.
+    The file lies where the system has its temporary ones, by TMPDIR.
 
     Raises:
         SnapshotError: A picture holds values that are not finite.
-        OSError: The disk has no room for them.
+        FaceganError: The disk has no room for them.
     """
-    with tempfile.TemporaryDirectory(prefix="facegan-") as folder:
+    with tempfile.TemporaryDirectory(prefix="facegan-", ignore_cleanup_errors=True) as folder:
         kept: NDArray[np.uint8] | None = None
         done = 0
         for _, images in sample(generator, range(num)):
             pixels = to_uint8(images).numpy()
             if kept is None:
-                shape = (num, *pixels.shape[1:])
-                kept = np.lib.format.open_memmap(Path(folder) / "faces.npy", "w+", dtype=np.uint8, shape=shape)
+                kept = _room(Path(folder) / "faces", (num, *pixels.shape[1:]))
             kept[done : done + len(pixels)] = pixels
             done += len(pixels)
             if progress:
                 progress(done, num)
         assert kept is not None, "at least one face"
         yield kept
+
+
+def _room(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A memory-mapped file for which the disk has room: writing into one without would end the process by a signal."""
+    size_bytes = math.prod(shape)
+    try:
+        with path.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size_bytes)
+            else:
+                file.truncate(size_bytes)
+    except OSError as error:
+        raise FaceganError(
+            f"{path.parent.parent}: has no room for {shape[0]:,} generated pictures of together "
+            f"{size_bytes / 1e6:,.1f} MB ({error.strerror}); set TMPDIR to a folder that has, or draw fewer"
+        ) from None
+    return np.memmap(path, np.uint8, "r+", shape=shape)
 
 
 def digest_of(pictures: NDArray[np.uint8]) -> str:

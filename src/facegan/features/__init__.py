@@ -1,6 +1,6 @@
 """What networks see in pictures: the vectors by which pictures are compared as faces, not pixel by pixel."""
 
-from .discriminator import activations, embedding
+from .discriminator import activations, discriminator_extractor, embedding
 from .embedding import GROUPS, KEPT, Embedding, embed
 from .extractor import Extractor
 from .inception import inception_extractor
@@ -12,6 +12,7 @@ __all__ = [
     "Embedding",
     "Extractor",
     "activations",
+    "discriminator_extractor",
     "embed",
     "embedding",
     "inception_extractor",

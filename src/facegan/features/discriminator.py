@@ -1,10 +1,15 @@
 """What D sees in a picture: its hidden activations, by which pictures are compared as faces, not pixel by pixel."""
 
+import copy
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from ..errors import PluginError
+from ..images import to_float
 from ..networks.guidelines import ACTIVATIONS
+from .extractor import Extractor, digest_of_weights
 
 
 def activations(D: nn.Module, images: Tensor) -> list[Tensor]:
@@ -27,12 +32,22 @@ def activations(D: nn.Module, images: Tensor) -> list[Tensor]:
     Raises:
         PluginError: D has no hidden activation that is a module.
     """
+
+    def unit(output: Tensor) -> Tensor:
+        norm = output.square().sum(1, keepdim=True).add(1e-10).sqrt()
+        scaled: Tensor = output / norm / (output.shape[2] * output.shape[3]) ** 0.5
+        return scaled
+
+    return _hidden(D, images, unit)
+
+
+def _hidden(D: nn.Module, images: Tensor, take: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """What `take` makes of each hidden activation (N, channels, height, width), before a later layer writes into it."""
     found: list[Tensor] = []
 
     def keep(_: nn.Module, __: object, output: Tensor) -> None:
         if output.ndim == 4:
-            norm = output.square().sum(1, keepdim=True).add(1e-10).sqrt()
-            found.append(output / norm / (output.shape[2] * output.shape[3]) ** 0.5)
+            found.append(take(output))
 
     hooks = [module.register_forward_hook(keep) for module in D.modules() if isinstance(module, ACTIVATIONS)]
     try:
@@ -49,3 +64,54 @@ def activations(D: nn.Module, images: Tensor) -> list[Tensor]:
 def embedding(D: nn.Module, images: Tensor) -> Tensor:
     """D's last hidden activation, flat: (N, features), float32; its squared distances are those of `activations`."""
     return activations(D, images)[-1].flatten(1).float()
+
+
+def discriminator_extractor(
+    D: nn.Module, *, channels: int, resolution: int, device: str = "cpu", of: str = "this snapshot"
+) -> Extractor:
+    """The extractor of what one D has learned: the mean of every hidden channel over its places, of all hidden layers.
+
+    The vector is as long as D has hidden channels (960 for DCGAN at 64 pixels and ndf 64), where the last activation
+    flat would be several thousand numbers: too many for a covariance of a few thousand pictures. Each layer is first
+    divided by its root mean square over the picture, so that none outweighs the others by its scale.
+
+    Every snapshot has a D of its own, which has learned to tell its own G's pictures from real ones: numbers are
+    comparable only where one and the same D has looked at everything, and it judges its own G more harshly than others.
+
+    Args:
+        D: Of any snapshot, or one in training: a copy in eval mode is taken, so that batch norm uses its running
+            statistics, a picture's vector does not depend on its neighbours, and D itself stays as it is.
+        channels: Of the pictures.
+        resolution: Of the pictures, which D takes.
+        device: Where the copy runs.
+        of: Whose D it is, in words.
+
+    Raises:
+        PluginError: D has no hidden activation that is a module.
+    """
+    frozen = copy.deepcopy(D).to(device).eval().requires_grad_(False)
+
+    def see(pictures: Tensor) -> tuple[Tensor, None]:
+        return torch.cat(_hidden(frozen, to_float(pictures), _means), 1), None
+
+    with torch.no_grad():
+        blank = torch.zeros(1, channels, resolution, resolution, dtype=torch.uint8, device=device)
+        num_features = see(blank)[0].shape[1]
+    return Extractor(
+        key="discriminator",
+        title="discriminator",
+        digest=digest_of_weights(frozen),
+        resize="none",
+        comparable=f"numbers by the D of {of} alone",
+        num_features=num_features,
+        see=see,
+        device=device,
+        lasting=False,  # a run has a D for every snapshot
+    )
+
+
+def _means(activation: Tensor) -> Tensor:
+    """The mean of each channel over its places, (N, channels), of an activation of root mean square 1."""
+    scale = activation.float().square().mean((1, 2, 3), keepdim=True).add(1e-10).sqrt()
+    means: Tensor = (activation.float() / scale).mean((2, 3))
+    return means

@@ -1,17 +1,24 @@
 """What an extractor says of many pictures, in constant memory."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..distances.moments import Moments
+from ..errors import FaceganError
 from .extractor import Extractor
 
 KEPT = 20_000  # vectors of one set that stay in memory; of more pictures only the moments are kept
 GROUPS = 10  # equal parts of a set whose moments stay apart, for intervals
+
+_BLOCK = 1024  # pictures that are read, and whose vectors join the moments, at once; on a GPU a batch, to begin with
+_MOST_BYTES = 2**26  # of a block's pixels
 
 Progress = Callable[[int, int], None]  # (pictures looked at, of how many)
 
@@ -22,7 +29,8 @@ class Embedding:
 
     Attributes:
         features: float32 (min(n, KEPT), d): those of the first pictures.
-        groups: Moments of GROUPS consecutive parts of all n, as equal as can be (fewer for fewer pictures).
+        groups: Moments of disjoint parts of all n that have nothing to do with what the pictures show, as equal as can
+            be: GROUPS of them, fewer for fewer pictures; one where no interval is taken from them.
         logits: float32 (min(n, KEPT), classes), or None for a network that is no classifier.
     """
 
@@ -35,42 +43,130 @@ class Embedding:
         """Of all n."""
         return sum(self.groups[1:], start=self.groups[0])
 
+    def merged(self) -> "Embedding":
+        """The same in one group: a tenth of the memory, for sets from which no interval is taken."""
+        return replace(self, groups=[self.moments])
+
+    def __add__(self, other: "Embedding") -> "Embedding":
+        """Of these pictures and then those: group i is group i of both, so that equal groups stay equal."""
+        longer, shorter = sorted((self.groups, other.groups), key=len, reverse=True)
+        groups = [*(one + another for one, another in zip(longer, shorter, strict=False)), *longer[len(shorter) :]]
+        logits = None
+        if self.logits is not None and other.logits is not None:
+            logits = _first(self.logits, other.logits)
+        return Embedding(_first(self.features, other.features), groups, logits)
+
 
 def embed(
     extractor: Extractor,
     pictures: NDArray[np.uint8],
     rows: NDArray[np.int64],
     *,
-    batch_size: int = 64,
+    num_groups: int = GROUPS,
+    batch_size: int = 0,
     progress: Progress | None = None,
 ) -> Embedding:
-    """Look at the given rows of pictures, in their order.
+    """Look at the given rows of pictures once, in their order.
+
+    The batch size changes no more than the rounding of the network's sums.
 
     Args:
         extractor: The network.
         pictures: uint8 (N, C, H, W), may be memory-mapped.
         rows: (n,) which of them, one at least.
-        batch_size: Pictures at a time.
+        num_groups: Consecutive parts whose moments stay apart.
+        batch_size: Pictures at a time; 0: the extractor's own on the CPU, many on a GPU. Halved when memory runs out.
         progress: Called with (pictures looked at, of how many).
+
+    Raises:
+        FaceganError: A vector is not finite, or the memory does not suffice for one picture.
     """
-    groups = [Moments.empty(extractor.num_features) for _ in range(min(GROUPS, len(rows)))]
-    bounds = [len(rows) * number // len(groups) for number in range(len(groups) + 1)]
-    features: list[NDArray[np.float32]] = []
-    logits: list[NDArray[np.float32]] = []
-    done = 0
-    for number, group in enumerate(groups):
-        for start in range(bounds[number], bounds[number + 1], batch_size):
-            chosen = rows[start : min(start + batch_size, bounds[number + 1])]
-            batch = torch.from_numpy(pictures[np.sort(chosen)][np.argsort(np.argsort(chosen))])
-            with torch.no_grad():
-                seen, classes = extractor.see(batch.to(extractor.device))
-            vectors = seen.float().cpu().numpy()
-            group.add(vectors)
-            if done < KEPT:
-                features.append(vectors[: KEPT - done])
-                if classes is not None:
-                    logits.append(classes.float().cpu().numpy()[: KEPT - done])
-            done += len(chosen)
+    kept = min(len(rows), KEPT)
+    features = np.empty((kept, extractor.num_features), np.float32)
+    logits: NDArray[np.float32] | None = None
+    groups = [Moments.empty(extractor.num_features) for _ in range(min(num_groups, len(rows)))]
+    look, done = _Look(extractor, batch_size), 0
+    for number, block in _blocks(pictures, rows, len(groups), pinned=look.on_cuda):
+        vectors = []
+        for seen, classes in look(block):
+            vectors.append(seen)
+            features[done : done + len(seen)] = seen[: max(0, kept - done)]
+            if classes is not None:
+                logits = np.empty((kept, classes.shape[1]), np.float32) if logits is None else logits
+                logits[done : done + len(seen)] = classes[: max(0, kept - done)]
+            done += len(seen)
             if progress:
                 progress(done, len(rows))
-    return Embedding(np.concatenate(features), groups, np.concatenate(logits) if logits else None)
+        groups[number].add(np.concatenate(vectors))
+    return Embedding(features, groups, logits)
+
+
+class _Look:
+    """An extractor that takes as many pictures at a time as the memory allows."""
+
+    def __init__(self, extractor: Extractor, batch_size: int) -> None:
+        self._extractor = extractor
+        self.on_cuda = torch.device(extractor.device).type == "cuda"
+        self._most = batch_size or (_BLOCK if self.on_cuda else extractor.batch_size)
+
+    def __call__(self, block: Tensor) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
+        """Yield the vectors and logits of pictures uint8 (n, C, H, W), batch by batch."""
+        waiting = block
+        while len(waiting):
+            seen = self._see(waiting[: self._most])
+            if seen is None:
+                self._most = max(1, min(self._most, len(waiting)) // 2)
+                torch.cuda.empty_cache()
+                continue
+            waiting = waiting[len(seen[0]) :]
+            yield seen
+
+    def _see(self, batch: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32] | None] | None:
+        """Of one batch; None when the memory did not suffice for it."""
+        device = self._extractor.device
+        try:
+            with torch.no_grad():
+                vectors, logits = self._extractor.see(batch.to(device, non_blocking=True))
+            found = vectors.float().cpu().numpy()
+            classes = None if logits is None else logits.float().cpu().numpy()
+        except torch.cuda.OutOfMemoryError:
+            if len(batch) > 1:
+                return None
+            raise FaceganError(f"{device}: its memory does not suffice for one picture; take --device cpu") from None
+        if not np.isfinite(found).all():
+            title = self._extractor.title
+            raise FaceganError(f"{title}: gives vectors that are not finite; pictures cannot be compared by it")
+        return found, classes
+
+
+def _blocks(
+    pictures: NDArray[np.uint8], rows: NDArray[np.int64], num_groups: int, *, pinned: bool
+) -> Iterator[tuple[int, Tensor]]:
+    """The pictures in blocks, each with the number of its group; the next is read while one is looked at."""
+    most = max(1, min(_BLOCK, _MOST_BYTES // pictures[:1].nbytes))
+    bounds = [len(rows) * number // num_groups for number in range(num_groups + 1)]
+    spans = [
+        (number, slice(start, min(start + most, end)))
+        for number, (begin, end) in enumerate(pairwise(bounds))
+        for start in range(begin, end, most)
+    ]
+
+    def read(span: slice) -> Tensor:
+        order = np.argsort(rows[span])  # from the disk in the order in which they lie there
+        block = np.empty((len(order), *pictures.shape[1:]), np.uint8)
+        block[order] = pictures[rows[span][order]]
+        found = torch.from_numpy(block)
+        return found.pin_memory() if pinned else found
+
+    with ThreadPoolExecutor(1) as reader:
+        waiting = reader.submit(read, spans[0][1])
+        for (number, _), following in zip(spans, [*spans[1:], None], strict=True):
+            block = waiting.result()
+            if following:
+                waiting = reader.submit(read, following[1])
+            yield number, block
+
+
+def _first(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The first KEPT of both in a row; nothing is copied where one alone is enough."""
+    return one[:KEPT] if len(one) >= KEPT else np.concatenate([one, other[: KEPT - len(one)]])

@@ -1,9 +1,10 @@
 """A frozen network that turns pictures into vectors, with all that a number taken from them must say of it."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 See = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
@@ -23,6 +24,8 @@ class Extractor:
             (n, classes) of a classifier, or None.
         device: Where it runs.
         version: Raised when the same weights and pictures would give other vectors.
+        batch_size: Pictures at a time on the CPU; on a GPU it is more, and less where the memory does not suffice.
+        lasting: Whether it will be asked again another day, so that what it says of real pictures is worth the disk.
     """
 
     key: str
@@ -34,3 +37,13 @@ class Extractor:
     see: See
     device: str = "cpu"
     version: int = 1
+    batch_size: int = 64
+    lasting: bool = True
+
+
+def digest_of_weights(network: nn.Module) -> str:
+    """SHA-256 of all that a network's state holds, names included, in hex."""
+    running = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        running.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return running.hexdigest()

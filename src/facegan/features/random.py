@@ -1,47 +1,91 @@
-"""A small network whose weights were drawn once and never trained: vectors that need no download."""
+"""A small network whose weights were drawn once and never trained: vectors that need no download.
+
+Convolutions with random weights keep enough of pictures to compare sets of them, where no trained network fits: Naeem,
+Oh, Uh, Choi, Yoo, "Reliable Fidelity and Diversity Metrics for Generative Models", ICML 2020, section 3.4, judge
+generators by a VGG-16 of random weights. This one is smaller, and differs in two things, without which differences of
+mean brightness and contrast outweigh all others: each filter sums to zero, and a picture's last map is divided by its
+root mean square, whose logarithm is one more feature.
+"""
 
 import hashlib
+import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, relu
 
-from .extractor import Extractor
+from ..images import to_float
+from .extractor import Extractor, digest_of_weights
 
-WIDTHS = (32, 64, 128, 256)
+WIDEST = 256  # channels of the last layer
+NUM_FEATURES = WIDEST + 1
+LOUDNESS = 3.0  # weight of the logarithm: contrast lowered by 15 % is then seen as well as noise of 8 levels in 255
+_KERNEL = 4
+_LEAST = 0.01  # added to the root mean square, which is 0 for a picture of one colour
+
+# Drawn from bytes that are the same everywhere, and scaled in whole numbers: a generator of random numbers, a logarithm
+# or a sum in another order may be another one on the next machine, and the digest with it.
+_SOURCE = b"facegan random features 1"
 
 
-def random_extractor(channels: int, *, device: str = "cpu") -> Extractor:
-    """The extractor of random features, the same on every machine.
+class RandomNetwork(nn.Module):
+    """Strided convolutions, each halving the side down to about 4, without bias; ReLU after each; then the mean.
 
     Args:
         channels: Of the pictures.
+        resolution: Their side. It sets the number of layers, so that the last one sees the whole face at any size; the
+            widths double from layer to layer up to WIDEST, so that the work grows with the side alone.
+    """
+
+    def __init__(self, channels: int, resolution: int) -> None:
+        super().__init__()
+        num_layers = max(1, round(math.log2(resolution / 4)))
+        widths = [max(4, WIDEST >> layer) for layer in reversed(range(num_layers))]
+        shapes = zip(widths, [channels, *widths], strict=False)
+        drawn = [_filters(number, wide, before) for number, (wide, before) in enumerate(shapes)]
+        self.weights = nn.ParameterList(nn.Parameter(each, requires_grad=False) for each in drawn)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] to vectors (N, NUM_FEATURES)."""
+        for weight in self.weights:
+            images = relu(conv2d(images, weight, stride=2, padding=1))
+        # Once is enough: without biases, what a picture is multiplied with comes through all layers unchanged.
+        scale = images.square().mean((1, 2, 3), keepdim=True).sqrt() + _LEAST
+        return torch.cat([(images / scale).mean((2, 3)), LOUDNESS * scale.log().flatten(1)], 1)
+
+
+def random_extractor(channels: int, resolution: int, *, device: str = "cpu") -> Extractor:
+    """The extractor of random features: the same weights on every machine and with every version of torch.
+
+    Args:
+        channels: Of the pictures, 1 or 3.
+        resolution: Of the pictures, 16 or more.
         device: Where it runs.
     """
-    dice = torch.Generator().manual_seed(0)
-    layers: list[nn.Module] = []
-    before = channels
-    for width in WIDTHS:
-        layer = nn.Conv2d(before, width, 4, stride=2, padding=1)
-        with torch.no_grad():
-            layer.weight.copy_(torch.randn(layer.weight.shape, generator=dice) * (2 / layer.weight[0].numel()) ** 0.5)
-            layer.bias.zero_()  # type: ignore[union-attr]
-        layers += [layer, nn.ReLU()]
-        before = width
-    network = nn.Sequential(*layers).eval().requires_grad_(False).to(device)
-    digest = hashlib.sha256()
-    for value in network.state_dict().values():
-        digest.update(value.cpu().numpy().tobytes())
+    network = RandomNetwork(channels, resolution).eval().to(device)
 
     def see(pictures: Tensor) -> tuple[Tensor, None]:
-        return network(pictures.float() / 127.5 - 1).mean((2, 3)), None
+        return network(to_float(pictures)), None
 
     return Extractor(
         key="random",
         title="random network",
-        digest=digest.hexdigest(),
+        digest=digest_of_weights(network),
         resize="none",
-        comparable="facegan alone, at one resolution",
-        num_features=WIDTHS[-1],
+        comparable="facegan alone, at one resolution and number of channels: each has a network of its own",
+        num_features=NUM_FEATURES,
         see=see,
         device=device,
     )
+
+
+def _filters(number: int, wide: int, before: int) -> Tensor:
+    """The filters of a layer, float32 (wide, before, 4, 4): uniform, each of sum zero, of variance about 2 / inputs."""
+    num = before * _KERNEL**2
+    stream = hashlib.shake_256(_SOURCE + b" %d %d %d" % (number, wide, before)).digest(2 * wide * num)
+    drawn = np.frombuffer(stream, "<u2").astype(np.int64).reshape(wide, num)
+    centred = num * drawn - drawn.sum(1, keepdims=True)  # exact: times num, the distance from the filter's mean
+    spread = 2**16 / math.sqrt(12)  # of what is drawn
+    weights = centred * (math.sqrt(2 / num) / (num * spread))
+    return torch.from_numpy(weights.astype(np.float32)).reshape(wide, before, _KERNEL, _KERNEL)

@@ -1,0 +1,139 @@
+from collections import Counter
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+
+from facegan.errors import DataError
+from facegan.evaluation import evaluate
+from facegan.evaluation.looking import compared, ordered
+from facegan.features import random_extractor
+
+
+def counted(pictures):
+    return Counter(picture.tobytes() for picture in pictures)
+
+
+@pytest.mark.parametrize(("num_real", "num_fake"), [(20, 30), (30, 4), (9, 9)])
+def test_each_picture_is_looked_at_once(metrics, means, reference, subject, faces, num_real, num_fake):
+    real, fake = faces(num_real, 0), faces(num_fake, 1)
+    extractor, shown = means()
+    evaluate(metrics, reference(real), subject(fake), {"random": extractor})
+    assert counted(shown) == counted([*real, *fake])
+
+
+def test_results_are_those_of_the_pictures(metrics, means, reference, subject, faces):
+    real, fake = faces(20, 0), faces(6, 1)
+    order = np.random.default_rng(3).permutation(20)
+    shift, again, brightness = evaluate(metrics, reference(real), subject(fake), {"random": means()[0]}, seed=3)
+
+    def between(one, other):
+        return pytest.approx(np.linalg.norm(one.mean((0, 2, 3)) - other.mean((0, 2, 3))), rel=1e-4)
+
+    assert shift.value == again.value == between(real, fake)
+    assert shift.floor.value == between(real[order[6:]], real[order[:6]])
+    assert shift.floor.matched == between(real[order[6:]], fake)
+    assert shift.floor.ratio == shift.floor.matched / shift.floor.value
+    assert (shift.floor.num_real, shift.floor.num_fake, shift.num_real, shift.num_fake) == (14, 6, 20, 6)
+    assert brightness.value == fake.mean() and brightness.protocol["extractor"] == "pixels"
+    assert (shift.metric, shift.subject, shift.protocol["seed"], shift.protocol["crop"]) == ("shift", "mine", 3, "none")
+    assert set(shift.digests) == {"real", "fake", "extractor"}
+
+
+def test_fakes_are_matched_with_at_most_half_of_the_reals(metrics, means, reference, subject, faces):
+    real, fake = faces(20, 0), faces(30, 1)
+    shift = evaluate(metrics, reference(real), subject(fake), {"random": means()[0]})[0]
+    assert (shift.floor.num_real, shift.floor.num_fake, shift.num_fake) == (10, 10, 30)
+    whole, reals, matched = metrics["shift"].pairs[:3]
+    assert [len(pair.fake.seen.groups) for pair in (whole, reals, matched)] == [10, 10, 1]
+    assert [pair.intervals for pair in (whole, reals, matched)] == [True, True, False]
+    np.testing.assert_array_equal(whole.fake.rows[:10], matched.fake.rows)
+
+
+def test_parts_of_the_floor_are_disjoint_and_all(reference, subject, faces):
+    given = reference(faces(20, 0)), subject(faces(7, 1))
+    pairs = compared(ordered(*given, seed=0, num_real=0, floor=True), *given, None)
+    parts = pairs.reals.real.rows, pairs.reals.fake.rows
+    assert sorted(np.concatenate(parts)) == list(range(20)) and len(parts[1]) == 7
+    np.testing.assert_array_equal(pairs.matched.real.rows, parts[0])
+
+
+def test_seed_orders_the_reals_and_num_real_draws_so_many(reference, subject, faces):
+    given = reference(faces(20, 0)), subject(faces(7, 1))
+    orders = [ordered(*given, seed=seed, num_real=12, floor=True).real for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(orders[0], orders[1])
+    assert len(set(orders[0])) == 12 and list(orders[0]) != list(orders[2])
+
+
+def test_num_real_is_honoured(metrics, means, reference, subject, faces):
+    extractor, shown = means()
+    found = evaluate(metrics, reference(faces(20, 0)), subject(faces(5, 1)), {"random": extractor}, num_real=8)
+    assert len(shown) == 8 + 5 and found[0].num_real == 8 and found[0].floor.num_real == 4
+
+
+def test_subject_may_choose_and_order_its_pictures(metrics, means, reference, subject, faces):
+    fake, rows = faces(9, 1), np.array([7, 2, 5])
+    extractor, shown = means()
+    found = evaluate(metrics, reference(faces(20, 0)), subject(fake, rows=rows), {"random": extractor})
+    assert counted(shown[-3:]) == counted(fake[rows]) and found[0].num_fake == 3
+
+
+def test_without_a_floor_there_is_none(metrics, means, reference, subject, faces):
+    given = reference(faces(20, 0)), subject(faces(5, 1)), {"random": means()[0]}
+    assert all(result.floor is None for result in evaluate(metrics, *given, floor=False))
+    assert all(
+        not pair.intervals for pair in (evaluate(metrics, *given, intervals=False), metrics["shift"].pairs)[1][-3:]
+    )
+
+
+def test_batch_size_changes_no_more_than_the_rounding(metrics, reference, subject, faces):
+    values = []
+    for batch_size in (3, 64):
+        extractor = random_extractor(3, 16)
+        object.__setattr__(extractor, "batch_size", batch_size)
+        object.__setattr__(extractor, "lasting", False)
+        found = evaluate(metrics, reference(faces(30, 0)), subject(faces(20, 1)), {"random": extractor})
+        values.append([found[0].value, found[0].floor.value, found[0].floor.matched])
+    assert values[0] == pytest.approx(values[1], rel=1e-4)
+
+
+def test_progress_is_told_of_what_is_looked_at(metrics, means, reference, subject, faces):
+    begun = []
+
+    def tell(what):
+        begun.append((what, []))
+        return lambda *each: begun[-1][1].append(each)
+
+    evaluate(metrics, reference(faces(20, 0)), subject(faces(5, 1)), {"random": means()[0]}, tell=tell)
+    words = [what for what, _ in begun]
+    assert words == ["looking at real pictures (means)"] * 2 + ["looking at generated pictures (means)"]
+    assert [told[-1] for _, told in begun] == [(5, 5), (15, 15), (5, 5)]
+
+
+def test_metric_that_cannot_be_measured_is_passed_on_and_the_others_are_measured(
+    metrics, means, reference, subject, faces
+):
+    given = reference(faces(20, 0)), subject(faces(1, 1)), {"random": means()[0]}
+    lines = []
+    with pytest.raises(DataError, match=r"^shift: needs at least 2 generated pictures \(there are 1\)$"):
+        evaluate(metrics, *given)
+    assert evaluate(metrics, *given, refuse=lines.append) == []
+    assert [line.partition(":")[0] for line in lines] == ["shift", "again", "brightness"]
+
+
+def test_metric_of_a_space_without_a_network_is_passed_on(metrics, reference, subject, faces):
+    given = reference(faces(20, 0)), subject(faces(5, 1)), MappingProxyType({})
+    lines = []
+    (found,) = evaluate(metrics, *given, refuse=lines.append)
+    assert found.metric == "brightness"
+    assert lines[0] == "shift: compares vectors of the space 'random', and no network for it was given"
+    with pytest.raises(DataError, match=r"^shift: compares vectors of the space 'random'"):
+        evaluate(metrics, *given)
+
+
+def test_pictures_of_other_sizes_and_kinds_are_refused(metrics, means, reference, subject, faces):
+    real = faces(20, 0)
+    with pytest.raises(DataError, match=r"^mine: is grey, faces/ in colour; compare pictures of one kind$"):
+        evaluate(metrics, reference(real), subject(real[:, :1]), {"random": means()[0]})
+    with pytest.raises(DataError, match=r"^mine: has 8x16 pixels, faces/ has 16x16; compare pictures of one size \("):
+        evaluate(metrics, reference(real), subject(real[..., :8]), {"random": means()[0]})

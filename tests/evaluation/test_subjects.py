@@ -1,0 +1,90 @@
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from facegan.data.packed.stored import open_stored
+from facegan.errors import FaceganError, SnapshotError
+from facegan.evaluation import Known, digest_of, drawn, reference_of
+from facegan.generators import FaceGenerator
+from facegan.images import to_uint8
+
+
+class Blocks(nn.Module):
+    """A generator that shows its latent."""
+
+    def __init__(self):
+        super().__init__()
+        self.loudness = nn.Parameter(torch.ones(()))
+
+    def forward(self, z):
+        return torch.tanh(self.loudness * z[:, :48].reshape(-1, 3, 4, 4))
+
+
+@pytest.fixture
+def generator():
+    return FaceGenerator(Blocks(), z_dim=48, prior="normal", info={"path": "G.safetensors"})
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """A temporary folder of the test's own."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    yield tmp_path
+    tempfile.tempdir = None
+
+
+def test_digest_is_that_of_packed_pictures(store, monkeypatch):
+    packed = open_stored(store(num=20))
+    assert digest_of(packed.images) == packed.digest
+    monkeypatch.setattr("facegan.evaluation.subjects._CHUNK_BYTES", 5 * packed.images[0].nbytes)
+    assert digest_of(packed.images) == packed.digest
+    assert digest_of(packed.images[::-1]) != packed.digest
+
+
+def test_packed_pictures_are_the_reals(store):
+    packed = open_stored(store(num=20))
+    found = reference_of(packed, Known(digest=packed.digest))
+    assert (found.crop, found.filter, found.source) == ("none", "bicubic", "noise")
+    assert found.pictures is packed.images
+
+
+def test_drawn_faces_are_those_of_the_seeds_in_a_file_that_goes(generator, temporary):
+    told = []
+    with drawn(generator, 70, progress=lambda *each: told.append(each)) as pictures:
+        expected = to_uint8(generator.sample(range(70))).numpy()
+        np.testing.assert_array_equal(pictures, expected)
+        assert isinstance(pictures, np.memmap) and pictures.dtype == np.uint8
+        assert len(list(temporary.iterdir())) == 1
+    assert list(temporary.iterdir()) == [] and told[-1] == (70, 70)
+
+
+def test_generator_of_pictures_that_are_not_finite_is_refused(generator, temporary):
+    nn.init.constant_(generator.network.loudness, float("nan"))
+    with (
+        pytest.raises(SnapshotError, match=r"^G\.safetensors: pictures are not finite, its weights are too large"),
+        drawn(generator, 3),
+    ):
+        pass
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot set room aside")
+def test_disk_without_room_is_told_of_in_a_line(generator, temporary, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(FaceganError) as refused, drawn(generator, 70_000):
+        pass
+    assert str(refused.value) == (
+        f"{temporary}: has no room for 70,000 generated pictures of together 3.4 MB (No space left on device); "
+        "set TMPDIR to a folder that has, or draw fewer"
+    )
+    assert list(Path(temporary).iterdir()) == []

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+
+from facegan.errors import FaceganError
+from facegan.features import GROUPS, Extractor, embed, random_extractor
+
+
+def means(num_features=3, **changes):
+    """An extractor of the mean of each channel, which counts what it is shown."""
+    shown = []
+
+    def see(pictures):
+        shown.append(len(pictures))
+        vectors = pictures.float().mean((2, 3))
+        return vectors, vectors[:, :2]
+
+    settings = {"key": "random", "title": "means", "digest": "d", "resize": "none", "comparable": "nothing"}
+    return Extractor(**settings, num_features=num_features, see=see, **changes), shown
+
+
+def test_vectors_are_those_of_the_rows_in_their_order(faces):
+    pictures, rows = faces(30, 0), np.random.default_rng(1).permutation(30)[:25]
+    extractor, shown = means(batch_size=4)
+    told = []
+    found = embed(extractor, pictures, rows, progress=lambda *each: told.append(each))
+    expected = pictures[rows].mean((2, 3))
+    np.testing.assert_allclose(found.features, expected, rtol=1e-6)
+    np.testing.assert_allclose(found.logits, expected[:, :2], rtol=1e-6)
+    np.testing.assert_allclose(found.moments.mean, expected.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(found.moments.covariance, np.cov(expected.T), rtol=1e-4)
+    assert sum(shown) == 25 and max(shown) <= 4
+    assert told[-1] == (25, 25) and [done for done, _ in told] == list(np.cumsum(shown))
+
+
+def test_groups_are_equal_parts_and_no_more_than_pictures(faces):
+    pictures = faces(27, 0)
+    extractor, _ = means()
+    assert [group.num for group in embed(extractor, pictures, np.arange(27)).groups] == [2, 3, 3, 2, 3, 3, 2, 3, 3, 3]
+    assert [group.num for group in embed(extractor, pictures, np.arange(4)).groups] == [1] * 4
+    assert [group.num for group in embed(extractor, pictures, np.arange(27), num_groups=2).groups] == [13, 14]
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_batch_size_changes_no_more_than_the_rounding(faces, batch_size):
+    pictures, rows = faces(40, 0), np.random.default_rng(1).permutation(40)
+    extractor = random_extractor(3, 16)
+    one, other = embed(extractor, pictures, rows), embed(extractor, pictures, rows, batch_size=batch_size)
+    np.testing.assert_allclose(one.features, other.features, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(one.moments.scatter, other.moments.scatter, atol=1e-6)
+
+
+def test_blocks_change_no_more_than_the_rounding(faces, monkeypatch):
+    pictures, rows = faces(40, 0), np.random.default_rng(1).permutation(40)
+    one = embed(means()[0], pictures, rows)
+    monkeypatch.setattr("facegan.features.embedding._MOST_BYTES", 3 * pictures[0].nbytes)
+    other = embed(means()[0], pictures, rows)
+    np.testing.assert_array_equal(one.features, other.features)
+    np.testing.assert_allclose(one.moments.scatter, other.moments.scatter, rtol=1e-10)
+
+
+def test_features_are_kept_of_the_first_pictures_alone_and_moments_of_all(faces, monkeypatch):
+    monkeypatch.setattr("facegan.features.embedding.KEPT", 12)
+    pictures = faces(30, 0)
+    found = embed(means(batch_size=5)[0], pictures, np.arange(30))
+    assert found.features.shape == (12, 3) and found.logits.shape == (12, 2) and found.moments.num == 30
+    np.testing.assert_allclose(found.features, pictures[:12].mean((2, 3)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("parts", [(0, 25), (9, 16), (16, 9), (3, 22)])
+def test_whole_is_the_sum_of_its_parts(faces, monkeypatch, parts):
+    monkeypatch.setattr("facegan.features.embedding.KEPT", 14)
+    pictures, rows = faces(25, 0), np.random.default_rng(1).permutation(25)
+    extractor, _ = means()
+    whole = embed(extractor, pictures, rows)
+    looked = [embed(extractor, pictures, each) for each in np.split(rows, parts[:1]) if len(each)]
+    joined = sum(looked[1:], start=looked[0])
+    np.testing.assert_array_equal(joined.features, whole.features)
+    np.testing.assert_array_equal(joined.logits, whole.logits)
+    np.testing.assert_allclose(joined.moments.scatter, whole.moments.scatter, rtol=1e-10)
+    assert len(joined.groups) == GROUPS and sum(group.num for group in joined.groups) == 25
+    assert max(group.num for group in joined.groups) - min(group.num for group in joined.groups) <= 2
+    assert [group.num for group in joined.merged().groups] == [25]
+
+
+def test_batch_is_halved_until_the_memory_suffices(faces):
+    plain, _ = means()
+    tried = []
+
+    def see(pictures):
+        tried.append(len(pictures))
+        if len(pictures) > 5:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return plain.see(pictures)
+
+    extractor, _ = means()
+    object.__setattr__(extractor, "see", see)
+    pictures = faces(60, 0)
+    found = embed(extractor, pictures, np.arange(60), num_groups=2, batch_size=64)
+    np.testing.assert_array_equal(found.features, embed(plain, pictures, np.arange(60)).features)
+    assert tried == [30, 15, 7, 3] + [3] * 19  # what did not fit once is not tried again
+
+
+def test_picture_that_does_not_fit_alone_is_refused_in_a_line(faces):
+    def see(pictures):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    extractor, _ = means()
+    object.__setattr__(extractor, "see", see)
+    with pytest.raises(FaceganError, match=r"^cpu: its memory does not suffice for one picture; take --device cpu$"):
+        embed(extractor, faces(3, 0), np.arange(3))
+
+
+def test_vectors_that_are_not_finite_are_refused(faces):
+    extractor, _ = means()
+    object.__setattr__(extractor, "see", lambda pictures: (pictures.float().mean((2, 3)) / 0, None))
+    with pytest.raises(FaceganError, match=r"^means: gives vectors that are not finite; pictures cannot be compared"):
+        embed(extractor, faces(3, 0), np.arange(3))
