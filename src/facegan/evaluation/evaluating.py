@@ -30,6 +30,7 @@ def evaluate(
     seed: int = 0,
     num_real: int = 0,
     floor: bool = True,
+    intervals: bool = True,
     tell: Tell | None = None,
     refuse: Callable[[str], None] | None = None,
 ) -> list[Result]:
@@ -43,6 +44,7 @@ def evaluate(
         seed: Of the order of the reals, and of whatever metrics draw.
         num_real: How many reals, drawn at random; 0: all.
         floor: Whether to measure reals against reals.
+        intervals: Whether intervals are wanted, which may take several times as long as the values.
         tell: Called with what is begun; returns its progress callback.
         refuse: Called with one line for each metric that cannot be measured; None raises it instead.
 
@@ -69,14 +71,14 @@ def evaluate(
         fake = sample("generated pictures", subject.pictures, fakes)
         real = sample("real pictures", reference.pictures, order)
         device = extractor.device if extractor else "cpu"
-        pair = Pair(real, fake, reference.known, device=device, seed=seed)
+        pair = Pair(real, fake, reference.known, intervals=intervals, device=device, seed=seed)
         yardstick = None
         if floor and num_floor:
             rest = sample("real pictures", reference.pictures, parts["rest"])
             other = sample("real pictures", reference.pictures, parts["floor"])
             part = sample("generated pictures", subject.pictures, fakes[:num_floor])
             yardstick = (
-                Pair(rest, other, reference.known, device=device, seed=seed),
+                Pair(rest, other, reference.known, intervals=intervals, device=device, seed=seed),
                 Pair(rest, part, reference.known, intervals=False, device=device, seed=seed),
             )
         for key, metric in chosen.items():
