@@ -43,7 +43,7 @@ class Account(BaseModel):
     images_per_second: float | None  # over the whole training
     metrics: dict[str, Any] | None  # of the last tick
     health: list[Span]
-    best: Best | None  # by the evaluations during training
+    best: Best | None = None  # by the evaluations during training
     files: list[StoredFile]  # snapshots and states, the newest first
     leftovers: list[Leftover]
     look: list[Path]  # files for people

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -79,7 +80,8 @@ class Evaluating:
             known = replace(known, attributes=data.attributes, names=data.names)
         self._reference = reference_of(data, known)
         self._refuse_unmeasurable()
-        self._extractors = _extractors(self._metrics, config.channels, str(device))
+        with _own_randomness(device):
+            self._extractors = _extractors(self._metrics, config.channels, str(device))
         self._num_steps = config.train.num_steps(len(data))
         self._lines: list[Mapping[str, Any]] = []
         self._lost: set[int] = set()
@@ -147,10 +149,7 @@ class Evaluating:
         architecture, device = config.part("architecture"), state.sums.device
         generator = FaceGenerator(state.G_ema, z_dim=architecture.z_dim, prior=architecture.prior)
         known = {line["metric"] for line in self._lines if line["num_fake"] == num_images}
-        with (
-            torch.random.fork_rng([device] if device.type == "cuda" else []),  # a metric may draw from it
-            drawn(generator, num_images) as faces,
-        ):
+        with _own_randomness(device), drawn(generator, num_images) as faces:
             subject = Subject(
                 name=f"{self._run.path.name}, step {state.step}",
                 pictures=faces,
@@ -189,6 +188,11 @@ class Evaluating:
                 raise DataError(
                     f"evaluation.metrics: {key}: {why}; leave it out (evaluation.num_images is {num_images:,})"
                 )
+
+
+def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
+    """A context that leaves torch's global random state as it was: a metric or a network may draw from it."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def _extractors(metrics: Mapping[str, Metric], channels: int, device: str) -> dict[str, Extractor]:
