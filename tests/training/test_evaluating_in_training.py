@@ -37,6 +37,8 @@ class Told(Metric):
         value = VALUES.pop(0)
         if isinstance(value, Exception):
             raise value
+        if type(value) is object:
+            return Measurement(1.0, details={"what": value})
         return Measurement(value)
 
 class Rising(Told):
@@ -258,12 +260,12 @@ def test_evaluation_settings_can_change_on_resume(tiny, tmp_path, values):
 def test_evaluations_that_take_too_much_time_are_put_off_and_it_is_said_once(tiny, tmp_path):
     said, run = [], RunDir(tmp_path / "run")
     train(tiny("train.steps=8", *EVERY_2, "evaluation.max_share=1e-9"), run, report=said.append)
-    assert [line["step"] for line in lines(run)] == [2]
+    assert [line["step"] for line in lines(run)] == [2, 8]
     (told,) = [line for line in said if isinstance(line, str) and "not evaluated" in line]
     assert told.startswith("step 4: not evaluated, evaluations would take ")
     assert told.endswith(
-        " % of the time, more than evaluation.max_share=1e-09 allows; so it is at every step that is due: raise it, or "
-        "evaluation.every, or lower evaluation.num_images"
+        " % of the time, more than evaluation.max_share=1e-09 allows; the same holds of later steps, but for the "
+        "last: raise it, or evaluation.every, or lower evaluation.num_images"
     )
 
 
@@ -272,6 +274,10 @@ def test_evaluations_that_take_too_much_time_are_put_off_and_it_is_said_once(tin
     [
         (float("nan"), "step 2: told is not finite, and is not written; training goes on"),
         (ValueError("no\n luck"), "step 2: could not be evaluated (no luck); training goes on"),
+        (
+            object(),
+            "step 2: could not be evaluated (Unable to serialize unknown type: <class 'object'>); training goes on",
+        ),
         (MemoryError(), "step 2: could not be evaluated (MemoryError); training goes on"),
     ],
 )

@@ -25,8 +25,9 @@ class EvaluationConfig(Section):
         0.1,
         gt=0,
         le=1,
-        description="the share of the time that evaluations may take, from the second one on: one that would take more "
-        "is put off to the next step that is due; 1: none is put off, so that equal runs measure the same steps",
+        description="the share of the time that evaluations may take: one that would take more is put off to the next "
+        "step that is due. The first, whose time is not known, and the last are always made; 1: none is put off, so that "
+        "equal runs measure the same steps",
     )
 
     @property

@@ -103,13 +103,14 @@ class Evaluating:
         if not self._is_wanted(step):
             return False
         share = (self._spent + self._latest) / (time.monotonic() - self._began + self._latest)
-        if not self._latest or share <= self._settings.max_share:  # what it takes is known from the second one on
+        # What it takes is known from the second one on; without the last, the best would be one of early steps.
+        if not self._latest or step == self._num_steps or share <= self._settings.max_share:
             return True
         if not self._put_off:
             self._report(
                 f"step {step}: not evaluated, evaluations would take {100 * share:.2g} % of the time, more than "
-                f"evaluation.max_share={self._settings.max_share:g} allows; so it is at every step that is due: raise "
-                "it, or evaluation.every, or lower evaluation.num_images"
+                f"evaluation.max_share={self._settings.max_share:g} allows; the same holds of later steps, but for the "
+                "last: raise it, or evaluation.every, or lower evaluation.num_images"
             )
         self._put_off = True
         return False
@@ -126,17 +127,18 @@ class Evaluating:
         calibrate(self._config, state)
         try:
             results = self._measure(state)
+            lines = [result.line() for result in results if math.isfinite(result.value)]
         except Exception as error:  # of a metric, a full disk or memory: the training needs none of it
             reason = " ".join(str(error).split()) or type(error).__name__
             self._report(f"step {step}: could not be evaluated ({reason}); training goes on")
-            results = []
+            results, lines = [], []
         finite = [result for result in results if math.isfinite(result.value)]
         for result in results:
             if result not in finite:
                 self._report(f"step {step}: {result.metric} is not finite, and is not written; training goes on")
         if finite:
             saver.at_once(f"the evaluation of step {step:,}", partial(append, self._run.evaluations, finite))
-        self._lines += [result.line() for result in finite]
+        self._lines += lines
         best = best_of([line for line in self._lines if line["step"] not in self._lost], self._settings)
         self._latest = time.monotonic() - began
         self._spent += self._latest
