@@ -26,7 +26,7 @@ class EvaluationConfig(Section):
         gt=0,
         le=1,
         description="the share of the time that evaluations may take: one that would take more is put off to the next "
-        "step that is due. The first, whose time is not known, and the last are always made; 1: none is put off, so that "
+        "step that is due. The first, whose time is not known, and the last are always made; 1: none is put off, and "
         "equal runs measure the same steps",
     )
 
