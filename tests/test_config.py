@@ -361,3 +361,35 @@ def test_half_of_a_sign_is_refused(file):
 
     with pytest.raises(ConfigError, match=r"^config: a setting of loss is not text \('no \\ud800'\)$"):
         build(Picky, {"word": "a"}, where="loss")
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        *(
+            ([f"evaluation.metrics={given}"], f"config: evaluation.metrics is '{given}'; it must be names of metrics, "
+             "each once, separated by commas")
+            for given in ("fid,,swd", "fid,fid", "")
+        ),
+        (["evaluation.metrics=fid", "evaluation.keep_best=swd"],
+         "config: evaluation: keep_best is 'swd'; it must be one of metrics (fid)"),
+        (["evaluation.every=-1"], "config: evaluation.every is -1; it must be at least 0"),
+        (["evaluation.max_share=0"], "config: evaluation.max_share is 0; it must be above 0"),
+        (["evaluation.max_share=2"], "config: evaluation.max_share is 2; it must be at most 1"),
+        (["evaluation.num_images=1"], "config: evaluation.num_images is 1; it must be at least 2"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_evaluation_are_told(settings, complaint):
+    assert message(settings=settings) == complaint
+
+
+def test_metrics_of_packages_that_are_not_here_do_not_hinder_the_reading_of_a_run():
+    config = resolve(settings=["evaluation.every=5", "evaluation.metrics= elsewhere , fid"])
+    assert config.evaluation.keys == ("elsewhere", "fid")
+    assert config.complete().evaluation.metrics == "elsewhere,fid"
+
+
+def test_runs_of_before_have_no_evaluation():
+    tree = RunConfig().model_dump()
+    del tree["evaluation"]
+    assert RunConfig.model_validate(tree).evaluation.every == 0

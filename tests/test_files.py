@@ -3,7 +3,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from facegan.files import is_temporary, open_regular, read_regular, sweep, write_atomic, write_folder
+from facegan.files import append_lines, is_temporary, open_regular, read_regular, sweep, write_atomic, write_folder
 
 
 def test_a_file_appears_whole_with_ordinary_permissions(tmp_path):
@@ -143,3 +143,26 @@ def test_a_link_that_comes_between_the_look_and_the_opening_is_not_followed(tmp_
     monkeypatch.setattr(type(tmp_path), "is_symlink", lambda self: False)
     with pytest.raises(OSError, match="link"):
         open_regular(tmp_path / "link")
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, b"a\nb\n"), (b"x\n", b"x\na\nb\n"), (b"torn", b"torn\na\nb\n")])
+def test_lines_are_appended_and_a_torn_one_is_ended_before_them(tmp_path, before, after):
+    path = tmp_path / "lines.jsonl"
+    if before is not None:
+        path.write_bytes(before)
+    append_lines(path, b"a\nb\n")
+    assert path.read_bytes() == after
+
+
+def test_lines_that_the_disk_does_not_take_are_not_there_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b"x\n")
+
+    def full(_):
+        assert path.read_bytes() == b"x\na\n"
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        append_lines(path, b"a\n", durable=True)
+    assert path.read_bytes() == b"x\n"

@@ -47,6 +47,14 @@ def test_command_line_loads_only_words_and_its_own_when_it_is_imported(module):
     assert loaded_with(module) - foreign - own - words == set()
 
 
+TRAINING = [module for module in MODULES if module.startswith("training/") and module != "training/evaluating.py"]
+
+
+@pytest.mark.parametrize("module", TRAINING)
+def test_training_loads_evaluation_only_where_it_is_asked_for(module):
+    assert loaded_with(module) & {"facegan.evaluation", "evaluating"} == set()
+
+
 @pytest.mark.parametrize("module", ENGINE)
 def test_engine_neither_prints_nor_exits(module):
     tree = ast.parse((SOURCE / module).read_text())

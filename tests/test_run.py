@@ -53,12 +53,21 @@ def test_latest_is_the_highest_number_not_the_newest_or_last_in_order_of_names(r
     assert run.latest("snapshots") is None
 
 
-@pytest.mark.parametrize(("newest", "every", "kept"), [(2, 0, [6, 10]), (9, 0, [1, 2, 3, 6, 10]), (1, 3, [3, 6, 10])])
-def test_the_newest_files_of_a_kind_and_those_of_round_steps_are_kept(run, newest, every, kept):
+@pytest.mark.parametrize(
+    ("newest", "every", "spare", "kept"),
+    [
+        (2, 0, (), [6, 10]),
+        (9, 0, (), [1, 2, 3, 6, 10]),
+        (1, 3, (), [3, 6, 10]),
+        (1, 0, {2, 7}, [2, 10]),
+        (1, 3, {1}, [1, 3, 6, 10]),
+    ],
+)
+def test_the_newest_files_of_a_kind_those_of_round_steps_and_spared_ones_are_kept(run, newest, every, spare, kept):
     for step in (1, 2, 3, 6, 10):
         run.snapshot(step).write_bytes(b"")
         run.state(step).write_bytes(b"")
-    run.keep("snapshots", newest, every)
+    run.keep("snapshots", newest, every, spare)
     assert run.steps("snapshots") == kept
     assert run.steps("states") == [1, 2, 3, 6, 10]
 

@@ -49,6 +49,35 @@ def write_atomic(path: Path, content: bytes | Callable[[Path], None], *, durable
         raise
 
 
+def append_lines(path: Path, lines: bytes, *, durable: bool = False) -> None:
+    """Append whole lines to a file, all of them or none; a torn line that a killed writer left is ended before them.
+
+    Args:
+        path: The file; it need not be there.
+        lines: Each with its line break.
+        durable: Also bring them to the disk.
+
+    Raises:
+        OSError: They cannot be written; what stood in the file still stands.
+    """
+    with path.open("ab+") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end:
+            file.seek(end - 1)
+            if file.read(1) != b"\n":
+                lines = b"\n" + lines
+        try:
+            file.write(lines)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):  # what is left in the buffer fails once more when the file is closed
+                file.close()
+            os.truncate(path, end)
+            raise
+
+
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """Make a folder with all its files or not at all: under a temporary name beside it, then renamed.
 

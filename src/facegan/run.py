@@ -3,14 +3,14 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import SnapshotError
-from .files import as_json, is_temporary, sweep, write_atomic
+from .files import append_lines, as_json, is_temporary, sweep, write_atomic
 from .plugins import nearest
 
 STEP_FILE = re.compile(r"step-(\d{8,})\.\w+")
@@ -37,6 +37,11 @@ class RunDir:
     def environment(self) -> Path:
         """What it was started on and with: metadata, nothing that a run depends on."""
         return self.path / "environment.json"
+
+    @property
+    def evaluations(self) -> Path:
+        """A line of JSON for each metric of each evaluation."""
+        return self.path / "evaluations.jsonl"
 
     @property
     def log(self) -> Path:
@@ -157,14 +162,14 @@ class RunDir:
         files = self._files(kind)
         return files[max(files)] if files else None
 
-    def keep(self, kind: str, newest: int, every: int = 0) -> None:
-        """Remove all files of a kind but the `newest` ones and those whose step is a multiple of `every` (0: of none).
+    def keep(self, kind: str, newest: int, every: int = 0, spare: Collection[int] = ()) -> None:
+        """Remove all files of a kind but the `newest` ones, those at multiples of `every` (0: none), and at `spare`.
 
         One that cannot be removed, because a program has it open, stays until the next time.
         """
         files = self._files(kind)
         for step in sorted(files)[:-newest]:
-            if not every or step % every:
+            if step not in spare and (not every or step % every):
                 with suppress(OSError):
                     files[step].unlink()
 
@@ -183,16 +188,7 @@ class RunDir:
         Raises:
             OSError: It cannot be written; the lines before it stand.
         """
-        with self.metrics.open("ab") as file:
-            end = file.tell()
-            try:
-                file.write(json.dumps(record).encode() + b"\n")
-                file.flush()
-            except OSError:
-                with suppress(OSError):  # what is left in the buffer fails once more when the file is closed
-                    file.close()
-                os.truncate(self.metrics, end)
-                raise
+        append_lines(self.metrics, json.dumps(record).encode() + b"\n")
 
     def sync_metrics(self) -> None:
         """Bring the lines written so far to the disk, as a state is that counts on them."""

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pytest
@@ -91,10 +92,32 @@ def test_intervals_can_change_and_nothing_else(facegan, run):
     said = facegan("resume", run, "--steps", 9, "--set", "optimizer.lr_G=1")
     assert said.code == 2
     assert said.complaint == (
-        "facegan: --set optimizer.lr_G=1: cannot change in a run; only settings of output can. Start a new run for it"
+        "facegan: --set optimizer.lr_G=1: cannot change in a run; only settings of output and evaluation can. Start a "
+        "new run for it"
     )
     said = facegan("resume", run, "--steps", 9, "--set", "output.often=1")
     assert (said.code, said.err.splitlines()[-1][:43]) == (2, "facegan: config: no setting 'output.often';")
+
+
+def test_evaluations_can_begin_on_resume(facegan, run):
+    flags = ("--metrics", "fd_random", "--set", "evaluation.num_images=8", "--set", "evaluation.max_share=1")
+    said = facegan("resume", run, "--steps", 6, *flags)
+    assert said.code == 2
+    assert said.complaint == (
+        "facegan: --metrics fd_random: measures nothing without --evaluate-every K, the steps between evaluations"
+    )
+    said = facegan("resume", run, "--steps", 6, "--evaluate-every", 2, *flags)
+    assert said.code == 0, said.err
+    told = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["num_images"]) for line in told] == [(4, 8), (6, 8)]
+    assert json.loads((run / "config.json").read_text())["evaluation"] == {
+        "every": 2, "metrics": "fd_random", "num_images": 8, "keep_best": "", "max_share": 1.0,
+    }  # fmt: skip
+    assert re.search(
+        r"^best by fd_random \([\d.]+ at step [46]\): .*/snapshots/step-0000000[46].safetensors$", said.err, re.M
+    )
+    assert "| best snapshot | step-0000000" in (run / "model-card.md").read_text()
+    assert "Best snapshot, as measured during training\n  snapshots/step-0000000" in facegan("runs", "show", run).out
 
 
 def test_run_whose_pictures_changed_is_refused(facegan, run):

@@ -132,6 +132,27 @@ def test_default_run_folders_are_numbered_by_data_and_preset(facegan, tiny, work
     assert [path.name for path in (workplace / "runs" / "drawn-dcgan-32-1").iterdir()] == ["mine"]
 
 
+def test_metrics_without_an_interval_are_refused(facegan):
+    said = facegan("train", "--metrics", "fd_random")
+    assert said.code == 2
+    assert said.complaint == (
+        "facegan: --metrics fd_random: measures nothing without --evaluate-every K, the steps between evaluations"
+    )
+
+
+def test_plan_tells_of_evaluations_and_knows_the_metrics(facegan, tiny):
+    flags = (*tiny, "--steps", 5, "--dry-run")
+    found = facegan("train", *flags, "--json", "--evaluate-every", 2, "--metrics", "fd_random").json
+    assert found["num_evaluations"] == 3
+    assert (found["config"]["evaluation"]["every"], found["config"]["evaluation"]["metrics"]) == (2, "fd_random")
+    assert facegan("train", *flags, "--json").json["num_evaluations"] == 0
+    said = facegan("train", *flags, "--evaluate-every", 2, "--metrics", "fd_randon")
+    assert said.code == 2
+    assert said.complaint.startswith(
+        "facegan: config: evaluation.metrics: there is no 'fd_randon'; did you mean 'fd_random'"
+    )
+
+
 def test_json_of_train_names_run_step_and_snapshot(facegan, tiny):
     said = facegan("train", *tiny, "--steps", 2, "--run", "here", "--json")
     assert said.json == {

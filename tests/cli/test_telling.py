@@ -8,6 +8,7 @@ import pytest
 
 from facegan.cli.telling import finite, listed, next_commands, tell, tell_standings
 from facegan.history.account import Account
+from facegan.history.best import Best
 from facegan.history.records import Span
 from facegan.history.standing import Standing
 from facegan.history.stored import StoredFile
@@ -117,6 +118,20 @@ def test_snapshot_that_the_runs_name_would_not_lead_to_is_named_itself():
     assert [command for command, _ in next_commands(lost)] == [file]
     torn = account(newest=31)  # and 30 is the newest whole one
     assert [command for command, _ in next_commands(torn)] == ["facegan resume runs/faces", file]
+
+
+def test_best_snapshot_is_told_and_offered_unless_it_is_the_newest(capsys):
+    path = Path("runs/faces/snapshots/step-00000020.safetensors")
+    found = account().model_copy(
+        update={"best": Best(step=20, path=path, metric="swd", title="Sliced", value=1.25, num_images=1000)}
+    )
+    tell(found, verified=False)
+    section = capsys.readouterr().out.partition("Best snapshot, as measured during training\n")[2]
+    assert section.splitlines()[0] == "  snapshots/step-00000020.safetensors  swd 1.25  on 1,000 faces"
+    command = f"facegan sample {path} -n 64 -o best.png"
+    assert (command, "draw faces as of step 20, the best") in next_commands(found)
+    newest = found.model_copy(update={"best": found.best.model_copy(update={"step": 30})})
+    assert command not in [each for each, _ in next_commands(newest)]
 
 
 def test_health_is_told_where_there_is_any(capsys):

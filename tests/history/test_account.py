@@ -4,7 +4,7 @@ import pytest
 
 from facegan.config import resolve
 from facegan.history.account import account, defaults
-from runfolders import tear, tick, write_metrics
+from runfolders import tear, tick, write_evaluations, write_metrics
 
 
 def test_changed_settings_are_those_that_are_not_the_defaults(make):
@@ -89,3 +89,10 @@ def test_without_plugins_all_that_is_set_of_theirs_counts_as_changed(make):
     assert (rows[0].get("architecture.ndf"), rows[1].get("architecture.ndf", 0)) == (64, None)
     assert "architecture.ngf" not in rows[0] and "architecture.ngf" in rows[1]
     assert rows[0]["train.batch_size"] == rows[1]["train.batch_size"] == 128
+
+
+def test_best_snapshot_of_evaluations_during_training_is_told(make):
+    run = make("one", saved=[5, 10])
+    assert account(run).best is None
+    write_evaluations(run, (5, 1.0), (10, 2.0))
+    assert account(run).best.step == 5

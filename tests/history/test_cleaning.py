@@ -4,7 +4,7 @@ from facegan.errors import SnapshotError
 from facegan.history import cleaning
 from facegan.history.cleaning import clean, plan_cleaning
 from facegan.history.stored import header_problem
-from runfolders import tear
+from runfolders import tear, write_evaluations
 
 ONE = {"snapshots": 1, "states": 1}
 
@@ -32,6 +32,16 @@ def test_all_but_the_newest_go(make):
     after = {path for path in run.path.rglob("*") if path.is_file()} - {run.path / ".lock"}
     assert before - after == {file.path for file in found.files}
     assert plan(run, {"snapshots": 2, "states": 1}).files == []
+
+
+def test_the_best_snapshot_stays(make):
+    run = make("one", saved=[5, 10, 15, 20])
+    write_evaluations(run, (5, 3.0), (10, 1.0), (15, 2.0))
+    found = plan(run)
+    assert names((file.path for file in found.files if "snapshots" in str(file.path)), run) == [
+        "snapshots/step-00000005.safetensors", "snapshots/step-00000015.safetensors",
+    ]  # fmt: skip
+    assert found.kept_for_good == 1
 
 
 def test_files_that_are_kept_for_good_stay(make):

@@ -65,6 +65,11 @@ def test_arguments_stand_above_file_and_preset_and_below_settings(workplace):
         ({"resolution": 32}, "resolution", 32),
         ({"steps": None, "epochs": 0.5}, "train.epochs", 0.5),
         ({"steps": None, "kimg": 0.008}, "train.kimg", 0.008),
+        (
+            {"evaluate_every": 9, "metrics": "fd_random", "settings": {**TINY, "evaluation.num_images": 4}},
+            "evaluation.every",
+            9,
+        ),
         ({"settings": [f"{key}={value}" for key, value in TINY.items()]}, "architecture.z_dim", 12),
         ({"settings": {**TINY, "optimizer": {"lr_D": 0.125}}}, "optimizer.lr_D", 0.125),
     ],
@@ -116,3 +121,18 @@ def test_packing_is_told_where_pictures_are_packed_for_the_first_time():
     told = []
     train(settings={**TINY, "data.options.num_images": 24}, packing=lambda *numbers: told.append(numbers))
     assert told[-1] == (24, 24)
+
+
+def test_best_snapshot_of_a_run_is_at_hand():
+    assert train().best is None
+    run = train(steps=2, evaluate_every=1, settings={**TINY, "evaluation.num_images": 4, "evaluation.max_share": 1})
+    found = [json.loads(line)["value"] for line in (run.path / "evaluations.jsonl").read_text().splitlines()]
+    assert run.best == run.path / "snapshots" / f"step-0000000{1 + found.index(min(found))}.safetensors"
+
+
+def test_metrics_without_an_interval_are_refused():
+    with pytest.raises(ConfigError) as refusal:
+        train(metrics="fd_random")
+    assert str(refusal.value) == (
+        "--metrics fd_random: measures nothing without --evaluate-every K, the steps between evaluations"
+    )

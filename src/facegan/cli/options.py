@@ -27,6 +27,12 @@ MaxTime = Annotated[
         "--max-time", metavar="TIME", help="Save and stop after so long: 2h, 1h30m, 90m, 1d; a bare number is seconds."
     ),
 ]
+EvaluateEvery = Annotated[
+    int | None, typer.Option(metavar="K", help="Measure the faces every K steps, and keep the best snapshot; 0: never.")
+]
+Metrics = Annotated[
+    str | None, typer.Option(metavar="LIST", help="What --evaluate-every measures, separated by commas.")
+]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Run = Annotated[str | None, typer.Argument(help="A run's folder, or its name under runs/; by default the latest.")]

@@ -8,9 +8,11 @@ from ..errors import ConfigError
 from .options import (
     Device,
     Epochs,
+    EvaluateEvery,
     Json,
     Kimg,
     MaxTime,
+    Metrics,
     Run,
     Steps,
     allow_deterministic,
@@ -26,24 +28,32 @@ def resume(
     steps: Steps = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="OUTPUT.KEY=VALUE", help="Other intervals or numbers of files; can be repeated."),
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="Another setting of output or evaluation; can be repeated."
+        ),
     ] = None,
     device: Device = None,
+    evaluate_every: EvaluateEvery = None,
+    metrics: Metrics = None,
     max_time: MaxTime = None,
     as_json: Json = False,
 ) -> None:
     """Continue a run, or extend a finished one.
 
     --epochs, --kimg or --steps give a new total; without them a finished run is left as it is. Of the settings only
-    those of `output` can change: all others would make another run of it.
+    those of `output` and `evaluation` can change: all others would make another run of it.
     """
-    from ..config import read_file
+    from ..config import named_layer, read_file, refuse_idle_metrics
     from ..run import find_run
 
-    duration, seconds, output = one_duration(epochs, kimg, steps), seconds_of(max_time), _output(settings or [])
+    duration, seconds, changes = one_duration(epochs, kimg, steps), seconds_of(max_time), _changes(settings or [])
+    flags = named_layer(evaluate_every=evaluate_every, metrics=metrics).get("evaluation", {})
+    evaluation = {**flags, **changes.get("evaluation", {})}
     found = find_run(run)
-    train = read_file(found.config).get("train")
-    allow_deterministic(isinstance(train, dict) and train.get("deterministic") is True)
+    stored = read_file(found.config)
+    before = {key: stored[key] if isinstance(stored.get(key), dict) else {} for key in ("train", "evaluation")}
+    refuse_idle_metrics(metrics, evaluation.get("every", before["evaluation"].get("every")))
+    allow_deterministic(before["train"].get("deterministic") is True)
 
     from ..training.runs import resume as resume_run
     from .console import TrainingConsole
@@ -52,7 +62,7 @@ def resume(
 
     with StopRequest(seconds).listening() as stop, TrainingConsole(found.log, new=False) as console:
         ended = resume_run(
-            found, duration=duration, output=output, device=device,
+            found, duration=duration, output=changes.get("output"), evaluation=evaluation, device=device,
             report=console.report, packing=console.packing, stop=stop,
         )  # fmt: skip
         if ended is None:
@@ -60,14 +70,14 @@ def resume(
     conclude(found, console, stop.exit_code, finished=ended is not False, as_json=as_json)
 
 
-def _output(settings: list[str]) -> dict[str, Any]:
-    """The settings of `output` that lines give; raises ConfigError for others."""
+def _changes(settings: list[str]) -> dict[str, Any]:
+    """The settings of `output` and `evaluation` that lines give; raises ConfigError for others."""
     from ..config import settings_layer
 
     for line in settings:
-        if not line.startswith("output."):
+        if not line.startswith(("output.", "evaluation.")):
             raise ConfigError(
-                f"--set {line}: cannot change in a run; only settings of output can. Start a new run for it"
+                f"--set {line}: cannot change in a run; only settings of output and evaluation can. Start a new run "
+                "for it"
             )
-    section = settings_layer(settings).get("output", {})
-    return dict(section)
+    return settings_layer(settings)

@@ -109,8 +109,8 @@ def clean(
     """Free the disk of older snapshots and states, damaged ones that were put aside, and what killed writers left.
 
     What would go is shown first, and asked about. The newest whole snapshot and state of a run always stay, as do
-    metrics, samples and settings, and what output.keep_snapshots_every and output.keep_states_every keep for good. A
-    run that is being trained is passed over.
+    metrics, samples and settings, what output.keep_snapshots_every and output.keep_states_every keep for good, and the
+    snapshot that evaluations during training found best. A run that is being trained is passed over.
     """
     from ..history.cleaning import clean as remove
     from ..history.cleaning import plan_cleaning
@@ -158,7 +158,9 @@ def _show_plans(plans: "Sequence[Cleaning]", total: int) -> None:
         notes = [f"passed over: {plan.passed_over}"] if plan.passed_over else []
         notes += [f"{path.relative_to(plan.path)}: damaged, and left to 'facegan resume'" for path in plan.damaged]
         if plan.kept_for_good:
-            notes.append(f"{_count(plan.kept_for_good, 'file')} kept for good, as output.keep_..._every asks")
+            notes.append(
+                f"{_count(plan.kept_for_good, 'file')} kept for good: the best, or as output.keep_..._every asks"
+            )
         if plan.files or notes:
             print(f"{plan.path}" + "".join(f"\n  {note}" for note in notes))
         if plan.files:

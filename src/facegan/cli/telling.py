@@ -100,6 +100,9 @@ def tell(found: "Account", *, verified: bool) -> None:
     ]
     files += [(str(file.path.relative_to(run.path)), decimal(file.size_bytes), file.why) for file in found.leftovers]
     _section("Snapshots, to use, and states, to resume", files)
+    if best := found.best:
+        row = str(best.path.relative_to(run.path)), f"{best.metric} {best.value:.4g}", f"on {best.num_images:,} faces"
+        _section("Best snapshot, as measured during training", [row])
     _section("Worth a look", [(str(path),) for path in found.look])
     _section("Next", next_commands(found))
 
@@ -140,6 +143,11 @@ def next_commands(found: "Account") -> list[tuple[str, str]]:
         following.append((f"{anew} --run {path} --force", "start it anew; what is there is kept aside"))
     if run.snapshot is not None and sample not in following:
         following.append(sample)
+    if found.best and found.best.step != run.snapshot:
+        best = shlex.quote(str(found.best.path))
+        following.append(
+            (f"facegan sample {best} -n 64 -o best.png", f"draw faces as of step {found.best.step}, the best")
+        )
     if len(found.files) > 2 and run.standing in ("finished", "stopped"):
         following.append((f"facegan runs clean {path} --dry-run", "see what could be removed"))
     return following

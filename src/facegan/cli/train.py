@@ -10,9 +10,11 @@ import typer
 from .options import (
     Device,
     Epochs,
+    EvaluateEvery,
     Json,
     Kimg,
     MaxTime,
+    Metrics,
     Steps,
     allow_deterministic,
     one_duration,
@@ -51,19 +53,23 @@ def train(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="On CUDA, only kernels that repeat to the bit; slower.")
     ] = False,
+    evaluate_every: EvaluateEvery = None,
+    metrics: Metrics = None,
     max_time: MaxTime = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; draw and write nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Keep an existing run folder under another name.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a generator of faces in a new run folder."""
-    from ..config import named_layer, resolve
+    from ..config import named_layer, refuse_idle_metrics, resolve
 
     flags = named_layer(
         data=data, seed=seed, resolution=resolution, batch_size=batch_size, device=device, precision=precision,
-        deterministic=deterministic or None, **one_duration(epochs, kimg, steps),
+        deterministic=deterministic or None, evaluate_every=evaluate_every, metrics=metrics,
+        **one_duration(epochs, kimg, steps),
     )  # fmt: skip
     wanted = resolve(preset=preset, file=config, flags=flags, settings=settings or [])
+    refuse_idle_metrics(metrics, wanted.evaluation.every)
     if dry_run:
         _show_plan(wanted, as_json)
         return

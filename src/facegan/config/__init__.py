@@ -3,6 +3,7 @@
 The core sections are checked without loading torch; a plugin's section, by that plugin (`RunConfig.complete`).
 """
 
+from .evaluation import EvaluationConfig
 from .layers import (
     flat,
     named_layer,
@@ -10,11 +11,19 @@ from .layers import (
     preset_names,
     preset_text,
     read_file,
+    refuse_idle_metrics,
     resolve,
     settings_layer,
     validate,
 )
-from .tree import DURATIONS, PLUGIN_SECTIONS, DataConfig, OutputConfig, RunConfig, TrainConfig
+from .tree import (
+    DURATIONS,
+    PLUGIN_SECTIONS,
+    DataConfig,
+    OutputConfig,
+    RunConfig,
+    TrainConfig,
+)
 from .where import Condition, parse_where
 from .wording import DEVICE_PATTERN, build
 
@@ -24,6 +33,7 @@ __all__ = [
     "PLUGIN_SECTIONS",
     "Condition",
     "DataConfig",
+    "EvaluationConfig",
     "OutputConfig",
     "RunConfig",
     "TrainConfig",
@@ -35,6 +45,7 @@ __all__ = [
     "preset_names",
     "preset_text",
     "read_file",
+    "refuse_idle_metrics",
     "resolve",
     "settings_layer",
     "validate",

@@ -98,7 +98,13 @@ def read_file(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> di
 
 
 def named_layer(
-    *, data: str | None = None, seed: int | None = None, resolution: int | None = None, **train: Any
+    *,
+    data: str | None = None,
+    seed: int | None = None,
+    resolution: int | None = None,
+    evaluate_every: int | None = None,
+    metrics: str | None = None,
+    **train: Any,
 ) -> dict[str, Any]:
     """One nested dictionary from the settings that have names of their own, in a shell and in Python.
 
@@ -106,10 +112,23 @@ def named_layer(
         data: `data.source`; of this and all others, None is not given.
         seed: `seed`.
         resolution: `resolution`.
+        evaluate_every: `evaluation.every`.
+        metrics: `evaluation.metrics`.
         train: Settings of `train`.
     """
-    flags = {"seed": seed, "resolution": resolution, "data": {"source": data}, "train": train}
+    evaluation = {"every": evaluate_every, "metrics": metrics}
+    flags = {
+        "seed": seed, "resolution": resolution, "data": {"source": data}, "train": train, "evaluation": evaluation,
+    }  # fmt: skip
     return _given(flags)
+
+
+def refuse_idle_metrics(metrics: str | None, every: Any) -> None:
+    """Refuse metrics that were named where nothing is measured; raises ConfigError."""
+    if metrics is not None and not every:
+        raise ConfigError(
+            f"--metrics {metrics}: measures nothing without --evaluate-every K, the steps between evaluations"
+        )
 
 
 def _given(flags: Mapping[str, Any]) -> dict[str, Any]:

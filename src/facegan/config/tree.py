@@ -11,17 +11,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from .. import plugins
 from ..errors import PluginError
 from ..plugins import nearest
+from .evaluation import EvaluationConfig
+from .section import Section
 from .where import parse_where
 from .wording import CROP_PATTERN, DEVICE_PATTERN, build
 
 DURATIONS = ("epochs", "kimg", "steps")
 PLUGIN_SECTIONS = ("architecture", "loss")
-
-
-class Section(BaseModel):
-    """Settings that belong together; unknown ones are refused, and a value never changes once made."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class DataConfig(Section):
@@ -225,6 +221,7 @@ class RunConfig(Section):
     augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = TrainConfig()
     output: OutputConfig = OutputConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
 
     def complete(self) -> "RunConfig":
         """The same with the plugins' sections checked and filled in; loads those plugins (and with them torch).

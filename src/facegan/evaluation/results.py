@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ..errors import FaceganError
+from ..files import append_lines
 from ..history.records import evaluations
 
 
@@ -56,6 +57,7 @@ class Result(BaseModel):
         seconds: What it took, features aside.
         time: When, in UTC.
         facegan: The version.
+        during_training: Whether the run itself measured this while it was trained.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,6 +80,7 @@ class Result(BaseModel):
     seconds: float
     time: str
     facegan: str
+    during_training: bool = False
 
     def line(self) -> dict[str, Any]:
         """For JSON, in which numbers that are not finite are null; `num_images` is the number of judged pictures."""
@@ -95,8 +98,7 @@ def append(path: Path, results: list[Result]) -> None:
     for result in results:
         if not math.isfinite(result.value):
             raise FaceganError(f"{result.metric} of {result.subject}: is not finite; nothing was written")
-    with path.open("ab") as file:
-        file.write(b"".join(json.dumps(result.line()).encode() + b"\n" for result in results))
+    append_lines(path, b"".join(json.dumps(result.line()).encode() + b"\n" for result in results), durable=True)
 
 
 def read(path: Path) -> list[Result]:

@@ -11,6 +11,7 @@ from ..config import PLUGIN_SECTIONS, RunConfig, flat
 from ..errors import FaceganError
 from ..files import read_regular
 from ..run import RunDir
+from .best import Best, best
 from .records import Span, metrics, number, spans
 from .standing import MOST_SETTINGS, Standing, known_config, stand
 from .stored import KINDS, Check, Leftover, StoredFile, header_problem, leftovers, stored
@@ -42,6 +43,7 @@ class Account(BaseModel):
     images_per_second: float | None  # over the whole training
     metrics: dict[str, Any] | None  # of the last tick
     health: list[Span]
+    best: Best | None = None  # by the evaluations during training
     files: list[StoredFile]  # snapshots and states, the newest first
     leftovers: list[Leftover]
     look: list[Path]  # files for people
@@ -71,6 +73,7 @@ def account(run: RunDir, check: Check = header_problem, *, plugins: bool = True)
         images_per_second=shown * 1000 / seconds if shown and seconds else None,
         metrics=last,
         health=spans(records),
+        best=best(run, config.evaluation) if config else None,
         files=[file for kind in KINDS for file in stored(run, kind, check)],
         leftovers=leftovers(run),
         look=_worth_a_look(run),

@@ -1,4 +1,4 @@
-"""Freeing the disk of what a run needs no more: never its newest whole snapshot and state."""
+"""Freeing the disk of what a run needs no more: never its newest whole snapshot and state, nor its best snapshot."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..errors import SnapshotError
 from ..run import RunDir
+from .best import best
 from .standing import known_config
 from .stored import KINDS, Check, Kind, Leftover, StoredFile, leftovers, stored
 
@@ -20,7 +21,7 @@ class Cleaning(BaseModel):
     passed_over: str | None = None  # why nothing is removed here
     files: list[Leftover] = []
     damaged: list[Path] = []  # under their own names: left to 'facegan resume', which puts them aside
-    kept_for_good: int = 0  # multiples of output.keep_snapshots_every and output.keep_states_every
+    kept_for_good: int = 0  # multiples of output.keep_snapshots_every and output.keep_states_every, the best snapshot
 
     @property
     def size_bytes(self) -> int:
@@ -60,13 +61,13 @@ def _plan(run: RunDir, keep: Mapping[Kind, int], check: Check) -> Cleaning:
     if config is None:  # it may ask for files to be kept for good
         return Cleaning(path=run.path, passed_over=problem)
     files, damaged, for_good = leftovers(run), list[Path](), 0
-    output = config.output.model_dump()
+    output, found = config.output.model_dump(), best(run, config.evaluation)
     for kind in KINDS:
         older, bad = _older(run, kind, keep[kind], check)
         damaged += bad
         every = output.get(f"keep_{kind}_every", 0)
         for file in older:
-            if every and file.step % every == 0:
+            if (every and file.step % every == 0) or (found and file.path == found.path):
                 for_good += 1
             else:
                 files.append(Leftover(path=file.path, size_bytes=file.size_bytes, why=f"an older {kind[:-1]}"))

@@ -12,7 +12,7 @@ from .records import last_record
 from .standing import Standing, known_config, stand
 from .stored import header_problem, weights_digest
 
-WITHOUT_EFFECT = ("output.", *(f"train.{name}" for name in DURATIONS))  # on the weights at a step
+WITHOUT_EFFECT = ("output.", "evaluation.", *(f"train.{name}" for name in DURATIONS))  # on the weights at a step
 
 
 class Twins(BaseModel):

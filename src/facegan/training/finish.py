@@ -8,6 +8,7 @@ import numpy as np
 from .. import __version__, images
 from ..config import RunConfig
 from ..files import write_atomic
+from ..history.best import best
 from ..run import RunDir
 from ..sealed import read_tensors, write_tensors
 from ..snapshots import snapshot_metadata
@@ -22,7 +23,7 @@ CARD = """\
 | trained on | `{source}` (crop {crop}, split {split}), {num_images:,} pictures |
 | length | {steps:,} steps of {batch_size}, {kimg:,.1f} thousand pictures shown |
 | loss | {loss} |
-| made with | facegan {version} |
+{best}| made with | facegan {version} |
 
 Use it: `facegan sample {name} -n 64 -o grid.png`. The complete settings are in config.json and in every snapshot.
 
@@ -48,6 +49,8 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[
     sheet = images.beside((real, fake), ("training pictures", f"generated, step {step:,}"))
     images.save(run.path / "faces.png", sheet)
     write_atomic(run.path / "model-card.md", _card(config, run, step, num_images).encode("utf-8", "backslashreplace"))
+    if found := best(run, config.evaluation):
+        report(f"best by {found.metric} ({found.value:.4g} at step {found.step}): {found.path}")
     report(f"{run.path}: finished; look at faces.png and losses.png there")
 
 
@@ -67,7 +70,9 @@ def complete(config: RunConfig, run: RunDir, *, num_images: int, report: Callabl
 
 
 def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
-    architecture = config.part("architecture")
+    architecture, found = config.part("architecture"), best(run, config.evaluation)
+    row = "| best snapshot | {}: {} {:.4g} on {:,} faces |\n"
+    told = row.format(found.path.name, found.title, found.value, found.num_images) if found else ""
     return CARD.format(
         name=run.path.name,
         architecture=config.architecture.name,
@@ -83,5 +88,6 @@ def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
         batch_size=config.train.batch_size,
         kimg=step * config.train.batch_size / 1000,
         loss=config.loss.name,
+        best=told,
         version=__version__,
     )

@@ -1,10 +1,11 @@
-"""The training loop: take a batch, one step, record, grid, snapshot, state, done?"""
+"""The training loop: take a batch, one step, record, evaluate, grid, snapshot, state, done?"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,6 +15,7 @@ from ..data.feed import Feed
 from ..data.packed.loading import PackedImages
 from ..errors import TrainingError
 from ..generators import FaceGenerator
+from ..history.best import best
 from ..history.records import NOT_FINITE
 from ..run import RunDir
 from ..sealed import write_tensors
@@ -22,6 +24,9 @@ from .health import Health
 from .saving import Saver, Write
 from .state import METRICS, NETWORKS, TrainState, memory_format, precision
 from .step import StepSettings, training_step
+
+if TYPE_CHECKING:
+    from .evaluating import Evaluating
 
 NUM_GRID = 64  # latents of the grids, the seeds 0 to 63
 NUM_CALIBRATION = 1024  # latents that the averaged G's batch-norm statistics are estimated from
@@ -41,8 +46,9 @@ Stop = Callable[[], bool]
 
 
 def training_loop(
-    config: RunConfig, run: RunDir, data: PackedImages, state: TrainState, *, report: Report, stop: Stop
-) -> bool:
+    config: RunConfig, run: RunDir, data: PackedImages, state: TrainState,
+    *, evaluating: "Evaluating | None" = None, report: Report, stop: Stop,
+) -> bool:  # fmt: skip
     """Train from `state` to the end of the run, leaving everything in the run folder.
 
     Everything that happens at a step is a function of (config, state): a run that was stopped and resumed equals one
@@ -53,6 +59,7 @@ def training_loop(
         run: The run folder, which exists.
         data: The training set.
         state: Before the next step; changed in place.
+        evaluating: What measures the run at some steps, without an effect on any other; None: nothing does.
         report: Called with progress at each tick.
         stop: Asked after each step; True saves a state and ends.
 
@@ -79,6 +86,12 @@ def training_loop(
             images.save(run.path / "samples" / "real.png", images.grid(feed.sample(NUM_GRID)))
             calibrate(config, state)
             saver.at_once("the first grid", grid(config, run, state))
+        if evaluating:
+            evaluating.take_up()
+            with clock.aside():
+                best_so_far = evaluating.owed(state.step) and evaluating.evaluate(state, saver)
+            if best_so_far:
+                saver.beside(f"step {state.step:,}", weights(config, run, state, None, snapshot=True))
 
         while state.step < num_steps:
             # One step on the next batch.
@@ -99,13 +112,20 @@ def training_loop(
                 if verdict.changed:
                     report(verdict.line)
 
+            # An evaluation of a few faces, which changes nothing of the state; the best snapshot so far is kept.
+            best_so_far, evaluated = False, bool(evaluating and (last or not stopping) and evaluating.due(step))
+            if evaluating and evaluated:
+                refuse_bad_step(run, state, saver, batch_size)
+                with clock.aside():
+                    best_so_far = evaluating.evaluate(state, saver)
+
             # A grid of the same latents; a snapshot, to use; a state, to resume.
             at_once = last or stopping or saver.behind()
             overdue = every.state_minutes and time.monotonic() - saved_at >= 60 * every.state_minutes
             grid_due = step % every.sample_every == 0 or last
-            snapshot_due = step % every.snapshot_every == 0 or at_once
+            snapshot_due = step % every.snapshot_every == 0 or at_once or best_so_far
             state_due = step % every.state_every == 0 or at_once or overdue
-            if grid_due or snapshot_due or state_due:
+            if (grid_due or snapshot_due or state_due) and not evaluated:
                 refuse_bad_step(run, state, saver, batch_size)
                 calibrate(config, state)
             if grid_due:
@@ -143,7 +163,9 @@ def weights(config: RunConfig, run: RunDir, state: TrainState, data_digest: str 
         if snapshot:
             networks = {key: value for key, value in copies.items() if key.partition(".")[0] in NETWORKS}
             write_tensors(run.snapshot(step), "snapshot", networks, snapshot_metadata(config, step))
-            run.keep("snapshots", every.keep_snapshots, every.keep_snapshots_every)
+            found = best(run, config.evaluation)
+            spare = {found.step} if found else ()
+            run.keep("snapshots", every.keep_snapshots, every.keep_snapshots_every, spare)
         if about is not None:
             run.sync_metrics()
             write_tensors(run.state(step), "state", copies, about)
@@ -209,20 +231,28 @@ def refuse_bad_step(run: RunDir, state: TrainState, saver: Saver, batch_size: in
 
 
 class _Clock:
-    """Seconds of training so far, also those before a resume: metadata, not part of the state."""
+    """Seconds of the run so far, also those before a resume: metadata, not part of the state."""
 
     def __init__(self, run: RunDir, step: int) -> None:
         records = list(run.read_metrics())
         self.seconds = next((each["seconds"] for each in reversed(records) if "seconds" in each), 0.0)
-        self.last_step, self.last_time = step, time.perf_counter()
+        self.last_step, self.last_time, self.seconds_aside = step, time.perf_counter(), 0.0
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Work that is no training: of the total, and not of the lap."""
+        began = time.perf_counter()
+        yield
+        self.seconds_aside += time.perf_counter() - began
 
     def lap(self, step: int) -> tuple[float, int, float]:
-        """Total seconds, and the steps and seconds since the last lap."""
+        """Total seconds, and the steps and the seconds of training since the last lap."""
         now = time.perf_counter()
         steps, seconds = step - self.last_step, now - self.last_time
+        training = seconds - self.seconds_aside
         self.seconds += seconds
-        self.last_step, self.last_time = step, now
-        return self.seconds, steps, seconds
+        self.last_step, self.last_time, self.seconds_aside = step, now, 0.0
+        return self.seconds, steps, training
 
 
 def _tick(state: TrainState, batch_size: int, num_images: int, clock: _Clock) -> dict[str, Any]:

@@ -25,11 +25,12 @@ class Plan(BaseModel):
     num_parameters_D: int
     num_images: int
     num_steps: int
+    num_evaluations: int  # at most: those that would take more than their share of the time are put off
     epochs: float
     data_bytes: int  # the pictures as uint8
     snapshot_bytes: int  # one file, headers aside
     state_bytes: int  # one file, headers aside
-    run_bytes: int  # at most: what the run keeps, and one of each that is being written; pictures and headers aside
+    run_bytes: int  # at most: what the run keeps, one of each that is being written, the best; pictures, headers aside
     guidelines: list[Guideline]
 
 
@@ -41,8 +42,9 @@ def plan(config: RunConfig, num_images: int) -> Plan:
         num_images: Of the training set.
 
     Raises:
-        ConfigError: A setting of the architecture cannot be.
+        ConfigError, PluginError: A setting of the architecture cannot be, or there is no such metric.
     """
+    check_metrics(config)
     # Not on torch's meta device, which would cost nothing here, but importing it costs two seconds.
     G, D = build_networks(config)
     num_steps = config.train.num_steps(num_images)
@@ -58,13 +60,26 @@ def plan(config: RunConfig, num_images: int) -> Plan:
         num_parameters_D=parameters_D,
         num_images=num_images,
         num_steps=num_steps,
+        num_evaluations=-(-num_steps // config.evaluation.every) if config.evaluation.every else 0,
         epochs=num_steps * config.train.batch_size / num_images if num_images else 0.0,
         data_bytes=num_images * config.channels * config.resolution**2,
         snapshot_bytes=snapshot_bytes,
         state_bytes=state_bytes,
-        run_bytes=(num_snapshots + 1) * snapshot_bytes + (num_states + 1) * state_bytes,
+        run_bytes=(num_snapshots + 1 + bool(config.evaluation.every)) * snapshot_bytes + (num_states + 1) * state_bytes,
         guidelines=guidelines(G, D, torch.zeros(2, config.part("architecture").z_dim)),
     )
+
+
+def check_metrics(config: RunConfig) -> None:
+    """Refuse metrics that a run is to be measured by and cannot be; without evaluations nothing of them is loaded.
+
+    Raises:
+        ConfigError, PluginError: There is no such metric, or it does not serve during training.
+    """
+    if config.evaluation.every:
+        from .evaluating import metrics_of
+
+        metrics_of(config)
 
 
 def _num_kept(num_steps: int, every: int, newest: int, for_good: int) -> int:

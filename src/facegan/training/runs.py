@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,6 +17,7 @@ from ..data.pictures import in_words
 from ..data.sources.opening import anchored
 from ..errors import ConfigError, DamagedError, SnapshotError, TrainingError
 from ..files import as_json, write_atomic
+from ..history.best import cut
 from ..history.standing import num_images_of
 from ..plugins import claim, names
 from ..run import RunDir
@@ -24,8 +25,11 @@ from ..sealed import read_header
 from .finish import complete, finish
 from .limits import deterministic, within_memory
 from .loop import Report, Stop, training_loop
-from .plan import check_disk, plan
+from .plan import check_disk, check_metrics, plan
 from .state import TrainState, build_state, choose_device
+
+if TYPE_CHECKING:
+    from .evaluating import Evaluating
 
 Packing = Callable[[int, int], None]
 
@@ -57,6 +61,7 @@ def train(
         TrainingError: No room on the disk, or a loss that is not finite.
     """
     config = config.complete()
+    check_metrics(config)
     device = choose_device(config.train.device)
     if force:
         run.refuse_running()
@@ -70,19 +75,21 @@ def train(
         intervals = config.output.scaled(counts.num_steps)
         config = config.model_copy(update={"data": config.data.model_copy(update=source), "output": intervals})
         state = within_memory(config, device, data.images.nbytes, lambda: build_state(config, device))
+        evaluating = _evaluating(config, run, data, device, report)
         if force and (aside := run.move_aside()):
             report(f"{run.path}: what was there is now {aside}")
         with run.lock():
             run.create(config.to_json(), environment(config, device))
             report(f"{run.path}: {counts.num_steps} steps on {len(data)} pictures, {device}")
-            return _loop(config, run, data, state, report, stop)
+            return _loop(config, run, data, state, evaluating, report, stop)
 
 
 def resume(
     run: RunDir,
     *,
     duration: Mapping[str, float | None] | None = None,
-    output: Mapping[str, int] | None = None,
+    output: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
     device: str | None = None,
     report: Report = lambda _: None,
     packing: Packing | None = None,
@@ -95,6 +102,7 @@ def resume(
         duration: A new total, one of `epochs`, `kimg`, `steps`; None keeps the run's own.
         output: Other intervals and numbers of files, of `output`; 0 scales an interval with the run's length. They do
             not change what is learnt.
+        evaluation: Other settings of `evaluation`, which do not change it either.
         device: Another device than the run's own.
         report: As in `train`.
         packing: As in `train`.
@@ -114,11 +122,19 @@ def resume(
         if duration:
             lengths = {**dict.fromkeys(DURATIONS), **duration}
             config = config.model_copy(update={"train": config.train.model_copy(update=lengths)})
-        if output:
-            config = validate({**config.model_dump(), "output": {**config.output.model_dump(), **output}})
+        if output or evaluation:
+            tree = config.model_dump()
+            config = validate(
+                {
+                    **tree,
+                    "output": {**tree["output"], **(output or {})},
+                    "evaluation": {**tree["evaluation"], **(evaluation or {})},
+                }
+            )
         if newest and not duration and (num_images := _finished_on(config, run)):  # the pictures may be gone by now
             complete(config, run, num_images=num_images, report=report)
             return None
+        check_metrics(config)
         chosen = choose_device(device or config.train.device)
         data = _load(config, report, packing)
         num_steps, step = config.train.num_steps(len(data)), max(run.steps("states"), default=0)
@@ -131,17 +147,19 @@ def resume(
             )
         config = config.model_copy(update={"output": config.output.scaled(num_steps)})
         state = within_memory(config, chosen, data.images.nbytes, lambda: build_state(config, chosen))
+        evaluating = _evaluating(config, run, data, chosen, report)
         if newest is not None:
             check_disk(newest.stat().st_size, run.path.absolute())
             if not state.load(newest, data.digest):
                 report(f"{run.path}: was trained on another kind of device; its noise begins anew on {chosen}")
         run.cut_metrics(state.step, inside_tick=bool(state.sums[-1]))
-        if duration or output:
+        cut(run, state.step)
+        if duration or output or evaluation:
             write_atomic(run.config, config.to_json().encode())
         if not run.environment.exists():
             write_atomic(run.environment, as_json(environment(config, chosen)))
         report(f"{run.path}: from step {state.step} to {num_steps}")
-        return _loop(config, run, data, state, report, stop)
+        return _loop(config, run, data, state, evaluating, report, stop)
 
 
 def _newest_whole(config: RunConfig, run: RunDir, report: Report) -> Path | None:
@@ -222,10 +240,24 @@ def _load(config: RunConfig, report: Report, packing: Packing | None) -> PackedI
     return data
 
 
-def _loop(config: RunConfig, run: RunDir, data: PackedImages, state: TrainState, report: Report, stop: Stop) -> bool:
+def _evaluating(
+    config: RunConfig, run: RunDir, data: PackedImages, device: torch.device, report: Report
+) -> "Evaluating | None":
+    """What measures the run while it is trained; None: nothing does, and nothing of it is loaded."""
+    if not config.evaluation.every:
+        return None
+    from .evaluating import Evaluating
+
+    return Evaluating(config, run, data, device, report)
+
+
+def _loop(
+    config: RunConfig, run: RunDir, data: PackedImages, state: TrainState, evaluating: "Evaluating | None",
+    report: Report, stop: Stop,
+) -> bool:  # fmt: skip
     def work() -> bool:
         with deterministic(config.train.deterministic):
-            return training_loop(config, run, data, state, report=report, stop=stop)
+            return training_loop(config, run, data, state, evaluating=evaluating, report=report, stop=stop)
 
     ended = within_memory(config, state.sums.device, data.images.nbytes, work)
     if ended:

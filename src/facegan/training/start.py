@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-from ..config import named_layer, resolve
+from ..config import named_layer, refuse_idle_metrics, resolve
 from ..generators import FaceGenerator
+from ..history.best import best
+from ..history.standing import known_config
 from ..run import RunDir, next_free
 from ..snapshots import load_generator
 from .loop import Report, Stop
@@ -36,6 +38,14 @@ class TrainedRun:
         assert newest is not None, "a run that ended has one"
         return newest
 
+    @property
+    def best(self) -> Path | None:
+        """The snapshot file that evaluations during training found best; None: there were none that say so."""
+        run = RunDir(self.path)
+        config, _ = known_config(run)
+        found = best(run, config.evaluation) if config else None
+        return found.path if found else None
+
     def generator(self, *, raw: bool = False, device: str | torch.device = "cpu") -> FaceGenerator:
         """G of its newest snapshot; arguments and errors as of `load_generator`."""
         return load_generator(self.snapshot, raw=raw, device=device)
@@ -59,6 +69,8 @@ def train(
     steps: int | None = None,
     seed: int | None = None,
     device: str | None = None,
+    evaluate_every: int | None = None,
+    metrics: str | None = None,
     report: Report = lambda _: None,
     packing: Packing | None = None,
     stop: Stop = lambda: False,
@@ -79,6 +91,8 @@ def train(
         steps: Length in updates of G, instead of epochs.
         seed: What weights, data order and noise are drawn from.
         device: auto, cpu, cuda, cuda:1 or mps.
+        evaluate_every: Measure the faces every so many steps, and keep the best snapshot; 0: never.
+        metrics: What is measured then: names separated by commas, such as `fd_random`.
         report: Called with `Progress` at each tick, and with lines worth reading; `print` will do.
         packing: Called with (done, total) while the pictures are packed for the first time.
         stop: Asked after each step; True saves and ends, and `facegan resume` goes on.
@@ -93,9 +107,10 @@ def train(
     """
     flags = named_layer(
         data=None if data is None else str(data), seed=seed, resolution=resolution, batch_size=batch_size,
-        epochs=epochs, kimg=kimg, steps=steps, device=device,
+        epochs=epochs, kimg=kimg, steps=steps, device=device, evaluate_every=evaluate_every, metrics=metrics,
     )  # fmt: skip
     wanted = resolve(preset=preset, file=config, flags=flags, settings=settings)
+    refuse_idle_metrics(metrics, wanted.evaluation.every)
     if run is None:  # the name is taken at once, so that no other run takes it
         name = wanted.run_name(preset or (Path(config).stem if config else "dcgan"))
         place: AbstractContextManager[RunDir] = next_free(Path("runs"), name)

@@ -1,0 +1,353 @@
+"""Measuring a run while it is trained: what it says, what it keeps, and that it changes nothing else."""
+
+import json
+import sys
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from facegan.config import RunConfig
+from facegan.data.packed.stored import open_stored
+from facegan.errors import ConfigError, DataError
+from facegan.evaluation import Known, Subject, digest_of, drawn, evaluate, reference_of
+from facegan.evaluation.metrics.frechet import FrechetRandom
+from facegan.features import random_extractor
+from facegan.history.best import best
+from facegan.run import RunDir
+from facegan.snapshots import load_generator
+from facegan.training import loop
+from facegan.training.runs import resume, train
+
+METRICS = """
+from typing import ClassVar
+import torch
+from facegan.evaluation import Measurement, Metric
+
+VALUES = []
+
+class Told(Metric):
+    title: ClassVar[str] = "what the test says"
+    better: ClassVar[str] = "lower"
+    has_floor: ClassVar[bool] = False
+    noise: float = 0
+
+    def measure(self, pair):
+        torch.rand(3)  # as a metric may that knows no better
+        value = VALUES.pop(0)
+        if isinstance(value, Exception):
+            raise value
+        if type(value) is object:
+            return Measurement(1.0, details={"what": value})
+        return Measurement(value)
+
+class Rising(Told):
+    better: ClassVar[str] = "higher"
+
+class Near(Told):
+    better: ClassVar[str] = "nearer"
+
+class ThroughD(Told):
+    space: ClassVar[str] = "discriminator"
+
+class Exotic(Told):
+    space: ClassVar[str] = "exotic"
+
+class Greedy(Told):
+    at_least: ClassVar[int] = 17
+"""
+NAMES = {"told": "Told", "rising": "Rising", "near": "Near", "by_d": "ThroughD", "exotic": "Exotic", "greedy": "Greedy"}
+WALL_CLOCK = ("seconds", "images_per_second", "time")
+EVERY_2 = ("evaluation.every=2", "evaluation.num_images=16", "evaluation.max_share=1")
+OUTPUT = ("output.tick_every=2", "output.sample_every=3", "output.snapshot_every=4", "output.state_every=5")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr("facegan.training.runs.finish", lambda *args, **kwargs: None)
+    monkeypatch.setattr("facegan.training.loop.NUM_CALIBRATION", 32)
+
+
+@pytest.fixture
+def values(install):
+    """values(3.0, 1.0): what the installed metrics find, in this order."""
+    install("toldmetrics", METRICS, {"facegan.metric": {key: f"toldmetrics:{name}" for key, name in NAMES.items()}})
+
+    def make(*numbers):
+        import toldmetrics
+
+        toldmetrics.VALUES[:] = numbers
+
+    return make
+
+
+def lines(run, but=WALL_CLOCK):
+    text = run.evaluations.read_text().splitlines() if run.evaluations.exists() else ()
+    return [{key: value for key, value in json.loads(line).items() if key not in but} for line in text]
+
+
+def metrics(run):
+    return [{key: value for key, value in record.items() if key not in WALL_CLOCK} for record in run.read_metrics()]
+
+
+def assert_same_tensors(one, other):
+    found = []
+    for path in (one, other):
+        with safe_open(path, framework="pt") as file:
+            found.append({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    assert found[0].keys() == found[1].keys()
+    assert [key for key in found[0] if not torch.equal(found[0][key], found[1][key])] == []
+
+
+def after(num_steps):
+    left = iter([False] * (num_steps - 1) + [True])
+    return lambda: next(left)
+
+
+def test_weights_are_the_same_to_the_bit_with_and_without_evaluation(tiny, store, tmp_path, values):
+    data = store()
+    plain, measured = RunDir(tmp_path / "plain"), RunDir(tmp_path / "measured")
+    train(tiny("train.steps=5", *OUTPUT, data=data), plain)
+    values(3.0, 2.0, 1.0)
+    before = torch.get_rng_state()
+    settings = ("evaluation.metrics=fd_random,told", *EVERY_2, *OUTPUT)
+    train(tiny("train.steps=5", *settings, data=data), measured)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [line["step"] for line in lines(measured)] == [2, 2, 4, 4, 5, 5]
+    for kind in ("states", "snapshots"):
+        assert_same_tensors(plain.latest(kind), measured.latest(kind))
+    assert metrics(plain) == metrics(measured)
+    for step in plain.steps("samples"):
+        assert plain.sample(step).read_bytes() == measured.sample(step).read_bytes()
+
+
+def test_values_are_those_of_the_snapshot_and_lines_say_where_they_are_from(tiny, store, tmp_path):
+    data, run = store(), RunDir(tmp_path / "run")
+    train(tiny("train.steps=2", "train.channels_last=false", *EVERY_2, data=data), run)
+    (line,) = lines(run)
+    packed, generator = open_stored(data), load_generator(run.snapshot(2))
+    with drawn(generator, 16) as faces:
+        subject = Subject("x", faces, {"fake": digest_of(faces)})
+        reference = reference_of(packed, Known(digest=packed.digest))
+        (result,) = evaluate(
+            {"fd_random": FrechetRandom()}, reference, subject, {"random": random_extractor(3)}, num_real=16
+        )
+    assert line["value"] == pytest.approx(result.value, rel=1e-12)
+    assert line["digests"] == result.digests
+    assert line["floor"]["value"] == pytest.approx(result.floor.value, rel=1e-12)
+    assert (line["num_real"], line["num_fake"], line["num_images"], line["interval"]) == (16, 16, 16, None)
+    assert (line["step"], line["weights"], line["subject"]) == (2, "G_ema", "run, step 2")
+    assert line["during_training"] is True
+    assert result.during_training is False
+
+
+def test_floor_is_measured_the_first_time_alone(tiny, tmp_path):
+    run = RunDir(tmp_path / "run")
+    train(tiny("train.steps=4", *EVERY_2), run)
+    assert [line["floor"] is None for line in lines(run)] == [False, True]
+
+
+@pytest.mark.parametrize("num_images", [6, 40])
+def test_number_of_faces_is_a_setting_and_no_more_pictures_are_taken(tiny, tmp_path, num_images):
+    run = RunDir(tmp_path / "run")
+    train(tiny("train.steps=2", *EVERY_2, f"evaluation.num_images={num_images}"), run)
+    assert [(line["num_fake"], line["num_real"]) for line in lines(run)] == [(num_images, min(num_images, 20))]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "numbers", "first"),
+    [
+        (("evaluation.metrics=told",), (3.0, 1.0, 2.0, 2.5), 4),
+        (("evaluation.metrics=rising",), (3.0, 1.0, 2.0, 2.5), 2),
+        (("evaluation.metrics=near,told",), (0.0, 3.0, 0.0, 1.0, 0.0, 2.0, 9.0, 9.0), 4),
+        (
+            ("evaluation.metrics=told,rising", "evaluation.keep_best=rising"),
+            (1.0, 1.0, 2.0, 3.0, 3.0, 1.0, 9.0, 0.0),
+            4,
+        ),
+        (("evaluation.metrics=told",), (1.0, 1.0, 1.0, 1.0), 2),
+    ],
+)
+def test_the_best_snapshot_survives_all_newer_ones(tiny, tmp_path, values, chosen, numbers, first):
+    values(*numbers)
+    run = RunDir(tmp_path / "run")
+    config = tiny("train.steps=7", *EVERY_2, "output.keep_snapshots=1", "output.snapshot_every=1", *chosen)
+    train(config, run)
+    found = best(run, config.evaluation)
+    assert (found.step, found.path) == (first, run.snapshot(first))
+    assert run.steps("snapshots") == [first, 7]
+    assert load_generator(found.path).info["step"] == first
+
+
+def test_a_snapshot_is_written_at_the_best_step_even_if_none_was_due(tiny, tmp_path, values):
+    values(3.0, 1.0, 2.0)
+    run = RunDir(tmp_path / "run")
+    train(tiny("train.steps=6", *EVERY_2, "evaluation.metrics=told", "output.snapshot_every=100"), run)
+    assert run.steps("snapshots") == [2, 4, 6]
+
+
+def test_what_is_found_is_told_in_one_line(tiny, tmp_path, values):
+    values(3.0, 4.0)
+    said = []
+    config = tiny("train.steps=4", *EVERY_2, "evaluation.metrics=fd_random,told", "evaluation.keep_best=told")
+    train(config, RunDir(tmp_path / "run"), report=said.append)
+    first, second = [line for line in said if isinstance(line, str) and line.startswith("step ")]
+    found = [line["value"] for line in lines(RunDir(tmp_path / "run")) if line["metric"] == "fd_random"]
+    assert first.startswith(f"step 2: fd_random {found[0]:.4g}, told 3 (best so far)  ")
+    assert first.endswith(" % of the time")
+    assert second.startswith(f"step 4: fd_random {found[1]:.4g}, told 4  ")
+
+
+@pytest.mark.parametrize("stops", [(1,), (2,), (3, 1)])
+def test_resumed_run_measures_what_an_uninterrupted_one_does(tiny, store, tmp_path, stops):
+    data = store()
+    whole, parts = RunDir(tmp_path / "whole" / "run"), RunDir(tmp_path / "parts" / "run")
+    config = tiny("train.steps=6", *EVERY_2, *OUTPUT, "output.keep_snapshots=1", data=data)
+    train(config, whole)
+    assert train(config, parts, stop=after(stops[0])) is False
+    for stop in stops[1:]:
+        assert resume(parts, stop=after(stop)) is False
+    assert resume(parts) is True
+    assert lines(parts) == lines(whole)
+    assert [line["step"] for line in lines(whole)] == [2, 4, 6]
+    assert_same_tensors(whole.latest("states"), parts.latest("states"))
+    assert best(parts, config.evaluation).step == best(whole, config.evaluation).step
+    assert parts.steps("snapshots") == whole.steps("snapshots")
+
+
+def test_lines_of_steps_that_are_trained_once_more_are_measured_once_more(tiny, tmp_path, values):
+    run = RunDir(tmp_path / "run")
+    values(3.0, 1.0, 2.0)
+    train(tiny("train.steps=6", *EVERY_2, "evaluation.metrics=told", "output.state_every=2"), run)
+    run.state(6).unlink()
+    torn = b'{"metric": "told", "during_tr'
+    foreign = {**lines(run)[-1], "during_training": False, "step": 6, "value": 0.5}
+    with run.evaluations.open("ab") as file:
+        file.write(json.dumps(foreign).encode() + b"\n" + torn)
+    values(7.0)
+    assert resume(run) is True
+    assert [(line["step"], line["value"]) for line in lines(run)] == [(2, 3.0), (4, 1.0), (6, 0.5), (6, 7.0)]
+
+
+def test_a_lost_snapshot_is_no_best_one_any_more(tiny, tmp_path, values):
+    run = RunDir(tmp_path / "run")
+    values(3.0, 1.0)
+    config = tiny("train.steps=4", *EVERY_2, "evaluation.metrics=told")
+    train(config, run)
+    run.snapshot(4).unlink()
+    assert best(run, config.evaluation).step == 2
+    values(2.0)
+    said = []
+    assert resume(run, duration={"steps": 6}, report=said.append) is True
+    assert [line[:27] for line in said if isinstance(line, str)][1:] == ["step 6: told 2 (best so far"]
+    assert best(run, config.evaluation).step == 6
+
+
+def test_evaluation_settings_can_change_on_resume(tiny, tmp_path, values):
+    run = RunDir(tmp_path / "run")
+    train(tiny("train.steps=4"), run, stop=after(1))
+    assert not run.evaluations.exists()
+    values(1.0)
+    evaluation = {"every": 3, "metrics": "told", "num_images": 5, "max_share": 1}
+    assert resume(run, evaluation=evaluation, stop=after(2)) is False
+    assert resume(run, evaluation={"metrics": "fd_random"}) is True
+    assert [(line["step"], line["metric"], line["num_fake"]) for line in lines(run)] == [
+        (3, "fd_random", 5), (4, "fd_random", 5),
+    ]  # fmt: skip
+    assert json.loads(run.config.read_text())["evaluation"]["every"] == 3
+
+
+def test_evaluations_that_take_too_much_time_are_put_off_and_it_is_said_once(tiny, tmp_path):
+    said, run = [], RunDir(tmp_path / "run")
+    train(tiny("train.steps=8", *EVERY_2, "evaluation.max_share=1e-9"), run, report=said.append)
+    assert [line["step"] for line in lines(run)] == [2, 8]
+    (told,) = [line for line in said if isinstance(line, str) and "not evaluated" in line]
+    assert told.startswith("step 4: not evaluated, evaluations would take ")
+    assert told.endswith(
+        " % of the time, more than evaluation.max_share=1e-09 allows; the same holds of later steps, but for the "
+        "last: raise it, or evaluation.every, or lower evaluation.num_images"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (float("nan"), "step 2: told is not finite, and is not written; training goes on"),
+        (ValueError("no\n luck"), "step 2: could not be evaluated (no luck); training goes on"),
+        (
+            object(),
+            "step 2: could not be evaluated (Unable to serialize unknown type: <class 'object'>); training goes on",
+        ),
+        (MemoryError(), "step 2: could not be evaluated (MemoryError); training goes on"),
+    ],
+)
+def test_a_metric_that_fails_is_told_and_training_goes_on(tiny, tmp_path, values, value, told):
+    values(value, 1.0)
+    said, run = [], RunDir(tmp_path / "run")
+    assert train(tiny("train.steps=4", *EVERY_2, "evaluation.metrics=told"), run, report=said.append) is True
+    assert told in said
+    assert [line["step"] for line in lines(run)] == [4]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        (
+            ("evaluation.metrics=told,risin",),
+            ConfigError,
+            "config: evaluation.metrics: there is no 'risin'; did you mean 'rising'?",
+        ),
+        (
+            ("evaluation.metrics=by_d",),
+            ConfigError,
+            "config: evaluation.metrics: by_d sees by D, which changes from step to step; measure it with "
+            "'facegan evaluate', and take another one here",
+        ),
+        (
+            ("evaluation.metrics=exotic",),
+            ConfigError,
+            "config: evaluation.metrics: exotic needs the network 'exotic', which is not here",
+        ),
+        (
+            ("evaluation.metrics=near", "evaluation.keep_best=near"),
+            ConfigError,
+            "config: evaluation.keep_best: near is good near its value of real pictures, and ranks no snapshots; take "
+            "a metric of which lower or higher is better",
+        ),
+        (
+            ("evaluation.metrics=greedy",),
+            DataError,
+            "evaluation.metrics: greedy: needs at least 17 real pictures (there are 16); leave it out "
+            "(evaluation.num_images is 16)",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is_written(
+    tiny, tmp_path, values, settings, error, message
+):
+    run = RunDir(tmp_path / "run")
+    with pytest.raises(error) as refusal:
+        train(tiny(*EVERY_2, *settings), run)
+    assert str(refusal.value) == message
+    assert not run.path.exists()
+    train(tiny(*settings, "evaluation.every=0"), run)  # without evaluations nothing of it counts
+
+
+def test_off_by_default_and_then_the_module_is_not_loaded(tiny, tmp_path, monkeypatch):
+    assert RunConfig().evaluation.every == 0
+    monkeypatch.setitem(sys.modules, "facegan.training.evaluating", None)  # an import of it fails
+    run = RunDir(tmp_path / "run")
+    assert train(tiny(), run) is True
+    assert not run.evaluations.exists()
+
+
+def test_time_of_evaluations_is_in_the_seconds_and_not_in_the_rate(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    clock = loop._Clock(RunDir(tmp_path), 0)
+    now[0] += 2.0
+    with clock.aside():
+        now[0] += 5.0
+    assert clock.lap(4) == (7.0, 4, 2.0)
+    now[0] += 1.0
+    assert clock.lap(5) == (8.0, 1, 1.0)
