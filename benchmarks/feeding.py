@@ -24,7 +24,8 @@ from facegan.config import RunConfig, resolve
 from facegan.data.feed import Feed
 from facegan.data.packed.loading import PackedImages, load
 from facegan.training.loop import step_settings
-from facegan.training.state import build_state, choose_device, memory_format
+from facegan.devices import choose_device
+from facegan.training.state import build_state, memory_format
 from facegan.training.step import training_step
 
 
