@@ -52,9 +52,9 @@ def evaluate(
     _check_alike(reference.pictures, subject.pictures, reference.source, subject.name)
     order = np.random.default_rng(seed).permutation(len(reference.pictures))[: num_real or None]
     # The floor's fakes come first, so that as many reals are left as can be.
-    num_floor = min(len(subject.pictures), len(order) // 2)
+    fakes = subject.order()
+    num_floor = min(len(fakes), len(order) // 2)
     parts = {"floor": order[:num_floor], "rest": order[num_floor:]}
-    fakes = np.arange(len(subject.pictures))
     results = []
     for space in dict.fromkeys(metric.space for metric in metrics.values()):
         chosen = {key: metric for key, metric in metrics.items() if metric.space == space}

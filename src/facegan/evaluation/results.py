@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +88,7 @@ class Result(BaseModel):
 
 
 def append(path: Path, results: list[Result]) -> None:
-    """Append results to an evaluations.jsonl, all of them or none.
+    """Append results to an evaluations.jsonl, all of them or none; what a crash left half-written becomes a line.
 
     Raises:
         FaceganError: A value is not finite: such a number is no result.
@@ -95,8 +97,20 @@ def append(path: Path, results: list[Result]) -> None:
     for result in results:
         if not math.isfinite(result.value):
             raise FaceganError(f"{result.metric} of {result.subject}: is not finite; nothing was written")
-    with path.open("ab") as file:
-        file.write(b"".join(json.dumps(result.line()).encode() + b"\n" for result in results))
+    lines = b"".join(json.dumps(result.line()).encode() + b"\n" for result in results)
+    with path.open("ab+") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end:
+            file.seek(end - 1)
+            lines = lines if file.read(1) == b"\n" else b"\n" + lines
+        try:
+            file.write(lines)
+            file.flush()
+        except OSError:
+            with suppress(OSError):  # what is left in the buffer fails once more when the file is closed
+                file.close()
+            os.truncate(path, end)
+            raise
 
 
 def read(path: Path) -> list[Result]:

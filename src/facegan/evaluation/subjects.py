@@ -54,6 +54,8 @@ class Subject:
         weights: "G_ema" or "G".
         first_seed: The seed of the first picture; the others follow. None for pictures of a folder.
         warnings: What to keep in mind of these pictures, a sentence each.
+        rows: int64 (n,): which of the pictures are judged, in an order that has nothing to do with what they show, as
+            intervals need it; None: all, in their order.
     """
 
     name: str
@@ -64,6 +66,11 @@ class Subject:
     weights: str | None = None
     first_seed: int | None = None
     warnings: tuple[str, ...] = field(default=())
+    rows: NDArray[np.int64] | None = None
+
+    def order(self) -> NDArray[np.int64]:
+        """The rows that are judged."""
+        return np.arange(len(self.pictures)) if self.rows is None else self.rows
 
 
 def reference_of(packed: PackedImages, known: Known) -> Reference:

@@ -1,0 +1,18 @@
+"""Pictures of numbers: curves of runs, and metrics over steps."""
+
+from .curves import BINS, COLOURS, ENDINGS, curves, read_columns, save_arrays, save_curves
+from .over_steps import Course, course, over_steps, save_over_steps
+
+__all__ = [
+    "BINS",
+    "COLOURS",
+    "ENDINGS",
+    "Course",
+    "course",
+    "curves",
+    "over_steps",
+    "read_columns",
+    "save_arrays",
+    "save_curves",
+    "save_over_steps",
+]
