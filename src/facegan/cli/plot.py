@@ -64,15 +64,14 @@ def plot(
 
 def _save_metrics(runs: "Sequence[RunDir]", metrics: list[str], out: Path) -> None:
     """Draw metrics over steps; says what is left out, and what is not alike."""
-    from ..plots import course, save_over_steps
-    from ..plots.over_steps import unlike
+    from ..plots import course, save_over_steps, unlike
     from .console import console
 
     panels = [[course(run, metric) for run in runs] for metric in metrics]
     for metric, courses in zip(metrics, panels, strict=True):
         for each in courses:
             if each.left_out:
-                what = f"{each.left_out:,} values of another protocol are left out"
+                what = f"values of another protocol, left out: {each.left_out:,}"
                 console().print(f"{each.label}: {metric}: {what} (step {each.why})", markup=False)
         if difference := unlike(courses):
             console().print(f"{metric}: the runs were not measured alike ({difference})", markup=False)

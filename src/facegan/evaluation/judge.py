@@ -136,7 +136,7 @@ class Judge:
 
     def _measure(self, reference: Reference, subject: Subject, D: nn.Module | FaceganError) -> list[Result]:
         look = Look(subject.pictures.shape[1], self.device, self.weights, D)
-        extractors = extractors_of(self.choice, look, tell=self.tell, say=self.say)
+        extractors = extractors_of(self.choice, look, say=self.say)
         metrics = {
             key: metric
             for key, metric in self.choice.metrics.items()

@@ -9,7 +9,6 @@ from torch import nn
 from ..errors import FaceganError, PluginError
 from ..features import Extractor, random_extractor
 from .choosing import Choice
-from .evaluating import Tell
 from .reals import Say
 
 PIXELS = "pixels"
@@ -33,8 +32,13 @@ class Look:
     D: nn.Module | FaceganError
 
 
-def extractors_of(choice: Choice, look: Look, *, tell: Tell, say: Say) -> dict[str, Extractor]:
+def extractors_of(choice: Choice, look: Look, *, say: Say) -> dict[str, Extractor]:
     """The networks of every space that is wanted but pixels; one that cannot be had is told of in a line.
+
+    Args:
+        choice: The metrics.
+        look: What networks are made for.
+        say: Told which metrics are left out, and why.
 
     Raises:
         FaceganError: None of the metrics can be measured, since all are of such spaces; it is the first one's reason.
@@ -47,7 +51,7 @@ def extractors_of(choice: Choice, look: Look, *, tell: Tell, say: Say) -> dict[s
             keys = ", ".join(choice.of_space(space))
             raise PluginError(f"{keys}: names the space '{space}'; there is: {', '.join(SPACES)}")
         try:
-            found[space] = _extractor(space, look, tell, say)
+            found[space] = _extractor(space, look)
         except FaceganError as error:
             if space == "inception" and look.weights is not None:  # a wrong file that was named is no missing one
                 raise
@@ -59,23 +63,13 @@ def extractors_of(choice: Choice, look: Look, *, tell: Tell, say: Say) -> dict[s
     return found
 
 
-def _extractor(space: str, look: Look, tell: Tell, say: Say) -> Extractor:
+def _extractor(space: str, look: Look) -> Extractor:
+    """The network of a space; raises FaceganError when it cannot be had."""
     if space == "random":
         return random_extractor(look.channels, device=look.device)
-    if space == "discriminator":
-        if isinstance(look.D, FaceganError):
-            raise look.D
-        return _of_discriminator(look.D, look.device)
-    return _inception(look, tell, say)
-
-
-def _of_discriminator(D: nn.Module, device: str) -> Extractor:
-    raise FaceganError("discriminator: its features are not known")
-
-
-def _inception(look: Look, tell: Tell, say: Say) -> Extractor:
-    """Inception with the weights that were named, found or fetched."""
-    raise FaceganError("the weights of Inception are not here; fetch them with 'facegan download inception'")
+    if isinstance(look.D, FaceganError) and space == "discriminator":
+        raise look.D
+    raise FaceganError(f"{space}: there is no such network yet")
 
 
 def _listed(keys: Sequence[str]) -> str:

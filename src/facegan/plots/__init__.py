@@ -1,7 +1,7 @@
 """Pictures of numbers: curves of runs, and metrics over steps."""
 
-from .curves import BINS, COLOURS, ENDINGS, curves, read_columns, save_arrays, save_curves
-from .over_steps import Course, course, over_steps, save_over_steps
+from .courses import Course, course, over_steps, save_over_steps, unlike
+from .lines import BINS, COLOURS, ENDINGS, curves, read_columns, save_arrays, save_curves
 
 __all__ = [
     "BINS",
@@ -15,4 +15,5 @@ __all__ = [
     "save_arrays",
     "save_curves",
     "save_over_steps",
+    "unlike",
 ]

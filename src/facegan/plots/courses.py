@@ -16,7 +16,7 @@ from ..files import write_atomic
 from ..history.records import evaluations
 from ..plugins import nearest, quoted
 from ..run import RunDir
-from .curves import COLOURS, LARGEST
+from .lines import COLOURS, LARGEST
 
 # Not of the protocol: with another seed or on another device, a metric estimates the same number.
 ASIDE = ("seed", "device")
@@ -27,6 +27,8 @@ Finite = Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)
 
 class _Floor(BaseModel):
     value: float = Finite
+    num_real: int
+    num_fake: int
 
 
 class Point(BaseModel):
@@ -124,20 +126,25 @@ def save_over_steps(panels: Sequence[Sequence[Course]], path: Path) -> None:
 def _panel(axes: Axes, courses: Sequence[Course]) -> None:
     for number, each in enumerate(courses):
         colour = COLOURS[number % len(COLOURS)]
-        label, real = (each.label, f"{each.label}: real") if len(courses) > 1 else ("generated", "real")
+        point = each.points[0]
+        label = f"{each.label if len(courses) > 1 else 'generated'}, {point.num_fake:,} to {point.num_real:,}"
         steps = [point.step for point in each.points]
         banded = [point for point in each.points if point.interval is not None]
         if banded:
             low, high = zip(*(point.interval or () for point in banded), strict=True)
             axes.fill_between([point.step for point in banded], low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(steps, [point.value for point in each.points], color=colour, label=label, marker=".", linewidth=1.3)
-        floors = [(point.step, point.floor.value) for point in each.points if point.floor is not None]
+        floors = [(point.step, point.floor) for point in each.points if point.floor is not None]
+        if not floors:
+            continue
+        # Fewer pictures can bias a metric: the line says of how many it is.
+        counts = f"{floors[0][1].num_fake:,} to {floors[0][1].num_real:,} pictures"
+        label = f"{f'{each.label}: ' if len(courses) > 1 else ''}real against real, {counts}"
+        style: dict[str, Any] = {"color": colour, "linewidth": 1, "linestyle": ":", "label": label}
         if len(floors) == 1:
-            axes.axhline(floors[0][1], color=colour, linewidth=1, linestyle=":", label=f"{real} against real")
-        elif floors:
-            axes.plot(
-                *zip(*floors, strict=True), color=colour, linewidth=1, linestyle=":", label=f"{real} against real"
-            )
+            axes.axhline(floors[0][1].value, **style)
+        else:
+            axes.plot([step for step, _ in floors], [floor.value for _, floor in floors], **style)
     first = courses[0].points[0]
     axes.set_title(f"{first.title} ({BETTER.get(first.better, first.better)})", loc="left")
     axes.set_ylabel(first.metric)
