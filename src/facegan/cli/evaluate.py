@@ -61,7 +61,7 @@ def evaluate(
     ] = None,
     resolution: Annotated[
         int | None,
-        typer.Option(min=8, max=1024, help="Bring --real and --fake to this size; by default they have one."),
+        typer.Option(min=16, max=1024, help="Bring --real and --fake to this size; by default they have one."),
     ] = None,
     every: Annotated[bool, typer.Option("--every-snapshot", help="Judge each snapshot of the runs.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="The current weights instead of their moving average.")] = False,

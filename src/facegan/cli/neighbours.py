@@ -113,7 +113,7 @@ def _features(snapshot: Path, generator: "FaceGenerator", device: Any) -> list["
     """D's features, if there is a D that has any; else it is said why not."""
     import torch
 
-    from ..features import embedding
+    from ..features.discriminator import embedding
     from ..neighbours import features
     from ..snapshots import load_discriminator
     from .console import console

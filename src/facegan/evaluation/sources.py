@@ -11,6 +11,7 @@ from .choosing import Settings
 from .evaluating import Tell
 from .reals import with_settings
 
+LEAST_SIDE = 16  # in pixels: below, networks see nothing
 DRAWN_SIDE = 64  # of pictures that are drawn at any size, when nothing else tells
 
 _ADVICE = "--resolution N crops the real pictures to squares and brings both to one size (--set data.crop=center:128)"
@@ -46,7 +47,8 @@ def compare_sources(real: str, fake: str, settings: Settings, resolution: int | 
         tell: Called with what is begun.
 
     Raises:
-        DataError: A source is missing or holds no picture, a size is not square, or sizes or channels differ.
+        DataError: A source is missing or holds no picture, a size is not square or too small, or sizes or channels
+            differ.
         ConfigError: A setting cannot be.
     """
     data = with_settings(DataConfig(source=real), settings.data)
@@ -64,6 +66,11 @@ def compare_sources(real: str, fake: str, settings: Settings, resolution: int | 
     _refuse_oblong(fakes, fake)
     if resolution is None:
         resolution = _side(fakes, fake) or DRAWN_SIDE
+    if resolution < LEAST_SIDE:
+        raise DataError(
+            f"{fake}: pictures of {resolution}x{resolution} pixels are too small to be judged; "
+            f"{LEAST_SIDE}x{LEAST_SIDE} are the smallest"
+        )
     return Two(
         data, judged, resolution, _channels(reals, fakes, real, fake, settings.channels),
         _warnings(fakes, fake, resolution),
