@@ -219,7 +219,7 @@ def test_package_that_the_path_holds_twice_is_its_first_copy_alone(install, tmp_
     [
         ("loss", "nonsaturatin", "loss: there is no 'nonsaturatin'; did you mean 'nonsaturating' or 'saturating'?"),
         ("architecture", "resnet", "architecture: there is no 'resnet'; there is: dcgan"),
-        ("metric", "fd_randon", "metric: there is no 'fd_randon'; did you mean 'fd_random'?"),
+        ("metric", "fid", "metric: there is no 'fid'; there is none"),
     ],
 )
 def test_unknown_names_are_answered_with_the_nearest(kind, name, message):

@@ -9,8 +9,8 @@ from facegan.evaluation import Result, append, read
 
 def result(**more):
     about = {"metric": "swd", "title": "Sliced", "better": "lower", "subject": "a", "value": 1.5,
-             "interval": (1.0, 2.0), "num_real": 3, "num_fake": 2, "floor": None, "protocol": {}, "digests": {"snapshot": "s"}, "details": {},
-             "seconds": 0.5, "time": "t", "facegan": "0"}  # fmt: skip
+             "interval": (1.0, 2.0), "num_real": 3, "num_fake": 2, "floor": None, "protocol": {},
+             "digests": {"snapshot": "s"}, "details": {}, "seconds": 0.5, "time": "t", "facegan": "0"}  # fmt: skip
     return Result(**{**about, **more})
 
 
