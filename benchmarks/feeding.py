@@ -23,8 +23,9 @@ import torch
 from facegan.config import RunConfig, resolve
 from facegan.data.feed import Feed
 from facegan.data.packed.loading import PackedImages, load
+from facegan.devices import choose_device
 from facegan.training.loop import step_settings
-from facegan.training.state import build_state, choose_device, memory_format
+from facegan.training.state import build_state, memory_format
 from facegan.training.step import training_step
 
 

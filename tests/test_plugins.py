@@ -279,6 +279,11 @@ def test_example_package_trains_with_its_own_architecture_loss_and_dataset_and_i
     assert [row.count("▀") for row in rows] == [16, 16, 16, 16, 0]
     assert rows[-1] == "seeds 5 to 6, step 3: synthetic faces"
 
+    code, out, err = call("evaluate", "smiling", "--metrics", "sharpness", "-n", 12, "--json")
+    assert code == 0, err
+    (judged,) = json.loads(out)["results"]
+    assert (judged["metric"], judged["num_fake"], judged["protocol"]["num_images"]) == ("sharpness", 12, 1000)
+
     code, out, err = call("resume", "smiling", "--steps", 4)
     assert code == 0, err
 
@@ -300,7 +305,7 @@ def test_snapshot_of_an_architecture_that_is_not_installed_says_so(tiny, tmp_pat
 
 def test_examples_parts_are_listed_with_their_settings(example):
     parts = {part["name"]: part for part in json.loads(call("plugins", "--json")[1])["plugins"]}
-    for name in ("hello-faces", "spectral-dcgan", "hinge", "smileys"):
+    for name in ("hello-faces", "spectral-dcgan", "hinge", "smileys", "sharpness"):
         assert parts[name]["available"], parts[name]
         assert parts[name]["origin"] == "facegan-example 1.0.0"
     assert parts["hinge"]["settings"] == {"margin": "1.0"}
@@ -324,6 +329,27 @@ def test_examples_hinge_loss_is_that_of_the_paper(example):
     assert terms.real.item() == pytest.approx((0 + 0.5 + 2) / 3)  # max(0, 1 - l)
     assert terms.fake.item() == pytest.approx((0 + 1 + 2) / 3)  # max(0, 1 + l)
     assert loss.generator(fake, real).item() == pytest.approx(2 / 3)
+
+
+def test_examples_metric_is_that_of_its_text(example):
+    import numpy as np
+
+    from facegan.evaluation import Pair, Sample
+
+    stripes = np.zeros((20, 1, 16, 16), np.uint8)
+    stripes[:, :, :, ::2] = 100  # side by side, every two pixels differ by 100
+    softer = stripes // np.arange(1, 21, dtype=np.uint8)[:, None, None, None]
+    rows = np.arange(20)
+    metric = plugins.find("metric", "sharpness")(num_images=20)
+    pair = Pair(Sample(stripes, rows), Sample(softer, rows))
+    found = metric.measure(pair)
+    each = np.array([100 // n for n in range(1, 21)]) / 100
+    assert found.value == pytest.approx(each.mean())
+    assert found.interval[1] - found.value == pytest.approx(1.96 * each.std(ddof=1) / 20**0.5)
+    assert found.details == {"real": 100.0}
+    assert metric.measure(pair.plain()).interval is None
+    half = plugins.find("metric", "sharpness")(num_images=10)
+    assert half.measure(pair).value == pytest.approx(each[:10].mean())
 
 
 def test_examples_discriminator_has_spectral_norm_1_and_no_batch_norm(example):

@@ -7,14 +7,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .evaluation.start import evaluate
     from .sampling import sample
     from .snapshots import load_generator
     from .training.start import train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_generator", "sample", "train"]
+__all__ = ["__version__", "evaluate", "load_generator", "sample", "train"]
 
-_HOMES = {"load_generator": "snapshots", "sample": "sampling", "train": "training.start"}
+_HOMES = {
+    "evaluate": "evaluation.start",
+    "load_generator": "snapshots",
+    "sample": "sampling",
+    "train": "training.start",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -38,6 +38,7 @@ BUILT_IN = {
         "edit": "facegan.cli.edit:edit",
         "project": "facegan.cli.project:project",
         "neighbours": "facegan.cli.neighbours:neighbours",
+        "evaluate": "facegan.cli.evaluate:evaluate",
         "whois": "facegan.cli.whois:whois",
         "import": "facegan.cli.import_:import_",
         "timelapse": "facegan.cli.timelapse:timelapse",

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,48 @@ def test_several_runs_are_overlaid_and_named(facegan, run):
     assert said.json == {"files": ["new/both.svg"]}
     assert Path("curves.png").is_file()
     assert "<svg" in Path("new/both.svg").read_text()
+
+
+@pytest.fixture
+def evaluated(run):
+    """The run, with values of one metric at two steps, and an older one by another protocol."""
+
+    def line(step, num_fake, **more):
+        floor = {"value": 2.0, "num_real": 150, "num_fake": 50}
+        about = {"better": "lower", "num_real": 200, "num_fake": num_fake, "protocol": {"crop": "none"}, "floor": floor}
+        return json.dumps({"metric": "swd", "title": "Sliced", "step": step, "value": 3.5, **about, **more})
+
+    (run / "evaluations.jsonl").write_text("\n".join([line(2, 50), line(2, 100), line(4, 100)]) + "\n")
+    return run
+
+
+def test_metrics_are_drawn_over_steps_and_what_is_not_alike_is_said(facegan, evaluated):
+    shutil.copytree(evaluated, "runs/other")
+    said = facegan("plot", "--metric", "swd", "faces-1")
+    assert (said.code, said.out) == (0, "metrics.png\n")
+    assert said.err == (
+        "faces-1: swd: values of another protocol, left out: 1 (step 2 for one: judged pictures 50, not 100)\n"
+    )
+    with Image.open("metrics.png") as picture:
+        assert picture.size == (900, 440)
+    other = Path("runs/other/evaluations.jsonl")
+    other.write_text(other.read_text().splitlines()[0])
+    said = facegan("plot", "--metric", "swd", "--metric", "swd", "faces-1", "other", "-o", "both.svg", "--json")
+    assert said.json == {"files": ["both.svg"]}
+    assert "swd: the runs were not measured alike (judged pictures 50, not 100)\n" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--metric", "swb"], "runs/faces-1/evaluations.jsonl: holds no 'swb'; did you mean 'swd'?"),
+        (["--metric", "swd", "--arrays", "x"], "--arrays x: is of losses, not of --metric; call it once for each"),
+    ],
+)
+def test_wrong_requests_for_metrics_are_refused(facegan, evaluated, arguments, message):
+    said = facegan("plot", *arguments)
+    assert said.code == 2
+    assert said.complaint == f"facegan: {message}"
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_a_page_tells_settings_environment_evaluations_health_and_what_is_next(m
     (run.path / "evaluations.jsonl").write_text("{torn\n[1]\n" + "".join(json.dumps(row) + "\n" for row in rows))
     (run.path / "model-card.md").write_text("# what it is for")
     page = write(run, commands=lambda found: [(f"facegan resume {found.standing.name}", "go on")])
-    assert 'step-00000012 fid 31.2346 [30.5, 32] 1000 {"features": "inception"} - swd - - - -' in page.text
+    assert "step-00000012 fid 31.2346 30.5 to 32 - - 1000 - features inception - swd - - - - - - -" in page.text
     assert "resolution 16 64" in page.text
     assert "architecture.ngf 8 -" in page.text  # the network's are all shown
     assert "optimizer.beta1 0.5" in page.text  # among all settings
@@ -172,6 +172,19 @@ def test_a_page_tells_settings_environment_evaluations_health_and_what_is_next(m
     assert "good , steps 1 to 12" in page.text
     assert "facegan resume faces go on" in page.text
     assert "# what it is for" in page.text
+
+
+def test_evaluations_come_with_their_yardstick(make, write):
+    run = make("faces", ticks=(1,))
+    line = {"metric": "swd", "step": 12, "value": 31.5, "interval": None, "num_fake": 100, "num_real": 200,
+            "snapshot": "x", "floor": {"value": 10.5, "ratio": 3.0},
+            "protocol": {"crop": "none", "real": "drawn"}}  # fmt: skip
+    odd = {"metric": "odd", "floor": 3, "interval": ["a"], "protocol": 7}
+    (run.path / "evaluations.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(odd))
+    text = write(run).text
+    assert "step metric value 95 % interval real against real ratio judged real protocol" in text
+    assert "12 swd 31.5 - 10.5 3 100 200 crop none, real drawn" in text
+    assert '- odd - ["a"] - - - - 7' in text
 
 
 def test_curves_come_with_their_values_and_a_text_for_those_who_cannot_see_them(make, write):

@@ -58,10 +58,10 @@ def directions(
     snapshot = find_snapshot(model)
     place = _place(out, snapshot)
 
+    from ..devices import choose_device
     from ..directions.finding import find
     from ..directions.saved import save
     from ..snapshots import load_generator
-    from ..training.state import choose_device
     from .console import console
     from .counting import counting
 

@@ -66,8 +66,8 @@ def edit(
     points = points_of(seeds)
     snapshot = find_snapshot(model)
 
+    from ..devices import choose_device
     from ..snapshots import load_generator
-    from ..training.state import choose_device
 
     generator = load_generator(snapshot, device=choose_device(device or "auto"))
     known = _directions(file, snapshot, generator)

@@ -94,8 +94,8 @@ def interpolate(
         recipe = _walk(out, own, mode, scale)
     snapshot = find_snapshot(model)
 
+    from ..devices import choose_device
     from ..snapshots import load_generator
-    from ..training.state import choose_device
 
     generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
     recipe = _sized(recipe, generator, out, enlarge=scale is None)

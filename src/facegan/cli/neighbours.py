@@ -79,8 +79,8 @@ def neighbours(
 
     from .. import neighbours as engine
     from ..data.provenance import trained_on
+    from ..devices import choose_device
     from ..snapshots import load_generator
-    from ..training.state import choose_device
     from .console import console
 
     chosen = choose_device(device or "auto")
@@ -113,7 +113,7 @@ def _features(snapshot: Path, generator: "FaceGenerator", device: Any) -> list["
     """D's features, if there is a D that has any; else it is said why not."""
     import torch
 
-    from ..features import embedding
+    from ..features.discriminator import embedding
     from ..neighbours import features
     from ..snapshots import load_discriminator
     from .console import console
@@ -144,25 +144,23 @@ def _unseen(
     generator: "FaceGenerator", data: "DataConfig", training: "PackedImages", num: int, other: str | None
 ) -> tuple["Unseen | None", str]:
     """What is measured, or why nothing is."""
-    from ..data.provenance import held_out, pick, unseen
+    from ..data.provenance import load_held_out
     from ..neighbours import Unseen
     from ..points import Points
+    from .counting import counting
 
-    chosen = held_out(data, num, other)
-    if chosen is None:
+    with counting("packing") as progress:
+        heldout = load_held_out(data, training, num, other, progress=progress)
+    if heldout is None:
         return None, (
             f"no measure: data.split = {data.split} kept no pictures away from this run; train with "
             "--set data.split=train, or name pictures that it has not seen with --held-out SOURCE"
         )
-    candidates = pick(_load(chosen, generator).images, num)
-    heldout = unseen(candidates, training.images, mirror=data.mirror)
-    if not len(heldout):
-        raise DataError(f"{chosen.source}: every held-out picture is a training picture, too; give others")
-    if len(heldout) < len(candidates):
+    if heldout.num_known:
         from .console import console
 
-        console().print(f"{len(candidates) - len(heldout)} held-out pictures are training pictures, too: left out")
-    return Unseen(_draw(generator, Points.of(range(num))), heldout), ""
+        console().print(f"{heldout.num_known} held-out pictures are training pictures, too: left out")
+    return Unseen(_draw(generator, Points.of(range(num))), heldout.pictures), ""
 
 
 def _draw(generator: "FaceGenerator", points: "Points") -> "np.ndarray":

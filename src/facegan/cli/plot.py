@@ -1,11 +1,15 @@
 """`facegan plot`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import Json, print_json
+
+if TYPE_CHECKING:
+    from ..run import RunDir
 
 
 def plot(
@@ -13,12 +17,20 @@ def plot(
         list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs, overlaid; by default the latest.")
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="A .png, .svg or .pdf file.")] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="KEY", help="Draw a metric of evaluations.jsonl over steps; can be repeated."),
+    ] = None,
     arrays: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write d_losses.npy and g_losses.npy into this folder.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw training losses, D(x), D(G(z)) and speed."""
+    """Draw training losses, D(x), D(G(z)) and speed; or, with --metric, what facegan evaluate has found over steps.
+
+    A metric's latest values by its newest protocol are joined, in a band of their 95 % intervals; real pictures against
+    real ones are dotted.
+    """
     from ..errors import ConfigError
     from ..images import check_ending
     from ..plots import ENDINGS, save_arrays, save_curves
@@ -29,6 +41,13 @@ def plot(
     found = [find_run(name) for name in runs] if runs else [find_run(None)]
     if arrays is not None and len(found) > 1:
         raise ConfigError(f"--arrays {arrays}: takes one run (given: {len(found)}); call it once for each")
+    if metrics:
+        if arrays is not None:
+            raise ConfigError(f"--arrays {arrays}: is of losses, not of --metric; call it once for each")
+        out = out or Path("metrics.png")
+        _save_metrics(found, list(dict.fromkeys(metrics)), out)
+        print_json({"files": [str(out)]}) if as_json else print(out)
+        return
     if out is None and arrays is None:
         out = found[0].path / "losses.png" if len(found) == 1 else Path("curves.png")
     written = []
@@ -41,3 +60,19 @@ def plot(
         print_json({"files": [str(path) for path in written]})
     else:
         print(*written, sep="\n")
+
+
+def _save_metrics(runs: "Sequence[RunDir]", metrics: list[str], out: Path) -> None:
+    """Draw metrics over steps; says what is left out, and what is not alike."""
+    from ..plots import course, save_over_steps, unlike
+    from .console import console
+
+    panels = [[course(run, metric) for run in runs] for metric in metrics]
+    for metric, courses in zip(metrics, panels, strict=True):
+        for each in courses:
+            if each.left_out:
+                what = f"values of another protocol, left out: {each.left_out:,}"
+                console().print(f"{each.label}: {metric}: {what} (step {each.why})", markup=False)
+        if difference := unlike(courses):
+            console().print(f"{metric}: the runs were not measured alike ({difference})", markup=False)
+    save_over_steps(panels, out)

@@ -52,12 +52,12 @@ def project(
     snapshot = find_snapshot(model)
     import torch
 
+    from ..devices import choose_device
     from ..projection import Settings, Verdict
     from ..projection import judge as compare
     from ..projection import project as search
     from ..projection.photos import crop_of, read_photo
     from ..snapshots import load_generator
-    from ..training.state import choose_device
     from .console import console
     from .counting import counting
 

@@ -173,8 +173,8 @@ def _draw(found: Sequence[RunDir], points: "Points", out: Path, device: str | No
     """Draw the grids of the same seeds side by side, every picture as large as the largest run's."""
     from .. import __version__, images
     from ..data.pixels.decode import MAX_PIXELS
+    from ..devices import choose_device
     from ..snapshots import load_generator
-    from ..training.state import choose_device
     from .telling import letter
 
     where = choose_device(device or "auto")

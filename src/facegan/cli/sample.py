@@ -69,9 +69,9 @@ def sample(
     points, columns = _choose(seeds, num, rows, cols)
     snapshot = find_snapshot(model)
 
+    from ..devices import choose_device
     from ..recipes import Sheet
     from ..snapshots import load_generator
-    from ..training.state import choose_device
 
     generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
     warn_of_strangers(points, generator)

@@ -121,8 +121,8 @@ def _run_folder(path: Path | None, config: "RunConfig", settings_name: str) -> "
 def _show_plan(config: "RunConfig", as_json: bool) -> None:
     from ..config import flat
     from ..data.packed.loading import check_enough, count
+    from ..devices import choose_device
     from ..training.plan import plan
-    from ..training.state import choose_device
     from .console import table
 
     config = config.complete()

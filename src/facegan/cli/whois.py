@@ -84,8 +84,8 @@ def _make_again(
     image: Path, ending: str, about: dict[str, str], recipe: "Recipe", model: str | None, out: str | None,
     device: str | None,
 ) -> dict[str, Any]:  # fmt: skip
+    from ..devices import choose_device
     from ..snapshots import load_generator
-    from ..training.state import choose_device
 
     snapshot = _find(about["snapshot"], about.get("step", ""), model)
     if snapshot is None:

@@ -1,5 +1,7 @@
 """Which pictures a snapshot was trained on, and which it has not seen."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,23 @@ from numpy.typing import NDArray
 from ..config import DataConfig, RunConfig, read_file, validate
 from ..errors import DataError
 from ..plugins import names
+from .packed.loading import load
+from .packed.stored import PackedImages
 
 DRAWN = "drawn"
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Pictures that a model has not been trained on.
+
+    Attributes:
+        pictures: uint8 (m, C, H, W), m >= 1.
+        num_known: How many more were to be held out, but are training pictures, pixel for pixel, too.
+    """
+
+    pictures: NDArray[np.uint8]
+    num_known: int
 
 
 def run_folder(snapshot: Path) -> Path | None:
@@ -67,6 +84,37 @@ def held_out(data: DataConfig, num: int, source: str | None = None) -> DataConfi
     if source is None:
         return None
     return data.model_copy(update={"source": source, "split": "all", "where": "", "limit": 0, "options": {}})
+
+
+def load_held_out(
+    data: DataConfig,
+    training: PackedImages,
+    num: int,
+    source: str | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> HeldOut | None:
+    """At most `num` pictures that a model with these training pictures has not seen; None: it has seen all there are.
+
+    Args:
+        data: What it was trained on.
+        training: The same, packed.
+        num: How many at most.
+        source: As in `held_out`.
+        progress: Called with (done, total) while pictures are packed.
+
+    Raises:
+        DataError: They cannot be loaded, or each is a training picture, too.
+    """
+    chosen = held_out(data, num, source)
+    if chosen is None:
+        return None
+    size = {"resolution": training.index.resolution, "channels": training.index.channels}
+    candidates = pick(load(chosen, **size, progress=progress).images, num)
+    kept = unseen(candidates, training.images, mirror=data.mirror)
+    if not len(kept):
+        raise DataError(f"{chosen.source}: every held-out picture is a training picture, too; give others")
+    return HeldOut(kept, len(candidates) - len(kept))
 
 
 def pick(pictures: NDArray[np.uint8], num: int) -> NDArray[np.uint8]:

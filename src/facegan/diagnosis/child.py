@@ -86,8 +86,9 @@ def try_facegan() -> Answer:
     import torch
 
     from ..config import RunConfig
+    from ..devices import choose_device
     from ..training.plan import plan
-    from ..training.state import choose_device, precision
+    from ..training.state import precision
 
     config = RunConfig().complete()
     device = choose_device("auto")

@@ -35,6 +35,7 @@ def evaluate(
     num_real: int = 0,
     floor: bool = True,
     intervals: bool = True,
+    device: str = "cpu",
     tell: Tell | None = None,
     refuse: Say | None = None,
     say: Say | None = None,
@@ -50,6 +51,7 @@ def evaluate(
         num_real: How many reals, drawn at random; 0: all.
         floor: Whether to measure reals against reals.
         intervals: Whether intervals are wanted, which may take several times as long as the values.
+        device: Where metrics in pixels may compute.
         tell: Called with what is begun; returns its progress callback.
         refuse: Called with one line for each metric that cannot be measured; None raises it instead.
         say: Called with one line for what went wrong without being in the way of a number.
@@ -68,7 +70,9 @@ def evaluate(
     for space, chosen in _by_space(metrics, extractors, refuse).items():
         # Look: each picture goes once through the network whose vectors these metrics compare.
         extractor = extractors.get(space)
-        seen = compared(order, reference, subject, extractor, seed=seed, intervals=intervals, tell=tell, say=say)
+        seen = compared(
+            order, reference, subject, extractor, seed=seed, intervals=intervals, device=device, tell=tell, say=say
+        )
 
         for key, metric in chosen.items():
             # Measure: what cannot be measured is said, and does not keep the others back.
@@ -109,13 +113,14 @@ def _floor(metric: Metric, reals: Pair | None, matched: Pair | None) -> Floor | 
     if reals is None or matched is None or metric.lacks(reals) or metric.lacks(matched):
         return None
     found, fakes = metric.measure(reals), metric.measure(matched)
+    low, high = found.interval or (found.value, found.value)
     return Floor(
         value=found.value,
         interval=found.interval,
         num_real=len(reals.real),
         num_fake=len(reals.fake),
         matched=fakes.value,
-        ratio=fakes.value / found.value if found.value else None,
+        ratio=fakes.value / found.value if low > 0 or high < 0 else None,
     )
 
 

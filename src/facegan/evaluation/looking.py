@@ -68,6 +68,7 @@ def compared(
     *,
     seed: int = 0,
     intervals: bool = True,
+    device: str = "cpu",
     tell: Tell | None = None,
     say: Say | None = None,
 ) -> Compared:
@@ -80,14 +81,15 @@ def compared(
         extractor: None for metrics in pixels: nothing is looked at.
         seed: Of whatever the metrics draw.
         intervals: Whether intervals are wanted.
+        device: Where metrics may compute that have no extractor; else it is the extractor's.
         tell: Called with what is begun; returns its progress callback.
         say: Called with one line when what was said of the reals cannot be kept.
     """
     num = order.num_floor
-    known, device = reference.known, extractor.device if extractor else "cpu"
+    known, where = reference.known, extractor.device if extractor else device
 
     def pair(real: Sample, fake: Sample, intervals: bool) -> Pair:
-        return Pair(real, fake, known, intervals=intervals, device=device, seed=seed)
+        return Pair(real, fake, known, intervals=intervals, device=where, seed=seed)
 
     def begun(what: str, extractor: Extractor) -> Progress | None:
         return tell(f"looking at {what} pictures ({extractor.title})") if tell else None

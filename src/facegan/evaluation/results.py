@@ -21,7 +21,7 @@ class Floor(BaseModel):
         num_real: Real pictures in their own place.
         num_fake: Real pictures in the place of the fakes.
         matched: The fakes' value on exactly as many pictures of both sides.
-        ratio: matched / value; None where value is 0.
+        ratio: matched / value; None where the interval of value holds 0, as that of unbiased distances may.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -89,7 +89,7 @@ class Result(BaseModel):
 
 
 def append(path: Path, results: list[Result]) -> None:
-    """Append results to an evaluations.jsonl, all of them or none.
+    """Append results to an evaluations.jsonl, all of them or none; what a crash left half-written becomes a line.
 
     Raises:
         FaceganError: A value is not finite: such a number is no result.

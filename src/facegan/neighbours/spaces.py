@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..features import embedding
+from ..features.discriminator import embedding
 
 
 @dataclass(frozen=True)

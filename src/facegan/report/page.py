@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from .words import summary
 
 MOST_CARD = 20_000  # bytes of a model card
 MOST_EVALUATIONS = 500  # lines, the newest
-EVALUATION = ("snapshot", "metric", "value", "interval", "num_images", "protocol")
+EVALUATION = ("step", "metric", "value", "95 % interval", "real against real", "ratio", "judged", "real", "protocol")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def write_report(
         last=last,
         health=[(span, ADVICE.get(span.health, "")) for span in found.health],
         evaluations=[
-            [_cell(each.get(key)) for key in EVALUATION]
+            [_cell(cell) for cell in _evaluation(each)]
             for each in evaluations(run.path / "evaluations.jsonl")[-MOST_EVALUATIONS:]
         ],
         columns=EVALUATION,
@@ -98,6 +98,20 @@ def write_report(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, encoded)
     return Report(path, len(encoded), len(grids), len(steps) - len(grids) - len(damaged), damaged)
+
+
+def _evaluation(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The cells of a line of evaluations.jsonl; of an older or foreign one, as far as it has them."""
+    floor = line.get("floor")
+    floor = floor if isinstance(floor, dict) else {}
+    bounds, protocol = line.get("interval"), line.get("protocol")
+    if isinstance(bounds, list) and all(isinstance(each, int | float) for each in bounds):
+        bounds = " to ".join(f"{each:.6g}" for each in bounds)
+    if isinstance(protocol, dict):
+        protocol = ", ".join(f"{key} {_cell(value)}" for key, value in flat(protocol).items())
+    step, judged = line.get("step", line.get("snapshot")), line.get("num_fake", line.get("num_images"))
+    numbers = line.get("metric"), line.get("value"), bounds, floor.get("value"), floor.get("ratio")
+    return step, *numbers, judged, line.get("num_real"), protocol
 
 
 def _template() -> Any:

@@ -14,9 +14,10 @@ import torch
 from .. import plugins
 from ..config import RunConfig
 from ..data.packed.loading import PackedImages
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, FaceganError
 from ..evaluation import Known, Metric, Pair, Result, Sample, Subject, append, digest_of, drawn, evaluate, reference_of
-from ..features import Extractor, random_extractor
+from ..evaluation.spaces import PIXELS, Look, extractor_of
+from ..features import Extractor
 from ..generators import FaceGenerator
 from ..history.best import RANKING, best_of, measured
 from ..run import RunDir
@@ -76,12 +77,12 @@ class Evaluating:
         self._config, self._settings, self._run, self._report = config, config.evaluation, run, report
         self._metrics = metrics_of(config)
         known = Known(digest=data.digest, mirror=config.data.mirror, trained=True)
-        if any(metric.space == "pixels" for metric in self._metrics.values()):
+        if any(metric.space == PIXELS for metric in self._metrics.values()):
             known = replace(known, attributes=data.attributes, names=data.names)
         self._reference = reference_of(data, known)
         self._refuse_unmeasurable()
         with _own_randomness(device):
-            self._extractors = _extractors(self._metrics, config.channels, str(device))
+            self._extractors = _extractors(self._metrics, config, str(device))
         self._num_steps = config.train.num_steps(len(data))
         self._lines: list[Mapping[str, Any]] = []
         self._lost: set[int] = set()
@@ -197,14 +198,8 @@ def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
-def _extractors(metrics: Mapping[str, Metric], channels: int, device: str) -> dict[str, Extractor]:
-    """The networks that metrics see by; raises ConfigError for one that is not here."""
-    made: dict[str, Extractor] = {}
-    for key, metric in metrics.items():
-        if metric.space == "random":
-            made[metric.space] = random_extractor(channels, device=device)
-        elif metric.space != "pixels":
-            raise ConfigError(
-                f"config: evaluation.metrics: {key} needs the network '{metric.space}', which is not here"
-            )
-    return made
+def _extractors(metrics: Mapping[str, Metric], config: RunConfig, device: str) -> dict[str, Extractor]:
+    """The networks that metrics see by; raises FaceganError for one that cannot be had."""
+    look = Look(config.channels, config.resolution, device, None, FaceganError("D changes from step to step"))
+    spaces = dict.fromkeys(metric.space for metric in metrics.values() if metric.space != PIXELS)
+    return {space: extractor_of(space, look) for space in spaces}

@@ -15,6 +15,7 @@ from ..config import DURATIONS, RunConfig, read_file, validate
 from ..data.packed.loading import PackedImages, load
 from ..data.pictures import in_words
 from ..data.sources.opening import anchored
+from ..devices import choose_device
 from ..errors import ConfigError, DamagedError, SnapshotError, TrainingError
 from ..files import as_json, write_atomic
 from ..history.best import cut
@@ -26,7 +27,7 @@ from .finish import complete, finish
 from .limits import deterministic, within_memory
 from .loop import Report, Stop, training_loop
 from .plan import check_disk, check_metrics, plan
-from .state import TrainState, build_state, choose_device
+from .state import TrainState, build_state
 
 if TYPE_CHECKING:
     from .evaluating import Evaluating

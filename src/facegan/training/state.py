@@ -1,6 +1,5 @@
 """Everything that a run's next step depends on, built from a configuration or read back from a file."""
 
-import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from ..config import DEVICE_PATTERN, RunConfig
-from ..errors import ConfigError, SnapshotError
+from ..config import RunConfig
+from ..errors import SnapshotError
 from ..sealed import read_header, read_tensors, write_tensors
 from ..snapshots import load_network
 
@@ -153,26 +152,6 @@ def build_state(config: RunConfig, device: torch.device) -> TrainState:
 def memory_format(config: RunConfig) -> torch.memory_format:
     """The order in which images and convolution weights lie in memory."""
     return torch.channels_last if config.train.channels_last else torch.contiguous_format
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that a person means; `auto` is CUDA, else Apple's MPS, else the CPU.
-
-    Raises:
-        ConfigError: This machine, or this build of torch, does not have it.
-    """
-    if not re.match(DEVICE_PATTERN, name):
-        raise ConfigError(f"--device {name}: it must be auto, cpu, cuda, cuda:N or mps")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"--device {name}: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices here"
-        )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError(f"--device {name}: torch {torch.__version__} sees no Apple GPU here")
-    return device
 
 
 def precision(config: RunConfig, device: torch.device) -> torch.dtype:

@@ -58,6 +58,20 @@ def decode(content: bytes, channels: int) -> Image.Image:
         raise DataError(f"the picture is {_damage(error)}") from None
 
 
+def header(content: bytes) -> tuple[tuple[int, int], str, str]:
+    """A picture file's (width, height), mode and format, as its header tells; no pixel is decoded.
+
+    Raises:
+        DataError: It is no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+            size = (image.height, image.width) if orientation(image) >= 5 else image.size  # 5 to 8 lie on their side
+            return size, image.mode, str(image.format)
+    except Exception as error:
+        raise DataError(f"the picture is {_damage(error)}") from None
+
+
 def plain(image: Image.Image, channels: int) -> Image.Image:
     """Turn a picture of any mode into RGB (3 channels) or L (1 channel), 8 bits each.
 

@@ -1,0 +1,201 @@
+"""`facegan evaluate`."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import ConfigError, DamagedError
+from ..plugins import names, nearest, quoted
+from ..run import find_run
+from .options import Device, Json, find_snapshot, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..evaluation import Result
+    from ..evaluation.judge import Judge
+
+
+def evaluate(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="Snapshot files, runs' folders, or their names under runs/; by default the latest run.",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--data", metavar="SOURCE", help="Real pictures; by default those that the model was trained on."),
+    ] = None,
+    real: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Real pictures, with --fake, instead of a model.")
+    ] = None,
+    fake: Annotated[str | None, typer.Option(metavar="SOURCE", help="Pictures that are judged by --real.")] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEYS", help="Which metrics, with commas: swd,ms_ssim; by default all that can be measured."
+        ),
+    ] = None,
+    num: Annotated[
+        int | None,
+        typer.Option(
+            "-n",
+            "--num",
+            min=2,
+            help="Judged pictures: the seeds 0 to N-1, by default 10,000; of --fake, by default all.",
+        ),
+    ] = None,
+    num_real: Annotated[int, typer.Option(min=0, help="Real pictures at most, drawn at random; 0: all.")] = 50_000,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of the real pictures (data.split=heldout), or of a metric's protocol (METRIC.SETTING=...); "
+            "can be repeated.",
+        ),
+    ] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(min=16, max=1024, help="Bring --real and --fake to this size; by default they have one."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--every-snapshot", help="Judge each snapshot of the runs.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="The current weights instead of their moving average.")] = False,
+    weights: Annotated[Path | None, typer.Option(help="A file of Inception's weights, if it is elsewhere.")] = None,
+    floor: Annotated[
+        bool, typer.Option("--floor/--no-floor", help="Measure real pictures against real ones, too, as a yardstick.")
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn at random, but for the faces.")] = 0,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how good generated faces are.
+
+    Each value comes with its 95 % interval, with real pictures against real ones as a yardstick, and with all that it
+    depends on. A model is held against the pictures that it was trained on, or --data. With --real and --fake, any two
+    sources of pictures are compared. Results of a run are added to its evaluations.jsonl; facegan plot --metric draws
+    them over steps.
+    """
+    keys = _keys(metrics)
+    if num_real == 1:
+        raise ConfigError("--num-real 1: give at least 2, or 0 for all")
+
+    from ..devices import choose_device
+    from ..evaluation.choosing import choose, read_settings
+    from ..evaluation.judge import Judge
+    from ..evaluation.start import check_forms
+    from .evaluations import tell_results
+
+    check_forms(bool(models) or source is not None or every or raw, real, fake, resolution)
+    say = _Saying()
+    wanted = read_settings(settings or [])
+    if real is None and wanted.channels is not None:
+        raise ConfigError("--set channels: is for --real A --fake B; a model has its own")
+    choice = choose(keys, wanted.metrics, say)
+    snapshots = [] if real is not None else _snapshots(models or [], every)
+    where = str(choose_device(device or "auto"))
+    with _Counting() as tell:
+        judge = Judge(
+            choice=choice, settings=wanted, num=num, num_real=num_real, seed=seed, device=where, weights=weights,
+            floor=floor, tell=tell, say=say,
+        )  # fmt: skip
+        if real is not None and fake is not None:
+            judged = [judge.pictures(real, fake, resolution=resolution)]
+        else:
+            judged = [_judge(judge, snapshot, source, raw) for snapshot in snapshots]
+    if as_json:
+        print_json({"results": [result.line() for results in judged for result in results], "remarks": say.lines})
+    else:
+        tell_results(judged)
+
+
+def _judge(judge: "Judge", snapshot: Path, source: str | None, raw: bool) -> "list[Result]":
+    """Judge a snapshot; what is found is written at once, so that it stays whatever becomes of the next one."""
+    from ..data.provenance import run_folder
+    from ..evaluation import append
+
+    results = judge.model(snapshot, source, raw=raw)
+    if folder := run_folder(snapshot):
+        append(folder / "evaluations.jsonl", results)
+    return results
+
+
+def _keys(text: str | None) -> list[str] | None:
+    """The metrics that --metrics names, each once; None: all."""
+    if text is None or text.strip() == "all":
+        return None
+    keys = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    known = names("metric")
+    if not keys:
+        raise ConfigError(f"--metrics {quoted(text)}: names none; there is: {', '.join(known)}")
+    for key in keys:
+        if key not in known:
+            raise ConfigError(f"--metrics {text}: there is no {quoted(key)}; {nearest(key, known)}")
+    return keys
+
+
+def _snapshots(models: list[str], every: bool) -> list[Path]:
+    """The newest snapshot of each model, or every whole one."""
+    if not every:
+        return [find_snapshot(model) for model in models or (None,)]
+    from ..sealed import verify
+    from .console import console
+
+    found = []
+    for model in models or (None,):
+        if model is not None and Path(model).is_file():
+            raise ConfigError(f"--every-snapshot: takes runs ({model} is a file)")
+        run = find_run(model)
+        newest = find_snapshot(str(run.path))  # refuses a run that has no whole one
+        for step in run.steps("snapshots"):
+            try:
+                verify(run.snapshot(step))
+                found.append(run.snapshot(step))
+            except DamagedError as error:
+                if run.snapshot(step) < newest:  # of those after it, the look for the newest has told
+                    console().print(f"{error}; left out", markup=False)
+    return found
+
+
+class _Saying:
+    """Lines on stderr, each once."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        from .console import console
+
+        if line not in self.lines:
+            self.lines.append(line)
+            console().print(line, markup=False)
+
+
+class _Counting:
+    """One progress after the other, each ended by the next."""
+
+    def __init__(self) -> None:
+        self._open: Any = None
+
+    def __enter__(self) -> "_Counting":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._open is not None:
+            self._open.__exit__(kind, error, trace)
+
+    def __call__(self, what: str) -> "Callable[[int, int], None]":
+        """Begin to show a piece of work."""
+        from .counting import counting
+
+        if self._open is not None:
+            self._open.__exit__(None, None, None)
+        self._open = counting(what)
+        show: Callable[[int, int], None] = self._open.__enter__()
+        return show

@@ -1,0 +1,79 @@
+import pytest
+
+from facegan.errors import ConfigError, PluginError
+from facegan.evaluation.choosing import choose, read_settings
+
+SOURCE = (
+    "from pydantic import Field\nfrom facegan.evaluation import Metric\n"
+    "class Mine(Metric):\n    title = 'Mine'\n    better = 'lower'\n    space = 'random'\n"
+    "    num: int = Field(3, ge=1)\n"
+)
+
+
+@pytest.fixture
+def mine(install):
+    install("mine", SOURCE, {"facegan.metric": {"mine": "mine:Mine", "lost": "mine:Lost"}})
+
+
+def test_settings_are_sorted(mine):
+    found = read_settings(["data.split=heldout", "mine.num=5", "channels=1"])
+    assert (found.data, found.channels, found.metrics) == ({"split": "heldout"}, 1, {"mine": {"num": 5}})
+    assert read_settings({"mine.num": 5}).metrics == {"mine": {"num": 5}}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("channels=2", "config: channels is 2; it must be 1 or 3"),
+        ("data=2", "config: data is 2; it must be a table"),
+        ("mine=2", "config: mine is 2; it must be a table"),
+        ("mime.num=2", "config: no setting 'mime'; did you mean 'mine'?"),
+        ("num", "--set num: give section.key=value, for instance --set train.batch_size=64"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(mine, line, message):
+    with pytest.raises(ConfigError) as refusal:
+        read_settings([line])
+    assert str(refusal.value) == message
+
+
+def test_metrics_are_made_with_their_settings(mine):
+    found = choose(["mine", "fd_random", "mine"], {"mine": {"num": 7}}, print)
+    assert list(found.metrics) == ["mine", "fd_random"]
+    assert found.metrics["mine"].num == 7
+    assert (found.by_name, found.spaces, found.of_space("random")) == (True, {"random"}, ["mine", "fd_random"])
+
+
+def test_by_default_all_that_load_are_chosen(mine):
+    said = []
+    found = choose(None, {}, said.append)
+    assert {"mine", "fd_random"} <= set(found.metrics)
+    assert not found.by_name
+    (line,) = [each for each in said if "lost" in each]
+    assert line.startswith("metric 'lost': cannot be loaded from mine 1.0")
+
+
+def test_metric_that_was_named_must_load(mine):
+    with pytest.raises(PluginError, match=r"^metric 'lost': cannot be loaded from mine 1\.0"):
+        choose(["lost"], {}, print)
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "message"),
+    [
+        (["mime"], {}, "metric: there is no 'mime'; did you mean 'mine'?"),
+        (["mine"], {"mine": {"nun": 1}}, "config: no setting 'mine.nun'; did you mean 'num'?"),
+        (["mine"], {"mine": {"num": 0}}, "config: mine.num is 0; it must be at least 1"),
+        (["fd_random"], {"mine": {"num": 1}}, "config: mine.num is set, but mine is not among the metrics (fd_random); "
+         "add it, or leave the setting out"),
+    ],
+)  # fmt: skip
+def test_metrics_that_cannot_be_are_refused(mine, names, settings, message):
+    with pytest.raises(ConfigError) as refusal:
+        choose(names, settings, print)
+    assert str(refusal.value) == message
+
+
+def test_no_metric_is_refused():
+    with pytest.raises(ConfigError, match=r"^metrics: none is named; there is: "):
+        choose([], {}, print)
