@@ -107,7 +107,7 @@ def test_faces_that_are_judged_are_those_of_sample(facegan, run):
         (("--raw",), "value"),
         (("--no-floor",), "floor"),
         (("--set", "data.limit=20"), "value"),
-        (("--set", "data.split=heldout"), "value"),
+        (("--set", "data.split=train"), "value"),
         (("--set", "data.options.seed=5"), "value"),
         (("--set", "data.where=smile>0"), "value"),
     ],
@@ -265,8 +265,8 @@ def test_lossy_files_are_warned_of(facegan, folders):
     said = facegan("evaluate", "--real", folders / "reals", "--fake", folders / "lossy", "--metrics", "fd_random")
     assert said.code == 0, said.err
     assert (
-        f"{folders / 'lossy'}: 12 of 12 judged pictures are JPEG or lossy WebP files, whose compression is scored, too; "
-        "save them as PNG\n"
+        f"{folders / 'lossy'}: 12 of 12 judged pictures are JPEG or lossy WebP files, whose compression is scored, "
+        "too; save them as PNG\n"
     ) in said.err
 
 
