@@ -38,7 +38,7 @@ def test_a_snapshot_and_its_run_are_judged_alike(snapshot):
 def test_two_folders_are_judged(tmp_path, faces):
     for name, seed in (("a", 0), ("b", 1)):
         (tmp_path / name).mkdir()
-        for number, picture in enumerate(faces(6, seed)):
+        for number, picture in enumerate(faces(13, seed)):
             Image.fromarray(picture.transpose(1, 2, 0)).save(tmp_path / name / f"{number}.png")
     said, told = [], []
 
@@ -47,10 +47,10 @@ def test_two_folders_are_judged(tmp_path, faces):
         return lambda done, total: None
 
     (found,) = facegan.evaluate(
-        real=tmp_path / "a", fake=tmp_path / "b", metrics=["fd_random"], n=5, say=said.append, tell=tell
+        real=tmp_path / "a", fake=tmp_path / "b", metrics=["fd_random"], n=11, say=said.append, tell=tell
     )
-    assert (found.num_real, found.num_fake, found.step, found.weights) == (6, 5, None, None)
-    assert said[0].startswith("5 judged pictures, fewer than 2,048")
+    assert (found.num_real, found.num_fake, found.step, found.weights) == (13, 11, None, None)
+    assert said[0].startswith("11 judged pictures, fewer than 2,048")
     assert told[:2] == ["reading sizes", "reading sizes"]
 
 
