@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError, DamagedError
+from ..errors import ConfigError, DamagedError, DataError
 from ..plugins import names, nearest, quoted
 from ..run import find_run
 from .options import Device, Json, find_snapshot, print_json
@@ -69,6 +69,9 @@ def evaluate(
     floor: Annotated[
         bool, typer.Option("--floor/--no-floor", help="Measure real pictures against real ones, too, as a yardstick.")
     ] = True,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the proportions of attributes, of one model, into a .png, .svg or .pdf.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn at random, but for the faces.")] = 0,
     device: Device = None,
     as_json: Json = False,
@@ -81,6 +84,8 @@ def evaluate(
     them over steps.
     """
     keys = _keys(metrics)
+    if plot is not None:
+        _check_plot(plot, keys, len(models or []), every)
     if num_real == 1:
         raise ConfigError("--num-real 1: give at least 2, or 0 for all")
 
@@ -88,6 +93,7 @@ def evaluate(
     from ..evaluation.choosing import choose, read_settings
     from ..evaluation.judge import Judge
     from ..evaluation.start import check_forms
+    from .console import ByteProgress
     from .evaluations import tell_results
 
     check_forms(bool(models) or source is not None or every or raw, real, fake, resolution)
@@ -98,19 +104,43 @@ def evaluate(
     choice = choose(keys, wanted.metrics, say)
     snapshots = [] if real is not None else _snapshots(models or [], every)
     where = str(choose_device(device or "auto"))
-    with _Counting() as tell:
+    with ByteProgress() as arriving, _Counting() as tell:
         judge = Judge(
             choice=choice, settings=wanted, num=num, num_real=num_real, seed=seed, device=where, weights=weights,
-            floor=floor, tell=tell, say=say,
+            floor=floor, tell=tell, say=say, arriving=arriving.show,
         )  # fmt: skip
         if real is not None and fake is not None:
             judged = [judge.pictures(real, fake, resolution=resolution)]
         else:
             judged = [_judge(judge, snapshot, source, raw) for snapshot in snapshots]
+    if plot is not None:
+        _draw(plot, judged[0])
     if as_json:
         print_json({"results": [result.line() for results in judged for result in results], "remarks": say.lines})
     else:
         tell_results(judged)
+
+
+def _check_plot(plot: Path, keys: list[str] | None, num_models: int, every: bool) -> None:
+    """Refuse a plot of attributes where there will be none, or more than one."""
+    from ..images import check_ending
+    from ..plots import ENDINGS
+
+    check_ending(plot, ENDINGS)
+    if keys is not None and "attributes" not in keys:
+        raise ConfigError(f"--plot {plot}: draws the metric attributes; add it to --metrics")
+    if num_models > 1 or every:
+        raise ConfigError(f"--plot {plot}: takes one model; call it once for each")
+
+
+def _draw(plot: Path, results: "list[Result]") -> None:
+    """Draw the proportions of attributes; raises DataError where they could not be measured."""
+    from ..plots import save_attributes
+
+    found = next((each for each in results if each.metric == "attributes"), None)
+    if found is None:
+        raise DataError(f"--plot {plot}: attributes were not measured, as was said; nothing was drawn")
+    save_attributes(found.details["attributes"], plot, title=f"Attributes of {found.subject}")
 
 
 def _judge(judge: "Judge", snapshot: Path, source: str | None, raw: bool) -> "list[Result]":

@@ -113,7 +113,7 @@ def _features(snapshot: Path, generator: "FaceGenerator", device: Any) -> list["
     """D's features, if there is a D that has any; else it is said why not."""
     import torch
 
-    from ..features.discriminator import embedding
+    from ..features.discriminator import last_activation
     from ..neighbours import features
     from ..snapshots import load_discriminator
     from .console import console
@@ -121,7 +121,7 @@ def _features(snapshot: Path, generator: "FaceGenerator", device: Any) -> list["
     config = generator.info["config"]
     try:
         D = load_discriminator(snapshot, device=device)
-        embedding(D, torch.zeros(1, config.channels, config.resolution, config.resolution, device=device))
+        last_activation(D, torch.zeros(1, config.channels, config.resolution, config.resolution, device=device))
     except (SnapshotError, PluginError) as error:  # an imported generator, whose D is not in the file
         console().print(f"{error}; comparing pixels alone", markup=False)
         return []

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..errors import DataError
 from ..features import Extractor
-from .looking import Tell, compared, ordered
+from .looking import Compared, Tell, compared, ordered
 from .metric import Measurement, Metric
 from .pair import Pair
 from .references import Say
 from .results import Floor, Result
 from .subjects import Reference, Subject
 
-__all__ = ["FEW", "Tell", "evaluate"]
+__all__ = ["FEW", "Floors", "Tell", "evaluate"]
+
+Floors = dict[tuple[Any, ...], Measurement]  # reals against reals, by all that they depend on
 
 PIXELS = "pixels"  # the space of metrics that need no network
 
@@ -39,6 +41,7 @@ def evaluate(
     tell: Tell | None = None,
     refuse: Say | None = None,
     say: Say | None = None,
+    floors: Floors | None = None,
 ) -> list[Result]:
     """Measure a subject against real pictures, in titled steps: check, order, look, measure, compare with the floor.
 
@@ -55,6 +58,7 @@ def evaluate(
         tell: Called with what is begun; returns its progress callback.
         refuse: Called with one line for each metric that cannot be measured; None raises it instead.
         say: Called with one line for what went wrong without being in the way of a number.
+        floors: Those of earlier evaluations, which need not be measured again; new ones are added.
 
     Raises:
         DataError: Sizes or channels differ, or a metric cannot be measured and `refuse` is None.
@@ -83,7 +87,7 @@ def evaluate(
             found = metric.measure(seen.whole)
 
             # Compare with the floor: what the same number of true pictures would have got.
-            yardstick = _floor(metric, seen.reals, seen.matched) if metric.has_floor else None
+            yardstick = _floor(metric, seen, extractor, {} if floors is None else floors) if metric.has_floor else None
             results.append(_result(key, metric, found, yardstick, seen.whole, reference, subject, extractor, began))
     return results
 
@@ -108,11 +112,18 @@ def _refuse(line: str, refuse: Say | None) -> None:
     refuse(line)
 
 
-def _floor(metric: Metric, reals: Pair | None, matched: Pair | None) -> Floor | None:
+def _floor(metric: Metric, seen: Compared, extractor: Extractor | None, floors: Floors) -> Floor | None:
     """The metric of reals against reals, and of as many fakes against the same; None where they are too few."""
+    reals, matched = seen.reals, seen.matched
     if reals is None or matched is None or metric.lacks(reals) or metric.lacks(matched):
         return None
-    found, fakes = metric.measure(reals), metric.measure(matched)
+    key = (
+        type(metric), metric, reals.known.digest, len(reals.real), len(reals.fake), reals.seed, reals.intervals,
+        extractor and extractor.digest,
+    )  # fmt: skip
+    if key not in floors:
+        floors[key] = metric.measure(reals)
+    found, fakes = floors[key], metric.measure(matched)
     low, high = found.interval or (found.value, found.value)
     return Floor(
         value=found.value,

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from ..data.packed.stored import PackedImages
+from ..downloads.links import Progress as Arriving
 from ..errors import DataError, FaceganError
 from ..snapshots import load_discriminator, load_generator
 from .choosing import Choice, Settings
-from .evaluating import FEW, Tell, evaluate
+from .evaluating import FEW, Floors, Tell, evaluate
 from .pair import Known
 from .reals import LEAST, Say, Wanted, named, packed_of, reals_of
 from .results import Result
 from .sources import Two, compare_sources
-from .spaces import PIXELS, Look, extractors_of
+from .spaces import PIXELS, Look, Made, extractors_of
 from .subjects import Progress, Reference, Subject, digest_of, drawn, reference_of
 
 NUM_FAKE = 10_000
@@ -45,6 +45,7 @@ class Judge:
         floor: Whether real pictures are measured against real ones, too.
         tell: Called with what is begun; returns what is called with (done, total).
         say: Called with a line on what is left out, and on what to keep in mind.
+        arriving: Called with (file, bytes here, bytes in all) while weights are fetched.
     """
 
     choice: Choice
@@ -57,6 +58,9 @@ class Judge:
     floor: bool = True
     tell: Tell = silent
     say: Say = lambda _: None
+    arriving: Arriving = lambda *_: None
+    _made: Made = field(default_factory=dict)
+    _floors: Floors = field(default_factory=dict)
 
     def model(self, snapshot: Path, source: str | None = None, *, raw: bool = False) -> list[Result]:
         """Judge the faces of the seeds 0 to num - 1 of a snapshot.
@@ -136,8 +140,10 @@ class Judge:
         return int(getattr(self.choice.metrics.get("memorisation"), "num_images", 0))
 
     def _measure(self, reference: Reference, subject: Subject, D: nn.Module | FaceganError) -> list[Result]:
-        look = Look(*_size(subject.pictures), self.device, self.weights, D)
-        extractors = extractors_of(self.choice, look, say=self.say)
+        channels, resolution = subject.pictures.shape[1:3]
+        name = subject.name if subject.step is None else f"{subject.name}, step {subject.step:,}"
+        look = Look(name, channels, resolution, self.device, self.weights, D, self.arriving)
+        extractors = extractors_of(self.choice, look, made=self._made, say=self.say)
         metrics = {
             key: metric
             for key, metric in self.choice.metrics.items()
@@ -147,7 +153,7 @@ class Judge:
         refused: list[str] = []
         results = evaluate(
             metrics, reference, subject, extractors, seed=self.seed, num_real=self.num_real, floor=self.floor,
-            device=self.device, tell=self.tell, refuse=refused.append, say=self.say,
+            device=self.device, tell=self.tell, refuse=refused.append, say=self.say, floors=self._floors,
         )  # fmt: skip
         if not results:
             raise DataError(refused[0] if refused else "nothing can be measured")
@@ -167,11 +173,6 @@ class Judge:
                 "high, the more so the fewer there are; compare them at equal numbers only, and prefer kernel "
                 "distances (kid, kd_random)"
             )
-
-
-def _size(pictures: NDArray[np.uint8]) -> tuple[int, int]:
-    """Channels and resolution."""
-    return pictures.shape[1], pictures.shape[2]
 
 
 def _name(snapshot: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from ..downloads.links import Progress
 from ..downloads.weights import BRIEF, fetch_weights, find_weights
 from ..errors import FaceganError, PluginError
 from ..features import Extractor, discriminator_extractor, inception_extractor, random_extractor
@@ -21,26 +22,34 @@ class Look:
     """What networks are made for.
 
     Attributes:
+        name: Of what is judged.
         channels: Of the pictures.
         resolution: Of the pictures.
         device: Where networks run.
         weights: A file of Inception's weights; None: where they are found, else fetched.
         D: The discriminator of the snapshot, or why there is none.
+        arriving: Called with (file, bytes here, bytes in all) while weights are fetched.
     """
 
+    name: str
     channels: int
     resolution: int
     device: str
     weights: Path | None
     D: nn.Module | FaceganError
+    arriving: Progress = lambda *_: None
 
 
-def extractors_of(choice: Choice, look: Look, *, say: Say) -> dict[str, Extractor]:
+Made = dict[str, Extractor | FaceganError]
+
+
+def extractors_of(choice: Choice, look: Look, *, made: Made, say: Say) -> dict[str, Extractor]:
     """The networks of every space that is wanted but pixels; one that cannot be had is told of in a line.
 
     Args:
         choice: The metrics.
         look: What networks are made for.
+        made: Those of what was judged before, and why some could not be had; the new ones are added.
         say: Told which metrics are left out, and why.
 
     Raises:
@@ -53,17 +62,28 @@ def extractors_of(choice: Choice, look: Look, *, say: Say) -> dict[str, Extracto
         if space not in SPACES:
             keys = ", ".join(choice.of_space(space))
             raise PluginError(f"{keys}: names the space '{space}'; there is: {', '.join(SPACES)}")
-        try:
-            found[space] = extractor_of(space, look)
-        except FaceganError as error:
-            if space == "inception" and look.weights is not None:  # a wrong file that was named is no missing one
-                raise
-            missing[space] = error
+        known = made.get(space) or _tried(space, look)
+        if isinstance(known, Extractor):
+            found[space] = known
+        else:
+            missing[space] = known
+        if space != "discriminator":  # each snapshot has its own
+            made[space] = known
     if missing and len(missing) == len(choice.spaces):
         raise next(iter(missing.values()))
     for space, reason in missing.items():
         say(f"{_listed(choice.of_space(space))} left out: {reason}")
     return found
+
+
+def _tried(space: str, look: Look) -> Extractor | FaceganError:
+    """The network of a space, or why it cannot be had; raises FaceganError for a wrong file that was named."""
+    try:
+        return extractor_of(space, look)
+    except FaceganError as error:
+        if space == "inception" and look.weights is not None:
+            raise
+        return error
 
 
 def extractor_of(space: str, look: Look) -> Extractor:
@@ -75,16 +95,17 @@ def extractor_of(space: str, look: Look) -> Extractor:
     if space == "random":
         return random_extractor(look.channels, look.resolution, device=look.device)
     if space == "inception":
-        return inception_extractor(look.weights or _weights(), device=look.device)
+        return inception_extractor(look.weights or _weights(look.arriving), device=look.device)
     if isinstance(look.D, FaceganError):
         raise look.D
-    return discriminator_extractor(look.D, channels=look.channels, resolution=look.resolution, device=look.device)
+    size = {"channels": look.channels, "resolution": look.resolution}
+    return discriminator_extractor(look.D, **size, device=look.device, of=look.name)
 
 
-def _weights() -> Path:
+def _weights(arriving: Progress) -> Path:
     """Inception's weights: those that are here, else fetched with little patience; raises FaceganError."""
     try:
-        return find_weights() or fetch_weights(say=lambda _: None, progress=lambda *_: None, patience=BRIEF)
+        return find_weights() or fetch_weights(say=lambda _: None, progress=arriving, patience=BRIEF)
     except OSError as error:  # a cache that cannot be written
         raise FaceganError(
             f"{error.filename}: Inception's weights cannot be kept there ({error.strerror}); "

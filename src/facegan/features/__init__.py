@@ -1,6 +1,6 @@
 """What networks see in pictures: the vectors by which pictures are compared as faces, not pixel by pixel."""
 
-from .discriminator import activations, discriminator_extractor, embedding
+from .discriminator import activations, discriminator_extractor, last_activation
 from .embedding import GROUPS, KEPT, Embedding, embed
 from .extractor import Extractor
 from .inception import inception_extractor
@@ -14,7 +14,7 @@ __all__ = [
     "activations",
     "discriminator_extractor",
     "embed",
-    "embedding",
     "inception_extractor",
+    "last_activation",
     "random_extractor",
 ]

@@ -61,7 +61,7 @@ def _hidden(D: nn.Module, images: Tensor, take: Callable[[Tensor], Tensor]) -> l
 
 
 @torch.no_grad()
-def embedding(D: nn.Module, images: Tensor) -> Tensor:
+def last_activation(D: nn.Module, images: Tensor) -> Tensor:
     """D's last hidden activation, flat: (N, features), float32; its squared distances are those of `activations`."""
     return activations(D, images)[-1].flatten(1).float()
 

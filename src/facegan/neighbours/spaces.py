@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..features.discriminator import embedding
+from ..features.discriminator import last_activation
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def features(D: nn.Module) -> Space:
     Raises:
         PluginError: While vectors are made: D has no hidden activation that is a module.
     """
-    return Space("D's features", "features", "squared distance", lambda x: embedding(D, x), False)
+    return Space("D's features", "features", "squared distance", lambda x: last_activation(D, x), False)
 
 
 @torch.no_grad()

@@ -200,6 +200,6 @@ def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
 
 def _extractors(metrics: Mapping[str, Metric], config: RunConfig, device: str) -> dict[str, Extractor]:
     """The networks that metrics see by; raises FaceganError for one that cannot be had."""
-    look = Look(config.channels, config.resolution, device, None, FaceganError("D changes from step to step"))
+    look = Look("", config.channels, config.resolution, device, None, FaceganError("D changes from step to step"))
     spaces = dict.fromkeys(metric.space for metric in metrics.values() if metric.space != PIXELS)
     return {space: extractor_of(space, look) for space in spaces}
