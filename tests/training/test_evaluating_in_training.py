@@ -110,10 +110,10 @@ def test_weights_are_the_same_to_the_bit_with_and_without_evaluation(tiny, store
     train(tiny("train.steps=5", *OUTPUT, data=data), plain)
     values(3.0, 2.0, 1.0)
     before = torch.get_rng_state()
-    settings = ("evaluation.metrics=fd_random,told", *EVERY_2, *OUTPUT)
+    settings = ("evaluation.metrics=fd_random,swd,told", *EVERY_2, *OUTPUT)
     train(tiny("train.steps=5", *settings, data=data), measured)
     assert torch.equal(torch.get_rng_state(), before)
-    assert [line["step"] for line in lines(measured)] == [2, 2, 4, 4, 5, 5]
+    assert [line["step"] for line in lines(measured)] == [2, 2, 2, 4, 4, 4, 5, 5, 5]
     for kind in ("states", "snapshots"):
         assert_same_tensors(plain.latest(kind), measured.latest(kind))
     assert metrics(plain) == metrics(measured)
