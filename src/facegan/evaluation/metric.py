@@ -32,6 +32,7 @@ class Metric(BaseModel):
         space: Whose vectors it compares: "pixels", "inception", "random" or "discriminator".
         at_least: Pictures of either side that it needs.
         has_floor: Whether real pictures in the place of the fakes are a yardstick for it.
+        has_ratio: Whether values may be divided by that yardstick: not where it is 0 but for chance.
         unit: Of the value, for axes; "" for a pure number.
     """
 
@@ -42,6 +43,7 @@ class Metric(BaseModel):
     space: ClassVar[str] = "pixels"
     at_least: ClassVar[int] = 2
     has_floor: ClassVar[bool] = True
+    has_ratio: ClassVar[bool] = True
     unit: ClassVar[str] = ""
 
     def lacks(self, pair: Pair) -> str | None:

@@ -40,4 +40,4 @@ class InceptionScore(VectorMetric):
         assert logits is not None, "lacks() says so before"
         order = np.random.RandomState(pair.seed % 2**32).permutation(len(logits))
         found = inception_score(logits[order], num_splits=self.num_splits, interval=pair.intervals)
-        return Measurement(found.value, found.interval, {"spread": found.spread})
+        return Measurement(found.value, found.interval, {"spread": found.spread, "used_fake": len(logits)})

@@ -12,6 +12,6 @@ class VectorMetric(Metric):
     def lacks(self, pair: Pair) -> str | None:
         """Pictures, or numbers: of a network that has diverged, the vectors are none."""
         for side, sample in (("real", pair.real), ("generated", pair.fake)):
-            if not all(np.isfinite(group.mean).all() for group in sample.seen.groups):
+            if not np.isfinite(sample.seen.moments.mean).all():
                 return f"the {self.space} network's vectors of {side} pictures are not finite"
         return super().lacks(pair)
