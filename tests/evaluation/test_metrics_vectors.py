@@ -192,6 +192,15 @@ def test_the_least_number_of_pictures_suffices(key):
         assert np.isfinite([found.value, *found.interval]).all()
 
 
+@pytest.mark.parametrize("key", ALL)
+def test_what_is_lacking_can_be_asked_before_pictures_are_looked_at(key):
+    metric = plugins.find("metric", key)()
+    many, one = (dataclasses.replace(sample(normal(num)), embedding=None) for num in (20, 1))
+    assert metric.lacks(Pair(many, many)) is None
+    least = 20 if key == "is" else metric.at_least
+    assert metric.lacks(Pair(many, one)) == f"needs at least {least} generated pictures (there are 1)"
+
+
 def test_the_inception_score_needs_classes():
     metric = plugins.find("metric", "is")()
     given = Pair(sample(REAL), sample(FAKE))
