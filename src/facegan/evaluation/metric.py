@@ -47,7 +47,10 @@ class Metric(BaseModel):
     unit: ClassVar[str] = ""
 
     def lacks(self, pair: Pair) -> str | None:
-        """Why these pictures cannot be measured, in words; None: they can."""
+        """Why these pictures cannot be measured, in words; None: they can.
+
+        A run that is to be measured while it is trained asks before any picture is looked at: without embeddings.
+        """
         for side, sample in (("real", pair.real), ("generated", pair.fake)):
             if len(sample) < self.at_least:
                 return f"needs at least {self.at_least:,} {side} pictures (there are {len(sample):,})"
