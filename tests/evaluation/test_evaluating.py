@@ -38,6 +38,7 @@ def test_results_are_those_of_the_pictures(metrics, means, reference, subject, f
     assert shift.floor.ratio == shift.floor.matched / shift.floor.value
     assert (shift.floor.num_real, shift.floor.num_fake, shift.num_real, shift.num_fake) == (14, 6, 20, 6)
     assert brightness.value == fake.mean() and brightness.protocol["extractor"] == "pixels"
+    assert (brightness.protocol["comparable"], shift.protocol["comparable"]) == ("a photometer", "nothing")
     assert (shift.metric, shift.subject, shift.protocol["seed"], shift.protocol["crop"]) == ("shift", "mine", 3, "none")
     assert set(shift.digests) == {"real", "fake", "extractor"}
 
@@ -58,6 +59,15 @@ def test_what_is_0_on_average_for_real_pictures_has_a_floor_and_no_ratio(referen
     frechet, kernel = evaluate(chosen, *given, intervals=intervals)
     assert frechet.floor.ratio == frechet.floor.matched / frechet.floor.value
     assert kernel.floor.ratio is None and np.isfinite([kernel.floor.value, kernel.floor.matched]).all()
+
+
+def test_what_numbers_may_be_compared_with_is_the_metrics_word_then_the_networks(means, reference, subject, faces):
+    chosen = {key: plugins.find("metric", key)() for key in ("kd_random", "precision", "ms_ssim")}
+    given = reference(faces(30, 0)), subject(faces(30, 1)), {space: means()[0] for space in ("random", "inception")}
+    kernel, precision, similarity = (each.protocol["comparable"] for each in evaluate(chosen, *given, floor=False))
+    assert kernel == "nothing"
+    assert precision == "published numbers of Inception's vectors; those of VGG-16's, as in the papers, differ"
+    assert similarity == "any tool with the same protocol"
 
 
 def test_floor_that_may_be_0_has_no_ratio(means, reference, subject, faces):

@@ -181,7 +181,7 @@ def _result(
         "filter": reference.filter,
         "resize": extractor.resize if extractor else "none",
         "extractor": extractor.title if extractor else "pixels",
-        "comparable": extractor.comparable if extractor else "any tool with the same protocol",
+        "comparable": metric.comparable or (extractor.comparable if extractor else "any tool with the same protocol"),
         "seed": pair.seed,
         "device": pair.device,
         "real": reference.source,

@@ -33,6 +33,8 @@ class Metric(BaseModel):
         at_least: Pictures of either side that it needs.
         has_floor: Whether real pictures in the place of the fakes are a yardstick for it.
         has_ratio: Whether values may be divided by that yardstick: not where it is 0 but for chance.
+        comparable: What its numbers may be compared with, in words; "": what its network says, or, if it needs none,
+            any tool with the same protocol.
         unit: Of the value, for axes; "" for a pure number.
     """
 
@@ -44,6 +46,7 @@ class Metric(BaseModel):
     at_least: ClassVar[int] = 2
     has_floor: ClassVar[bool] = True
     has_ratio: ClassVar[bool] = True
+    comparable: ClassVar[str] = ""
     unit: ClassVar[str] = ""
 
     def lacks(self, pair: Pair) -> str | None:
