@@ -32,6 +32,9 @@ class Metric(BaseModel):
         space: Whose vectors it compares: "pixels", "inception", "random" or "discriminator".
         at_least: Pictures of either side that it needs.
         has_floor: Whether real pictures in the place of the fakes are a yardstick for it.
+        has_ratio: Whether values may be divided by that yardstick: not where it is 0 but for chance.
+        comparable: What its numbers may be compared with, in words; "": what its network says, or, if it needs none,
+            any tool with the same protocol.
         unit: Of the value, for axes; "" for a pure number.
     """
 
@@ -42,10 +45,15 @@ class Metric(BaseModel):
     space: ClassVar[str] = "pixels"
     at_least: ClassVar[int] = 2
     has_floor: ClassVar[bool] = True
+    has_ratio: ClassVar[bool] = True
+    comparable: ClassVar[str] = ""
     unit: ClassVar[str] = ""
 
     def lacks(self, pair: Pair) -> str | None:
-        """Why these pictures cannot be measured, in words; None: they can."""
+        """Why these pictures cannot be measured, in words; None: they can.
+
+        A run that is to be measured while it is trained asks before any picture is looked at: without embeddings.
+        """
         for side, sample in (("real", pair.real), ("generated", pair.fake)):
             if len(sample) < self.at_least:
                 return f"needs at least {self.at_least:,} {side} pictures (there are {len(sample):,})"

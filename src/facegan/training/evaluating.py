@@ -187,8 +187,7 @@ class Evaluating:
             Sample(pictures, rows[: len(pictures)]), Sample(blank, rows), self._reference.known, intervals=False
         )
         for key, metric in self._metrics.items():
-            # What vectors must be is not known before a network has looked.
-            if why := metric.lacks(pair) if metric.space == PIXELS else Metric.lacks(metric, pair):
+            if why := metric.lacks(pair):
                 raise DataError(
                     f"evaluation.metrics: {key}: {why}; leave it out (evaluation.num_images is {num_images:,})"
                 )
