@@ -20,7 +20,7 @@ from torch import Tensor
 from ..distances.moments import Moments
 from ..downloads import cache_root
 from ..errors import SnapshotError
-from ..features import KEPT, Embedding, Extractor, embed
+from ..features import KEPT, SCORED, Embedding, Extractor, embed
 from ..sealed import read_header, read_tensors, write_tensors
 from .subjects import Reference, Rows
 
@@ -79,7 +79,7 @@ def _key(extractor: Extractor, reference: Reference, rows: Rows) -> str:
             "pixels": reference.known.digest,
             "shape": list(reference.pictures.shape),
             "rows": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest(),
-            "kept": KEPT,
+            "kept": [KEPT, SCORED],
             "extractor": extractor.digest,
             "version": extractor.version,
             "resize": extractor.resize,

@@ -14,6 +14,7 @@ from ..errors import FaceganError
 from .extractor import Extractor
 
 KEPT = 20_000  # vectors of one set that stay in memory; of more pictures only the moments are kept
+SCORED = 50_000  # logits of one set that stay in memory: as many as published Inception Scores are taken of
 
 _BLOCK = 1024  # pictures that are read, and whose vectors join the moments, at once; on a GPU a batch, to begin with
 _MOST_BYTES = 2**26  # of a block's pixels
@@ -28,7 +29,7 @@ class Embedding:
     Attributes:
         features: float32 (min(n, KEPT), d): those of the first pictures.
         moments: Of all n.
-        logits: float32 (min(n, KEPT), classes), or None for a network that is no classifier.
+        logits: float32 (min(n, SCORED), classes), or None for a network that is no classifier.
     """
 
     features: NDArray[np.float32]
@@ -39,8 +40,8 @@ class Embedding:
         """Of these pictures and then those."""
         logits = None
         if self.logits is not None and other.logits is not None:
-            logits = _first(self.logits, other.logits)
-        return Embedding(_first(self.features, other.features), self.moments + other.moments, logits)
+            logits = _first(self.logits, other.logits, SCORED)
+        return Embedding(_first(self.features, other.features, KEPT), self.moments + other.moments, logits)
 
 
 def embed(
@@ -65,7 +66,7 @@ def embed(
     Raises:
         FaceganError: A vector is not finite, or the memory does not suffice for one picture.
     """
-    kept = min(len(rows), KEPT)
+    kept, scored = min(len(rows), KEPT), min(len(rows), SCORED)
     features = np.empty((kept, extractor.num_features), np.float32)
     logits: NDArray[np.float32] | None = None
     moments = Moments.empty(extractor.num_features)
@@ -76,8 +77,8 @@ def embed(
             vectors.append(seen)
             features[done : done + len(seen)] = seen[: max(0, kept - done)]
             if classes is not None:
-                logits = np.empty((kept, classes.shape[1]), np.float32) if logits is None else logits
-                logits[done : done + len(seen)] = classes[: max(0, kept - done)]
+                logits = np.empty((scored, classes.shape[1]), np.float32) if logits is None else logits
+                logits[done : done + len(seen)] = classes[: max(0, scored - done)]
             done += len(seen)
             if progress:
                 progress(done, len(rows))
@@ -144,6 +145,6 @@ def _blocks(pictures: NDArray[np.uint8], rows: NDArray[np.int64], *, pinned: boo
             yield block
 
 
-def _first(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The first KEPT of both in a row; nothing is copied where one alone is enough."""
-    return one[:KEPT] if len(one) >= KEPT else np.concatenate([one, other[: KEPT - len(one)]])
+def _first(one: NDArray[np.float32], other: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """The first of both in a row; nothing is copied where one alone is enough."""
+    return one[:most] if len(one) >= most else np.concatenate([one, other[: most - len(one)]])
