@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,7 +56,7 @@ def evaluate(
         floor: Whether to measure reals against reals.
         intervals: Whether intervals are wanted, which may take several times as long as the values.
         device: Where metrics in pixels may compute.
-        tell: Called with what is begun; returns its progress callback.
+        tell: Called with what is begun; returns its progress callback, which hears (0, 0) of what may not count.
         refuse: Called with one line for each metric that cannot be measured; None raises it instead.
         say: Called with one line for what went wrong without being in the way of a number.
         floors: Those of earlier evaluations, which need not be measured again; new ones are added.
@@ -80,14 +81,16 @@ def evaluate(
 
         for key, metric in chosen.items():
             # Measure: what cannot be measured is said, and does not keep the others back.
-            if why := metric.lacks(seen.whole):
+            whole = _told(key, seen.whole, tell)
+            if why := metric.lacks(whole):
                 _refuse(f"{key}: {why}", refuse)
                 continue
             began = time.perf_counter()
-            found = metric.measure(seen.whole)
+            found = metric.measure(whole)
 
             # Compare with the floor: what the same number of true pictures would have got.
-            yardstick = _floor(metric, seen, extractor, {} if floors is None else floors) if metric.has_floor else None
+            known = {} if floors is None else floors
+            yardstick = _floor(key, metric, seen, extractor, known, tell) if metric.has_floor else None
             results.append(_result(key, metric, found, yardstick, seen.whole, reference, subject, extractor, began))
     return results
 
@@ -112,7 +115,18 @@ def _refuse(line: str, refuse: Say | None) -> None:
     refuse(line)
 
 
-def _floor(metric: Metric, seen: Compared, extractor: Extractor | None, floors: Floors) -> Floor | None:
+def _told(what: str, pair: Pair, tell: Tell | None) -> Pair:
+    """A pair whose metric may tell how far it is; whoever waits hears at once that it has begun."""
+    if tell is None:
+        return pair
+    progress = tell(f"measuring {what}")
+    progress(0, 0)
+    return replace(pair, progress=progress)
+
+
+def _floor(
+    name: str, metric: Metric, seen: Compared, extractor: Extractor | None, floors: Floors, tell: Tell | None
+) -> Floor | None:
     """The metric of reals against reals, and of as many fakes against the same; None where they are too few."""
     reals, matched = seen.reals, seen.matched
     if reals is None or matched is None or metric.lacks(reals) or metric.lacks(matched):
@@ -122,8 +136,8 @@ def _floor(metric: Metric, seen: Compared, extractor: Extractor | None, floors: 
         extractor and extractor.digest,
     )  # fmt: skip
     if key not in floors:
-        floors[key] = metric.measure(reals)
-    found, fakes = floors[key], metric.measure(matched)
+        floors[key] = metric.measure(_told(f"{name} of real pictures", reals, tell))
+    found, fakes = floors[key], metric.measure(_told(f"{name} of as many as these", matched, tell))
     low, high = found.interval or (found.value, found.value)
     return Floor(
         value=found.value,
@@ -154,7 +168,7 @@ def _result(
         "filter": reference.filter,
         "resize": extractor.resize if extractor else "none",
         "extractor": extractor.title if extractor else "pixels",
-        "comparable": extractor.comparable if extractor else "any tool with the same protocol",
+        "comparable": extractor.comparable if extractor else metric.comparable,
         "seed": pair.seed,
         "device": pair.device,
         "real": reference.source,

@@ -33,6 +33,7 @@ class Metric(BaseModel):
         at_least: Pictures of either side that it needs.
         has_floor: Whether real pictures in the place of the fakes are a yardstick for it.
         unit: Of the value, for axes; "" for a pure number.
+        comparable: With what its values may be compared, where it compares pixels; else its space says so.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +44,7 @@ class Metric(BaseModel):
     at_least: ClassVar[int] = 2
     has_floor: ClassVar[bool] = True
     unit: ClassVar[str] = ""
+    comparable: ClassVar[str] = "any tool with the same protocol"
 
     def lacks(self, pair: Pair) -> str | None:
         """Why these pictures cannot be measured, in words; None: they can."""

@@ -91,6 +91,7 @@ class AttributeProportions(Metric):
     """
 
     title: ClassVar[str] = "Attributes' combinations"
+    comparable: ClassVar[str] = "facegan alone, by the classifier of the same real pictures"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
     at_least: ClassVar[int] = 100
     has_floor: ClassVar[bool] = False  # what chance gives is in the details, for exactly these numbers of pictures
@@ -233,7 +234,7 @@ def _asked(pair: Pair) -> Asked:
 
     def compute() -> Asked:
         pictures = _Pictures.of(pair)
-        classifier, targets, _ = learn(pictures, device=pair.device)
+        classifier, targets, _ = learn(pictures, device=pair.device, progress=pair.progress)
         told, hardly = usable(classifier)
         groups: dict[str, list[int]] = {}
         for name in told:

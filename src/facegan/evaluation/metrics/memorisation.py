@@ -25,6 +25,7 @@ class MemorisationInPixels(Metric):
     """
 
     title: ClassVar[str] = "Memorised samples"
+    comparable: ClassVar[str] = "facegan alone"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
     at_least: ClassVar[int] = 50
     has_floor: ClassVar[bool] = False  # a training picture is its own copy; 0 is what chance gives, by construction
@@ -57,7 +58,14 @@ class MemorisationInPixels(Metric):
         samples = pair.fake.take(0, self.num_images)
         heldout = pair.once(("unseen", self.num_images), lambda: self._unseen(pair))
         found = compare(
-            pixels(), training, samples[:0], Unseen(samples, heldout), k=1, mirror=pair.known.mirror, device=pair.device
+            pixels(),
+            training,
+            samples[:0],
+            Unseen(samples, heldout),
+            k=1,
+            mirror=pair.known.mirror,
+            device=pair.device,
+            progress=pair.progress,
         ).memorisation
         assert found is not None, "there are held-out pictures"
         chance, (low, high) = found.seen_by_chance.value, found.seen_by_chance.interval
