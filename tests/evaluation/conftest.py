@@ -24,6 +24,7 @@ class Brightness(Metric):
     """The fakes' mean pixel."""
 
     title: ClassVar[str] = "brightness"
+    comparable: ClassVar[str] = "a photometer"
     better: ClassVar[str] = "nearer"
 
     def measure(self, pair):

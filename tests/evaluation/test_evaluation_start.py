@@ -84,7 +84,7 @@ def test_forms_exclude_each_other():
 
 
 def test_judged_pictures_of_a_source_are_in_an_order_of_their_own(tmp_path, faces):
-    """Folders are sorted by something, and the groups of intervals are consecutive parts."""
+    """Folders are sorted by something, and the parts from which intervals are taken are consecutive."""
     from facegan.evaluation.choosing import choose
     from facegan.evaluation.judge import Judge
 

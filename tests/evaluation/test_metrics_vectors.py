@@ -11,7 +11,7 @@ from facegan import plugins
 from facegan.distances import manifolds
 from facegan.distances.moments import Moments
 from facegan.evaluation import Pair, Sample
-from facegan.features import GROUPS, Embedding
+from facegan.features import Embedding
 
 FRECHET = ("fid", "fd_random", "fd_discriminator")
 KERNEL = ("kid", "kd_random", "kd_discriminator")
@@ -24,8 +24,7 @@ def normal(num, seed=0, *, shift=0.0, scale=1.0, width=6):
 
 
 def sample(vectors, logits=None):
-    parts = np.array_split(vectors, min(GROUPS, len(vectors)))
-    seen = Embedding(vectors, [Moments.of(part) for part in parts], logits)
+    seen = Embedding(vectors, Moments.of(vectors), logits)
     return Sample(np.zeros((len(vectors), 1, 1, 1), np.uint8), np.arange(len(vectors)), seen)
 
 
@@ -120,6 +119,9 @@ def test_details_say_what_the_value_is_made_of():
     assert fid.details["means"] + fid.details["covariances"] == pytest.approx(fid.value)
     assert measure("kid", pair(REAL, FAKE)).details["used_subset_size"] == 120
     assert measure("kid", pair(REAL, FAKE), subset_size=30).details["used_subset_size"] == 30
+    few = measure("kid", pair(REAL, FAKE)).details
+    assert (few["used_real"], few["used_fake"]) == (150, 120)
+    assert measure("is", pair(REAL, FAKE)).details["used_fake"] == 120
     used = measure("recall", pair(REAL, FAKE), num_images=130).details
     assert used == {"used_real": 130, "used_fake": 120}
 
@@ -188,6 +190,15 @@ def test_the_least_number_of_pictures_suffices(key):
     for settings in [{}, {"k": 10}] if key in MANIFOLDS else [{}]:
         found = measure(key, pair(normal(least), normal(least, 1)), **settings)
         assert np.isfinite([found.value, *found.interval]).all()
+
+
+@pytest.mark.parametrize("key", ALL)
+def test_what_is_lacking_can_be_asked_before_pictures_are_looked_at(key):
+    metric = plugins.find("metric", key)()
+    many, one = (dataclasses.replace(sample(normal(num)), embedding=None) for num in (20, 1))
+    assert metric.lacks(Pair(many, many)) is None
+    least = 20 if key == "is" else metric.at_least
+    assert metric.lacks(Pair(many, one)) == f"needs at least {least} generated pictures (there are 1)"
 
 
 def test_the_inception_score_needs_classes():

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from facegan.errors import FaceganError
-from facegan.features import GROUPS, Extractor, embed, random_extractor
+from facegan.features import Extractor, embed, random_extractor
 
 
 def means(num_features=3, **changes):
@@ -31,14 +31,6 @@ def test_vectors_are_those_of_the_rows_in_their_order(faces):
     np.testing.assert_allclose(found.moments.covariance, np.cov(expected.T), rtol=1e-4)
     assert sum(shown) == 25 and max(shown) <= 4
     assert told[-1] == (25, 25) and [done for done, _ in told] == list(np.cumsum(shown))
-
-
-def test_groups_are_equal_parts_and_no_more_than_pictures(faces):
-    pictures = faces(27, 0)
-    extractor, _ = means()
-    assert [group.num for group in embed(extractor, pictures, np.arange(27)).groups] == [2, 3, 3, 2, 3, 3, 2, 3, 3, 3]
-    assert [group.num for group in embed(extractor, pictures, np.arange(4)).groups] == [1] * 4
-    assert [group.num for group in embed(extractor, pictures, np.arange(27), num_groups=2).groups] == [13, 14]
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
@@ -78,9 +70,7 @@ def test_whole_is_the_sum_of_its_parts(faces, monkeypatch, parts):
     np.testing.assert_array_equal(joined.features, whole.features)
     np.testing.assert_array_equal(joined.logits, whole.logits)
     np.testing.assert_allclose(joined.moments.scatter, whole.moments.scatter, rtol=1e-10)
-    assert len(joined.groups) == GROUPS and sum(group.num for group in joined.groups) == 25
-    assert max(group.num for group in joined.groups) - min(group.num for group in joined.groups) <= 2
-    assert [group.num for group in joined.merged().groups] == [25]
+    assert joined.moments.num == 25
 
 
 def test_batch_is_halved_until_the_memory_suffices(faces):
@@ -96,9 +86,9 @@ def test_batch_is_halved_until_the_memory_suffices(faces):
     extractor, _ = means()
     object.__setattr__(extractor, "see", see)
     pictures = faces(60, 0)
-    found = embed(extractor, pictures, np.arange(60), num_groups=2, batch_size=64)
+    found = embed(extractor, pictures, np.arange(60), batch_size=64)
     np.testing.assert_array_equal(found.features, embed(plain, pictures, np.arange(60)).features)
-    assert tried == [30, 15, 7, 3] + [3] * 19  # what did not fit once is not tried again
+    assert tried == [60, 30, 15, 7, 3] + [3] * 19  # what did not fit once is not tried again
 
 
 def test_picture_that_does_not_fit_alone_is_refused_in_a_line(faces):

@@ -77,7 +77,7 @@ def frechet(real: Gaussian, fake: Gaussian, drawn: NDArray[np.floating] | None =
         return Estimate(value)
     kept = values > values.max(initial=0) * max(product.shape) * np.finfo(np.float64).eps
     root = real.factor @ (left[:, kept] / np.sqrt(values[kept]))  # (d, rank): T = root root^T
-    margin = float(norm.ppf(0.975) * _influence(real, fake, root, drawn).std(ddof=1)) / np.sqrt(fake.num)
+    margin = float(norm.ppf(0.975) * _influence(real, fake, root, drawn).std(ddof=1) / np.sqrt(fake.num))
     return Estimate(value, (max(0.0, value - margin), value + margin))
 
 

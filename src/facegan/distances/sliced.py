@@ -12,8 +12,8 @@ over a whole set stays at 0, where the paper would divide by 0.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,12 +25,13 @@ from torch import Tensor
 
 from . import pyramid
 from .estimate import Estimate
+from .rows import sort_rows, workers
 
 SCALE = 1000
 FLAT = 1e-3  # grey levels: a channel's standard deviation below this is rounding
 KEPT = 2**30  # bytes of patches that stay in memory; more are cut again for every pass
 PROJECTED = 2**30  # bytes of projections at a time
-CHUNK = 2**22  # numbers that are cut at a time
+CHUNK = 2**20  # numbers that a thread cuts at a time
 OF_PARTS = 32  # directions for the interval
 
 Take = Callable[[int, int], NDArray[np.uint8]]  # first, end -> pictures uint8 (end - first, C, H, W)
@@ -95,14 +96,15 @@ def sliced_wasserstein(
     num_groups = min(num_groups, num)
     bounds = [num * group // num_groups for group in range(num_groups + 1)] if num_groups > 1 else []
     levels, of_parts = [], []
-    for level in range(len(sizes)):
-        a, b = (_Side(take, places[:, level], level, len(sizes), slicing, device) for take, places in sides)
-        directions = _directions(slicing, shape[0], [seed, level])
-        levels.append(SCALE * _distance(a, b, directions))
-        if bounds:
-            parts = (b.part(first, end) for first, end in pairwise(bounds))
-            of_parts.append(_of_parts(a, parts, directions[:OF_PARTS]))
-        progress((level + 1) * num, len(sizes) * num)
+    with workers(device) as crew:
+        for level in range(len(sizes)):
+            a, b = (_Side(take, places[:, level], level, len(sizes), slicing, device, crew) for take, places in sides)
+            directions = _directions(slicing, shape[0], [seed, level])
+            levels.append(SCALE * _distance(a, b, directions))
+            if bounds:
+                parts = (b.part(first, end) for first, end in pairwise(bounds))
+                of_parts.append(_of_parts(a, parts, directions[:OF_PARTS]))
+            progress((level + 1) * num, len(sizes) * num)
     value = float(np.mean(levels))
     interval = _interval(value, SCALE * np.mean(of_parts, 0)) if bounds else None
     return Sliced(value, interval, tuple(zip(sizes, levels, strict=True)))
@@ -144,24 +146,33 @@ class _Side:
     """
 
     def __init__(
-        self, take: Take, places: NDArray[np.uint16], level: int, num_levels: int, slicing: Slicing, device: str
+        self,
+        take: Take,
+        places: NDArray[np.uint16],
+        level: int,
+        num_levels: int,
+        slicing: Slicing,
+        device: str,
+        crew: Executor,
     ) -> None:
         self._take, self._places, self._level, self._num_levels = take, places, level, num_levels
-        self._slicing, self._device = slicing, device
+        self._slicing, self._device, self._crew = slicing, device, crew
         self.num_rows = places.shape[0] * slicing.num_patches
         shape = take(0, 1).shape[1:]
         row = shape[0] * slicing.patch_size**2
         self._chunk = max(1, CHUNK // max(int(np.prod(shape)), slicing.num_patches * row))
-        self._kept: list[Tensor] | None = None
-        chunks = self._cut()
-        if 2 * self.num_rows * row * 4 <= KEPT:  # of both sides
-            chunks = iter(kept := list(chunks))
-            self._kept = kept
-        sums, squares = [], []  # by picture and channel, each of a few thousand numbers only
-        for rows in chunks:
+        keep = 2 * self.num_rows * row * 4 <= KEPT  # of both sides
+        self._kept: dict[int, Tensor] = {}
+
+        def moments(first: int) -> tuple[Tensor, Tensor]:
+            rows = self._cut(first)
+            if keep:
+                self._kept[first] = rows
             pixels = rows.view(-1, slicing.num_patches, shape[0], slicing.patch_size**2)
-            sums.append(pixels.sum((1, 3)).cpu().double())
-            squares.append(pixels.square().sum((1, 3)).cpu().double())
+            # by picture and channel, each of a few thousand numbers only
+            return pixels.sum((1, 3)).cpu().double(), pixels.square().sum((1, 3)).cpu().double()
+
+        sums, squares = zip(*crew.map(moments, self._chunks()), strict=True)
         self._sums, self._squares = torch.cat(sums).sum(0), torch.cat(squares).sum(0)
         self._count = self.num_rows * slicing.patch_size**2
 
@@ -171,18 +182,22 @@ class _Side:
         def take(start: int, stop: int) -> NDArray[np.uint8]:
             return self._take(first + start, first + stop)
 
-        return _Side(take, self._places[first:end], self._level, self._num_levels, self._slicing, self._device)
+        places = self._places[first:end]
+        return _Side(take, places, self._level, self._num_levels, self._slicing, self._device, self._crew)
 
-    def _cut(self) -> Iterator[Tensor]:
-        """Patches of some pictures at a time: float32 (pictures * num_patches, C * patch_size^2)."""
+    def _chunks(self) -> range:
+        """The first picture of each chunk."""
+        return range(0, len(self._places), self._chunk)
+
+    def _cut(self, first: int) -> Tensor:
+        """Patches of one chunk of pictures: float32 (pictures * num_patches, C * patch_size^2)."""
         size = self._slicing.patch_size
-        for first in range(0, len(self._places), self._chunk):
-            pictures = torch.from_numpy(self._take(first, min(first + self._chunk, len(self._places))))
-            whole = pyramid.laplacian(pictures.to(self._device).float(), self._level, self._num_levels)
-            windows = whole.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)
-            at = torch.from_numpy(self._places[first : first + len(whole)].astype(np.int64)).to(self._device)
-            picture = torch.arange(len(whole), device=self._device)[:, None]
-            yield windows[picture, at[:, 0], at[:, 1]].reshape(at.shape[0] * at.shape[2], -1)
+        pictures = torch.from_numpy(self._take(first, min(first + self._chunk, len(self._places))))
+        whole = pyramid.laplacian(pictures.to(self._device).float(), self._level, self._num_levels)
+        windows = whole.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)
+        at = torch.from_numpy(self._places[first : first + len(whole)].astype(np.int64)).to(self._device)
+        picture = torch.arange(len(whole), device=self._device)[:, None]
+        return windows[picture, at[:, 0], at[:, 1]].reshape(at.shape[0] * at.shape[2], -1)
 
     def _normalisation(self) -> tuple[Tensor, Tensor]:
         """Per channel, 1 / standard deviation (0 for a flat one) and mean of all pixels of all patches: (C,)."""
@@ -196,11 +211,15 @@ class _Side:
         # (x - mean) / deviation . d = x . (d / deviation) - mean . (d / deviation)
         weights = directions * inverse[:, None]
         found = torch.empty(len(directions), self.num_rows, device=self._device)
-        along, first = weights.flatten(1).to(found), 0
-        for rows in self._kept or self._cut():
-            torch.mm(along, rows.T, out=found[:, first : first + len(rows)])
-            first += len(rows)
-        return _sort(found.sub_((weights.sum(2) @ mean)[:, None].to(found)))
+        along, back = weights.flatten(1).to(found), (weights.sum(2) @ mean)[:, None].to(found)
+
+        def project(first: int) -> None:
+            rows = self._kept[first] if first in self._kept else self._cut(first)
+            start = first * self._slicing.num_patches
+            torch.addmm(back, along, rows.T, beta=-1, out=found[:, start : start + len(rows)])
+
+        list(self._crew.map(project, self._chunks()))
+        return sort_rows(found, self._crew)
 
 
 def _distance(real: _Side, fake: _Side, directions: Tensor) -> float:
@@ -221,13 +240,3 @@ def _of_parts(real: _Side, parts: Iterable[_Side], directions: Tensor) -> list[f
         matching = sorted_real[:, quantiles // (2 * part.num_rows)]
         found.append(float(matching.sub_(part.normalised(directions)).abs_().mean()))
     return found
-
-
-def _sort(values: Tensor) -> Tensor:
-    """Each row in ascending order; in place where it is on the CPU, where NumPy is several times faster than torch."""
-    if values.device.type != "cpu":
-        return values.sort(1).values
-    rows = values.numpy()
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # sorting releases the interpreter's lock
-        list(threads.map(lambda row: row.sort(), rows))
-    return values

@@ -1,6 +1,7 @@
 """Real pictures and fakes -> vectors -> metrics -> results."""
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -71,7 +72,7 @@ def evaluate(
     # Order: the seed's; the first reals are the floor's.
     order = ordered(reference, subject, seed=seed, num_real=num_real, floor=floor)
 
-    results = []
+    results: list[Result] = []
     for space, chosen in _by_space(metrics, extractors, refuse).items():
         # Look: each picture goes once through the network whose vectors these metrics compare.
         extractor = extractors.get(space)
@@ -79,20 +80,46 @@ def evaluate(
             order, reference, subject, extractor, seed=seed, intervals=intervals, device=device, tell=tell, say=say
         )
 
+        # Measure: what cannot be measured is said, and does not keep the others back.
+        able: dict[str, Metric] = {}
         for key, metric in chosen.items():
-            # Measure: what cannot be measured is said, and does not keep the others back.
-            whole = _told(key, seen.whole, tell)
-            if why := metric.lacks(whole):
+            if why := metric.lacks(_told(key, seen.whole, tell)):
                 _refuse(f"{key}: {why}", refuse)
-                continue
-            began = time.perf_counter()
-            found = metric.measure(whole)
+            else:
+                able[key] = metric
+        spent: dict[str, float] = defaultdict(float)
+        found = _measured(able, seen.whole, spent, tell)
 
-            # Compare with the floor: what the same number of true pictures would have got.
-            known = {} if floors is None else floors
-            yardstick = _floor(key, metric, seen, extractor, known, tell) if metric.has_floor else None
-            results.append(_result(key, metric, found, yardstick, seen.whole, reference, subject, extractor, began))
+        # Compare with the floor: what the same number of true pictures would have got.
+        yardsticks = _yardsticks(able, seen, extractor, {} if floors is None else floors, spent, tell)
+        results += [
+            _result(key, metric, found[key], yardsticks.get(key), seen.whole, reference, subject, extractor, spent[key])
+            for key, metric in able.items()
+        ]
+        del seen  # one space's vectors at a time
     return results
+
+
+def _told(what: str, pair: Pair, tell: Tell | None) -> Pair:
+    """A pair whose metric may tell how far it is; whoever waits hears at once that it has begun."""
+    if tell is None:
+        return pair
+    progress = tell(f"measuring {what}")
+    progress(0, 0)
+    return replace(pair, progress=progress)
+
+
+def _measured(
+    metrics: Mapping[str, Metric], pair: Pair, spent: dict[str, float], tell: Tell | None, of: str = ""
+) -> dict[str, Measurement]:
+    """What metrics find in a pair, by their keys; what they share is freed, and their seconds are added to `spent`."""
+    found = {}
+    for key, metric in metrics.items():
+        began = time.perf_counter()
+        found[key] = metric.measure(_told(f"{key}{of}", pair, tell))
+        spent[key] += time.perf_counter() - began
+    pair.forget()
+    return found
 
 
 def _by_space(
@@ -115,37 +142,40 @@ def _refuse(line: str, refuse: Say | None) -> None:
     refuse(line)
 
 
-def _told(what: str, pair: Pair, tell: Tell | None) -> Pair:
-    """A pair whose metric may tell how far it is; whoever waits hears at once that it has begun."""
-    if tell is None:
-        return pair
-    progress = tell(f"measuring {what}")
-    progress(0, 0)
-    return replace(pair, progress=progress)
-
-
-def _floor(
-    name: str, metric: Metric, seen: Compared, extractor: Extractor | None, floors: Floors, tell: Tell | None
-) -> Floor | None:
-    """The metric of reals against reals, and of as many fakes against the same; None where they are too few."""
+def _yardsticks(
+    metrics: Mapping[str, Metric],
+    seen: Compared,
+    extractor: Extractor | None,
+    floors: Floors,
+    spent: dict[str, float],
+    tell: Tell | None,
+) -> dict[str, Floor]:
+    """Reals against reals, and as many fakes against the same, by metric; without those for which they are too few."""
     reals, matched = seen.reals, seen.matched
-    if reals is None or matched is None or metric.lacks(reals) or metric.lacks(matched):
-        return None
-    key = (
-        type(metric), metric, reals.known.digest, len(reals.real), len(reals.fake), reals.seed, reals.intervals,
-        extractor and extractor.digest,
-    )  # fmt: skip
-    if key not in floors:
-        floors[key] = metric.measure(_told(f"{name} of real pictures", reals, tell))
-    found, fakes = floors[key], metric.measure(_told(f"{name} of as many as these", matched, tell))
-    low, high = found.interval or (found.value, found.value)
+    if reals is None or matched is None:
+        return {}
+    able = {
+        key: metric
+        for key, metric in metrics.items()
+        if metric.has_floor and not metric.lacks(reals) and not metric.lacks(matched)
+    }
+    depends = reals.known.digest, len(reals.real), len(reals.fake), reals.seed, reals.intervals
+    keys = {key: (type(metric), metric, *depends, extractor and extractor.digest) for key, metric in able.items()}
+    new = {key: metric for key, metric in able.items() if keys[key] not in floors}
+    floors.update({keys[key]: found for key, found in _measured(new, reals, spent, tell, " of real pictures").items()})
+    fakes = _measured(able, matched, spent, tell, " of as many as these")
+    return {key: _floor(metric, reals, floors[keys[key]], fakes[key]) for key, metric in able.items()}
+
+
+def _floor(metric: Metric, reals: Pair, found: Measurement, fakes: Measurement) -> Floor:
+    low, _ = found.interval or (found.value, found.value)
     return Floor(
         value=found.value,
         interval=found.interval,
         num_real=len(reals.real),
         num_fake=len(reals.fake),
         matched=fakes.value,
-        ratio=fakes.value / found.value if low > 0 or high < 0 else None,
+        ratio=fakes.value / found.value if metric.has_ratio and low > 0 else None,
     )
 
 
@@ -158,7 +188,7 @@ def _result(
     reference: Reference,
     subject: Subject,
     extractor: Extractor | None,
-    began: float,
+    seconds: float,
 ) -> Result:
     channels, resolution = subject.pictures.shape[1:3]
     protocol: dict[str, Any] = {
@@ -168,7 +198,7 @@ def _result(
         "filter": reference.filter,
         "resize": extractor.resize if extractor else "none",
         "extractor": extractor.title if extractor else "pixels",
-        "comparable": extractor.comparable if extractor else metric.comparable,
+        "comparable": metric.comparable or (extractor.comparable if extractor else "any tool with the same protocol"),
         "seed": pair.seed,
         "device": pair.device,
         "real": reference.source,
@@ -193,7 +223,7 @@ def _result(
         step=subject.step,
         weights=subject.weights,
         warnings=subject.warnings,
-        seconds=time.perf_counter() - began,
+        seconds=seconds,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         facegan=__version__,
     )

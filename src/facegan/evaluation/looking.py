@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from ..features import GROUPS, Embedding, Extractor, embed
+from ..features import Embedding, Extractor, embed
 from .pair import Pair, Sample
 from .references import Say, embedded
 from .subjects import Progress, Reference, Rows, Subject
@@ -94,22 +94,21 @@ def compared(
     def begun(what: str, extractor: Extractor) -> Progress | None:
         return tell(f"looking at {what} pictures ({extractor.title})") if tell else None
 
-    def reals(rows: Rows, num_groups: int) -> Embedding | None:
+    def reals(rows: Rows) -> Embedding | None:
         if extractor is None or not len(rows):
             return None
         told = partial(begun, "real", extractor)
-        return embedded(extractor, reference, rows, num_groups=num_groups, progress=told, say=say)
+        return embedded(extractor, reference, rows, progress=told, say=say)
 
     def fakes(rows: Rows) -> Embedding | None:
         if extractor is None or not len(rows):
             return None
         return embed(extractor, subject.pictures, rows, progress=begun("generated", extractor))
 
-    # Intervals are over other fakes: of the reals only those that take their place keep their groups apart.
-    real_floor, real_rest = reals(order.real[:num], GROUPS), reals(order.real[num:], 1)
+    real_floor, real_rest = reals(order.real[:num]), reals(order.real[num:])
     fake_floor, fake_rest = fakes(order.fake[:num]), fakes(order.fake[num:])
     whole = pair(
-        Sample(reference.pictures, order.real, _whole(real_floor, real_rest, merged=True)),
+        Sample(reference.pictures, order.real, _whole(real_floor, real_rest)),
         Sample(subject.pictures, order.fake, _whole(fake_floor, fake_rest)),
         intervals,
     )
@@ -117,11 +116,11 @@ def compared(
         return Compared(whole)
     rest = Sample(reference.pictures, order.real[num:], real_rest)
     floor = Sample(reference.pictures, order.real[:num], real_floor)
-    part = Sample(subject.pictures, order.fake[:num], fake_floor and fake_floor.merged())
+    part = Sample(subject.pictures, order.fake[:num], fake_floor)
     return Compared(whole, pair(rest, floor, intervals), pair(rest, part, False))
 
 
-def _whole(first: Embedding | None, rest: Embedding | None, *, merged: bool = False) -> Embedding | None:
+def _whole(first: Embedding | None, rest: Embedding | None) -> Embedding | None:
     """What is said of the pictures of both parts, of which either may be empty."""
-    parts = [part.merged() if merged else part for part in (first, rest) if part is not None]
+    parts = [part for part in (first, rest) if part is not None]
     return sum(parts[1:], start=parts[0]) if parts else None

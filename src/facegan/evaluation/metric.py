@@ -32,8 +32,10 @@ class Metric(BaseModel):
         space: Whose vectors it compares: "pixels", "inception", "random" or "discriminator".
         at_least: Pictures of either side that it needs.
         has_floor: Whether real pictures in the place of the fakes are a yardstick for it.
+        has_ratio: Whether values may be divided by that yardstick: not where it is 0 but for chance.
+        comparable: What its numbers may be compared with, in words; "": what its network says, or, if it needs none,
+            any tool with the same protocol.
         unit: Of the value, for axes; "" for a pure number.
-        comparable: With what its values may be compared, where it compares pixels; else its space says so.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,11 +45,15 @@ class Metric(BaseModel):
     space: ClassVar[str] = "pixels"
     at_least: ClassVar[int] = 2
     has_floor: ClassVar[bool] = True
+    has_ratio: ClassVar[bool] = True
+    comparable: ClassVar[str] = ""
     unit: ClassVar[str] = ""
-    comparable: ClassVar[str] = "any tool with the same protocol"
 
     def lacks(self, pair: Pair) -> str | None:
-        """Why these pictures cannot be measured, in words; None: they can."""
+        """Why these pictures cannot be measured, in words; None: they can.
+
+        A run that is to be measured while it is trained asks before any picture is looked at: without embeddings.
+        """
         for side, sample in (("real", pair.real), ("generated", pair.fake)):
             if len(sample) < self.at_least:
                 return f"needs at least {self.at_least:,} {side} pictures (there are {len(sample):,})"

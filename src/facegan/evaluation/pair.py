@@ -96,6 +96,10 @@ class Pair:
         found: T = self._memory[key]
         return found
 
+    def forget(self) -> None:
+        """Free what `once` holds; distances of 10,000 to 10,000 vectors take 400 MB."""
+        self._memory.clear()
+
     def plain(self) -> "Pair":
         """The same without intervals."""
         return replace(self, intervals=False, _memory={})

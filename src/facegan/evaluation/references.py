@@ -1,10 +1,9 @@
 """What extractors say of real pictures, kept on the disk by content: these are looked at once, whatever is judged.
 
 An entry is asked for by all that its numbers depend on: the digest of the real pictures' pixels, the very rows in their
-order, the extractor's weights, version and resize, into how many groups the rows were divided, and the kind of device
-and the version of torch, which round sums in ways of their own (convolutions in TF32 on a GPU coarsely). So what comes
-from the disk is what would have been computed. Another number of judged pictures divides the reals otherwise, and makes
-entries of its own.
+order, the extractor's weights, version and resize, and the kind of device and the version of torch, which round sums in
+ways of their own (convolutions in TF32 on a GPU coarsely). So what comes from the disk is what would have been
+computed. Another number of judged pictures divides the reals otherwise, and makes entries of its own.
 """
 
 import contextlib
@@ -21,11 +20,11 @@ from torch import Tensor
 from ..distances.moments import Moments
 from ..downloads import cache_root
 from ..errors import SnapshotError
-from ..features import GROUPS, KEPT, Embedding, Extractor, embed
+from ..features import KEPT, Embedding, Extractor, embed
 from ..sealed import read_header, read_tensors, write_tensors
 from .subjects import Reference, Rows
 
-LAYOUT = 1  # raised when an entry's tensors change their meaning
+LAYOUT = 2  # raised when an entry's tensors change their meaning
 
 Progress = Callable[[int, int], None]
 Say = Callable[[str], None]
@@ -36,7 +35,6 @@ def embedded(
     reference: Reference,
     rows: Rows,
     *,
-    num_groups: int = GROUPS,
     progress: Callable[[], Progress | None] = lambda: None,
     say: Say | None = None,
 ) -> Embedding:
@@ -46,7 +44,6 @@ def embedded(
         extractor: The network; one that is not lasting is asked anew each time.
         reference: The reals, whose digest must be known for anything to be kept.
         rows: Which of them.
-        num_groups: As in `embed`.
         progress: Called when the pictures must be looked at, for what is to be told of it.
         say: Called with one line when what was computed cannot be kept.
 
@@ -54,12 +51,12 @@ def embedded(
         FaceganError: As `embed`.
     """
     if not (extractor.lasting and reference.known.digest):
-        return embed(extractor, reference.pictures, rows, num_groups=num_groups, progress=progress())
-    key = _key(extractor, reference, rows, num_groups)
+        return embed(extractor, reference.pictures, rows, progress=progress())
+    key = _key(extractor, reference, rows)
     path = folder() / f"{extractor.key}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
     with contextlib.suppress(SnapshotError, SafetensorError, OSError, KeyError):  # none yet, or a damaged one
         return _read(path, key)
-    found = embed(extractor, reference.pictures, rows, num_groups=num_groups, progress=progress())
+    found = embed(extractor, reference.pictures, rows, progress=progress())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(path, "reference", _tensors(found), {"step": "0", "key": key})
@@ -74,7 +71,7 @@ def folder() -> Path:
     return cache_root() / "references"
 
 
-def _key(extractor: Extractor, reference: Reference, rows: Rows, num_groups: int) -> str:
+def _key(extractor: Extractor, reference: Reference, rows: Rows) -> str:
     """All that an embedding depends on, as JSON."""
     return json.dumps(
         {
@@ -82,7 +79,6 @@ def _key(extractor: Extractor, reference: Reference, rows: Rows, num_groups: int
             "pixels": reference.known.digest,
             "shape": list(reference.pictures.shape),
             "rows": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest(),
-            "groups": num_groups,
             "kept": KEPT,
             "extractor": extractor.digest,
             "version": extractor.version,
@@ -96,13 +92,13 @@ def _key(extractor: Extractor, reference: Reference, rows: Rows, num_groups: int
 
 
 def _tensors(embedding: Embedding) -> dict[str, Tensor]:
-    groups = embedding.groups
+    moments = embedding.moments
     tensors = {
         "features": torch.from_numpy(embedding.features),
-        "num": torch.tensor([group.num for group in groups]),
-        "mean": torch.stack([torch.from_numpy(group.mean) for group in groups]),
+        "num": torch.tensor(moments.num),
+        "mean": torch.from_numpy(moments.mean),
+        "scatter": torch.tensor(moments.scatter),
     }
-    tensors |= {f"scatter.{number}": torch.tensor(group.scatter) for number, group in enumerate(groups)}
     if embedding.logits is not None:
         tensors["logits"] = torch.from_numpy(embedding.logits)
     return tensors
@@ -114,11 +110,8 @@ def _read(path: Path, key: str) -> Embedding:
     if metadata.get("key") != key:
         raise SnapshotError(f"{path}: is the answer to another question")
     tensors = read_tensors(path)
-    groups = [
-        Moments(num, mean.numpy(), tensors[f"scatter.{number}"].numpy())
-        for number, (num, mean) in enumerate(zip(tensors["num"].tolist(), tensors["mean"], strict=True))
-    ]
+    moments = Moments(int(tensors["num"]), tensors["mean"].numpy(), tensors["scatter"].numpy())
     logits = tensors.get("logits")
     with contextlib.suppress(OSError):
         os.utime(path)  # when it was last of use
-    return Embedding(tensors["features"].numpy(), groups, None if logits is None else logits.numpy())
+    return Embedding(tensors["features"].numpy(), moments, None if logits is None else logits.numpy())

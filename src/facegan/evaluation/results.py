@@ -21,7 +21,7 @@ class Floor(BaseModel):
         num_real: Real pictures in their own place.
         num_fake: Real pictures in the place of the fakes.
         matched: The fakes' value on exactly as many pictures of both sides.
-        ratio: matched / value; None where the interval of value holds 0, as that of unbiased distances may.
+        ratio: matched / value; None where value is 0 but for chance, as for unbiased distances.
     """
 
     model_config = ConfigDict(frozen=True)

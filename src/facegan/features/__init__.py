@@ -1,13 +1,12 @@
 """What networks see in pictures: the vectors by which pictures are compared as faces, not pixel by pixel."""
 
 from .discriminator import activations, discriminator_extractor, last_activation
-from .embedding import GROUPS, KEPT, Embedding, embed
+from .embedding import KEPT, Embedding, embed
 from .extractor import Extractor
 from .inception import inception_extractor
 from .random import random_extractor
 
 __all__ = [
-    "GROUPS",
     "KEPT",
     "Embedding",
     "Extractor",

@@ -1,9 +1,8 @@
 """What an extractor says of many pictures, in constant memory."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,7 +14,6 @@ from ..errors import FaceganError
 from .extractor import Extractor
 
 KEPT = 20_000  # vectors of one set that stay in memory; of more pictures only the moments are kept
-GROUPS = 10  # equal parts of a set whose moments stay apart, for intervals
 
 _BLOCK = 1024  # pictures that are read, and whose vectors join the moments, at once; on a GPU a batch, to begin with
 _MOST_BYTES = 2**26  # of a block's pixels
@@ -29,32 +27,20 @@ class Embedding:
 
     Attributes:
         features: float32 (min(n, KEPT), d): those of the first pictures.
-        groups: Moments of disjoint parts of all n that have nothing to do with what the pictures show, as equal as can
-            be: GROUPS of them, fewer for fewer pictures; one where no interval is taken from them.
+        moments: Of all n.
         logits: float32 (min(n, KEPT), classes), or None for a network that is no classifier.
     """
 
     features: NDArray[np.float32]
-    groups: Sequence[Moments]
+    moments: Moments
     logits: NDArray[np.float32] | None = None
 
-    @property
-    def moments(self) -> Moments:
-        """Of all n."""
-        return sum(self.groups[1:], start=self.groups[0])
-
-    def merged(self) -> "Embedding":
-        """The same in one group: a tenth of the memory, for sets from which no interval is taken."""
-        return replace(self, groups=[self.moments])
-
     def __add__(self, other: "Embedding") -> "Embedding":
-        """Of these pictures and then those: group i is group i of both, so that equal groups stay equal."""
-        longer, shorter = sorted((self.groups, other.groups), key=len, reverse=True)
-        groups = [*(one + another for one, another in zip(longer, shorter, strict=False)), *longer[len(shorter) :]]
+        """Of these pictures and then those."""
         logits = None
         if self.logits is not None and other.logits is not None:
             logits = _first(self.logits, other.logits)
-        return Embedding(_first(self.features, other.features), groups, logits)
+        return Embedding(_first(self.features, other.features), self.moments + other.moments, logits)
 
 
 def embed(
@@ -62,7 +48,6 @@ def embed(
     pictures: NDArray[np.uint8],
     rows: NDArray[np.int64],
     *,
-    num_groups: int = GROUPS,
     batch_size: int = 0,
     progress: Progress | None = None,
 ) -> Embedding:
@@ -74,7 +59,6 @@ def embed(
         extractor: The network.
         pictures: uint8 (N, C, H, W), may be memory-mapped.
         rows: (n,) which of them, one at least.
-        num_groups: Consecutive parts whose moments stay apart.
         batch_size: Pictures at a time; 0: the extractor's own on the CPU, many on a GPU. Halved when memory runs out.
         progress: Called with (pictures looked at, of how many).
 
@@ -84,9 +68,9 @@ def embed(
     kept = min(len(rows), KEPT)
     features = np.empty((kept, extractor.num_features), np.float32)
     logits: NDArray[np.float32] | None = None
-    groups = [Moments.empty(extractor.num_features) for _ in range(min(num_groups, len(rows)))]
+    moments = Moments.empty(extractor.num_features)
     look, done = _Look(extractor, batch_size), 0
-    for number, block in _blocks(pictures, rows, len(groups), pinned=look.on_cuda):
+    for block in _blocks(pictures, rows, pinned=look.on_cuda):
         vectors = []
         for seen, classes in look(block):
             vectors.append(seen)
@@ -97,8 +81,8 @@ def embed(
             done += len(seen)
             if progress:
                 progress(done, len(rows))
-        groups[number].add(np.concatenate(vectors))
-    return Embedding(features, groups, logits)
+        moments.add(np.concatenate(vectors))
+    return Embedding(features, moments, logits)
 
 
 class _Look:
@@ -139,17 +123,10 @@ class _Look:
         return found, classes
 
 
-def _blocks(
-    pictures: NDArray[np.uint8], rows: NDArray[np.int64], num_groups: int, *, pinned: bool
-) -> Iterator[tuple[int, Tensor]]:
-    """The pictures in blocks, each with the number of its group; the next is read while one is looked at."""
+def _blocks(pictures: NDArray[np.uint8], rows: NDArray[np.int64], *, pinned: bool) -> Iterator[Tensor]:
+    """The pictures in blocks; the next is read while one is looked at."""
     most = max(1, min(_BLOCK, _MOST_BYTES // pictures[:1].nbytes))
-    bounds = [len(rows) * number // num_groups for number in range(num_groups + 1)]
-    spans = [
-        (number, slice(start, min(start + most, end)))
-        for number, (begin, end) in enumerate(pairwise(bounds))
-        for start in range(begin, end, most)
-    ]
+    spans = [slice(start, start + most) for start in range(0, len(rows), most)]
 
     def read(span: slice) -> Tensor:
         order = np.argsort(rows[span])  # from the disk in the order in which they lie there
@@ -159,12 +136,12 @@ def _blocks(
         return found.pin_memory() if pinned else found
 
     with ThreadPoolExecutor(1) as reader:
-        waiting = reader.submit(read, spans[0][1])
-        for (number, _), following in zip(spans, [*spans[1:], None], strict=True):
+        waiting = reader.submit(read, spans[0])
+        for following in [*spans[1:], None]:
             block = waiting.result()
             if following:
-                waiting = reader.submit(read, following[1])
-            yield number, block
+                waiting = reader.submit(read, following)
+            yield block
 
 
 def _first(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:

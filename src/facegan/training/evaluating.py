@@ -14,9 +14,9 @@ import torch
 from .. import plugins
 from ..config import RunConfig
 from ..data.packed.loading import PackedImages
-from ..errors import ConfigError, DataError, FaceganError
+from ..errors import ConfigError, DataError, FaceganError, PluginError
 from ..evaluation import Known, Metric, Pair, Result, Sample, Subject, append, digest_of, drawn, evaluate, reference_of
-from ..evaluation.spaces import PIXELS, Look, extractor_of
+from ..evaluation.spaces import PIXELS, SPACES, Look, extractor_of
 from ..features import Extractor
 from ..generators import FaceGenerator
 from ..history.best import RANKING, best_of, measured
@@ -199,7 +199,12 @@ def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
 
 
 def _extractors(metrics: Mapping[str, Metric], config: RunConfig, device: str) -> dict[str, Extractor]:
-    """The networks that metrics see by; raises FaceganError for one that cannot be had."""
+    """The networks that metrics see by; raises FaceganError for what cannot be had."""
     look = Look("", config.channels, config.resolution, device, None, FaceganError("D changes from step to step"))
-    spaces = dict.fromkeys(metric.space for metric in metrics.values() if metric.space != PIXELS)
-    return {space: extractor_of(space, look) for space in spaces}
+    made: dict[str, Extractor] = {}
+    for key, metric in metrics.items():
+        if metric.space not in SPACES:
+            raise PluginError(f"metric '{key}': names the space '{metric.space}'; there is: {', '.join(SPACES)}")
+        if metric.space != PIXELS and metric.space not in made:
+            made[metric.space] = extractor_of(metric.space, look)
+    return made

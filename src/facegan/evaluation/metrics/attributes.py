@@ -91,9 +91,9 @@ class AttributeProportions(Metric):
     """
 
     title: ClassVar[str] = "Attributes' combinations"
-    comparable: ClassVar[str] = "facegan alone, by the classifier of the same real pictures"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
     at_least: ClassVar[int] = 100
+    comparable: ClassVar[str] = "facegan alone, on the same real pictures and their attributes"
     has_floor: ClassVar[bool] = False  # what chance gives is in the details, for exactly these numbers of pictures
 
     common: float = Field(

@@ -28,7 +28,7 @@ class InceptionScore(VectorMetric):
 
     def lacks(self, pair: Pair) -> str | None:
         """Two pictures a part, and a network that names classes."""
-        if pair.fake.seen.logits is None:
+        if pair.fake.embedding is not None and pair.fake.embedding.logits is None:
             return f"needs a network that names classes (the {self.space} network gives vectors alone)"
         if len(pair.fake) < 2 * self.num_splits:
             return f"needs at least {2 * self.num_splits:,} generated pictures (there are {len(pair.fake):,})"
@@ -40,4 +40,4 @@ class InceptionScore(VectorMetric):
         assert logits is not None, "lacks() says so before"
         order = np.random.RandomState(pair.seed % 2**32).permutation(len(logits))
         found = inception_score(logits[order], num_splits=self.num_splits, interval=pair.intervals)
-        return Measurement(found.value, found.interval, {"spread": found.spread})
+        return Measurement(found.value, found.interval, {"spread": found.spread, "used_fake": len(logits)})

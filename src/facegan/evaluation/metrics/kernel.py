@@ -22,21 +22,24 @@ class KernelInception(VectorMetric):
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
     space: ClassVar[str] = "inception"
     at_least: ClassVar[int] = 10
+    has_ratio: ClassVar[bool] = False  # unbiased: real pictures are 0 apart on average
 
     num_subsets: int = Field(default=100, ge=1)
     subset_size: int = Field(default=1000, ge=2)
 
     def measure(self, pair: Pair) -> Measurement:
         """Of the pictures whose vectors were kept."""
+        real, fake = pair.real.seen.features, pair.fake.seen.features
         found = kernel_distance(
-            pair.real.seen.features,
-            pair.fake.seen.features,
+            real,
+            fake,
             num_subsets=self.num_subsets,
             subset_size=self.subset_size,
             seed=pair.seed,
             interval=pair.intervals,
         )
-        return Measurement(found.value, found.interval, {"spread": found.spread, "used_subset_size": found.subset_size})
+        details = {"spread": found.spread, "used_subset_size": found.subset_size}
+        return Measurement(found.value, found.interval, {**details, "used_real": len(real), "used_fake": len(fake)})
 
 
 class KernelRandom(KernelInception):

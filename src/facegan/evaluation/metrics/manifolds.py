@@ -25,6 +25,7 @@ class ManifoldMetric(VectorMetric):
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "higher"
     space: ClassVar[str] = "inception"
     at_least: ClassVar[int] = 2 * manifolds.MOST
+    comparable: ClassVar[str] = "published numbers of Inception's vectors; those of VGG-16's, as in the papers, differ"
 
     k: int = Field(default=3, ge=1, le=manifolds.MOST)
     num_images: int = Field(default=10_000, ge=2 * manifolds.MOST)

@@ -25,9 +25,9 @@ class MemorisationInPixels(Metric):
     """
 
     title: ClassVar[str] = "Memorised samples"
-    comparable: ClassVar[str] = "facegan alone"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
     at_least: ClassVar[int] = 50
+    comparable: ClassVar[str] = "facegan alone, on the same training and held-out pictures"
     has_floor: ClassVar[bool] = False  # a training picture is its own copy; 0 is what chance gives, by construction
 
     num_images: int = Field(

@@ -10,8 +10,11 @@ class VectorMetric(Metric):
     """A metric that compares an extractor's vectors."""
 
     def lacks(self, pair: Pair) -> str | None:
-        """Pictures, or numbers: of a network that has diverged, the vectors are none."""
+        """Pictures, or numbers: of a network that has diverged, the vectors are none.
+
+        Asked before pictures are looked at, it speaks of their number alone.
+        """
         for side, sample in (("real", pair.real), ("generated", pair.fake)):
-            if not all(np.isfinite(group.mean).all() for group in sample.seen.groups):
+            if sample.embedding is not None and not np.isfinite(sample.embedding.moments.mean).all():
                 return f"the {self.space} network's vectors of {side} pictures are not finite"
         return super().lacks(pair)
