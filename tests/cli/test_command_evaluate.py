@@ -302,13 +302,56 @@ def test_sizes_that_cannot_be_compared_are_refused(facegan, folders, real, fake,
     assert said.complaint == f"facegan: {message.format(**names)}"
 
 
-def test_judged_pictures_that_are_not_square_are_refused(facegan, folders):
-    said = facegan("evaluate", "--real", folders / "reals", "--fake", folders / "wide", "--resolution", 16, *QUICK)
+@pytest.mark.parametrize("size", [(), ("--resolution", 16)])
+def test_judged_pictures_that_are_not_square_are_refused(facegan, folders, size):
+    said = facegan("evaluate", "--real", folders / "reals", "--fake", folders / "wide", *size, *QUICK)
     assert said.code == 2
     assert said.complaint == (
         f"facegan: {folders / 'wide'}: 12 of 12 judged pictures are not square (20x16); they are taken whole, so cut "
         "them to squares first"
     )
+
+
+def test_pictures_of_a_source_have_no_discriminator(facegan, folders):
+    fake, keys = folders / "fakes", "fd_discriminator,kd_discriminator"
+    said = facegan("evaluate", "--real", folders / "reals", "--fake", fake, "--metrics", keys)
+    assert (said.code, said.err.splitlines()[-1]) == (
+        2,
+        f"facegan: {fake}: has no discriminator, which fd_discriminator, kd_discriminator need; judge a snapshot, or "
+        "choose other metrics",
+    )
+
+
+def test_few_pictures_are_warned_of_only_where_a_distance_is_taken(facegan, folders):
+    few = ("-n", 8, "--metrics", "fd_random,ms_ssim", "--no-floor")
+    said = facegan("evaluate", "--real", folders / "reals", "--fake", folders / "fakes", *few)
+    assert said.code == 0, said.err
+    assert "left out: fd_random: needs at least 10 generated pictures (there are 8)" in said.err
+    assert "Fréchet" not in said.err
+
+
+# What fails does not take along what was found
+
+
+def test_results_that_cannot_be_remembered_are_shown(facegan, run):
+    (run / "evaluations.jsonl").mkdir()
+    said = facegan("evaluate", *QUICK, "--json")
+    assert said.code == 1
+    assert len(said.json["results"]) == 1
+    assert said.err.splitlines()[-1] == (
+        f"facegan: {(run / 'evaluations.jsonl').absolute()}: the results shown cannot be added to it (Is a "
+        "directory); make room or the folder writable, and call it again"
+    )
+
+
+def test_results_of_models_before_one_that_cannot_be_judged_are_shown(facegan, run):
+    whole = newest(run)
+    Path("bad.safetensors").write_bytes(whole.read_bytes()[:-9])
+    said = facegan("evaluate", run, "bad.safetensors", *QUICK)
+    assert said.code == 2
+    assert said.err.splitlines()[-1].startswith("facegan: bad.safetensors: ")
+    assert said.out.startswith("faces-1, step 4\n")
+    assert len(lines(run)) == 1
 
 
 # Mistakes
@@ -323,6 +366,7 @@ def test_judged_pictures_that_are_not_square_are_refused(facegan, folders):
         (["--real", "a"], "--real: give --real A and --fake B, both"),
         (["--fake", "a"], "--fake: give --real A and --fake B, both"),
         (["m", "--real", "a", "--fake", "b"], "--real, --fake: are instead of a MODEL and its --data; give either"),
+        (["--plot", "a.gif"], "--plot a.gif: cannot write '.gif'; end it in .png, .svg, .pdf"),
         (["--resolution", "64"], "--resolution 64: is for --real A --fake B; a model has its own"),
         (["--set", "channels=1"], "--set channels: is for --real A --fake B; a model has its own"),
         (["--set", "fd_randon.x=1"], "config: no setting 'fd_randon'; did you mean 'fd_random'?"),

@@ -1,3 +1,4 @@
+import threading
 import time
 
 import pytest
@@ -64,3 +65,25 @@ def test_a_signal_that_was_swallowed_ends_the_work_at_the_next_picture(monkeypat
     with pytest.raises(signals.Ended) as ended, counting("packing") as show:
         show(1, 9)
     assert ended.value.number == 15
+
+
+def test_work_that_counts_nothing_is_told_of_until_it_ends(monkeypatch, capsys):
+    monkeypatch.setattr("facegan.cli.counting.QUICK_SECONDS", 0.0)
+    monkeypatch.setattr("facegan.cli.counting.DRAWN_SECONDS", 0.001)
+    monkeypatch.setattr("facegan.cli.counting.PLAIN_SECONDS", 0.001)
+    said, before = "", threading.active_count()
+    with counting("measuring swd") as show:
+        show(0, 0)
+        while said.count("so far") < 2:  # by itself, without another call
+            said += capsys.readouterr().err
+        show(3, 6)
+        while "3/6" not in said:
+            said += capsys.readouterr().err
+    assert said.splitlines()[0] == "measuring swd  0:00 so far" and "measuring swd 3/6 pictures" in said
+    assert threading.active_count() == before
+
+
+def test_quick_work_that_counts_nothing_is_not_talked_about(clock, capsys):
+    with counting("measuring swd") as show:
+        show(0, 0)
+    assert capsys.readouterr() == ("", "")

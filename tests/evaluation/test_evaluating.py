@@ -164,9 +164,10 @@ def test_progress_is_told_of_what_is_looked_at(metrics, means, reference, subjec
         return lambda *each: begun[-1][1].append(each)
 
     evaluate(metrics, reference(faces(20, 0)), subject(faces(5, 1)), {"random": means()[0]}, tell=tell)
-    words = [what for what, _ in begun]
+    looked = [(what, told) for what, told in begun if not what.startswith("measuring")]
+    words = [what for what, _ in looked]
     assert words == ["looking at real pictures (means)"] * 2 + ["looking at generated pictures (means)"]
-    assert [told[-1] for _, told in begun] == [(5, 5), (15, 15), (5, 5)]
+    assert [told[-1] for _, told in looked] == [(5, 5), (15, 15), (5, 5)]
 
 
 def test_metric_that_cannot_be_measured_is_passed_on_and_the_others_are_measured(
@@ -196,3 +197,17 @@ def test_pictures_of_other_sizes_and_kinds_are_refused(metrics, means, reference
         evaluate(metrics, reference(real), subject(real[:, :1]), {"random": means()[0]})
     with pytest.raises(DataError, match=r"^mine: has 8x16 pixels, faces/ has 16x16; compare pictures of one size \("):
         evaluate(metrics, reference(real), subject(real[..., :8]), {"random": means()[0]})
+
+
+def test_each_metric_is_told_of_when_it_begins_and_may_count(metrics, means, reference, subject, faces):
+    told = []
+
+    def tell(what):
+        return lambda *count: told.append((what, *count))
+
+    evaluate(metrics, reference(faces(20, 0)), subject(faces(6, 1)), {"random": means()[0]}, tell=tell)
+    begun = [what for what, *count in told if count == [0, 0]]
+    for of in ("", " of real pictures", " of as many as these"):
+        assert f"measuring shift{of}" in begun
+    metrics["shift"].pairs[0].progress(3, 6)
+    assert told[-1] == ("measuring shift", 3, 6)

@@ -1,5 +1,6 @@
 """How far work on pictures has come, for a person who waits."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,38 +23,78 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     What draws is loaded with the first thing to show, so that quick work does not wait for it.
 
     Yields:
-        What is to be called with (pictures done, pictures in all); it says nothing of work that is quickly done.
+        What is to be called with (pictures done, pictures in all); it says nothing of work that is quickly done. Called
+        with (0, 0), it shows from then on by itself that the work goes on, whether or not that counts anything.
     """
-    started = time.monotonic()
-    next_time = started + QUICK_SECONDS
-    bar: Progress | None = None
+    shown, over = _Shown(what), threading.Event()
+    watching: threading.Thread | None = None
+
+    def watch() -> None:
+        while not over.wait(max(shown.next_time - time.monotonic(), DRAWN_SECONDS)):
+            shown.show(*shown.latest)
 
     def show(done: int, total: int) -> None:
-        nonlocal next_time, bar
+        nonlocal watching
         if came:  # while processes were forked, where Python drops what a signal raises
             end(came[-1])
-        now = time.monotonic()
-        if now < next_time:
-            return
-        from .console import console, duration
-
-        talk = console()
-        rate = done / max(now - started, 1e-3)
-        told = f"{rate:,.0f} pictures/s" if rate >= 10 or not done else f"{rate:.2g} pictures/s"
-        if talk.is_terminal:
-            next_time = now + DRAWN_SECONDS
-            bar = bar or _bar(what)
-            bar.update(bar.task_ids[0], completed=done, total=total, rate=told)
-        else:
-            next_time = now + PLAIN_SECONDS
-            left = duration((total - done) / rate) if done else "?"
-            talk.print(f"{what} {done}/{total} pictures  {told}  ETA {left}", markup=False)
+        shown.show(done, total)
+        if not total and watching is None:
+            watching = threading.Thread(target=watch, daemon=True)
+            watching.start()
 
     try:
         yield show
     finally:
-        if bar is not None:
-            bar.stop()
+        over.set()
+        if watching is not None:
+            watching.join()
+        shown.stop()
+
+
+class _Shown:
+    """What is shown of one piece of work.
+
+    Attributes:
+        latest: Pictures done, of how many; 0 of 0 as long as nothing is counted.
+        next_time: When there is something to show again.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.latest = 0, 0
+        self._what, self._started = what, time.monotonic()
+        self.next_time = self._started + QUICK_SECONDS
+        self._bar: Progress | None = None
+        self._lock = threading.RLock()  # who counts and who watches are two
+
+    def show(self, done: int, total: int) -> None:
+        """Show so many, if it is time."""
+        with self._lock:
+            self.latest = done, total
+            now = time.monotonic()
+            if now >= self.next_time:
+                self._draw(done, total, now - self._started)
+                self.next_time = now + (PLAIN_SECONDS if self._bar is None else DRAWN_SECONDS)
+
+    def _draw(self, done: int, total: int, seconds: float) -> None:
+        from .console import console, duration
+
+        talk = console()
+        rate = done / max(seconds, 1e-3)
+        told = f"{rate:,.0f} pictures/s" if rate >= 10 or not done else f"{rate:.2g} pictures/s"
+        if talk.is_terminal:
+            self._bar = self._bar or _bar(self._what)
+            news = told if total else f"{duration(seconds)} so far"
+            self._bar.update(self._bar.task_ids[0], completed=done, total=total or None, rate=news)
+        elif total:
+            left = duration((total - done) / rate) if done else "?"
+            talk.print(f"{self._what} {done}/{total} pictures  {told}  ETA {left}", markup=False)
+        else:
+            talk.print(f"{self._what}  {duration(seconds)} so far", markup=False)
+
+    def stop(self) -> None:
+        """Take away a bar."""
+        if self._bar is not None:
+            self._bar.stop()
 
 
 def _bar(what: str) -> "Progress":

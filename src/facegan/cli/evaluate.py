@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError, DamagedError, DataError
+from ..errors import ConfigError, DamagedError, DataError, FaceganError
 from ..plugins import names, nearest, quoted
 from ..run import find_run
 from .options import Device, Json, find_snapshot, print_json
@@ -110,15 +110,17 @@ def evaluate(
             floor=floor, tell=tell, say=say, arriving=arriving.show,
         )  # fmt: skip
         if real is not None and fake is not None:
-            judged = [judge.pictures(real, fake, resolution=resolution)]
+            judged, failure = [judge.pictures(real, fake, resolution=resolution)], None
         else:
-            judged = [_judge(judge, snapshot, source, raw) for snapshot in snapshots]
-    if plot is not None:
-        _draw(plot, judged[0])
+            judged, failure = _judge(judge, snapshots, source, raw)
     if as_json:
         print_json({"results": [result.line() for results in judged for result in results], "remarks": say.lines})
     else:
         tell_results(judged)
+    if failure:
+        raise failure
+    if plot is not None:
+        _draw(plot, judged[0])
 
 
 def _check_plot(plot: Path, keys: list[str] | None, num_models: int, every: bool) -> None:
@@ -126,7 +128,7 @@ def _check_plot(plot: Path, keys: list[str] | None, num_models: int, every: bool
     from ..images import check_ending
     from ..plots import ENDINGS
 
-    check_ending(plot, ENDINGS)
+    check_ending(plot, ENDINGS, option="--plot")
     if keys is not None and "attributes" not in keys:
         raise ConfigError(f"--plot {plot}: draws the metric attributes; add it to --metrics")
     if num_models > 1 or every:
@@ -136,22 +138,45 @@ def _check_plot(plot: Path, keys: list[str] | None, num_models: int, every: bool
 def _draw(plot: Path, results: "list[Result]") -> None:
     """Draw the proportions of attributes; raises DataError where they could not be measured."""
     from ..plots import save_attributes
+    from .console import console
 
     found = next((each for each in results if each.metric == "attributes"), None)
     if found is None:
         raise DataError(f"--plot {plot}: attributes were not measured, as was said; nothing was drawn")
     save_attributes(found.details["attributes"], plot, title=f"Attributes of {found.subject}")
+    console().print(f"{plot}: attributes of {found.subject}", markup=False)
 
 
-def _judge(judge: "Judge", snapshot: Path, source: str | None, raw: bool) -> "list[Result]":
-    """Judge a snapshot; what is found is written at once, so that it stays whatever becomes of the next one."""
+def _judge(
+    judge: "Judge", snapshots: list[Path], source: str | None, raw: bool
+) -> "tuple[list[list[Result]], FaceganError | None]":
+    """Judge snapshots; what is found of one is kept at once, and shown whatever becomes of the next: its failure."""
+    judged: list[list[Result]] = []
+    for snapshot in snapshots:
+        try:
+            judged.append(judge.model(snapshot, source, raw=raw))
+            _keep(snapshot, judged[-1])
+        except FaceganError as error:
+            if not judged:
+                raise
+            return judged, error
+    return judged, None
+
+
+def _keep(snapshot: Path, results: "list[Result]") -> None:
+    """Add results to the run's evaluations; raises FaceganError where that cannot be written."""
     from ..data.provenance import run_folder
     from ..evaluation import append
 
-    results = judge.model(snapshot, source, raw=raw)
     if folder := run_folder(snapshot):
-        append(folder / "evaluations.jsonl", results)
-    return results
+        path = folder / "evaluations.jsonl"
+        try:
+            append(path, results)
+        except OSError as error:
+            raise FaceganError(
+                f"{path}: the results shown cannot be added to it ({error.strerror or error}); make room or the folder "
+                "writable, and call it again"
+            ) from None
 
 
 def _keys(text: str | None) -> list[str] | None:

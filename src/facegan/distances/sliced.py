@@ -70,6 +70,7 @@ def sliced_wasserstein(
     seed: int = 0,
     device: str = "cpu",
     num_groups: int = 0,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Sliced:
     """The distance of two sets of equally many pictures of one size.
 
@@ -87,6 +88,7 @@ def sliced_wasserstein(
         seed: Of places and directions.
         device: Where patches are cut, projected and sorted.
         num_groups: For the interval; below 2: none. There are never more groups than pictures.
+        progress: Called after each level with (pictures compared at it and before, at all levels).
     """
     shape = fake(0, 1).shape[1:]
     sizes = pyramid.sizes(shape[1], shape[2], slicing.smallest)
@@ -102,6 +104,7 @@ def sliced_wasserstein(
             if bounds:
                 parts = (b.part(first, end) for first, end in pairwise(bounds))
                 of_parts.append(_of_parts(a, parts, directions[:OF_PARTS]))
+            progress((level + 1) * num, len(sizes) * num)
     value = float(np.mean(levels))
     interval = _interval(value, SCALE * np.mean(of_parts, 0)) if bounds else None
     return Sliced(value, interval, tuple(zip(sizes, levels, strict=True)))

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,7 +57,7 @@ def evaluate(
         floor: Whether to measure reals against reals.
         intervals: Whether intervals are wanted, which may take several times as long as the values.
         device: Where metrics in pixels may compute.
-        tell: Called with what is begun; returns its progress callback.
+        tell: Called with what is begun; returns its progress callback, which hears (0, 0) of what may not count.
         refuse: Called with one line for each metric that cannot be measured; None raises it instead.
         say: Called with one line for what went wrong without being in the way of a number.
         floors: Those of earlier evaluations, which need not be measured again; new ones are added.
@@ -82,15 +83,15 @@ def evaluate(
         # Measure: what cannot be measured is said, and does not keep the others back.
         able: dict[str, Metric] = {}
         for key, metric in chosen.items():
-            if why := metric.lacks(seen.whole):
+            if why := metric.lacks(_told(key, seen.whole, tell)):
                 _refuse(f"{key}: {why}", refuse)
             else:
                 able[key] = metric
         spent: dict[str, float] = defaultdict(float)
-        found = _measured(able, seen.whole, spent)
+        found = _measured(able, seen.whole, spent, tell)
 
         # Compare with the floor: what the same number of true pictures would have got.
-        yardsticks = _yardsticks(able, seen, extractor, {} if floors is None else floors, spent)
+        yardsticks = _yardsticks(able, seen, extractor, {} if floors is None else floors, spent, tell)
         results += [
             _result(key, metric, found[key], yardsticks.get(key), seen.whole, reference, subject, extractor, spent[key])
             for key, metric in able.items()
@@ -99,12 +100,23 @@ def evaluate(
     return results
 
 
-def _measured(metrics: Mapping[str, Metric], pair: Pair, spent: dict[str, float]) -> dict[str, Measurement]:
+def _told(what: str, pair: Pair, tell: Tell | None) -> Pair:
+    """A pair whose metric may tell how far it is; whoever waits hears at once that it has begun."""
+    if tell is None:
+        return pair
+    progress = tell(f"measuring {what}")
+    progress(0, 0)
+    return replace(pair, progress=progress)
+
+
+def _measured(
+    metrics: Mapping[str, Metric], pair: Pair, spent: dict[str, float], tell: Tell | None, of: str = ""
+) -> dict[str, Measurement]:
     """What metrics find in a pair, by their keys; what they share is freed, and their seconds are added to `spent`."""
     found = {}
     for key, metric in metrics.items():
         began = time.perf_counter()
-        found[key] = metric.measure(pair)
+        found[key] = metric.measure(_told(f"{key}{of}", pair, tell))
         spent[key] += time.perf_counter() - began
     pair.forget()
     return found
@@ -131,7 +143,12 @@ def _refuse(line: str, refuse: Say | None) -> None:
 
 
 def _yardsticks(
-    metrics: Mapping[str, Metric], seen: Compared, extractor: Extractor | None, floors: Floors, spent: dict[str, float]
+    metrics: Mapping[str, Metric],
+    seen: Compared,
+    extractor: Extractor | None,
+    floors: Floors,
+    spent: dict[str, float],
+    tell: Tell | None,
 ) -> dict[str, Floor]:
     """Reals against reals, and as many fakes against the same, by metric; without those for which they are too few."""
     reals, matched = seen.reals, seen.matched
@@ -145,8 +162,8 @@ def _yardsticks(
     depends = reals.known.digest, len(reals.real), len(reals.fake), reals.seed, reals.intervals
     keys = {key: (type(metric), metric, *depends, extractor and extractor.digest) for key, metric in able.items()}
     new = {key: metric for key, metric in able.items() if keys[key] not in floors}
-    floors.update({keys[key]: found for key, found in _measured(new, reals, spent).items()})
-    fakes = _measured(able, matched, spent)
+    floors.update({keys[key]: found for key, found in _measured(new, reals, spent, tell, " of real pictures").items()})
+    fakes = _measured(able, matched, spent, tell, " of as many as these")
     return {key: _floor(metric, reals, floors[keys[key]], fakes[key]) for key, metric in able.items()}
 
 

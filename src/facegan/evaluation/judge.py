@@ -123,7 +123,7 @@ class Judge:
         subject = Subject(
             name=fake, pictures=fakes.images, rows=order, digests={"fake": fakes.digest}, warnings=warnings
         )
-        return self._measure(reference, subject, FaceganError("pictures of a source have no discriminator"))
+        return self._measure(reference, subject, _no_discriminator(self.choice, fake))
 
     def _discriminator(self, snapshot: Path) -> nn.Module | FaceganError:
         if "discriminator" not in self.choice.spaces:
@@ -163,10 +163,14 @@ class Judge:
 
     def _warn_of_few(self, reference: Reference, subject: Subject, metrics: Mapping[str, Any]) -> None:
         """One line where too few pictures bias the Fréchet distances."""
-        biased = [key for key in metrics if key == "fid" or key.startswith("fd_")]
         num_fake = len(subject.order())
         num_real = min(self.num_real or len(reference.pictures), len(reference.pictures))
         num, side = min((num_fake, "judged"), (num_real, "real"))
+        biased = [
+            key
+            for key, metric in metrics.items()
+            if (key == "fid" or key.startswith("fd_")) and num >= metric.at_least  # else it is left out
+        ]
         if biased and num < FEW:
             self.say(
                 f"{num:,} {side} pictures, fewer than {FEW:,}: Fréchet distances ({', '.join(biased)}) come out too "
@@ -179,6 +183,12 @@ def _name(snapshot: Path) -> str:
     """What a snapshot is called: after its run, or by its own name."""
     folder = snapshot.absolute().parent
     return folder.parent.name if folder.name == "snapshots" else snapshot.name
+
+
+def _no_discriminator(choice: Choice, source: str) -> DataError:
+    """Why there is none of a source's pictures."""
+    keys = ", ".join(choice.of_space("discriminator"))
+    return DataError(f"{source}: has no discriminator, which {keys} need; judge a snapshot, or choose other metrics")
 
 
 def _copies(two: Two, reals: PackedImages, fakes: PackedImages) -> list[str]:

@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 from ..features import Embedding
 
 T = TypeVar("T")
+Progress = Callable[[int, int], None]
+
+
+def silent(_: int, __: int) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +77,7 @@ class Pair:
         intervals: Whether intervals are wanted.
         device: Where large products may be computed.
         seed: Of whatever is drawn: subsets, directions.
+        progress: What a metric that takes long may call with (pictures done, of how many).
     """
 
     real: Sample
@@ -80,6 +86,7 @@ class Pair:
     intervals: bool = True
     device: str = "cpu"
     seed: int = 0
+    progress: Progress = silent
     _memory: dict[Any, Any] = field(default_factory=dict)
 
     def once(self, key: Any, compute: Callable[[], T]) -> T:

@@ -54,6 +54,7 @@ def compare_sources(real: str, fake: str, settings: Settings, resolution: int | 
     data = with_settings(DataConfig(source=real), settings.data)
     judged = DataConfig(source=fake, crop="none", filter=data.filter)
     reals, fakes = _survey(data, tell), _survey(judged, tell)
+    _refuse_oblong(fakes, fake)
     crops = resolution is not None or data.crop != "auto"
     if not crops:
         data = data.model_copy(update={"crop": "none"})
@@ -63,7 +64,6 @@ def compare_sources(real: str, fake: str, settings: Settings, resolution: int | 
                 f"{fake}: has pictures of {sides[1]}x{sides[1]} pixels, {real} of {sides[0]}x{sides[0]}; {_ADVICE}"
             )
         resolution = sides[0] if sides else DRAWN_SIDE
-    _refuse_oblong(fakes, fake)
     if resolution is None:
         resolution = _side(fakes, fake) or DRAWN_SIDE
     if resolution < LEAST_SIDE:

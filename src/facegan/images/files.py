@@ -37,7 +37,7 @@ def read_grid(path: Path) -> Image.Image:
         raise SnapshotError(f"{path}: {error}; remove it to go without") from None
 
 
-def check_ending(path: Path, endings: Sequence[str] = ENDINGS) -> None:
+def check_ending(path: Path, endings: Sequence[str] = ENDINGS, *, option: str = "-o") -> None:
     """Refuse a path whose ending names no format.
 
     Raises:
@@ -45,7 +45,7 @@ def check_ending(path: Path, endings: Sequence[str] = ENDINGS) -> None:
     """
     if path.suffix.lower() not in endings:
         what = f"cannot write '{path.suffix}'" if path.suffix else "has no ending"
-        raise ConfigError(f"-o {path}: {what}; end it in {', '.join(endings)}")
+        raise ConfigError(f"{option} {path}: {what}; end it in {', '.join(endings)}")
 
 
 def check_fits(path: Path, size: tuple[int, ...], text: Mapping[str, str] | None = None) -> None:

@@ -234,7 +234,7 @@ def _asked(pair: Pair) -> Asked:
 
     def compute() -> Asked:
         pictures = _Pictures.of(pair)
-        classifier, targets, _ = learn(pictures, device=pair.device)
+        classifier, targets, _ = learn(pictures, device=pair.device, progress=pair.progress)
         told, hardly = usable(classifier)
         groups: dict[str, list[int]] = {}
         for name in told:

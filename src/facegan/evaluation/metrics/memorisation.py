@@ -58,7 +58,14 @@ class MemorisationInPixels(Metric):
         samples = pair.fake.take(0, self.num_images)
         heldout = pair.once(("unseen", self.num_images), lambda: self._unseen(pair))
         found = compare(
-            pixels(), training, samples[:0], Unseen(samples, heldout), k=1, mirror=pair.known.mirror, device=pair.device
+            pixels(),
+            training,
+            samples[:0],
+            Unseen(samples, heldout),
+            k=1,
+            mirror=pair.known.mirror,
+            device=pair.device,
+            progress=pair.progress,
         ).memorisation
         assert found is not None, "there are held-out pictures"
         chance, (low, high) = found.seen_by_chance.value, found.seen_by_chance.interval

@@ -48,6 +48,7 @@ class SlicedWasserstein(Metric):
             seed=pair.seed,
             device=pair.device,
             num_groups=GROUPS if pair.intervals else 0,
+            progress=pair.progress,
         )
         levels = {str(h) if h == w else f"{w}x{h}": value for (h, w), value in found.levels}
         return Measurement(found.value, found.interval, {"levels": levels, "num_images": num})
