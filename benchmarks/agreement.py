@@ -3,8 +3,8 @@
     python benchmarks/agreement.py [--num 256] [--resolution 64] [--weights FILE]
 
 Real ones are drawn faces; the judged ones are others, a little blurred. Without --weights, weights with the published
-layout are drawn. torch-fidelity runs whole (`calculate_metrics`); prdc gets its features, since torch-fidelity itself takes
-precision and recall of another network, VGG-16.
+layout are drawn. torch-fidelity runs whole (`calculate_metrics`); prdc gets its features, since torch-fidelity takes
+precision and recall itself of another network, VGG-16.
 """
 
 import argparse
