@@ -100,7 +100,7 @@ def test_intervals_can_change_and_nothing_else(facegan, run):
 
 
 def test_evaluations_can_begin_on_resume(facegan, run):
-    flags = ("--metrics", "fd_random", "--set", "evaluation.num_images=8", "--set", "evaluation.max_share=1")
+    flags = ("--metrics", "fd_random", "--set", "evaluation.num_images=12", "--set", "evaluation.max_share=1")
     said = facegan("resume", run, "--steps", 6, *flags)
     assert said.code == 2
     assert said.complaint == (
@@ -109,9 +109,9 @@ def test_evaluations_can_begin_on_resume(facegan, run):
     said = facegan("resume", run, "--steps", 6, "--evaluate-every", 2, *flags)
     assert said.code == 0, said.err
     told = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
-    assert [(line["step"], line["num_images"]) for line in told] == [(4, 8), (6, 8)]
+    assert [(line["step"], line["num_images"]) for line in told] == [(4, 12), (6, 12)]
     assert json.loads((run / "config.json").read_text())["evaluation"] == {
-        "every": 2, "metrics": "fd_random", "num_images": 8, "keep_best": "", "max_share": 1.0,
+        "every": 2, "metrics": "fd_random", "num_images": 12, "keep_best": "", "max_share": 1.0,
     }  # fmt: skip
     assert re.search(
         r"^best by fd_random \([\d.]+ at step [46]\): .*/snapshots/step-0000000[46].safetensors$", said.err, re.M

@@ -53,15 +53,17 @@ def test_blocks_change_no_more_than_the_rounding(faces, monkeypatch):
 
 def test_features_are_kept_of_the_first_pictures_alone_and_moments_of_all(faces, monkeypatch):
     monkeypatch.setattr("facegan.features.embedding.KEPT", 12)
+    monkeypatch.setattr("facegan.features.embedding.SCORED", 20)
     pictures = faces(30, 0)
     found = embed(means(batch_size=5)[0], pictures, np.arange(30))
-    assert found.features.shape == (12, 3) and found.logits.shape == (12, 2) and found.moments.num == 30
+    assert found.features.shape == (12, 3) and found.logits.shape == (20, 2) and found.moments.num == 30
     np.testing.assert_allclose(found.features, pictures[:12].mean((2, 3)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("parts", [(0, 25), (9, 16), (16, 9), (3, 22)])
 def test_whole_is_the_sum_of_its_parts(faces, monkeypatch, parts):
     monkeypatch.setattr("facegan.features.embedding.KEPT", 14)
+    monkeypatch.setattr("facegan.features.embedding.SCORED", 17)
     pictures, rows = faces(25, 0), np.random.default_rng(1).permutation(25)
     extractor, _ = means()
     whole = embed(extractor, pictures, rows)

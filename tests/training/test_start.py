@@ -66,7 +66,7 @@ def test_arguments_stand_above_file_and_preset_and_below_settings(workplace):
         ({"steps": None, "epochs": 0.5}, "train.epochs", 0.5),
         ({"steps": None, "kimg": 0.008}, "train.kimg", 0.008),
         (
-            {"evaluate_every": 9, "metrics": "fd_random", "settings": {**TINY, "evaluation.num_images": 4}},
+            {"evaluate_every": 9, "metrics": "fd_random", "settings": {**TINY, "evaluation.num_images": 12}},
             "evaluation.every",
             9,
         ),
@@ -125,7 +125,7 @@ def test_packing_is_told_where_pictures_are_packed_for_the_first_time():
 
 def test_best_snapshot_of_a_run_is_at_hand():
     assert train().best is None
-    run = train(steps=2, evaluate_every=1, settings={**TINY, "evaluation.num_images": 4, "evaluation.max_share": 1})
+    run = train(steps=2, evaluate_every=1, settings={**TINY, "evaluation.num_images": 12, "evaluation.max_share": 1})
     found = [json.loads(line)["value"] for line in (run.path / "evaluations.jsonl").read_text().splitlines()]
     assert run.best == run.path / "snapshots" / f"step-0000000{1 + found.index(min(found))}.safetensors"
 

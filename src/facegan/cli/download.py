@@ -30,7 +30,7 @@ def download(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch a published dataset or the weights that FID needs, or take your own copy.
+    """Fetch a published dataset, or the weights of FID.
 
     A copy of a dataset stays where it is. One of the weights must be what was published, and is copied to the cache.
     """
