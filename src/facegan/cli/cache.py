@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..data.packed.cache import Entry
     from ..downloads.kept import Kept
 
-cache = typer.Typer(**PLAIN, help="List the packed pictures and other files that can be made again, and prune them.")
+cache = typer.Typer(**PLAIN, help="List and prune what is kept: packed pictures and the like.")
 
 
 @cache.command("list")
