@@ -247,6 +247,15 @@ def test_two_sources_are_compared_without_changing_a_pixel(facegan, folders):
     assert (fewer["num_fake"], fewer["value"] != found["value"]) == (11, True)
 
 
+def test_packed_pictures_are_taken_as_they_were_cut(facegan, folders, tmp_path):
+    packed = tmp_path / "packed"
+    assert facegan("pack", folders / "wide", "--resolution", 16, "-o", packed).code == 0
+    flags = ("--real", packed, "--fake", packed, "--metrics", "fd_random", "--no-floor", "--json")
+    (found,) = results(facegan("evaluate", *flags))
+    assert found["value"] == pytest.approx(0, abs=1e-6)
+    assert found["protocol"]["crop"] == "auto"
+
+
 def test_resolution_and_crop_bring_both_to_one_size(facegan, folders):
     flags = ("--real", folders / "wide", "--fake", folders / "large", "--metrics", "fd_random", "--json")
     (auto,) = results(facegan("evaluate", *flags, "--resolution", 32))

@@ -26,8 +26,9 @@ def plot(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw training losses, D(x), D(G(z)) and speed; or, with --metric, what facegan evaluate has found over steps.
+    """Draw losses, D(x), D(G(z)) and speed, or metrics over steps.
 
+    Metrics, named with --metric, are what facegan evaluate has found, or training with --evaluate-every.
     A metric's latest values by its newest protocol are joined, in a band of their 95 % intervals; real pictures against
     real ones are dotted.
     """

@@ -1,8 +1,10 @@
 """Two sources of anyone's pictures, brought to one size and kind without changing a pixel unless that is asked for."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..config import DataConfig
+from ..data.packed.stored import is_stored
 from ..data.sources.opening import open_source
 from ..data.split import select
 from ..data.survey import Survey, survey
@@ -52,12 +54,12 @@ def compare_sources(real: str, fake: str, settings: Settings, resolution: int | 
         ConfigError: A setting cannot be.
     """
     data = with_settings(DataConfig(source=real), settings.data)
-    judged = DataConfig(source=fake, crop="none", filter=data.filter)
+    judged = _whole(DataConfig(source=fake, filter=data.filter))
     reals, fakes = _survey(data, tell), _survey(judged, tell)
     _refuse_oblong(fakes, fake)
     crops = resolution is not None or data.crop != "auto"
     if not crops:
-        data = data.model_copy(update={"crop": "none"})
+        data = _whole(data)
         sides = [side for side in (_side(reals, real), _side(fakes, fake)) if side]
         if len(set(sides)) > 1:
             raise DataError(
@@ -75,6 +77,11 @@ def compare_sources(real: str, fake: str, settings: Settings, resolution: int | 
         data, judged, resolution, _channels(reals, fakes, real, fake, settings.channels),
         _warnings(fakes, fake, resolution),
     )  # fmt: skip
+
+
+def _whole(data: DataConfig) -> DataConfig:
+    """The same with nothing cut off; packed pictures have been cut already, and say how."""
+    return data if is_stored(Path(data.source)) else data.model_copy(update={"crop": "none"})
 
 
 def _survey(data: DataConfig, tell: Tell) -> Survey:
