@@ -91,6 +91,15 @@ def test_panel_shows_values_bands_and_real_against_real(make):
     assert texts == ["generated, 100 to 200", "real against real, 50 to 150 pictures"]
 
 
+def test_values_far_apart_are_drawn_on_a_logarithmic_axis(make):
+    def scale(*lines, name):
+        return over_steps([[course(make(*lines, name=name), "swd")]]).axes[0].get_yscale()
+
+    assert scale(line(10, 60.0), line(20, 4.0), name="far") == "log"
+    assert scale(line(10, 30.0), line(20, 4.0), name="near") == "linear"
+    assert scale(line(10, 60.0), line(20, 0.5), name="below") == "linear"
+
+
 def test_runs_are_overlaid_and_told_apart(make):
     one, two = make(line(10, 7.0), name="one"), make(line(10, 6.0, floor=None, interval=None), name="two")
     courses = [course(one, "swd"), course(two, "swd")]

@@ -9,6 +9,7 @@ from .telling import listed
 if TYPE_CHECKING:
     from ..evaluation import Result
 
+MOST_ATTRIBUTES = 8  # rows; all are in --json and in the plot
 MOST_COLUMNS = 3  # models side by side; more stand below each other
 BETTER = {"lower": "lower", "higher": "higher", "nearer": "near real"}
 NOTE = "real/real: real pictures in the place of the judged ones; ratio: the judged ones' value on as many, over it."
@@ -25,7 +26,29 @@ def tell_results(judged: Judged) -> None:
         _side_by_side(judged)
     else:
         _one_below_the_other(judged)
+    for results in judged:
+        for each in results:
+            if each.metric == "attributes":
+                _tell_attributes(each)
     _tell_meaning(judged)
+
+
+def _tell_attributes(result: "Result") -> None:
+    """The attributes of which generated and real faces have the most different shares."""
+    from ..evaluation.metrics.attributes import rows
+
+    details = result.details
+    chance = details.get("by_chance")
+    beside = f"; {_number(chance['value'])} by chance" if chance else ""
+    print()
+    table(
+        f"Attributes of {_label(result)}: {_number(result.value)}{beside}",
+        ("attribute", "real", "generated", "ratio"),
+        rows(details, limit=MOST_ATTRIBUTES),
+    )
+    if (more := len(details["attributes"]) - MOST_ATTRIBUTES) > 0:
+        print(f"{more} attributes differ less: --plot bars.png draws them, --json has all")
+    print(f"combinations of two that real faces have, and generated ones hardly ever: {details['num_missed']:,}")
 
 
 def _row(result: "Result") -> tuple[str, ...]:

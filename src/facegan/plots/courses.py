@@ -20,6 +20,7 @@ from .lines import COLOURS, LARGEST
 
 # Not of the protocol: with another seed or on another device, a metric estimates the same number.
 ASIDE = ("seed", "device")
+WIDE = 20.0  # times: values that lie farther apart are drawn on a logarithmic axis
 BETTER = {"lower": "lower is better", "higher": "higher is better", "nearer": "nearer to real is better"}
 
 Finite = Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)
@@ -145,6 +146,9 @@ def _panel(axes: Axes, courses: Sequence[Course]) -> None:
             axes.axhline(floors[0][1].value, **style)
         else:
             axes.plot([step for step, _ in floors], [floor.value for _, floor in floors], **style)
+    values = [value for each in courses for point in each.points for value in _drawn(point)]
+    if min(values) > 0 and max(values) > WIDE * min(values):  # else nothing is seen of how a run ends
+        axes.set_yscale("log")
     first = courses[0].points[0]
     axes.set_title(f"{first.title} ({BETTER.get(first.better, first.better)})", loc="left")
     axes.set_ylabel(first.metric)
@@ -152,6 +156,11 @@ def _panel(axes: Axes, courses: Sequence[Course]) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
+
+
+def _drawn(point: Point) -> list[float]:
+    """Its value, its bounds and the floor."""
+    return [point.value, *(point.interval or ()), *([point.floor.value] if point.floor else ())]
 
 
 def _points(path: Path) -> list[Point]:
