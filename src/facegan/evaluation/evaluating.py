@@ -14,7 +14,7 @@ from .. import __version__
 from ..errors import DataError
 from ..features import Extractor
 from .looking import Compared, Tell, compared, ordered
-from .metric import Measurement, Metric
+from .metric import PIXELS, Measurement, Metric
 from .pair import Pair
 from .references import Say
 from .results import Floor, Result
@@ -23,8 +23,6 @@ from .subjects import Reference, Subject
 __all__ = ["FEW", "Floors", "Tell", "evaluate"]
 
 Floors = dict[tuple[Any, ...], Measurement]  # reals against reals, by all that they depend on
-
-PIXELS = "pixels"  # the space of metrics that need no network
 
 FEW = 2048  # samples: below, a covariance of Inception's 2,048 features is singular and FID hardly says anything
 

@@ -14,11 +14,12 @@ from ..errors import DataError, FaceganError
 from ..snapshots import load_discriminator, load_generator
 from .choosing import Choice, Settings
 from .evaluating import FEW, Floors, Tell, evaluate
+from .metric import PIXELS
 from .pair import Known
 from .reals import LEAST, Say, Wanted, named, packed_of, reals_of
 from .results import Result
 from .sources import Two, compare_sources
-from .spaces import PIXELS, Look, Made, extractors_of
+from .spaces import Look, Made, extractors_of
 from .subjects import Progress, Reference, Subject, digest_of, drawn, reference_of
 
 NUM_FAKE = 10_000

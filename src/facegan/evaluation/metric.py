@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from .pair import Pair
 
+PIXELS = "pixels"  # the space of metrics that need no network
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -42,7 +44,7 @@ class Metric(BaseModel):
 
     title: ClassVar[str]
     better: ClassVar[Literal["lower", "higher", "nearer"]]
-    space: ClassVar[str] = "pixels"
+    space: ClassVar[str] = PIXELS
     at_least: ClassVar[int] = 2
     has_floor: ClassVar[bool] = True
     has_ratio: ClassVar[bool] = True

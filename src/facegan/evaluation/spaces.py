@@ -11,9 +11,9 @@ from ..downloads.weights import BRIEF, fetch_weights, find_weights
 from ..errors import FaceganError, PluginError
 from ..features import Extractor, discriminator_extractor, inception_extractor, random_extractor
 from .choosing import Choice
+from .metric import PIXELS
 from .reals import Say
 
-PIXELS = "pixels"
 SPACES = (PIXELS, "inception", "random", "discriminator")
 
 

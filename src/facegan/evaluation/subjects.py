@@ -5,7 +5,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,7 +123,10 @@ def _room(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
             f"{path.parent.parent}: has no room for {shape[0]:,} generated pictures of together "
             f"{size_bytes / 1e6:,.1f} MB ({error.strerror}); set TMPDIR to a folder that has, or draw fewer"
         ) from None
-    return np.memmap(path, np.uint8, "r+", shape=shape)
+    mapped = np.memmap(path, np.uint8, "r+", shape=shape)
+    with suppress(OSError):  # where the system allows it, the room is then given back whatever ends the process
+        path.unlink()
+    return mapped
 
 
 def digest_of(pictures: NDArray[np.uint8]) -> str:

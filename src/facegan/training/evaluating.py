@@ -16,7 +16,8 @@ from ..config import RunConfig
 from ..data.packed.loading import PackedImages
 from ..errors import ConfigError, DataError, FaceganError, PluginError
 from ..evaluation import Known, Metric, Pair, Result, Sample, Subject, append, digest_of, drawn, evaluate, reference_of
-from ..evaluation.spaces import PIXELS, SPACES, Look, extractor_of
+from ..evaluation.metric import PIXELS
+from ..evaluation.spaces import SPACES, Look, extractor_of
 from ..features import Extractor
 from ..generators import FaceGenerator
 from ..history.best import RANKING, best_of, measured
