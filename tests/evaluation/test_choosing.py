@@ -41,14 +41,13 @@ def test_metrics_are_made_with_their_settings(mine):
     found = choose(["mine", "fd_random", "mine"], {"mine": {"num": 7}}, print)
     assert list(found.metrics) == ["mine", "fd_random"]
     assert found.metrics["mine"].num == 7
-    assert (found.by_name, found.spaces, found.of_space("random")) == (True, {"random"}, ["mine", "fd_random"])
+    assert (found.spaces, found.of_space("random")) == ({"random"}, ["mine", "fd_random"])
 
 
 def test_by_default_all_that_load_are_chosen(mine):
     said = []
     found = choose(None, {}, said.append)
     assert {"mine", "fd_random"} <= set(found.metrics)
-    assert not found.by_name
     (line,) = [each for each in said if "lost" in each]
     assert line.startswith("metric 'lost': cannot be loaded from mine 1.0")
 

@@ -35,11 +35,9 @@ class Choice:
 
     Attributes:
         metrics: By key, in the order of measuring.
-        by_name: Whether they were named; else they are all there are, and what cannot be measured is left out.
     """
 
     metrics: Mapping[str, Metric]
-    by_name: bool
 
     @property
     def spaces(self) -> set[str]:
@@ -49,11 +47,6 @@ class Choice:
     def of_space(self, space: str) -> list[str]:
         """The keys of a space."""
         return [key for key, metric in self.metrics.items() if metric.space == space]
-
-    def without(self, spaces: Iterable[str]) -> "Choice":
-        """The same without the metrics of some spaces."""
-        gone = set(spaces)
-        return Choice({key: each for key, each in self.metrics.items() if each.space not in gone}, self.by_name)
 
 
 def read_settings(settings: Iterable[str] | Mapping[str, Any]) -> Settings:
@@ -115,4 +108,4 @@ def choose(
             say(str(error))
             continue
         metrics[key] = build(model, settings.get(key, {}), where=key)
-    return Choice(metrics, by_name=names is not None)
+    return Choice(metrics)

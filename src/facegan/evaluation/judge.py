@@ -90,7 +90,6 @@ class Judge:
                 D=D if isinstance(D, nn.Module) else None,
                 step=info["step"],
                 weights=info["weights"],
-                first_seed=0,
             )
             return self._measure(reference, subject, D)
 

@@ -1,7 +1,7 @@
 """Real pictures and fakes, as metrics get them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -99,7 +99,3 @@ class Pair:
     def forget(self) -> None:
         """Free what `once` holds; distances of 10,000 to 10,000 vectors take 400 MB."""
         self._memory.clear()
-
-    def plain(self) -> "Pair":
-        """The same without intervals."""
-        return replace(self, intervals=False, _memory={})

@@ -56,7 +56,6 @@ class Subject:
         D: The discriminator of the same snapshot, on its device; None without one.
         step: Of the snapshot.
         weights: "G_ema" or "G".
-        first_seed: The seed of the first picture; the others follow. None for pictures of a folder.
         warnings: What to keep in mind of these pictures, a sentence each.
         rows: int64 (n,): which of the pictures are judged, in an order that has nothing to do with what they show, as
             intervals need it; None: all, in their order.
@@ -68,7 +67,6 @@ class Subject:
     D: nn.Module | None = None
     step: int | None = None
     weights: str | None = None
-    first_seed: int | None = None
     warnings: tuple[str, ...] = field(default=())
     rows: NDArray[np.int64] | None = None
 

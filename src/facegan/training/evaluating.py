@@ -160,7 +160,6 @@ class Evaluating:
                 digests={"fake": digest_of(faces)},
                 step=state.step,
                 weights="G_ema",
-                first_seed=0,
             )
             results = evaluate(
                 self._metrics, self._reference, subject, self._extractors, seed=ORDER_SEED, num_real=num_images,
