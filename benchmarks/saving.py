@@ -37,6 +37,7 @@ def block(config: RunConfig, run: RunDir, state: TrainState, feed: Feed, num_ste
     with Saver(run.path, print) as saver:
         for number in range(num_steps):
             training_step(state, settings, feed.batch(state.step))
+            state.step += 1
             if kind and number == num_steps // 2:
                 if kind == "all":
                     loop.calibrate(config, state)

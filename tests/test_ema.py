@@ -1,3 +1,4 @@
+import math
 from copy import deepcopy
 
 import pytest
@@ -8,24 +9,33 @@ from facegan import ema
 from facegan.networks.dcgan import DCGAN
 
 
+def weight(half_life_kimg, seen, batch_size):
+    return ema.weight(half_life_kimg, torch.tensor(seen), batch_size).item()
+
+
 def test_a_half_life_halves_the_weight_of_the_past():
     # Far into a run the ramp is over: after as many images as the half-life, half is left.
     kept = 1.0
     for _ in range(100):
-        kept *= ema.decay(10.0, 10_000_000, 100)
+        kept *= 1 - weight(10.0, 10_000_000, 100)
     assert kept == pytest.approx(0.5)
-    assert ema.decay(10.0, 10_000_000, 10_000) == pytest.approx(0.5)
+    assert weight(10.0, 10_000_000, 10_000) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
     ("seen", "half_life"), [(128, 6.4), (1280, 64), (100_000, 5_000), (199_999, 9_999.95), (10**7, 10_000)]
 )
 def test_half_life_is_at_most_five_percent_of_the_images_seen(seen, half_life):
-    assert ema.decay(10.0, seen, 128) == pytest.approx(2 ** (-128 / half_life), rel=1e-12)
+    assert weight(10.0, seen, 128) == pytest.approx(1 - 2 ** (-128 / half_life), rel=1e-6)
 
 
-def test_no_half_life_keeps_nothing():
-    assert ema.decay(0.0, 10**6, 128) == 0.0
+def test_a_very_long_half_life_still_moves_by_its_exact_share():
+    # 1 - 0.5 ** (batch / half-life) in float32 would have two digits left here.
+    assert weight(1e6, 10**12, 2) == pytest.approx(math.log(2) * 2 / 1e9, rel=1e-6)
+
+
+def test_no_half_life_takes_the_current_weights():
+    assert weight(0.0, 10**6, 128) == 1.0
 
 
 def test_update_is_the_weighted_mean():
@@ -34,7 +44,7 @@ def test_update_is_the_weighted_mean():
         0.75 * a.detach() + 0.25 * c.detach() for a, c in zip(average.parameters(), current.parameters(), strict=True)
     ]
     kept = deepcopy(current)
-    ema.update(average, current, 0.75)
+    ema.update(average, current, torch.tensor(0.25))
     for ours, theirs in zip(average.parameters(), expected, strict=True):
         torch.testing.assert_close(ours.detach(), theirs)
     assert all(torch.equal(a, b) for a, b in zip(kept.parameters(), current.parameters(), strict=True))
@@ -44,23 +54,23 @@ def test_the_distance_to_constant_weights_shrinks_geometrically():
     average, current = nn.Linear(3, 2), nn.Linear(3, 2)
     start = average.weight.detach().clone()
     for _ in range(7):
-        ema.update(average, current, 0.9)
+        ema.update(average, current, torch.tensor(0.1))
     torch.testing.assert_close(average.weight - current.weight, 0.9**7 * (start - current.weight), rtol=1e-4, atol=1e-6)
 
 
-def test_keeping_nothing_copies_and_keeping_all_stays():
+def test_taking_all_copies_and_taking_nothing_stays():
     average, current = nn.Linear(3, 2), nn.Linear(3, 2)
     start = average.weight.detach().clone()
-    ema.update(average, current, 1.0)
+    ema.update(average, current, torch.tensor(0.0))
     assert torch.equal(average.weight, start)
-    ema.update(average, current, 0.0)
+    ema.update(average, current, torch.tensor(1.0))
     assert torch.equal(average.weight, current.weight)
 
 
 def test_update_leaves_batch_norm_statistics_to_calibrate():
     average, current = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
     current.running_mean.fill_(5)
-    ema.update(average, current, 0.5)
+    ema.update(average, current, torch.tensor(0.5))
     assert not average.running_mean.any()
 
 
@@ -69,7 +79,7 @@ def test_update_without_averaging_makes_a_spectrally_normed_network_equal():
     average, current = (nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(6, 4))) for _ in range(2))
     for _ in range(5):
         current(torch.ones(2, 6))  # its power iteration moves the buffers
-    ema.update(average, current, 0.0)
+    ema.update(average, current, torch.tensor(1.0))
     x = torch.randn(3, 6)
     assert torch.equal(average.eval()(x), current.eval()(x))
 

@@ -5,6 +5,7 @@ Data", NeurIPS 2020 (their training code; the paper states the half-life); avera
 Unusual Effectiveness of Averaging in GAN Training", ICLR 2019.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -14,30 +15,34 @@ from torch.nn.modules.batchnorm import _BatchNorm
 RAMP = 0.05  # the half-life is at most this share of the images seen so far
 
 
-def decay(half_life_kimg: float, num_images_seen: int, batch_size: int) -> float:
-    """The share of the old average that one step keeps: 0.5 ** (batch / half-life).
+def weight(half_life_kimg: float, num_images_seen: Tensor, batch_size: int) -> Tensor:
+    """The share of the current weights that one step takes into the average: 1 - 0.5 ** (batch / half-life).
 
     Args:
         half_life_kimg: In thousands of images; 0 means no averaging (the average is the current weights).
-        num_images_seen: Real images shown up to and including this step.
+        num_images_seen: Real images shown up to and including this step, a scalar on the device.
         batch_size: Images of this step.
+
+    Returns:
+        A scalar in (0, 1], float32: with expm1, it keeps its seven digits also where it is next to 0.
     """
-    half_life = min(half_life_kimg * 1000, RAMP * num_images_seen)
-    return 0.5 ** (batch_size / half_life) if half_life > 0 else 0.0
+    half_life = (RAMP * num_images_seen).clamp(max=half_life_kimg * 1000)
+    return -torch.expm1(-math.log(2) * batch_size / half_life)
 
 
 @torch.no_grad()
-def update(average: nn.Module, current: nn.Module, keep: float) -> None:
-    """Average <- keep * average + (1 - keep) * current, for the parameters.
+def update(average: nn.Module, current: nn.Module, weight: Tensor) -> None:
+    """Average <- average + weight * (current - average), for the parameters.
 
     Batch-norm statistics are left to `calibrate`; any other buffer (the vectors of a spectral norm, say) is the current
     network's, since an average of it need not mean anything.
     """
-    torch._foreach_lerp_(list(average.parameters()), list(current.parameters()), 1.0 - keep)
+    for mean, value in zip(average.parameters(), current.parameters(), strict=True):
+        mean.lerp_(value, weight)
     for module, other in zip(average.modules(), current.modules(), strict=True):
         if not isinstance(module, _BatchNorm):
-            for buffer, value in zip(module.buffers(recurse=False), other.buffers(recurse=False), strict=True):
-                buffer.copy_(value)
+            for buffer, current_buffer in zip(module.buffers(recurse=False), other.buffers(recurse=False), strict=True):
+                buffer.copy_(current_buffer)
 
 
 @torch.no_grad()

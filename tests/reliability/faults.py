@@ -219,7 +219,7 @@ def _prepare(shared):
 
     def training_step(state, *arguments):
         real(state, *arguments)
-        shared.step = state.step
+        shared.step = int(state.count)
 
     loop.training_step = training_step
     loop.NUM_CALIBRATION = 64  # few latents, as the networks are small

@@ -4,48 +4,10 @@ import torch
 from facegan.errors import TrainingError
 from facegan.run import RunDir
 from facegan.training import limits
-from facegan.training.limits import deterministic, is_out_of_memory, largest_batch_size, out_of_memory
+from facegan.training.limits import is_out_of_memory, largest_batch_size, out_of_memory
 from facegan.training.runs import resume, train
 
 CPU = torch.device("cpu")
-
-
-def test_deterministic_kernels_are_asked_for_within_the_block_alone():
-    assert not torch.are_deterministic_algorithms_enabled()
-    with deterministic(True):
-        assert torch.are_deterministic_algorithms_enabled()
-    assert not torch.are_deterministic_algorithms_enabled()
-    with deterministic(False):
-        assert not torch.are_deterministic_algorithms_enabled()
-
-
-def test_a_deterministic_run_is_one(tiny, tmp_path, monkeypatch):
-    seen = []
-    step = limits.training_step
-    monkeypatch.setattr(
-        "facegan.training.loop.training_step",
-        lambda *args: (seen.append(torch.are_deterministic_algorithms_enabled()), step(*args)),
-    )
-    train(tiny("train.deterministic=true", "train.steps=1"), RunDir(tmp_path / "one"))
-    train(tiny("train.steps=1"), RunDir(tmp_path / "other"))
-    assert seen == [True, False]
-
-
-def test_an_operation_without_such_a_kernel_is_named():
-    with pytest.raises(TrainingError) as refusal, deterministic(True):
-        raise RuntimeError(
-            "grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set "
-            "'torch.use_deterministic_algorithms(True)'. You can turn off"
-        )
-    assert str(refusal.value) == (
-        "train.deterministic: grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set "
-        "'torch.use_deterministic_algorithms(True)'; train without it, or on the CPU"
-    )
-
-
-def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shapes"), deterministic(True):
-        raise RuntimeError("shapes differ")
 
 
 @pytest.mark.parametrize(

@@ -26,16 +26,22 @@ def trained(config, num_steps=2):
     state = build_state(config, CPU)
     for real in picture_batches(num_steps):
         training_step(state, step_settings(config, CPU), real)
+        state.step += 1
     return state
 
 
 def everything(state):
     """All numbers of a state, by name."""
-    found = {"step": torch.tensor(state.step), "noise": state.noise.get_state(), "sums": state.sums}
+    found = {
+        "step": torch.tensor(state.step),
+        "noise": state.noise.get_state(),
+        "sums": state.sums,
+        "count": state.count,
+    }
     for name in ("G", "G_ema", "D"):
         found |= {f"{name}.{key}": value for key, value in getattr(state, name).state_dict().items()}
     for name in ("opt_G", "opt_D"):
-        for index, slots in getattr(state, name).state_dict()["state"].items():
+        for index, slots in enumerate(getattr(state, name).slots()):
             found |= {f"{name}.{index}.{key}": value for key, value in slots.items()}
     found |= {f"scaler.{key}": torch.tensor(float(value)) for key, value in state.scaler.state_dict().items()}
     return found
@@ -94,7 +100,7 @@ def test_moments_lie_in_memory_as_their_parameters_do(tiny, tmp_path):
     trained(config).save(tmp_path / "state.safetensors", config, "digest")
     loaded = build_state(config, CPU)
     loaded.load(tmp_path / "state.safetensors", "digest")
-    for parameter, slots in loaded.opt_D.state.items():
+    for parameter, slots in zip(loaded.opt_D.parameters, loaded.opt_D.slots(), strict=True):
         assert slots["exp_avg"].stride() == parameter.stride()
 
 
@@ -204,7 +210,9 @@ def test_a_count_of_steps_that_is_no_number_is_refused(tiny, tmp_path):
         metadata = file.metadata()
     save_file(everything | {"opt_G.0.step": everything["opt_G.0.exp_avg"].clone()}, path, metadata)
     seal(path)
-    assert refused(path, build_state(config, CPU)).startswith(f"{path}: does not fit the run (a count of steps has the")
+    assert refused(path, build_state(config, CPU)).startswith(
+        f"{path}: does not fit the run (the moment 0.step has the"
+    )
 
 
 def test_noise_of_another_kind_of_device_begins_anew_from_the_seed_and_the_step(tiny, tmp_path):
@@ -222,7 +230,7 @@ def test_noise_of_another_kind_of_device_begins_anew_from_the_seed_and_the_step(
     assert first.load(path, "digest") is False and second.load(path, "digest") is False
     assert torch.equal(first.noise.get_state(), second.noise.get_state())
     assert not torch.equal(first.noise.get_state(), build_state(config, CPU).noise.get_state())
-    assert torch.equal(first.opt_G.state_dict()["state"][0]["exp_avg"], everything["opt_G.0.exp_avg"])
+    assert torch.equal(first.opt_G.slots()[0]["exp_avg"], everything["opt_G.0.exp_avg"])
 
 
 @pytest.mark.parametrize("schema", ["schema-1", "schema-2"])
@@ -238,5 +246,5 @@ def test_a_state_of_each_schema_is_taken_up(schema):
     assert torch.equal(state.sums[: len(sums) - 1], sums[:-1])
     assert state.sums[-1] == sums[-1] == 1  # a step since the last tick
     training_step(state, step_settings(config, CPU), torch.zeros(8, 3, 16, 16))
-    assert state.step == 4
+    assert state.count == 4
     assert int(state.first_bad_step) == -1

@@ -122,11 +122,13 @@ def _show_plan(config: "RunConfig", as_json: bool) -> None:
     from ..config import flat
     from ..data.packed.loading import check_enough, count
     from ..devices import choose_device
+    from ..training.machine import check_precision
     from ..training.plan import plan
     from .console import table
 
     config = config.complete()
     device = choose_device(config.train.device)
+    check_precision(config.train.fp32_precision, device)
     num_images = count(config.data)
     check_enough(num_images, config.train.batch_size, config.data.source)
     counts = plan(config, num_images)

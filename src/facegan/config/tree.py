@@ -149,6 +149,18 @@ class TrainConfig(Section):
         True, description="keep images and weights in channels-last memory order; changes speed only, to rounding"
     )
 
+    fp32_precision: Literal["ieee", "tf32", "bf16"] = Field(
+        "ieee",
+        description="how convolutions multiply fp32 numbers: `ieee` exactly; `tf32` rounded to 10 bits (CUDA); `bf16` "
+        "rounded to 7 bits (CPU, by oneDNN, where the processor has units for it; torch 2.9 or newer)",
+    )
+    capture: Literal["auto", "off"] = Field(
+        "auto", description="on CUDA: `auto` records the whole step once and replays it as one CUDA graph"
+    )
+    compile: bool = Field(
+        False, description="compile G and D with torch.compile; takes a while to start and needs a C++ compiler"
+    )
+
     @model_validator(mode="after")
     def _one_duration(self) -> Self:
         given = [name for name in DURATIONS if getattr(self, name) is not None]

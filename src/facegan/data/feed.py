@@ -55,30 +55,68 @@ class Feed:
         self._epochs: OrderedDict[int, tuple[Tensor, Tensor]] = OrderedDict()
         self._reader: ThreadPoolExecutor | None = None
         self._read: dict[int, Future[Tensor]] = {}
+        self._copying: torch.cuda.Stream | None = None
+        if self._device.type == "cuda" and self._resident is None:
+            self._copying = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        self._copied: dict[int, tuple[Tensor, torch.cuda.Event]] = {}
+        # What `pictures` reads, always in the same places: a CUDA graph of the step looks nowhere else.
+        self._index = torch.zeros(batch_size, dtype=torch.int64, device=self._device)
+        self._flipped = torch.zeros(batch_size, dtype=torch.bool, device=self._device)
+        shape = (batch_size if self._resident is None else 0, *self._images.shape[1:])
+        self._chosen = torch.zeros(shape, dtype=torch.uint8, device=self._device)
 
     def __len__(self) -> int:
         return len(self._images)
 
     def batch(self, step: int) -> Tensor:
         """The real pictures of a step: float32 (batch_size, C, H, W) in [-1, 1] on the device."""
+        self.turn_to(step)
+        return self.pictures()
+
+    def turn_to(self, step: int) -> None:
+        """Have `pictures` give those of a step: all that the processor does for them."""
         index, flipped = self._positions(step)
         if self._resident is not None:
-            chosen = self._resident.index_select(0, index)  # uint8 (B, C, H, W)
+            self._index.copy_(index)
         else:
-            chosen = self._gathered(step)
+            self._bring(step)
         if self._mirror:
-            chosen = torch.where(flipped[:, None, None, None], chosen.flip(-1), chosen)
-        if chosen.device != self._device:
-            if self._device.type == "cuda":  # the copy then runs beside the work already queued
-                chosen = chosen.pin_memory()
-            chosen = chosen.to(self._device, non_blocking=True)
+            self._flipped.copy_(flipped)
+
+    def pictures(self) -> Tensor:
+        """The real pictures of the step turned to, as of `batch`: all that the device does for them."""
+        chosen = self._chosen if self._resident is None else self._resident.index_select(0, self._index)
+        if self._mirror:  # uint8 (B, C, H, W)
+            chosen = torch.where(self._flipped[:, None, None, None], chosen.flip(-1), chosen)
         # x / 127.5 - 1: 0 is -1 and 255 is 1
-        return chosen.to(torch.float32, memory_format=self._memory_format).div_(127.5).sub_(1)
+        return chosen.to(torch.float32, memory_format=self._memory_format, copy=True).div_(127.5).sub_(1)
 
     def sample(self, n: int) -> Tensor:
         """`n` real pictures (all, if there are fewer), the same for one seed: uint8 (n, C, H, W) on the CPU."""
         order = torch.randperm(len(self), generator=self._generator("sample", 0))
         return self._take(order[:n])
+
+    def _bring(self, step: int) -> None:
+        """A step's pictures to the device, where those of the next step follow beside the computing."""
+        if self._copying is None:
+            self._chosen.copy_(self._gathered(step))
+            return
+        if step not in self._copied:
+            self._copy(step)
+        chosen, arrived = self._copied.pop(step)
+        computing = torch.cuda.current_stream(self._device)
+        computing.wait_event(arrived)
+        self._chosen.copy_(chosen)
+        chosen.record_stream(computing)
+        self._copied.clear()
+        self._copy(step + 1)
+
+    def _copy(self, step: int) -> None:
+        """Begin to copy a step's pictures to the device, on a stream of their own."""
+        assert self._copying is not None, "only where pictures lie in the computer's memory and steps are on a GPU"
+        with torch.cuda.stream(self._copying):
+            chosen = self._gathered(step).to(self._device, non_blocking=True)
+            self._copied[step] = chosen, self._copying.record_event()
 
     def _gathered(self, step: int) -> Tensor:
         """A step's pictures from the disk, and a request for the next steps'."""
@@ -105,8 +143,9 @@ class Feed:
             mapping.madvise(mmap.MADV_WILLNEED, page, start + size - page)
 
     def _take(self, index: Tensor) -> Tensor:
-        """These pictures, copied out of the mapping: uint8 (n, C, H, W) on the CPU."""
-        return torch.from_numpy(self._images.take(index.cpu().numpy(), axis=0))
+        """These pictures, copied out of the mapping: uint8 (n, C, H, W) on the CPU, pinned if a GPU is to read them."""
+        taken = torch.from_numpy(self._images.take(index.cpu().numpy(), axis=0))
+        return taken.pin_memory() if self._copying is not None else taken
 
     def _positions(self, step: int) -> tuple[Tensor, Tensor]:
         """Which pictures a step shows, the next of the endless sequence, and whether each is mirrored."""

@@ -1,7 +1,6 @@
-"""What a device can do: its memory, and kernels that always give the same bits."""
+"""What fits a device's memory."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -13,29 +12,6 @@ from .state import build_state, memory_format
 from .step import training_step
 
 T = TypeVar("T")
-
-
-@contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
-    """Let torch choose only kernels that give the same bits each time, while the block runs.
-
-    On CUDA, cuBLAS wants the environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8 for it, which the command line sets.
-
-    Raises:
-        TrainingError: An operation has no such kernel, or the variable is missing.
-    """
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    if wanted:
-        torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    except RuntimeError as error:
-        if wanted and "deterministic" in str(error):
-            reason = " ".join(str(error).split()).partition(". ")[0]
-            raise TrainingError(f"train.deterministic: {reason}; train without it, or on the CPU") from None
-        raise
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -20,6 +20,7 @@ from ..history.records import NOT_FINITE
 from ..run import RunDir
 from ..sealed import write_tensors
 from ..snapshots import snapshot_metadata
+from .capture import repeated
 from .health import Health
 from .saving import Saver, Write
 from .state import METRICS, NETWORKS, TrainState, memory_format, precision
@@ -77,6 +78,10 @@ def training_loop(
         data, batch_size=batch_size, seed=config.seed, mirror=config.data.mirror, device=device,
         memory_format=memory_format(config),
     )  # fmt: skip
+    if config.train.compile:
+        for network in (state.G, state.D):
+            network.compile()
+    advance = repeated(lambda: training_step(state, settings, feed.pictures()), config, state, report)
     clock, saved_at = _Clock(run, state.step), time.monotonic()
     health = Health(each for each in run.read_metrics() if each.get("kimg") is not None)
     if health.verdict.words:
@@ -95,7 +100,9 @@ def training_loop(
 
         while state.step < num_steps:
             # One step on the next batch.
-            training_step(state, settings, feed.batch(state.step))
+            feed.turn_to(state.step)
+            advance()
+            state.step += 1
             step, last, stopping = state.step, state.step == num_steps, stop()
 
             # Record. A last line between two ticks leaves the sums to whoever extends the run.

@@ -24,8 +24,9 @@ from ..plugins import claim, names
 from ..run import RunDir
 from ..sealed import read_header
 from .finish import complete, finish
-from .limits import deterministic, within_memory
+from .limits import within_memory
 from .loop import Report, Stop, training_loop
+from .machine import check_precision, machine
 from .plan import check_disk, check_metrics, plan
 from .state import TrainState, build_state
 
@@ -64,6 +65,7 @@ def train(
     config = config.complete()
     check_metrics(config)
     device = choose_device(config.train.device)
+    check_precision(config.train.fp32_precision, device)
     if force:
         run.refuse_running()
     else:
@@ -137,6 +139,7 @@ def resume(
             return None
         check_metrics(config)
         chosen = choose_device(device or config.train.device)
+        check_precision(config.train.fp32_precision, chosen)
         data = _load(config, report, packing)
         num_steps, step = config.train.num_steps(len(data)), max(run.steps("states"), default=0)
         if step == num_steps or (step > num_steps and not duration):
@@ -257,7 +260,7 @@ def _loop(
     report: Report, stop: Stop,
 ) -> bool:  # fmt: skip
     def work() -> bool:
-        with deterministic(config.train.deterministic):
+        with machine(config, state.sums.device):
             return training_loop(config, run, data, state, evaluating=evaluating, report=report, stop=stop)
 
     ended = within_memory(config, state.sums.device, data.images.nbytes, work)

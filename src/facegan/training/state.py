@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from ..config import RunConfig
 from ..errors import SnapshotError
 from ..sealed import read_header, read_tensors, write_tensors
 from ..snapshots import load_network
+from .adam import Adam
 
 METRICS = (
     "loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake", "spread/real", "spread/fake",
@@ -34,6 +34,7 @@ class TrainState:
     opt_D: Adam
     scaler: torch.amp.GradScaler
     noise: torch.Generator  # latents and augmentations, on the device
+    count: Tensor  # int64 scalar on the device: `step` for what is computed there
     sums: Tensor  # (len(METRICS) + 1,): the metrics since the last tick, and how many steps they sum
     first_bad_step: Tensor  # int64 scalar: the first step whose loss was not finite; -1: none
 
@@ -51,7 +52,7 @@ class TrainState:
         for name in NETWORKS:
             tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
         for name in OPTIMISERS:
-            for index, slots in getattr(self, name).state_dict()["state"].items():
+            for index, slots in enumerate(getattr(self, name).slots()):
                 tensors |= {f"{name}.{index}.{slot}": value for slot, value in slots.items()}
         for key, value in self.scaler.state_dict().items():
             tensors[f"scaler.{key}"] = torch.tensor(value, dtype=torch.float64)
@@ -99,6 +100,7 @@ class TrainState:
                 self.noise.manual_seed(self.noise.initial_seed() + step)
             self.sums.zero_()[[*range(len(rest["sums"]) - 1), -1]] = rest["sums"].to(self.sums)  # schema 1 had fewer
             self.step = step
+            self.count.fill_(step)
         except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise SnapshotError(f"{path}: does not fit the run ({reason}); was its config.json changed?") from None
@@ -127,23 +129,23 @@ def build_state(config: RunConfig, device: torch.device) -> TrainState:
     # A scaler at scale 1 costs one pass over the gradients and makes the optimisers skip, on the device, an update
     # whose gradients are not finite. With fp16 its scale adapts (Micikevicius et al. 2018, section 3.2). On MPS older
     # versions of torch have neither scaler nor fused Adam; there the losses alone are watched.
-    fused = device.type in ("cpu", "cuda")
     adapts = precision(config, device) == torch.float16
     scaler = torch.amp.GradScaler(
         device.type,
         init_scale=2.0**16 if adapts else 1.0,
         growth_interval=2000 if adapts else 2**31 - 1,
-        enabled=fused,
+        enabled=device.type in ("cpu", "cuda"),
     )
     return TrainState(
         step=0,
         G=G,
         G_ema=deepcopy(G).requires_grad_(False).eval(),
         D=D,
-        opt_G=Adam(G.parameters(), lr=optimiser.lr_G, betas=betas, fused=fused),
-        opt_D=Adam(D.parameters(), lr=optimiser.lr_D, betas=betas, fused=fused),
+        opt_G=Adam(G.parameters(), lr=optimiser.lr_G, betas=betas),
+        opt_D=Adam(D.parameters(), lr=optimiser.lr_D, betas=betas),
         scaler=scaler,
         noise=torch.Generator(device).manual_seed(config.seed),
+        count=torch.zeros((), dtype=torch.int64, device=device),
         sums=torch.zeros(len(METRICS) + 1, device=device),
         first_bad_step=torch.full((), -1, dtype=torch.int64, device=device),
     )
@@ -166,23 +168,18 @@ def precision(config: RunConfig, device: torch.device) -> torch.dtype:
 
 
 def _load_optimiser(optimiser: Adam, tensors: Mapping[str, Tensor], *, stepped: bool) -> None:
-    """Give an Adam its moments back, each in the memory order of its parameter; ValueError if any is amiss."""
-    slots: dict[int, dict[str, Tensor]] = {}
-    parameters = optimiser.param_groups[0]["params"]
-    for key, value in tensors.items():
-        index, slot = int(key.partition(".")[0]), key.partition(".")[2]
-        if slot == "step" and value.ndim:
-            raise ValueError(f"a count of steps has the shape {tuple(value.shape)}")
-        if slot != "step":
-            if value.shape != parameters[index].shape:
-                raise ValueError(f"a moment has the shape {tuple(value.shape)}, not {tuple(parameters[index].shape)}")
-            value = torch.empty_like(parameters[index]).copy_(value)
-        slots.setdefault(index, {})[slot] = value
-    if stepped and any(
-        slots.get(index, {}).keys() != {"step", "exp_avg", "exp_avg_sq"} for index in range(len(parameters))
-    ):
+    """Give an Adam its moments back; ValueError if any is amiss."""
+    expected = {
+        f"{index}.{slot}": mine for index, slots in enumerate(optimiser.slots()) for slot, mine in slots.items()
+    }
+    if unknown := tensors.keys() - expected.keys():
+        raise ValueError(f"a moment of no parameter: {min(unknown)}")
+    if stepped and expected.keys() - tensors.keys():
         raise ValueError("an optimiser's moments are missing")
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": slots})
+    for key, value in tensors.items():
+        if value.shape != expected[key].shape:
+            raise ValueError(f"the moment {key} has the shape {tuple(value.shape)}, not {tuple(expected[key].shape)}")
+        expected[key].copy_(value)
 
 
 def _scaler_value(stored: Tensor) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor
 from .. import ema, latents
 from ..augment import augment
 from ..losses import DiscriminatorLoss
+from .adam import Adam
 from .state import TrainState
 
 
@@ -32,6 +33,10 @@ class StepSettings:
 def training_step(state: TrainState, settings: StepSettings, real: Tensor) -> None:
     """Advance the state by one update of D, one of G and one of the average.
 
+    These are the same operations on the same tensors at every step, and none waits for the device; whatever differs
+    from step to step is read from tensors, so that a CUDA graph can repeat it all (see capture.py). `state.step`, which
+    lies on no device, is the caller's to count.
+
     Args:
         state: Changed in place.
         settings: The same at every step of a run.
@@ -44,9 +49,8 @@ def training_step(state: TrainState, settings: StepSettings, real: Tensor) -> No
         fake = generate(state, settings, len(real))
     loss_G = generator_step(state, settings, fake, real_logits)
     state.scaler.update()
-    state.step += 1
-    keep = ema.decay(settings.half_life_kimg, state.step * len(real), len(real))
-    ema.update(state.G_ema, state.G, keep)
+    state.count += 1
+    ema.update(state.G_ema, state.G, ema.weight(settings.half_life_kimg, state.count * len(real), len(real)))
     scores = real_logits.sigmoid().mean(), fake_logits.sigmoid().mean()  # D(x) and D(G(z))
     _account(state, loss_D, loss_G, *scores, spread(real), spread(fake))
 
@@ -93,18 +97,19 @@ def _judge(state: TrainState, settings: StepSettings, images: Tensor) -> Tensor:
     return logits.float()
 
 
-def _descend(state: TrainState, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+def _descend(state: TrainState, optimiser: Adam, loss: Tensor) -> None:
     """One update of the optimiser's own parameters; skipped, on the device, when the loss is not finite."""
-    parameters = optimiser.param_groups[0]["params"]
     optimiser.zero_grad()
     # A loss that is not finite makes every gradient NaN, and the scaler skips an update with such gradients.
     gate = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
-    state.scaler.scale(loss * gate).backward(inputs=parameters)  # type: ignore[no-untyped-call]
-    state.scaler.step(optimiser)
+    state.scaler.scale(loss * gate).backward(inputs=optimiser.parameters)  # type: ignore[no-untyped-call]
+    state.scaler.step(optimiser)  # type: ignore[arg-type]
 
 
 def _autocast(state: TrainState, settings: StepSettings) -> torch.autocast:
-    return torch.autocast(state.sums.device.type, settings.dtype, enabled=settings.dtype != torch.float32)
+    """Weights are cast at each use: a cache of them would outlive the graph that it was filled in."""
+    enabled = settings.dtype != torch.float32
+    return torch.autocast(state.sums.device.type, settings.dtype, enabled=enabled, cache_enabled=False)
 
 
 @torch.no_grad()
@@ -128,4 +133,4 @@ def _account(state: TrainState, loss_D: DiscriminatorLoss, loss_G: Tensor, *othe
     row = torch.stack([total, loss_D.real, loss_D.fake, loss_G, *others, torch.ones_like(total)])
     state.sums += row
     bad = ~row.isfinite().all() & (state.first_bad_step < 0)
-    state.first_bad_step.masked_fill_(bad, state.step)
+    state.first_bad_step.copy_(torch.where(bad, state.count, state.first_bad_step))

@@ -1,0 +1,66 @@
+"""Adam, by torch's own function for it."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+
+SLOTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+class Adam:
+    """One network's parameters and the moments of their gradients, updated by torch's fused kernel where it has one.
+
+    `torch.optim.Adam` would do the same, but whatever builds one of torch's optimisers loads torch's compiler, which
+    takes as long as torch itself. The moments exist from the start and are only ever changed in place, as a CUDA graph
+    of the step wants it; nothing waits for the device.
+
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1.
+    """
+
+    _step_supports_amp_scaling = True  # torch.amp.GradScaler then hands `grad_scale` and `found_inf` to `step`
+
+    def __init__(self, parameters: Iterable[Tensor], *, lr: float, betas: tuple[float, float]) -> None:
+        """Begin with moments of zero.
+
+        Args:
+            parameters: Updated in place; all on one device.
+            lr: The learning rate.
+            betas: Decay rates of the first and of the second moment.
+        """
+        self.parameters = list(parameters)
+        self._lr, self._betas = lr, betas
+        device = self.parameters[0].device
+        self._fused = device.type in ("cpu", "cuda")
+        counts_on = device if self._fused else "cpu"
+        self._step = [torch.zeros((), device=counts_on) for _ in self.parameters]
+        self._exp_avg = [torch.zeros_like(each) for each in self.parameters]
+        self._exp_avg_sq = [torch.zeros_like(each) for each in self.parameters]
+
+    @property
+    def param_groups(self) -> list[dict[str, list[Tensor]]]:
+        """Where GradScaler looks for gradients."""
+        return [{"params": self.parameters}]
+
+    def slots(self) -> list[dict[str, Tensor]]:
+        """The moments of each parameter: `step` (), `exp_avg` and `exp_avg_sq` of the parameter's shape; no copies."""
+        each = zip(self._step, self._exp_avg, self._exp_avg_sq, strict=True)
+        return [dict(zip(SLOTS, slots, strict=True)) for slots in each]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One update along the gradients, which every parameter has; none where GradScaler found one not finite."""
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        beta1, beta2 = self._betas
+        adam(
+            self.parameters, gradients, self._exp_avg, self._exp_avg_sq, [], self._step,
+            fused=self._fused, foreach=not self._fused,
+            grad_scale=getattr(self, "grad_scale", None), found_inf=getattr(self, "found_inf", None),
+            amsgrad=False, beta1=beta1, beta2=beta2, lr=self._lr, weight_decay=0.0, eps=1e-8, maximize=False,
+        )  # fmt: skip

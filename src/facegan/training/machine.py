@@ -1,0 +1,144 @@
+"""How the machine computes while a run is trained; it is put back afterwards."""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+
+from ..config import RunConfig
+from ..errors import ConfigError, TrainingError
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3), malloc.h
+_USUAL = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
+_KEEPING = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
+
+
+@contextmanager
+def machine(config: RunConfig, device: torch.device) -> Iterator[None]:
+    """Compute as the settings of `train` say, while the block runs.
+
+    Raises:
+        TrainingError: As of `deterministic` and `compiling`.
+    """
+    train = config.train
+    with ExitStack() as stack:
+        stack.enter_context(deterministic(train.deterministic))
+        stack.enter_context(multiplying(train.fp32_precision, device))
+        stack.enter_context(compiling(train.compile))
+        if device.type == "cpu":
+            stack.enter_context(keeping_memory())
+        if device.type == "cuda":  # every step has the same shapes: worth trying which kernel is fastest for each
+            stack.enter_context(_switched([(torch.backends.cudnn, "benchmark", not train.deterministic)]))
+        yield
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Let torch choose only kernels that give the same bits each time, while the block runs.
+
+    On CUDA, cuBLAS wants the environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8 for it, which the command line sets.
+
+    Raises:
+        TrainingError: An operation has no such kernel, or the variable is missing.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if wanted:
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    except RuntimeError as error:
+        if wanted and "deterministic" in str(error):
+            reason = " ".join(str(error).split()).partition(". ")[0]
+            raise TrainingError(f"train.deterministic: {reason}; train without it, or on the CPU") from None
+        raise
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse products (train.fp32_precision) that a device does not have.
+
+    Raises:
+        ConfigError: The device, or this version of torch, does not have them.
+    """
+    has_them = {"tf32": "cuda", "bf16": "cpu"}.get(precision, device.type)
+    if device.type != has_them:
+        raise ConfigError(
+            f"train.fp32_precision={precision}: is for {has_them}, and this is {device.type}; ieee is for every device"
+        )
+    if precision == "bf16" and not hasattr(torch.backends.mkldnn, "conv"):
+        raise ConfigError(f"train.fp32_precision=bf16: torch {torch.__version__} lacks it; it takes torch 2.9, or ieee")
+
+
+@contextmanager
+def multiplying(precision: str, device: torch.device) -> Iterator[None]:
+    """Let convolutions and matrix products of fp32 numbers multiply at some precision, while the block runs.
+
+    Sums are taken in fp32 all the same. torch itself lets cuDNN use TF32 unasked.
+
+    Args:
+        precision: One that `check_precision` has let pass. oneDNN takes bf16 as leave to round, not as an order.
+        device: That computes.
+    """
+    switches: list[tuple[Any, str, Any]] = []
+    if device.type == "cuda":
+        tf32 = precision == "tf32"
+        switches = [(torch.backends.cuda.matmul, "allow_tf32", tf32), (torch.backends.cudnn, "allow_tf32", tf32)]
+    elif precision == "bf16":
+        onednn: Any = torch.backends.mkldnn
+        switches = [(part, "fp32_precision", "bf16") for part in (onednn.conv, onednn.matmul)]
+    with _switched(switches):
+        yield
+
+
+@contextmanager
+def compiling(wanted: bool) -> Iterator[None]:
+    """Explain, in a line, what torch.compile may fail with while the block runs.
+
+    Raises:
+        TrainingError: It failed; mostly there is no C++ compiler, or a part that it cannot compile.
+    """
+    try:
+        yield
+    except Exception as error:
+        if wanted and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            reason = " ".join(str(error).split())[:200]
+            raise TrainingError(f"train.compile: torch.compile failed ({reason}); train without it") from None
+        raise
+
+
+@contextmanager
+def keeping_memory() -> Iterator[None]:
+    """Keep memory that is freed for what is needed next, while the block runs (glibc; elsewhere nothing changes).
+
+    By default each tensor of 32 MB and more goes back to the system as soon as it is freed, and each new one is
+    cleared page by page at its first use: every step would ask for all its activations anew.
+    """
+    try:
+        mallopt, trim = (getattr(ctypes.CDLL(None), name) for name in ("mallopt", "malloc_trim"))
+    except (AttributeError, OSError, TypeError):  # another C library
+        yield
+        return
+    for option, value in _KEEPING.items():
+        mallopt(option, value)
+    try:
+        yield
+    finally:
+        for option, value in _USUAL.items():
+            mallopt(option, value)
+        trim(0)
+
+
+@contextmanager
+def _switched(switches: list[tuple[Any, str, Any]]) -> Iterator[None]:
+    """Attributes with other values, while the block runs."""
+    before = [getattr(owner, name) for owner, name, _ in switches]
+    try:
+        for owner, name, value in switches:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for (owner, name, _), value in zip(switches, before, strict=True):
+            setattr(owner, name, value)

@@ -1,0 +1,158 @@
+import ctypes
+import resource
+
+import pytest
+import torch
+from torch import nn
+
+from facegan.errors import ConfigError, TrainingError
+from facegan.run import RunDir
+from facegan.training import loop, machine
+from facegan.training.machine import check_precision, compiling, deterministic, keeping_memory, multiplying
+from facegan.training.runs import train
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def test_deterministic_kernels_are_asked_for_within_the_block_alone():
+    assert not torch.are_deterministic_algorithms_enabled()
+    with deterministic(True):
+        assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+    with deterministic(False):
+        assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_deterministic_run_is_one(tiny, tmp_path, monkeypatch):
+    seen = []
+    step = loop.training_step
+    monkeypatch.setattr(
+        "facegan.training.loop.training_step",
+        lambda *args: (seen.append(torch.are_deterministic_algorithms_enabled()), step(*args)),
+    )
+    train(tiny("train.deterministic=true", "train.steps=1"), RunDir(tmp_path / "one"))
+    train(tiny("train.steps=1"), RunDir(tmp_path / "other"))
+    assert seen == [True, False]
+
+
+def test_an_operation_without_such_a_kernel_is_named():
+    with pytest.raises(TrainingError) as refusal, deterministic(True):
+        raise RuntimeError(
+            "grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set "
+            "'torch.use_deterministic_algorithms(True)'. You can turn off"
+        )
+    assert str(refusal.value) == (
+        "train.deterministic: grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set "
+        "'torch.use_deterministic_algorithms(True)'; train without it, or on the CPU"
+    )
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), deterministic(True):
+        raise RuntimeError("shapes differ")
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "message"),
+    [
+        ("tf32", CPU, "train.fp32_precision=tf32: is for cuda, and this is cpu; ieee is for every device"),
+        ("bf16", CUDA, "train.fp32_precision=bf16: is for cpu, and this is cuda; ieee is for every device"),
+    ],
+)
+def test_products_that_a_device_lacks_are_refused(precision, device, message):
+    with pytest.raises(ConfigError) as refusal:
+        check_precision(precision, device)
+    assert str(refusal.value) == message
+    check_precision("ieee", device)
+
+
+def test_such_products_are_refused_before_anything_is_written(tiny, tmp_path):
+    with pytest.raises(ConfigError, match=r"train\.fp32_precision=tf32: is for cuda"):
+        train(tiny("train.fp32_precision=tf32"), RunDir(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_older_torch_says_which_one_has_bf16_products(monkeypatch):
+    monkeypatch.setattr(torch.backends, "mkldnn", object())
+    with pytest.raises(
+        ConfigError, match=r"train\.fp32_precision=bf16: torch .* lacks it; it takes torch 2\.9, or ieee"
+    ):
+        check_precision("bf16", CPU)
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("ieee", False), ("tf32", True)])
+def test_cuda_multiplies_as_asked_within_the_block_alone(precision, allowed):
+    def now():
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    before = now()
+    with multiplying(precision, CUDA):
+        assert now() == (allowed, allowed)
+    assert now() == before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "conv"), reason="needs torch 2.9")
+def test_a_run_gives_onednn_leave_to_multiply_in_bf16(tiny, tmp_path, monkeypatch):
+    seen, step = [], loop.training_step
+    monkeypatch.setattr(
+        loop, "training_step", lambda *args: (seen.append(torch.backends.mkldnn.conv.fp32_precision), step(*args))
+    )
+    before = torch.backends.mkldnn.conv.fp32_precision
+    train(tiny("train.fp32_precision=bf16", "train.steps=1"), RunDir(tmp_path / "run"))
+    assert seen == ["bf16"] != [before]
+    assert torch.backends.mkldnn.conv.fp32_precision == before
+
+
+def faults_of_large_tensors():
+    """Pages that the system gives for tensors of 40 MB, one after the other."""
+    for _ in range(3):
+        torch.ones(10_000_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(3):
+        torch.ones(10_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
+def test_freed_memory_is_kept_within_the_block_alone():
+    with keeping_memory():
+        assert faults_of_large_tensors() < 1000
+    assert faults_of_large_tensors() > 20_000  # 3 tensors of 9,766 pages
+
+
+def test_without_glibc_memory_is_handled_as_ever(monkeypatch):
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda _: object())
+    with keeping_memory():
+        pass
+
+
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own
+def test_training_compiles_g_and_d_and_learns_the_same(tiny, tmp_path, monkeypatch):
+    compiled, compile_module = [], nn.Module.compile
+
+    def traced_only(module):  # without a C++ compiler, and in a second
+        compiled.append(type(module).__name__)
+        compile_module(module, backend="eager")
+
+    monkeypatch.setattr(nn.Module, "compile", traced_only)
+    runs = [RunDir(tmp_path / name) for name in ("plain", "compiled")]
+    for run, setting in zip(runs, ("false", "true"), strict=True):
+        train(tiny("train.steps=2", f"train.compile={setting}"), run)
+    assert compiled == ["Generator", "Discriminator"]
+    assert runs[0].snapshot(2).read_bytes()[-4096:] == runs[1].snapshot(2).read_bytes()[-4096:]
+
+
+def test_a_compiler_that_fails_is_one_line():
+    class CompilerError(RuntimeError):
+        pass
+
+    CompilerError.__module__ = "torch._inductor.exc"
+    with pytest.raises(TrainingError) as refusal, compiling(True):
+        raise CompilerError("No working\nC++ compiler found")
+    assert str(refusal.value) == (
+        "train.compile: torch.compile failed (No working C++ compiler found); train without it"
+    )
+    with pytest.raises(CompilerError), compiling(False):
+        raise CompilerError
+    with pytest.raises(RuntimeError, match="another"), compiling(True):
+        raise RuntimeError("another")
