@@ -55,5 +55,17 @@ class TrainingError(FaceganError):
     """A run that cannot go on: a loss that is not finite, or no room on the disk."""
 
 
+class LostError(TrainingError):
+    """Another of the processes that train a run together has ended, or cannot be reached any more."""
+
+
+class ToldError(FaceganError):
+    """A failure of another process that trains the run too, and that tells of it; `exit_code` is its own."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__("another process of this run has failed, and says why")
+
+
 class DownloadError(FaceganError):
     """A published dataset, or published weights, that could not be fetched or came damaged."""

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from .. import __version__
-from ..errors import ConfigError, FaceganError
+from ..errors import ConfigError, FaceganError, ToldError
 from ..plugins import claims, find, names, nearest
 from .options import PLAIN
 from .signals import Ended, came, take
@@ -122,6 +122,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _explain(error: Exception, debug: bool) -> int:
     """Say in one line what went wrong; returns the exit code."""
+    if isinstance(error, ToldError):
+        return error.exit_code
     if isinstance(error, FaceganError):
         _complain(error, error, debug)
         return error.exit_code

@@ -45,29 +45,36 @@ def resume(
     """
     from ..config import named_layer, read_file, refuse_idle_metrics
     from ..run import find_run
+    from ..training.distributed import joined
+    from .train import conclude, take_part
 
-    duration, seconds, changes = one_duration(epochs, kimg, steps), seconds_of(max_time), _changes(settings or [])
-    flags = named_layer(evaluate_every=evaluate_every, metrics=metrics).get("evaluation", {})
-    evaluation = {**flags, **changes.get("evaluation", {})}
-    found = find_run(run)
-    stored = read_file(found.config)
-    before = {key: stored[key] if isinstance(stored.get(key), dict) else {} for key in ("train", "evaluation")}
-    refuse_idle_metrics(metrics, evaluation.get("every", before["evaluation"].get("every")))
-    allow_deterministic(before["train"].get("deterministic") is True)
+    with joined() as world:
+        duration, seconds, changes = one_duration(epochs, kimg, steps), seconds_of(max_time), _changes(settings or [])
+        flags = named_layer(evaluate_every=evaluate_every, metrics=metrics).get("evaluation", {})
+        evaluation = {**flags, **changes.get("evaluation", {})}
+        found = find_run(run)
+        stored = read_file(found.config)
+        before = {key: stored[key] if isinstance(stored.get(key), dict) else {} for key in ("train", "evaluation")}
+        refuse_idle_metrics(metrics, evaluation.get("every", before["evaluation"].get("every")))
+        allow_deterministic(before["train"].get("deterministic") is True)
 
-    from ..training.runs import resume as resume_run
-    from .console import TrainingConsole
-    from .signals import StopRequest
-    from .train import conclude
+        if not world.leads:
+            take_part(world, seconds)
+            return
+        from ..training.runs import resume as resume_run
+        from .console import TrainingConsole
+        from .signals import StopRequest
 
-    with StopRequest(seconds).listening() as stop, TrainingConsole(found.log, new=False) as console:
-        ended = resume_run(
-            found, duration=duration, output=changes.get("output"), evaluation=evaluation, device=device,
-            report=console.report, packing=console.packing, stop=stop,
-        )  # fmt: skip
-        if ended is None:
-            console.say(f"{found.path}: finished already; --epochs, --kimg or --steps with a larger total extends it")
-    conclude(found, console, stop.exit_code, finished=ended is not False, as_json=as_json)
+        with StopRequest(seconds).listening() as stop, TrainingConsole(found.log, new=False) as console:
+            ended = resume_run(
+                found, duration=duration, output=changes.get("output"), evaluation=evaluation, device=device,
+                world=world, report=console.report, packing=console.packing, stop=stop,
+            )  # fmt: skip
+            if ended is None:
+                console.say(
+                    f"{found.path}: finished already; --epochs, --kimg or --steps with a larger total extends it"
+                )
+        conclude(found, console, stop.exit_code, finished=ended is not False, as_json=as_json)
 
 
 def _changes(settings: list[str]) -> dict[str, Any]:

@@ -17,9 +17,10 @@ class StopRequest:
     (nohup does so with SIGHUP) stays ignored.
     """
 
-    def __init__(self, max_seconds: float | None = None) -> None:
-        """Begin to count the time; None: there is no limit."""
+    def __init__(self, max_seconds: float | None = None, *, quiet: bool = False) -> None:
+        """Begin to count the time; None: there is no limit. If `quiet`, another process says what a signal will do."""
         self.signal: int | None = None
+        self._quiet = quiet
         self._asked = False
         self._end = None if max_seconds is None else time.monotonic() + max_seconds
 
@@ -51,7 +52,9 @@ class StopRequest:
         if self._asked and self.signal is None:
             self.signal = number
             with suppress(OSError):  # after SIGHUP there may be nobody to tell
-                os.write(2, b"\nstopping: this step is finished and saved; once more ends at once\n")
+                os.write(
+                    2, b"" if self._quiet else b"\nstopping: this step is finished and saved; once more ends at once\n"
+                )
             return
         end(number)
 

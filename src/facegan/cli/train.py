@@ -25,6 +25,7 @@ from .options import (
 if TYPE_CHECKING:
     from ..config import RunConfig
     from ..run import RunDir
+    from ..training.distributed import World
 
 
 def train(
@@ -62,24 +63,44 @@ def train(
 ) -> None:
     """Train a generator of faces in a new run folder."""
     from ..config import named_layer, refuse_idle_metrics, resolve
+    from ..training.distributed import joined
 
-    flags = named_layer(
-        data=data, seed=seed, resolution=resolution, batch_size=batch_size, device=device, precision=precision,
-        deterministic=deterministic or None, evaluate_every=evaluate_every, metrics=metrics,
-        **one_duration(epochs, kimg, steps),
-    )  # fmt: skip
-    wanted = resolve(preset=preset, file=config, flags=flags, settings=settings or [])
-    refuse_idle_metrics(metrics, wanted.evaluation.every)
-    if dry_run:
-        _show_plan(wanted, as_json)
-        return
-    seconds = seconds_of(max_time)
-    allow_deterministic(wanted.train.deterministic)
-    with _run_folder(run, wanted, preset or (config.stem if config else "dcgan")) as folder:
-        _train(wanted, folder, seconds, force and run is not None, as_json)  # a free name replaces nothing
+    with joined() as world:
+        flags = named_layer(
+            data=data, seed=seed, resolution=resolution, batch_size=batch_size, device=device, precision=precision,
+            deterministic=deterministic or None, evaluate_every=evaluate_every, metrics=metrics,
+            **one_duration(epochs, kimg, steps),
+        )  # fmt: skip
+        wanted = resolve(preset=preset, file=config, flags=flags, settings=settings or [])
+        refuse_idle_metrics(metrics, wanted.evaluation.every)
+        seconds = seconds_of(max_time)
+        allow_deterministic(wanted.train.deterministic)
+        if dry_run:
+            if world.leads:
+                _show_plan(wanted, world, as_json)
+        elif not world.leads:
+            take_part(world, seconds)
+        else:
+            with _run_folder(run, wanted, preset or (config.stem if config else "dcgan")) as folder:
+                _train(
+                    wanted, folder, world, seconds, force and run is not None, as_json
+                )  # a free name replaces nothing
 
 
-def _train(config: "RunConfig", run: "RunDir", seconds: float | None, force: bool, as_json: bool) -> None:
+def take_part(world: "World", seconds: float | None) -> None:
+    """Train a run that another process leads, without a word of its own."""
+    from ..training.following import follow
+    from .signals import StopRequest
+
+    with StopRequest(seconds, quiet=True).listening() as stop:
+        followed = follow(world, stop=stop)
+    if followed and not followed.ended:
+        raise SystemExit(stop.exit_code)
+
+
+def _train(
+    config: "RunConfig", run: "RunDir", world: "World", seconds: float | None, force: bool, as_json: bool
+) -> None:
     from ..training.runs import train as start
     from .console import TrainingConsole
     from .signals import StopRequest
@@ -87,7 +108,7 @@ def _train(config: "RunConfig", run: "RunDir", seconds: float | None, force: boo
     if not force:
         run.refuse_existing()
     with StopRequest(seconds).listening() as stop, TrainingConsole(run.log, new=True) as console:
-        ended = start(config, run, report=console.report, packing=console.packing, stop=stop, force=force)
+        ended = start(config, run, report=console.report, packing=console.packing, stop=stop, force=force, world=world)
     conclude(run, console, stop.exit_code, finished=ended, as_json=as_json)
 
 
@@ -118,17 +139,15 @@ def _run_folder(path: Path | None, config: "RunConfig", settings_name: str) -> "
     return next_free(Path("runs"), config.run_name(settings_name))
 
 
-def _show_plan(config: "RunConfig", as_json: bool) -> None:
+def _show_plan(config: "RunConfig", world: "World", as_json: bool) -> None:
     from ..config import flat
     from ..data.packed.loading import check_enough, count
-    from ..devices import choose_device
-    from ..training.machine import check_precision
+    from ..training.machine import placed
     from ..training.plan import plan
     from .console import table
 
     config = config.complete()
-    device = choose_device(config.train.device)
-    check_precision(config.train.fp32_precision, device)
+    device = placed(config, world)
     num_images = count(config.data)
     check_enough(num_images, config.train.batch_size, config.data.source)
     counts = plan(config, num_images)

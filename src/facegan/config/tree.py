@@ -130,7 +130,11 @@ class AugmentConfig(Section):
 class TrainConfig(Section):
     """How long, how many at once, and on what."""
 
-    batch_size: int = Field(128, ge=2, description="pictures a step (one real and one fake mini-batch of this size)")
+    batch_size: int = Field(
+        128,
+        ge=2,
+        description="pictures a step (one real and one fake mini-batch of this size); of all processes together",
+    )
     epochs: float | None = Field(25, gt=0, description="length in passes over the pictures")
     kimg: float | None = Field(None, gt=0, description="length in thousands of real pictures shown, instead of epochs")
     steps: int | None = Field(None, ge=1, description="length in updates of G, instead of epochs")
@@ -156,6 +160,11 @@ class TrainConfig(Section):
     )
     capture: Literal["auto", "off"] = Field(
         "auto", description="on CUDA: `auto` records the whole step once and replays it as one CUDA graph"
+    )
+    sync_batch_norm: bool = Field(
+        False,
+        description="where several processes train together, on CUDA: batch norm over the pictures of all of them, not "
+        "of each by itself",
     )
     compile: bool = Field(
         False, description="compile G and D with torch.compile; takes a while to start and needs a C++ compiler"

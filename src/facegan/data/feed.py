@@ -33,6 +33,7 @@ class Feed:
         mirror: bool,
         device: torch.device | str,
         memory_format: torch.memory_format = torch.contiguous_format,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         """Place the pictures where batches are gathered: on a CUDA device if they fill at most half of its free memory.
 
@@ -43,12 +44,15 @@ class Feed:
             mirror: Show each picture mirrored left to right with probability 1/2, drawn anew each epoch.
             device: Where batches are delivered.
             memory_format: The memory order of batches.
+            share: Which of how many equal parts of each batch is given here; the default is all of it.
         """
         self._device = torch.device(device)
         self._images = images.images if isinstance(images, PackedImages) else images  # uint8 (N, C, H, W)
         self._resident = _resident(self._images, self._device)
         self._mapping = None if self._resident is not None else _mapping(self._images)
         self._batch_size = batch_size
+        self._part, num_parts = share
+        self._num = num = batch_size // num_parts
         self._seed = seed
         self._mirror = mirror
         self._memory_format = memory_format
@@ -60,16 +64,16 @@ class Feed:
             self._copying = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         self._copied: dict[int, tuple[Tensor, torch.cuda.Event]] = {}
         # What `pictures` reads, always in the same places: a CUDA graph of the step looks nowhere else.
-        self._index = torch.zeros(batch_size, dtype=torch.int64, device=self._device)
-        self._flipped = torch.zeros(batch_size, dtype=torch.bool, device=self._device)
-        shape = (batch_size if self._resident is None else 0, *self._images.shape[1:])
+        self._index = torch.zeros(num, dtype=torch.int64, device=self._device)
+        self._flipped = torch.zeros(num, dtype=torch.bool, device=self._device)
+        shape = (num if self._resident is None else 0, *self._images.shape[1:])
         self._chosen = torch.zeros(shape, dtype=torch.uint8, device=self._device)
 
     def __len__(self) -> int:
         return len(self._images)
 
     def batch(self, step: int) -> Tensor:
-        """The real pictures of a step: float32 (batch_size, C, H, W) in [-1, 1] on the device."""
+        """The real pictures of a step: float32 (N, C, H, W) in [-1, 1] on the device; N is `batch_size` or its part."""
         self.turn_to(step)
         return self.pictures()
 
@@ -149,8 +153,8 @@ class Feed:
 
     def _positions(self, step: int) -> tuple[Tensor, Tensor]:
         """Which pictures a step shows, the next of the endless sequence, and whether each is mirrored."""
-        num_images, first = len(self), step * self._batch_size
-        end = first + self._batch_size
+        num_images, first = len(self), step * self._batch_size + self._part * self._num
+        end = first + self._num
         indices, flips = [], []
         while first < end:
             epoch, offset = divmod(first, num_images)

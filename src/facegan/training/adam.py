@@ -48,6 +48,10 @@ class Adam:
         each = zip(self._step, self._exp_avg, self._exp_avg_sq, strict=True)
         return [dict(zip(SLOTS, slots, strict=True)) for slots in each]
 
+    def gradients(self) -> list[Tensor]:
+        """Those of the parameters, after a backward pass; no copies."""
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for parameter in self.parameters:
@@ -56,10 +60,9 @@ class Adam:
     @torch.no_grad()
     def step(self) -> None:
         """One update along the gradients, which every parameter has; none where GradScaler found one not finite."""
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         beta1, beta2 = self._betas
         adam(
-            self.parameters, gradients, self._exp_avg, self._exp_avg_sq, [], self._step,
+            self.parameters, self.gradients(), self._exp_avg, self._exp_avg_sq, [], self._step,
             fused=self._fused, foreach=not self._fused,
             grad_scale=getattr(self, "grad_scale", None), found_inf=getattr(self, "found_inf", None),
             amsgrad=False, beta1=beta1, beta2=beta2, lr=self._lr, weight_decay=0.0, eps=1e-8, maximize=False,

@@ -25,6 +25,9 @@ def repeated(iteration: Iteration, config: RunConfig, state: TrainState, report:
     device = state.sums.device
     if device.type != "cuda" or config.train.capture == "off":
         return iteration
+    if state.world.size > 1:
+        report("train.capture: is for one process; steps of several are launched kernel by kernel")
+        return iteration
     return Captured(iteration, state, report)
 
 

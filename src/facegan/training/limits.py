@@ -7,6 +7,7 @@ import torch
 
 from ..config import RunConfig
 from ..errors import TrainingError
+from .distributed import ALONE, World
 from .loop import step_settings
 from .state import build_state, memory_format
 from .step import training_step
@@ -20,7 +21,9 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error).lower() for text in known)
 
 
-def within_memory(config: RunConfig, device: torch.device, data_bytes: int, work: Callable[[], T]) -> T:
+def within_memory(
+    config: RunConfig, device: torch.device, data_bytes: int, work: Callable[[], T], world: World = ALONE
+) -> T:
     """Do work of a run; where the memory is full, say which settings it depends on, and what fits.
 
     Args:
@@ -28,26 +31,28 @@ def within_memory(config: RunConfig, device: torch.device, data_bytes: int, work
         device: That the work is done on.
         data_bytes: Of the pictures, which lie in the memory of a CUDA device too if there is room.
         work: Returns what this returns.
+        world: The processes that train the run.
 
     Raises:
-        TrainingError: The memory is full; on CUDA it names a batch size that was tried and fits.
+        TrainingError: The memory is full; on CUDA, of a process on its own, it names a batch size that was tried and
+            fits.
     """
     try:
         return work()
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-    raise out_of_memory(config, device, data_bytes)  # out here, what the failed work held is free
+    raise out_of_memory(config, device, data_bytes, world)  # out here, what the failed work held is free
 
 
-def out_of_memory(config: RunConfig, device: torch.device, data_bytes: int) -> TrainingError:
-    """What to say of work that did not fit; on CUDA a batch size that does is found by trying."""
+def out_of_memory(config: RunConfig, device: torch.device, data_bytes: int, world: World = ALONE) -> TrainingError:
+    """What to say of work that did not fit; on CUDA, of a process on its own, a batch size that does is tried out."""
     size, train = config.resolution, config.train
     what = (
         f"{device}: out of memory at train.batch_size={train.batch_size}, resolution={size}, "
         f"train.precision={train.precision}"
     )
-    if device.type != "cuda":
+    if device.type != "cuda" or world.size > 1:
         return TrainingError(f"{what}; lower train.batch_size")
     fitting = largest_batch_size(config, device, data_bytes)
     advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of 2 fits: lower resolution or widths"

@@ -20,7 +20,7 @@ from ..history.records import NOT_FINITE
 from ..run import RunDir
 from ..sealed import write_tensors
 from ..snapshots import snapshot_metadata
-from .capture import repeated
+from .capture import Iteration, repeated
 from .health import Health
 from .saving import Saver, Write
 from .state import METRICS, NETWORKS, TrainState, memory_format, precision
@@ -72,16 +72,7 @@ def training_loop(
     """
     num_steps, every = config.train.num_steps(len(data)), config.output
     batch_size = config.train.batch_size
-    device = state.sums.device
-    settings = step_settings(config, device)
-    feed = Feed(
-        data, batch_size=batch_size, seed=config.seed, mirror=config.data.mirror, device=device,
-        memory_format=memory_format(config),
-    )  # fmt: skip
-    if config.train.compile:
-        for network in (state.G, state.D):
-            network.compile()
-    advance = repeated(lambda: training_step(state, settings, feed.pictures()), config, state, report)
+    feed, advance = stepping(config, data, state, report)
     clock, saved_at = _Clock(run, state.step), time.monotonic()
     health = Health(each for each in run.read_metrics() if each.get("kimg") is not None)
     if health.verdict.words:
@@ -103,7 +94,7 @@ def training_loop(
             feed.turn_to(state.step)
             advance()
             state.step += 1
-            step, last, stopping = state.step, state.step == num_steps, stop()
+            step, last, stopping = state.step, state.step == num_steps, state.world.meet(stop())
 
             # Record. A last line between two ticks leaves the sums to whoever extends the run.
             on_tick = step % every.tick_every == 0
@@ -147,6 +138,24 @@ def training_loop(
             if stopping and not last:
                 return False
         return True
+
+
+def stepping(
+    config: RunConfig, data: PackedImages, state: TrainState, report: Callable[[str], None]
+) -> tuple[Feed, Iteration]:
+    """What gives a step its pictures, those of this process, and what then takes the step."""
+    device, world = state.sums.device, state.world
+    settings = step_settings(config, device)
+    feed = Feed(
+        data, batch_size=config.train.batch_size, seed=config.seed, mirror=config.data.mirror, device=device,
+        memory_format=memory_format(config), share=(world.rank, world.size),
+    )  # fmt: skip
+    if config.train.sync_batch_norm:
+        state.G, state.D = world.synchronised(state.G), world.synchronised(state.D)
+    if config.train.compile:
+        for network in (state.G, state.D):
+            network.compile()
+    return feed, repeated(lambda: training_step(state, settings, feed.pictures()), config, state, report)
 
 
 def weights(config: RunConfig, run: RunDir, state: TrainState, data_digest: str | None, *, snapshot: bool) -> Write:

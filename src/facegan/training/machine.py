@@ -9,6 +9,7 @@ import torch
 
 from ..config import RunConfig
 from ..errors import ConfigError, TrainingError
+from .distributed import World
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3), malloc.h
 _USUAL = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
@@ -55,6 +56,28 @@ def deterministic(wanted: bool) -> Iterator[None]:
         raise
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def placed(config: RunConfig, world: World, device: str | None = None) -> torch.device:
+    """Where this process trains; refuses settings of `train` that the device or the number of processes cannot have.
+
+    Args:
+        config: Of the run.
+        world: The processes that train it.
+        device: In place of the run's own.
+
+    Raises:
+        ConfigError: As `choose_device` and `check_precision`, and of several processes as those of `World`.
+    """
+    chosen = world.device(device or config.train.device)
+    check_precision(config.train.fp32_precision, chosen)
+    if config.train.sync_batch_norm and chosen.type != "cuda":
+        raise ConfigError(
+            f"train.sync_batch_norm: is for cuda, and this is {chosen.type}; without it each process's "
+            "batch norm is over its own pictures"
+        )
+    world.check_batch(config.train.batch_size)
+    return chosen
 
 
 def check_precision(precision: str, device: torch.device) -> None:

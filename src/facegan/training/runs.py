@@ -15,7 +15,6 @@ from ..config import DURATIONS, RunConfig, read_file, validate
 from ..data.packed.loading import PackedImages, load
 from ..data.pictures import in_words
 from ..data.sources.opening import anchored
-from ..devices import choose_device
 from ..errors import ConfigError, DamagedError, SnapshotError, TrainingError
 from ..files import as_json, write_atomic
 from ..history.best import cut
@@ -23,10 +22,12 @@ from ..history.standing import num_images_of
 from ..plugins import claim, names
 from ..run import RunDir
 from ..sealed import read_header
+from .distributed import ALONE, World
 from .finish import complete, finish
+from .following import lead
 from .limits import within_memory
 from .loop import Report, Stop, training_loop
-from .machine import check_precision, machine
+from .machine import machine, placed
 from .plan import check_disk, check_metrics, plan
 from .state import TrainState, build_state
 
@@ -44,6 +45,7 @@ def train(
     packing: Packing | None = None,
     stop: Stop = lambda: False,
     force: bool = False,
+    world: World = ALONE,
 ) -> bool:
     """Start a run in a new folder and train it to its end.
 
@@ -54,6 +56,7 @@ def train(
         packing: Called with (done, total) while the pictures are packed for the first time.
         stop: Asked after each step; True saves and ends.
         force: Move an existing folder aside instead of refusing it.
+        world: The processes that train it, of which this is rank 0; the others `follow`.
 
     Returns:
         Whether the run reached its end; False when `stop` ended it.
@@ -64,8 +67,7 @@ def train(
     """
     config = config.complete()
     check_metrics(config)
-    device = choose_device(config.train.device)
-    check_precision(config.train.fp32_precision, device)
+    device = placed(config, world)
     if force:
         run.refuse_running()
     else:
@@ -77,13 +79,15 @@ def train(
         source = {"source": anchored(config.data.source)}  # the run can then be resumed from any folder
         intervals = config.output.scaled(counts.num_steps)
         config = config.model_copy(update={"data": config.data.model_copy(update=source), "output": intervals})
-        state = within_memory(config, device, data.images.nbytes, lambda: build_state(config, device))
+        state = within_memory(config, device, data.images.nbytes, lambda: build_state(config, device, world), world)
         evaluating = _evaluating(config, run, data, device, report)
+        lead(world, config, run.path, data_digest=data.digest, device=config.train.device, state=None)
         if force and (aside := run.move_aside()):
             report(f"{run.path}: what was there is now {aside}")
         with run.lock():
-            run.create(config.to_json(), environment(config, device))
-            report(f"{run.path}: {counts.num_steps} steps on {len(data)} pictures, {device}")
+            run.create(config.to_json(), environment(config, device, world))
+            where = str(device) if world.size == 1 else f"{world.size} processes on {device.type}"
+            report(f"{run.path}: {counts.num_steps} steps on {len(data)} pictures, {where}")
             return _loop(config, run, data, state, evaluating, report, stop)
 
 
@@ -97,6 +101,7 @@ def resume(
     report: Report = lambda _: None,
     packing: Packing | None = None,
     stop: Stop = lambda: False,
+    world: World = ALONE,
 ) -> bool | None:
     """Continue a run from its newest whole state, as if it had never stopped: on the CPU to the bit.
 
@@ -110,6 +115,7 @@ def resume(
         report: As in `train`.
         packing: As in `train`.
         stop: As in `train`.
+        world: As in `train`.
 
     Returns:
         None when the run is already finished, else as `train`.
@@ -138,8 +144,7 @@ def resume(
             complete(config, run, num_images=num_images, report=report)
             return None
         check_metrics(config)
-        chosen = choose_device(device or config.train.device)
-        check_precision(config.train.fp32_precision, chosen)
+        chosen = placed(config, world, device)
         data = _load(config, report, packing)
         num_steps, step = config.train.num_steps(len(data)), max(run.steps("states"), default=0)
         if step == num_steps or (step > num_steps and not duration):
@@ -150,18 +155,20 @@ def resume(
                 f"{run.path}: has {step} steps already, more than the {num_steps} asked for; ask for more"
             )
         config = config.model_copy(update={"output": config.output.scaled(num_steps)})
-        state = within_memory(config, chosen, data.images.nbytes, lambda: build_state(config, chosen))
+        state = within_memory(config, chosen, data.images.nbytes, lambda: build_state(config, chosen, world), world)
         evaluating = _evaluating(config, run, data, chosen, report)
         if newest is not None:
             check_disk(newest.stat().st_size, run.path.absolute())
-            if not state.load(newest, data.digest):
-                report(f"{run.path}: was trained on another kind of device; its noise begins anew on {chosen}")
+            for line in state.load(newest, data.digest):
+                report(f"{run.path}: {line}")
+        name = device or config.train.device
+        lead(world, config, run.path, data_digest=data.digest, device=name, state=newest)
         run.cut_metrics(state.step, inside_tick=bool(state.sums[-1]))
         cut(run, state.step)
         if duration or output or evaluation:
             write_atomic(run.config, config.to_json().encode())
         if not run.environment.exists():
-            write_atomic(run.environment, as_json(environment(config, chosen)))
+            write_atomic(run.environment, as_json(environment(config, chosen, world)))
         report(f"{run.path}: from step {state.step} to {num_steps}")
         return _loop(config, run, data, state, evaluating, report, stop)
 
@@ -207,7 +214,7 @@ def read_config(run: RunDir) -> RunConfig:
     return validate(read_file(run.config)).complete()
 
 
-def environment(config: RunConfig, device: torch.device) -> dict[str, Any]:
+def environment(config: RunConfig, device: torch.device, world: World = ALONE) -> dict[str, Any]:
     """What a run is started on and with."""
     parts = {"architecture": config.architecture.name, "loss": config.loss.name, "dataset": config.data.source}
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
@@ -221,6 +228,7 @@ def environment(config: RunConfig, device: torch.device) -> dict[str, Any]:
         "device": str(device),
         "gpu": gpu,
         "threads": torch.get_num_threads(),
+        "processes": world.size,
         "plugins": {kind: claim(kind, name).origin for kind, name in parts.items() if name in names(kind)},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -263,7 +271,7 @@ def _loop(
         with machine(config, state.sums.device):
             return training_loop(config, run, data, state, evaluating=evaluating, report=report, stop=stop)
 
-    ended = within_memory(config, state.sums.device, data.images.nbytes, work)
+    ended = within_memory(config, state.sums.device, data.images.nbytes, work, state.world)
     if ended:
         try:
             finish(config, run, num_images=len(data), report=report)

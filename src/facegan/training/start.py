@@ -14,6 +14,8 @@ from ..history.best import best
 from ..history.standing import known_config
 from ..run import RunDir, next_free
 from ..snapshots import load_generator
+from .distributed import joined
+from .following import follow
 from .loop import Report, Stop
 from .runs import Packing
 from .runs import train as train_in
@@ -95,7 +97,8 @@ def train(
         metrics: What is measured then: names separated by commas, such as `fd_random`.
         report: Called with `Progress` at each tick, and with lines worth reading; `print` will do.
         packing: Called with (done, total) while the pictures are packed for the first time.
-        stop: Asked after each step; True saves and ends, and `facegan resume` goes on.
+        stop: Asked after each step; True saves and ends, and `facegan resume` goes on. Where torchrun has started
+            several processes, that of any of them.
         force: Move an existing `run` aside instead of refusing it.
 
     Returns:
@@ -116,6 +119,13 @@ def train(
         place: AbstractContextManager[RunDir] = next_free(Path("runs"), name)
     else:
         place = nullcontext(RunDir(Path(run)))
-    with place as folder:
-        ended = train_in(wanted, folder, report=report, packing=packing, stop=stop, force=force and run is not None)
+    with joined() as world:
+        if not world.leads:
+            followed = follow(world, stop=stop)
+            assert followed is not None, "rank 0 trains, or fails"
+            return TrainedRun(*followed)
+        with place as folder:
+            ended = train_in(
+                wanted, folder, report=report, packing=packing, stop=stop, force=force and run is not None, world=world
+            )
     return TrainedRun(folder.path, ended)

@@ -14,6 +14,7 @@ from ..errors import SnapshotError
 from ..sealed import read_header, read_tensors, write_tensors
 from ..snapshots import load_network
 from .adam import Adam
+from .distributed import ALONE, World
 
 METRICS = (
     "loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake", "spread/real", "spread/fake",
@@ -37,6 +38,7 @@ class TrainState:
     count: Tensor  # int64 scalar on the device: `step` for what is computed there
     sums: Tensor  # (len(METRICS) + 1,): the metrics since the last tick, and how many steps they sum
     first_bad_step: Tensor  # int64 scalar: the first step whose loss was not finite; -1: none
+    world: World = ALONE  # the processes that have the same networks, optimisers and sums, and other noise
 
     def save(self, path: Path, config: RunConfig, data_digest: str) -> None:
         """Write the whole state; `load` of it continues as if nothing had happened.
@@ -60,15 +62,16 @@ class TrainState:
 
     def metadata(self, config: RunConfig, data_digest: str) -> dict[str, str]:
         """What a state file says of itself."""
-        return {"config": config.to_json(), "step": str(self.step), "data": data_digest}
+        about = {"config": config.to_json(), "step": str(self.step), "data": data_digest}
+        return {**about, "num_processes": str(self.world.size)}
 
     @torch.no_grad()
-    def load(self, path: Path, data_digest: str) -> bool:
+    def load(self, path: Path, data_digest: str) -> list[str]:
         """Take over what `save` wrote, in place.
 
         Returns:
-            Whether that is all; False when the random state is that of another kind of device, which ours cannot take:
-            the noise then begins anew, from the seed and the step.
+            Why the run will not go on to the bit as if it had never stopped; nothing if it will. The random state of
+            another kind of device is one that ours cannot take: the noise then begins anew, from the seed and the step.
 
         Raises:
             DamagedError: Its bytes are not those that were written.
@@ -104,7 +107,10 @@ class TrainState:
         except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise SnapshotError(f"{path}: does not fit the run ({reason}); was its config.json changed?") from None
-        return same_kind
+        before, size = metadata.get("num_processes", "1"), self.world.size
+        moved = f"was trained on another kind of device; its noise begins anew on {self.noise.device}"
+        shared = f"was trained by {before} processes and goes on with {size}: on the same pictures, with other noise"
+        return [moved] * (not same_kind) + [shared] * (before != str(size))
 
 
 def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
@@ -120,7 +126,7 @@ def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
     return G, D
 
 
-def build_state(config: RunConfig, device: torch.device) -> TrainState:
+def build_state(config: RunConfig, device: torch.device, world: World = ALONE) -> TrainState:
     """The state before the first step."""
     layout = memory_format(config)
     G, D = (network.to(device).to(memory_format=layout) for network in build_networks(config))
@@ -148,6 +154,7 @@ def build_state(config: RunConfig, device: torch.device) -> TrainState:
         count=torch.zeros((), dtype=torch.int64, device=device),
         sums=torch.zeros(len(METRICS) + 1, device=device),
         first_bad_step=torch.full((), -1, dtype=torch.int64, device=device),
+        world=world,
     )
 
 

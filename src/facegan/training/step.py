@@ -40,7 +40,8 @@ def training_step(state: TrainState, settings: StepSettings, real: Tensor) -> No
     Args:
         state: Changed in place.
         settings: The same at every step of a run.
-        real: Images (N, C, H, W) in [-1, 1] on the state's device; only D sees them.
+        real: Images (N, C, H, W) in [-1, 1] on the state's device; only D sees them. Where several processes train
+            together, this one's share: gradients and metrics are averaged over all.
     """
     with torch.set_grad_enabled(not settings.fresh_z):  # no one will ask how these fakes depend on G
         fake = generate(state, settings, len(real))
@@ -50,7 +51,8 @@ def training_step(state: TrainState, settings: StepSettings, real: Tensor) -> No
     loss_G = generator_step(state, settings, fake, real_logits)
     state.scaler.update()
     state.count += 1
-    ema.update(state.G_ema, state.G, ema.weight(settings.half_life_kimg, state.count * len(real), len(real)))
+    num_shown = len(real) * state.world.size
+    ema.update(state.G_ema, state.G, ema.weight(settings.half_life_kimg, state.count * num_shown, num_shown))
     scores = real_logits.sigmoid().mean(), fake_logits.sigmoid().mean()  # D(x) and D(G(z))
     _account(state, loss_D, loss_G, *scores, spread(real), spread(fake))
 
@@ -103,6 +105,7 @@ def _descend(state: TrainState, optimiser: Adam, loss: Tensor) -> None:
     # A loss that is not finite makes every gradient NaN, and the scaler skips an update with such gradients.
     gate = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
     state.scaler.scale(loss * gate).backward(inputs=optimiser.parameters)  # type: ignore[no-untyped-call]
+    state.world.average(optimiser.gradients())
     state.scaler.step(optimiser)  # type: ignore[arg-type]
 
 
@@ -131,6 +134,7 @@ def _account(state: TrainState, loss_D: DiscriminatorLoss, loss_G: Tensor, *othe
     """Add this step's metrics to the running sums, on the device, and note the first step that is not finite."""
     total = loss_D.real + loss_D.fake
     row = torch.stack([total, loss_D.real, loss_D.fake, loss_G, *others, torch.ones_like(total)])
+    state.world.average([row])
     state.sums += row
     bad = ~row.isfinite().all() & (state.first_bad_step < 0)
     state.first_bad_step.copy_(torch.where(bad, state.count, state.first_bad_step))
