@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import cache
 from itertools import count
 from types import TracebackType
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from ..devices import choose_device
@@ -21,8 +22,16 @@ JOINING = timedelta(minutes=10)  # for all processes to be there
 # connections close; only a network that falls silent is waited for so long.
 PATIENCE = timedelta(hours=2)
 
-_number = count()  # of the groups of this process, one after the other; a store of torchrun outlives them
 GO_ON, STOP, LOST, FAILED = range(4)  # what processes tell each other when they meet; FAILED + its exit code
+
+_number = count()  # of the groups of this process, one after the other
+
+
+@cache
+def _meeting_place(rank: int, size: int) -> Store:
+    """Where processes leave each other their addresses: one for all groups, else one could still find the last's."""
+    found: tuple[Store, int, int] = next(iter(rendezvous("env://", rank, size, timeout=JOINING)))
+    return found[0]
 
 
 class Group(World):
@@ -51,8 +60,7 @@ class Group(World):
         self._backend = "gloo"
         self._averaging: Any = None  # a process group of torch, once all are ready
         try:
-            store, _, _ = next(iter(rendezvous("env://", rank, size, timeout=JOINING)))
-            self._store = PrefixStore(f"facegan/{next(_number)}", store)
+            self._store = PrefixStore(f"facegan/{next(_number)}", _meeting_place(rank, size))
             dist.init_process_group("gloo", store=self._store, rank=rank, world_size=size, timeout=PATIENCE)
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]

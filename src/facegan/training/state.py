@@ -109,7 +109,7 @@ class TrainState:
             raise SnapshotError(f"{path}: does not fit the run ({reason}); was its config.json changed?") from None
         before, size = metadata.get("num_processes", "1"), self.world.size
         moved = f"was trained on another kind of device; its noise begins anew on {self.noise.device}"
-        shared = f"was trained by {before} processes and goes on with {size}: on the same pictures, with other noise"
+        shared = f"goes on with {size} processes in place of {before}: on the same pictures, with other noise"
         return [moved] * (not same_kind) + [shared] * (before != str(size))
 
 

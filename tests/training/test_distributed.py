@@ -1,0 +1,420 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from copy import deepcopy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from facegan.data.feed import Feed
+from facegan.data.packed.loading import load
+from facegan.errors import ConfigError, FaceganError
+from facegan.run import RunDir
+from facegan.snapshots import load_generator
+from facegan.training.distributed import ALONE, joined
+from facegan.training.following import noise_seed
+from facegan.training.loop import step_settings
+from facegan.training.machine import placed
+from facegan.training.runs import resume
+from facegan.training.state import build_state
+from facegan.training.step import generate, spread
+
+CPU = torch.device("cpu")
+LOST = (
+    "facegan: rank 0 of 2: another process of this run has ended, or cannot be reached any more; what was saved "
+    "stands: mend that, then go on with 'facegan resume'\n"
+)
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+class Pair:
+    """Two processes that torchrun might have started, told what to do one job after the other."""
+
+    def __init__(self, folder):
+        self.folder, self.port = folder, free_port()
+        self.log = (folder / "stderr.txt").open("wb")
+        self.ranks = [self._start(rank) for rank in range(2)]
+
+    def _start(self, rank):
+        world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "OMP_NUM_THREADS": 1}
+        env = os.environ | {name: str(value) for name, value in world.items()}
+        env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(self.port)}
+        env |= {"FACEGAN_CACHE": str(self.folder / "cache")}
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log}
+        script = str(Path(__file__).with_name("rank.py"))
+        return subprocess.Popen([sys.executable, script], env=env, cwd=self.folder, text=True, **streams)
+
+    def begin(self, *jobs):
+        """Give each rank its job, or all the same one."""
+        for rank, process in enumerate(self.ranks):
+            process.stdin.write(json.dumps(jobs[rank % len(jobs)]) + "\n")
+            process.stdin.flush()
+
+    def answer(self, rank):
+        return SimpleNamespace(**json.loads(self.ranks[rank].stdout.readline()))
+
+    def command(self, *arguments):
+        """What both say of a command."""
+        self.begin({"arguments": [str(argument) for argument in arguments]})
+        return self.answer(0), self.answer(1)
+
+    def python(self, code):
+        """The `result` of code, on both."""
+        self.begin({"code": code})
+        return self.answer(0).result, self.answer(1).result
+
+    def close(self):
+        for process in self.ranks:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                with stream:
+                    pass
+        self.log.close()
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    started = []
+
+    def make():
+        if not started or any(process.poll() is not None for process in started[-1].ranks):
+            started.append(Pair(tmp_path_factory.mktemp("pair")))
+        return started[-1]
+
+    yield make
+    for pair in started:
+        pair.close()
+
+
+@pytest.fixture
+def pair(pairs):
+    """The two processes; started anew if a test has ended one."""
+    return pairs()
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Without the curves of a finished run, which take a second."""
+    monkeypatch.setattr("facegan.training.runs.finish", lambda *arguments, **options: None)
+
+
+@pytest.fixture
+def train(pair, tiny, tmp_path):
+    """train("train.steps=2", run=folder) -> what both processes said; the configuration is that of `tiny`."""
+
+    def make(*settings, run, begin=False):
+        config = tiny(*settings)
+        file = tmp_path / "config.json"
+        file.write_text(config.to_json())
+        arguments = ["train", "--config", str(file), "--run", str(run)]
+        if begin:
+            return pair.begin({"arguments": arguments})
+        return pair.command(*arguments)
+
+    return make
+
+
+def newest(run):
+    path = RunDir(run).latest("states")
+    return load_file(path)
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def descend(optimiser, networks, losses):
+    """One step along the mean of the gradients of the shards' losses, taken one after the other."""
+    gradients = []
+    for loss in losses:
+        gradients.append(torch.autograd.grad(loss, optimiser.parameters))
+    for parameter, one, two in zip(optimiser.parameters, *gradients, strict=True):
+        parameter.grad = (one + two) / 2
+    optimiser.step()
+
+
+def shards_in_turn(config, num_steps):
+    """One process that runs the two shards of each batch one after the other: its state, and each step's metrics."""
+    data = load(config.data, resolution=16, channels=3)
+    state, wanted = build_state(config, CPU), step_settings(config, CPU)
+    other = deepcopy(state.noise)
+    size = config.train.batch_size
+    parts = [
+        Feed(
+            data,
+            batch_size=size,
+            seed=config.seed,
+            mirror=False,
+            device=CPU,
+            memory_format=torch.channels_last,
+            share=(rank, 2),
+        )
+        for rank in range(2)
+    ]
+    rows = []
+    for step in range(num_steps):
+        other.manual_seed(noise_seed(config.seed, 1, step))
+        reals = [part.batch(step) for part in parts]
+        fakes = []
+        for noise in (state.noise, other):
+            state.noise, kept = noise, state.noise
+            fakes.append(generate(state, wanted, size // 2))
+            state.noise = kept
+        logits = [(state.D(real), state.D(fake.detach())) for real, fake in zip(reals, fakes, strict=True)]
+        terms = [wanted.loss.discriminator(*pair) for pair in logits]
+        descend(state.opt_D, state.D, [term.real + term.fake for term in terms])
+        losses_G = [
+            wanted.loss.generator(state.D(fake), real.detach()) for fake, (real, _) in zip(fakes, logits, strict=True)
+        ]
+        descend(state.opt_G, state.G, losses_G)
+        each = [
+            torch.stack([term.real + term.fake, loss_G, real.sigmoid().mean(), spread(fake)]).detach()
+            for term, loss_G, (real, _), fake in zip(terms, losses_G, logits, fakes, strict=True)
+        ]
+        rows.append(((each[0] + each[1]) / 2).tolist())
+    return state, rows
+
+
+def test_two_processes_learn_what_one_does_that_runs_their_shards_one_after_the_other(train, tiny, tmp_path):
+    settings = "train.steps=2", "output.tick_every=1"
+    leader, follower = train(*settings, run=tmp_path / "two")
+    assert (leader.code, follower.code) == (0, 0), leader.err
+    assert f"{tmp_path / 'two'}: 2 steps on 20 pictures, 2 processes on cpu\n" in leader.err
+    assert (follower.out, follower.err) == ("", "")
+    state, rows = shards_in_turn(tiny(*settings), 2)
+    found = newest(tmp_path / "two")
+    for name in ("G", "D"):
+        for key, value in getattr(state, name).named_parameters():
+            assert torch.allclose(found[f"{name}.{key}"], value, rtol=0, atol=1e-7), key
+    lines = [json.loads(line) for line in (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()]
+    for line, row in zip(lines, rows, strict=True):
+        keys = "loss/D", "loss/G", "score/real", "spread/fake"
+        assert [line[key] for key in keys] == pytest.approx(row, rel=1e-5)
+    assert [line["kimg"] for line in lines] == [0.008, 0.016]
+    assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
+
+
+def test_a_run_of_two_goes_on_with_two_to_the_bit_and_with_another_number_on_the_same_pictures(pair, train, tmp_path):
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    train("train.steps=5", "data.mirror=true", run=straight)
+    train("train.steps=3", "data.mirror=true", run=broken)
+    leader, follower = pair.command("resume", broken, "--steps", 5)
+    assert (leader.code, follower.code, follower.err) == (0, 0, ""), leader.err
+    assert same(newest(straight), newest(broken))
+
+    done = pair.command("resume", broken)
+    assert [each.code for each in done] == [0, 0]
+    assert "finished already" in done[0].err and done[1].err == ""
+
+    said = []
+    assert resume(RunDir(broken), duration={"steps": 6}, report=lambda each: said.append(str(each)))
+    assert said[0] == f"{broken}: goes on with 1 processes in place of 2: on the same pictures, with other noise"
+    leader, _ = pair.command("resume", broken, "--steps", 7)
+    assert "goes on with 2 processes in place of 1: " in leader.err
+    assert load_generator(RunDir(broken).latest("snapshots")).sample([0]).isfinite().all()
+
+
+GROUP = """
+import torch
+from facegan.training.distributed import joined
+
+with joined() as world:
+    rank, laid = world.rank, torch.arange(24.0).reshape(1, 2, 3, 4).contiguous(memory_format=torch.channels_last)
+    shared = world.share(f"from {rank}")
+    world.begin(world.device("auto" if torch.cuda.is_available() is False else "cpu"))
+    two = [laid * (1 + 2 * rank), torch.tensor([float(rank), 5.0])]
+    strides = [each.stride() for each in two]
+    world.average(two)
+    kept = strides == [each.stride() for each in two] and torch.equal(two[0], laid * 2)
+    bad = torch.tensor([float("nan") if rank else 1.0, 1.0])
+    world.average([bad])
+    result = [rank, shared, kept, two[1].tolist(), bad.isnan().tolist(), world.meet(rank == 1), world.meet()]
+"""
+
+
+def test_tensors_are_averaged_in_their_places_and_a_nan_or_a_wish_to_stop_is_everybodys(pair):
+    agreed = ["from 0", True, [0.5, 5.0], [True, False], True, False]
+    assert pair.python(GROUP) == ([0, *agreed], [1, *agreed])
+
+
+EQUAL = """
+import hashlib
+import torch
+import facegan
+from facegan.training import following, runs
+
+digests = []
+
+def weighed(steps):
+    def inner(config, data, state, *others, **more):
+        ended = steps(config, data, state, *others, **more)
+        tensors = [*state.G.parameters(), *state.D.parameters(), *state.G_ema.parameters(), state.count]
+        for each in state.opt_G.slots() + state.opt_D.slots():
+            tensors += each.values()
+        whole = b"".join(each.detach().contiguous().numpy().tobytes() for each in tensors)
+        digests.append(hashlib.sha256(whole).hexdigest())
+        return ended
+    return inner
+
+loops = following._steps, runs._loop
+following._steps = weighed(loops[0])
+
+def lead(config, run, data, state, *others):
+    return weighed(lambda *three: loops[1](three[0], run, *three[1:], *others))(config, data, state)
+
+runs._loop = lead
+try:
+    trained = [facegan.train(**ARGUMENTS, steps=steps, run=f"{RUN}-{steps}") for steps in (1, 3)]
+finally:
+    following._steps, runs._loop = loops
+result = [digests, [str(each.path) for each in trained], [each.finished for each in trained]]
+"""
+
+
+def test_from_python_both_processes_have_the_run_and_equal_weights(pair, tiny, tmp_path):
+    (tmp_path / "config.json").write_text(tiny("output.tick_every=2").to_json())
+    about = f"ARGUMENTS = dict(config={str(tmp_path / 'config.json')!r})\nRUN = {str(tmp_path / 'run')!r}\n"
+    leader, follower = pair.python(about + EQUAL)
+    assert leader == follower
+    digests, paths, finished = leader
+    assert len(set(digests)) == 2
+    assert paths == [str(tmp_path / "run-1"), str(tmp_path / "run-3")] and finished == [True, True]
+
+
+def test_a_mistake_is_told_once_and_ends_both_with_its_code(pair, train, tiny, tmp_path):
+    leader, follower = pair.command("train", "--set", "train.batchsize=3")
+    assert (leader.code, follower.code) == (2, 2)
+    assert leader.err == "facegan: config: no setting 'train.batchsize'; did you mean 'batch_size'?\n"
+    assert follower.err == ""
+
+    leader, follower = train("train.batch_size=7", run=tmp_path / "odd")
+    assert (leader.code, follower.code, follower.err) == (2, 2, "")
+    assert leader.err == (
+        "facegan: train.batch_size is 7, for 2 processes; it must be a multiple of 2, at least 2 pictures each\n"
+    )
+
+    (tmp_path / "config.json").write_text(tiny().to_json())
+    arguments = ["train", "--config", str(tmp_path / "config.json"), "--run", str(tmp_path / "odd"), "--seed"]
+    fine, wrong = ([*arguments, seed] for seed in ("1", "-1"))
+    pair.begin({"arguments": fine}, {"arguments": wrong})
+    leader, follower = pair.answer(0), pair.answer(1)
+    assert (leader.code, follower.code, leader.err) == (2, 2, "")
+    assert follower.err.startswith("facegan: config: seed") and len(follower.err.splitlines()) == 1
+    assert not (tmp_path / "odd").exists()
+
+    plan = pair.command("train", "--dry-run", "--json", "--steps", 2, "--device", "cpu")
+    assert json.loads(plan[0].out)["num_steps"] == 2
+    assert (plan[0].code, plan[1].code, plan[1].out, plan[1].err) == (0, 0, "", "")
+
+
+def test_a_loss_that_is_not_finite_is_told_by_the_leader_and_ends_both(train, tmp_path):
+    leader, follower = train("train.steps=50", "optimizer.lr_D=1e30", run=tmp_path / "run")
+    assert (leader.code, follower.code, follower.err) == (1, 1, "")
+    assert "the loss is not finite" in leader.err
+
+
+def wait_for(path, num_lines=1):
+    end = time.monotonic() + 60
+    while not (path.exists() and len(path.read_text().splitlines()) >= num_lines):
+        assert time.monotonic() < end, path
+        time.sleep(0.05)
+
+
+def test_a_signal_to_all_saves_once_and_one_to_any_stops_all(pair, train, tmp_path):
+    long = "train.steps=100000", "output.tick_every=1"
+    train(*long, run=tmp_path / "all", begin=True)
+    wait_for(tmp_path / "all" / "metrics.jsonl")
+    for process in pair.ranks:
+        process.send_signal(signal.SIGTERM)
+    leader, follower = pair.answer(0), pair.answer(1)
+    assert (leader.code, follower.code, follower.err) == (143, 143, "")
+    (step,) = RunDir(tmp_path / "all").steps("states")
+    assert f"saved at step {step}; continue with: facegan resume {tmp_path / 'all'}\n" in leader.err
+    assert newest(tmp_path / "all")["sums"][-1] == 0
+
+    train(*long, run=tmp_path / "any", begin=True)
+    wait_for(tmp_path / "any" / "metrics.jsonl")
+    pair.ranks[1].send_signal(signal.SIGTERM)
+    leader, follower = pair.answer(0), pair.answer(1)
+    assert (leader.code, follower.code) == (0, 143)
+    assert len(RunDir(tmp_path / "any").steps("states")) == 1
+
+
+def test_when_one_process_is_killed_the_other_says_so_and_the_run_can_be_resumed(pair, train, undrawn, tmp_path):
+    train("train.steps=100000", "output.tick_every=1", "output.state_every=2", run=tmp_path / "run", begin=True)
+    wait_for(tmp_path / "run" / "metrics.jsonl", 3)
+    pair.ranks[1].kill()
+    leader = pair.answer(0)
+    assert leader.code == 1
+    assert leader.err.endswith(LOST)
+    step = RunDir(tmp_path / "run").steps("states")[-1]
+    assert resume(RunDir(tmp_path / "run"), duration={"steps": step + 1}) is True
+
+
+def test_torchrun_starts_two_and_ends_them_on_a_signal(tiny, tmp_path):
+    (tmp_path / "config.json").write_text(tiny("train.steps=100000", "output.tick_every=1").to_json())
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "facegan"]
+    command += ["train", "--config", "config.json"]
+    with (tmp_path / "stderr.txt").open("wb") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=log, stdout=log)
+        run = tmp_path / "runs" / "pictures-config-1"
+        try:
+            wait_for(run / "metrics.jsonl")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) != 0
+        finally:
+            process.kill()
+            process.wait()
+    assert len(RunDir(run).steps("states")) == 1
+    assert list((tmp_path / "runs").iterdir()) == [run]
+    log = (tmp_path / "stderr.txt").read_text()
+    assert log.count("saved at step") == 1
+
+
+def test_a_process_on_its_own_costs_and_changes_nothing(tiny, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    gradient = torch.tensor([3.0, float("nan")])
+    with joined() as world:
+        assert world is ALONE and world.leads
+        world.begin(CPU)
+        world.average([gradient])
+        assert (world.share("word"), world.meet(), world.meet(True)) == ("word", False, True)
+        assert placed(tiny("train.batch_size=7"), world) == CPU
+    assert gradient[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("rank", "local", "given"),
+    [("2", "0", "RANK=2, WORLD_SIZE=2, LOCAL_RANK=0"), ("0", "", "RANK=0, WORLD_SIZE=2, LOCAL_RANK=,")],
+)
+def test_an_environment_that_says_half_is_refused(monkeypatch, rank, local, given):
+    for name, value in {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": local, "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with (
+        pytest.raises(ConfigError, match="says no world of processes") as refusal,
+        joined(),
+    ):
+        pass
+    assert given in str(refusal.value) and str(refusal.value).endswith("; start them with torchrun")
+
+
+def test_batch_norm_over_all_processes_is_refused_where_it_cannot_be(tiny):
+    with pytest.raises(FaceganError) as refusal:
+        placed(tiny("train.sync_batch_norm=true"), ALONE)
+    assert str(refusal.value) == (
+        "train.sync_batch_norm: is for cuda, and this is cpu; without it each process's batch norm is over its own "
+        "pictures"
+    )
