@@ -31,6 +31,14 @@ def test_batch_is_a_pure_function_of_seed_and_step(images):
         assert torch.equal(one, two) and torch.equal(one, three)
 
 
+@pytest.mark.parametrize("num_parts", [1, 2, 4])
+def test_the_parts_of_a_batch_are_the_batch_in_order(images, num_parts):
+    whole = Feed(images, batch_size=8, **CPU | {"mirror": True})
+    parts = [Feed(images, batch_size=8, share=(part, num_parts), **CPU | {"mirror": True}) for part in range(num_parts)]
+    for step in range(6):
+        assert torch.equal(torch.cat([part.batch(step) for part in parts]), whole.batch(step))
+
+
 def test_feed_leaves_the_global_random_state_alone(images):
     torch.manual_seed(5)
     expected = torch.rand(1)

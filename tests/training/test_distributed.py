@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from facegan import ema
 from facegan.data.feed import Feed
 from facegan.data.packed.loading import load
 from facegan.errors import ConfigError, FaceganError
@@ -136,11 +137,9 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
-def descend(optimiser, networks, losses):
+def descend(optimiser, losses):
     """One step along the mean of the gradients of the shards' losses, taken one after the other."""
-    gradients = []
-    for loss in losses:
-        gradients.append(torch.autograd.grad(loss, optimiser.parameters))
+    gradients = [torch.autograd.grad(loss, optimiser.parameters) for loss in losses]
     for parameter, one, two in zip(optimiser.parameters, *gradients, strict=True):
         parameter.grad = (one + two) / 2
     optimiser.step()
@@ -175,15 +174,17 @@ def shards_in_turn(config, num_steps):
             state.noise = kept
         logits = [(state.D(real), state.D(fake.detach())) for real, fake in zip(reals, fakes, strict=True)]
         terms = [wanted.loss.discriminator(*pair) for pair in logits]
-        descend(state.opt_D, state.D, [term.real + term.fake for term in terms])
+        descend(state.opt_D, [term.real + term.fake for term in terms])
         losses_G = [
             wanted.loss.generator(state.D(fake), real.detach()) for fake, (real, _) in zip(fakes, logits, strict=True)
         ]
-        descend(state.opt_G, state.G, losses_G)
+        descend(state.opt_G, losses_G)
         each = [
             torch.stack([term.real + term.fake, loss_G, real.sigmoid().mean(), spread(fake)]).detach()
             for term, loss_G, (real, _), fake in zip(terms, losses_G, logits, fakes, strict=True)
         ]
+        weight = ema.weight(wanted.half_life_kimg, torch.tensor((step + 1) * size), size)
+        ema.update(state.G_ema, state.G, weight)
         rows.append(((each[0] + each[1]) / 2).tolist())
     return state, rows
 
@@ -196,7 +197,7 @@ def test_two_processes_learn_what_one_does_that_runs_their_shards_one_after_the_
     assert (follower.out, follower.err) == ("", "")
     state, rows = shards_in_turn(tiny(*settings), 2)
     found = newest(tmp_path / "two")
-    for name in ("G", "D"):
+    for name in ("G", "D", "G_ema"):
         for key, value in getattr(state, name).named_parameters():
             assert torch.allclose(found[f"{name}.{key}"], value, rtol=0, atol=1e-7), key
     lines = [json.loads(line) for line in (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()]
@@ -366,11 +367,11 @@ def test_when_one_process_is_killed_the_other_says_so_and_the_run_can_be_resumed
 
 def test_torchrun_starts_two_and_ends_them_on_a_signal(tiny, tmp_path):
     (tmp_path / "config.json").write_text(tiny("train.steps=100000", "output.tick_every=1").to_json())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "facegan"]
-    command += ["train", "--config", "config.json"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    command += ["facegan", "train", "--config", "config.json", "--run", "runs/two"]
     with (tmp_path / "stderr.txt").open("wb") as log:
         process = subprocess.Popen(command, cwd=tmp_path, stderr=log, stdout=log)
-        run = tmp_path / "runs" / "pictures-config-1"
+        run = tmp_path / "runs" / "two"
         try:
             wait_for(run / "metrics.jsonl")
             process.send_signal(signal.SIGTERM)
@@ -379,7 +380,6 @@ def test_torchrun_starts_two_and_ends_them_on_a_signal(tiny, tmp_path):
             process.kill()
             process.wait()
     assert len(RunDir(run).steps("states")) == 1
-    assert list((tmp_path / "runs").iterdir()) == [run]
     log = (tmp_path / "stderr.txt").read_text()
     assert log.count("saved at step") == 1
 

@@ -68,7 +68,7 @@ def test_a_full_memory_ends_a_run_in_one_line_and_leaves_its_states(tiny, tmp_pa
 
 
 def test_networks_that_do_not_fit_end_a_run_before_its_folder_is_made(tiny, tmp_path, monkeypatch):
-    def fail(config, device):
+    def fail(config, device, world):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr("facegan.training.runs.build_state", fail)

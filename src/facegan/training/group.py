@@ -71,8 +71,9 @@ class Group(World):
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         """Leave: in good order after all others are done as well, else as `_part` does."""
+        in_order = error is None or isinstance(error, SystemExit)
         try:
-            if error is None or isinstance(error, SystemExit):
+            if in_order:
                 if not self._shared:
                     self.share("")
                 self.meet()  # rank 0 has written everything
@@ -80,9 +81,8 @@ class Group(World):
                 self._part(error)
         finally:
             self._close()
-            if (
-                self._backend != "nccl" or error is None
-            ):  # else it waits for what never comes; the program's end aborts it
+            # NCCL would wait for what never comes; the end of the program aborts it.
+            if in_order or self._backend == "gloo":
                 dist.destroy_process_group()
 
     def device(self, name: str) -> torch.device:
