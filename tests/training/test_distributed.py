@@ -13,14 +13,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import facegan
 from facegan import ema
 from facegan.data.feed import Feed
 from facegan.data.packed.loading import load
 from facegan.errors import ConfigError, FaceganError
 from facegan.run import RunDir
 from facegan.snapshots import load_generator
+from facegan.training.capture import repeated
 from facegan.training.distributed import ALONE, joined
 from facegan.training.following import noise_seed
+from facegan.training.group import Group
+from facegan.training.limits import out_of_memory
 from facegan.training.loop import step_settings
 from facegan.training.machine import placed
 from facegan.training.runs import resume
@@ -418,3 +422,89 @@ def test_batch_norm_over_all_processes_is_refused_where_it_cannot_be(tiny):
         "train.sync_batch_norm: is for cuda, and this is cpu; without it each process's batch norm is over its own "
         "pictures"
     )
+
+
+REFUSED = """
+import os
+from types import SimpleNamespace
+import facegan
+from facegan.errors import FaceganError
+from facegan.training import following
+
+versions, load, result = following.VERSIONS, following.load, []
+others = ["0", "1"], versions
+loads = load, lambda *arguments, **options: SimpleNamespace(digest="others")
+try:
+    for case in range(2):
+        if os.environ["RANK"] == "1":
+            following.VERSIONS, following.load = others[case], loads[case]
+        try:
+            facegan.train(config=CONFIG, run=RUN)
+        except FaceganError as error:
+            result.append([type(error).__name__, str(error), error.exit_code])
+finally:
+    following.VERSIONS, following.load = versions, load
+"""
+
+
+def test_a_process_of_other_versions_or_pictures_ends_all_before_anything_is_written(pair, tiny, tmp_path):
+    config = tiny()
+    (tmp_path / "config.json").write_text(config.to_json())
+    about = f"CONFIG, RUN = {str(tmp_path / 'config.json')!r}, {str(tmp_path / 'run')!r}\n"
+    leader, follower = pair.python(about + REFUSED)
+    told = ["ToldError", "another process of this run has failed, and says why", 2]
+    assert leader == [told, told]
+    ours = f"{facegan.__version__} and {torch.__version__}"
+    assert follower == [
+        ["ConfigError", f"rank 1: has facegan 0 and torch 1, rank 0 has {ours}; install the same", 2],
+        ["DataError", f"rank 1: {config.data.source}: holds other pictures here than for rank 0", 2],
+    ]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def second(monkeypatch):
+    """second(num_gpus): the second of two processes of a machine, as far as its device goes."""
+
+    def make(num_gpus):
+        monkeypatch.setattr("facegan.training.group.choose_device", torch.device)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
+        group = object.__new__(Group)
+        group.rank, group._local_rank, group._local_size = 1, 1, 2
+        return group
+
+    return make
+
+
+def test_each_process_of_a_machine_takes_its_own_gpu(second):
+    assert second(2).device("cuda") == torch.device("cuda:1")
+    assert second(2).device("cpu") == CPU
+
+
+@pytest.mark.parametrize(
+    ("name", "refusal"),
+    [
+        ("mps", "--device mps: only one process can train on mps; start one, or use --device cpu"),
+        (
+            "cuda:1",
+            "--device cuda:1: 2 processes of this machine would share it; with --device cuda each takes its own",
+        ),
+        (
+            "cuda",
+            f"--device cuda: 2 processes on this machine need as many GPUs, and torch {torch.__version__} sees 1; give "
+            "--nproc-per-node as many",
+        ),
+    ],
+)
+def test_a_device_that_processes_cannot_share_is_refused(second, name, refusal):
+    with pytest.raises(ConfigError) as raised:
+        second(1).device(name)
+    assert str(raised.value) == refusal
+
+
+def test_on_cuda_steps_of_several_processes_are_not_captured_and_their_memory_is_not_tried_out(tiny):
+    cuda, world, said = torch.device("cuda"), SimpleNamespace(size=2), []
+    state = SimpleNamespace(sums=SimpleNamespace(device=cuda), world=world)
+    assert repeated(print, tiny(), state, said.append) is print
+    assert said == ["train.capture: is for one process; steps of several are launched kernel by kernel"]
+    assert str(out_of_memory(tiny(), cuda, 0, world)).endswith("; lower train.batch_size")
