@@ -26,7 +26,7 @@ from ..sealed import read_header
 from .finish import complete, finish
 from .limits import within_memory
 from .loop import Report, Stop, training_loop
-from .machine import check_precision, machine
+from .machine import check_precision, machine, num_threads
 from .plan import check_disk, check_metrics, plan
 from .state import TrainState, build_state
 
@@ -220,7 +220,7 @@ def environment(config: RunConfig, device: torch.device) -> dict[str, Any]:
         "platform": platform.platform(),
         "device": str(device),
         "gpu": gpu,
-        "threads": torch.get_num_threads(),
+        "threads": num_threads(config),
         "plugins": {kind: claim(kind, name).origin for kind, name in parts.items() if name in names(kind)},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
