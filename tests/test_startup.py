@@ -55,6 +55,39 @@ def test_help_of_every_command_loads_nothing_heavy(seen):
         assert len(loaded) <= MOST_MODULES, f"facegan {arguments}"
 
 
+# What a training step needs nothing of, as long as nothing is evaluated or drawn as a curve.
+ASIDE = (
+    *("torchvision", "matplotlib", "scipy", "pandas", "pyarrow", "networkx", "av", "imagehash", "jinja2"),
+    *("requests", "urllib3", "gdown", "huggingface_hub", "facegan.evaluation", "facegan.plots"),
+)
+
+FIRST_STEP = """
+import json, sys
+import torch
+
+base = set(sys.modules)
+from facegan import cli
+from facegan.training import loop
+
+def training_step(*_):
+    json.dump(sorted(set(sys.modules) - base), sys.__stdout__)
+    raise SystemExit
+
+loop.training_step = training_step
+cli.main(sys.argv[1:])
+"""
+
+
+def test_first_step_begins_with_little_more_than_torch_loaded(store, tmp_path):
+    where = ("--data", str(store()), "--run", str(tmp_path / "run"))
+    size = ("--resolution", "16", "--batch-size", "8", "--set", "architecture.ngf=8", "--device", "cpu")
+    command = [sys.executable, "-c", FIRST_STEP, "train", *where, *size]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = json.loads(done.stdout)
+    assert "facegan.training.step" in loaded
+    assert not set(ASIDE) & set(loaded)
+
+
 @pytest.mark.parametrize(
     "module",
     ["facegan", "facegan.config", "facegan.run", "facegan.plugins", "facegan.downloads", "facegan.diagnosis"],
