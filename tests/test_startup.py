@@ -59,6 +59,7 @@ def test_help_of_every_command_loads_nothing_heavy(seen):
 ASIDE = (
     *("torchvision", "matplotlib", "scipy", "pandas", "pyarrow", "networkx", "av", "imagehash", "jinja2"),
     *("requests", "urllib3", "gdown", "huggingface_hub", "facegan.evaluation", "facegan.plots"),
+    *("torch._dynamo", "torch._inductor", "sympy", "mpmath"),  # the compiler and its algebra
 )
 
 FIRST_STEP = """
