@@ -16,6 +16,7 @@ from .options import (
     Run,
     Steps,
     allow_deterministic,
+    load_torch,
     one_duration,
     seconds_of,
 )  # fmt: skip
@@ -55,6 +56,7 @@ def resume(
     refuse_idle_metrics(metrics, evaluation.get("every", before["evaluation"].get("every")))
     allow_deterministic(before["train"].get("deterministic") is True)
 
+    load_torch()
     from ..training.runs import resume as resume_run
     from .console import TrainingConsole
     from .signals import StopRequest

@@ -17,6 +17,7 @@ from .options import (
     Metrics,
     Steps,
     allow_deterministic,
+    load_torch,
     one_duration,
     print_json,
     seconds_of,
@@ -80,6 +81,7 @@ def train(
 
 
 def _train(config: "RunConfig", run: "RunDir", seconds: float | None, force: bool, as_json: bool) -> None:
+    load_torch()
     from ..training.runs import train as start
     from .console import TrainingConsole
     from .signals import StopRequest
