@@ -4,10 +4,10 @@
     python benchmarks/train_cpu.py --variant train.precision=bf16 --variant "train.channels_last=false"
 
 Sides: textbook.py with as many workers as cores; facegan's first run on a folder, which packs it; later runs, which
-find it packed; and one more for each --variant. One epoch unless --steps says otherwise. Between the turns the
-machine's own rate is measured: float32 products of two 4096x4096 matrices by torch's BLAS, and the same product as a 1x1
-convolution by oneDNN, which is the quicker one on some processors. The share is images/s times the operations an image
-(2.28 GFLOP at the default size), over that rate.
+find it packed; and one more for each --variant. One epoch unless --steps says otherwise. Before each turn the machine's
+own rate is measured: of float32 products of two 4096x4096 matrices by torch's BLAS library, and of the same product as
+a 1x1 convolution by oneDNN, which is the quicker one on some processors. The share is images/s times the operations an
+image takes (2.28 GFLOP at the default size), over that rate.
 
 Both sides write as often: losses every 50 steps, a grid every 500; facegan's one snapshot and state at the end, its
 curves and its card come on top of that. With --defaults it writes at its own intervals.
@@ -115,9 +115,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=64, choices=(16, 32, 64, 128), help="side of the pictures")
     parser.add_argument("--threads", type=int, default=0, help="OMP_NUM_THREADS of both sides; default: as torch likes")
     parser.add_argument("--workers", type=int, default=turns.cores(), help="of the textbook's DataLoader")
-    parser.add_argument(
-        "--set", dest="settings", action="append", default=[], help="a setting of all of facegan's sides"
-    )
+    parser.add_argument("--set", dest="settings", action="append", default=[], help="of all of facegan's sides")
     parser.add_argument("--variant", action="append", default=[], help="settings (a=b c=d) of one more side of facegan")
     parser.add_argument("--defaults", action="store_true", help="facegan writes at its own intervals")
     parser.add_argument("--product", type=int, default=4096, help="side of the matrices whose product is the bound")
