@@ -23,7 +23,8 @@ def multiply_adds(network: nn.Module, inputs: torch.Tensor) -> list[int]:
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             module.register_forward_hook(count)
-    network(inputs)
+    with torch.no_grad():
+        network(inputs)
     return counts
 
 
@@ -35,10 +36,9 @@ def flops_an_image(architecture: DCGAN, resolution: int, channels: int = 3) -> f
     twice, and for G that of its input alone. Nobody asks for the gradient of the latents, nor of D's input in its own
     step. Two operations a multiply-add; batch norm, activations and optimisers are left out.
     """
-    with torch.device("meta"):
-        in_G = multiply_adds(architecture.generator(resolution, channels), torch.empty(1, architecture.z_dim))
-        images = torch.empty(1, channels, resolution, resolution)
-        in_D = multiply_adds(architecture.discriminator(resolution, channels), images)
+    in_G = multiply_adds(architecture.generator(resolution, channels).eval(), torch.zeros(1, architecture.z_dim))
+    images = torch.zeros(1, channels, resolution, resolution)
+    in_D = multiply_adds(architecture.discriminator(resolution, channels).eval(), images)
     return 2.0 * (3 * sum(in_G) - in_G[0] + 8 * sum(in_D) - 2 * in_D[0])
 
 
@@ -65,7 +65,7 @@ def product_rate(device: torch.device, dtype: torch.dtype, *, size: int = 4096, 
 
 def convolution_rate(device: torch.device, dtype: torch.dtype, *, size: int = 4096, repeats: int = 3) -> float:
     """The same for a 1x1 convolution, which is the same product: on a CPU by oneDNN, not by the BLAS library."""
-    side, num = 16, size // 256
+    side, num = 16, max(1, size // 256)
     layer = nn.Conv2d(size, size, 1, bias=False, device=device, dtype=dtype).to(memory_format=torch.channels_last)
     images = torch.randn(num, size, side, side, device=device).to(dtype).to(memory_format=torch.channels_last)
     with torch.no_grad():

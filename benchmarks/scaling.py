@@ -3,8 +3,8 @@
     python benchmarks/scaling.py [--device auto] [--quick] [--seconds 10] [--turns 3] [--set train.compile=true]
 
 One axis at a time around batches of 128, width 64 and 64 pixels: batches of 32 to 1024, widths of 32 to 128, sizes of
-32 to 128. Every point is made of the product's own step on random pictures, in turns; a point takes a step for warmth
-and then as many as fit --seconds, at least one. A point that the memory does not hold is left out, and named.
+32 to 128. Every point is a run of the product inside this process, in turns, on drawn faces: some steps for warmth,
+then as many as fit --seconds, at least one. A point that the memory does not hold is left out, and named.
 
 Per point: milliseconds a step and images/s of the median, operations a second (see bound.py), and the time an image
 takes over what it takes at the middle, divided by the same ratio of operations: 1 where the cost is that of the
@@ -14,8 +14,10 @@ log(axis), and beside it that of the operations: a step of twice the width has a
 
 import argparse
 import math
-import time
+import statistics
+import tempfile
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import turns
@@ -28,6 +30,9 @@ Point = tuple[int, int, int]  # batch, width, size
 
 def main() -> None:
     options = arguments().parse_args()
+    from facegan.devices import choose_device
+
+    options.device = str(choose_device(options.device))
     axes = QUICK if options.quick else AXES
     middle = tuple({**MIDDLE, **({"batch": 32} if options.quick else {})}.values())
     points = {
@@ -35,10 +40,12 @@ def main() -> None:
         for place, (axis, values) in enumerate(axes.items())
     }
     every = list(dict.fromkeys(point for each in points.values() for point in each))
-    results = turns.alternate(
-        {"batch {}, width {}, size {}".format(*point): partial(measure, point, options) for point in every},
-        options.turns,
-    )
+    with tempfile.TemporaryDirectory() as data:
+        sides = {
+            "batch {}, width {}, size {}".format(*point): partial(measure, point, Path(data), options)
+            for point in every
+        }
+        results = turns.alternate(sides, options.turns)
     measured = {
         point: {"milliseconds": turns.summary(times), "flops_a_step": flops(point, options)}
         for point, times in zip(every, results.values(), strict=True)
@@ -64,60 +71,42 @@ def main() -> None:
     turns.write(options, {"axes": document, "out_of_memory": left_out})
 
 
-def measure(point: Point, options: argparse.Namespace) -> float:
-    """Milliseconds a step at a point: the mean of as many as fit the time; 0 where the memory does not hold them."""
-    import bound
-    import torch
+def measure(point: Point, data: Path, options: argparse.Namespace) -> float:
+    """Milliseconds a step at a point; 0 where the memory does not hold them."""
+    import inside
 
-    from facegan.devices import choose_device
-    from facegan.training.limits import is_out_of_memory
-    from facegan.training.loop import step_settings
-    from facegan.training.state import build_state, memory_format
-    from facegan.training.step import training_step
+    from facegan.errors import TrainingError
 
-    config = configuration(point, options)
-    device = choose_device(config.train.device)
-    batch, _, size = point
+    warm = 60 if options.device.startswith("cuda") else 1  # a captured iteration is recorded in its first steps
+
+    def enough(steps: int, seconds: float) -> bool:
+        return seconds + seconds / steps > options.seconds
+
     try:
-        state, settings = build_state(config, device), step_settings(config, device)
-        real = torch.rand(batch, 3, size, size, device=device).mul_(2).sub_(1).to(memory_format=memory_format(config))
-        training_step(state, settings, real)
-        bound.wait(device)
-        begin = last = time.perf_counter()
-        num_steps, block = 0, 1 if device.type == "cpu" else 20
-        while num_steps == 0 or last - begin < options.seconds:
-            for _ in range(block):
-                training_step(state, settings, real)
-            bound.wait(device)
-            last, num_steps = time.perf_counter(), num_steps + block
-            if last - begin + block * (last - begin) / num_steps > options.seconds:
-                break
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
+        return inside.lap(
+            settings_of(point, options), inside.pictures(data, point[2]), warm=warm, enough=enough
+        ).milliseconds
+    except TrainingError as error:
+        if "out of memory" not in str(error):
             raise
         return 0.0
-    finally:
-        if device.type == "cuda":
-            state = real = None
-            torch.cuda.empty_cache()
-    return 1e3 * (last - begin) / num_steps
 
 
-def configuration(point: Point, options: argparse.Namespace) -> Any:
-    from facegan.config import resolve
-
+def settings_of(point: Point, options: argparse.Namespace) -> list[str]:
     batch, width, size = point
-    return resolve(settings=[
+    return [
         f"train.batch_size={batch}", f"architecture.ngf={width}", f"architecture.ndf={width}", f"resolution={size}",
         f"train.device={options.device}", *options.settings,
-    ]).complete()  # fmt: skip
+    ]  # fmt: skip
 
 
 def flops(point: Point, options: argparse.Namespace) -> float:
     """Operations of a step."""
     import bound
 
-    return point[0] * bound.flops_of(configuration(point, options))
+    from facegan.config import resolve
+
+    return point[0] * bound.flops_of(resolve(settings=settings_of(point, options)).complete())
 
 
 def along(place: int, points: list[Point], measured: dict[Point, dict[str, Any]], middle: Point) -> dict[str, Any]:
@@ -142,8 +131,6 @@ def along(place: int, points: list[Point], measured: dict[Point, dict[str, Any]]
 
 def slope(x: list[float], y: list[float]) -> float:
     """Of the straight line through the points, by least squares; nan for fewer than two."""
-    import statistics
-
     return statistics.linear_regression(x, y).slope if len(x) > 1 else math.nan
 
 
