@@ -132,13 +132,17 @@ class Operations(TorchDispatchMode):
 
 
 class Kernels:
-    """What a CUDA device did, as torch.profiler saw it."""
+    """What a CUDA device did, as torch.profiler saw it.
+
+    Attributes:
+        trace: In Chrome's form.
+    """
 
     def __init__(self) -> None:
         self._profiler = torch.profiler.profile(
             activities=[torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
         )
-        self._trace: Mapping[str, Any] = {}
+        self.trace: Mapping[str, Any] = {}
 
     def begin(self) -> None:
         """Watch from here on."""
@@ -150,7 +154,7 @@ class Kernels:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "trace.json"
             self._profiler.export_chrome_trace(str(path))
-            self._trace = json.loads(path.read_text(encoding="utf-8"))
+            self.trace = json.loads(path.read_text(encoding="utf-8"))
 
     def seconds(self) -> dict[str, float]:
         """Of each kind, and of the device's waiting between the first kernel and the last."""
@@ -169,8 +173,8 @@ class Kernels:
 
     def _kernels(self) -> list[Any]:
         kinds = ("kernel", "gpu_memcpy", "gpu_memset")
-        return sorted((e for e in self._trace["traceEvents"] if e.get("cat") in kinds), key=lambda event: event["ts"])
+        return sorted((e for e in self.trace["traceEvents"] if e.get("cat") in kinds), key=lambda event: event["ts"])
 
     def write_trace(self, path: Path) -> None:
         """As a Chrome trace, with what the CPU did meanwhile."""
-        path.write_text(json.dumps(self._trace), encoding="utf-8")
+        path.write_text(json.dumps(self.trace), encoding="utf-8")

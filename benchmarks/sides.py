@@ -26,7 +26,7 @@ class Trained:
     seconds: float  # of the whole process
     cpu_seconds: float
     peak_mb: float
-    loop_images_per_second: float  # of the loop alone; of facegan's: from the first tick to the last
+    loop_images_per_second: float  # of the loop alone: without its first 50 steps, if it has more
 
     @property
     def images_per_second(self) -> float:
@@ -38,7 +38,7 @@ def textbook(*arguments: object, env: Mapping[str, str]) -> Trained:
     """One run of textbook.py."""
     spent = turns.process(turns.HERE / "textbook.py", *arguments, env=env)
     told = json.loads(spent.output)
-    return Trained(told["images"], spent.seconds, spent.cpu_seconds, spent.peak_mb, told["images_per_second"])
+    return Trained(told["images"], spent.seconds, spent.cpu_seconds, spent.peak_mb, told["sustained_images_per_second"])
 
 
 def facegan(*arguments: object, settings: Iterable[str], batch_size: int, env: Mapping[str, str]) -> Trained:

@@ -46,6 +46,7 @@ raise SystemExit("no step was begun")
 
 def main() -> None:
     options = arguments().parse_args()
+    env = turns.surroundings(options.threads)
     from facegan.plugins import BUILT_IN
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -53,14 +54,14 @@ def main() -> None:
         source = ["--set", f"data.options.num_images={options.num_images}"] if options.data == "drawn" else []
         turns.process("-m", "facegan", "pack", options.data, "-o", packed, *source)
         sides: dict[str, Callable[[], float]] = {
-            "python -c pass": partial(cpu, "-c", "pass"),
-            "python -c 'import torch'": partial(cpu, "-c", "import torch"),
-            "facegan --help": partial(cpu, "-m", "facegan", "--help"),
-            TRAIN: partial(first_step, packed, options.settings),
+            "python -c pass": partial(cpu, env, "-c", "pass"),
+            "python -c 'import torch'": partial(cpu, env, "-c", "import torch"),
+            "facegan --help": partial(cpu, env, "-m", "facegan", "--help"),
+            TRAIN: partial(first_step, env, packed, options.settings),
         }
         if not options.quick:
             for name in BUILT_IN["command"]:
-                sides[f"facegan {name} --help"] = partial(cpu, "-m", "facegan", name, "--help")
+                sides[f"facegan {name} --help"] = partial(cpu, env, "-m", "facegan", name, "--help")
         results = turns.alternate(sides, options.turns)
     document = {}
     torch = results["python -c 'import torch'"]
@@ -85,17 +86,17 @@ def main() -> None:
 TRAIN = "facegan train, to its first step"
 
 
-def cpu(*command: object) -> float:
+def cpu(env: dict[str, str], *command: object) -> float:
     """CPU seconds of a process."""
-    return turns.process(*command, env=turns.surroundings()).cpu_seconds
+    return turns.process(*command, env=env).cpu_seconds
 
 
-def first_step(packed: Path, settings: list[str]) -> float:
+def first_step(env: dict[str, str], packed: Path, settings: list[str]) -> float:
     """CPU seconds of a training until its first step, on packed pictures, in a new run folder."""
     chosen = [word for setting in settings for word in ("--set", setting)]
     with tempfile.TemporaryDirectory() as folder:
         run = ["--run", Path(folder) / "run", "--steps", 1]  # one, so that a step that was missed is an error soon
-        return cpu("-c", UNTIL_THE_FIRST_STEP, "train", "--data", packed, *run, *chosen)
+        return cpu(env, "-c", UNTIL_THE_FIRST_STEP, "train", "--data", packed, *run, *chosen)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -103,6 +104,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--data", default="drawn", help="what is packed and trained on; default: drawn faces")
     parser.add_argument("--num-images", type=int, default=2000, help="of drawn faces")
     parser.add_argument("--set", dest="settings", action="append", default=[], help="a setting of the training")
+    parser.add_argument("--threads", type=int, default=0, help="OMP_NUM_THREADS; default: as torch likes")
     parser.add_argument("--quick", action="store_true", help="leave out the help of the single commands")
     return parser
 

@@ -9,7 +9,7 @@ it comes (the iteration captured as a CUDA graph), facegan with train.capture=of
 device, the textbook with --workers, and one more of facegan for each --variant. All write as often (see sides.py). Last
 comes one whole run of --epochs with facegan's own intervals; 0 leaves it out.
 
-Images a second are of whole processes, and of the loop alone: of facegan's from its first line of metrics to its last.
+Images a second are of whole processes, and of the loop alone, without its first 50 steps.
 The bound is what the device itself does, measured before each turn: bf16 products of matrices at 2.28 GFLOP an image,
 and copies at 14 MB of activations an image; the share is of the lower of both. Without a CUDA device it exits with 2.
 """

@@ -191,3 +191,14 @@ def test_profile_leaves_the_standard_librarys_module_of_its_name_in_place(monkey
 )
 def test_kernels_are_sorted_by_their_names(name, kind):
     assert importlib.import_module("kinds").kind_of(name) == kind
+
+
+def test_a_device_waits_while_no_kernel_runs():
+    watch = importlib.import_module("kinds").Kernels()
+    begins = {"fprop": (10, 5), "leaky_relu": (12, 2), "wgrad": (18, 4)}  # microseconds; two run beside one another
+    watch.trace = {"traceEvents": [
+        {"cat": "kernel", "name": name, "ts": begin, "dur": length} for name, (begin, length) in begins.items()
+    ] + [{"cat": "cpu_op", "name": "aten::mm", "ts": 0, "dur": 99}]}  # fmt: skip
+    assert {kind: round(1e6 * seconds) for kind, seconds in watch.seconds().items()} == {
+        "convolution, forward": 5, "activations": 2, "convolution, by weights": 4, "between operations": 3,
+    }  # fmt: skip
