@@ -3,6 +3,7 @@
 import ctypes
 import math
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -174,7 +175,9 @@ def keeping_memory() -> Iterator[None]:
 @contextmanager
 def _switched(switches: list[tuple[Any, str, Any]]) -> Iterator[None]:
     """Attributes with other values, while the block runs."""
-    before = [getattr(owner, name) for owner, name, _ in switches]
+    with warnings.catch_warnings():  # torch 2.9 would have us use other names, which do not mix with what reads these
+        warnings.filterwarnings("ignore", "Please use the new API settings")
+        before = [getattr(owner, name) for owner, name, _ in switches]
     try:
         for owner, name, value in switches:
             setattr(owner, name, value)
