@@ -1,20 +1,18 @@
 """What `facegan sample` costs beside what cannot be saved: forward passes, PNG encoding, and loading torch.
 
-    python benchmarks/sampling.py [--num 10000] [--model SNAPSHOT] [--repeats 3]
+    python benchmarks/sampling.py [--num 10000] [--model SNAPSHOT] [--turns 3]
 
-Three questions, each asked of whole processes in turns, best of the repeats: NUM faces at 64x64 to a folder against the
-bare forward passes and PNG encoding of as many; `facegan sample -n 64` against `python -c "import torch"`; the peak
-memory of 1,000 faces against that of 20,000. Without --model, an untrained DCGAN of the default width is drawn from.
+Three questions, each asked of whole processes in turns: `facegan sample -n 64` beside `python -c "import torch"`;
+NUM faces to a folder beside the bare forward passes and PNG encoding of as many; the peak memory of 20,000 faces beside
+that of 1,000. Without --model, an untrained DCGAN of the default width is drawn from.
 """
 
-import argparse
-import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import turns
 
 BARE = """
 import io, sys
@@ -44,44 +42,52 @@ save_snapshot(Path(sys.argv[1]), config, 0, {"G": config.part("architecture").ge
 """
 
 
-def process(*arguments: str) -> tuple[float, float]:
-    """Seconds and peak resident megabytes of a process."""
-    start = time.perf_counter()
-    child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(arguments)}: failed with {status}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
-
-
-def ratio(ours: list[str], other: list[str], repeats: int) -> dict[str, float]:
-    """Best of the repeats of both sides, in turns."""
-    times = [(process(*ours)[0], process(*other)[0]) for _ in range(repeats)]
-    mine, others = (min(side) for side in zip(*times, strict=True))
-    return {"seconds": round(mine, 2), "beside": round(others, 2), "ratio": round(mine / others, 3)}
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__, "sampling")
     parser.add_argument("--num", type=int, default=10_000)
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--few", type=int, default=1_000, help="faces whose memory is compared")
+    parser.add_argument("--many", type=int, default=20_000, help="with that of so many; 0: leave that out")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         model = str(options.model or Path(temporary) / "G.safetensors")
         if options.model is None:
-            process("-c", MAKE, model)
+            turns.process("-c", MAKE, model)
         sample = ["-m", "facegan", "sample", model]
         folder = f"{temporary}/faces/"
-        report = {
-            "start": ratio([*sample, "-n", "64", "-o", f"{temporary}/g.png"], ["-c", "import torch"], options.repeats),
-            "folder": ratio(
-                [*sample, "-n", str(options.num), "-o", folder], ["-c", BARE, model, str(options.num)], options.repeats
-            ),
+        questions = {
+            "a grid of 64, beside loading torch": {
+                "facegan sample -n 64": [*sample, "-n", 64, "-o", f"{temporary}/g.png"],
+                "import torch": ["-c", "import torch"],
+            },
+            f"{options.num:,} faces to a folder, beside forward passes and PNG": {
+                f"facegan sample -n {options.num}": [*sample, "-n", options.num, "-o", folder],
+                "bare": ["-c", BARE, model, options.num],
+            },
         }
-        few, many = (process(*sample, "-n", str(num), "-o", folder)[1] for num in (1_000, 20_000))
-        report["memory"] = {"megabytes_1000": round(few), "megabytes_20000": round(many), "ratio": round(many / few, 3)}
-    print(json.dumps(report, indent=2))
+        if options.many:
+            questions["memory of many faces, beside that of few"] = {
+                f"facegan sample -n {num}": [*sample, "-n", num, "-o", folder] for num in (options.many, options.few)
+            }
+        document = {question: asked(sides, options.turns) for question, sides in questions.items()}
+    turns.table(
+        "Sampling, whole processes",
+        ("process", "seconds", "over the other", "peak MB", "over the other"),
+        [(name, *map(turns.in_words, side.values())) for sides in document.values() for name, side in sides.items()],
+    )
+    turns.write(options, {"questions": document})
+
+
+def asked(sides: dict[str, list[object]], num_turns: int) -> dict[str, dict[str, Any]]:
+    """Seconds and peak memory of two processes, and how they compare turn by turn."""
+    runs = turns.alternate({name: partial(turns.process, *words) for name, words in sides.items()}, num_turns)
+    document = {}
+    for name, other in zip(sides, reversed(sides), strict=True):
+        document[name] = {}
+        for what in ("seconds", "peak_mb"):
+            mine, others = ([getattr(run, what) for run in runs[each]] for each in (name, other))
+            document[name] |= {what: turns.summary(mine), f"{what}_over_the_other": turns.ratios(mine, others)}
+    return document
 
 
 if __name__ == "__main__":

@@ -8,17 +8,29 @@ import pytest
 
 HEAVY = ("torch", "torchvision", "numpy", "matplotlib", "PIL", "safetensors", "scipy", "pandas")
 
+UNASKED = ("pydantic", "rich.console", "hashlib", "facegan.run")  # light, and not needed to show a help text
+MOST_MODULES = 110  # beyond typer's own, for the help of all commands together
+
 # One process for all of them: what is loaded is told after each, the menu itself first.
 LOOK = """
 import contextlib, io, json, sys
+import typer
+
+base = set(sys.modules)
 from facegan import cli, plugins
 
+commands = {name: plugins.find("command", name) for name in plugins.BUILT_IN["command"]}
+groups = {name: part for name, part in commands.items() if isinstance(part, typer.Typer)}
+asked = [["--help"], ["--version"], *([name, "--help"] for name in commands)]
+asked += [
+    [name, each.name or each.callback.__name__, "--help"]
+    for name, group in groups.items() for each in group.registered_commands
+]
 seen = {}
-for arguments in [["--help"], ["--version"], *([name, "--help"] for name in plugins.BUILT_IN["command"])]:
+for arguments in asked:
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
         cli.main(arguments)
-    loaded = sorted({name.partition(".")[0] for name in sys.modules})
-    seen[" ".join(arguments)] = [len(out.getvalue()), loaded]
+    seen[" ".join(arguments)] = [len(out.getvalue()), sorted(set(sys.modules) - base)]
 json.dump(seen, sys.stdout)
 """
 
@@ -36,9 +48,45 @@ def seen():
 
 def test_help_of_every_command_loads_nothing_heavy(seen):
     assert len(seen) > 8
+    assert "runs show --help" in seen
     for arguments, (length, loaded) in seen.items():
         assert length > 10, f"facegan {arguments} printed nothing"
-        assert not set(HEAVY) & set(loaded), f"facegan {arguments}"
+        assert not {*HEAVY, *UNASKED} & set(loaded), f"facegan {arguments}"
+        assert len(loaded) <= MOST_MODULES, f"facegan {arguments}"
+
+
+# What a training step needs nothing of, as long as nothing is evaluated or drawn as a curve.
+ASIDE = (
+    *("torchvision", "matplotlib", "scipy", "pandas", "pyarrow", "networkx", "av", "imagehash", "jinja2"),
+    *("requests", "urllib3", "gdown", "huggingface_hub", "facegan.evaluation", "facegan.plots"),
+    *("torch._dynamo", "torch._inductor", "sympy", "mpmath"),  # the compiler and its algebra
+)
+
+FIRST_STEP = """
+import json, sys
+import torch
+
+base = set(sys.modules)
+from facegan import cli
+from facegan.training import loop
+
+def training_step(*_):
+    json.dump(sorted(set(sys.modules) - base), sys.__stdout__)
+    raise SystemExit
+
+loop.training_step = training_step
+cli.main(sys.argv[1:])
+"""
+
+
+def test_first_step_begins_with_little_more_than_torch_loaded(store, tmp_path):
+    where = ("--data", str(store()), "--run", str(tmp_path / "run"))
+    size = ("--resolution", "16", "--batch-size", "8", "--set", "architecture.ngf=8", "--device", "cpu")
+    command = [sys.executable, "-c", FIRST_STEP, "train", *where, *size]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = json.loads(done.stdout)
+    assert "facegan.training.step" in loaded
+    assert not set(ASIDE) & set(loaded)
 
 
 @pytest.mark.parametrize(

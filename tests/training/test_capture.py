@@ -1,3 +1,5 @@
+import warnings
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from types import SimpleNamespace
 
@@ -9,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 from facegan.data.feed import Feed
 from facegan.data.packed.loading import load
 from facegan.training.capture import NUM_EAGER, repeated
+from facegan.training.distributed import ALONE
 from facegan.training.loop import step_settings
 from facegan.training.machine import deterministic
 from facegan.training.state import build_state
@@ -104,12 +107,111 @@ def test_steps_on_the_cpu_are_called_as_they_are(tiny):
 
 
 def test_capture_can_be_switched_off(tiny):
-    on_cuda = SimpleNamespace(sums=SimpleNamespace(device=torch.device("cuda")))
+    on_cuda = SimpleNamespace(sums=SimpleNamespace(device=torch.device("cuda")), world=ALONE)
 
     def iteration():
         raise AssertionError
 
     assert repeated(iteration, tiny("train.capture=off"), on_cuda, print) is iteration
+
+
+class Stream:
+    def __init__(self, device):
+        self.device = device
+
+    def wait_stream(self, other):
+        pass
+
+
+class Graph:
+    """A recording that does nothing but count its replays."""
+
+    replays = 0
+
+    def register_generator_state(self, generator):
+        warnings.warn("is deprecated", UserWarning, stacklevel=1)  # as torch does from 2.12 on
+
+    def replay(self):
+        self.replays += 1
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    """recorder(failure) -> the graph that is recorded, where torch.cuda is there in name; or its end fails."""
+
+    def make(failure=None):
+        made = Graph()
+
+        @contextmanager
+        def graph(recorded, *, stream, capture_error_mode):
+            assert recorded is made and capture_error_mode == "thread_local"
+            try:
+                yield
+            finally:
+                if failure:
+                    raise RuntimeError("operation failed due to a previous error during capture")
+
+        stubs = {"Stream": Stream, "current_stream": Stream, "stream": nullcontext, "graph": graph}
+        for name, stub in (stubs | {"CUDAGraph": lambda: made}).items():
+            monkeypatch.setattr(torch.cuda, name, stub)
+        return made
+
+    return make
+
+
+def drawing(config, failure=None):
+    """A state's noise drawn from at each step; the numbers drawn; the 4th call, which is the recorded one, may fail."""
+    drawn = []
+    noise = torch.Generator().manual_seed(1)
+    optimiser = SimpleNamespace(zero_grad=lambda: None)
+    on_cuda = SimpleNamespace(device=torch.device("cuda"))
+    state = SimpleNamespace(world=ALONE, sums=on_cuda, noise=noise, opt_G=optimiser, opt_D=optimiser)
+
+    def iteration():
+        drawn.append(float(torch.rand((), generator=state.noise)))
+        if failure and len(drawn) == NUM_EAGER + 1:
+            raise RuntimeError(failure)
+
+    lines = []
+    return repeated(iteration, config, state, lines.append), drawn, lines
+
+
+def test_an_iteration_is_recorded_after_the_first_steps_and_then_replayed(tiny, recorder):
+    graph = recorder()
+    advance, drawn, lines = drawing(tiny())
+    for _ in range(7):
+        advance()
+    assert (len(drawn), graph.replays, lines) == (NUM_EAGER + 1, 7 - NUM_EAGER, [])
+
+
+def test_an_iteration_that_cannot_be_recorded_goes_on_as_if_no_one_had_tried(tiny, recorder):
+    failure = "CUDA error: operation not permitted when stream is capturing. Search for it in the manual"
+    graph = recorder(failure)
+    advance, drawn, lines = drawing(tiny(), failure)
+    for _ in range(7):
+        advance()
+    expected = torch.Generator().manual_seed(1)
+    del drawn[NUM_EAGER]  # of the attempt
+    assert drawn == [float(torch.rand((), generator=expected)) for _ in range(7)] and graph.replays == 0
+    assert lines == [
+        "train.capture: steps are launched kernel by kernel, since they cannot be recorded: "
+        "CUDA error: operation not permitted when stream is capturing"
+    ]
+
+
+HOST_READS = ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "unique")  # or sizes known to data alone
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
+def test_nothing_in_a_step_is_read_by_the_processor_or_comes_from_it(tiny, settings):
+    config = tiny(*settings)
+    state, wanted, tape = build_state(config, CPU), step_settings(config, CPU), Tape()
+    real = torch.zeros(8, 3, 16, 16)
+    training_step(state, wanted, real)  # makes what is made once
+    with tape:
+        training_step(state, wanted, real)
+    names = {call[0].name() for call in tape.calls}
+    assert [name for name in names if name.split("::")[1].startswith(HOST_READS)] == []
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

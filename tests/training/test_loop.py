@@ -11,11 +11,13 @@ from facegan import images
 from facegan.config import preset_names
 from facegan.ema import calibrate
 from facegan.errors import SnapshotError, TrainingError
+from facegan.generators import FaceGenerator
 from facegan.run import RunDir
 from facegan.snapshots import load_generator
 from facegan.training import loop
 from facegan.training.loop import Progress
 from facegan.training.runs import resume, train
+from facegan.training.state import build_state
 
 WALL_CLOCK = ("seconds", "images_per_second")
 
@@ -265,6 +267,34 @@ def test_default_intervals_still_leave_everything_of_a_short_run(tiny, tmp_path)
     assert run.steps("samples") == [0, 1, 2, 3]
     assert run.steps("snapshots") == [1, 2, 3]
     assert run.steps("states") == [2, 3]
+
+
+def test_first_grid_shows_the_untrained_generator_after_few_latents(tiny, tmp_path, monkeypatch):
+    used = []
+
+    def counted(generator, batches):
+        batches = list(batches)
+        used.append(sum(map(len, batches)))
+        calibrate(generator, batches)
+
+    monkeypatch.setattr("facegan.ema.calibrate", counted)
+    config, run = tiny("train.steps=1"), RunDir(tmp_path / "run")
+    train(config, run)
+    assert used == [loop.NUM_FIRST, loop.NUM_CALIBRATION]
+
+    untrained = build_state(config, torch.device("cpu")).G_ema
+    seen = images.read_grid(run.sample(0))
+    bare = FaceGenerator(untrained, z_dim=12, prior="normal").sample(range(loop.NUM_GRID))
+    source = torch.Generator().manual_seed(123)
+    calibrate(untrained, [torch.randn(500, 12, generator=source) for _ in range(4)])
+    settled = FaceGenerator(untrained, z_dim=12, prior="normal").sample(range(loop.NUM_GRID))
+
+    def distance(drawn):
+        """Levels of 255 between a picture's values and the grid's, on average."""
+        return np.abs(np.asarray(seen, float) - images.grid(images.to_uint8(drawn))).mean()
+
+    assert distance(settled) < 1.5  # other latents, and many more
+    assert distance(bare) > 3 * distance(settled)
 
 
 def test_progress_is_reported_at_each_tick(tiny, tmp_path):

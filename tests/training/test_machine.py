@@ -1,5 +1,7 @@
 import ctypes
+import json
 import resource
+import sys
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 from facegan.errors import ConfigError, TrainingError
 from facegan.run import RunDir
 from facegan.training import loop, machine
-from facegan.training.machine import check_precision, compiling, deterministic, keeping_memory, multiplying
+from facegan.training.machine import allowance, check_precision, compiling, deterministic, keeping_memory, multiplying
 from facegan.training.runs import train
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -156,3 +158,37 @@ def test_a_compiler_that_fails_is_one_line():
         raise CompilerError
     with pytest.raises(RuntimeError, match="another"), compiling(True):
         raise RuntimeError("another")
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "10000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, sys.maxsize),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, sys.maxsize),
+        ({"cpu.max": "what\n"}, sys.maxsize),
+        ({}, sys.maxsize),
+    ],
+)
+def test_a_containers_share_of_the_processors_limits_the_threads(tmp_path, files, expected):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert allowance(tmp_path) == expected
+
+
+def test_a_run_computes_with_the_threads_asked_for(tiny, tmp_path, monkeypatch):
+    seen, step, before = [], loop.training_step, torch.get_num_threads()
+    monkeypatch.setattr(loop, "training_step", lambda *args: (seen.append(torch.get_num_threads()), step(*args)))
+    train(tiny("train.threads=3", "train.steps=1"), RunDir(tmp_path / "three"))
+    monkeypatch.setattr(machine, "allowance", lambda: 1)
+    train(tiny("train.steps=1"), RunDir(tmp_path / "container"))
+    assert seen == [3, 1]
+    told = [
+        json.loads((tmp_path / name / "environment.json").read_text())["threads"] for name in ("three", "container")
+    ]
+    assert told == seen
+    assert torch.get_num_threads() == before

@@ -13,19 +13,18 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command
 
 from .. import __version__
 from ..errors import ConfigError, FaceganError, ToldError
 from ..plugins import claims, find, names, nearest
-from .options import PLAIN
+from .options import PLAIN, Group
 from .signals import Ended, came, take
 
 WRONG_FILE = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
-class Menu(TyperGroup):
+class Menu(Group):
     """The commands of the plugin table; listing them imports no plugin, and asking for one imports only that one."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
@@ -74,7 +73,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(cls=Menu, **PLAIN)
+app = typer.Typer(**PLAIN | {"cls": Menu})
 
 
 @app.callback(epilog="Start with: facegan train, then: facegan sample -n 64 -o grid.png")

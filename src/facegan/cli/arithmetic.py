@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
-from .console import console
 from .options import Device, Json, Model, find_snapshot, print_json
 
 if TYPE_CHECKING:
@@ -84,6 +83,8 @@ def arithmetic(
 def _tell_length(share: float) -> None:
     """Say so where a sum is much shorter or longer than single latents are: that shows in its face."""
     if not 1 / FAR_OFF < share < FAR_OFF:
+        from .console import console
+
         how = "pale and dull" if share < 1 else "glaring"
         console().print(
             f"the sum is {share:.2f} times as long as a single latent, and its face {how}; --rescale evens that out",

@@ -8,7 +8,6 @@ import typer
 
 from ..errors import ConfigError, DamagedError, DataError, FaceganError
 from ..plugins import names, nearest, quoted
-from ..run import find_run
 from .options import Device, Json, find_snapshot, print_json
 
 if TYPE_CHECKING:
@@ -197,6 +196,7 @@ def _snapshots(models: list[str], every: bool) -> list[Path]:
     """The newest snapshot of each model, or every whole one."""
     if not every:
         return [find_snapshot(model) for model in models or (None,)]
+    from ..run import find_run
     from ..sealed import verify
     from .console import console
 

@@ -8,15 +8,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ..errors import ConfigError, DamagedError, SnapshotError
-from ..run import RunDir, find_run
 
 if TYPE_CHECKING:
     from ..config import RunConfig
+    from ..run import RunDir
+
+
+class Group(TyperGroup):
+    """A command of sub-commands, whose `--help` answers before pydantic is loaded."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """`--help` with a default of its own, since typer asks pydantic what one without a default is worth."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
 
 # What every typer.Typer here is made with: plain help, and errors that are left to `main`.
-PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+PLAIN: dict[str, Any] = {
+    "cls": Group, "add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False,
+}  # fmt: skip
 
 Epochs = Annotated[float | None, typer.Option(help="Length in passes over the pictures.", rich_help_panel=None)]
 Kimg = Annotated[float | None, typer.Option(help="Length in thousands of real pictures shown.")]
@@ -106,6 +121,8 @@ def find_snapshot(model: str | None) -> Path:
     """
     if model is not None and Path(model).is_file():
         return Path(model)
+    from ..run import find_run
+
     run = find_run(model)
     steps = run.steps("snapshots")
     if not steps:
@@ -125,9 +142,10 @@ def find_snapshot(model: str | None) -> Path:
     raise AssertionError
 
 
-def any_run(name: str | None) -> RunDir:
+def any_run(name: str | None) -> "RunDir":
     """As `find_run`, and also a run's folder that has lost its settings, or never had any; raises as it does."""
     from ..history.standing import is_run
+    from ..run import RunDir, find_run
 
     try:
         return find_run(name)

@@ -16,6 +16,7 @@ from .options import (
     Run,
     Steps,
     allow_deterministic,
+    load_torch,
     one_duration,
     seconds_of,
 )  # fmt: skip
@@ -61,6 +62,7 @@ def resume(
         if not world.leads:
             take_part(world, seconds)
             return
+        load_torch()
         from ..training.runs import resume as resume_run
         from .console import TrainingConsole
         from .signals import StopRequest

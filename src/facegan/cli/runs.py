@@ -9,13 +9,13 @@ import typer
 from rich.filesize import decimal
 
 from ..errors import ConfigError, SnapshotError
-from ..run import RunDir, find_run
 from .making import points_of
 from .options import PLAIN, Device, Json, Run, any_run, find_snapshot, print_json
 
 if TYPE_CHECKING:
     from ..history.cleaning import Cleaning
     from ..points import Points
+    from ..run import RunDir
 
 MOST_RUNS = 8  # beside each other
 
@@ -76,6 +76,7 @@ def compare(
     """
     from ..history.comparing import compare as put_beside
     from ..images import check_ending
+    from ..run import find_run
     from .telling import finite, tell_difference
 
     if not 2 <= len(names) <= MOST_RUNS:
@@ -115,6 +116,7 @@ def clean(
     from ..history.cleaning import clean as remove
     from ..history.cleaning import plan_cleaning
     from ..history.stored import Kind
+    from ..run import find_run
 
     if not (yes or dry_run) and (as_json or not sys.stdin.isatty()):
         raise ConfigError("clean: there is no one to ask here; give --yes to remove, or --dry-run to look")
@@ -136,7 +138,9 @@ def clean(
         print(f"removed, {decimal(total)} freed")
 
 
-def _all_runs() -> list[RunDir]:
+def _all_runs() -> "list[RunDir]":
+    from ..run import RunDir
+
     return [RunDir(path.parent) for path in sorted(Path("runs").glob("*/config.json"))]
 
 
@@ -169,7 +173,7 @@ def _show_plans(plans: "Sequence[Cleaning]", total: int) -> None:
     print(f"{_count(num_files, 'file')} to remove, {decimal(total)}" if num_files else "nothing to remove")
 
 
-def _draw(found: Sequence[RunDir], points: "Points", out: Path, device: str | None) -> None:
+def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | None) -> None:
     """Draw the grids of the same seeds side by side, every picture as large as the largest run's."""
     from .. import __version__, images
     from ..data.pixels.decode import MAX_PIXELS

@@ -17,6 +17,7 @@ from .options import (
     Metrics,
     Steps,
     allow_deterministic,
+    load_torch,
     one_duration,
     print_json,
     seconds_of,
@@ -82,9 +83,8 @@ def train(
             take_part(world, seconds)
         else:
             with _run_folder(run, wanted, preset or (config.stem if config else "dcgan")) as folder:
-                _train(
-                    wanted, folder, world, seconds, force and run is not None, as_json
-                )  # a free name replaces nothing
+                replaces = force and run is not None  # a free name replaces nothing
+                _train(wanted, folder, world, seconds, replaces, as_json)
 
 
 def take_part(world: "World", seconds: float | None) -> None:
@@ -101,6 +101,7 @@ def take_part(world: "World", seconds: float | None) -> None:
 def _train(
     config: "RunConfig", run: "RunDir", world: "World", seconds: float | None, force: bool, as_json: bool
 ) -> None:
+    load_torch()
     from ..training.runs import train as start
     from .console import TrainingConsole
     from .signals import StopRequest

@@ -158,6 +158,9 @@ class TrainConfig(Section):
         description="how convolutions multiply fp32 numbers: `ieee` exactly; `tf32` rounded to 10 bits (CUDA); `bf16` "
         "rounded to 7 bits (CPU, by oneDNN, where the processor has units for it; torch 2.9 or newer)",
     )
+    threads: int = Field(
+        0, ge=0, description="threads that compute on the CPU; 0: one a core, and no more than a container may use"
+    )
     capture: Literal["auto", "off"] = Field(
         "auto", description="on CUDA: `auto` records the whole step once and replays it as one CUDA graph"
     )

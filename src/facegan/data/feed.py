@@ -62,12 +62,13 @@ class Feed:
         self._copying: torch.cuda.Stream | None = None
         if self._device.type == "cuda" and self._resident is None:
             self._copying = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        self._copied: dict[int, tuple[Tensor, torch.cuda.Event]] = {}
+        self._copied: tuple[int, torch.cuda.Event] | None = None  # the step whose pictures `_arriving` takes, and when
         # What `pictures` reads, always in the same places: a CUDA graph of the step looks nowhere else.
         self._index = torch.zeros(num, dtype=torch.int64, device=self._device)
         self._flipped = torch.zeros(num, dtype=torch.bool, device=self._device)
         shape = (num if self._resident is None else 0, *self._images.shape[1:])
         self._chosen = torch.zeros(shape, dtype=torch.uint8, device=self._device)
+        self._arriving = torch.empty_like(self._chosen) if self._copying is not None else self._chosen
 
     def __len__(self) -> int:
         return len(self._images)
@@ -105,22 +106,19 @@ class Feed:
         if self._copying is None:
             self._chosen.copy_(self._gathered(step))
             return
-        if step not in self._copied:
-            self._copy(step)
-        chosen, arrived = self._copied.pop(step)
-        computing = torch.cuda.current_stream(self._device)
-        computing.wait_event(arrived)
-        self._chosen.copy_(chosen)
-        chosen.record_stream(computing)
-        self._copied.clear()
-        self._copy(step + 1)
+        if self._copied is None or self._copied[0] != step:
+            self._copied = self._copy(step)
+        torch.cuda.current_stream(self._device).wait_event(self._copied[1])
+        self._chosen.copy_(self._arriving)
+        self._copied = self._copy(step + 1)
 
-    def _copy(self, step: int) -> None:
+    def _copy(self, step: int) -> tuple[int, torch.cuda.Event]:
         """Begin to copy a step's pictures to the device, on a stream of their own."""
         assert self._copying is not None, "only where pictures lie in the computer's memory and steps are on a GPU"
+        self._copying.wait_stream(torch.cuda.current_stream(self._device))  # which still reads those before them
         with torch.cuda.stream(self._copying):
-            chosen = self._gathered(step).to(self._device, non_blocking=True)
-            self._copied[step] = chosen, self._copying.record_event()
+            self._arriving.copy_(self._gathered(step), non_blocking=True)
+            return step, self._copying.record_event()
 
     def _gathered(self, step: int) -> Tensor:
         """A step's pictures from the disk, and a request for the next steps'."""
@@ -163,7 +161,7 @@ class Feed:
             indices.append(order[offset:stop])
             flips.append(flipped[offset:stop])
             first += stop - offset
-        return torch.cat(indices), torch.cat(flips)
+        return (indices[0], flips[0]) if len(indices) == 1 else (torch.cat(indices), torch.cat(flips))
 
     def _epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
         """An epoch's order of pictures and their mirroring; the last two epochs are kept."""

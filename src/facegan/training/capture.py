@@ -1,5 +1,6 @@
 """The whole iteration as one CUDA graph: launched at once instead of kernel by kernel."""
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -68,11 +69,15 @@ class Captured:
         noise = state.noise.get_state()
         for optimiser in (state.opt_G, state.opt_D):
             optimiser.zero_grad()  # the gradients will lie in the graph's own memory
-        torch.cuda.empty_cache()  # and so will all else that the calls so far have used
-        graph.register_generator_state(state.noise)
         try:
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._iteration()
+            # Of `stream` and `graph` the former makes the device the current one, and leaves the stream in any case:
+            # older versions of torch stay on it when a recording fails.
+            with torch.cuda.stream(self._stream):
+                with warnings.catch_warnings():  # newer ones find the generators themselves, and say so
+                    warnings.simplefilter("ignore")
+                    graph.register_generator_state(state.noise)
+                with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                    self._iteration()
         except RuntimeError as error:
             state.noise = torch.Generator(state.noise.device)  # the old one may still take itself for recorded
             state.noise.set_state(noise)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NUM_GRID = 64  # latents of the grids, the seeds 0 to 63
 NUM_CALIBRATION = 1024  # latents that the averaged G's batch-norm statistics are estimated from
+NUM_FIRST = 128  # the same for the grid of step 0: noise, which more of them change by less than 1 in 255
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def training_loop(
     with Saver(run.path, report) as saver:
         if state.step == 0:
             images.save(run.path / "samples" / "real.png", images.grid(feed.sample(NUM_GRID)))
-            calibrate(config, state)
+            calibrate(config, state, NUM_FIRST)
             saver.at_once("the first grid", grid(config, run, state))
         if evaluating:
             evaluating.take_up()
@@ -204,14 +205,19 @@ def step_settings(config: RunConfig, device: torch.device) -> StepSettings:
     )
 
 
-def calibrate(config: RunConfig, state: TrainState) -> None:
-    """Give the averaged G the batch-norm statistics of its own weights, from latents that are the same every time."""
+def calibrate(config: RunConfig, state: TrainState, num: int | None = None) -> None:
+    """Give the averaged G the batch-norm statistics of its own weights, from latents that are the same every time.
+
+    Args:
+        config: Of the run.
+        state: Whose averaged G is changed.
+        num: Latents; NUM_CALIBRATION when not given.
+    """
+    num = num or NUM_CALIBRATION
     architecture, device = config.part("architecture"), state.sums.device
     source = torch.Generator(device).manual_seed(config.seed)
-    size = min(config.train.batch_size, NUM_CALIBRATION)
-    batches = (
-        latents.draw(size, architecture.z_dim, architecture.prior, source) for _ in range(NUM_CALIBRATION // size)
-    )
+    size = min(config.train.batch_size, num)
+    batches = (latents.draw(size, architecture.z_dim, architecture.prior, source) for _ in range(num // size))
     ema.calibrate(state.G_ema, batches)
 
 

@@ -1,8 +1,12 @@
 """How the machine computes while a run is trained; it is put back afterwards."""
 
 import ctypes
+import math
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,6 +33,7 @@ def machine(config: RunConfig, device: torch.device) -> Iterator[None]:
         stack.enter_context(multiplying(train.fp32_precision, device))
         stack.enter_context(compiling(train.compile))
         if device.type == "cpu":
+            stack.enter_context(threads(num_threads(config)))
             stack.enter_context(keeping_memory())
         if device.type == "cuda":  # every step has the same shapes: worth trying which kernel is fastest for each
             stack.enter_context(_switched([(torch.backends.cudnn, "benchmark", not train.deterministic)]))
@@ -132,6 +137,42 @@ def compiling(wanted: bool) -> Iterator[None]:
         raise
 
 
+def num_threads(config: RunConfig) -> int:
+    """How many threads compute on the CPU: train.threads, or torch's own number, up to a container's share."""
+    return config.train.threads or min(torch.get_num_threads(), allowance())
+
+
+@contextmanager
+def threads(num: int) -> Iterator[None]:
+    """Compute with so many threads, while the block runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(num)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def allowance(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many threads a container's share of the processors keeps busy; all of them, where there is no such limit.
+
+    torch takes a thread for every core of the machine, also where a container may use only two of them: threads would
+    then wait for others that have no turn.
+
+    Args:
+        root: Where Linux shows the limits of control groups, of version 2 or 1.
+    """
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+        except OSError:
+            return sys.maxsize
+    limited = quota.isdigit() and period.isdigit() and int(period) > 0
+    return max(1, math.ceil(int(quota) / int(period))) if limited else sys.maxsize
+
+
 @contextmanager
 def keeping_memory() -> Iterator[None]:
     """Keep memory that is freed for what is needed next, while the block runs (glibc; elsewhere nothing changes).
@@ -157,7 +198,9 @@ def keeping_memory() -> Iterator[None]:
 @contextmanager
 def _switched(switches: list[tuple[Any, str, Any]]) -> Iterator[None]:
     """Attributes with other values, while the block runs."""
-    before = [getattr(owner, name) for owner, name, _ in switches]
+    with warnings.catch_warnings():  # torch 2.9 would have us use other names, which do not mix with what reads these
+        warnings.filterwarnings("ignore", "Please use the new API settings")
+        before = [getattr(owner, name) for owner, name, _ in switches]
     try:
         for owner, name, value in switches:
             setattr(owner, name, value)

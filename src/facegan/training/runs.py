@@ -27,7 +27,7 @@ from .finish import complete, finish
 from .following import lead
 from .limits import within_memory
 from .loop import Report, Stop, training_loop
-from .machine import machine, placed
+from .machine import machine, num_threads, placed
 from .plan import check_disk, check_metrics, plan
 from .state import TrainState, build_state
 
@@ -227,7 +227,7 @@ def environment(config: RunConfig, device: torch.device, world: World = ALONE) -
         "platform": platform.platform(),
         "device": str(device),
         "gpu": gpu,
-        "threads": torch.get_num_threads(),
+        "threads": num_threads(config),
         "processes": world.size,
         "plugins": {kind: claim(kind, name).origin for kind, name in parts.items() if name in names(kind)},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -103,8 +103,8 @@ def _descend(state: TrainState, optimiser: Adam, loss: Tensor) -> None:
     """One update of the optimiser's own parameters; skipped, on the device, when the loss is not finite."""
     optimiser.zero_grad()
     # A loss that is not finite makes every gradient NaN, and the scaler skips an update with such gradients.
-    gate = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
-    state.scaler.scale(loss * gate).backward(inputs=optimiser.parameters)  # type: ignore[no-untyped-call]
+    gate = loss.detach() * 0 + 1  # 1 or NaN
+    state.scaler.scale(loss).backward(gate, inputs=optimiser.parameters)  # type: ignore[no-untyped-call]
     state.world.average(optimiser.gradients())
     state.scaler.step(optimiser)  # type: ignore[arg-type]
 

@@ -1,0 +1,99 @@
+"""What a training step must compute and move, and what the device can: the bound that speeds are compared with."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from facegan.config import RunConfig
+from facegan.networks.dcgan import DCGAN
+
+
+def multiply_adds(network: nn.Module, inputs: torch.Tensor) -> list[int]:
+    """Multiply-adds an image in each convolution or linear map of a network, in order; other layers do not count."""
+    counts: list[int] = []
+
+    def count(module: nn.Module, given: tuple[torch.Tensor, ...], result: torch.Tensor) -> None:
+        assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+        # Each weight is used once for every position of a convolution's result, of a transposed one's input.
+        places = given[0] if isinstance(module, nn.ConvTranspose2d) else result
+        counts.append(module.weight.numel() * (places.shape[2:].numel() if places.ndim == 4 else 1))
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        network(inputs)
+    return counts
+
+
+def flops_an_image(architecture: DCGAN, resolution: int, channels: int = 3) -> float:
+    """Floating-point operations of a training step for each of its real images, D frozen in G's step.
+
+    A convolution costs one forward pass, as much again for the gradient of its weights and as much for that of its
+    input. G runs once and has both gradients; D runs three times (on real, on fake, and for G), has both gradients
+    twice, and for G that of its input alone. Nobody asks for the gradient of the latents, nor of D's input in its own
+    step. Two operations a multiply-add; batch norm, activations and optimisers are left out.
+    """
+    in_G = multiply_adds(architecture.generator(resolution, channels).eval(), torch.zeros(1, architecture.z_dim))
+    images = torch.zeros(1, channels, resolution, resolution)
+    in_D = multiply_adds(architecture.discriminator(resolution, channels).eval(), images)
+    return 2.0 * (3 * sum(in_G) - in_G[0] + 8 * sum(in_D) - 2 * in_D[0])
+
+
+def flops_of(config: RunConfig) -> float:
+    """The same for a configuration, whose architecture must be DCGAN."""
+    return flops_an_image(config.part("architecture"), config.resolution, config.channels)
+
+
+def activation_bytes_an_image(resolution: int, ngf: int, ndf: int) -> float:
+    """Bytes of activations that a step moves an image in bf16: 14 MB at 64 pixels and 64 feature maps.
+
+    The largest layers lie at half the resolution, and the next has half as many numbers, so that all of them grow with
+    the number of pixels and with the width.
+    """
+    return 14e6 * (resolution / 64) ** 2 * (ngf + ndf) / 128
+
+
+def product_rate(device: torch.device, dtype: torch.dtype, *, size: int = 4096, repeats: int = 3) -> float:
+    """Operations a second of the product of two square matrices: the best of the repeats."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    out = torch.empty_like(a)
+    return 2 * size**3 / _best(lambda: torch.mm(a, b, out=out), device, repeats)
+
+
+def convolution_rate(device: torch.device, dtype: torch.dtype, *, size: int = 4096, repeats: int = 3) -> float:
+    """The same for a 1x1 convolution, which is the same product: on a CPU by oneDNN, not by the BLAS library."""
+    side, num = 16, max(1, size // 256)
+    layer = nn.Conv2d(size, size, 1, bias=False, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+    images = torch.randn(num, size, side, side, device=device).to(dtype).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        return 2 * size**2 * num * side**2 / _best(lambda: layer(images), device, repeats)
+
+
+def copy_bandwidth(device: torch.device, *, num_bytes: int = 2**30, repeats: int = 5) -> float:
+    """Bytes a second, read and written, of a copy within the device's memory."""
+    source = torch.zeros(num_bytes, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * num_bytes / _best(lambda: target.copy_(source), device, repeats)
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _best(work: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """Seconds of the quickest of some runs, after one for warmth; on CUDA a run is ten of them."""
+    inner = 10 if device.type == "cuda" else 1
+    times = []
+    for _ in range(repeats + 1):
+        wait(device)
+        begin = time.perf_counter()
+        for _ in range(inner):
+            work()
+        wait(device)
+        times.append((time.perf_counter() - begin) / inner)
+    return min(times[1:])

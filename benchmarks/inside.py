@@ -1,0 +1,75 @@
+"""The product's own training, inside this process, watched from some step on: with everything that a run does."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import bound
+import jittered
+from sides import EQUAL_WRITING
+
+from facegan.config import resolve
+from facegan.devices import choose_device
+from facegan.run import RunDir
+from facegan.training.runs import train
+
+
+@dataclass(frozen=True)
+class Lap:
+    """Steps that ran back to back, and how long they took until the device had done them."""
+
+    steps: int
+    seconds: float
+
+    @property
+    def milliseconds(self) -> float:
+        """A step."""
+        return 1e3 * self.seconds / self.steps
+
+
+def lap(
+    settings: Iterable[str], data: Path | str, *, warm: int, enough: Callable[[int, float], bool],
+    begin: Callable[[], None] = lambda: None, end: Callable[[], None] = lambda: None,
+) -> Lap:  # fmt: skip
+    """Train in a folder that is removed, and stop when enough has been seen.
+
+    Args:
+        settings: Of the run.
+        data: What it is trained on.
+        warm: Steps before the clock starts: at least 1.
+        enough: Asked after each step with the steps and the seconds since then.
+        begin: Called when the clock starts.
+        end: Called when it has stopped.
+
+    Raises:
+        TrainingError: The memory is full, among others.
+    """
+    config = resolve(settings=[*EQUAL_WRITING, *settings, f"data.source={data}", "train.steps=1000000"])
+    device = choose_device(config.train.device)
+    count, started, found = 0, 0.0, Lap(0, 0.0)
+
+    def stop() -> bool:
+        nonlocal count, started, found
+        count += 1
+        if count == warm:
+            bound.wait(device)
+            begin()
+            started = time.perf_counter()
+        elif count > warm and enough(count - warm, time.perf_counter() - started):
+            bound.wait(device)
+            found = Lap(count - warm, time.perf_counter() - started)
+            end()
+            return True
+        return False
+
+    with tempfile.TemporaryDirectory() as folder:
+        train(config, RunDir(Path(folder) / "run"), stop=stop)
+    return found
+
+
+def pictures(folder: Path, size: int, num: int = 2048) -> Path:
+    """Packed drawn faces of a size, made once."""
+    path = folder / str(size)
+    return path if path.exists() else jittered.packed_folder(path, num, resolution=size, distinct=512)
