@@ -106,8 +106,8 @@ def test_a_run_gives_onednn_leave_to_multiply_in_bf16(tiny, tmp_path, monkeypatc
 
 
 def faults_of_large_tensors():
-    """Pages that the system gives for tensors of 40 MB, one after the other."""
-    for _ in range(3):
+    """Pages that the system gives for tensors of 40 MB, one after the other, once the heap has found its size."""
+    for _ in range(10):
         torch.ones(10_000_000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(3):
