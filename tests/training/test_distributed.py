@@ -21,12 +21,12 @@ from facegan.errors import ConfigError, FaceganError
 from facegan.run import RunDir
 from facegan.snapshots import load_generator
 from facegan.training.capture import repeated
+from facegan.training.computing import placed
 from facegan.training.distributed import ALONE, joined
 from facegan.training.following import noise_seed
 from facegan.training.group import Group
 from facegan.training.limits import out_of_memory
 from facegan.training.loop import step_settings
-from facegan.training.machine import placed
 from facegan.training.runs import resume
 from facegan.training.state import build_state
 from facegan.training.step import generate, spread

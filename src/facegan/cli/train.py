@@ -143,7 +143,7 @@ def _run_folder(path: Path | None, config: "RunConfig", settings_name: str) -> "
 def _show_plan(config: "RunConfig", world: "World", as_json: bool) -> None:
     from ..config import flat
     from ..data.packed.loading import check_enough, count
-    from ..training.machine import placed
+    from ..training.computing import placed
     from ..training.plan import plan
     from .console import table
 

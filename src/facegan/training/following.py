@@ -11,10 +11,10 @@ from .. import __version__
 from ..config import RunConfig, validate
 from ..data.packed.loading import PackedImages, load
 from ..errors import ConfigError, DataError
+from .computing import computing, placed
 from .distributed import World
 from .limits import within_memory
 from .loop import Stop, stepping
-from .machine import machine, placed
 from .state import TrainState, build_state
 
 VERSIONS = [__version__, torch.__version__]
@@ -96,7 +96,7 @@ def follow(world: World, *, stop: Stop = lambda: False) -> Followed | None:
         if order["state"]:
             state.load(Path(order["state"]), data.digest)
         world.begin(device)
-        with machine(config, device):
+        with computing(config, device):
             return _steps(config, data, state, stop)
 
     return Followed(Path(order["path"]), within_memory(config, device, data.images.nbytes, work, world))

@@ -22,12 +22,12 @@ from ..history.standing import num_images_of
 from ..plugins import claim, names
 from ..run import RunDir
 from ..sealed import read_header
+from .computing import computing, num_threads, placed
 from .distributed import ALONE, World
 from .finish import complete, finish
 from .following import lead
 from .limits import within_memory
 from .loop import Report, Stop, training_loop
-from .machine import machine, num_threads, placed
 from .plan import check_disk, check_metrics, plan
 from .state import TrainState, build_state
 
@@ -268,7 +268,7 @@ def _loop(
     report: Report, stop: Stop,
 ) -> bool:  # fmt: skip
     def work() -> bool:
-        with machine(config, state.sums.device):
+        with computing(config, state.sums.device):
             return training_loop(config, run, data, state, evaluating=evaluating, report=report, stop=stop)
 
     ended = within_memory(config, state.sums.device, data.images.nbytes, work, state.world)

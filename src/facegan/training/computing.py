@@ -21,7 +21,7 @@ _KEEPING = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
 
 
 @contextmanager
-def machine(config: RunConfig, device: torch.device) -> Iterator[None]:
+def computing(config: RunConfig, device: torch.device) -> Iterator[None]:
     """Compute as the settings of `train` say, while the block runs.
 
     Raises:

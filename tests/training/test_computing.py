@@ -9,8 +9,8 @@ from torch import nn
 
 from facegan.errors import ConfigError, TrainingError
 from facegan.run import RunDir
-from facegan.training import loop, machine
-from facegan.training.machine import allowance, check_precision, compiling, deterministic, keeping_memory, multiplying
+from facegan.training import computing, loop
+from facegan.training.computing import allowance, check_precision, compiling, deterministic, keeping_memory, multiplying
 from facegan.training.runs import train
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -123,7 +123,7 @@ def test_freed_memory_is_kept_within_the_block_alone():
 
 
 def test_without_glibc_memory_is_handled_as_ever(monkeypatch):
-    monkeypatch.setattr(machine.ctypes, "CDLL", lambda _: object())
+    monkeypatch.setattr(computing.ctypes, "CDLL", lambda _: object())
     with keeping_memory():
         pass
 
@@ -184,7 +184,7 @@ def test_a_run_computes_with_the_threads_asked_for(tiny, tmp_path, monkeypatch):
     seen, step, before = [], loop.training_step, torch.get_num_threads()
     monkeypatch.setattr(loop, "training_step", lambda *args: (seen.append(torch.get_num_threads()), step(*args)))
     train(tiny("train.threads=3", "train.steps=1"), RunDir(tmp_path / "three"))
-    monkeypatch.setattr(machine, "allowance", lambda: 1)
+    monkeypatch.setattr(computing, "allowance", lambda: 1)
     train(tiny("train.steps=1"), RunDir(tmp_path / "container"))
     assert seen == [3, 1]
     told = [
