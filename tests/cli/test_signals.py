@@ -22,7 +22,9 @@ def training(start, tiny):
     """A run in a process of its own that would take hours, at its first steps."""
 
     def make(*arguments, **options):
-        process = start("train", *tiny, "--steps", 100_000, "--run", RUN, *arguments, **options)
+        process = start(
+            "train", *tiny, "--steps", 100_000, "--set", "output.tick_every=5", "--run", RUN, *arguments, **options
+        )
         process.wait_for(RUN / "metrics.jsonl", r"\n")
         return process
 
@@ -80,7 +82,9 @@ def test_a_second_ctrl_c_ends_at_once(training):
 
 
 def test_a_time_limit_stops_in_good_order(facegan, tiny):
-    said = facegan("train", *tiny, "--steps", 100_000, "--run", RUN, "--max-time", "2s", "--json")
+    said = facegan(
+        "train", *tiny, "--steps", 100_000, "--set", "output.tick_every=5", "--run", RUN, "--max-time", "2s", "--json"
+    )
     assert said.code == 0, said.err
     assert said.json["finished"] is False
     assert said.json["step"] == last_state() > 0
