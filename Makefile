@@ -26,8 +26,9 @@ demo: .venv/.installed
 	@echo "The losses:                        demo/losses.png"
 	@echo "How the faces grew:                demo/timelapse.gif"
 
+# Two tests at a time, each on one thread.
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: .venv/.installed-dev
 	$(BIN)/ruff format --check .

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness for
 
 
 def test_killed_runs_are_resumed_and_end_as_if_nothing_had_happened(tmp_path):
-    command = [sys.executable, Path(__file__).with_name("killing.py"), "--kills", "8", "--plans", "1", "--seed", "5"]
+    command = [sys.executable, Path(__file__).with_name("killing.py"), "--kills", "5", "--plans", "1", "--seed", "5"]
     done = subprocess.run([*command, "--folder", tmp_path], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     injected, survived = map(int, re.search(r"^in all +(\d+) +(\d+)$", done.stdout, re.MULTILINE).groups())
-    assert injected == survived >= 8
+    assert injected == survived >= 5
     assert "runs unreadable: 0\nresults differing: 0\n" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
