@@ -2,6 +2,7 @@ import ctypes
 import json
 import resource
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -116,10 +117,20 @@ def faults_of_large_tensors():
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
-def test_freed_memory_is_kept_within_the_block_alone():
+def test_freed_memory_is_kept_within_the_block():
     with keeping_memory():
-        assert faults_of_large_tensors() < 1000
-    assert faults_of_large_tensors() > 20_000  # 3 tensors of 9,766 pages
+        assert faults_of_large_tensors() < 1000  # 3 tensors are 29,298 pages
+
+
+def test_memory_is_handled_as_ever_after_the_block(monkeypatch):
+    calls = []
+    library = SimpleNamespace(mallopt=lambda *call: calls.append(call), malloc_trim=lambda pad: calls.append(pad))
+    monkeypatch.setattr(computing.ctypes, "CDLL", lambda _: library)
+    with keeping_memory():
+        kept = [*calls]
+    trim_threshold, mmap_max = -1, -4  # of malloc.h
+    assert kept == [(trim_threshold, 2**31 - 1), (mmap_max, 0)]
+    assert calls[2:] == [(trim_threshold, 128 * 1024), (mmap_max, 65536), 0]
 
 
 def test_without_glibc_memory_is_handled_as_ever(monkeypatch):
