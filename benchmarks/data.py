@@ -35,13 +35,13 @@ from typing import TYPE_CHECKING, Any
 import turns
 
 if TYPE_CHECKING:
-    from facegan.data.packed.stored import PackedImages
+    from facegan.data.packed.packed_images import PackedImages
 
 OPEN = """
 import json, resource, sys, time
 import numpy
 from facegan.config import DataConfig
-from facegan.data.packed.loading import load
+from facegan.data.packed.load import load
 
 def resident():
     with open("/proc/self/statm") as file:
@@ -108,7 +108,7 @@ def by_torchvision(folder: Path, crop: int, resolution: int) -> int:
 
 def by_facegan(folder: Path, crop: int, resolution: int, *, draft: bool) -> int:
     from facegan.config import DataConfig
-    from facegan.data.packed.loading import load
+    from facegan.data.packed.load import load
 
     shutil.rmtree(os.environ["FACEGAN_CACHE"], ignore_errors=True)
     data = DataConfig(source=str(folder), crop=f"center:{crop}", draft=draft)
@@ -144,8 +144,8 @@ def feeding(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
     import bound
 
     from facegan.config import resolve
-    from facegan.data.feed import Feed
-    from facegan.data.packed.loading import load
+    from facegan.data.loader import Feed
+    from facegan.data.packed.load import load
     from facegan.devices import choose_device
     from facegan.training.loop import step_settings
     from facegan.training.state import build_state, memory_format
@@ -227,7 +227,7 @@ def memory(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
 
 def read_an_epoch(packed: "PackedImages", limit_mb: int) -> dict[str, object]:
     """Feed one epoch, with private memory limited to `limit_mb` beyond what is in use; 0: without a limit."""
-    from facegan.data.feed import Feed
+    from facegan.data.loader import Feed
 
     if limit_mb:
         limit = _status("VmData") + limit_mb * 10**6
@@ -255,7 +255,7 @@ def drawn(options: argparse.Namespace, temporary: Path) -> Path:
     """Packed drawn faces of 64x64, made once."""
     import jittered
 
-    from facegan.data.packed.stored import is_stored
+    from facegan.data.packed.packed_images import is_stored
 
     folder: Path = options.keep or temporary / "packed"
     if not is_stored(folder):
@@ -283,7 +283,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         from facegan.config import DataConfig
-        from facegan.data.packed.loading import load
+        from facegan.data.packed.load import load
 
         packed = load(DataConfig(source=str(options.data)), resolution=64, channels=3)
         print(json.dumps(read_an_epoch(packed, options.limit_mb)))

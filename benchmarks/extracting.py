@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-import facegan.downloads.weights as published
+import facegan.downloads.inception_weights as published
 from facegan.features import inception_extractor
 from facegan.networks.inception import Inception
 

@@ -12,8 +12,8 @@ from sides import EQUAL_WRITING
 
 from facegan.config import resolve
 from facegan.devices import choose_device
-from facegan.run import RunDir
-from facegan.training.runs import train
+from facegan.storage.run_dir import RunDir
+from facegan.training.trainer import train
 
 
 @dataclass(frozen=True)

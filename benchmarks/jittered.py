@@ -15,8 +15,8 @@ from facegan.config import DataConfig
 from facegan.data.drawn.attributes import draw_attributes
 from facegan.data.drawn.render import render
 from facegan.data.packed.columns import write_columns, write_json
-from facegan.data.packed.loading import pack_folder
-from facegan.data.packed.stored import IMAGES, INDEX, PICTURES, SKIPPED
+from facegan.data.packed.load import pack_folder
+from facegan.data.packed.packed_images import IMAGES, INDEX, PICTURES, SKIPPED
 
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # of its aligned pictures
 _BLOCK = 4096  # pictures made at a time

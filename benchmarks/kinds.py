@@ -100,7 +100,7 @@ class Operations(TorchDispatchMode):
     def in_parts(self) -> Iterator[None]:
         """What feeds a step, averages G and keeps account of the metrics is known by where it happens."""
         from facegan import ema
-        from facegan.data.feed import Feed
+        from facegan.data.loader import Feed
         from facegan.training import loop, step
 
         parts = [

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from facegan import projection
+from facegan.checkpoint import load_discriminator, load_generator
 from facegan.projection import Settings, searching
-from facegan.snapshots import load_discriminator, load_generator
 
 
 def adam(objective, start, num_steps, _):

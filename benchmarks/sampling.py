@@ -18,7 +18,7 @@ BARE = """
 import io, sys
 import torch
 from PIL import Image
-from facegan.snapshots import load_generator
+from facegan.checkpoint import load_generator
 
 num = int(sys.argv[2])
 G = load_generator(sys.argv[1]).network
@@ -35,7 +35,7 @@ MAKE = """
 import sys
 from pathlib import Path
 from facegan.config import resolve
-from facegan.snapshots import save_snapshot
+from facegan.checkpoint import save_snapshot
 
 config = resolve().complete()
 save_snapshot(Path(sys.argv[1]), config, 0, {"G": config.part("architecture").generator(64, 3)})

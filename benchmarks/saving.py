@@ -19,11 +19,11 @@ import numpy as np
 import torch
 
 from facegan.config import RunConfig, resolve
-from facegan.data.feed import Feed
+from facegan.data.loader import Feed
 from facegan.devices import choose_device
-from facegan.run import RunDir
+from facegan.storage.run_dir import RunDir
 from facegan.training import loop
-from facegan.training.saving import Saver
+from facegan.training.checkpointing import Saver
 from facegan.training.state import TrainState, build_state, memory_format
 from facegan.training.step import training_step
 

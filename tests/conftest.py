@@ -7,7 +7,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-import facegan.downloads.weights
+import facegan.downloads.inception_weights
 from facegan import plugins
 from facegan.config import resolve
 from inception import drawn_weights
@@ -52,13 +52,13 @@ def _inception_row(inception_file):
     with inception_file.open("rb") as file:
         checksum = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
     about = {"checksum": checksum, "size_bytes": inception_file.stat().st_size}
-    return facegan.downloads.weights.INCEPTION.model_copy(update=about)
+    return facegan.downloads.inception_weights.INCEPTION.model_copy(update=about)
 
 
 @pytest.fixture
 def inception_weights(inception_file, _inception_row, monkeypatch):
     """The same file, and its digest stands for the published one."""
-    monkeypatch.setattr(facegan.downloads.weights, "INCEPTION", _inception_row)
+    monkeypatch.setattr(facegan.downloads.inception_weights, "INCEPTION", _inception_row)
     return inception_file
 
 

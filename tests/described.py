@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from facegan.checkpoint import load_generator, save_snapshot
 from facegan.config import resolve
 from facegan.data.packed.columns import write_columns
-from facegan.data.packed.stored import PICTURES, Index, PackedImages
-from facegan.generators import FaceGenerator
+from facegan.data.packed.packed_images import PICTURES, Index, PackedImages
+from facegan.generator import FaceGenerator
 from facegan.images import save, to_uint8
-from facegan.snapshots import load_generator, save_snapshot
 
 SIDE = 16
 

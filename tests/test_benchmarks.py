@@ -11,8 +11,8 @@ import torch
 
 from facegan import cli
 from facegan.config import DataConfig, resolve
-from facegan.data.packed.loading import load
-from facegan.data.packed.stored import is_damaged
+from facegan.data.packed.load import load
+from facegan.data.packed.packed_images import is_damaged
 from facegan.networks.dcgan import DCGAN
 from facegan.training.loop import step_settings
 from facegan.training.state import build_state

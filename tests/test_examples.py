@@ -15,7 +15,7 @@ from PIL import Image
 
 import facegan
 from facegan.cli import main
-from facegan.points import load_latents
+from facegan.seeds import load_latents
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.sh"))

@@ -3,7 +3,15 @@ from contextlib import nullcontext
 
 import pytest
 
-from facegan.files import append_lines, is_temporary, open_regular, read_regular, sweep, write_atomic, write_folder
+from facegan.storage.atomic import (
+    append_lines,
+    is_temporary,
+    open_regular,
+    read_regular,
+    sweep,
+    write_atomic,
+    write_folder,
+)
 
 
 def test_a_file_appears_whole_with_ordinary_permissions(tmp_path):

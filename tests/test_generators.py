@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from facegan import latents
-from facegan.generators import MICRO_BATCH, FaceGenerator
+from facegan.generator import MICRO_BATCH, FaceGenerator
 from facegan.networks.dcgan import DCGAN
 from facegan.sampling import sample
 

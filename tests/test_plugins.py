@@ -290,7 +290,7 @@ def test_example_package_trains_with_its_own_architecture_loss_and_dataset_and_i
 
 
 def test_snapshot_of_an_architecture_that_is_not_installed_says_so(tiny, tmp_path, monkeypatch, example):
-    from facegan.snapshots import load_generator, save_snapshot
+    from facegan.checkpoint import load_generator, save_snapshot
 
     config = tiny("architecture.name=spectral-dcgan", "architecture.z_dim=12", "architecture.ngf=8")
     G = config.part("architecture").generator(16, 3)

@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from facegan.errors import ConfigError, DamagedError, SnapshotError
-from facegan.generators import FaceGenerator
-from facegan.points import Latent, Points, compact, load_latents, parse, save_latents
+from facegan.generator import FaceGenerator
+from facegan.seeds import Latent, Points, compact, load_latents, parse, save_latents
 
 HERE, ELSEWHERE = "a" * 64, "b" * 64
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from facegan.errors import SnapshotError
-from facegan.files import write_atomic
-from facegan.run import RunDir, find_run, next_free
+from facegan.storage.atomic import write_atomic
+from facegan.storage.run_dir import RunDir, find_run, next_free
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_line_that_the_disk_does_not_take_whole_is_not_there_at_all(run):
 TAKE = """
 import sys, time
 from pathlib import Path
-from facegan.run import RunDir
+from facegan.storage.run_dir import RunDir
 with RunDir(Path(sys.argv[1])).lock():
     print("taken", flush=True)
     time.sleep(60)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from facegan.errors import SnapshotError
-from facegan.generators import FaceGenerator
+from facegan.generator import FaceGenerator
 from facegan.networks.dcgan import DCGAN
 from facegan.sampling import finite_images, sample
 

@@ -7,7 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from facegan.errors import DamagedError, SnapshotError
-from facegan.sealed import digest, read_header, read_tensors, seal, verify, write_tensors
+from facegan.storage.safetensors_file import digest, read_header, read_tensors, seal, verify, write_tensors
 
 TENSORS = {"a": torch.arange(24.0).reshape(2, 3, 4), "b": torch.tensor([1, 2], dtype=torch.int64), "c": torch.zeros(0)}
 
@@ -100,7 +100,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(path, monkeypatch):
         temporary.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("facegan.sealed.save_file", fail)
+    monkeypatch.setattr("facegan.storage.safetensors_file.save_file", fail)
     with pytest.raises(OSError, match="No space left"):
         write_tensors(path, "state", TENSORS, {"step": "8"})
     assert path.read_bytes() == before

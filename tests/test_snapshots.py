@@ -12,11 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from facegan import __version__, images
+from facegan.checkpoint import load_generator, read_config, save_snapshot
 from facegan.config import resolve
 from facegan.errors import PluginError, SnapshotError
-from facegan.generators import FaceGenerator
-from facegan.sealed import read_header, read_tensors, seal, write_tensors
-from facegan.snapshots import load_generator, read_config, save_snapshot
+from facegan.generator import FaceGenerator
+from facegan.storage.safetensors_file import read_header, read_tensors, seal, write_tensors
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SETTINGS = ("resolution=16", "architecture.z_dim=12", "architecture.ngf=8", "architecture.ndf=8")

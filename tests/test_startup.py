@@ -8,7 +8,12 @@ import pytest
 
 HEAVY = ("torch", "torchvision", "numpy", "matplotlib", "PIL", "safetensors", "scipy", "pandas")
 
-UNASKED = ("pydantic", "rich.console", "hashlib", "facegan.run")  # light, and not needed to show a help text
+UNASKED = (
+    "pydantic",
+    "rich.console",
+    "hashlib",
+    "facegan.storage.run_dir",
+)  # light, and not needed to show a help text
 MOST_MODULES = 110  # beyond typer's own, for the help of all commands together
 
 # One process for all of them: what is loaded is told after each, the menu itself first.
@@ -91,7 +96,7 @@ def test_first_step_begins_with_little_more_than_torch_loaded(store, tmp_path):
 
 @pytest.mark.parametrize(
     "module",
-    ["facegan", "facegan.config", "facegan.run", "facegan.plugins", "facegan.downloads", "facegan.diagnosis"],
+    ["facegan", "facegan.config", "facegan.storage.run_dir", "facegan.plugins", "facegan.downloads", "facegan.doctor"],
 )
 def test_words_load_nothing_heavy(module):
     loaded = look(
@@ -115,7 +120,8 @@ json.dump([err.getvalue(), sorted({name.partition(".")[0] for name in sys.module
 
 def test_public_names_are_the_engines_own():
     import facegan
-    from facegan import sampling, snapshots
+    from facegan import checkpoint as snapshots
+    from facegan import sampling
     from facegan.training import start
 
     assert facegan.load_generator is snapshots.load_generator

@@ -7,9 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .checkpoint import load_generator
     from .evaluation.start import evaluate
     from .sampling import sample
-    from .snapshots import load_generator
     from .training.start import train
 
 __version__ = "0.1.0"

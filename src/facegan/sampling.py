@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from .errors import SnapshotError
-from .generators import MICRO_BATCH, FaceGenerator
-from .points import Points
+from .generator import MICRO_BATCH, FaceGenerator
+from .seeds import Points
 
 MOST_OF_Z = 1e4  # far beyond what priors draw: larger numbers may be too much for sound weights
 

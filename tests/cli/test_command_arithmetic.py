@@ -11,8 +11,8 @@ from PIL import Image
 from facegan import load_generator
 from facegan.cli import main
 from facegan.images import read_about
-from facegan.points import load_latents, save_latents
 from facegan.recipes import read
+from facegan.seeds import load_latents, save_latents
 
 SUM = ("--plus", "1,5,9", "--minus", "2,7", "--plus", "4,8")
 

@@ -109,7 +109,7 @@ def test_all_clears_the_cache(facegan, faces, cache):
 
 
 def test_what_is_being_packed_is_left_alone(facegan, cache):
-    from facegan.data.packed.locks import alone
+    from facegan.storage.locks import alone
 
     target = cache / "packed" / "abc"
     with alone(target, num_images=1, image_bytes=768, progress=None):

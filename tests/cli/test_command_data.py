@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facegan.data.checkup.findings import Report
+from facegan.data.check.findings import Report
 
 KINDS = {
     "unreadable": ("finding  unreadable files", "Unreadable files"),
@@ -199,7 +199,7 @@ def test_stopped_check_exits_with_130_and_has_moved_nothing(facegan, spoil, monk
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("facegan.data.checkup.check.on_all_cores", stopped)
+    monkeypatch.setattr("facegan.data.check.check.on_all_cores", stopped)
     said = facegan("data", "check", root, "--quarantine", "away")
     assert (said.code, said.out, said.err) == (130, "", "facegan: stopped\n")
     assert (root / "bad.jpg").exists() and not Path("away").exists()
@@ -234,7 +234,7 @@ def test_ctrl_c_ends_a_check_cleanly(start):
 )
 def test_wrong_requests_to_check_are_refused_before_anything_is_read(facegan, sound, monkeypatch, arguments, message):
     Path("file").write_text("")
-    monkeypatch.setattr("facegan.data.checkup.check.on_all_cores", None)
+    monkeypatch.setattr("facegan.data.check.check.on_all_cores", None)
     said = facegan("data", "check", *arguments)
     assert said.code == 2
     assert said.complaint.startswith(f"facegan: {message}")

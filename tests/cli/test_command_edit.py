@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
+from facegan.checkpoint import load_generator
 from facegan.cli.edit import parse_direction
 from facegan.directions.saved import About, Directions, save
 from facegan.errors import ConfigError
 from facegan.recipes import read
-from facegan.snapshots import load_generator
 
 
 def newest(run):

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from facegan import plugins
-from facegan.evaluation.judge import Judge
-from facegan.generators import FaceGenerator
-from facegan.sealed import read_header, read_tensors, write_tensors
+from facegan.evaluation.evaluate import Judge
+from facegan.generator import FaceGenerator
+from facegan.storage.safetensors_file import read_header, read_tensors, write_tensors
 
 QUICK = ("--metrics", "fd_random", "-n", 12)
 FEW = "pictures, fewer than 2,048: Fréchet distances (fd_random) come out too high"

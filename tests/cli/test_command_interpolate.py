@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from facegan.checkpoint import load_generator
 from facegan.images import read_about
-from facegan.points import save_latents
-from facegan.snapshots import load_generator
+from facegan.seeds import save_latents
 
 
 def newest(run):

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from facegan.data.drawn import DrawnFaces
-from facegan.generators import FaceGenerator
-from facegan.sealed import read_header, read_tensors, write_tensors
+from facegan.generator import FaceGenerator
+from facegan.storage.safetensors_file import read_header, read_tensors, write_tensors
 
 FEW = ("-n", 40)
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from facegan.data.drawn import DrawnFaces
-from facegan.sealed import read_header, read_tensors, write_tensors
+from facegan.storage.safetensors_file import read_header, read_tensors, write_tensors
 
 QUICK = ("--steps", 3, "--restarts", 2, "--crop", "auto")
 JUDGED = r"error 0\.\d{3} \(median 0\.\d{3}; \d+ % of faces come nearer\)"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facegan.run import RunDir
+from facegan.storage.run_dir import RunDir
 from runfolders import tear
 
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from facegan import recipes
+from facegan.checkpoint import load_generator
 from facegan.images import read_about
-from facegan.points import save_latents
-from facegan.snapshots import load_generator
+from facegan.seeds import save_latents
 
 NO_SEED = "give numbers and ranges, for instance 0-63,99, or a file of latents"
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facegan.checkpoint import load_generator
 from facegan.cli.whois import TOLD
 from facegan.images import read_frames
-from facegan.points import save_latents
-from facegan.snapshots import load_generator
+from facegan.seeds import save_latents
 
 
 def newest(run):

@@ -2,8 +2,8 @@ import hashlib
 
 import pytest
 
-import facegan.downloads.weights
-from facegan.downloads.weights import INCEPTION
+import facegan.downloads.inception_weights
+from facegan.downloads.inception_weights import INCEPTION
 from webserver import FILE, page
 
 LICENCE = "inception: licence: Apache-2.0 (https://www.apache.org/licenses/LICENSE-2.0)"
@@ -20,7 +20,7 @@ def cache(own_cache):
 def mirror(server, monkeypatch):
     """A server that has a small file, which stands for the weights."""
     update = {"checksum": f"sha256:{DIGEST}", "size_bytes": len(FILE), "mirrors": {"first": server.url + FIRST}}
-    monkeypatch.setattr(facegan.downloads.weights, "INCEPTION", INCEPTION.model_copy(update=update))
+    monkeypatch.setattr(facegan.downloads.inception_weights, "INCEPTION", INCEPTION.model_copy(update=update))
     server.files[FIRST] = FILE
     return server
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from facegan.cli.telling import finite, listed, next_commands, tell, tell_standings
-from facegan.history.account import Account
-from facegan.history.best import Best
-from facegan.history.records import Span
-from facegan.history.standing import Standing
-from facegan.history.stored import StoredFile
+from facegan.storage.best_snapshot import Best
+from facegan.storage.run_files import StoredFile
+from facegan.storage.run_log import Span
+from facegan.storage.run_status import Standing
+from facegan.storage.run_summary import Account
 
 
 def standing(name="faces", **more):

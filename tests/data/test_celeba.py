@@ -2,8 +2,8 @@ import pytest
 
 import celeba
 from facegan.config import DataConfig
-from facegan.data.packed.loading import load
-from facegan.data.sources.opening import open_source
+from facegan.data.open import open_source
+from facegan.data.packed.load import load
 from facegan.data.split import select
 from facegan.errors import DataError
 

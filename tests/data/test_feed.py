@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from facegan.config import DataConfig
-from facegan.data.feed import Feed
-from facegan.data.packed.loading import check_enough, load
+from facegan.data.loader import Feed
+from facegan.data.packed.load import check_enough, load
 from facegan.errors import DataError
 
 CPU = {"device": "cpu", "mirror": False, "seed": 0}

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from facegan.data.drawn import DrawnFaces
-from facegan.data.pictures import in_words, is_picture, no_pictures, other_ending, passed_over, shown
-from facegan.data.sources.opening import open_path
+from facegan.data.open import open_path
+from facegan.data.source import in_words, is_picture, no_pictures, other_ending, passed_over, shown
 from facegan.errors import DataError
 
 FILES = ["a.png", "b/c.HEIC", "b/d.heic", "e.gif", ".hidden.gif", "notes.txt", "__MACOSX/._c.heic"]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from facegan.config import DataConfig, RunConfig
-from facegan.data.packed.loading import load
-from facegan.data.provenance import held_out, pick, run_folder, trained_on, unseen
+from facegan.data.image_set import held_out, pick, run_folder, trained_on, unseen
+from facegan.data.packed.load import load
 from facegan.errors import ConfigError, DataError
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from facegan import downloads, plugins
 from facegan.config import DataConfig
+from facegan.data.open import anchored, open_source
 from facegan.data.published import PublishedDataset, publication, publications
-from facegan.data.sources.opening import anchored, open_source
 from facegan.errors import ConfigError, DataError, PluginError
 
 PLUGIN = """

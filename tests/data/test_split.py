@@ -6,8 +6,8 @@ import pytest
 from facegan.config import DataConfig
 from facegan.data import split
 from facegan.data.drawn import DrawnFaces
-from facegan.data.packed.loading import load, pack_folder
-from facegan.data.sources.opening import open_source
+from facegan.data.open import open_source
+from facegan.data.packed.load import load, pack_folder
 from facegan.data.split import is_held_out, owners, select
 from facegan.errors import DataError
 

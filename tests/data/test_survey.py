@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from facegan.config import DataConfig
-from facegan.data.sources.opening import open_source
-from facegan.data.survey import Survey, survey
+from facegan.data.headers import Survey, survey
+from facegan.data.open import open_source
 
 
 def look(source):

@@ -7,7 +7,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from described import painter
 from facegan.directions.factorisation import factorise, first_map
 from facegan.errors import PluginError
-from facegan.generators import FaceGenerator
+from facegan.generator import FaceGenerator
 from facegan.networks.dcgan import DCGAN
 
 

@@ -4,7 +4,7 @@ import torch
 from described import painter
 from facegan.directions.saved import About, Directions, load, save
 from facegan.errors import ConfigError, SnapshotError
-from facegan.sealed import write_tensors
+from facegan.storage.safetensors_file import write_tensors
 
 
 @pytest.fixture

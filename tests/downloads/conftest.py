@@ -1,7 +1,7 @@
 import pytest
 
 from facegan.downloads import Link
-from facegan.downloads.transfer import fetch
+from facegan.downloads.http import fetch
 from webserver import HASTY
 
 

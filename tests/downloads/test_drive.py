@@ -4,7 +4,7 @@ import pytest
 
 from facegan.downloads import DriveSource, File
 from facegan.downloads.drive import past_page, shared_id
-from facegan.downloads.transfer import fetch
+from facegan.downloads.http import fetch
 from facegan.errors import DownloadError
 from webserver import FILE, HASTY, drop, page, status
 

@@ -7,11 +7,11 @@ import zipfile
 import filelock
 import pytest
 
-import facegan.downloads.fetch
+import facegan.downloads.download
 from facegan.downloads import File, Link, Publication, Source, WebSource, recall, remember
-from facegan.downloads.fetch import download, fetch_copy, in_words, present, take_copy
+from facegan.downloads.download import download, fetch_copy, in_words, present, take_copy
 from facegan.errors import ConfigError, DataError, DownloadError
-from facegan.files import put_in_place
+from facegan.storage.atomic import put_in_place
 from webserver import HASTY, drop, page, redirect, status
 
 
@@ -197,7 +197,7 @@ def test_killed_between_two_renames_loses_nothing(get, row, web, server, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(facegan.downloads.fetch, "put_in_place", rename)
+        patch.setattr(facegan.downloads.download, "put_in_place", rename)
         get(toys)
     assert done == ["notes.txt"]
     assert paths(get(toys).path.parent) == ["notes.txt", "toys.zip"]
@@ -310,7 +310,7 @@ OTHER = """
 import sys
 from pathlib import Path
 from facegan.downloads import File, Publication, WebSource
-from facegan.downloads.fetch import download
+from facegan.downloads.download import download
 
 source = WebSource(host="first", opens="toys.zip", files=(File(name="toys.zip", at=sys.argv[1]),))
 toys = Publication(

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from facegan.downloads import HubSource
-from facegan.downloads.transfer import fetch
+from facegan.downloads.http import fetch
 from facegan.errors import DownloadError
 from webserver import HASTY, drop, redirect, status
 

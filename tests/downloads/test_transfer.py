@@ -373,7 +373,7 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from facegan.downloads import Link, Patience
-from facegan.downloads.transfer import fetch
+from facegan.downloads.http import fetch
 
 def progress(name, done, total):
     print(done, flush=True)

@@ -5,10 +5,17 @@ import time
 import filelock
 import pytest
 
-import facegan.downloads.fetch
-import facegan.downloads.weights
+import facegan.downloads.download
+import facegan.downloads.inception_weights
 from facegan.downloads import Patience
-from facegan.downloads.weights import BRIEF, INCEPTION, fetch_weights, find_weights, open_weights, take_weights
+from facegan.downloads.inception_weights import (
+    BRIEF,
+    INCEPTION,
+    fetch_weights,
+    find_weights,
+    open_weights,
+    take_weights,
+)
 from facegan.errors import ConfigError, DownloadError, WeightsError
 from webserver import FILE, HASTY, drop, page, status
 
@@ -26,7 +33,7 @@ def mirrors(server, monkeypatch):
             "mirrors": {"first": server.url + FIRST, "second": server.url + SECOND},
         }
     )
-    monkeypatch.setattr(facegan.downloads.weights, "INCEPTION", row)
+    monkeypatch.setattr(facegan.downloads.inception_weights, "INCEPTION", row)
     server.files |= {FIRST: FILE, SECOND: FILE}
     return server
 
@@ -117,10 +124,10 @@ def test_another_file_in_its_place_is_never_kept(get, mirrors, cache, way, reaso
 
 
 def test_without_a_network_one_line_says_why_and_what_to_do(get, mirrors, monkeypatch, said):
-    row = facegan.downloads.weights.INCEPTION.model_copy(
+    row = facegan.downloads.inception_weights.INCEPTION.model_copy(
         update={"mirrors": {"first": "http://127.0.0.1:9/a.pth", "second": "http://127.0.0.1:9/b.pth"}}
     )
-    monkeypatch.setattr(facegan.downloads.weights, "INCEPTION", row)
+    monkeypatch.setattr(facegan.downloads.inception_weights, "INCEPTION", row)
     with pytest.raises(DownloadError) as error:
         get(patience=BRIEF)
     assert str(error.value) == (
@@ -152,7 +159,7 @@ def test_address_of_another_kind_is_refused(get, mirrors):
 
 
 def test_whoever_comes_second_waits_and_finds_them(get, mirrors, said, monkeypatch):
-    monkeypatch.setattr(facegan.downloads.fetch, "_WAITING_SECONDS", 0.01)
+    monkeypatch.setattr(facegan.downloads.download, "_WAITING_SECONDS", 0.01)
     waiting = "inception: another facegan is fetching it; waiting for that one"
     held = threading.Event()
     path = get()

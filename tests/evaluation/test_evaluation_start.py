@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 import facegan
+from facegan.checkpoint import save_snapshot
 from facegan.errors import ConfigError, SnapshotError
 from facegan.evaluation.start import check_forms
-from facegan.snapshots import save_snapshot
 
 ONE = {"metrics": ["fd_random"], "n": 12}
 
@@ -86,7 +86,7 @@ def test_forms_exclude_each_other():
 def test_judged_pictures_of_a_source_are_in_an_order_of_their_own(tmp_path, faces):
     """Folders are sorted by something, and the parts from which intervals are taken are consecutive."""
     from facegan.evaluation.choosing import choose
-    from facegan.evaluation.judge import Judge
+    from facegan.evaluation.evaluate import Judge
 
     for name, seed in (("a", 0), ("b", 1)):
         (tmp_path / name).mkdir()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from facegan.evaluation import Known, evaluate
-from facegan.evaluation.references import embedded, folder
+from facegan.evaluation.feature_cache import embedded, folder
 from facegan.evaluation.subjects import Reference
 
 
@@ -133,7 +133,7 @@ def test_full_disk_costs_only_the_caching(means, reference, faces, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("facegan.evaluation.references.write_tensors", full)
+    monkeypatch.setattr("facegan.evaluation.feature_cache.write_tensors", full)
     lines = []
     asked(means()[0], reference(faces(20, 0)), say=lines.append)
     assert lines == [f"{folder()}: features of the real pictures cannot be kept there (No space left on device)"]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from facegan.data.packed.stored import open_stored
+from facegan.data.packed.packed_images import open_stored
 from facegan.errors import FaceganError, SnapshotError
 from facegan.evaluation import Known, digest_of, drawn, reference_of
-from facegan.generators import FaceGenerator
+from facegan.generator import FaceGenerator
 from facegan.images import to_uint8
 
 

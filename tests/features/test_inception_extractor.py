@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-import facegan.downloads.weights
+import facegan.downloads.inception_weights
 from facegan.errors import WeightsError
 from facegan.features import embed, inception_extractor
 from inception import pictures
@@ -17,10 +17,10 @@ def publish(monkeypatch):
 
     def make(path):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        row = facegan.downloads.weights.INCEPTION.model_copy(
+        row = facegan.downloads.inception_weights.INCEPTION.model_copy(
             update={"checksum": f"sha256:{digest}", "size_bytes": path.stat().st_size}
         )
-        monkeypatch.setattr(facegan.downloads.weights, "INCEPTION", row)
+        monkeypatch.setattr(facegan.downloads.inception_weights, "INCEPTION", row)
         return digest
 
     return make

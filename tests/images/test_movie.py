@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facegan import images
-from facegan.images import movie
+from facegan.images import video as movie
 
 
 def decoded(path):

@@ -3,7 +3,7 @@ import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
-from facegan.downloads.weights import INCEPTION
+from facegan.downloads.inception_weights import INCEPTION
 from facegan.networks.inception import Inception, resized
 from inception import pictures
 

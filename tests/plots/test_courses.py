@@ -5,7 +5,7 @@ import pytest
 
 from facegan.errors import SnapshotError
 from facegan.plots import course, over_steps, save_over_steps, unlike
-from facegan.run import RunDir
+from facegan.storage.run_dir import RunDir
 
 
 def line(step, value, **more):

@@ -3,7 +3,7 @@ import pytest
 
 from facegan.errors import SnapshotError
 from facegan.plots import BINS, curves, read_columns, save_arrays, save_curves
-from facegan.run import RunDir
+from facegan.storage.run_dir import RunDir
 
 
 @pytest.fixture

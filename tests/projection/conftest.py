@@ -1,7 +1,7 @@
 import pytest
 
 from facegan.config import DataConfig
-from facegan.data.packed.loading import load
+from facegan.data.packed.load import load
 
 
 @pytest.fixture

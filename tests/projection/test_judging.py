@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from facegan.data.packed.stored import open_stored
-from facegan.generators import FaceGenerator
+from facegan.data.packed.packed_images import open_stored
+from facegan.generator import FaceGenerator
 from facegan.images import to_float
 from facegan.networks.dcgan import DCGAN
 from facegan.projection import Faces, Projection, Reference, Settings, Verdict, judge, reference

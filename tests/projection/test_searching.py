@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cosine_similarity
 
-from facegan.generators import FaceGenerator
+from facegan.generator import FaceGenerator
 from facegan.networks.dcgan import DCGAN
 from facegan.projection import Settings, project
 from facegan.projection.searching import on_prior

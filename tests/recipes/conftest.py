@@ -1,7 +1,7 @@
 import pytest
 
 from dcgans import trained
-from facegan.generators import FaceGenerator
+from facegan.generator import FaceGenerator
 from facegan.networks.dcgan import DCGAN
 
 

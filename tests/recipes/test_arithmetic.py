@@ -3,12 +3,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from facegan import latents, points
+from facegan import latents
+from facegan import seeds as points
 from facegan.errors import ConfigError, SnapshotError
-from facegan.generators import FaceGenerator
+from facegan.generator import FaceGenerator
 from facegan.images import to_uint8
-from facegan.points import Latent, Points
 from facegan.recipes import Arithmetic, read
+from facegan.seeds import Latent, Points
 
 
 def recipe(plus=("1,5,9", "4,8"), minus=("2,7",), **fields):

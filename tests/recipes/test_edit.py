@@ -6,8 +6,8 @@ from pydantic import ValidationError
 from described import painter
 from facegan.errors import SnapshotError
 from facegan.images import to_uint8
-from facegan.points import Latent, Points
 from facegan.recipes import Along, Edit, read
+from facegan.seeds import Latent, Points
 
 
 def unit(place, z_dim=8):

@@ -5,8 +5,8 @@ from pydantic import ValidationError
 
 from facegan import images, recipes
 from facegan.errors import ConfigError
-from facegan.points import Latent, Points, parse
 from facegan.recipes import Sheet
+from facegan.seeds import Latent, Points, parse
 
 
 def test_faces_are_those_of_the_generator_row_by_row(generator):

@@ -4,11 +4,11 @@ import torch
 
 from facegan import latents, recipes
 from facegan.errors import ConfigError, SnapshotError
-from facegan.generators import FaceGenerator
+from facegan.generator import FaceGenerator
 from facegan.images import to_uint8
 from facegan.networks.dcgan import DCGAN
-from facegan.points import Latent, Points
 from facegan.recipes import Corners, Walk
+from facegan.seeds import Latent, Points
 
 
 def made(prior="normal", channels=3):

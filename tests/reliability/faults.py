@@ -213,7 +213,8 @@ def _hang_up(pipe):
 
 
 def _prepare(shared):
-    from facegan.training import loop, saving
+    from facegan.training import checkpointing as saving
+    from facegan.training import loop
 
     real = loop.training_step
 

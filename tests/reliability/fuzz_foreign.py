@@ -7,7 +7,7 @@ import fuzz_mutations as lies
 import safetensors.torch
 import torch
 
-from facegan.foreign.importing import import_generator
+from facegan.importing.convert import import_generator
 from facegan.networks.dcgan import DCGAN
 
 

@@ -24,20 +24,20 @@ from PIL import Image
 from facegan import load_generator, plots
 from facegan.cli import main
 from facegan.config import DataConfig, resolve
-from facegan.data.packed.loading import load as load_packed
-from facegan.data.packed.stored import is_damaged, open_stored
-from facegan.data.pixels.crops import parse_crop
-from facegan.data.pixels.decode import decode, quiet_pillow
-from facegan.data.pixels.squares import square
-from facegan.data.sources.opening import open_path
+from facegan.data.image.crop import parse_crop
+from facegan.data.image.decode import decode, quiet_pillow
+from facegan.data.image.resize import square
+from facegan.data.open import open_path
+from facegan.data.packed.load import load as load_packed
+from facegan.data.packed.packed_images import is_damaged, open_stored
 from facegan.data.split import select
 from facegan.downloads import Link, Patience, recall
-from facegan.downloads.transfer import fetch
+from facegan.downloads.http import fetch
 from facegan.errors import FaceganError
-from facegan.run import RunDir
 from facegan.sampling import sample
-from facegan.training.runs import read_config, train
+from facegan.storage.run_dir import RunDir
 from facegan.training.state import build_state
+from facegan.training.trainer import read_config, train
 
 MIB = 2**20
 TINY = ("resolution=16", "architecture.z_dim=12", "architecture.ngf=8", "architecture.ndf=8", "train.batch_size=8")

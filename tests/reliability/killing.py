@@ -38,7 +38,7 @@ def preload():
     import facegan.data.drawn
     import facegan.networks.dcgan
     import facegan.plots
-    import facegan.training.runs  # noqa: F401
+    import facegan.training.trainer  # noqa: F401
 
     torch.set_num_threads(1)
 

@@ -3,7 +3,7 @@ import pytest
 
 from facegan import images
 from facegan.config import resolve
-from facegan.run import RunDir
+from facegan.storage.run_dir import RunDir
 from runfolders import tick
 
 

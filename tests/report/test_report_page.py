@@ -288,7 +288,7 @@ def test_a_page_is_written_without_torch_or_matplotlib(make, tmp_path):
 import sys
 from pathlib import Path
 from facegan.report import write_report
-from facegan.run import RunDir
+from facegan.storage.run_dir import RunDir
 write_report(RunDir(Path(sys.argv[1])), Path(sys.argv[2]), commands=lambda found: [])
 print({"torch", "matplotlib", "av"} & set(sys.modules))
 """

@@ -1,7 +1,7 @@
 import pytest
 
-from facegan.history.account import account
 from facegan.report.words import STANDING, summary
+from facegan.storage.run_summary import account
 
 ALWAYS = "The faces on this page are synthetic: a network drew them from noise, and they are of nobody."
 

@@ -10,12 +10,12 @@ import json
 import sys
 
 import facegan.cli
-import facegan.training.finish
-import facegan.training.runs
+import facegan.training.artifacts
+import facegan.training.trainer
 
 
 def main():
-    for module in (facegan.training.runs, facegan.training.finish):
+    for module in (facegan.training.trainer, facegan.training.artifacts):
         module.finish = lambda *arguments, **options: None
     for line in sys.stdin:
         job = json.loads(line)

@@ -8,12 +8,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from facegan.data.feed import Feed
-from facegan.data.packed.loading import load
-from facegan.training.capture import NUM_EAGER, repeated
-from facegan.training.computing import deterministic
+from facegan.data.loader import Feed
+from facegan.data.packed.load import load
+from facegan.training.cuda_graph import NUM_EAGER, repeated
 from facegan.training.distributed import ALONE
 from facegan.training.loop import step_settings
+from facegan.training.runtime import deterministic
 from facegan.training.state import build_state
 from facegan.training.step import training_step
 

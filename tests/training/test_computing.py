@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from facegan.errors import ConfigError, TrainingError
-from facegan.run import RunDir
-from facegan.training import computing, loop
-from facegan.training.computing import allowance, check_precision, compiling, deterministic, keeping_memory, multiplying
-from facegan.training.runs import train
+from facegan.storage.run_dir import RunDir
+from facegan.training import loop
+from facegan.training import runtime as computing
+from facegan.training.runtime import allowance, check_precision, compiling, deterministic, keeping_memory, multiplying
+from facegan.training.trainer import train
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -15,21 +15,21 @@ from safetensors.torch import load_file
 
 import facegan
 from facegan import ema
-from facegan.data.feed import Feed
-from facegan.data.packed.loading import load
+from facegan.checkpoint import load_generator
+from facegan.data.loader import Feed
+from facegan.data.packed.load import load
 from facegan.errors import ConfigError, FaceganError
-from facegan.run import RunDir
-from facegan.snapshots import load_generator
-from facegan.training.capture import repeated
-from facegan.training.computing import placed
+from facegan.storage.run_dir import RunDir
+from facegan.training.cuda_graph import repeated
 from facegan.training.distributed import ALONE, joined
-from facegan.training.following import noise_seed
 from facegan.training.group import Group
-from facegan.training.limits import out_of_memory
 from facegan.training.loop import step_settings
-from facegan.training.runs import resume
+from facegan.training.memory import out_of_memory
+from facegan.training.runtime import placed
 from facegan.training.state import build_state
 from facegan.training.step import generate, spread
+from facegan.training.trainer import resume
+from facegan.training.worker import noise_seed
 
 CPU = torch.device("cpu")
 LOST = (
@@ -113,7 +113,7 @@ def pair(pairs):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Without the curves of a finished run, which take a second."""
-    monkeypatch.setattr("facegan.training.runs.finish", lambda *arguments, **options: None)
+    monkeypatch.setattr("facegan.training.trainer.finish", lambda *arguments, **options: None)
 
 
 @pytest.fixture

@@ -7,17 +7,17 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from facegan.checkpoint import load_generator
 from facegan.config import RunConfig
-from facegan.data.packed.stored import open_stored
+from facegan.data.packed.packed_images import open_stored
 from facegan.errors import ConfigError, DataError, PluginError
 from facegan.evaluation import Known, Subject, digest_of, drawn, evaluate, reference_of
 from facegan.evaluation.metrics.frechet import FrechetRandom
 from facegan.features import random_extractor
-from facegan.history.best import best
-from facegan.run import RunDir
-from facegan.snapshots import load_generator
+from facegan.storage.best_snapshot import best
+from facegan.storage.run_dir import RunDir
 from facegan.training import loop
-from facegan.training.runs import resume, train
+from facegan.training.trainer import resume, train
 
 METRICS = """
 from typing import ClassVar
@@ -64,7 +64,7 @@ OUTPUT = ("output.tick_every=2", "output.sample_every=3", "output.snapshot_every
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("facegan.training.runs.finish", lambda *args, **kwargs: None)
+    monkeypatch.setattr("facegan.training.trainer.finish", lambda *args, **kwargs: None)
     monkeypatch.setattr("facegan.training.loop.NUM_CALIBRATION", 32)
 
 
@@ -335,7 +335,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_written(
 
 def test_off_by_default_and_then_the_module_is_not_loaded(tiny, tmp_path, monkeypatch):
     assert RunConfig().evaluation.every == 0
-    monkeypatch.setitem(sys.modules, "facegan.training.evaluating", None)  # an import of it fails
+    monkeypatch.setitem(sys.modules, "facegan.training.evaluation_hook", None)  # an import of it fails
     run = RunDir(tmp_path / "run")
     assert train(tiny(), run) is True
     assert not run.evaluations.exists()

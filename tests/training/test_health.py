@@ -7,9 +7,9 @@ from random import Random
 import pytest
 import torch
 
-from facegan.data.feed import Feed
-from facegan.data.packed.loading import load
-from facegan.training.health import ADVICE, Health
+from facegan.data.loader import Feed
+from facegan.data.packed.load import load
+from facegan.training.diagnostics import ADVICE, Health
 from facegan.training.loop import step_settings
 from facegan.training.state import METRICS, build_state
 from facegan.training.step import training_step

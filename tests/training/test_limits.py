@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from facegan.errors import TrainingError
-from facegan.run import RunDir
-from facegan.training import limits
-from facegan.training.limits import is_out_of_memory, largest_batch_size, out_of_memory
-from facegan.training.runs import resume, train
+from facegan.storage.run_dir import RunDir
+from facegan.training import memory as limits
+from facegan.training.memory import is_out_of_memory, largest_batch_size, out_of_memory
+from facegan.training.trainer import resume, train
 
 CPU = torch.device("cpu")
 
@@ -35,7 +35,7 @@ def small_memory(monkeypatch):
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
             step(state, settings, real)
 
-        monkeypatch.setattr("facegan.training.limits.training_step", limited)
+        monkeypatch.setattr("facegan.training.memory.training_step", limited)
         monkeypatch.setattr("facegan.training.loop.training_step", limited)
 
     return make
@@ -71,7 +71,7 @@ def test_networks_that_do_not_fit_end_a_run_before_its_folder_is_made(tiny, tmp_
     def fail(config, device, world):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr("facegan.training.runs.build_state", fail)
+    monkeypatch.setattr("facegan.training.trainer.build_state", fail)
     with pytest.raises(TrainingError, match=r"^cpu: out of memory at train.batch_size=8"):
         train(tiny(), RunDir(tmp_path / "run"))
     assert not (tmp_path / "run").exists()

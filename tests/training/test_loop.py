@@ -8,16 +8,16 @@ import torch
 from safetensors import safe_open
 
 from facegan import images
+from facegan.checkpoint import load_generator
 from facegan.config import preset_names
 from facegan.ema import calibrate
 from facegan.errors import SnapshotError, TrainingError
-from facegan.generators import FaceGenerator
-from facegan.run import RunDir
-from facegan.snapshots import load_generator
+from facegan.generator import FaceGenerator
+from facegan.storage.run_dir import RunDir
 from facegan.training import loop
 from facegan.training.loop import Progress
-from facegan.training.runs import resume, train
 from facegan.training.state import build_state
+from facegan.training.trainer import resume, train
 
 WALL_CLOCK = ("seconds", "images_per_second")
 
@@ -25,7 +25,7 @@ WALL_CLOCK = ("seconds", "images_per_second")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Without the curves of a finished run (test_runs looks at them), and with few latents to calibrate from."""
-    monkeypatch.setattr("facegan.training.runs.finish", lambda *args, **kwargs: None)
+    monkeypatch.setattr("facegan.training.trainer.finish", lambda *args, **kwargs: None)
     monkeypatch.setattr("facegan.training.loop.NUM_CALIBRATION", 32)
 
 

@@ -6,9 +6,9 @@ import torch
 
 from facegan.config import resolve
 from facegan.errors import ConfigError, TrainingError
-from facegan.run import RunDir
+from facegan.storage.run_dir import RunDir
 from facegan.training.plan import check_disk, plan
-from facegan.training.runs import train
+from facegan.training.trainer import train
 
 
 def test_the_default_plan_is_exact():
@@ -51,7 +51,7 @@ def body(path):
 
 
 def test_planned_bytes_are_the_bytes_of_the_files(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("facegan.training.runs.finish", lambda *args, **kwargs: None)
+    monkeypatch.setattr("facegan.training.trainer.finish", lambda *args, **kwargs: None)
     config, run = tiny("train.steps=2", "output.keep_states=1", "output.keep_snapshots=1"), RunDir(tmp_path / "run")
     counts = plan(config, 20)
     train(config, run)

@@ -11,12 +11,12 @@ from safetensors import safe_open
 from safetensors.torch import load, load_file, save_file
 
 import facegan
+from facegan.checkpoint import load_generator
 from facegan.config import resolve
 from facegan.errors import ConfigError, DataError, SnapshotError, TrainingError
-from facegan.run import RunDir
-from facegan.sealed import seal
-from facegan.snapshots import load_generator
-from facegan.training.runs import read_config, resume, train
+from facegan.storage.run_dir import RunDir
+from facegan.storage.safetensors_file import seal
+from facegan.training.trainer import read_config, resume, train
 
 
 @pytest.fixture
@@ -267,7 +267,7 @@ def test_a_disk_that_fills_up_at_the_very_end_leaves_a_trained_run(tiny, run, mo
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(TrainingError) as refusal:
-        patch.setattr("facegan.training.finish.write_atomic", fail)
+        patch.setattr("facegan.training.artifacts.write_atomic", fail)
         train(tiny(), run)
     assert str(refusal.value) == (
         f"{run.path}: trained and saved, but its pictures and card cannot be written (No space left on device); "
@@ -304,7 +304,7 @@ def test_files_of_round_steps_are_kept(tiny, run, undrawn):
 def test_a_run_that_is_being_written_is_refused_to_a_second_process(tiny, run, undrawn):
     train(tiny("train.steps=2"), run, stop=lambda: True)
     code = (
-        "import sys; from pathlib import Path; from facegan.run import RunDir\n"
+        "import sys; from pathlib import Path; from facegan.storage.run_dir import RunDir\n"
         "with RunDir(Path(sys.argv[1])).lock(): print(flush=True); sys.stdin.read()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}

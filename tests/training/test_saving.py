@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from facegan.errors import TrainingError
-from facegan.training.saving import Saver
+from facegan.training.checkpointing import Saver
 
 FULL = OSError(28, "No space left on device")
 
@@ -35,8 +35,8 @@ def said():
 
 @pytest.fixture
 def saver(said, tmp_path, monkeypatch):
-    monkeypatch.setattr("facegan.training.saving.RETRY_SECONDS", 0.01)
-    monkeypatch.setattr("facegan.training.saving.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("facegan.training.checkpointing.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("facegan.training.checkpointing.PATIENCE_SECONDS", 0.05)
     with Saver(tmp_path, said.append) as saver:
         yield saver
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from facegan.config import validate
 from facegan.errors import SnapshotError
-from facegan.sealed import seal
+from facegan.storage.safetensors_file import seal
 from facegan.training.loop import step_settings
 from facegan.training.state import build_state, precision
 from facegan.training.step import training_step

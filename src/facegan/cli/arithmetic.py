@@ -57,10 +57,10 @@ def arithmetic(
     recipe = _recipe(plus or [], minus or [], noise, seed, rescale)
     snapshot = find_snapshot(model)
 
+    from ..checkpoint import load_generator
     from ..devices import choose_device
     from ..latents import typical_length
-    from ..points import save_latents
-    from ..snapshots import load_generator
+    from ..seeds import save_latents
 
     generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
     for _, term in recipe.terms():

@@ -24,7 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ..run import RunDir
+from ..storage.run_dir import RunDir
 from .signals import Ended
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class TrainingConsole:
                     f"ended at once; from step {states[-1]} it goes on with: facegan resume {shlex.quote(str(folder))}"
                 )
         if isinstance(error, Exception) and getattr(error, "exit_code", 1) != 2:  # 2: refused, and the run is as it was
-            from ..history.records import FAILED
+            from ..storage.run_log import FAILED
 
             self.say(f"{FAILED}{' '.join(str(error).split())}", shown=False)  # the console hears of it at the very end
 

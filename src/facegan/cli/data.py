@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from .options import PLAIN, WHICH, DataSettings, Json, Resolution, Source, config_of, print_json
 
 if TYPE_CHECKING:
-    from ..data.checkup.findings import Report
+    from ..data.check.findings import Report
 
 SHOWN = 10  # of each kind of finding; --json has them all
 MOST_PICTURES = 1024  # on a preview
@@ -90,10 +90,10 @@ def check(
     """
     config = config_of(source, resolution, settings, WHICH)
 
-    from ..data.checkup.alike import MOST_BITS
-    from ..data.checkup.check import check as examine
-    from ..data.checkup.quarantine import Quarantine
-    from ..data.sources.opening import open_source
+    from ..data.check.check import check as examine
+    from ..data.check.duplicates import MOST_BITS
+    from ..data.check.quarantine import Quarantine
+    from ..data.open import open_source
     from .counting import counting
 
     if near is not None and near > MOST_BITS:
@@ -139,8 +139,8 @@ def preview(
     check_ending(out)
 
     from .. import __version__
-    from ..data.checkup.preview import as_seen, choose, crops_compared
-    from ..data.sources.opening import open_source
+    from ..data.check.preview import as_seen, choose, crops_compared
+    from ..data.open import open_source
     from .console import console
 
     side, filter = config.resolution, config.data.filter
@@ -164,8 +164,8 @@ def preview(
 
 def _show(report: "Report", quarantine: Path | None) -> None:
     """The report for people, at most 80 columns wide but for long names."""
-    from ..data.checkup.quarantine import JOURNAL, superfluous
-    from ..data.pictures import in_words
+    from ..data.check.quarantine import JOURNAL, superfluous
+    from ..data.source import in_words
     from .console import table
 
     size = f", {decimal(report.size_bytes)}" if report.size_bytes else ""
@@ -201,7 +201,7 @@ def _show(report: "Report", quarantine: Path | None) -> None:
 
 
 def _show_kind(title: str, number: int, listed: tuple[Any, ...], advice: str) -> None:
-    from ..data.pictures import shown
+    from ..data.source import shown
 
     width = min(80, shutil.get_terminal_size((80, 24)).columns)
     print(f"\n{title[0].upper()}{title[1:]}: {number:,}")

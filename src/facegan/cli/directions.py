@@ -11,10 +11,10 @@ from .making import check_tensors
 from .options import Device, Json, Model, find_snapshot, print_json
 
 if TYPE_CHECKING:
-    from ..data.packed.stored import PackedImages
+    from ..data.packed.packed_images import PackedImages
     from ..directions.classifier import Classifier
     from ..directions.saved import Directions
-    from ..generators import FaceGenerator
+    from ..generator import FaceGenerator
 
 FILE = "directions.safetensors"
 COMPONENTS = 8
@@ -58,10 +58,10 @@ def directions(
     snapshot = find_snapshot(model)
     place = _place(out, snapshot)
 
+    from ..checkpoint import load_generator
     from ..devices import choose_device
     from ..directions.finding import find
     from ..directions.saved import save
-    from ..snapshots import load_generator
     from .console import console
     from .counting import counting
 
@@ -97,7 +97,7 @@ def directions(
 
 def place_of(snapshot: Path) -> Path | None:
     """Where the directions of a run's snapshot stand by default; None for a snapshot that lies in no run."""
-    from ..data.provenance import run_folder
+    from ..data.image_set import run_folder
 
     run = run_folder(snapshot)
     return run / FILE if run else None
@@ -138,8 +138,8 @@ def _components(generator: "FaceGenerator", asked: int | None, unlabelled: bool)
 
 def _pictures(snapshot: Path, generator: "FaceGenerator", source: str | None) -> "PackedImages":
     """The pictures that the run was trained on, packed."""
-    from ..data.packed.loading import load
-    from ..data.provenance import trained_on
+    from ..data.image_set import trained_on
+    from ..data.packed.load import load
     from .counting import counting
 
     config = generator.info["config"]

@@ -20,7 +20,7 @@ def doctor(
     Made to be pasted into a bug report. It works where torch is broken or missing, and leaves nothing behind. The exit
     code is 0 when facegan can train and sample here, with warnings or without, and 1 when it cannot.
     """
-    from ..diagnosis import amiss, can_train, diagnose, verdict
+    from ..doctor import amiss, can_train, diagnose, verdict
     from .console import console, table
 
     with console().status("looking; importing torch takes a few seconds"):

@@ -34,7 +34,7 @@ def download(
 
     A copy of a dataset stays where it is. One of the weights must be what was published, and is copied to the cache.
     """
-    from ..downloads.weights import INCEPTION
+    from ..downloads.inception_weights import INCEPTION
     from .console import ByteProgress
 
     if listing:
@@ -80,7 +80,7 @@ def _dataset(name: str | None) -> "Publication":
         DataError: There is none of this name.
     """
     from ..data.published import publication, publications
-    from ..downloads.weights import INCEPTION
+    from ..downloads.inception_weights import INCEPTION
 
     if name is None:
         known = [*(row.name for row in publications()[0]), INCEPTION.name]
@@ -92,7 +92,7 @@ def _dataset(name: str | None) -> "Publication":
 
 def _bring_weights(copy: str | None, console: Any) -> dict[str, Any]:
     """Fetch or copy; says what it does on the console."""
-    from ..downloads import weights
+    from ..downloads import inception_weights as weights
 
     row = weights.INCEPTION
     console.say(f"{row.name}: licence: {row.licence} ({row.licence_url})")
@@ -106,9 +106,9 @@ def _bring_weights(copy: str | None, console: Any) -> dict[str, Any]:
 
 def _bring(row: "Publication", root: Path | None, copy: str | None, accept_licence: bool, console: Any) -> "Record":
     """Fetch or register; says what it does on the console."""
-    from ..data.pixels.squares import refuse_unreadable
-    from ..data.sources.opening import open_path
-    from ..downloads import fetch
+    from ..data.image.resize import refuse_unreadable
+    from ..data.open import open_path
+    from ..downloads import download as fetch
 
     def look(path: Path) -> int:
         pictures = open_path(path, crop=row.crop)
@@ -165,8 +165,8 @@ def _list(as_json: bool) -> None:
 
     from ..data.published import publications
     from ..downloads import locate, recall
+    from ..downloads.inception_weights import INCEPTION, find_weights
     from ..downloads.places import Record
-    from ..downloads.weights import INCEPTION, find_weights
     from .console import console, table
 
     rows, complaints = publications()
@@ -221,7 +221,7 @@ def _described(row: "Publication", record: "Record") -> dict[str, Any]:
 
 
 def _weights_described() -> dict[str, Any]:
-    from ..downloads.weights import INCEPTION, find_weights
+    from ..downloads.inception_weights import INCEPTION, find_weights
 
     path = find_weights()
     about = INCEPTION.model_dump(include={"title", "size_bytes", "licence", "licence_url"})

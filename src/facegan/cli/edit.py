@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..directions.saved import Directions
-    from ..generators import FaceGenerator
-    from ..points import Points
+    from ..generator import FaceGenerator
     from ..recipes import Edit
+    from ..seeds import Points
 
 WIDTH = 7  # columns
 MOST_COLUMNS = 1000
@@ -66,8 +66,8 @@ def edit(
     points = points_of(seeds)
     snapshot = find_snapshot(model)
 
+    from ..checkpoint import load_generator
     from ..devices import choose_device
-    from ..snapshots import load_generator
 
     generator = load_generator(snapshot, device=choose_device(device or "auto"))
     known = _directions(file, snapshot, generator)
@@ -148,8 +148,8 @@ def _recipe(
     Beside a range, a single amount shifts all columns alike; where there is no range at all, the columns go from the
     face as it is to all shifts: two of them, unless `--cols` says how many.
     """
-    from ..points import Latent
     from ..recipes import Along, Edit
+    from ..seeds import Latent
 
     fixed = all(high is None for _, _, high in asked)
     along = []
@@ -166,8 +166,8 @@ def _recipe(
 def _singles(recipe: "Edit", generator: "FaceGenerator", folder: Path) -> list[Path]:
     """Write each face alone; each carries its own latent, so that it can be made again by itself."""
     from ..images import grid, write_pictures
-    from ..points import Latent, Points
     from ..recipes import Sheet
+    from ..seeds import Latent, Points
     from .counting import counting
 
     digest, labels, edited = generator.info["digest"], recipe.points.labels(), command(recipe)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..evaluation import Result
-    from ..evaluation.judge import Judge
+    from ..evaluation.evaluate import Judge
 
 
 def evaluate(
@@ -90,7 +90,7 @@ def evaluate(
 
     from ..devices import choose_device
     from ..evaluation.choosing import choose, read_settings
-    from ..evaluation.judge import Judge
+    from ..evaluation.evaluate import Judge
     from ..evaluation.start import check_forms
     from .console import ByteProgress
     from .evaluations import tell_results
@@ -164,7 +164,7 @@ def _judge(
 
 def _keep(snapshot: Path, results: "list[Result]") -> None:
     """Add results to the run's evaluations; raises FaceganError where that cannot be written."""
-    from ..data.provenance import run_folder
+    from ..data.image_set import run_folder
     from ..evaluation import append
 
     if folder := run_folder(snapshot):
@@ -196,8 +196,8 @@ def _snapshots(models: list[str], every: bool) -> list[Path]:
     """The newest snapshot of each model, or every whole one."""
     if not every:
         return [find_snapshot(model) for model in models or (None,)]
-    from ..run import find_run
-    from ..sealed import verify
+    from ..storage.run_dir import find_run
+    from ..storage.safetensors_file import verify
     from .console import console
 
     found = []

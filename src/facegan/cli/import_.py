@@ -38,7 +38,7 @@ def import_(
     if out.exists() and not force:
         raise SnapshotError(f"-o {out}: exists already; choose another name, or replace it with --force")
 
-    from ..foreign.importing import import_generator
+    from ..importing.convert import import_generator
     from .console import console
 
     imported = import_generator(file, out, key=key, prior=prior)

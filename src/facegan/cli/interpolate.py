@@ -13,9 +13,9 @@ from .making import STDOUT, check_place, check_size, check_still, follow, points
 from .options import Device, Json, Model, find_snapshot, print_json
 
 if TYPE_CHECKING:
-    from ..generators import FaceGenerator
-    from ..points import Points
+    from ..generator import FaceGenerator
     from ..recipes import Corners, Walk
+    from ..seeds import Points
 
 STILLS = (".png", ".jpg", ".jpeg")  # .webp is a film, unless of --corners
 FRAMES_A_LEG = 30  # of a film, by default; of a filmstrip, so that a row has ten faces:
@@ -94,8 +94,8 @@ def interpolate(
         recipe = _walk(out, own, mode, scale)
     snapshot = find_snapshot(model)
 
+    from ..checkpoint import load_generator
     from ..devices import choose_device
-    from ..snapshots import load_generator
 
     generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
     recipe = _sized(recipe, generator, out, enlarge=scale is None)
@@ -159,7 +159,7 @@ def _walk(out: str, flags: dict[str, Any], mode: Any, scale: int | None) -> "Wal
 
 def _points(flags: dict[str, Any], cells: int) -> "Points":
     """The points of all walks, as named, or by chance."""
-    from ..points import Points
+    from ..seeds import Points
 
     text, seed, num, circle = (flags[name] for name in ("--seeds", "--seed", "-n", "--circle"))
     if text is not None and num is not None:

@@ -14,9 +14,9 @@ from .options import load_torch
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..generators import FaceGenerator
-    from ..points import Points
+    from ..generator import FaceGenerator
     from ..recipes import Recipe
+    from ..seeds import Points
 
 STDOUT = "-"  # as -o
 MOST_BYTES = 2**30  # of the frames of a film whose format needs all of them at once
@@ -30,7 +30,7 @@ def points_of(text: str, flag: str = "--seeds") -> "Points":
         SnapshotError: A file of latents is missing, damaged, or none.
     """
     load_torch()
-    from ..points import parse
+    from ..seeds import parse
 
     try:
         return parse(text)
@@ -70,7 +70,7 @@ def check_tensors(path: Path, flag: str, kind: str) -> None:
         ConfigError: The ending is another one, or a file of another kind stands there.
     """
     from ..errors import SnapshotError
-    from ..sealed import read_header
+    from ..storage.safetensors_file import read_header
 
     _check_above(path, f"{flag} {path}")
     if path.suffix != ".safetensors":
@@ -90,7 +90,7 @@ def _check_above(path: Path, where: str) -> None:
 
 def check_size(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
     """Refuse a picture or film that nobody could hold or open, before it is drawn; raises ConfigError."""
-    from ..data.pixels.decode import MAX_PIXELS
+    from ..data.image.decode import MAX_PIXELS
     from ..images import check_fits
 
     height, width = recipe.size(generator.info["config"].resolution)

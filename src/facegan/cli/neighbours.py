@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..config import DataConfig
-    from ..data.packed.loading import PackedImages
-    from ..generators import FaceGenerator
+    from ..data.packed.load import PackedImages
+    from ..generator import FaceGenerator
     from ..neighbours import Comparison, Memorisation, Share, Space, Unseen
-    from ..points import Points
+    from ..seeds import Points
 
 MOST_SAMPLES = 50_000  # of the measure, which are kept in memory
 
@@ -78,9 +78,9 @@ def neighbours(
     snapshot = find_snapshot(model)
 
     from .. import neighbours as engine
-    from ..data.provenance import trained_on
+    from ..checkpoint import load_generator
+    from ..data.image_set import trained_on
     from ..devices import choose_device
-    from ..snapshots import load_generator
     from .console import console
 
     chosen = choose_device(device or "auto")
@@ -113,9 +113,9 @@ def _features(snapshot: Path, generator: "FaceGenerator", device: Any) -> list["
     """D's features, if there is a D that has any; else it is said why not."""
     import torch
 
+    from ..checkpoint import load_discriminator
     from ..features.discriminator import last_activation
     from ..neighbours import features
-    from ..snapshots import load_discriminator
     from .console import console
 
     config = generator.info["config"]
@@ -129,7 +129,7 @@ def _features(snapshot: Path, generator: "FaceGenerator", device: Any) -> list["
 
 
 def _load(data: "DataConfig", generator: "FaceGenerator", advice: str = "") -> "PackedImages":
-    from ..data.packed.loading import load
+    from ..data.packed.load import load
     from .counting import counting
 
     config = generator.info["config"]
@@ -144,9 +144,9 @@ def _unseen(
     generator: "FaceGenerator", data: "DataConfig", training: "PackedImages", num: int, other: str | None
 ) -> tuple["Unseen | None", str]:
     """What is measured, or why nothing is."""
-    from ..data.provenance import load_held_out
+    from ..data.image_set import load_held_out
     from ..neighbours import Unseen
-    from ..points import Points
+    from ..seeds import Points
     from .counting import counting
 
     with counting("packing") as progress:

@@ -14,7 +14,7 @@ from ..errors import ConfigError, DamagedError, SnapshotError
 
 if TYPE_CHECKING:
     from ..config import RunConfig
-    from ..run import RunDir
+    from ..storage.run_dir import RunDir
 
 
 class Group(TyperGroup):
@@ -121,13 +121,13 @@ def find_snapshot(model: str | None) -> Path:
     """
     if model is not None and Path(model).is_file():
         return Path(model)
-    from ..run import find_run
+    from ..storage.run_dir import find_run
 
     run = find_run(model)
     steps = run.steps("snapshots")
     if not steps:
         raise SnapshotError(f"{run.path}: holds no snapshot yet; train it further with 'facegan resume {run.path}'")
-    from ..sealed import verify
+    from ..storage.safetensors_file import verify
 
     for step in reversed(steps):
         try:
@@ -144,8 +144,8 @@ def find_snapshot(model: str | None) -> Path:
 
 def any_run(name: str | None) -> "RunDir":
     """As `find_run`, and also a run's folder that has lost its settings, or never had any; raises as it does."""
-    from ..history.standing import is_run
-    from ..run import RunDir, find_run
+    from ..storage.run_dir import RunDir, find_run
+    from ..storage.run_status import is_run
 
     try:
         return find_run(name)

@@ -34,8 +34,8 @@ def pack(
     """
     config = config_of(source, resolution, settings, (*WHICH, "data.filter", "data.draft", "channels"))
 
-    from ..data.packed.loading import pack_cached, pack_folder
-    from ..data.pictures import in_words, shown
+    from ..data.packed.load import pack_cached, pack_folder
+    from ..data.source import in_words, shown
     from .console import console
     from .counting import counting
 

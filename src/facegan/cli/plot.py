@@ -9,7 +9,7 @@ import typer
 from .options import Json, print_json
 
 if TYPE_CHECKING:
-    from ..run import RunDir
+    from ..storage.run_dir import RunDir
 
 
 def plot(
@@ -35,7 +35,7 @@ def plot(
     from ..errors import ConfigError
     from ..images import check_ending
     from ..plots import ENDINGS, save_arrays, save_curves
-    from ..run import find_run
+    from ..storage.run_dir import find_run
 
     if out is not None:
         check_ending(out, ENDINGS)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..config import DataConfig, RunConfig
-    from ..data.packed.stored import PackedImages
+    from ..data.packed.packed_images import PackedImages
     from ..projection import Faces, Projection, Verdict
 
 
@@ -52,12 +52,12 @@ def project(
     snapshot = find_snapshot(model)
     import torch
 
+    from ..checkpoint import load_generator
     from ..devices import choose_device
     from ..projection import Settings, Verdict
     from ..projection import judge as compare
     from ..projection import project as search
     from ..projection.photos import crop_of, read_photo
-    from ..snapshots import load_generator
     from .console import console
     from .counting import counting
 
@@ -84,7 +84,7 @@ def project(
         about = {**origin(generator), "Description": "photo beside a synthetic face", "seed": str(seed)}
         save_picture(Path(out), _sheet(pictures, found, lines), about)
     if save is not None:
-        from ..points import save_latents
+        from ..seeds import save_latents
 
         save.parent.mkdir(parents=True, exist_ok=True)
         save_latents(save, torch.stack([each.z for each in found]), generator)
@@ -119,7 +119,7 @@ def _check_flags(photos: list[Path], out: str | None, save: Path | None, data: s
 
 def _own(snapshot: Path, config: "RunConfig") -> "DataConfig | None":
     """The settings of the run's own pictures; None where nothing tells where they are."""
-    from ..data.provenance import trained_on
+    from ..data.image_set import trained_on
 
     try:
         return trained_on(snapshot, config)
@@ -131,8 +131,8 @@ def _discriminator(snapshot: Path, config: "RunConfig", device: Any) -> "nn.Modu
     """The run's D; None, said on stderr, where there is none whose features are known."""
     import torch
 
+    from ..checkpoint import load_discriminator
     from ..features import activations
-    from ..snapshots import load_discriminator
     from .console import console
 
     try:
@@ -146,7 +146,7 @@ def _discriminator(snapshot: Path, config: "RunConfig", device: Any) -> "nn.Modu
 
 def _faces(own: "DataConfig | None", config: "RunConfig", source: str | None) -> tuple["Faces | None", str]:
     """What photos are held against, None for nothing, and that in words; raises DataError of `source` alone."""
-    from ..data.provenance import held_out
+    from ..data.image_set import held_out
     from ..projection import NUM_COMPARED, Faces
 
     if own is None and source is None:
@@ -166,7 +166,7 @@ def _faces(own: "DataConfig | None", config: "RunConfig", source: str | None) ->
 
 def _load(data: "DataConfig | None", config: "RunConfig") -> "PackedImages | None":
     """The packed pictures of some settings, at the model's size; raises DataError."""
-    from ..data.packed.loading import load
+    from ..data.packed.load import load
     from .counting import counting
 
     if data is None:

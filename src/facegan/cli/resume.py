@@ -45,7 +45,7 @@ def resume(
     those of `output` and `evaluation` can change: all others would make another run of it.
     """
     from ..config import named_layer, read_file, refuse_idle_metrics
-    from ..run import find_run
+    from ..storage.run_dir import find_run
     from ..training.distributed import joined
     from .train import conclude, take_part
 
@@ -63,7 +63,7 @@ def resume(
             take_part(world, seconds)
             return
         load_torch()
-        from ..training.runs import resume as resume_run
+        from ..training.trainer import resume as resume_run
         from .console import TrainingConsole
         from .signals import StopRequest
 

@@ -13,9 +13,9 @@ from .making import points_of
 from .options import PLAIN, Device, Json, Run, any_run, find_snapshot, print_json
 
 if TYPE_CHECKING:
-    from ..history.cleaning import Cleaning
-    from ..points import Points
-    from ..run import RunDir
+    from ..seeds import Points
+    from ..storage.prune import Cleaning
+    from ..storage.run_dir import RunDir
 
 MOST_RUNS = 8  # beside each other
 
@@ -29,7 +29,7 @@ def list_(
     root: Annotated[Path, typer.Option(metavar="DIR", help="The folder of runs.")] = Path("runs"), as_json: Json = False
 ) -> None:
     """List the runs of a folder, the last active first: how each stands, how far it is, what it trains on."""
-    from ..history.standing import survey
+    from ..storage.run_status import survey
     from .telling import tell_standings
 
     if not root.is_dir():
@@ -48,8 +48,8 @@ def list_(
 @runs.command()
 def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None:
     """Tell everything about one run: how it stands, its settings, length, metrics, health, files, and what is next."""
-    from ..history.account import account
-    from ..history.stored import header_problem
+    from ..storage.run_files import header_problem
+    from ..storage.run_summary import account
     from .telling import finite, next_commands, tell
 
     found = account(any_run(run), _damage if verify else header_problem)
@@ -74,9 +74,9 @@ def compare(
 
     Runs whose settings make the same weights are compared to the bit, at the newest step that they have in common.
     """
-    from ..history.comparing import compare as put_beside
     from ..images import check_ending
-    from ..run import find_run
+    from ..storage.run_comparison import compare as put_beside
+    from ..storage.run_dir import find_run
     from .telling import finite, tell_difference
 
     if not 2 <= len(names) <= MOST_RUNS:
@@ -113,10 +113,10 @@ def clean(
     metrics, samples and settings, what output.keep_snapshots_every and output.keep_states_every keep for good, and the
     snapshot that evaluations during training found best. A run that is being trained is passed over.
     """
-    from ..history.cleaning import clean as remove
-    from ..history.cleaning import plan_cleaning
-    from ..history.stored import Kind
-    from ..run import find_run
+    from ..storage.prune import clean as remove
+    from ..storage.prune import plan_cleaning
+    from ..storage.run_dir import find_run
+    from ..storage.run_files import Kind
 
     if not (yes or dry_run) and (as_json or not sys.stdin.isatty()):
         raise ConfigError("clean: there is no one to ask here; give --yes to remove, or --dry-run to look")
@@ -139,14 +139,14 @@ def clean(
 
 
 def _all_runs() -> "list[RunDir]":
-    from ..run import RunDir
+    from ..storage.run_dir import RunDir
 
     return [RunDir(path.parent) for path in sorted(Path("runs").glob("*/config.json"))]
 
 
 def _damage(path: Path) -> str | None:
     """Why a snapshot or a state is not whole, by its digest."""
-    from ..sealed import read_header
+    from ..storage.safetensors_file import read_header
 
     try:
         read_header(path, path.parent.name.removesuffix("s"))
@@ -176,9 +176,9 @@ def _show_plans(plans: "Sequence[Cleaning]", total: int) -> None:
 def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | None) -> None:
     """Draw the grids of the same seeds side by side, every picture as large as the largest run's."""
     from .. import __version__, images
-    from ..data.pixels.decode import MAX_PIXELS
+    from ..checkpoint import load_generator
+    from ..data.image.decode import MAX_PIXELS
     from ..devices import choose_device
-    from ..snapshots import load_generator
     from .telling import letter
 
     where = choose_device(device or "auto")

@@ -25,9 +25,9 @@ from .options import Device, Json, Model, find_snapshot, load_torch, print_json
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..generators import FaceGenerator
-    from ..points import Points
+    from ..generator import FaceGenerator
     from ..recipes import Sheet
+    from ..seeds import Points
 
 MANIFEST = "manifest.jsonl"
 
@@ -69,9 +69,9 @@ def sample(
     points, columns = _choose(seeds, num, rows, cols)
     snapshot = find_snapshot(model)
 
+    from ..checkpoint import load_generator
     from ..devices import choose_device
     from ..recipes import Sheet
-    from ..snapshots import load_generator
 
     generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
     warn_of_strangers(points, generator)
@@ -112,7 +112,7 @@ def _check_places(out: str | None, separate: Path | None, *, show: bool, as_json
 def _choose(seeds: str | None, num: int | None, rows: int | None, cols: int | None) -> tuple["Points", int | None]:
     """The points, and the columns of their sheet (None: near-square); raises ConfigError."""
     load_torch()
-    from ..points import MOST, Points
+    from ..seeds import MOST, Points
 
     for flag, value in (("--rows", rows), ("--cols", cols)):
         if value is not None and not 1 <= value <= MOST:
@@ -175,8 +175,8 @@ def _write_folder(
     folder: Path, faces: Iterator[tuple[list[int | str], Any]], recipe: "Sheet", generator: "FaceGenerator"
 ) -> list[Path]:
     """Single pictures, then, when all are there, the manifest: a line a picture."""
-    from ..files import write_atomic
     from ..images import grid, write_pictures
+    from ..storage.atomic import write_atomic
 
     folder.mkdir(parents=True, exist_ok=True)
 

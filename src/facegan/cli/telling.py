@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
 
-from ..run import DAMAGED
+from ..storage.run_dir import DAMAGED
 from .console import duration, table
 
 if TYPE_CHECKING:
-    from ..history.account import Account
-    from ..history.comparing import Comparison
-    from ..history.standing import Standing
+    from ..storage.run_comparison import Comparison
+    from ..storage.run_status import Standing
+    from ..storage.run_summary import Account
 
 UNLIMITED = 10_000  # columns, where there is no terminal
 NAME_WIDTH, DATA_WIDTH = 20, 16  # characters in a narrow table, before a name is broken
@@ -71,7 +71,7 @@ def listed(rows: Sequence[tuple[str, ...]]) -> None:
 
 def tell(found: "Account", *, verified: bool) -> None:
     """A run in full, section by section; a section of which nothing is known is left out."""
-    from ..training.health import ADVICE
+    from ..training.diagnostics import ADVICE
 
     run = found.standing
     done = "" if run.step is None else f" at step {_steps(run).replace('/', ' of ')}"

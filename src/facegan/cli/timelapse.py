@@ -23,7 +23,7 @@ def timelapse(
 
     The pictures are the run's own grids. When there are more than 25 for a second, some are left out, evenly.
     """
-    from ..run import find_run
+    from ..storage.run_dir import find_run
 
     if not SHORTEST <= seconds <= LONGEST:
         raise ConfigError(f"--seconds is {seconds:g}; it must be {SHORTEST:g} to {LONGEST:g}")
@@ -33,8 +33,8 @@ def timelapse(
         raise SnapshotError(f"{found.path}: holds no grids of samples yet")
 
     from .. import __version__
-    from ..history.grids import caption, evenly
     from ..images import captioned, check_film, save_animation
+    from ..storage.sample_grids import caption, evenly
 
     check_film(out)
     steps = evenly(steps, int(FPS * seconds))

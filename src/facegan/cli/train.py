@@ -25,7 +25,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..config import RunConfig
-    from ..run import RunDir
+    from ..storage.run_dir import RunDir
     from ..training.distributed import World
 
 
@@ -89,7 +89,7 @@ def train(
 
 def take_part(world: "World", seconds: float | None) -> None:
     """Train a run that another process leads, without a word of its own."""
-    from ..training.following import follow
+    from ..training.worker import follow
     from .signals import StopRequest
 
     with StopRequest(seconds, quiet=True).listening() as stop:
@@ -102,7 +102,7 @@ def _train(
     config: "RunConfig", run: "RunDir", world: "World", seconds: float | None, force: bool, as_json: bool
 ) -> None:
     load_torch()
-    from ..training.runs import train as start
+    from ..training.trainer import train as start
     from .console import TrainingConsole
     from .signals import StopRequest
 
@@ -133,7 +133,7 @@ def conclude(run: "RunDir", console: Any, code: int, *, finished: bool, as_json:
 
 def _run_folder(path: Path | None, config: "RunConfig", settings_name: str) -> "AbstractContextManager[RunDir]":
     """The run's folder; a name that was not given is taken at once, so that no other run takes it."""
-    from ..run import RunDir, next_free
+    from ..storage.run_dir import RunDir, next_free
 
     if path is not None:
         return nullcontext(RunDir(path))
@@ -142,9 +142,9 @@ def _run_folder(path: Path | None, config: "RunConfig", settings_name: str) -> "
 
 def _show_plan(config: "RunConfig", world: "World", as_json: bool) -> None:
     from ..config import flat
-    from ..data.packed.loading import check_enough, count
-    from ..training.computing import placed
+    from ..data.packed.load import check_enough, count
     from ..training.plan import plan
+    from ..training.runtime import placed
     from .console import table
 
     config = config.complete()

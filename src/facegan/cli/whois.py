@@ -11,7 +11,7 @@ from .making import check_place, command, follow
 from .options import Device, Json, print_json
 
 if TYPE_CHECKING:
-    from ..generators import FaceGenerator
+    from ..generator import FaceGenerator
     from ..recipes import Recipe
 
 TOLD = ("seed", "seeds", "snapshot", "step", "weights", "torch", "Software", "Description")
@@ -84,8 +84,8 @@ def _make_again(
     image: Path, ending: str, about: dict[str, str], recipe: "Recipe", model: str | None, out: str | None,
     device: str | None,
 ) -> dict[str, Any]:  # fmt: skip
+    from ..checkpoint import load_generator
     from ..devices import choose_device
-    from ..snapshots import load_generator
 
     snapshot = _find(about["snapshot"], about.get("step", ""), model)
     if snapshot is None:
@@ -113,7 +113,7 @@ def _compare(
         apart = {frame: difference(image, frame) for frame in sorted(Path(folder, "frames").iterdir())}
         nearest = min(apart, key=lambda frame: apart[frame])
         if out:
-            from ..files import write_atomic
+            from ..storage.atomic import write_atomic
 
             write_atomic(Path(out), nearest.read_bytes())
         return apart[nearest]
@@ -121,8 +121,8 @@ def _compare(
 
 def _find(digest: str, step: str, model: str | None) -> Path | None:
     """The snapshot file of this digest: the one that MODEL names, or any under runs/, likely ones first."""
-    from ..run import RunDir, find_run
-    from ..sealed import digest as digest_of
+    from ..storage.run_dir import RunDir, find_run
+    from ..storage.safetensors_file import digest as digest_of
 
     if model is not None and Path(model).is_file():
         candidates = [Path(model)]

@@ -3,8 +3,10 @@
 The core sections are checked without loading torch; a plugin's section, by that plugin (`RunConfig.complete`).
 """
 
+from .error_messages import DEVICE_PATTERN, build
 from .evaluation import EvaluationConfig
-from .layers import (
+from .filters import Condition, parse_where
+from .loading import (
     flat,
     named_layer,
     preset_layer,
@@ -16,7 +18,7 @@ from .layers import (
     settings_layer,
     validate,
 )
-from .tree import (
+from .schema import (
     DURATIONS,
     PLUGIN_SECTIONS,
     DataConfig,
@@ -24,8 +26,6 @@ from .tree import (
     RunConfig,
     TrainConfig,
 )
-from .where import Condition, parse_where
-from .wording import DEVICE_PATTERN, build
 
 __all__ = [
     "DEVICE_PATTERN",

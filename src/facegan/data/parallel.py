@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ..errors import FaceganError
-from .pictures import Delivered, Pictures
+from .source import Delivered, Pictures
 
 _CHUNK = 32  # pictures a task: few enough to hold in memory, enough that handing them over costs little
 _AHEAD = 4  # tasks waiting per worker: enough to keep it busy

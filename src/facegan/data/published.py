@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from .. import plugins
 from ..downloads import CELEBA, FFHQ_THUMBNAILS, LFW, Publication, locate
 from ..errors import ConfigError, DataError, PluginError
-from .pictures import Pictures
-from .sources.opening import open_path
+from .open import open_path
+from .source import Pictures
 
 
 class PublishedDataset(BaseModel):

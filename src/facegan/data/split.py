@@ -9,7 +9,7 @@ from typing import Any
 from ..config import Condition, DataConfig, parse_where
 from ..errors import DataError
 from ..plugins import nearest
-from .pictures import Pictures, encoded
+from .source import Pictures, encoded
 
 _CHUNK = 2**15  # pictures whose attributes are in memory at a time
 

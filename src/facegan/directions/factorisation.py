@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PluginError
-from ..generators import FaceGenerator
+from ..generator import FaceGenerator
 from ..latents import draw
 from ..networks.guidelines import PARAMETRISED
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..generators import FaceGenerator
+from ..generator import FaceGenerator
 from ..latents import draw
 from ..sampling import finite_images
 from .classifier import Classifier, auc

@@ -16,7 +16,7 @@ from ..data.split import is_held_out, owners
 from ..downloads import cache_root
 from ..errors import DataError, SnapshotError
 from ..images import to_float
-from ..sealed import read_header, read_tensors, write_tensors
+from ..storage.safetensors_file import read_header, read_tensors, write_tensors
 from .classifier import Classifier, Score, build, judge
 from .targets import FEWEST, Targets, questions
 

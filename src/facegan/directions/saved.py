@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
 from ..errors import ConfigError, SnapshotError
-from ..generators import FaceGenerator
+from ..generator import FaceGenerator
 from ..plugins import nearest
-from ..sealed import read_header, read_tensors, write_tensors
+from ..storage.safetensors_file import read_header, read_tensors, write_tensors
 from .linear import keeping
 
 

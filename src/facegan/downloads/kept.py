@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from ..files import is_temporary
+from ..storage.atomic import is_temporary
 from .places import cache_root
 
 KINDS = ("references", "classifiers")  # folders of the cache

@@ -8,7 +8,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import DataError
-from ..files import write_atomic
+from ..storage.atomic import write_atomic
 
 
 class Record(BaseModel):

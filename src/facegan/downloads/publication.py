@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..config.wording import CROP_PATTERN
+from ..config.error_messages import CROP_PATTERN
 from .links import SAFE_NAME, Link, Patience
 
 

@@ -1,6 +1,6 @@
 """How good generated faces are: every number with its protocol, its interval and a yardstick."""
 
-from .evaluating import evaluate
+from .measure import evaluate
 from .metric import Measurement, Metric
 from .pair import Known, Pair, Sample
 from .results import Floor, Result, append, read

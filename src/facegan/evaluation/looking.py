@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from ..features import Embedding, Extractor, embed
+from .feature_cache import Say, embedded
 from .pair import Pair, Sample
-from .references import Say, embedded
 from .subjects import Progress, Reference, Rows, Subject
 
 Tell = Callable[[str], Progress]  # what is begun -> (pictures done, of how many)

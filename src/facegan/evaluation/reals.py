@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from ..config import DataConfig, RunConfig, validate
-from ..data.packed.loading import load
-from ..data.packed.stored import PackedImages
-from ..data.pictures import shown
-from ..data.provenance import load_held_out, trained_on
+from ..data.image_set import load_held_out, trained_on
+from ..data.packed.load import load
+from ..data.packed.packed_images import PackedImages
+from ..data.source import shown
 from ..errors import DataError
-from .evaluating import Tell
+from .measure import Tell
 from .pair import Known
 from .subjects import Reference, reference_of
 

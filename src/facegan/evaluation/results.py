@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ..errors import FaceganError
-from ..files import append_lines
-from ..history.records import evaluations
+from ..storage.atomic import append_lines
+from ..storage.run_log import evaluations
 
 
 class Floor(BaseModel):

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config import DataConfig
-from ..data.packed.stored import is_stored
-from ..data.sources.opening import open_source
+from ..data.headers import Survey, survey
+from ..data.open import open_source
+from ..data.packed.packed_images import is_stored
 from ..data.split import select
-from ..data.survey import Survey, survey
 from ..errors import DataError
 from .choosing import Settings
-from .evaluating import Tell
+from .measure import Tell
 from .reals import with_settings
 
 LEAST_SIDE = 16  # in pixels: below, networks see nothing

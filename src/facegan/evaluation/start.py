@@ -6,10 +6,10 @@ from typing import Any
 
 from ..devices import choose_device
 from ..errors import ConfigError, SnapshotError
-from ..run import RunDir, find_run
+from ..storage.run_dir import RunDir, find_run
 from .choosing import choose, read_settings
-from .evaluating import Tell
-from .judge import NUM_REAL, Judge, silent
+from .evaluate import NUM_REAL, Judge, silent
+from .measure import Tell
 from .reals import Say
 from .results import Result
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..data.packed.stored import PackedImages
+from ..data.packed.packed_images import PackedImages
 from ..errors import FaceganError
-from ..generators import FaceGenerator
+from ..generator import FaceGenerator
 from ..images import to_uint8
 from ..sampling import sample
 from .pair import Known

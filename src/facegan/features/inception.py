@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from ..downloads import weights as published
+from ..downloads import inception_weights as published
 from ..errors import WeightsError
 from ..networks.inception import NUM_FEATURES, Inception
 from .extractor import Extractor

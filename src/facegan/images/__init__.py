@@ -4,10 +4,10 @@ from .animation import FILMS, MOST_FPS, check_film, save_animation
 from .equations import equation, equation_size
 from .files import ENDINGS, check_ending, check_fits, read_about, read_grid, save, write_png
 from .folder import write_pictures
+from .layouts import GAP, LEGIBLE, beside, captioned, contact_sheet, grid, grid_size, near_square
 from .pixels import to_float, to_uint8
 from .reading import difference, ending_of, read_frames
 from .rows import rows, rows_size
-from .sheets import GAP, LEGIBLE, beside, captioned, contact_sheet, grid, grid_size, near_square
 
 __all__ = [
     "ENDINGS",

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import ConfigError, SnapshotError
-from ..files import write_atomic, write_folder
+from ..storage.atomic import write_atomic, write_folder
 from .files import as_exif, check_ending, write_png
 
 FILMS = (".gif", ".webp", ".mp4", "/")
@@ -83,7 +83,7 @@ def save_animation(
     if ending == "/":
         write_folder(place, lambda folder: _write_stills(folder, film, about))
     elif ending == ".mp4":
-        from .movie import write_movie
+        from .video import write_movie
 
         write_atomic(place, lambda temporary: write_movie(temporary, film, fps=fps, hold=hold, about=about))
     elif ending == ".gif":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .sheets import LABELLED, grid
+from .layouts import LABELLED, grid
 
 ROWS = 4  # of a term's faces, before they take another column
 MARGIN, SIGN, CAPTION = 12, 34, 22  # pixels: around and between, the width of a sign's place, the height of a caption's

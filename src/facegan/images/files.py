@@ -10,10 +10,10 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
-from ..data.pictures import too_large
-from ..data.pixels.decode import decode, quiet_pillow
+from ..data.image.decode import decode, quiet_pillow
+from ..data.source import too_large
 from ..errors import ConfigError, DataError, SnapshotError
-from ..files import open_regular, write_atomic
+from ..storage.atomic import open_regular, write_atomic
 
 MOST_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels
 MOST_EXIF = 65_000  # bytes, of a JPEG
@@ -118,7 +118,7 @@ def read_about(path: Path) -> dict[str, str]:
     with path.open("rb") as file:
         is_film = file.read(8)[4:] == b"ftyp"
     if is_film:
-        from .movie import read_comment
+        from .video import read_comment
 
         return _pairs(read_comment(path))
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import write_atomic
+from ..storage.atomic import write_atomic
 from .files import write_png
 
 _AHEAD = 256  # pictures that may wait to be written: they bound the memory

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageSequence
 
-from ..data.pixels.decode import quiet_pillow
+from ..data.image.decode import quiet_pillow
 from ..errors import DataError
 
 _MARKS = (

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .sheets import GAP, LABELLED, wrapped
+from .layouts import GAP, LABELLED, wrapped
 
 _ROOM = 120, 100  # pixels that title and labels take, or more
 _INK, _MARK = (40, 40, 40), (30, 90, 200)

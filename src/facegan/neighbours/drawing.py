@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..data.pixels.decode import MAX_PIXELS
+from ..data.image.decode import MAX_PIXELS
 from ..errors import ConfigError
 from ..images import contact_sheet
 from .search import Neighbours

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from ..files import write_atomic
+from ..storage.atomic import write_atomic
 
 REAL, FAKE = "#94a3b8", "#c2410c"
 MOST = 40  # attributes in one picture

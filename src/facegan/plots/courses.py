@@ -12,10 +12,10 @@ from matplotlib.ticker import MaxNLocator
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import SnapshotError
-from ..files import write_atomic
-from ..history.records import evaluations
 from ..plugins import nearest, quoted
-from ..run import RunDir
+from ..storage.atomic import write_atomic
+from ..storage.run_dir import RunDir
+from ..storage.run_log import evaluations
 from .lines import COLOURS, LARGEST
 
 # Not of the protocol: with another seed or on another device, a metric estimates the same number.

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..errors import SnapshotError
-from ..files import write_atomic
-from ..run import RunDir
+from ..storage.atomic import write_atomic
+from ..storage.run_dir import RunDir
 
 ENDINGS = (".png", ".svg", ".pdf")
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#a16207", "#0e7490")

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from ..data.packed.stored import PackedImages
+from ..data.packed.packed_images import PackedImages
 from ..downloads import cache_root
-from ..files import as_json, write_atomic
-from ..generators import FaceGenerator
+from ..generator import FaceGenerator
 from ..images import to_float
+from ..storage.atomic import as_json, write_atomic
 from .familiarity import LEAST_COMPARED, UNKNOWN_ABOVE, Familiarity
 from .searching import Progress, Projection, Settings, project
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from ..config import DataConfig, RunConfig
-from ..data.pictures import too_large
-from ..data.pixels.crops import parse_crop
-from ..data.pixels.decode import quiet_pillow
-from ..data.pixels.squares import square
-from ..data.sources.opening import open_source
+from ..data.image.crop import parse_crop
+from ..data.image.decode import quiet_pillow
+from ..data.image.resize import square
+from ..data.open import open_source
+from ..data.source import too_large
 from ..errors import DataError, FaceganError
 from ..images import to_float
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from ..features import activations
-from ..generators import MICRO_BATCH, FaceGenerator
+from ..generator import MICRO_BATCH, FaceGenerator
 from ..latents import draw
 from ..sampling import finite_images
 from .descent import minimise

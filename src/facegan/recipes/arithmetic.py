@@ -11,10 +11,10 @@ from torch import Tensor
 
 from .. import latents
 from ..errors import ConfigError
-from ..generators import FaceGenerator
+from ..generator import FaceGenerator
 from ..images import equation, equation_size, to_uint8
-from ..points import Points
 from ..sampling import finite_images
+from ..seeds import Points
 from .recipe import Progress, Recipe, number
 
 MOST_TERMS = 16  # of a sign

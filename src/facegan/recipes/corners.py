@@ -8,10 +8,10 @@ import torch
 
 from .. import latents
 from ..errors import ConfigError
-from ..generators import MICRO_BATCH, FaceGenerator
+from ..generator import MICRO_BATCH, FaceGenerator
 from ..images import GAP, grid, to_uint8
-from ..points import Points
 from ..sampling import finite_images
+from ..seeds import Points
 from .recipe import Progress, Recipe
 from .walk import Mode, check_scale, enlarged, way_of
 

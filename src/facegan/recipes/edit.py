@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ..directions.linear import shifted
 from ..errors import SnapshotError
-from ..generators import MICRO_BATCH, FaceGenerator
+from ..generator import MICRO_BATCH, FaceGenerator
 from ..images import rows, rows_size, to_uint8
-from ..points import Latent, Points
 from ..sampling import finite_images
+from ..seeds import Latent, Points
 from .recipe import Progress, Recipe, number
 
 MOST_COLUMNS = 1000

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from ..generators import FaceGenerator
+from ..generator import FaceGenerator
 
 Progress = Callable[[int, int], None]  # (faces drawn, of how many)
 

@@ -6,10 +6,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from ..generators import FaceGenerator
+from ..generator import FaceGenerator
 from ..images import grid, grid_size, to_uint8
-from ..points import MOST, Points
 from ..sampling import sample
+from ..seeds import MOST, Points
 from .recipe import Progress, Recipe, number
 
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from .. import latents
 from ..errors import ConfigError
-from ..generators import MICRO_BATCH, FaceGenerator
+from ..generator import MICRO_BATCH, FaceGenerator
 from ..images import GAP, grid, to_uint8
-from ..points import Points
 from ..sampling import finite_images
+from ..seeds import Points
 from .recipe import Progress, Recipe, number
 
 MOST_FRAMES = 100_000  # more than an hour of film

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..history.records import number
+from ..storage.run_log import number
 
 WIDTH, HEIGHT = 480, 190  # of the drawing, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 48, WIDTH - 8, 10, HEIGHT - 24  # of the axes

@@ -12,12 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import __version__
 from ..config import flat
-from ..files import read_regular, write_atomic
-from ..history.account import Account, account
-from ..history.grids import caption
-from ..history.records import evaluations, metrics
-from ..run import RunDir
-from ..training.health import ADVICE
+from ..storage.atomic import read_regular, write_atomic
+from ..storage.run_dir import RunDir
+from ..storage.run_log import evaluations, metrics
+from ..storage.run_summary import Account, account
+from ..storage.sample_grids import caption
+from ..training.diagnostics import ADVICE
 from . import curves
 from .pictures import Progress, embedded, embedded_grids
 from .words import summary

@@ -8,9 +8,9 @@ from pathlib import Path
 from PIL import Image
 
 from ..errors import SnapshotError
-from ..history.grids import evenly
 from ..images import read_grid
-from ..run import RunDir
+from ..storage.run_dir import RunDir
+from ..storage.sample_grids import evenly
 
 MOST_GRIDS = 60
 MOST_BYTES = 7_000_000  # of all grids as they stand in the page

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from ..history.account import Account
+from ..storage.run_summary import Account
 
 STANDING = {
     "running": "The run goes on: this page shows it as it stood when the page was made.",

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .. import ema, images, latents
+from ..checkpoint import snapshot_metadata
 from ..config import RunConfig
-from ..data.feed import Feed
-from ..data.packed.loading import PackedImages
+from ..data.loader import Feed
+from ..data.packed.load import PackedImages
 from ..errors import TrainingError
-from ..generators import FaceGenerator
-from ..history.best import best
-from ..history.records import NOT_FINITE
-from ..run import RunDir
-from ..sealed import write_tensors
-from ..snapshots import snapshot_metadata
-from .capture import Iteration, repeated
-from .health import Health
-from .saving import Saver, Write
+from ..generator import FaceGenerator
+from ..storage.best_snapshot import best
+from ..storage.run_dir import RunDir
+from ..storage.run_log import NOT_FINITE
+from ..storage.safetensors_file import write_tensors
+from .checkpointing import Saver, Write
+from .cuda_graph import Iteration, repeated
+from .diagnostics import Health
 from .state import METRICS, NETWORKS, TrainState, memory_format, precision
 from .step import StepSettings, training_step
 
 if TYPE_CHECKING:
-    from .evaluating import Evaluating
+    from .evaluation_hook import Evaluating
 
 NUM_GRID = 64  # latents of the grids, the seeds 0 to 63
 NUM_CALIBRATION = 1024  # latents that the averaged G's batch-norm statistics are estimated from

@@ -77,7 +77,7 @@ def check_metrics(config: RunConfig) -> None:
         ConfigError, PluginError: There is no such metric, or it does not serve during training.
     """
     if config.evaluation.every:
-        from .evaluating import metrics_of
+        from .evaluation_hook import metrics_of
 
         metrics_of(config)
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
+from ..checkpoint import load_generator
 from ..config import named_layer, refuse_idle_metrics, resolve
-from ..generators import FaceGenerator
-from ..history.best import best
-from ..history.standing import known_config
-from ..run import RunDir, next_free
-from ..snapshots import load_generator
+from ..generator import FaceGenerator
+from ..storage.best_snapshot import best
+from ..storage.run_dir import RunDir, next_free
+from ..storage.run_status import known_config
 from .distributed import joined
-from .following import follow
 from .loop import Report, Stop
-from .runs import Packing
-from .runs import train as train_in
+from .trainer import Packing
+from .trainer import train as train_in
+from .worker import follow
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checkpoint import load_network
 from ..config import RunConfig
 from ..errors import SnapshotError
-from ..sealed import read_header, read_tensors, write_tensors
-from ..snapshots import load_network
+from ..storage.safetensors_file import read_header, read_tensors, write_tensors
 from .adam import Adam
 from .distributed import ALONE, World
 

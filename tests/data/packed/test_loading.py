@@ -17,17 +17,17 @@ from PIL import Image
 
 from facegan import downloads
 from facegan.config import DataConfig
-from facegan.data.packed import packing
-from facegan.data.packed.loading import count, load, pack_cached, pack_folder
-from facegan.data.packed.stored import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, open_stored
-from facegan.data.sources.folders import FolderSource
+from facegan.data.folder import FolderSource
+from facegan.data.packed import pack as packing
+from facegan.data.packed.load import count, load, pack_cached, pack_folder
+from facegan.data.packed.packed_images import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, open_stored
 from facegan.errors import DataError, FaceganError
 
 SIZE = {"resolution": 16, "channels": 3}
 PACKING = """
 import os, signal, sys
 from facegan.config import DataConfig
-from facegan.data.packed.loading import load
+from facegan.data.packed.load import load
 
 def die(done, total):
     if done == 30:
@@ -268,7 +268,7 @@ def test_packings_of_the_same_set_at_once_both_end_well(folder, cache):
 def test_processes_that_pack_the_same_set_at_once_both_end_well(folder, cache):
     root = folder(*(f"{i}.png" for i in range(30)))
     code = (
-        "import sys; from facegan.config import DataConfig; from facegan.data.packed.loading import load;"
+        "import sys; from facegan.config import DataConfig; from facegan.data.packed.load import load;"
         "print(load(DataConfig(source=sys.argv[1]), resolution=16, channels=3).digest)"
     )
     running = [
@@ -461,7 +461,7 @@ def test_opening_reads_neither_names_nor_pictures(store):
     columns = {"_name": [f"{n:06d}.jpg" for n in range(num)], "_sha256": [b"%032d" % n for n in range(num)]}
     pyarrow.parquet.write_table(pyarrow.table(columns), folder / PICTURES)
     code = (
-        "import resource, sys; from facegan.config import DataConfig; from facegan.data.packed.loading import load\n"
+        "import resource, sys; from facegan.config import DataConfig; from facegan.data.packed.load import load\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "packed = load(DataConfig(source=sys.argv[1]), resolution=64, channels=3)\n"
         "added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"

@@ -2,9 +2,9 @@ import os
 
 import pytest
 
-from facegan.data.pictures import MAX_BYTES
+from facegan.data.folder import FolderSource
+from facegan.data.source import MAX_BYTES
 from facegan.data.sources.annotations import Annotations, is_annotation, on_disk
-from facegan.data.sources.folders import FolderSource
 from facegan.data.sources.tables import AnnotationFile
 from facegan.errors import DataError
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facegan.data.pictures import MAX_BYTES
+from facegan.data.source import MAX_BYTES
 from facegan.data.sources.archives import open_archive
 from facegan.errors import DataError
 

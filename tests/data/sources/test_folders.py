@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from facegan.data.pictures import MAX_BYTES
-from facegan.data.sources.folders import FolderSource
+from facegan.data.folder import FolderSource
+from facegan.data.source import MAX_BYTES
 from facegan.errors import DataError
 
 

@@ -14,7 +14,7 @@ import pytest
 from test_tars import tar_of
 from test_zips import overlapping, quoting
 
-from facegan.data.sources.opening import open_path
+from facegan.data.open import open_path
 from facegan.errors import DataError
 
 EVIL = ["../evil.png", "a/../../evil.png", "/tmp/evil.png", "C:\\evil.png", "..\\evil.png", "\\\\host\\evil.png"]

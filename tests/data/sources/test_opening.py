@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from facegan import plugins
 from facegan.config import DataConfig
-from facegan.data.sources.opening import open_source
+from facegan.data.open import open_source
 from facegan.errors import ConfigError, DataError
 
 

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from facegan.config import DataConfig
-from facegan.data.pictures import MAX_BYTES
-from facegan.data.sources.opening import open_source
+from facegan.data.open import open_source
+from facegan.data.source import MAX_BYTES
 from facegan.data.sources.parquet import ParquetSource
 from facegan.errors import DataError
 

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
 
+from facegan.data.open import open_path
 from facegan.data.sources import shards
-from facegan.data.sources.opening import open_path
 from facegan.errors import DataError
 
 

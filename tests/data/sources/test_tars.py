@@ -94,7 +94,7 @@ def test_of_many_annotation_files_the_outermost_is_kept(tmp_path):
 
 
 def test_annotation_that_is_too_large_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("facegan.data.pictures.MAX_BYTES", 100)
+    monkeypatch.setattr("facegan.data.source.MAX_BYTES", 100)
     path = tmp_path / "faces.tar"
     path.write_bytes(tar_of(("a.png", b"x"), ("attributes.csv", b"1" * 101)))
     with pytest.raises(DataError, match=r"^faces.tar/attributes\.csv: the file is too large \("):

@@ -18,8 +18,8 @@ def hello_faces(
     """Show faces in the terminal, in 24-bit colour."""
     from PIL import Image
 
+    from facegan.checkpoint import load_generator
     from facegan.images import grid, to_uint8
-    from facegan.snapshots import load_generator
 
     generator = load_generator(find_snapshot(model))
     faces = to_uint8(generator.sample(range(seed, seed + num)))  # (num, C, H, W)

@@ -26,7 +26,7 @@ class Smileys(BaseModel):
 
 
 class SmileyPictures:
-    """An opened source of pictures, as `facegan.data.pictures.Pictures` describes it.
+    """An opened source of pictures, as `facegan.data.source.Pictures` describes it.
 
     Attributes:
         names: One name a picture: sorted, unique, the same every time.

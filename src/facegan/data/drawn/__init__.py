@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from facegan.data.drawn.attributes import draw_attributes
-from facegan.data.drawn.render import DRAWING_VERSION, check_resolution, render
+from .attributes import draw_attributes
+from .render import DRAWING_VERSION, check_resolution, render
 
 __all__ = ["DrawnFaces", "DrawnPictures"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from facegan.data.drawn.attributes import Attributes, Floats, among, code, ears_show
-from facegan.data.drawn.canvas import Canvas, Window, box, circle, clip, column, ellipse, segment, soft
-from facegan.data.drawn.palette import BACKGROUND, TOP, WHITE, mix, shade, skin_colour, skin_shade
+from .attributes import Attributes, Floats, among, code, ears_show
+from .canvas import Canvas, Window, box, circle, clip, column, ellipse, segment, soft
+from .palette import BACKGROUND, TOP, WHITE, mix, shade, skin_colour, skin_shade
 
 # Half width, chin, taper towards the chin and squareness of the jaw, per face shape.
 _SHAPES = np.array(

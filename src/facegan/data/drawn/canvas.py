@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facegan.data.drawn.attributes import Attributes, Flags, Floats
+from .attributes import Attributes, Flags, Floats
 
 Colour = tuple[float, float, float] | Floats
 Number = float | Floats

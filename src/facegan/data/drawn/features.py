@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from facegan.data.drawn.attributes import Attributes, Floats, code
-from facegan.data.drawn.canvas import Canvas, Window, arc, both, box, circle, clip, column, ellipse, segment, soft
-from facegan.data.drawn.palette import HAIR, INK, IRIS, WHITE, mix, shade, skin_colour, skin_shade
+from .attributes import Attributes, Floats, code
+from .canvas import Canvas, Window, arc, both, box, circle, clip, column, ellipse, segment, soft
+from .palette import HAIR, INK, IRIS, WHITE, mix, shade, skin_colour, skin_shade
 
 _EYE_X, _EYE_Y = 0.232, 0.045
 _NOSE_Y, _MOUTH_Y = 0.25, 0.405

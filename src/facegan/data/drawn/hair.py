@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facegan.data.drawn.attributes import CATEGORIES, Attributes, Flags, Floats, among, code
-from facegan.data.drawn.canvas import WHOLE, Canvas, Window, both, box, circle, clip, column, ellipse, soft, union
-from facegan.data.drawn.palette import HAIR, WHITE, mix, shade, skin_colour, skin_shade
+from .attributes import CATEGORIES, Attributes, Flags, Floats, among, code
+from .canvas import WHOLE, Canvas, Window, both, box, circle, clip, column, ellipse, soft, union
+from .palette import HAIR, WHITE, mix, shade, skin_colour, skin_shade
 
 
 class _Cut(NamedTuple):

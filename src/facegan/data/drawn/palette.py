@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facegan.data.drawn.attributes import Attributes, Floats
+from .attributes import Attributes, Floats
 
 
 def _table(*codes: str) -> Floats:

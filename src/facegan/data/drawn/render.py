@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facegan.data.drawn import body, features, hair
-from facegan.data.drawn.attributes import Attributes
-from facegan.data.drawn.canvas import Canvas
+from . import body, features, hair
+from .attributes import Attributes
+from .canvas import Canvas
 
 DRAWING_VERSION = 2  # raise it whenever a pixel or an attribute changes: packed copies are keyed by it
 MIN_RESOLUTION, MAX_RESOLUTION = 16, 256

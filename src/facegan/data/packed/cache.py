@@ -8,10 +8,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from ...errors import DataError
-from .loading import packed_folder
-from .locks import is_being_written
-from .packing import PACKING_VERSION, decoders
-from .stored import Index, open_stored
+from ...storage.locks import is_being_written
+from .load import packed_folder
+from .pack import PACKING_VERSION, decoders
+from .packed_images import Index, open_stored
 
 _DAY = 24 * 3600.0
 

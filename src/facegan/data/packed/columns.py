@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...errors import DataError
-from ..pictures import as_text
-from .stored import DIGEST, NAME
+from ..source import as_text
+from .packed_images import DIGEST, NAME
 
 
 def write_columns(

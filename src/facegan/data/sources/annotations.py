@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from ..pictures import shown, too_large
+from ..source import shown, too_large
 from .columns import Column
 from .tables import KINDS, AnnotationFile, parse
 

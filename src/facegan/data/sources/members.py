@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
-from ..pictures import MAX_NAMES, encoded, no_pictures, other_ending, shown
+from ..source import MAX_NAMES, encoded, no_pictures, other_ending, shown
 from .annotations import Annotations, beside, is_annotation
 from .tables import AnnotationFile
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from ..pictures import MAX_NAMES, Delivered, encoded
+from ..source import MAX_NAMES, Delivered, encoded
 from .columns import PARTS, Column, as_partition, column_of, part
 from .shards import open_shard, shards_in
 

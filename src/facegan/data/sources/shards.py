@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..pictures import MAX_BYTES, MAX_RATIO, Delivered, is_hidden, is_picture, shown, too_large
+from ..source import MAX_BYTES, MAX_RATIO, Delivered, is_hidden, is_picture, shown, too_large
 from .columns import MAX_COLUMNS, is_plain
 
 if TYPE_CHECKING:

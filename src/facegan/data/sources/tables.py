@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import DataError
-from ..pictures import shown
+from ..source import shown
 from .columns import MAX_COLUMNS, PARTS, Column, as_partition, column_of, is_plain
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import IO, Any, Self
 
 from ...errors import DataError
-from ..pictures import MAX_RATIO, Delivered, is_picture, shown, too_large
+from ..source import MAX_RATIO, Delivered, is_picture, shown, too_large
 from .annotations import is_annotation
 from .kinds import begins_like
 from .members import ArchiveSource

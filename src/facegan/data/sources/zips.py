@@ -9,7 +9,7 @@ from functools import partial
 from typing import IO
 
 from ...errors import DataError
-from ..pictures import MAX_RATIO, Delivered, is_picture, shown, too_large
+from ..source import MAX_RATIO, Delivered, is_picture, shown, too_large
 from .members import ArchiveSource
 
 _FREE_BYTES = 8 * 2**20  # members up to this size may expand as they like

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ...data.provenance import pick, unseen
+from ...data.image_set import pick, unseen
 from ...neighbours import Unseen, compare, pixels
 from ..metric import Measurement, Metric
 from ..pair import Pair

@@ -1,0 +1,205 @@
+"""A configuration from its layers: preset < config file < flags < `--set`."""
+
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..errors import ConfigError
+from ..plugins import nearest, quoted
+from .error_messages import in_words
+from .schema import DURATIONS, PLUGIN_SECTIONS, RunConfig
+
+
+def resolve(
+    *,
+    preset: str | None = None,
+    file: str | Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    settings: Iterable[str] | Mapping[str, Any] = (),
+) -> RunConfig:
+    """Build a configuration from its layers: preset < file < flags < settings.
+
+    Args:
+        preset: Name of a preset; None is the defaults, which are those of the preset `dcgan`.
+        file: A .toml or .json file with any part of the tree.
+        flags: A nested dictionary of what the command line's own flags gave; see `named_layer`.
+        settings: Lines `section.key=value`, the value in TOML, a bare word a string; or values by `section.key`.
+
+    Raises:
+        ConfigError: Something does not exist, cannot be, or excludes something else.
+    """
+    layers: list[Mapping[str, Any]] = [preset_layer(preset)] if preset else []
+    if file is not None:
+        layers.append(read_file(Path(file)))
+    layers.append(flags or {})
+    layers.append(settings_layer(settings))
+    tree: dict[str, Any] = RunConfig().model_dump()
+    for layer in layers:
+        tree = _merge(tree, layer)
+    return validate(tree)
+
+
+def validate(tree: Mapping[str, Any]) -> RunConfig:
+    """Check a whole tree; raises ConfigError with the first mistake in the user's words."""
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(in_words(error, RunConfig, "")) from None
+    except UnicodeEncodeError as error:  # half of a sign, which JSON can write and no text has
+        raise ConfigError(f"config: a setting is not text ({quoted(error.object)})") from None
+
+
+def preset_names() -> list[str]:
+    """The names of the presets, `dcgan` first."""
+    folder = resources.files("facegan") / "presets"
+    found = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return sorted(found, key=lambda name: name != "dcgan")
+
+
+def preset_text(name: str) -> str:
+    """A preset's TOML text, each value with its source in a comment; raises ConfigError for an unknown name."""
+    if name not in preset_names():
+        raise ConfigError(f"preset: there is no '{name}'; {nearest(name, preset_names())}")
+    return (resources.files("facegan") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def preset_layer(name: str) -> dict[str, Any]:
+    """A preset's values; raises ConfigError for an unknown name."""
+    return tomllib.loads(preset_text(name))
+
+
+def read_file(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> dict[str, Any]:
+    """Read a configuration file, TOML or JSON by its ending.
+
+    Args:
+        path: The file.
+        read: How its bytes are read; may raise OSError.
+
+    Raises:
+        ConfigError: The file is missing, is neither, or does not hold a table.
+    """
+    readers = {".toml": tomllib.loads, ".json": json.loads}
+    if path.suffix.lower() not in readers:
+        raise ConfigError(f"{path}: a configuration file ends in .toml or .json")
+    try:
+        tree = readers[path.suffix.lower()](read(path).decode("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:  # both formats' errors are ValueErrors, and so is bad UTF-8
+        raise ConfigError(f"{path}: not valid {path.suffix[1:].upper()} ({' '.join(str(error).split())})") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: holds a {type(tree).__name__}; a configuration is a table of settings")
+    return tree
+
+
+def named_layer(
+    *,
+    data: str | None = None,
+    seed: int | None = None,
+    resolution: int | None = None,
+    evaluate_every: int | None = None,
+    metrics: str | None = None,
+    **train: Any,
+) -> dict[str, Any]:
+    """One nested dictionary from the settings that have names of their own, in a shell and in Python.
+
+    Args:
+        data: `data.source`; of this and all others, None is not given.
+        seed: `seed`.
+        resolution: `resolution`.
+        evaluate_every: `evaluation.every`.
+        metrics: `evaluation.metrics`.
+        train: Settings of `train`.
+    """
+    evaluation = {"every": evaluate_every, "metrics": metrics}
+    flags = {
+        "seed": seed, "resolution": resolution, "data": {"source": data}, "train": train, "evaluation": evaluation,
+    }  # fmt: skip
+    return _given(flags)
+
+
+def refuse_idle_metrics(metrics: str | None, every: Any) -> None:
+    """Refuse metrics that were named where nothing is measured; raises ConfigError."""
+    if metrics is not None and not every:
+        raise ConfigError(
+            f"--metrics {metrics}: measures nothing without --evaluate-every K, the steps between evaluations"
+        )
+
+
+def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not None, without the sections that are left empty."""
+    given = {key: _given(value) if isinstance(value, Mapping) else value for key, value in flags.items()}
+    return {key: value for key, value in given.items() if value is not None and value != {}}
+
+
+def settings_layer(settings: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """One nested dictionary from lines `section.key=value`, or from values by `section.key`.
+
+    Args:
+        settings: The value of a line is in TOML; a bare word is a string.
+
+    Raises:
+        ConfigError: A line is not of that form.
+    """
+    layer: dict[str, Any] = {}
+    for key, value in settings.items() if isinstance(settings, Mapping) else map(_pair, settings):
+        for part in reversed(key.split(".")):
+            value = {part.strip(): value}
+        layer = _overlay(layer, value)
+    return layer
+
+
+def _pair(line: str) -> tuple[str, Any]:
+    """The key and the value of a line `section.key=value`."""
+    key, equals, text = line.partition("=")
+    if not equals or not all(part.strip() for part in key.split(".")):
+        raise ConfigError(f"--set {line}: give section.key=value, for instance --set train.batch_size=64")
+    try:
+        (value,) = tomllib.loads(f"value = {text.strip()}").values()
+    except ValueError:  # not TOML, or more than one value
+        value = text.strip()
+    return key, value
+
+
+def _overlay(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """`lower` with `upper` laid over it, table by table."""
+    merged = dict(lower)
+    for key, value in upper.items():
+        below = merged.get(key)
+        merged[key] = _overlay(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """`lower` with `upper` laid over it, where what excludes each other is replaced and not mixed.
+
+    A duration replaces any of the lower layer's (null stands for none given); another plugin's name, or another data
+    source, brings its own settings and drops those of the one below.
+    """
+    replaced = dict(lower)
+    for section, value in upper.items():
+        below = lower.get(section)
+        if not (isinstance(value, Mapping) and isinstance(below, Mapping)):
+            continue
+        if section == "train" and any(value.get(name) is not None for name in DURATIONS):
+            replaced[section] = {**below, **dict.fromkeys(DURATIONS)}
+        elif section == "train":
+            upper = {**upper, section: {key: value[key] for key in value if key not in DURATIONS}}
+        elif section in PLUGIN_SECTIONS and value.get("name", below["name"]) != below["name"]:
+            replaced[section] = {}
+        elif section == "data" and value.get("source", below["source"]) != below["source"]:
+            replaced[section] = {**below, "options": {}}
+    return _overlay(replaced, upper)
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a tree with dotted keys, as `--set` takes them; an empty table has none."""
+    lines: dict[str, Any] = {}
+    for key, value in tree.items():
+        lines |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return lines

@@ -1,0 +1,284 @@
+"""The settings of a run: one frozen tree. The sections `architecture` and `loss` belong to the plugin they name."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from .. import plugins
+from ..errors import PluginError
+from ..plugins import nearest
+from .error_messages import CROP_PATTERN, DEVICE_PATTERN, build
+from .evaluation import EvaluationConfig
+from .filters import parse_where
+from .section import Section
+
+DURATIONS = ("epochs", "kimg", "steps")
+PLUGIN_SECTIONS = ("architecture", "loss")
+
+
+class DataConfig(Section):
+    """Which pictures, and how each becomes a square of the network's size."""
+
+    source: str = Field(
+        "drawn",
+        max_length=4096,
+        description="`drawn`, a downloaded dataset's name, a folder, an archive, a parquet file or a packed folder",
+    )
+    crop: str = Field(
+        "auto",
+        pattern=CROP_PATTERN,
+        description="`auto` (the dataset's own, else the largest centre square), `none` (the whole picture, which must "
+        "be square), `center:N` or `box:X,Y,W,H`, in pixels",
+    )
+    mirror: bool = Field(False, description="show half of the pictures mirrored left to right, chosen anew each epoch")
+    limit: int = Field(
+        0, ge=0, description="use only the first so many of the pictures that `split` and `where` leave; 0: all"
+    )
+    split: Literal["all", "train", "val", "test", "heldout"] = Field(
+        "all",
+        description="of pictures with an official partition (CelebA's): `train`, `val`, `test`, or `heldout` for all "
+        "but `train`. Of others: `train` or `heldout`, 90 % or 10 % of the people (sub-folders) or, in a flat folder, "
+        "of the pictures, by a stable hash",
+    )
+    where: str = Field(
+        "",
+        description="only pictures with these attributes, for instance `Smiling=1,Male=0`: a comma means and; `=`, "
+        "`!=`, `<`, `<=`, `>`, `>=`; a picture of which the attribute is not known is left out",
+    )
+    filter: Literal["bicubic", "bilinear", "lanczos", "box"] = Field(
+        "bicubic", description="the resampling filter, always antialiased"
+    )
+    draft: bool = Field(
+        False,
+        description="decode JPEG files at 1/2, 1/4 or 1/8 of their size where that leaves enough pixels: quicker "
+        "packing, other pixels, moved by half a pixel at most",
+    )
+    options: dict[str, Any] = Field(
+        {}, description="the dataset's own settings, for instance `data.options.num_images=5000` for `drawn`"
+    )
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether no picture of the source is left out."""
+        return self.split == "all" and not self.where.strip() and not self.limit
+
+    @field_validator("crop")
+    @classmethod
+    def _square(cls, crop: str) -> str:
+        if crop.startswith("box:"):
+            width, height = crop.split(",")[2:]
+            if int(width) != int(height):
+                raise ValueError("must be square: faces are never squashed")
+        return crop
+
+    @field_validator("where")
+    @classmethod
+    def _conditions(cls, where: str) -> str:
+        parse_where(where)
+        return where
+
+
+class PluginSection(BaseModel):
+    """A section whose fields belong to the plugin that `name` names."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The plugin's settings, without its name."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class OptimizerConfig(Section):
+    """Two Adam optimisers (Radford, Metz, Chintala 2016, section 4: lr 0.0002, beta1 0.5)."""
+
+    lr_G: float = Field(2e-4, gt=0, description="learning rate of G")
+    lr_D: float = Field(2e-4, gt=0, description="learning rate of D")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the gradient's mean")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the gradient's square")
+
+
+class EMAConfig(Section):
+    """The moving average of G's weights that samples are drawn with."""
+
+    half_life_kimg: float = Field(
+        10.0, ge=0, description="half-life in thousands of images; at most 5 % of those seen so far; 0: no averaging"
+    )
+
+
+class AugmentConfig(Section):
+    """Differentiable augmentation of what D sees (Zhao et al. 2020)."""
+
+    policy: str = Field("", description="of `color`, `translation`, `cutout`, separated by commas; empty: none")
+
+    @field_validator("policy")
+    @classmethod
+    def _known(cls, policy: str) -> str:
+        known = ("color", "translation", "cutout")
+        names = [name.strip() for name in policy.split(",") if name.strip()]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"there is no '{name}'; {nearest(name, known)}")
+        return ",".join(names)
+
+
+class TrainConfig(Section):
+    """How long, how many at once, and on what."""
+
+    batch_size: int = Field(
+        128,
+        ge=2,
+        description="pictures a step (one real and one fake mini-batch of this size); of all processes together",
+    )
+    epochs: float | None = Field(25, gt=0, description="length in passes over the pictures")
+    kimg: float | None = Field(None, gt=0, description="length in thousands of real pictures shown, instead of epochs")
+    steps: int | None = Field(None, ge=1, description="length in updates of G, instead of epochs")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="`auto`: bf16 on CUDA devices that have it, else fp16 there (with scaled losses); fp32 elsewhere",
+    )
+    device: str = Field("auto", pattern=DEVICE_PATTERN, description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`")
+    fresh_z: bool = Field(False, description="draw new latents for G's step instead of reusing the fakes of D's step")
+    deterministic: bool = Field(
+        False,
+        description="on CUDA: only kernels that always sum in one order, so that runs repeat and resume to the bit; "
+        "slower. On the CPU runs do so anyway",
+    )
+    channels_last: bool = Field(
+        True, description="keep images and weights in channels-last memory order; changes speed only, to rounding"
+    )
+
+    fp32_precision: Literal["ieee", "tf32", "bf16"] = Field(
+        "ieee",
+        description="how convolutions multiply fp32 numbers: `ieee` exactly; `tf32` rounded to 10 bits (CUDA); `bf16` "
+        "rounded to 7 bits (CPU, by oneDNN, where the processor has units for it; torch 2.9 or newer)",
+    )
+    threads: int = Field(
+        0, ge=0, description="threads that compute on the CPU; 0: one a core, and no more than a container may use"
+    )
+    capture: Literal["auto", "off"] = Field(
+        "auto", description="on CUDA: `auto` records the whole step once and replays it as one CUDA graph"
+    )
+    sync_batch_norm: bool = Field(
+        False,
+        description="where several processes train together, on CUDA: batch norm over the pictures of all of them, not "
+        "of each by itself",
+    )
+    compile: bool = Field(
+        False, description="compile G and D with torch.compile; takes a while to start and needs a C++ compiler"
+    )
+
+    @model_validator(mode="after")
+    def _one_duration(self) -> Self:
+        given = [name for name in DURATIONS if getattr(self, name) is not None]
+        if len(given) != 1:
+            what = " and ".join(f"train.{name}" for name in given) or "none"
+            raise ValueError(f"give exactly one of epochs, kimg, steps (given: {what})")
+        return self
+
+    def num_steps(self, num_images: int) -> int:
+        """Updates of G that the duration asks for on a set of `num_images` pictures, rounded up; at least 1."""
+        if self.steps is not None:
+            return self.steps
+        shown = self.kimg * 1000 if self.kimg is not None else (self.epochs or 0) * num_images
+        return max(
+            1, math.ceil(round(shown, 6) / self.batch_size)
+        )  # 256.896 kimg are 256,896 pictures, not a hair more
+
+
+class OutputConfig(Section):
+    """What a run writes and keeps. Intervals are in steps; 0: scaled with the run's length."""
+
+    tick_every: int = Field(0, ge=0, description="a line of metrics every so many steps; 0: 1,000 lines a run")
+    sample_every: int = Field(0, ge=0, description="a grid of the same latents every so many steps; 0: 20 grids a run")
+    snapshot_every: int = Field(0, ge=0, description="a snapshot, to use, every so many steps; 0: 10 a run")
+    state_every: int = Field(0, ge=0, description="a state, to resume, every so many steps; 0: 20 a run")
+    state_minutes: float = Field(
+        15.0, ge=0, description="a state, to resume, also when the last one is so many minutes old; 0: only by steps"
+    )
+    keep_states: int = Field(2, ge=1, description="how many states are kept, the newest")
+    keep_states_every: int = Field(0, ge=0, description="states at multiples of so many steps stay as well; 0: none")
+    keep_snapshots: int = Field(5, ge=1, description="how many snapshots are kept, the newest")
+    keep_snapshots_every: int = Field(
+        0, ge=0, description="snapshots at multiples of so many steps stay as well; 0: none"
+    )
+
+    def scaled(self, num_steps: int) -> "OutputConfig":
+        """The same with no interval 0: rounded down to 1, 2, 5, 10, 20, ... steps."""
+        shares = {"tick_every": 1000, "sample_every": 20, "snapshot_every": 10, "state_every": 20}
+        given = {name: getattr(self, name) or _round_number(num_steps / share) for name, share in shares.items()}
+        return self.model_copy(update=given)
+
+
+def _round_number(value: float) -> int:
+    """The largest of 1, 2, 5, 10, 20, 50, ... that is not above `value`; at least 1."""
+    if value < 1:
+        return 1
+    power = 10 ** math.floor(math.log10(value))
+    return int(max(digit * power for digit in (1, 2, 5) if digit * power <= value))
+
+
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise ValueError("must be a power of two: 16, 32, 64, 128 or 256")
+    return value
+
+
+class RunConfig(Section):
+    """Everything that a run depends on. `config.json` in a run folder is one of these, complete."""
+
+    seed: int = Field(0, ge=0, lt=2**32, description="what weights, data order and noise are drawn from")
+    resolution: Annotated[int, AfterValidator(_power_of_two)] = Field(
+        64, ge=16, le=256, description="side of the pictures in pixels, a power of two from 16 to 256"
+    )
+    channels: Literal[1, 3] = Field(3, description="3: colour, 1: grey")
+    data: DataConfig = DataConfig()
+    architecture: PluginSection = PluginSection(name="dcgan")
+    loss: PluginSection = PluginSection(name="nonsaturating")
+    optimizer: OptimizerConfig = OptimizerConfig()
+    ema: EMAConfig = EMAConfig()
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig = TrainConfig()
+    output: OutputConfig = OutputConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def complete(self) -> "RunConfig":
+        """The same with the plugins' sections checked and filled in; loads those plugins (and with them torch).
+
+        Raises:
+            ConfigError: A setting of a plugin does not exist or cannot be.
+            PluginError: A plugin cannot be loaded.
+        """
+        filled = {}
+        for kind in PLUGIN_SECTIONS:
+            name, fields = getattr(self, kind).name, self.part(kind).model_dump(mode="json")
+            if "name" in fields:
+                raise PluginError(
+                    f"{kind} '{name}': has a setting called 'name', which is the section's own; rename it"
+                )
+            filled[kind] = PluginSection(name=name, **fields)
+        return self.model_copy(update=filled)
+
+    def part(self, kind: str) -> Any:
+        """The architecture or the loss, made from its section; raises as `complete`."""
+        section: PluginSection = getattr(self, kind)
+        return build(plugins.find(kind, section.name), section.fields, where=kind)
+
+    def run_name(self, settings_name: str) -> str:
+        """What its run is called when it is given no name, but for a number: `drawn-demo`.
+
+        Args:
+            settings_name: Of the preset or the file that the settings are from.
+        """
+        source = re.sub(r"\.(zip|tar|tgz|tar\.\w+|parquet)$", "", Path(self.data.source).name.lower())
+        stem, settings = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (source, settings_name))
+        return f"{stem or 'faces'}-{settings or 'own'}"
+
+    def to_json(self) -> str:
+        """The whole tree as indented JSON, itself a valid `--config`."""
+        return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"

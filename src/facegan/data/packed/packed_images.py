@@ -1,0 +1,265 @@
+"""Packed pictures on the disk: one memory-mapped array, and an index of which only the facts are read on opening.
+
+A packed folder holds `images.npy` (uint8, N x C x H x W), `index.json` (how they were packed, and a digest of the
+pixels), `pictures.parquet` (a row a picture: name, SHA-256 of its file, attributes) and `skipped.json` (what could not
+be used, and why).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ...errors import DataError
+from ..source import Delivered, encoded, shown
+
+IMAGES, INDEX, PICTURES, SKIPPED = "images.npy", "index.json", "pictures.parquet", "skipped.json"
+NAME, DIGEST = "_name", "_sha256"  # the columns of PICTURES that are no attributes
+_CHUNK_BYTES = 2**24  # read at a time
+LAYOUT = 2  # raised when the files of a packed folder change their meaning
+
+
+class Index(BaseModel):
+    """How the pictures of a packed folder were made.
+
+    Attributes:
+        layout: Which files the folder holds, and what they mean.
+        packing: Which way of decoding and resizing made the pixels.
+        source: What was packed, in the words of `data.source`.
+        selection: Which of its pictures: "all", or the settings that chose.
+        num_images: Packed pictures.
+        num_skipped: Pictures that could not be used.
+        passed_over: How many of which endings the source holds that are not read.
+        channels: 3 for colour, 1 for grey.
+        resolution: Height and width in pixels.
+        crop: The crop that was applied; "auto" is the largest centre square.
+        filter: The resampling filter.
+        draft: Whether JPEG files were decoded at a reduced size.
+        fingerprint: Of the source, by names, sizes and times.
+        digest: SHA-256 of the pixels, as they lie in the array.
+        versions: Of the libraries that made them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    layout: int
+    packing: int
+    source: str
+    selection: str
+    num_images: int
+    num_skipped: int
+    passed_over: dict[str, int]
+    channels: int
+    resolution: int
+    crop: str
+    filter: str
+    draft: bool
+    fingerprint: str
+    digest: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class PackedImages:
+    """Pictures of one size, decoded and cropped, memory-mapped from the disk.
+
+    Attributes:
+        images: uint8 (N, C, H, W), read-only.
+        index: How they were made.
+        path: The folder.
+    """
+
+    images: NDArray[np.uint8]
+    index: Index
+    path: Path
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the pixels, as they lie in `images`."""
+        return self.index.digest
+
+    @property
+    def num_skipped(self) -> int:
+        """How many pictures could not be used."""
+        return self.index.num_skipped
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The pictures' names in their source, sorted; read when asked for, and raises as `open_stored`."""
+        return self._columns([NAME])[NAME]
+
+    @cached_property
+    def digests(self) -> list[bytes]:
+        """SHA-256 of each picture's file (of the pixels, where there was no file), aligned with the names."""
+        return self._columns([DIGEST])[DIGEST]
+
+    @cached_property
+    def attributes(self) -> dict[str, list[Any]]:
+        """What is known of the pictures: one column per attribute, aligned with the names."""
+        return {key: column for key, column in self._columns(None).items() if key not in (NAME, DIGEST)}
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """(name, reason) of each picture that could not be used."""
+        return [(name, reason) for name, reason, _ in self._skipped]
+
+    @property
+    def skipped_digests(self) -> dict[str, bytes]:
+        """SHA-256 of the file of each picture that could not be used; empty where it could not even be read."""
+        return {name: digest for name, _, digest in self._skipped}
+
+    @cached_property
+    def _skipped(self) -> list[tuple[str, str, bytes]]:
+        try:
+            rows = json.loads((self.path / SKIPPED).read_text(encoding="utf-8"))
+            return [(str(name), str(reason), bytes.fromhex(digest)) for name, reason, digest in rows]
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise _damaged(f"{self.path}/", error) from None
+
+    def _columns(self, names: list[str] | None) -> dict[str, list[Any]]:
+        import pyarrow.parquet  # heavy, and not needed to train
+
+        try:
+            table = pyarrow.parquet.read_table(self.path / PICTURES, columns=names)
+            columns = {str(key): table[key].to_pylist() for key in table.column_names}
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            raise _damaged(f"{self.path}/", error) from None
+        if table.num_rows != len(self):
+            raise _disagree(f"{self.path}/", PICTURES)
+        return columns
+
+
+def is_stored(path: Path) -> bool:
+    """Whether a folder holds packed pictures."""
+    return (path / IMAGES).is_file() and (path / INDEX).is_file()
+
+
+def open_stored(path: Path, *, where: str | None = None) -> PackedImages:
+    """Open a folder of packed pictures: maps the array and reads some facts, whatever the number of pictures.
+
+    Raises:
+        DataError: It is damaged: a file is missing, cut short or unreadable, or two disagree.
+    """
+    where = where or f"{path}/"
+    try:
+        facts = json.loads((path / INDEX).read_text(encoding="utf-8"))
+        if isinstance(facts, dict) and facts.get("layout", 1) != LAYOUT:
+            raise DataError(f"{where}: packed by another version of facegan; pack the original pictures again")
+        index = Index.model_validate(facts)
+        images = np.load(path / IMAGES, mmap_mode="r", allow_pickle=False)
+        size_bytes = (path / IMAGES).stat().st_size
+        for name in (PICTURES, SKIPPED):
+            (path / name).stat()
+    except DataError:
+        raise
+    except Exception as error:  # on damaged bytes numpy alone raises half a dozen kinds
+        raise _damaged(where, error) from None
+    shape = (index.num_images, index.channels, index.resolution, index.resolution)
+    if images.dtype != np.uint8 or images.shape != shape or not images.flags.c_contiguous or not len(images):
+        raise _disagree(where, IMAGES)
+    if size_bytes != images.offset + images.nbytes:
+        raise DataError(f"{where}: damaged packed pictures ({IMAGES} has {size_bytes} bytes); pack them again")
+    return PackedImages(images=images, index=index, path=path)
+
+
+def is_damaged(packed: PackedImages) -> bool:
+    """Whether the pixels are not those that were packed; reads all of them."""
+    digest, images = hashlib.sha256(), packed.images
+    step = max(1, _CHUNK_BYTES // images[0].nbytes)
+    for start in range(0, len(images), step):
+        digest.update(images[start : start + step].tobytes())
+    return digest.hexdigest() != packed.digest
+
+
+def refuse_damage(packed: PackedImages) -> None:
+    """Raise a DataError if the pixels are not those that were packed; reads all of them."""
+    if is_damaged(packed):
+        raise DataError(f"{packed.path}/: damaged packed pictures (their digest is another); pack them again")
+
+
+def _damaged(where: str, error: Exception) -> DataError:
+    if isinstance(error, ValidationError):
+        reason = (
+            f"{INDEX} lacks or misstates {', '.join(str(each['loc'][0]) for each in error.errors() if each['loc'])}"
+        )
+    else:
+        reason = shown(" ".join(str(error).split()))[:100] or type(error).__name__
+    return DataError(f"{where}: damaged packed pictures ({reason}); pack them again")
+
+
+def _disagree(where: str, name: str) -> DataError:
+    return DataError(f"{where}: damaged packed pictures ({name} and {INDEX} disagree); pack them again")
+
+
+class StoredSource:
+    """Packed pictures as a source, from which a part can be taken.
+
+    Attributes:
+        crop: The crop that was applied when they were packed.
+        packed: The pictures.
+    """
+
+    def __init__(self, path: Path, *, where: str | None = None) -> None:
+        """Open a folder of packed pictures; raises as `open_stored`."""
+        self.where = where or f"{path}/"
+        self.packed = open_stored(path, where=where)
+        self.crop = self.packed.index.crop
+
+    @property
+    def names(self) -> Sequence[str]:
+        """As they were in the source that was packed."""
+        return self.packed.names
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.names)}
+
+    def check(self, *, crop: str, filter: str, draft: bool, resolution: int, channels: int) -> None:
+        """Refuse settings other than those the pictures were packed with.
+
+        Raises:
+            DataError: One differs; it is named.
+        """
+        index = self.packed.index
+        for setting, wanted, given in (
+            ("resolution", resolution, index.resolution),
+            ("channels", channels, index.channels),
+            ("data.crop", index.crop if crop == "auto" else crop, index.crop),
+            ("data.filter", filter, index.filter),
+            ("data.draft", draft or index.draft, index.draft),
+        ):
+            if wanted != given:
+                given = shown(str(given))  # from a file
+                raise DataError(
+                    f"{self.where}: packed with {setting} = {given}, not {wanted}; "
+                    f"set {setting} = {str(given).lower()}, or give the original pictures"
+                )
+
+    def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """The columns that were packed, for these names."""
+        rows = [self._rows[name] for name in names]
+        return {key: [column[row] for row in rows] for key, column in self.packed.attributes.items()}
+
+    def fingerprint(self, names: Sequence[str]) -> str:
+        """Of the packed pixels and the names."""
+        digest = hashlib.sha256(encoded(self.packed.digest))
+        for name in names:
+            digest.update(b"\n" + encoded(name))
+        return digest.hexdigest()
+
+    def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
+        """Yield the packed pictures themselves."""
+        for name in names:
+            pixels = self.packed.images[self._rows[name]]  # (C, H, W)
+            yield name, Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))

@@ -1,0 +1,222 @@
+"""Points of a latent space as people name them: seeds, ranges of seeds, and files of latents."""
+
+import base64
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from .errors import ConfigError, SnapshotError
+from .generator import FaceGenerator
+from .plugins import quoted
+from .storage.safetensors_file import read_header, read_tensors, write_tensors
+
+MOST = 10_000_000  # points in one go
+ENDING = ".safetensors"
+_ROW = re.compile(r"(?P<path>.+\.safetensors)(?:#(?P<row>\d{1,9}))?")
+
+
+class Latent(BaseModel):
+    """One latent with the snapshot that it was found for.
+
+    Attributes:
+        z: Its float32 numbers, little-endian, in base64.
+        snapshot: Digest of that snapshot file; empty where it is not known.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    z: str
+    snapshot: str = ""
+
+    @classmethod
+    def of(cls, z: Tensor, snapshot: str = "") -> "Latent":
+        """Of a vector z (z_dim,)."""
+        return cls(
+            z=base64.b64encode(z.detach().cpu().float().numpy().astype("<f4").tobytes()).decode(), snapshot=snapshot
+        )
+
+    def vector(self) -> Tensor:
+        """Its numbers, float32 (z_dim,).
+
+        Raises:
+            ConfigError: They are no whole numbers of four bytes, or not finite.
+        """
+        try:
+            z = torch.frombuffer(bytearray(base64.b64decode(self.z, validate=True)), dtype=torch.float32)
+        except ValueError:
+            raise ConfigError("a latent is no base64 of float32 numbers") from None
+        if not z.isfinite().all():
+            raise ConfigError("a latent holds numbers that are not finite")
+        return z
+
+
+class Points(BaseModel):
+    """An ordered choice of points: what `--seeds` takes, complete in itself.
+
+    Attributes:
+        text: Comma-separated seeds (7), ranges of them (0-63), and names of `latents`; seeds are below 2^32.
+        latents: By the name that `text` calls each by.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str
+    latents: dict[str, Latent] = {}
+
+    def model_post_init(self, _: Any) -> None:
+        """Refuse a text that names no points; raises ConfigError."""
+        if not 1 <= len(self) <= MOST:
+            raise ConfigError(f"{len(self):,} points; give 1 to {MOST:,}")
+
+    @classmethod
+    def of(cls, seeds: Iterable[int]) -> "Points":
+        """The points of seeds."""
+        return cls(text=compact(seeds))
+
+    @cached_property
+    def _segments(self) -> list[range | str]:
+        segments: list[range | str] = []
+        for part in self.text.split(","):
+            name = part.strip()
+            segments.append(name if name in self.latents else _range(name))
+        return segments
+
+    def __len__(self) -> int:
+        return sum(1 if isinstance(segment, str) else len(segment) for segment in self._segments)
+
+    def names(self) -> Iterator[int | str]:
+        """Each point in order: a seed, or a latent's name."""
+        for segment in self._segments:
+            if isinstance(segment, str):
+                yield segment
+            else:
+                yield from segment
+
+    def labels(self) -> list[str]:
+        """What stands under each point's picture."""
+        return [str(name).replace(ENDING, "") for name in self.names()]
+
+    def batches(self, size: int) -> Iterator[list[int | str]]:
+        """The names in order, `size` at a time."""
+        names = self.names()
+        while batch := list(islice(names, size)):
+            yield batch
+
+    def z(self, generator: FaceGenerator, names: Sequence[int | str] | None = None) -> Tensor:
+        """The latents of these names (all by default): float32 (len(names), z_dim) on the CPU.
+
+        Raises:
+            SnapshotError: A latent is not as long as this generator's.
+        """
+        rows = []
+        for name in self.names() if names is None else names:
+            if isinstance(name, int):
+                rows.append(generator.latents([name])[0])
+                continue
+            row = self.latents[name].vector()
+            if len(row) != generator.z_dim:
+                raise SnapshotError(
+                    f"{name}: a latent of {len(row)} numbers, but {generator.info.get('path', 'the model')} takes "
+                    f"{generator.z_dim}; it belongs to another model"
+                )
+            rows.append(row)
+        return torch.stack(rows)
+
+    def strangers(self, snapshot: str) -> list[str]:
+        """The names of the latents that were found for another snapshot than this digest's."""
+        return [name for name, latent in self.latents.items() if latent.snapshot not in ("", snapshot)]
+
+
+def parse(text: str) -> Points:
+    """What `--seeds 0-63,99,me.safetensors` means; files of latents are read, each row of one a point of its own.
+
+    A single row of a file is `faces.safetensors#3`. A path must hold no comma.
+
+    Raises:
+        ConfigError: A part is neither a seed, nor a range, nor a file of latents, or two files share one name.
+        SnapshotError: A file is missing, damaged, or holds no latents.
+    """
+    parts, latents, paths = [], dict[str, Latent](), dict[str, Path]()
+    for part in text.split(","):
+        match = _ROW.fullmatch(part.strip())
+        if match is None:
+            _range(part.strip())  # refused here, before a file is read
+            parts.append(part.strip())
+            continue
+        path = Path(match["path"])
+        if paths.setdefault(path.name, path) != path:
+            raise ConfigError(f"{paths[path.name]} and {path} have one name; rename one of them")
+        z, snapshot = load_latents(path)
+        rows = range(len(z)) if match["row"] is None else [int(match["row"])]
+        if rows[-1] >= len(z):
+            raise ConfigError(f"there is no row {rows[-1]}; {path.name} has {len(z)}, numbered from 0")
+        for row in rows:
+            name = path.name if len(z) == 1 else f"{path.name}#{row}"
+            latents[name] = Latent.of(z[row], snapshot)
+            parts.append(name)
+    return Points(text=",".join(parts), latents=latents)
+
+
+def compact(seeds: Iterable[int]) -> str:
+    """0-63,99: seeds as short as `--seeds` takes them."""
+    if isinstance(seeds, range) and seeds.step == 1 and len(seeds) > 1:
+        return f"{seeds[0]}-{seeds[-1]}"
+    parts: list[list[int]] = []
+    for seed in seeds:
+        if parts and seed == parts[-1][1] + 1:
+            parts[-1][1] = seed
+        else:
+            parts.append([seed, seed])
+    return ",".join(f"{low}-{high}" if high > low else str(low) for low, high in parts)
+
+
+def save_latents(path: Path, z: Tensor, generator: FaceGenerator, about: dict[str, str] | None = None) -> None:
+    """Write latents, to be given wherever seeds are.
+
+    Args:
+        path: Ends in .safetensors; its folder exists.
+        z: (N, z_dim).
+        generator: Whose they are.
+        about: More to say of them.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    origin = {"snapshot": generator.info["digest"], "step": str(generator.info["step"]), "prior": generator.prior}
+    write_tensors(path, "latents", {"z": z.float()}, {**(about or {}), **origin})
+
+
+def load_latents(path: Path) -> tuple[Tensor, str]:
+    """The latents of a file, float32 (N, z_dim), N >= 1, and the digest of the snapshot that they were found for.
+
+    Raises:
+        SnapshotError: The file is missing, damaged, or holds no latents.
+    """
+    metadata, _ = read_header(path, "latents")
+    z = read_tensors(path).get("z")
+    if z is None or z.ndim != 2 or not z.numel() or not z.is_floating_point() or not z.isfinite().all():
+        raise SnapshotError(f"{path}: holds no latents of shape (N, z_dim) that are finite")
+    return z.float(), metadata.get("snapshot", "")
+
+
+def _range(part: str) -> range:
+    """The seeds of 7 or 0-63."""
+    first, dash, last = part.partition("-")
+    bounds = [first, last] if dash else [first, first]
+    if not all(bound.isascii() and bound.isdigit() for bound in bounds):
+        raise ConfigError(
+            f"{quoted(part)} is no seed; give numbers and ranges, for instance 0-63,99, or a file of latents"
+        )
+    low, high = (int(bound[-4000:]) for bound in bounds)  # Python reads no longer ones
+    if high >= 2**32 or high - low >= MOST:
+        raise ConfigError(f"{quoted(part)} is too large; seeds are below 2^32, {MOST:,} at a time")
+    if high < low:
+        raise ConfigError(f"the range {quoted(part)} runs backwards; give {high}-{low}")
+    return range(low, high + 1)

@@ -1,0 +1,1 @@
+"""The run folder and every other file that facegan writes."""

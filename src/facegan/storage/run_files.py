@@ -1,0 +1,108 @@
+"""The snapshots and states of a run: what they take, and whether each is whole."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError, safe_open
+
+from .atomic import is_temporary
+from .run_dir import DAMAGED, RunDir
+
+Kind = Literal["snapshots", "states"]
+KINDS: tuple[Kind, ...] = ("snapshots", "states")
+Check = Callable[[Path], str | None]  # why a file is not whole, or None
+
+
+class Leftover(BaseModel):
+    """A file that can go, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    size_bytes: int
+    why: str
+
+
+class StoredFile(BaseModel):
+    """A snapshot or a state; `problem` is why it is not whole, None when it is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    step: int
+    path: Path
+    size_bytes: int
+    problem: str | None
+
+
+def header_problem(path: Path) -> str | None:
+    """Why a file of ours is not whole as its header tells, which knows the file's length; the bytes are not read."""
+    kind = path.parent.name.removesuffix("s")
+    if not path.is_file():  # a pipe would be waited for
+        return "no regular file"
+    try:
+        with safe_open(path, framework="np") as file:
+            name = (file.metadata() or {}).get("format")
+    except (SafetensorError, OSError, ValueError) as error:
+        return f"not a whole safetensors file ({' '.join(str(error).split())})"
+    return None if name == f"facegan-{kind}" else f"not a {kind} of facegan"
+
+
+def stored(run: RunDir, kind: Kind, check: Check = header_problem) -> Iterator[StoredFile]:
+    """The files of a kind, the newest first, each checked when it is asked for."""
+    path_of = run.snapshot if kind == "snapshots" else run.state
+    for step in reversed(run.steps(kind)):
+        path = path_of(step)
+        try:
+            size_bytes = path.stat().st_size
+        except FileNotFoundError:  # a run that goes on has removed it meanwhile
+            continue
+        yield StoredFile(kind=kind, step=step, path=path, size_bytes=size_bytes, problem=check(path))
+
+
+def leftovers(run: RunDir) -> list[Leftover]:
+    """What killed writers left, and the damaged files that a resume put aside."""
+    found = []
+    for folder in (run.path, run.path / "samples", *(run.path / kind for kind in KINDS)):
+        if not folder.is_dir():
+            continue
+        for path in sorted(folder.iterdir()):
+            if is_temporary(path):
+                why = "left by a writer that was killed"
+            elif path.name.endswith(f".safetensors{DAMAGED}"):
+                why = "damaged, and put aside"
+            else:
+                continue
+            found.append(Leftover(path=path, size_bytes=path.lstat().st_size, why=why))
+    return found
+
+
+def weights_digest(path: Path) -> str:
+    """SHA-256, in hex, over names, types, shapes and bytes of a snapshot's tensors, whatever else the file says.
+
+    Raises:
+        OSError, SafetensorError: The file cannot be read.
+    """
+    whole = hashlib.sha256()
+    with safe_open(path, framework="np") as file:
+        for name in sorted(file.keys()):
+            tensor = file.get_tensor(name)
+            whole.update(f"{name} {tensor.dtype} {tensor.shape} ".encode())
+            whole.update(tensor.tobytes())
+    return whole.hexdigest()
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder; links count as nothing."""
+    total = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                total += size_of(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                total += entry.stat(follow_symlinks=False).st_size
+    return total

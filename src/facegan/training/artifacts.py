@@ -1,0 +1,93 @@
+"""What a finished run leaves for people: curves, real beside generated faces, a model card."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from .. import __version__, images
+from ..checkpoint import snapshot_metadata
+from ..config import RunConfig
+from ..storage.atomic import write_atomic
+from ..storage.best_snapshot import best
+from ..storage.run_dir import RunDir
+from ..storage.safetensors_file import read_tensors, write_tensors
+from .state import NETWORKS
+
+CARD = """\
+# {name}: a generator of synthetic faces
+
+| | |
+|---|---|
+| network | {architecture}, {resolution}x{resolution}, {channels} channels, latents of length {z_dim} from a {prior} prior |
+| trained on | `{source}` (crop {crop}, split {split}), {num_images:,} pictures |
+| length | {steps:,} steps of {batch_size}, {kimg:,.1f} thousand pictures shown |
+| loss | {loss} |
+{best}| made with | facegan {version} |
+
+Use it: `facegan sample {name} -n 64 -o grid.png`. The complete settings are in config.json and in every snapshot.
+
+**What it is for.** Synthetic faces for study, art and tests. The faces are of nobody; a generator can still come close to
+a picture that it was trained on, above all when the set is small.
+
+**What to keep in mind.** The faces have the proportions of the training set, with its gaps and biases. The licence of the
+training pictures may bind what is made from them (CelebA: non-commercial research only). Say that they are synthetic.
+
+**Sources.** A. Radford, L. Metz, S. Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
+Adversarial Networks", ICLR 2016, arXiv:1511.06434. I. Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014,
+arXiv:1406.2661. N. Inkawhich, "DCGAN Tutorial", PyTorch tutorials (pytorch.org/tutorials).
+"""
+
+
+def finish(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[[str], None]) -> None:
+    """Write losses.png, faces.png and model-card.md into a run folder, and say where they are."""
+    from .. import plots  # matplotlib takes half a second to import, and is wanted only now
+
+    plots.save_curves([run], run.path / "losses.png")
+    step = run.steps("samples")[-1]
+    real, fake = (np.asarray(images.read_grid(path)) for path in (run.path / "samples" / "real.png", run.sample(step)))
+    sheet = images.beside((real, fake), ("training pictures", f"generated, step {step:,}"))
+    images.save(run.path / "faces.png", sheet)
+    write_atomic(run.path / "model-card.md", _card(config, run, step, num_images).encode("utf-8", "backslashreplace"))
+    if found := best(run, config.evaluation):
+        report(f"best by {found.metric} ({found.value:.4g} at step {found.step}): {found.path}")
+    report(f"{run.path}: finished; look at faces.png and losses.png there")
+
+
+def complete(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[[str], None]) -> None:
+    """`finish` a run that reached its end but was ended before all of that was written."""
+    last = run.steps("states")[-1]
+    run.cut_metrics(last, inside_tick=False)
+    if not run.snapshot(last).exists():  # it was damaged; the state holds the same networks
+        networks = {
+            key: value for key, value in read_tensors(run.state(last)).items() if key.partition(".")[0] in NETWORKS
+        }
+        write_tensors(run.snapshot(last), "snapshot", networks, snapshot_metadata(config, last))
+    reached = run.state(last).stat().st_mtime
+    written = [run.path / name for name in ("losses.png", "faces.png", "model-card.md")]
+    if not all(path.exists() and path.stat().st_mtime >= reached for path in written):
+        finish(config, run, num_images=num_images, report=report)
+
+
+def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
+    architecture, found = config.part("architecture"), best(run, config.evaluation)
+    row = "| best snapshot | {}: {} {:.4g} on {:,} faces |\n"
+    told = row.format(found.path.name, found.title, found.value, found.num_images) if found else ""
+    return CARD.format(
+        name=run.path.name,
+        architecture=config.architecture.name,
+        resolution=config.resolution,
+        channels=config.channels,
+        z_dim=architecture.z_dim,
+        prior=architecture.prior,
+        source=Path(config.data.source).name,
+        crop=config.data.crop,
+        split=config.data.split,
+        num_images=num_images,
+        steps=step,
+        batch_size=config.train.batch_size,
+        kimg=step * config.train.batch_size / 1000,
+        loss=config.loss.name,
+        best=told,
+        version=__version__,
+    )

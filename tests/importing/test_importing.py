@@ -1,0 +1,259 @@
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from dcgans import Apart, Discriminator, LinearHeaded, Tutorial, trained
+from facegan.checkpoint import load_generator
+from facegan.errors import SnapshotError
+from facegan.importing.convert import import_generator
+from facegan.importing.layouts import recognise
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """imported(content, write=torch.save, key="G") -> the generator that facegan loads from the imported snapshot."""
+
+    def make(content, write=torch.save, **options):
+        write(content, tmp_path / "weights")
+        import_generator(tmp_path / "weights", tmp_path / "G.safetensors", **options)
+        return load_generator(tmp_path / "G.safetensors")
+
+    return make
+
+
+@pytest.fixture
+def refusal(tmp_path):
+    """refusal(content, key=None) -> what the import says of a file, without the file's name."""
+
+    def make(content, **options):
+        torch.save(content, tmp_path / "weights")
+        with pytest.raises(SnapshotError) as caught:
+            import_generator(tmp_path / "weights", tmp_path / "G.safetensors", **options)
+        assert not (tmp_path / "G.safetensors").exists()
+        assert "\n" not in str(caught.value)
+        return str(caught.value).removeprefix(f"{tmp_path / 'weights'}: ")
+
+    return make
+
+
+def draws_the_same(generator, original):
+    """Whether both draw the same pictures, 1e-5 apart at most, of latents of both kinds; ours saturate nowhere."""
+    z = torch.randn(9, original.z_dim, generator=torch.Generator().manual_seed(3))
+    z = torch.cat([z, z.clamp(-1, 1)])
+    with torch.no_grad():
+        wanted = original.eval()(z)
+    assert wanted.std() > 0.1
+    assert wanted.abs().mean() < 0.9
+    torch.testing.assert_close(generator.images(z), wanted, rtol=0, atol=1e-5)
+    return True
+
+
+ORIGINALS = {
+    "the tutorial's": lambda: Tutorial(),
+    "the tutorial's, grey, 32": lambda: Tutorial(z_dim=128, ngf=8, channels=1, resolution=32),
+    "the tutorial's, 128": lambda: Tutorial(z_dim=512, ngf=4, resolution=128),
+    "with biases before the norms": lambda: Tutorial(ngf=8, hidden_bias=True),
+    "with a bias in the last layer": lambda: Tutorial(ngf=8, hidden_bias=True, last_bias=True),
+    "linear-headed": lambda: LinearHeaded(),
+    "linear-headed, grey, 32": lambda: LinearHeaded(z_dim=64, conv_dim=8, channels=1, resolution=32),
+    "norms apart, default biases": lambda: Apart(),
+}
+
+
+@pytest.mark.parametrize("original", ORIGINALS.values(), ids=ORIGINALS)
+def test_imported_generator_draws_the_originals_pictures(original, imported):
+    original = trained(original())
+    assert draws_the_same(imported(original.state_dict()), original)
+
+
+def old(content, path):
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize("write", [old, save_file], ids=["older format", "safetensors"])
+def test_other_formats_draw_the_same(write, imported):
+    original = trained(Tutorial(z_dim=10, ngf=4, hidden_bias=True))  # more than ten modules: main.10 before main.3
+    assert draws_the_same(imported(original.state_dict(), write), original)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_are_taken_as_they_are(dtype, imported):
+    original = trained(Apart()).to(dtype)
+    state = {name: tensor.clone() for name, tensor in original.state_dict().items()}
+    assert draws_the_same(imported(state), original.float())
+
+
+def test_bias_is_folded_without_loss(imported):
+    """mean - bias in float32 would lose what the two large numbers differ by."""
+    original = trained(Tutorial(z_dim=10, ngf=4, hidden_bias=True)).double()
+    original.main[0].bias.data.fill_(1e6)
+    original.main[1].running_mean.fill_(1e6 + 0.125 + 2**-20)
+    weights = imported(original.state_dict()).network.state_dict()
+    assert torch.equal(weights["head.2.running_mean"], torch.full((32,), 0.125 + 2**-20))
+
+
+def test_file_of_old_torch_without_batch_counters_is_taken(imported):
+    original = trained(Tutorial(z_dim=10, ngf=4))
+    state = {name: value for name, value in original.state_dict().items() if not name.endswith("num_batches_tracked")}
+    assert len(state) < len(original.state_dict())
+    assert draws_the_same(imported(state), original)
+
+
+def test_parameters_instead_of_tensors_are_taken(imported):
+    original = trained(Tutorial(z_dim=10, ngf=4))
+    state = original.state_dict() | dict(original.named_parameters())
+    assert draws_the_same(imported(state), original)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "generator.net."])
+def test_prefixes_do_not_matter(prefix, imported):
+    original = trained(LinearHeaded(10, 4, resolution=16))
+    state = {prefix + name: tensor for name, tensor in original.state_dict().items()}
+    assert draws_the_same(imported(state), original)
+
+
+def nested(G, D):
+    adam = {"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.ones(10, 16, 4, 4)}}, "param_groups": [{"lr": 1}]}
+    flat = {f"G.{name}": each for name, each in G.items()} | {f"D.{name}": each for name, each in D.items()}
+    return {
+        "state_dict": {"epoch": 3, "state_dict": G},
+        "netG": {"netG": G, "netD": D, "optG": adam, "loss": [0.5, 0.7], "fixed_noise": torch.ones(4, 10, 1, 1)},
+        "models.1": {"models": [D, G]},
+        "state_dict.G": {"state_dict": flat, "pytorch-lightning_version": "2.0"},
+        "model.module.G": {"model": {f"module.{name}": each for name, each in flat.items()}},
+    }
+
+
+@pytest.mark.parametrize("key", nested({}, {}))
+def test_generator_is_found_among_other_things(key, imported, tmp_path):
+    original = trained(Tutorial(z_dim=10, ngf=4, resolution=32))
+    content = nested(original.state_dict(), trained(Discriminator()).state_dict())[key]
+    assert draws_the_same(imported(content), original)
+    assert import_generator(tmp_path / "weights", tmp_path / "again.safetensors").key == key
+    assert draws_the_same(imported(content, key=key), original)
+
+
+def test_key_chooses_among_several_generators(imported, refusal):
+    one, other = trained(Tutorial(10, 4, resolution=16), 1), trained(Tutorial(10, 4, resolution=16), 2)
+    content = {"G": one.state_dict(), "G_ema": other.state_dict()}
+    assert refusal(content) == "holds several generators: 'G', 'G_ema'; take one with --key NAME"
+    assert draws_the_same(imported(content, key="G"), one)
+    assert draws_the_same(imported(content, key="G_ema"), other)
+
+
+def test_rest_of_a_network_that_is_not_known_is_never_taken_for_a_whole_one(refusal):
+    """The convolutions after a linear layer could be a generator of their own, had they no linear layer before them."""
+    state = {f"main.{name}": each for name, each in Tutorial(64, 2, resolution=16).main.state_dict().items()}
+    state["fc.weight"] = torch.ones(50, 10)
+    assert recognise({name: each for name, each in state.items() if name != "fc.weight"})
+    assert refusal(state).startswith("no generator of a known layout: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ({"epoch": 3}, {}, "holds no dictionary of weights"),
+        (torch.ones(3), {}, "holds no dictionary of weights"),
+        (
+            Discriminator().state_dict(),
+            {},
+            "holds a discriminator, which draws nothing; give the file of the generator",
+        ),
+        (
+            {"epoch": 3, "netD": Discriminator().state_dict()},
+            {},
+            "holds a discriminator ('netD'), which draws nothing; give the file of the generator",
+        ),
+        (
+            {"netG": Tutorial(10, 4).state_dict(), "netD": Discriminator().state_dict()},
+            {"key": "netD"},
+            "--key netD: is a discriminator, which draws nothing; take the generator",
+        ),
+        (
+            {"netG": Tutorial(10, 4).state_dict(), "netD": Discriminator().state_dict()},
+            {"key": "nteG"},
+            "--key nteG: there is no such part; there is: 'netG', 'netD'",
+        ),
+        (
+            Tutorial(10, 4).state_dict(),
+            {"key": "netG"},
+            "--key netG: there is no such part; there is: 'main'",
+        ),
+    ],
+)
+def test_other_contents_are_refused_by_name(content, options, message, refusal):
+    assert refusal(content, **options) == message
+
+
+@pytest.mark.parametrize("options", [{}, {"key": "netG"}])
+def test_stranger_is_told_what_was_found_and_what_is_known(options, refusal):
+    state = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2, bias=False)).state_dict()
+    assert refusal({"netG": state, "netD": Discriminator().state_dict()}, **options) == (
+        "no generator of a known layout in 'netG': it has no convolutions; found '0.weight' 4x3, '0.bias' 4, "
+        "'2.weight' 2x4; known is a DCGAN of 4x4 transposed convolutions, each but the last with batch norm, that "
+        "begins with one of them (main.0, main.1, main.3, ...) or with a linear layer (fc, deconv1.0, deconv1.1, ...), "
+        "16x16 to 256x256 pixels, widths that halve from layer to layer"
+    )
+
+
+def test_only_the_first_of_a_strangers_tensors_are_listed(refusal):
+    state = {f"layer{number}.gamma": torch.ones(2, 3) for number in range(30)} | {"n.weight": torch.tensor(1.0)}
+    said = refusal(state)
+    assert ", 'layer5.gamma' 2x3 and 25 more; known is " in said
+    assert "layer6" not in said
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_numbers_that_are_not_finite_are_refused(value, refusal):
+    original = trained(Tutorial(10, 4, resolution=16)).double()
+    original.main[3].weight.data[0, 0, 0, 0] = value
+    message = "its weights are broken (a number that is not finite, or a variance below 0)"
+    assert refusal(original.state_dict()) == message
+
+
+def test_negative_variance_is_refused(refusal):
+    original = trained(Tutorial(10, 4, resolution=16))
+    original.main[1].running_var[2] = -1
+    message = "its weights are broken (a number that is not finite, or a variance below 0)"
+    assert refusal(original.state_dict()) == message
+
+
+@pytest.mark.parametrize(
+    ("network", "head", "usual"), [(Tutorial, "conv", "normal"), (LinearHeaded, "linear", "uniform")]
+)
+def test_configuration_says_what_was_found_and_where_it_came_from(network, head, usual, imported, tmp_path):
+    generator = imported(network(z_dim=64, channels=1, resolution=32).state_dict())
+    config = generator.info["config"]
+    assert (config.resolution, config.channels, config.data.source) == (32, 1, "imported")
+    wanted = {"z_dim": 64, "prior": usual, "ngf": 64, "ndf": 64, "head": head, "bias": False}
+    assert config.architecture.fields == wanted
+    assert (generator.info["step"], generator.info["weights"]) == (0, "G")
+    assert str(tmp_path) not in json.dumps(config.model_dump())
+    with safe_open(tmp_path / "G.safetensors", framework="pt") as file:
+        assert {name.partition(".")[0] for name in file.keys()} == {"G"}  # noqa: SIM118
+
+
+@pytest.mark.parametrize("network", [Tutorial, LinearHeaded])
+@pytest.mark.parametrize("prior", ["normal", "uniform"])
+def test_prior_that_was_given_is_kept(network, prior, imported):
+    generator = imported(network(8, 2, resolution=16).state_dict(), prior=prior)
+    assert generator.prior == prior
+    assert (generator.latents(range(50)).abs().max() > 1) == (prior == "normal")
+
+
+def test_snapshot_of_facegan_is_refused(imported, tmp_path):
+    imported(Tutorial(8, 2, resolution=16).state_dict())
+    with pytest.raises(
+        SnapshotError, match=r"G\.safetensors: is a snapshot of facegan already; there is nothing to imp"
+    ):
+        import_generator(tmp_path / "G.safetensors", tmp_path / "again.safetensors")
+
+
+def test_missing_folders_are_made(tmp_path):
+    torch.save(Tutorial(8, 2, resolution=16).state_dict(), tmp_path / "weights")
+    import_generator(tmp_path / "weights", tmp_path / "a" / "b" / "G.safetensors")
+    assert load_generator(tmp_path / "a" / "b" / "G.safetensors").z_dim == 8

@@ -1,0 +1,207 @@
+import pickle
+import random
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from facegan.errors import SnapshotError
+from facegan.importing.pth_file import read_parts
+
+LAYERS = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.BatchNorm1d(2))
+UNSAFE = "; such a file can run any code, and is not opened; where it was made, save the weights alone: "
+ADVICE = f"{UNSAFE}G.state_dict() instead of G, or safetensors"
+
+
+def old(content, path):
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def rezipped(path, method=zipfile.ZIP_STORED, **members):
+    """The same archive, packed anew, some members replaced."""
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, members.get(name.rpartition("/")[2].replace(".", "_"), content))
+
+
+def refusal(path):
+    """What the reader says of a file, which is one line that begins with the file's name."""
+    with pytest.raises(SnapshotError) as caught:
+        read_parts(path)
+    said = str(caught.value)
+    assert said.startswith(f"{path}: ")
+    assert "\n" not in said
+    return said.removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize("write", [torch.save, old, save_file], ids=["zip", "older format", "safetensors"])
+def test_every_format_gives_the_tensors_in_the_order_of_the_layers(write, tmp_path):
+    state = nn.Sequential(*(nn.Linear(2, 2) for _ in range(12))).state_dict()
+    write(state, tmp_path / "file")
+    parts = read_parts(tmp_path / "file")
+    assert list(parts) == [""]
+    assert [key.partition(".")[0] for key in parts[""]][::2] == [str(number) for number in range(12)]
+    for key, tensor in state.items():
+        assert torch.equal(parts[""][key], tensor)
+
+
+def test_dictionaries_are_found_at_any_depth_and_what_is_no_tensor_is_passed_over(tmp_path):
+    state = LAYERS.state_dict()
+    adam = {
+        "state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.ones(4, 3)}},
+        "param_groups": [{"betas": (0.5, 1)}],
+    }
+    checkpoint = {"epoch": 3, "state_dict": {"netG": state}, "again": state, "history": [0.5, "x", [state["0.bias"]]]}
+    torch.save({**checkpoint, "optG": adam, "best": None, "on": torch.device("cpu")}, tmp_path / "file")
+    parts = read_parts(tmp_path / "file")
+    assert set(parts) >= {"again", "history.2", "optG.state.0"}
+    assert "state_dict.netG" not in parts  # the same dictionary as `again`
+    assert set(parts["again"]) == set(state)
+    assert torch.equal(parts["history.2"]["0"], state["0.bias"])
+
+
+def test_dictionary_that_contains_itself_ends(tmp_path):
+    circle = {"w": torch.ones(2)}
+    circle["again"] = circle
+    torch.save(circle, tmp_path / "file")
+    assert list(read_parts(tmp_path / "file")) == [""]
+
+
+def test_numbers_of_every_floating_kind_are_read(tmp_path):
+    kinds = torch.float16, torch.bfloat16, torch.float32, torch.float64
+    torch.save({str(kind): torch.ones(3).to(kind) for kind in kinds}, tmp_path / "file")
+    assert [tensor.dtype for tensor in read_parts(tmp_path / "file")[""].values()] == list(kinds)
+
+
+@pytest.mark.parametrize("write", [torch.save, old])
+def test_whole_module_is_refused_with_the_way_to_save_its_weights(write, tmp_path):
+    write(LAYERS, tmp_path / "file")
+    said = refusal(tmp_path / "file")
+    assert said == f"holds more than weights ('Sequential' of 'torch.nn.modules.container'){ADVICE}"
+
+
+def test_numpy_number_beside_the_weights_is_named(tmp_path):
+    torch.save({"G": LAYERS.state_dict(), "loss": np.float64(0.5)}, tmp_path / "file")
+    assert "holds more than weights ('scalar' of 'numpy." in refusal(tmp_path / "file")
+
+
+class Trap:
+    """What an attacker writes: its unpickling makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("write", [torch.save, old])
+def test_code_in_a_file_is_never_run(write, tmp_path):
+    write({"G": LAYERS.state_dict(), "x": Trap(tmp_path / "sprung")}, tmp_path / "file")
+    refusal(tmp_path / "file")
+    assert not (tmp_path / "sprung").exists()
+    torch.load(tmp_path / "file", weights_only=False)
+    assert (tmp_path / "sprung").exists()  # the trap works
+
+
+def test_file_that_asks_for_memory_alone_is_refused_before_it_gets_it(tmp_path):
+    torch.save(LAYERS.state_dict(), tmp_path / "file")
+    rezipped(tmp_path / "file", data_pkl=b"\x80\x02c__builtin__\nbytearray\nJ\xff\xff\xff\x7f\x85R.")  # of 2 GB
+    assert refusal(tmp_path / "file") == f"holds more than weights ('bytearray' of '__builtin__'){ADVICE}"
+
+
+def test_compressed_archive_is_refused(tmp_path):
+    torch.save({"zeros": torch.zeros(10_000)}, tmp_path / "file")
+    rezipped(tmp_path / "file", zipfile.ZIP_DEFLATED)
+    assert refusal(tmp_path / "file") == "a zip archive, but none that torch.save wrote; unpack it first"
+
+
+def test_program_of_torchscript_is_named(tmp_path):
+    torch.save(LAYERS.state_dict(), tmp_path / "file")
+    with zipfile.ZipFile(tmp_path / "file", "a") as archive:
+        archive.writestr("file/constants.pkl", b"")  # what torch tells such a program by
+    assert refusal(tmp_path / "file") == f"is a TorchScript program{ADVICE}"
+
+
+def test_file_that_holds_far_more_than_weights_is_refused_before_it_is_gone_through(tmp_path):
+    torch.save(LAYERS.state_dict(), tmp_path / "file")
+    rezipped(tmp_path / "file", data_pkl=b"N" * (16 * 2**20 + 1))
+    assert refusal(tmp_path / "file") == "holds too much besides weights; save the weights alone, as a state dict"
+
+
+def test_history_of_losses_beside_the_weights_is_no_hindrance(tmp_path):
+    torch.save({"G": LAYERS.state_dict(), "losses": [step / 7 for step in range(20_000)]}, tmp_path / "file")
+    assert list(read_parts(tmp_path / "file")) == ["G"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "neither a file that torch.save wrote nor safetensors"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "neither a file that torch.save wrote nor safetensors"),
+        (b"<!DOCTYPE html><html></html>", "neither a file that torch.save wrote nor safetensors"),
+        (pickle.dumps({"a": 1}), "neither a file that torch.save wrote nor safetensors"),
+        (b"PK\x03\x04" + bytes(100), "damaged, or not all there (File is not a zip file)"),
+        ((10**15).to_bytes(8, "little") + b"{", "not a whole safetensors file (Error while deserializing header: "),
+    ],
+    ids=["empty", "git lfs pointer", "web page", "bare pickle", "torn zip", "lying header"],
+)
+def test_what_is_no_file_of_weights_is_told_apart(content, message, tmp_path):
+    (tmp_path / "file").write_bytes(content)
+    assert refusal(tmp_path / "file").startswith(message)
+
+
+def test_other_zip_archive_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "file", "w") as archive:
+        archive.writestr("faces/1.png", b"")
+    assert refusal(tmp_path / "file") == "a zip archive, but none that torch.save wrote; unpack it first"
+
+
+def test_missing_file_is_named(tmp_path):
+    assert refusal(tmp_path / "file") == "no such file"
+
+
+def test_changed_weight_in_a_zip_is_noticed(tmp_path):
+    torch.save({"w": torch.full((100,), 0.1)}, tmp_path / "file")
+    raw = (tmp_path / "file").read_bytes()
+    (tmp_path / "file").write_bytes(raw.replace(np.float32(0.1).tobytes(), np.float32(0.2).tobytes(), 1))
+    assert refusal(tmp_path / "file") == "damaged; its contents do not have their checksums"
+
+
+@pytest.mark.parametrize("write", [torch.save, old, save_file], ids=["zip", "older format", "safetensors"])
+def test_cut_and_mutated_files_are_read_or_refused_in_one_line(write, tmp_path):
+    path = tmp_path / "file"
+    write(LAYERS.state_dict(), path)
+    whole, rng, num_refused = path.read_bytes(), random.Random(0), 0
+    for number in range(200):
+        changed = bytearray(whole)
+        if number % 2:
+            del changed[rng.randrange(len(changed)) :]
+        else:
+            for _ in range(rng.randint(1, 6)):
+                changed[rng.randrange(len(changed))] = rng.randrange(256)
+        path.write_bytes(changed)
+        try:
+            read_parts(path)
+        except SnapshotError as error:
+            num_refused += 1
+            assert str(error).startswith(f"{path}: "), error
+            assert len(str(error).splitlines()) == 1
+    assert num_refused > 100  # every cut one
+
+
+def test_lying_size_of_a_tensor_takes_no_memory(tmp_path):
+    """Instructions that claim a storage of 2^40 numbers."""
+    torch.save({"w": torch.zeros(4)}, tmp_path / "file")
+    with zipfile.ZipFile(tmp_path / "file") as archive:
+        pickled = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+    claim = pickled.replace(b"K\x04", b"\x8a\x06\x00\x00\x00\x00\x00\x01")
+    assert claim != pickled
+    rezipped(tmp_path / "file", data_pkl=claim)
+    assert refusal(tmp_path / "file") == "damaged; torch.load cannot read it (RuntimeError)"
