@@ -1,4 +1,4 @@
-"""Whole evaluations beside torch-fidelity and prdc: the same pictures, the same file of Inception's weights.
+"""Whole evaluations beside torch-fidelity and prdc: the same images, the same file of Inception's weights.
 
     python benchmarks/agreement.py [--num 256] [--resolution 64] [--weights FILE]
 
@@ -29,7 +29,7 @@ SEED = 0
 KEYS = ("fid", "kid", "is", "precision", "recall", "density", "coverage")
 
 
-class Pictures(torch.utils.data.Dataset):
+class ImageSource(torch.utils.data.Dataset):
     """uint8 (n, 3, H, W), as torch-fidelity takes them."""
 
     def __init__(self, pixels: np.ndarray) -> None:
@@ -81,7 +81,7 @@ def ours(real: np.ndarray, fake: np.ndarray, weights: Path) -> dict[str, float]:
 def theirs(real: np.ndarray, fake: np.ndarray, weights: Path) -> dict[str, float]:
     """By torch-fidelity whole, and by prdc on its features."""
     found = calculate_metrics(
-        input1=Pictures(fake), input2=Pictures(real), fid=True, kid=True, isc=True, cache=False, cuda=False,
+        input1=ImageSource(fake), input2=ImageSource(real), fid=True, kid=True, isc=True, cache=False, cuda=False,
         verbose=False, rng_seed=SEED, kid_subset_size=min(1000, len(real)), batch_size=16, save_cpu_ram=True,
         feature_extractor_weights_path=str(weights),
     )  # fmt: skip

@@ -34,7 +34,7 @@ def flops_an_image(architecture: DCGAN, resolution: int, channels: int = 3) -> f
     A convolution costs one forward pass, as much again for the gradient of its weights and as much for that of its
     input. G runs once and has both gradients; D runs three times (on real, on fake, and for G), has both gradients
     twice, and for G that of its input alone. Nobody asks for the gradient of the latents, nor of D's input in its own
-    step. Two operations a multiply-add; batch norm, activations and optimisers are left out.
+    step. Two operations a multiply-add; batch norm, activations and optimizers are left out.
     """
     in_G = multiply_adds(architecture.generator(resolution, channels).eval(), torch.zeros(1, architecture.z_dim))
     images = torch.zeros(1, channels, resolution, resolution)

@@ -1,4 +1,4 @@
-"""What the data cost: packing a folder, opening packed pictures, feeding a training step.
+"""What the data cost: packing a folder, opening packed images, feeding a training step.
 
     python benchmarks/data.py [--what packing|opening|feeding|memory|all] [--turns 5]
     python benchmarks/data.py --what packing --data FOLDER_OF_FOLDERS [--crop 128] [--resolution 64]
@@ -6,10 +6,10 @@
     python benchmarks/data.py --what feeding --data SOURCE [--set data.crop=center:128] [--steps 40] [--device auto]
     python benchmarks/data.py --what memory --data PACKED_FOLDER --limit-mb 300
 
-packing: how long a folder of pictures takes, beside one epoch of torchvision's ImageFolder in a DataLoader. Both read,
+packing: how long a folder of images takes, beside one epoch of torchvision's ImageFolder in a DataLoader. Both read,
 decode, cut out the centre and resize it with the same filter, with as many workers; torchvision's side also makes
 batches of bytes and drops them, facegan's also writes the packed set, its digests and its index to the disk.
-opening: what it costs a new process to open NUM packed pictures of 64x64, in time and resident memory, beside numpy,
+opening: what it costs a new process to open NUM packed images of 64x64, in time and resident memory, beside numpy,
 which maps the same file and checks nothing.
 feeding: which part of a training step the data take: steps on new batches beside steps on one batch that is there.
 memory (Linux): one epoch read in a process that may not allocate more than so many megabytes beyond what it has when
@@ -76,7 +76,7 @@ def packing(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
     def seconds(side: Callable[[], int]) -> float:
         begin = time.perf_counter()
         if side() != num_images:
-            raise SystemExit("packing: the sides saw different numbers of pictures")
+            raise SystemExit("packing: the sides saw different numbers of images")
         return time.perf_counter() - begin
 
     times = turns.alternate({name: partial(seconds, side) for name, side in sides.items()}, options.turns)
@@ -88,7 +88,7 @@ def packing(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
         for name, mine in times.items()
     }
     turns.table(
-        f"Packing {num_images:,} pictures with {turns.cores()} workers",
+        f"Packing {num_images:,} images with {turns.cores()} workers",
         ("side", "images/s", "over torchvision"),
         [(name, *map(turns.in_words, side.values())) for name, side in document.items()],
     )
@@ -132,7 +132,7 @@ def opening(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
         }  # fmt: skip
     size = sum(file.stat().st_size for file in os.scandir(folder))
     turns.table(
-        f"Opening {counts[0]:,} packed pictures, {size / 1e6:,.0f} MB on the disk",
+        f"Opening {counts[0]:,} packed images, {size / 1e6:,.0f} MB on the disk",
         ("side", "milliseconds", "MB of memory"),
         [(name, *map(turns.in_words, side.values())) for name, side in document.items()],
     )
@@ -146,7 +146,7 @@ def feeding(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
     from facegan.config import resolve
     from facegan.data.loader import Feed
     from facegan.data.packed.load import load
-    from facegan.devices import choose_device
+    from facegan.devices import resolve_device
     from facegan.training.loop import step_settings
     from facegan.training.state import build_state, memory_format
     from facegan.training.step import training_step
@@ -155,7 +155,7 @@ def feeding(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
     settings = [*options.settings, f"train.device={options.device}"]
     config = resolve(flags={"data": {"source": str(source)}}, settings=settings).complete()
     packed = load(config.data, resolution=config.resolution, channels=config.channels)
-    device, batch_size = choose_device(config.train.device), config.train.batch_size
+    device, batch_size = resolve_device(config.train.device), config.train.batch_size
     state, each = build_state(config, device), step_settings(config, device)
     feed = Feed(
         packed, batch_size=batch_size, seed=0, mirror=config.data.mirror, device=device,
@@ -189,7 +189,7 @@ def feeding(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
         for name, mine in times.items()
     }
     turns.table(
-        f"Feeding on {device}, batches of {batch_size}, {len(packed):,} pictures",
+        f"Feeding on {device}, batches of {batch_size}, {len(packed):,} images",
         ("side", "ms a step", "over steps on one batch"),
         [(name, *map(turns.in_words, side.values())) for name, side in document.items()],
     )
@@ -218,7 +218,7 @@ def memory(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
     }
     set_mb = results["free"][0]["set_mb"]
     turns.table(
-        f"Reading {set_mb:,} MB of pictures with at most {options.limit_mb} MB of memory, and with any",
+        f"Reading {set_mb:,} MB of images with at most {options.limit_mb} MB of memory, and with any",
         ("side", "images/s", "MB of private memory"),
         [(name, *map(turns.in_words, side.values())) for name, side in document.items()],
     )
@@ -255,11 +255,11 @@ def drawn(options: argparse.Namespace, temporary: Path) -> Path:
     """Packed drawn faces of 64x64, made once."""
     import jittered
 
-    from facegan.data.packed.packed_images import is_stored
+    from facegan.data.packed.packed_images import is_packed
 
     folder: Path = options.keep or temporary / "packed"
-    if not is_stored(folder):
-        turns.note(f"making {options.num:,} packed pictures")
+    if not is_packed(folder):
+        turns.note(f"making {options.num:,} packed images")
         jittered.packed_folder(folder, options.num, resolution=64)
     return folder
 
@@ -270,7 +270,7 @@ QUESTIONS = {"packing": packing, "opening": opening, "feeding": feeding, "memory
 def main() -> None:
     parser = turns.parser(__doc__, "data", turns=5)
     parser.add_argument("--what", choices=(*QUESTIONS, "all"), default="all")
-    parser.add_argument("--data", type=Path, help="the pictures; default: drawn faces")
+    parser.add_argument("--data", type=Path, help="the images; default: drawn faces")
     parser.add_argument("--set", dest="settings", action="append", default=[], help="a setting, for feeding")
     parser.add_argument("--crop", type=int, default=128, help="side of the cut centre, for packing")
     parser.add_argument("--resolution", type=int, default=64, help="for packing")

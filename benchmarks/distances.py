@@ -4,7 +4,7 @@
 
 Both sides are given the same vectors in memory and run in turns in one process. Ours is timed twice: the value alone,
 and with its interval, which torch-fidelity has none of. The means and covariances are part of FID on both sides; ours
-are gathered in batches of 64, as pictures come. Precision and recall share their distances, as in an evaluation.
+are gathered in batches of 64, as images come. Precision and recall share their distances, as in an evaluation.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How fast Inception looks at pictures, beside torch-fidelity's extractor with the same weights.
+"""How fast Inception looks at images, beside torch-fidelity's extractor with the same weights.
 
     python benchmarks/extracting.py [--batch-size 32] [--rounds 5] [--device cpu] [--weights FILE]
 

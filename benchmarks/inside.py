@@ -11,7 +11,7 @@ import jittered
 from sides import EQUAL_WRITING
 
 from facegan.config import resolve
-from facegan.devices import choose_device
+from facegan.devices import resolve_device
 from facegan.storage.run_dir import RunDir
 from facegan.training.trainer import train
 
@@ -47,7 +47,7 @@ def lap(
         TrainingError: The memory is full, among others.
     """
     config = resolve(settings=[*EQUAL_WRITING, *settings, f"data.source={data}", "train.steps=1000000"])
-    device = choose_device(config.train.device)
+    device = resolve_device(config.train.device)
     count, started, found = 0, 0.0, Lap(0, 0.0)
 
     def stop() -> bool:

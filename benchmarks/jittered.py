@@ -1,4 +1,4 @@
-"""As many pictures as a benchmark needs, quickly: drawn faces, repeated, shifted, mirrored, brightened and darkened."""
+"""As many images as a benchmark needs, quickly: drawn faces, repeated, shifted, mirrored, brightened and darkened."""
 
 import hashlib
 import os
@@ -18,13 +18,13 @@ from facegan.data.packed.columns import write_columns, write_json
 from facegan.data.packed.load import pack_folder
 from facegan.data.packed.packed_images import IMAGES, INDEX, PICTURES, SKIPPED
 
-CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # of its aligned pictures
-_BLOCK = 4096  # pictures made at a time
+CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # of its aligned images
+_BLOCK = 4096  # images made at a time
 _REACH = 4  # pixels of shift each way
 
 
 def jittered(faces: NDArray[np.uint8], num: int) -> Iterator[NDArray[np.uint8]]:
-    """Blocks (n, C, H, W) of `num` pictures in all, each one of the faces (N, C, H, W), moved and lit at random."""
+    """Blocks (n, C, H, W) of `num` images in all, each one of the faces (N, C, H, W), moved and lit at random."""
     side = faces.shape[-1]
     rng = np.random.default_rng(0)
     margins = ((0, 0), (0, 0), (_REACH, _REACH), (_REACH, _REACH))
@@ -41,7 +41,7 @@ def jittered(faces: NDArray[np.uint8], num: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def packed_folder(path: Path, num: int, *, resolution: int, distinct: int = 2048) -> Path:
-    """A packed folder of `num` pictures, which `facegan train --data` opens as it opens any other."""
+    """A packed folder of `num` images, which `facegan train --data` opens as it opens any other."""
     with tempfile.TemporaryDirectory() as temporary:
         drawn = DataConfig(source="drawn", options={"num_images": min(num, distinct)})
         few, _ = pack_folder(drawn, Path(temporary) / "few", resolution=resolution, channels=3)

@@ -22,7 +22,7 @@ KINDS = (
     (BY_INPUT, r"dgrad"),
     (BY_WEIGHTS, r"wgrad"),
     ("batch norm", r"batch_norm|bn_fw|bn_bw|batchnorm"),
-    ("optimiser", r"adam|_amp_|amp_"),
+    ("optimizer", r"adam|_amp_|amp_"),
     ("average of G", r"lerp"),
     ("activations", r"relu|threshold|tanh"),
     ("losses", r"softplus|sigmoid|log_sigmoid"),

@@ -44,9 +44,9 @@ def main() -> None:
     import inside
 
     from facegan.config import resolve
-    from facegan.devices import choose_device
+    from facegan.devices import resolve_device
 
-    device = choose_device(options.device)
+    device = resolve_device(options.device)
     steps = options.steps or (50 if device.type == "cuda" else 5)
     settings = [*options.settings, f"train.device={device}"]
     with tempfile.TemporaryDirectory() as folder:

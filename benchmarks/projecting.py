@@ -3,7 +3,7 @@
     python benchmarks/projecting.py SNAPSHOT [--num 16] [--threads 1]
 
 A sample is found again when the root mean squared difference of its pixels, in [-1, 1], is below 0.05; the cosine of
-the two latents says whether it is also the same point. Times are per picture and include the random faces that starts
+the two latents says whether it is also the same point. Times are per image and include the random faces that starts
 are chosen from. torch's own L-BFGS, which takes all starts for one problem, and Adam run on the same objective.
 """
 
@@ -72,7 +72,7 @@ def main() -> None:
         ("Adam", adam, Settings()),
     ]
     print(
-        "| search | found again | latent's cosine above 0.9 | median error | seconds a picture |\n|---|---|---|---|---|"
+        "| search | found again | latent's cosine above 0.9 | median error | seconds an image |\n|---|---|---|---|---|"
     )
     for name, minimise, settings in rows:
         searching.minimise = minimise

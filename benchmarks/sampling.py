@@ -27,8 +27,8 @@ with torch.no_grad():
     for start in range(0, num, 64):
         images = G(torch.randn(64, 100, generator=noise))
         pixels = ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        for picture in pixels[: num - start]:
-            Image.fromarray(picture).save(io.BytesIO(), format="PNG")
+        for image in pixels[: num - start]:
+            Image.fromarray(image).save(io.BytesIO(), format="PNG")
 """
 
 MAKE = """

@@ -20,7 +20,7 @@ import torch
 
 from facegan.config import RunConfig, resolve
 from facegan.data.loader import Feed
-from facegan.devices import choose_device
+from facegan.devices import resolve_device
 from facegan.storage.run_dir import RunDir
 from facegan.training import loop
 from facegan.training.checkpointing import Saver
@@ -63,7 +63,7 @@ def main() -> None:
     options = parser.parse_args()
 
     config = resolve(preset=options.preset, settings=options.settings).complete()
-    device = choose_device(config.train.device)
+    device = resolve_device(config.train.device)
     num_images = 20_000
     config = config.model_copy(update={"output": config.output.scaled(config.train.num_steps(num_images))})
     side = config.resolution

@@ -1,4 +1,4 @@
-"""How the cost of a training step grows with the batch, the width and the size of the pictures.
+"""How the cost of a training step grows with the batch, the width and the size of the images.
 
     python benchmarks/scaling.py [--device auto] [--quick] [--seconds 10] [--turns 3] [--set train.compile=true]
 
@@ -30,9 +30,9 @@ Point = tuple[int, int, int]  # batch, width, size
 
 def main() -> None:
     options = arguments().parse_args()
-    from facegan.devices import choose_device
+    from facegan.devices import resolve_device
 
-    options.device = str(choose_device(options.device))
+    options.device = str(resolve_device(options.device))
     axes = QUICK if options.quick else AXES
     middle = tuple({**MIDDLE, **({"batch": 32} if options.quick else {})}.values())
     points = {

@@ -22,7 +22,7 @@ EQUAL_WRITING = (
 class Trained:
     """A training process that ran to its end."""
 
-    images: int  # real pictures shown
+    images: int  # real images shown
     seconds: float  # of the whole process
     cpu_seconds: float
     peak_mb: float

@@ -4,9 +4,9 @@
 
 The time is user and system time of the whole process, as the system counts it for a child that has ended. In turns:
 `python -c pass`, `python -c "import torch"`, `facegan --help`, the help of every command, and a training on packed
-pictures up to the start of its first step. That last one is the product's own command line, run in a child that ends
+images up to the start of its first step. That last one is the product's own command line, run in a child that ends
 itself when facegan.training.step.training_step is called for the first time: what the process has spent then is what
-the system counts. Everything before is in it: settings, opening the pictures, networks, the run folder, the first grid.
+the system counts. Everything before is in it: settings, opening the images, networks, the run folder, the first grid.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def cpu(env: dict[str, str], *command: object) -> float:
 
 
 def first_step(env: dict[str, str], packed: Path, settings: list[str]) -> float:
-    """CPU seconds of a training until its first step, on packed pictures, in a new run folder."""
+    """CPU seconds of a training until its first step, on packed images, in a new run folder."""
     chosen = [word for setting in settings for word in ("--set", setting)]
     with tempfile.TemporaryDirectory() as folder:
         run = ["--run", Path(folder) / "run", "--steps", 1]  # one, so that a step that was missed is an error soon

@@ -5,7 +5,7 @@
 The sliced Wasserstein distance beside its literal form: all patches in memory as float32, normalised in place, one
 product and one np.sort a repeat of 128 directions. MS-SSIM beside pytorch_msssim on the same pairs at 176 pixels, where
 both are defined. The memory is the peak of the process before the literal form runs. --baseline 0 leaves that out. The
-two take turns, and the ratio is the median of the turns', for an eighth of the pictures too.
+two take turns, and the ratio is the median of the turns', for an eighth of the images too.
 """
 
 import argparse

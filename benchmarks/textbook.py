@@ -7,10 +7,10 @@ What PyTorch's DCGAN tutorial teaches, in our own words: torchvision's ImageFold
 core, G and D with a sigmoid at its end, BCELoss, Adam, float32 in the usual memory order; D is not frozen while G is
 trained; 64 fixed latents are drawn every 500 steps and at the end. Losses are read with .item() every 50 steps: the
 tutorial reads five numbers at every step, so this is kinder to it on a GPU. Nothing is written to the disk. With
---resident no loader takes part: the pictures lie on the device as bytes (from a packed folder, or decoded before the
+--resident no loader takes part: the images lie on the device as bytes (from a packed folder, or decoded before the
 clock starts), and a batch is picked, cast and scaled there.
 
-Prints one line of JSON: how many pictures were shown, in how many steps, and the seconds in the loop, which begins
+Prints one line of JSON: how many images were shown, in how many steps, and the seconds in the loop, which begins
 with the first batch and ends when the device has done its work; sustained is what it did after its first 50 steps.
 
 Source: N. Inkawhich, "DCGAN Tutorial", pytorch.org, which follows Radford et al., ICLR 2016.
@@ -65,7 +65,7 @@ def initialise(module: nn.Module) -> None:
 
 
 class Textbook:
-    """Both networks and their optimisers; `step` trains them on one batch."""
+    """Both networks and their optimizers; `step` trains them on one batch."""
 
     def __init__(self, width: int, size: int, device: torch.device) -> None:
         self.G = generator(width, size).to(device).apply(initialise)
@@ -102,7 +102,7 @@ class Textbook:
 
 
 def image_folder(options: argparse.Namespace) -> torch.utils.data.DataLoader[tuple[Tensor, Tensor]]:
-    """Batches (N, 3, size, size) in [-1, 1] of the pictures of a folder of folders, decoded by workers."""
+    """Batches (N, 3, size, size) in [-1, 1] of the images of a folder of folders, decoded by workers."""
     try:
         from torchvision import datasets, transforms
     except ImportError as error:
@@ -129,7 +129,7 @@ def loaded(options: argparse.Namespace, device: torch.device) -> Iterator[Tensor
 
 
 def resident(options: argparse.Namespace, device: torch.device) -> Iterator[Tensor]:
-    """Epoch after epoch of pictures that lie on the device as bytes."""
+    """Epoch after epoch of images that lie on the device as bytes."""
     if (options.data / "images.npy").is_file():
         import numpy as np
 
@@ -144,7 +144,7 @@ def resident(options: argparse.Namespace, device: torch.device) -> Iterator[Tens
 
 
 def num_pictures(data: Path) -> int:
-    """How many pictures an epoch shows."""
+    """How many images an epoch shows."""
     if (data / "images.npy").is_file():
         import numpy as np
 
@@ -204,12 +204,12 @@ def main() -> None:
     )
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--width", type=int, default=64, help="ngf and ndf")
-    parser.add_argument("--size", type=int, default=64, choices=(16, 32, 64, 128), help="side of the pictures")
+    parser.add_argument("--size", type=int, default=64, choices=(16, 32, 64, 128), help="side of the images")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--steps", type=int, default=0, help="instead of --epochs")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--resident", action="store_true", help="no loader: the pictures lie on the device")
+    parser.add_argument("--resident", action="store_true", help="no loader: the images lie on the device")
     print(json.dumps(train(parser.parse_args())))
 
 

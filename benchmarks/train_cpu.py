@@ -1,4 +1,4 @@
-"""`facegan train` on the CPU beside the textbook's loop: whole processes, end to end, on the same pictures.
+"""`facegan train` on the CPU beside the textbook's loop: whole processes, end to end, on the same images.
 
     python benchmarks/train_cpu.py --data FOLDER_OF_FOLDERS [--steps 40] [--turns 3]
     python benchmarks/train_cpu.py --variant train.precision=bf16 --variant "train.channels_last=false"
@@ -100,19 +100,19 @@ def drawn_folder(path: Path, num: int) -> Path:
     """Drawn faces as files, of CelebA's size."""
     from jittered import jpeg_folder
 
-    turns.note(f"drawing {num} pictures, since no --data was given")
+    turns.note(f"drawing {num} images, since no --data was given")
     return jpeg_folder(path, num)
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = turns.parser(__doc__, "train_cpu")
-    parser.add_argument("--data", type=Path, help="a folder of folders of pictures; default: drawn faces")
+    parser.add_argument("--data", type=Path, help="a folder of folders of images; default: drawn faces")
     parser.add_argument("--num-images", type=int, default=8192, help="how many are drawn without --data")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--steps", type=int, default=0, help="instead of --epochs")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--width", type=int, default=64, help="ngf and ndf")
-    parser.add_argument("--size", type=int, default=64, choices=(16, 32, 64, 128), help="side of the pictures")
+    parser.add_argument("--size", type=int, default=64, choices=(16, 32, 64, 128), help="side of the images")
     parser.add_argument("--threads", type=int, default=0, help="OMP_NUM_THREADS of both sides; default: as torch likes")
     parser.add_argument("--workers", type=int, default=turns.cores(), help="of the textbook's DataLoader")
     parser.add_argument("--set", dest="settings", action="append", default=[], help="of all of facegan's sides")

@@ -3,7 +3,7 @@
     python benchmarks/train_gpu.py [--num-images 202599] [--epochs 25] [--steps 3000] [--turns 3]
     python benchmarks/train_gpu.py --variant train.compile=true --variant train.precision=tf32 --epochs 0
 
-The pictures are drawn faces, repeated and jittered: packed ones for facegan and for the textbook's step that is fed
+The images are drawn faces, repeated and jittered: packed ones for facegan and for the textbook's step that is fed
 from the device's memory, and as many JPEG files of CelebA's size for the textbook's loader. Sides, in turns: facegan as
 it comes (the iteration captured as a CUDA graph), facegan with train.capture=off, the textbook's step fed from the
 device, the textbook with --workers, and one more of facegan for each --variant. All write as often (see sides.py). Last
@@ -55,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         begin = time.perf_counter()
         packed, files = pictures(options, Path(temporary))
-        turns.note(f"made {options.num_images:,} pictures in {time.perf_counter() - begin:.0f} s")
+        turns.note(f"made {options.num_images:,} images in {time.perf_counter() - begin:.0f} s")
         each = chosen(options, packed, files, settings)
         results = turns.alternate(each, options.turns, between=measure_the_device)
         whole = whole_run(options, packed, settings) if options.epochs else None
@@ -154,11 +154,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--loader-steps", type=int, default=1583, help="of the textbook's loader: an epoch of CelebA")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--width", type=int, default=64, help="ngf and ndf")
-    parser.add_argument("--size", type=int, default=64, choices=(16, 32, 64, 128), help="side of the pictures")
+    parser.add_argument("--size", type=int, default=64, choices=(16, 32, 64, 128), help="side of the images")
     parser.add_argument("--workers", type=int, default=16, help="of the textbook's DataLoader; 0: leave that side out")
     parser.add_argument("--set", dest="settings", action="append", default=[], help="of all of facegan's sides")
     parser.add_argument("--variant", action="append", default=[], help="settings (a=b c=d) of one more side of facegan")
-    parser.add_argument("--folder", type=Path, help="where the pictures are made: 5 GB by default, removed at the end")
+    parser.add_argument("--folder", type=Path, help="where the images are made: 5 GB by default, removed at the end")
     return parser
 
 

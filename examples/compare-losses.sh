@@ -1,5 +1,5 @@
 #!/bin/sh
-# Train the same networks on the same pictures with two losses, and lay their curves over each other.
+# Train the same networks on the same images with two losses, and lay their curves over each other.
 #
 #   examples/compare-losses.sh
 #

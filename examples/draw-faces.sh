@@ -16,5 +16,5 @@ facegan sample "$run" -n "$num" --labels -o "$out/sheet.png"
 # Latents drawn in towards the middle: more ordinary faces, which vary less.
 facegan sample "$run" -n "$num" --truncation 0.7 -o "$out/tame.png"
 
-# Single pictures; manifest.jsonl has a line a file, with its seed and digest.
+# Single images; manifest.jsonl has a line a file, with its seed and digest.
 facegan sample "$run" -n "$num" --separate "$out/single"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Find directions in latent space and move faces along them: by what the data tell of each picture, and without labels.
+# Find directions in latent space and move faces along them: by what the data tell of each image, and without labels.
 #
 #   examples/edit-faces.sh runs/drawn-demo-1
 #

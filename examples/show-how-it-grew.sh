@@ -10,7 +10,7 @@ run=${1:?"give a run"}
 out=${OUT:-growth}
 mkdir -p "$out"
 
-# Under each picture stand its step and epoch; .gif and .webp work as well.
+# Under each image stand its step and epoch; .gif and .webp work as well.
 facegan timelapse "$run" --seconds "${SECONDS_LONG:-10}" -o "$out/growth.mp4"
 
 # Settings, curves, a slider over the grids: opens in any browser, needs no other file and no network.

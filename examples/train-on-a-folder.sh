@@ -1,5 +1,5 @@
 #!/bin/sh
-# From a folder of face pictures to new faces, the curves of the losses, and a film of how the faces grew.
+# From a folder of face images to new faces, the curves of the losses, and a film of how the faces grew.
 #
 #   examples/train-on-a-folder.sh ~/Pictures/faces
 #
@@ -7,11 +7,11 @@
 # before it. Interrupted, it goes on with: facegan resume $RUN
 set -eu
 
-pictures=${1:?"give a folder of pictures, a .zip, a .tar or a .tgz"}
+images=${1:?"give a folder of images, a .zip, a .tar or a .tgz"}
 run=${RUN:-runs/my-faces}
 out=${OUT:-my-faces}
 
-facegan train --data "$pictures" --run "$run" \
+facegan train --data "$images" --run "$run" \
     --resolution "${RESOLUTION:-64}" --batch-size "${BATCH_SIZE:-64}" --epochs "${EPOCHS:-100}" \
     --set architecture.ngf="${WIDTH:-64}" --set architecture.ndf="${WIDTH:-64}"
 

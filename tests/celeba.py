@@ -68,7 +68,7 @@ def csv_files():
 
 
 def images_only(root):
-    """A folder of the pictures alone."""
+    """A folder of the images alone."""
     folder = root / "img_align_celeba"
     folder.mkdir(parents=True)
     for name, content in pictures().items():
@@ -77,7 +77,7 @@ def images_only(root):
 
 
 def folder(root):
-    """The unpacked pictures, and the text files beside their folder."""
+    """The unpacked images, and the text files beside their folder."""
     made = images_only(root)
     for name, text in text_files().items():
         (root / name).write_text(text)
@@ -96,7 +96,7 @@ def official_zip(root):
 
 
 def kaggle_zip(root):
-    """Kaggle's archive: CSV files, and the pictures in a folder in a folder."""
+    """Kaggle's archive: CSV files, and the images in a folder in a folder."""
     root.mkdir(parents=True)
     with zipfile.ZipFile(root / "archive.zip", "w", compression=zipfile.ZIP_DEFLATED) as archive:
         for name, content in pictures().items():
@@ -153,7 +153,7 @@ def parquet(root):
 
 
 def parquet_images_only(root):
-    """Shards of pictures without names, as nielsr/CelebA-faces has them."""
+    """Shards of images without names, as nielsr/CelebA-faces has them."""
     (root / "data").mkdir(parents=True)
     for number, rows in enumerate([range(30), range(30, NUM)]):
         pq.write_table(table(rows, paths=False), root / "data" / f"train-{number:05d}-of-00002.parquet")

@@ -64,13 +64,13 @@ def inception_weights(inception_file, _inception_row, monkeypatch):
 
 @pytest.fixture
 def store(tmp_path):
-    """store(num=20) -> a folder of packed pictures of noise, ready to be a run's data.source."""
+    """store(num=20) -> a folder of packed images of noise, ready to be a run's data.source."""
 
     def make(num=20, resolution=16, channels=3, *, seed=0, at="pictures"):
         folder = tmp_path / at
         folder.mkdir(exist_ok=True)
         rng = np.random.default_rng(seed)
-        # Blocks of 4x4 and a little noise: pictures with structure, and no two alike.
+        # Blocks of 4x4 and a little noise: images with structure, and no two alike.
         blocks = rng.integers(0, 256, (num, channels, resolution // 4, resolution // 4))
         pixels = np.kron(blocks, np.ones((1, 1, 4, 4))) * 0.9 + rng.uniform(0, 25, (num, channels, *[resolution] * 2))
         pixels = pixels.clip(0, 255).astype(np.uint8)

@@ -79,7 +79,7 @@ class Discriminator(nn.Module):
 
 
 def trained(network, seed=0):
-    """The network in eval mode, none of its numbers where initialisation puts it; its pictures are not saturated."""
+    """The network in eval mode, none of its numbers where initialisation puts it; its images are not saturated."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in network.modules():

@@ -1,4 +1,4 @@
-"""Generators whose latents provably control something, and pictures with attributes, for tests of directions."""
+"""Generators whose latents provably control something, and images with attributes, for tests of directions."""
 
 import json
 
@@ -40,7 +40,7 @@ def painter(prior="normal", z_dim=8, digest="d" * 64):
 
 
 def paintings(folder, num=200, seed=0, columns=None):
-    """Packed pictures of a painter's kind, some known to be bright, some lit from the left."""
+    """Packed images of a painter's kind, some known to be bright, some lit from the left."""
     generator = painter()
     z = torch.randn(num, 8, generator=torch.Generator().manual_seed(seed))
     pixels = to_uint8(generator.images(z)).numpy()
@@ -58,7 +58,7 @@ def paintings(folder, num=200, seed=0, columns=None):
 
 
 def vivid_run(folder, pictures, num=150):
-    """A run whose G paints pictures of varied brightness, and its data: which of them are bright, which are odd."""
+    """A run whose G paints images of varied brightness, and its data: which of them are bright, which are odd."""
     settings = ["resolution=16", "architecture.z_dim=12", "architecture.ngf=8", "architecture.ndf=8"]
     config = resolve(settings=[*settings, f"data.source={json.dumps(str(pictures))}", "train.device=cpu"]).complete()
     torch.manual_seed(3)

@@ -167,7 +167,7 @@ def test_profile_tells_convolutions_apart_and_all_kinds_fill_the_step(jittered, 
     where = ["--data", data, "--out", tmp_path, "--trace", trace]
     start(monkeypatch, "profile", *where, "--device", "cpu", "--steps", 2, "--turns", 1, *chosen)
     kinds = json.loads((tmp_path / "profile.json").read_text())["kinds"]
-    assert {"convolution, forward", "convolution, by input", "convolution, by weights", "optimiser"} <= set(kinds)
+    assert {"convolution, forward", "convolution, by input", "convolution, by weights", "optimizer"} <= set(kinds)
     assert sum(each["share"]["median"] for each in kinds.values()) == pytest.approx(1, abs=1e-3)
     assert json.loads(trace.read_text())["traceEvents"]
 
@@ -184,7 +184,7 @@ def test_profile_leaves_the_standard_librarys_module_of_its_name_in_place(monkey
         ("sm90_xmma_dgrad_implicit_gemm_bf16bf16_nhwckrsc", "convolution, by input"),
         ("cutlass_tensorop_bf16_s16816wgrad_optimized", "convolution, by weights"),
         ("void cudnn::bn_fw_tr_1C11_kernel_NCHW<float>", "batch norm"),
-        ("void multi_tensor_apply_kernel<FusedAdamMathFunctor<float>>", "optimiser"),
+        ("void multi_tensor_apply_kernel<FusedAdamMathFunctor<float>>", "optimizer"),
         ("void vectorized_elementwise_kernel<4, leaky_relu_kernel>", "activations"),
         ("void indexSelectLargeIndex<unsigned char>", "data"),
     ],

@@ -80,7 +80,7 @@ def shell(tmp_path, tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """A cache for all scripts, so that pictures are packed, and classifiers trained, once."""
+    """A cache for all scripts, so that images are packed, and classifiers trained, once."""
     return tmp_path_factory.mktemp("examples-cache")
 
 
@@ -166,7 +166,7 @@ def test_photos_are_found_judged_and_filmed(shell, run, tmp_path):
 
 def test_nearest_training_pictures_are_shown_and_measured(shell, run, tmp_path):
     said = shell("look-for-copies.sh", run, SEEDS="0-1", SAMPLES=8)
-    assert "8 samples and 6 held-out pictures against 58 training pictures" in said
+    assert "8 samples and 6 held-out images against 58 training images" in said
     assert (tmp_path / "neighbours.png").is_file()
 
 
@@ -185,7 +185,7 @@ def test_picture_is_traced_and_made_again(shell, run, tmp_path):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """pictures(8) -> a folder of so many small pictures, none of them square."""
+    """pictures(8) -> a folder of so many small images, none of them square."""
 
     def make(num):
         (tmp_path / "my faces").mkdir()

@@ -73,7 +73,7 @@ def test_no_grid_is_more_than_three_times_as_wide_as_high():
 
 
 def test_an_empty_grid_is_refused():
-    with pytest.raises(ValueError, match=r"^a grid needs at least one picture$"):
+    with pytest.raises(ValueError, match=r"^a grid needs at least one image$"):
         images.grid(torch.zeros(0, 3, 4, 4, dtype=torch.uint8))
 
 
@@ -221,9 +221,9 @@ def test_contact_sheet_centres_smaller_pictures():
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"\x89PNG no more", "the picture is damaged (it begins like a PNG picture, but its header cannot be read)"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture (it begins like plain text)"),
-        (b"", "not a picture (it begins like an empty file)"),
+        (b"\x89PNG no more", "the image is damaged (it begins like a PNG image, but its header cannot be read)"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image (it begins like plain text)"),
+        (b"", "not an image (it begins like an empty file)"),
     ],
 )
 def test_a_grid_that_is_no_sound_picture_is_refused(tmp_path, content, reason):

@@ -24,7 +24,7 @@ def test_pictures_that_are_not_finite_are_refused(generator):
     with torch.no_grad():
         for parameter in generator.network.parameters():
             parameter.mul_(1e38)
-    with pytest.raises(SnapshotError, match=r"^x\.safetensors: .*pictures are not finite, .*; take another snapshot$"):
+    with pytest.raises(SnapshotError, match=r"^x\.safetensors: .*images are not finite, .*; take another snapshot$"):
         list(sample(generator, [0]))
 
 
@@ -35,4 +35,4 @@ def test_latents_that_are_too_large_are_named_as_the_reason(generator):
     finite_images(generator, torch.full((1, 4), -3.0))
     with pytest.raises(SnapshotError) as caught:
         finite_images(generator, torch.full((1, 4), -3e38))
-    assert str(caught.value) == "x.safetensors: pictures are not finite, for latents as large as 3e+38; take others"
+    assert str(caught.value) == "x.safetensors: images are not finite, for latents as large as 3e+38; take others"

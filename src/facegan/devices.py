@@ -8,7 +8,7 @@ from .config import DEVICE_PATTERN
 from .errors import ConfigError
 
 
-def choose_device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """The device that a person means; `auto` is CUDA, else Apple's MPS, else the CPU.
 
     Raises:

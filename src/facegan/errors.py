@@ -26,7 +26,7 @@ class ConfigError(FaceganError):
 
 
 class DataError(FaceganError):
-    """A source of pictures that is missing, empty, unsafe or too small."""
+    """A source of images that is missing, empty, unsafe or too small."""
 
     exit_code = 2
 

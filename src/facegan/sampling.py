@@ -23,7 +23,7 @@ def sample(
             and fewer faces from the prior's thin outskirts. 1 leaves z as it is.
 
     Raises:
-        SnapshotError: A picture holds values that are not finite, or a latent is of another model.
+        SnapshotError: An image holds values that are not finite, or a latent is of another model.
     """
     if not len(seeds):
         return
@@ -36,12 +36,12 @@ def finite_images(generator: FaceGenerator, z: Tensor) -> Tensor:
     """The images (N, C, H, W) of latents z (N, z_dim).
 
     Raises:
-        SnapshotError: A picture holds values that are not finite.
+        SnapshotError: An image holds values that are not finite.
     """
     images = generator.images(z)
     if not images.isfinite().all():
         path, largest = generator.info.get("path", "the generator"), float(z.abs().max())
         if not largest <= MOST_OF_Z:
-            raise SnapshotError(f"{path}: pictures are not finite, for latents as large as {largest:.2g}; take others")
-        raise SnapshotError(f"{path}: pictures are not finite, its weights are too large; take another snapshot")
+            raise SnapshotError(f"{path}: images are not finite, for latents as large as {largest:.2g}; take others")
+        raise SnapshotError(f"{path}: images are not finite, its weights are too large; take another snapshot")
     return images

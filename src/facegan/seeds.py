@@ -100,7 +100,7 @@ class Points(BaseModel):
                 yield from segment
 
     def labels(self) -> list[str]:
-        """What stands under each point's picture."""
+        """What stands under each point's image."""
         return [str(name).replace(ENDING, "") for name in self.names()]
 
     def batches(self, size: int) -> Iterator[list[int | str]]:

@@ -58,7 +58,7 @@ def shared_cache(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def cache(shared_cache, monkeypatch):
-    """One cache for all command line tests, so that the same pictures are packed once."""
+    """One cache for all command line tests, so that the same images are packed once."""
     monkeypatch.setenv("FACEGAN_CACHE", str(shared_cache))
     return shared_cache
 

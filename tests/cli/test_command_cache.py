@@ -70,9 +70,9 @@ def test_prune_removes_what_is_of_no_use_and_nothing_else(facegan, faces, cache)
     )
     assert sets(cache) == before
     found = reasons(facegan)
-    assert found.pop("damaged").startswith("damaged packed pictures (")
+    assert found.pop("damaged").startswith("damaged packed images (")
     assert found.pop("old") == "made with pillow 9.1, simplejpeg 1; other ones are installed now"
-    assert found == {gone: "its pictures are gone", ".abc.partial": "left by a packing that was killed"}
+    assert found == {gone: "its images are gone", ".abc.partial": "left by a packing that was killed"}
     assert sets(cache) == kept and (faces / "a.png").exists()
 
 
@@ -89,7 +89,7 @@ def test_set_that_was_packed_anew_since_is_of_no_use(facegan, faces, cache):
     os.utime(cache / "packed" / old[0], (time.time() - 9,) * 2)
     Image.new("RGB", (20, 20)).save(faces / "c.png")
     facegan("pack", "faces", "--resolution", 16)
-    assert reasons(facegan) == {old[0]: "the pictures have changed since, and were packed anew"}
+    assert reasons(facegan) == {old[0]: "the images have changed since, and were packed anew"}
 
 
 def test_older_than_counts_from_the_last_use(facegan, faces, cache):

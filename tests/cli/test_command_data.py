@@ -10,13 +10,13 @@ from facegan.data.check.findings import Report
 
 KINDS = {
     "unreadable": ("finding  unreadable files", "Unreadable files"),
-    "refused": ("finding  pictures that the crop refuses", "Pictures that the crop refuses"),
-    "tiny": ("finding  pictures that are enlarged", "Pictures that are enlarged"),
+    "refused": ("finding  images that the crop refuses", "Pictures that the crop refuses"),
+    "tiny": ("finding  images that are enlarged", "Pictures that are enlarged"),
     "duplicates": ("finding  copies of a file", "Copies of a file"),
     "same_pixels": ("finding  other files with the same pixels", "Other files with the same pixels"),
     "near_duplicates": ("finding  near duplicates", "Near duplicates"),
-    "greyscale": ("note     greyscale pictures", "Greyscale pictures"),
-    "rotated": ("note     pictures that lie on their side or head", "Pictures that lie on their side or head"),
+    "greyscale": ("note     greyscale images", "Greyscale images"),
+    "rotated": ("note     images that lie on their side or head", "Pictures that lie on their side or head"),
 }
 
 
@@ -27,7 +27,7 @@ def face(number, size=(80, 80)):
 
 @pytest.fixture
 def sound(workplace):
-    """faces/: three pictures with nothing wrong."""
+    """faces/: three images with nothing wrong."""
     Path("faces").mkdir()
     for number in range(3):
         face(number).save(f"faces/{number}.png")
@@ -36,7 +36,7 @@ def sound(workplace):
 
 @pytest.fixture
 def spoil(sound):
-    """spoil("tiny") -> faces/ with one example of a kind of finding or note beside the sound pictures."""
+    """spoil("tiny") -> faces/ with one example of a kind of finding or note beside the sound images."""
 
     def make(kind):
         if kind == "unreadable":
@@ -69,7 +69,7 @@ def crop_of(kind):
 def test_help_lists_both_commands_with_what_they_do(facegan):
     said = facegan("data", "--help")
     assert said.code == 0
-    assert "  check    Read every picture once, and say what there is and what is wrong.\n" in said.out
+    assert "  check    Read every image once, and say what there is and what is wrong.\n" in said.out
     assert "  preview  Show what the network will see, and the named crops side by side.\n" in said.out
 
 
@@ -80,7 +80,7 @@ def test_sound_folder_is_clean_and_its_histograms_are_shown(facegan, sound):
     said = facegan("data", "check", sound, "--strict")
     assert said.code == 0 and said.err == ""
     lines = [line.rstrip() for line in said.out.splitlines()]
-    assert lines[0].startswith("faces: 3 pictures, 26.7 kB")
+    assert lines[0].startswith("faces: 3 images, 26.7 kB")
     assert lines[1] == "tried with crop auto, resized to 64x64"
     for line in ("size            80x80                  3", "format          PNG                    3"):
         assert line in lines
@@ -133,7 +133,7 @@ def test_only_the_first_ten_of_a_kind_are_shown_and_the_rest_counted(facegan, so
         (sound / f"bad-{number:02}.jpg").write_bytes(b"no")
         shutil.copy(sound / "0.png", sound / f"copy-{number:02}.png")
     said = facegan("data", "check", sound)
-    assert "    bad-09.jpg: not a picture (it begins like plain text)\n    and 3 more pictures\n" in said.out
+    assert "    bad-09.jpg: not an image (it begins like plain text)\n    and 3 more images\n" in said.out
     assert "bad-10.jpg" not in said.out
     assert "    0.png = copy-00.png = copy-01.png and 11 more\n" in said.out
 
@@ -155,7 +155,7 @@ def test_many_sizes_are_shown_as_the_most_frequent_and_the_rest(facegan, sound):
 
 def test_names_are_printed_without_their_control_characters(facegan, sound):
     (sound / "bad\x1b[31m.png").write_bytes(b"")
-    assert "    bad\\x1b[31m.png: not a picture" in facegan("data", "check", sound).out
+    assert "    bad\\x1b[31m.png: not an image" in facegan("data", "check", sound).out
 
 
 def test_resolution_crop_and_distance_change_what_is_found(facegan, spoil):
@@ -199,7 +199,7 @@ def test_stopped_check_exits_with_130_and_has_moved_nothing(facegan, spoil, monk
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("facegan.data.check.check.on_all_cores", stopped)
+    monkeypatch.setattr("facegan.data.check.check.parallel_map", stopped)
     said = facegan("data", "check", root, "--quarantine", "away")
     assert (said.code, said.out, said.err) == (130, "", "facegan: stopped\n")
     assert (root / "bad.jpg").exists() and not Path("away").exists()
@@ -228,13 +228,13 @@ def test_ctrl_c_ends_a_check_cleanly(start):
         (["faces", "--set", "data.corp=auto"], "config: no setting 'data.corp'; did you mean 'crop'?"),
         (["faces", "--resolution", "65"], "config: resolution is 65; it must be a power of two"),
         (["faces", "--quarantine", "faces/q"], "--quarantine faces/q: lies inside faces, where it would be read again"),
-        (["drawn", "--quarantine", "q"], "--quarantine q: drawn is not a folder of pictures; nothing can be moved out"),
+        (["drawn", "--quarantine", "q"], "--quarantine q: drawn is not a folder of images; nothing can be moved out"),
         (["faces", "--quarantine", "file"], "--quarantine file: is a file; name a folder, which need not exist yet"),
     ],
 )
 def test_wrong_requests_to_check_are_refused_before_anything_is_read(facegan, sound, monkeypatch, arguments, message):
     Path("file").write_text("")
-    monkeypatch.setattr("facegan.data.check.check.on_all_cores", None)
+    monkeypatch.setattr("facegan.data.check.check.parallel_map", None)
     said = facegan("data", "check", *arguments)
     assert said.code == 2
     assert said.complaint.startswith(f"facegan: {message}")
@@ -264,7 +264,7 @@ def test_preview_writes_the_grid_and_the_crops_and_prints_their_paths(facegan, s
     assert said.out == "looks/at.png\nlooks/at-crops.png\n"
     with Image.open("looks/at.png") as grid, Image.open("looks/at-crops.png") as crops:
         assert grid.size == (3 * 34 - 2, 32)
-        assert crops.size[0] == 2 * 12 + 2 * 128 + 6  # the whole picture, and auto
+        assert crops.size[0] == 2 * 12 + 2 * 128 + 6  # the whole image, and auto
         assert grid.text["Description"] == "faces: crop auto, bicubic, 32x32, seed 0"
 
 
@@ -307,7 +307,7 @@ def test_preview_shows_drawn_faces_and_the_ending_chooses_the_format(facegan):
 def test_preview_names_on_stderr_what_it_leaves_out(facegan, spoil):
     said = facegan("data", "preview", spoil("unreadable"))
     assert said.code == 0
-    assert said.err == "left out: bad.jpg: not a picture (it begins like a web page)\n"
+    assert said.err == "left out: bad.jpg: not an image (it begins like a web page)\n"
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_preview_names_on_stderr_what_it_leaves_out(facegan, spoil):
     [
         (["faces", "-o", "x.gif"], "-o x.gif: cannot write '.gif'; end it in .png, .jpg, .jpeg, .webp"),
         (["faces", "--set", "loss.name=x"], "--set loss.name=x: has no effect here; what can be set is "),
-        (["faces", "--set", "data.crop=center:99"], "faces: none of the 3 chosen pictures can be used; "),
+        (["faces", "--set", "data.crop=center:99"], "faces: none of the 3 chosen images can be used; "),
         (["absent"], "absent: no such dataset, folder or file"),
     ],
 )

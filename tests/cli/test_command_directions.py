@@ -26,7 +26,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def vivid(made, workplace, monkeypatch):
-    """A run of our own, whose pictures say which of them are bright."""
+    """A run of our own, whose images say which of them are bright."""
     monkeypatch.setattr(learning, "MOST_EPOCHS", 12)
     shutil.copytree(made / "run", workplace / "runs" / "vivid")
     return Path("runs/vivid")
@@ -102,7 +102,7 @@ def test_pictures_without_attributes_give_directions_of_the_weights_and_it_says_
     (bare / "attributes.csv").unlink()
     said = facegan("directions", vivid, "--data", bare, "--components", 1)
     assert said.code == 0, said.err
-    assert "nothing is known of its pictures; directions of G's first layer only (SeFa)" in said.err
+    assert "nothing is known of its images; directions of G's first layer only (SeFa)" in said.err
     assert [line.split()[0] for line in said.out.splitlines()[2:]] == ["sefa-1"]
     assert facegan("directions", vivid, "--data", bare, "--attributes", "bright").code == 2
 
@@ -128,7 +128,7 @@ def test_unknown_attribute_gets_the_nearest(facegan, vivid):
     for flag in ("--attributes", "--keep"):
         said = facegan("directions", vivid, flag, "brigth")
         assert said.code == 2
-        assert re.search(rf"{flag}: .*pictures has no attribute 'brigth'; did you mean 'bright'\?$", said.err.strip())
+        assert re.search(rf"{flag}: .*images has no attribute 'brigth'; did you mean 'bright'\?$", said.err.strip())
 
 
 def test_another_file_is_never_replaced(facegan, vivid):
@@ -153,7 +153,7 @@ def test_snapshot_outside_of_a_run_needs_to_be_told_where_to_write_and_to_read(f
     said = facegan("directions", "G.safetensors", "-o", "d.safetensors")
     assert said.code == 2
     assert said.complaint.endswith(
-        "G.safetensors: was trained on pictures called 'pictures', which are not here; say where they are with "
+        "G.safetensors: was trained on images called 'pictures', which are not here; say where they are with "
         "--data SOURCE, or take --unlabelled, which needs none"
     )
     said = facegan("directions", "G.safetensors", "-o", "d.safetensors", "--data", made / "pictures", "-n", 600)
@@ -167,8 +167,8 @@ def test_pictures_of_which_nothing_is_left_to_learn_from_are_named_with_the_way_
     said = facegan("directions", vivid, "-n", 600)
     assert said.code == 2
     assert said.complaint.endswith(
-        "pictures: nothing is left to learn from: the pictures are of few people, and all of these are among the fifth "
-        "that the classifier is judged on; add pictures of others, or take --unlabelled"
+        "pictures: nothing is left to learn from: the images are of few people, and all of these are among the fifth "
+        "that the classifier is judged on; add images of others, or take --unlabelled"
     )
 
 

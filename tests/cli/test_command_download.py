@@ -38,7 +38,7 @@ def cache(own_cache):
 
 @pytest.fixture
 def archive(workplace):
-    """archive("mine.zip", 16) -> a zip of so many pictures in the current folder."""
+    """archive("mine.zip", 16) -> a zip of so many images in the current folder."""
 
     def make(name="mine.zip", num=16):
         with zipfile.ZipFile(workplace / name, "w") as file:
@@ -53,7 +53,7 @@ def archive(workplace):
 
 @pytest.fixture
 def toys(server, install, archive):
-    """An installed dataset of 16 pictures; both its sources have it."""
+    """An installed dataset of 16 images; both its sources have it."""
     install("toyplug", PLUGIN.replace("URL", server.url), {"facegan.dataset": {"toys": "toyplug:Toys"}})
     content = archive().read_bytes()
     server.files |= {FIRST: content, "/second/toys.zip": content}
@@ -124,7 +124,7 @@ def test_installed_dataset_is_fetched_and_trained_on_by_its_name(facegan, toys, 
     assert lines[2].startswith("toys.zip: ")
     assert lines[3:] == [
         "toys: no checksum of toys.zip is published; those of all its members are right",
-        "toys: 16 pictures, as published",
+        "toys: 16 images, as published",
     ]
     plan = facegan("train", "--data", "toys", "--batch-size", 16, "--dry-run", "--json").json
     assert plan["num_images"] == 16
@@ -135,7 +135,7 @@ def test_complete_dataset_is_left_alone_and_says_so(facegan, toys):
     asked = len(toys.asked)
     again = facegan("download", "toys")
     assert (again.code, again.out) == (0, first.out)
-    assert again.err == "toys: already here, nothing is fetched (16 pictures, as published)\n"
+    assert again.err == "toys: already here, nothing is fetched (16 images, as published)\n"
     assert len(toys.asked) == asked
 
 
@@ -251,7 +251,7 @@ def test_own_copy_is_registered_in_place_with_its_count(facegan, workplace, arch
     assert said.err.splitlines() == [
         "celeba: licence: non-commercial research only; no redistribution of any portion "
         "(https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)",
-        "celeba: 16 of 202,599 pictures",
+        "celeba: 16 of 202,599 images",
     ]
     plan = facegan("train", "--data", "celeba", "--batch-size", 16, "--dry-run", "--json").json
     assert plan["num_images"] == 16
@@ -263,7 +263,7 @@ def test_folder_of_pictures_alone_is_a_copy(facegan, workplace):
         Image.new("RGB", (178, 218)).save(workplace / "copy" / "img_align_celeba" / f"{number:06d}.jpg")
     said = facegan("download", "celeba", "--from", "copy")
     assert said.out == f"celeba: {workplace / 'copy'}; now: facegan train --data celeba\n"
-    assert said.err.splitlines()[-1] == "celeba: 3 of 202,599 pictures"
+    assert said.err.splitlines()[-1] == "celeba: 3 of 202,599 images"
 
 
 def test_copy_that_is_not_the_published_file_is_told(facegan, archive):
@@ -278,7 +278,7 @@ def test_copy_at_an_address_is_fetched(facegan, toys, cache, archive):
     said = facegan("download", "toys", "--from", f"{toys.url}/mine/some.zip", "--root", "disk")
     assert said.code == 0
     assert "/disk/toys/copy-" in said.out and "/some.zip;" in said.out
-    assert said.err.splitlines()[-1] == "toys: 5 of 16 pictures"
+    assert said.err.splitlines()[-1] == "toys: 5 of 16 images"
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_copy_of_which_no_picture_can_be_read_is_refused_and_the_old_one_kept(fa
     said = facegan("download", "toys", "--from", "bad")
     assert said.code == 2
     assert said.complaint == (
-        "facegan: bad: none of the first 2 pictures can be used; b.jpg: not a picture (it begins like a web page)"
+        "facegan: bad: none of the first 2 images can be used; b.jpg: not an image (it begins like a web page)"
     )
     assert facegan("download", "--list", "--json").json["toys"]["path"].endswith("good.zip")
 

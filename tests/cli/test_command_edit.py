@@ -61,7 +61,7 @@ def test_picture_carries_a_recipe_that_needs_no_file_of_directions(facegan, dire
 
 def test_single_pictures_carry_their_own_latents(facegan, directed):
     said = facegan("edit", directed, "--seeds", "3,5", "--direction", "smile:-3..3", "--cols", 3, "-o", "single/")
-    assert (said.code, said.out) == (0, "single/: 6 pictures\n")
+    assert (said.code, said.out) == (0, "single/: 6 images\n")
     names = sorted(path.name for path in Path("single").iterdir())
     assert names == [f"{row:04d}-{seed}-{column:02d}.png" for row, seed in ((0, 3), (1, 5)) for column in range(3)]
     facegan("sample", directed, "--seeds", "5", "-o", "five.png")
@@ -124,7 +124,7 @@ def test_direction_without_sense_is_refused(text):
     ("flags", "complaint"),
     [
         (["-o", "e.png"], "edit: no direction; give for instance --direction smile:-3..3"),
-        (["--direction", "smile"], "edit: nowhere to write; give -o edit.png, or -o FOLDER/ for single pictures"),
+        (["--direction", "smile"], "edit: nowhere to write; give -o edit.png, or -o FOLDER/ for single images"),
         (["--direction", "smile", "--direction", "smile:2", "-o", "e.png"],
          "--direction: 'smile' is given twice; give each once"),
         (["--direction", "smile", "--cols", 1, "-o", "e.png"], "--cols 1: give 2 to 1,000"),

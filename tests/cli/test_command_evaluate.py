@@ -188,7 +188,7 @@ def test_default_is_every_metric_and_what_cannot_be_measured_is_said(facegan, ru
     said = facegan("evaluate", "G.safetensors", "-n", 12, "--json")
     assert [each["metric"] for each in results(said)] == ["fd_random", "ours"]
     assert said.json["remarks"][0].startswith("metric 'lost': cannot be loaded from mine 1.0")
-    assert "left out: many: needs at least 100 real pictures (there are 48)" in said.err
+    assert "left out: many: needs at least 100 real images (there are 48)" in said.err
     assert (
         "seen: is left out: G.safetensors: holds no discriminator, only a generator; take a snapshot of a run of "
         "facegan"
@@ -198,7 +198,7 @@ def test_default_is_every_metric_and_what_cannot_be_measured_is_said(facegan, ru
     assert ours[0]["value"] == 2 * said.json["results"][1]["value"]
     assert ours[0]["protocol"]["scale"] == 4
     for metric, code, message in (
-        ("many", 2, "many: needs at least 100 real pictures (there are 48)"),
+        ("many", 2, "many: needs at least 100 real images (there are 48)"),
         ("seen", 2, "G.safetensors: holds no discriminator, only a generator; take a snapshot of a run of facegan"),
     ):
         said = facegan("evaluate", "G.safetensors", "--metrics", metric, "-n", 12)
@@ -239,7 +239,7 @@ def test_two_sources_are_compared_without_changing_a_pixel(facegan, folders):
     (found,) = results(said)
     assert (found["num_real"], found["num_fake"], found["protocol"]["resolution"]) == (24, 13, 16)
     assert (found["subject"], found["protocol"]["real"], found["protocol"]["crop"]) == (str(fake), str(real), "none")
-    assert f"{fake}: 1 of its pictures are in {real}, too (equal files)" in said.err
+    assert f"{fake}: 1 of its images are in {real}, too (equal files)" in said.err
     assert len(found["warnings"]) == 1
     (fewer,) = results(
         facegan("evaluate", "--real", real, "--fake", fake, "--metrics", "fd_random", "--json", "-n", 11)
@@ -267,14 +267,14 @@ def test_resolution_and_crop_bring_both_to_one_size(facegan, folders):
     assert "resized" not in said.err
     said = facegan("evaluate", *flags, "--resolution", 16)
     assert results(said)[0]["protocol"]["resolution"] == 16
-    assert f"{folders / 'large'}: 12 of 12 judged pictures were resized to 16 pixels" in said.err
+    assert f"{folders / 'large'}: 12 of 12 judged images were resized to 16 pixels" in said.err
 
 
 def test_lossy_files_are_warned_of(facegan, folders):
     said = facegan("evaluate", "--real", folders / "reals", "--fake", folders / "lossy", "--metrics", "fd_random")
     assert said.code == 0, said.err
     assert (
-        f"{folders / 'lossy'}: 12 of 12 judged pictures are JPEG or lossy WebP files, whose compression is scored, "
+        f"{folders / 'lossy'}: 12 of 12 judged images are JPEG or lossy WebP files, whose compression is scored, "
         "too; save them as PNG\n"
     ) in said.err
 
@@ -284,24 +284,24 @@ def test_grey_and_colour_are_compared_only_when_asked_for(facegan, folders):
     said = facegan("evaluate", *flags)
     assert said.code == 2
     assert said.complaint == (
-        f"facegan: {folders / 'grey'}: is grey, {folders / 'reals'} in colour; compare pictures of one kind, or both "
+        f"facegan: {folders / 'grey'}: is grey, {folders / 'reals'} in colour; compare images of one kind, or both "
         "in grey with --set channels=1"
     )
     (found,) = results(facegan("evaluate", *flags, "--set", "channels=1", "--json"))
     assert found["protocol"]["channels"] == 1
 
 
-ADVICE = "--resolution N crops the real pictures to squares and brings both to one size (--set data.crop=center:128)"
+ADVICE = "--resolution N crops the real images to squares and brings both to one size (--set data.crop=center:128)"
 
 
 @pytest.mark.parametrize(
     ("real", "fake", "message"),
     [
-        ("reals", "large", "{large}: has pictures of 32x32 pixels, {reals} of 16x16; " + ADVICE),
-        ("wide", "reals", "{wide}: its pictures are not square (20x16); " + ADVICE),
-        ("two", "reals", "{two}: its pictures differ in size (16x16, 8x8); " + ADVICE),
-        ("tiny", "tiny", "{tiny}: pictures of 8x8 pixels are too small to be judged; 16x16 are the smallest"),
-        ("reals", "one", "{one}: holds 1 picture that can be used, need at least 2"),
+        ("reals", "large", "{large}: has images of 32x32 pixels, {reals} of 16x16; " + ADVICE),
+        ("wide", "reals", "{wide}: its images are not square (20x16); " + ADVICE),
+        ("two", "reals", "{two}: its images differ in size (16x16, 8x8); " + ADVICE),
+        ("tiny", "tiny", "{tiny}: images of 8x8 pixels are too small to be judged; 16x16 are the smallest"),
+        ("reals", "one", "{one}: holds 1 image that can be used, need at least 2"),
     ],
 )
 def test_sizes_that_cannot_be_compared_are_refused(facegan, folders, real, fake, message):
@@ -316,7 +316,7 @@ def test_judged_pictures_that_are_not_square_are_refused(facegan, folders, size)
     said = facegan("evaluate", "--real", folders / "reals", "--fake", folders / "wide", *size, *QUICK)
     assert said.code == 2
     assert said.complaint == (
-        f"facegan: {folders / 'wide'}: 12 of 12 judged pictures are not square (20x16); they are taken whole, so cut "
+        f"facegan: {folders / 'wide'}: 12 of 12 judged images are not square (20x16); they are taken whole, so cut "
         "them to squares first"
     )
 
@@ -335,7 +335,7 @@ def test_few_pictures_are_warned_of_only_where_a_distance_is_taken(facegan, fold
     few = ("-n", 8, "--metrics", "fd_random,ms_ssim", "--no-floor")
     said = facegan("evaluate", "--real", folders / "reals", "--fake", folders / "fakes", *few)
     assert said.code == 0, said.err
-    assert "left out: fd_random: needs at least 10 generated pictures (there are 8)" in said.err
+    assert "left out: fd_random: needs at least 10 generated images (there are 8)" in said.err
     assert "Fréchet" not in said.err
 
 
@@ -385,9 +385,9 @@ def test_results_of_models_before_one_that_cannot_be_judged_are_shown(facegan, r
         (["--set", "data.split=half"], "config: data.split is 'half'; it must be 'all', 'train', 'val', 'test' or "
          "'heldout'"),
         (["nobody"], "nobody: no such run, neither as a path nor in runs/; there is: faces-1"),
-        (["--data", "no/where"], "no/where: no such folder or file; give a folder of pictures, a .zip, .tar, .tgz or "
+        (["--data", "no/where"], "no/where: no such folder or file; give a folder of images, a .zip, .tar, .tgz or "
          ".parquet, 'drawn', or a dataset's name"),
-        (["--real", "no/a", "--fake", "no/b"], "no/a: no such folder or file; give a folder of pictures, a .zip, .tar, "
+        (["--real", "no/a", "--fake", "no/b"], "no/a: no such folder or file; give a folder of images, a .zip, .tar, "
          ".tgz or .parquet, 'drawn', or a dataset's name"),
     ],
 )  # fmt: skip
@@ -408,4 +408,4 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(facegan, folders, t
     Path("large/77.png").write_bytes(b"no picture")
     said = facegan("evaluate", "--real", folders / "large", "--fake", "large", *QUICK)
     assert said.code == 0, said.err
-    assert "large: 1 pictures cannot be used and are left out; the first is 77.png: not a picture" in said.err
+    assert "large: 1 images cannot be used and are left out; the first is 77.png: not an image" in said.err

@@ -237,7 +237,7 @@ LEFT_OUT = "of no effect with --corners, which makes one sheet; leave out"
         (["-o", "a.gif", "--scale", "0"], "--scale 0: give 1 to 64"),
         (
             ["-o", "a.gif", "--fps", "0"],
-            "-o a.gif: cannot show 0 pictures a second; it must be 0.01 to 50",
+            "-o a.gif: cannot show 0 images a second; it must be 0.01 to 50",
         ),
         (["-o", "a.gif", "--grid", "0x3"], "--grid 0x3: is no ROWSxCOLUMNS; give for instance 4x4"),
         (["-o", "a.gif", "--grid", "axb"], "--grid axb: is no ROWSxCOLUMNS; give for instance 4x4"),
@@ -249,7 +249,7 @@ LEFT_OUT = "of no effect with --corners, which makes one sheet; leave out"
         ),
         (["-o", "a.png", "--grid", "2x2"], "--grid: of no effect on a filmstrip; leave out, or -o walk.gif"),
         (["-o", "a.png", "--fps", "9"], "--fps: of no effect on a filmstrip; leave out, or -o walk.gif"),
-        (["-o", "a/", "--fps", "9"], "--fps: of no effect on single pictures; leave out"),
+        (["-o", "a/", "--fps", "9"], "--fps: of no effect on single images; leave out"),
         (
             ["-o", "a.gif", "--circle", "--seeds", "1-3"],
             "--circle: takes two points a walk, the second for its plane (given 3)",

@@ -92,10 +92,10 @@ def test_too_few_pictures_are_refused_before_any_is_packed(facegan):
         ),
         (
             ["train", "--data", "nowhere/"],
-            "nowhere/: no such folder or file; give a folder of pictures, a .zip, .tar, .tgz or",
+            "nowhere/: no such folder or file; give a folder of images, a .zip, .tar, .tgz or",
         ),
         (["train", "--data", "drwan"], "drwan: no such dataset, folder or file; did you mean 'drawn'?"),
-        (["train", "--data", "empty", "--dry-run"], "empty: no pictures found (looked for .jpg, .jpeg, .jfif, .png,"),
+        (["train", "--data", "empty", "--dry-run"], "empty: no images found (looked for .jpg, .jpeg, .jfif, .png,"),
         (["train", "--data", "text.zip", "--dry-run"], "text.zip: not a zip archive ("),
         (
             ["train", "--set", "data.options.num_images=5", "--dry-run"],

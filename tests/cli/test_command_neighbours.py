@@ -42,28 +42,28 @@ def test_picture_and_measure_of_a_run_with_held_out_pictures(facegan, split_run)
     assert said.err == ""
     lines = said.out.splitlines()
     assert lines[0] == "neighbours.png"
-    counts = re.fullmatch(r"40 samples and (\d+) held-out pictures against (\d+) training pictures:", lines[2])
+    counts = re.fullmatch(r"40 samples and (\d+) held-out images against (\d+) training images:", lines[2])
     assert int(counts[1]) + int(counts[2]) == 48
     share = r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)"
-    assert re.search(rf"^samples nearer than held-out pictures +0\.500 +{share} +{share}$", said.out, re.M)
+    assert re.search(rf"^samples nearer than held-out images +0\.500 +{share} +{share}$", said.out, re.M)
     assert re.search(rf"^nearer than the nearest 1 % of those +0\.010 +{share} +{share}$", said.out, re.M)
-    assert re.search(r"^nearest to a training picture, of all +0\.\d{3} +\d\.\d{3} \(by chance ", said.out, re.M)
+    assert re.search(r"^nearest to a training image, of all +0\.\d{3} +\d\.\d{3} \(by chance ", said.out, re.M)
     side = 112 + 6
     assert pixels("neighbours.png").shape[1] == 24 + 7 * side - 6
 
 
 def test_copies_are_called_memorising_and_others_are_not(facegan, split_run, store, monkeypatch):
-    """A generator that draws its training pictures, in the place of one that would take long to train."""
+    """A generator that draws its training images, in the place of one that would take long to train."""
     training, others = store(num=60), store(num=60, seed=5, at="others")
     flags = ("--data", training, "--held-out", others, "-n", 50)
     for drawn, verdict in (
         (
             training,
-            "In part at least, it memorises: in pixels, more samples than by chance are nearest to a training picture.",
+            "In part at least, it memorises: in pixels, more samples than by chance are nearest to a training image.",
         ),
         (
             store(num=60, seed=9, at="fresh"),
-            "No sign of memorising: in pixels, samples are as near to pictures that were not trained on.",
+            "No sign of memorising: in pixels, samples are as near to images that were not trained on.",
         ),
     ):
         faces = torch.from_numpy(np.load(drawn / "images.npy")) / 127.5 - 1
@@ -75,7 +75,7 @@ def test_copies_are_called_memorising_and_others_are_not(facegan, split_run, sto
 def test_too_few_held_out_pictures_give_no_verdict(facegan, run, store):
     flags = ("--data", store(num=100), "--held-out", store(num=2, seed=5, at="others"), "-n", 10)
     assert facegan("neighbours", run, *flags).out.splitlines()[-1] == (
-        "Too few samples or held-out pictures to tell: in pixels, chance alone explains any share."
+        "Too few samples or held-out images to tell: in pixels, chance alone explains any share."
     )
 
 
@@ -130,7 +130,7 @@ def test_picture_says_that_it_contains_training_pictures(facegan, run):
     facegan("neighbours", "-n", 0, "--seeds", "0-2,9", "-o", "near.png")
     with Image.open("near.png") as picture:
         assert picture.text["Description"] == (
-            "synthetic faces beside their nearest training pictures: contains training pictures"
+            "synthetic faces beside their nearest training images: contains training images"
         )
         assert picture.text["seeds"] == "0-2,9"
         assert picture.text["weights"] == "G_ema"
@@ -156,7 +156,7 @@ def test_folder_that_was_all_trained_on_is_shown_and_not_measured(facegan, run, 
     said = facegan("neighbours", run, "--data", source, *FEW)
     assert (said.code, said.out) == (0, "neighbours.png\n")
     assert said.err == (
-        "no measure: data.split = all kept no pictures away from this run; train with --set data.split=train, or name "
+        "no measure: data.split = all kept no images away from this run; train with --set data.split=train, or name "
         "pictures that it has not seen with --held-out SOURCE\n"
     )
     document = facegan("neighbours", run, "--data", source, *FEW, "--json").json
@@ -177,11 +177,11 @@ def test_held_out_pictures_that_were_trained_on_are_left_out_or_refused(facegan,
     mixed[:3] = np.load(source / "images.npy")[:3]
     np.save(others / "images.npy", mixed)
     said = facegan("neighbours", run, "--data", source, "--held-out", others, *FEW, "--json")
-    assert said.err == "3 held-out pictures are training pictures, too: left out\n"
+    assert said.err == "3 held-out images are training images, too: left out\n"
     assert said.json["num_heldout"] == 9
     said = facegan("neighbours", run, "--data", source, "--held-out", source, *FEW)
     assert said.code == 2
-    assert said.complaint == f"facegan: {source}: every held-out picture is a training picture, too; give others"
+    assert said.complaint == f"facegan: {source}: every held-out image is a training image, too; give others"
 
 
 def test_lone_snapshot_of_a_folder_needs_to_be_told_where_its_pictures_are(facegan, tiny, store):
@@ -194,7 +194,7 @@ def test_lone_snapshot_of_a_folder_needs_to_be_told_where_its_pictures_are(faceg
     said = facegan("neighbours", "alone.safetensors", "-n", 0)
     assert said.code == 2
     assert said.complaint == (
-        "facegan: alone.safetensors: was trained on pictures called 'pictures', which are not here; say where they are "
+        "facegan: alone.safetensors: was trained on images called 'pictures', which are not here; say where they are "
         "with --data SOURCE"
     )
     said = facegan("neighbours", "alone.safetensors", "-n", 0, "--data", "moved")
@@ -232,8 +232,7 @@ def test_snapshot_without_discriminator_is_compared_in_pixels_alone(facegan, run
         ),
         (
             ["--seeds", "0-2000", "--nearest", "3"],
-            "2,001 samples with 6 pictures each are too many for one sheet; ask for at most 711, "
-            "or for fewer --nearest",
+            "2,001 samples with 6 images each are too many for one sheet; ask for at most 711, or for fewer --nearest",
         ),
     ],
 )
@@ -252,4 +251,4 @@ def test_device_that_is_not_there_is_refused(facegan, run):
 def test_more_neighbours_than_training_pictures_are_refused(facegan, run, store):
     said = facegan("neighbours", "--data", store(num=5), "--nearest", 6)
     assert said.code == 2
-    assert said.complaint == "facegan: --nearest 6: there are 5 training pictures; ask for fewer"
+    assert said.complaint == "facegan: --nearest 6: there are 5 training images; ask for fewer"

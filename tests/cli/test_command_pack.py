@@ -25,7 +25,7 @@ def cache(own_cache):
 
 @pytest.fixture
 def faces(workplace):
-    """A folder of three pictures, one of them damaged."""
+    """A folder of three images, one of them damaged."""
     folder = workplace / "faces"
     folder.mkdir()
     for number in range(2):
@@ -39,7 +39,7 @@ def faces(workplace):
 def test_packed_folder_can_be_trained_on(facegan, workplace):
     said = facegan("pack", *DRAWN, "-o", "packed")
     assert (said.code, said.out) == (0, "packed\n")
-    assert said.err == "drawn: 6 pictures, 16x16, 4.6 kB\n"
+    assert said.err == "drawn: 6 images, 16x16, 4.6 kB\n"
     assert [path.name for path in workplace.iterdir()] == ["packed"]
     assert facegan("train", *NETWORK, "--data", "packed", "--dry-run", "--json").json["num_images"] == 6
     assert facegan("train", *NETWORK, "--data", "packed").code == 0
@@ -50,7 +50,7 @@ def test_without_a_folder_it_packs_where_training_looks(facegan, faces):
     assert said.code == 0
     assert said.err.splitlines() == [
         "passed over 1 .heic, which are not read",
-        "skipped bad.jpg: not a picture (it begins like a web page)", "faces: 2 pictures, 16x16, 1.5 kB",
+        "skipped bad.jpg: not an image (it begins like a web page)", "faces: 2 images, 16x16, 1.5 kB",
     ]  # fmt: skip
     trained = facegan("train", *NETWORK, "--data", "faces")
     assert trained.code == 0 and "packing" not in trained.err
@@ -58,7 +58,7 @@ def test_without_a_folder_it_packs_where_training_looks(facegan, faces):
 
 def test_cached_pictures_are_said_to_be_packed_before(facegan, faces):
     said = [facegan("pack", "faces", "--resolution", 16).err.splitlines()[-1] for _ in range(2)]
-    assert said == ["faces: 2 pictures, 16x16, 1.5 kB", "faces: 2 pictures, 16x16, 1.5 kB; packed before"]
+    assert said == ["faces: 2 images, 16x16, 1.5 kB", "faces: 2 images, 16x16, 1.5 kB; packed before"]
 
 
 def test_disk_without_room_for_a_folder_of_ones_own_is_told_so(facegan, faces, monkeypatch):
@@ -70,7 +70,7 @@ def test_disk_without_room_for_a_folder_of_ones_own_is_told_so(facegan, faces, m
 def test_json_says_how_it_was_packed_and_what_was_skipped(facegan, faces):
     document = facegan("pack", "faces", "--resolution", 16, "--set", "data.draft=true", "--json").json
     assert (document["num_images"], document["draft"], document["resolution"]) == (2, True, 16)
-    assert document["skipped"] == [["bad.jpg", "not a picture (it begins like a web page)"]]
+    assert document["skipped"] == [["bad.jpg", "not an image (it begins like a web page)"]]
     index = json.loads((Path(document["path"]) / "index.json").read_text())
     assert index["digest"] == document["digest"]
 
@@ -79,7 +79,7 @@ def test_packing_again_is_left_as_it_is_and_says_so(facegan, faces):
     first = facegan("pack", "faces", "--resolution", 16, "-o", "packed")
     again = facegan("pack", "faces", "--resolution", 16, "-o", "packed")
     assert (first.code, again.code) == (0, 0)
-    assert again.err.splitlines()[-1] == "faces: 2 pictures, 16x16, 1.5 kB; packed before"
+    assert again.err.splitlines()[-1] == "faces: 2 images, 16x16, 1.5 kB; packed before"
 
 
 def test_verify_finds_what_size_and_time_hide(facegan, faces):
@@ -91,7 +91,7 @@ def test_verify_finds_what_size_and_time_hide(facegan, faces):
     said = facegan("pack", "faces", "--resolution", 16, "-o", "packed", "--verify")
     assert said.code == 2
     assert said.complaint == (
-        f"facegan: packed/: packed from other pictures than {faces} now holds, 1.bmp for one; "
+        f"facegan: packed/: packed from other images than {faces} now holds, 1.bmp for one; "
         "choose another folder, or remove this one"
     )
 
@@ -100,10 +100,10 @@ def test_verify_finds_what_size_and_time_hide(facegan, faces):
     "arguments, message",
     [
         (("nowhere",), "nowhere: no such dataset, folder or file; "),
-        (("faces", "-o", "faces"), "faces: exists and holds no packed pictures; choose another folder"),
+        (("faces", "-o", "faces"), "faces: exists and holds no packed images; choose another folder"),
         (("faces", "--set", "train.steps=3"), "--set train.steps=3: has no effect here; what can be set is "),
         (("faces", "--resolution", "17"), "resolution"),
-        (("faces", "-o", "afile/packed"), "afile: the packed pictures cannot be written (File exists); choose another"),
+        (("faces", "-o", "afile/packed"), "afile: the packed images cannot be written (File exists); choose another"),
         ((), "missing argument 'source'"),
     ],
 )
@@ -146,9 +146,7 @@ def test_verify_finds_damage_to_the_packed_pixels(facegan, faces):
     for arguments in (("packed",), ("faces", "-o", "packed")):
         said = facegan("pack", *arguments, "--resolution", 16, "--verify")
         assert said.code == 2
-        assert said.complaint == (
-            "facegan: packed/: damaged packed pictures (their digest is another); pack them again"
-        )
+        assert said.complaint == ("facegan: packed/: damaged packed images (their digest is another); pack them again")
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

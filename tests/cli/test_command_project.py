@@ -31,7 +31,7 @@ def photo(workplace):
 
 @pytest.fixture
 def on_a_folder(facegan, tiny, store):
-    """on_a_folder(30, "data.split=train") -> a tiny run on so many pictures in ./pictures."""
+    """on_a_folder(30, "data.split=train") -> a tiny run on so many images in ./pictures."""
 
     def make(num, *settings, flags=()):
         flags = [*flags, *(each for line in settings for each in ("--set", line))]
@@ -138,8 +138,8 @@ def test_without_the_run_s_pictures_nothing_is_judged_unless_data_is_given(faceg
     shutil.copy(newest(run), "alone.safetensors")
     shutil.move("pictures", "moved")
     for model, reason in (
-        ("alone.safetensors", "nothing, as the run's pictures are not here; give --data SOURCE"),
-        (run, r"nothing \(.*pictures: no such folder or file; .*\); give --data SOURCE"),
+        ("alone.safetensors", "nothing, as the run's images are not here; give --data SOURCE"),
+        (run, r"nothing \(.*images: no such folder or file; .*\); give --data SOURCE"),
     ):
         said = facegan("project", photo, "--model", model, *QUICK, "--save", "me.safetensors")
         assert re.fullmatch(r"error 0\.\d{3}, not judged", line(said))
@@ -199,15 +199,15 @@ def test_two_times_the_same_gives_the_same_latents_and_each_option_others(facega
         (["a.jpg"], "project: nowhere to write; give -o projected.png, or --save me.safetensors"),
         (["a.jpg", "--save", "me.pt"], "--save me.pt: latents are kept as .safetensors; end it so"),
         (["none.jpg", "--save", "m.safetensors"], "none.jpg: cannot be read (No such file or directory)"),
-        (["text.jpg", "--save", "m.safetensors"], "text.jpg: not a picture (it begins like plain text)"),
-        (["cut.jpg", "--save", "m.safetensors"], "cut.jpg: the picture is cut short"),
+        (["text.jpg", "--save", "m.safetensors"], "text.jpg: not an image (it begins like plain text)"),
+        (["cut.jpg", "--save", "m.safetensors"], "cut.jpg: the image is cut short"),
         (
             ["huge.png", "--save", "m.safetensors"],
-            "huge.png: the picture has too many pixels (90,000,000; the limit is 89,478,485)",
+            "huge.png: the image has too many pixels (90,000,000; the limit is 89,478,485)",
         ),
         (
             ["a.jpg", "--crop", "none", "--save", "m.safetensors"],
-            "a.jpg: the picture is not square (32x24), as crop none requires; give another --crop, for instance auto",
+            "a.jpg: the image is not square (32x24), as crop none requires; give another --crop, for instance auto",
         ),
         (
             ["a.jpg", "--crop", "round", "--save", "m.safetensors"],
@@ -220,7 +220,7 @@ def test_two_times_the_same_gives_the_same_latents_and_each_option_others(facega
     ],
 )
 def test_mistakes_are_refused_in_one_line_and_nothing_is_written(facegan, run, photo, workplace, arguments, message):
-    Path("text.jpg").write_text("hello there, this is no picture")
+    Path("text.jpg").write_text("hello there, this is no image")
     Path("cut.jpg").write_bytes(Path(photo).read_bytes()[:-200])
     Image.new("1", (10_000, 9_000)).save("huge.png")
     before = sorted(path.name for path in workplace.iterdir())

@@ -11,7 +11,7 @@ def test_report_writes_one_page_and_says_where(facegan, run):
     assert "<h1>faces-1</h1>" in content
     assert "The run is finished." in content
     assert "facegan sample runs/faces-1 -n 64 -o grid.png" in content
-    assert "Training pictures are left out." in content
+    assert "Training images are left out." in content
 
 
 def test_report_of_the_latest_run_is_the_default(facegan, run):
@@ -67,5 +67,5 @@ def test_wrong_requests_are_refused_in_one_line(facegan, run, workplace, argumen
 
 def test_why_training_pictures_stay_out_is_said_in_the_help(facegan):
     text = " ".join(facegan("report", "--help").out.split())
-    assert "Training pictures stay out of it unless you ask for them" in text
+    assert "Training images stay out of it unless you ask for them" in text
     assert "real people" in text

@@ -126,7 +126,7 @@ def test_run_whose_pictures_changed_is_refused(facegan, run):
     (run / "config.json").write_text(json.dumps(config))
     said = facegan("resume", run, "--steps", 9)
     assert said.code == 2
-    assert "the pictures are not those that this run was trained on" in said.err.splitlines()[-1]
+    assert "the images are not those that this run was trained on" in said.err.splitlines()[-1]
 
 
 def test_no_run_at_all_says_how_to_start_one(facegan):
@@ -141,7 +141,7 @@ def test_folder_that_is_no_run_is_refused(facegan, workplace):
     (workplace / "pictures").mkdir()
     said = facegan("resume", "pictures")
     assert said.code == 2
-    assert said.complaint == "facegan: pictures: not a run folder (it holds no config.json)"
+    assert said.complaint == "facegan: images: not a run folder (it holds no config.json)"
 
 
 def test_finished_run_whose_pictures_have_gone_says_so_all_the_same(facegan, workplace):

@@ -102,13 +102,13 @@ def test_show_tells_settings_length_metrics_files_and_what_is_next(facegan, run)
         "  architecture.ngf         8    (default 64)",
         "  device                cpu",
         "  steps     4/4, 100 %",
-        "  shown     0.1 thousand pictures, 1.33 epochs of 48",
+        "  shown     0.1 thousand images, 1.33 epochs of 48",
         "  runs/faces-1/faces.png",
         "  facegan sample runs/faces-1 -n 64 -o grid.png  draw faces as of step 4",
         "  facegan resume runs/faces-1 --steps 8          train on, here twice as long",
     ):
         assert line in lines, said.out
-    assert "how real D finds training pictures" in said.out
+    assert "how real D finds training images" in said.out
     assert said.out.count("whole by its header") == 6
 
 
@@ -203,7 +203,7 @@ def test_compare_draws_the_same_seeds_of_runs_of_any_resolution(facegan, run, ti
 
 
 def found_at(sheet, picture, left, top, factor):
-    """Whether a picture, enlarged, stands at a place of a sheet."""
+    """Whether an image, enlarged, stands at a place of a sheet."""
     pixels = np.asarray(picture).repeat(factor, 0).repeat(factor, 1)
     return np.array_equal(sheet[top : top + len(pixels), left : left + len(pixels)], pixels)
 

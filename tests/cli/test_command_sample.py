@@ -66,8 +66,8 @@ def test_seed_gives_one_face_whatever_it_is_drawn_with(facegan, run):
 def test_separate_and_a_path_that_ends_in_a_slash_mean_the_same(facegan, run):
     one = facegan("sample", run, "-n", 3, "--separate", "one")
     two = facegan("sample", run, "-n", 3, "-o", "two/")
-    assert one.out == "one/: 3 pictures\n"
-    assert two.out == "two/: 3 pictures\n"
+    assert one.out == "one/: 3 images\n"
+    assert two.out == "two/: 3 images\n"
     for name in ("seed-00000000.png", "seed-00000001.png", "seed-00000002.png"):
         assert Path("one", name).read_bytes() == Path("two", name).read_bytes()
 
@@ -175,7 +175,7 @@ def test_run_without_a_snapshot_says_what_to_do(facegan, run):
 def test_grid_and_single_pictures_are_both_named(facegan, run):
     said = facegan("sample", run, "-n", 3, "-o", "grid.png", "--separate", "single")
     assert said.code == 0, said.err
-    assert said.out == "single/: 3 pictures\ngrid.png\n"
+    assert said.out == "single/: 3 images\ngrid.png\n"
 
 
 def test_grid_too_large_to_be_opened_is_refused_before_it_is_drawn(facegan, run):
@@ -318,7 +318,7 @@ def test_every_picture_carries_the_recipe_that_makes_it_again(facegan, run):
         (["--labels", "--separate", "b"], "--rows, --cols and --labels arrange a sheet; give -o sheet.png"),
         (["-o", "-", "--json"], "-o - and --json both write to stdout; give one"),
         (["--separate", "file"], "--separate file: is a file; give a folder"),
-        (["-o", "runs"], "-o runs: is a folder; name a file in it, or end it in / for single pictures"),
+        (["-o", "runs"], "-o runs: is a folder; name a file in it, or end it in / for single images"),
         (["-o", "file/a.png"], "-o file/a.png: file is a file, not a folder"),
         (["--seeds", "no.safetensors", "-o", "a.png"], "no.safetensors: no such latents file"),
     ],
@@ -340,11 +340,11 @@ def test_latents_whose_pictures_would_have_one_name_are_refused(facegan, run, na
         save_latents(first, generator.latents([1]), generator)
     said = facegan("sample", run, "--seeds", f"7,{first},{second}", "--separate", "faces")
     assert said.code == 2
-    assert "as another picture is; rename its file" in said.complaint
+    assert "as another image is; rename its file" in said.complaint
     assert not Path("faces").exists()
 
 
 def test_one_seed_twice_is_one_file(facegan, run):
     said = facegan("sample", run, "--seeds", "7,7", "--separate", "faces")
-    assert said.out == "faces/: 1 pictures\n"
+    assert said.out == "faces/: 1 images\n"
     assert [line["seed"] for line in manifest("faces")] == [7, 7]

@@ -168,14 +168,14 @@ def test_folder_of_pictures_is_trained_on_and_bad_ones_are_skipped_counted_and_n
     said = facegan("train", "--data", pictures, *drawn_only, "--steps", 1, "--run", "own")
     assert said.code == 0, said.err
     assert f"{pictures}: passed over 1 .heic, which are not read" in said.err
-    assert f"{pictures}: skipped 1 picture (broken.jpg: " in said.err
-    assert "1 steps on 20 pictures" in said.err
+    assert f"{pictures}: skipped 1 image (broken.jpg: " in said.err
+    assert "1 steps on 20 images" in said.err
 
 
 @pytest.fixture
 def pictures(workplace):
-    """A folder of twenty pictures of noise, some in sub-folders, none of them square."""
-    folder = workplace / "my pictures"
+    """A folder of twenty images of noise, some in sub-folders, none of them square."""
+    folder = workplace / "my images"
     for number in range(20):
         path = folder / f"person {number % 3}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)

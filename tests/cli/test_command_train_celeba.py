@@ -31,7 +31,7 @@ def test_training_on_the_chosen_pictures_runs_and_resumes(facegan, workplace):
     folder = celeba.folder(workplace / "celeba")
     said = facegan("train", "--data", folder, *CHOICE, *TINY, "--run", "run")
     assert said.code == 0, said.err
-    assert f"run: 2 steps on {chosen()} pictures, cpu" in said.err
+    assert f"run: 2 steps on {chosen()} images, cpu" in said.err
     data = json.loads((workplace / "run" / "config.json").read_text())["data"]
     assert (data["split"], data["where"]) == ("train", "Smiling=1,Male=0")
     assert facegan("resume", "run", "--steps", 3).code == 0
@@ -41,7 +41,7 @@ def test_training_on_the_chosen_pictures_runs_and_resumes(facegan, workplace):
     ("where", "message"),
     [
         ("Smilng=1", "data.where: there is no attribute 'Smilng'; did you mean 'Smiling'?"),
-        ("Smiling=1,Smiling=0", "none of 60 pictures has data.where = 'Smiling=1,Smiling=0'; ask for less"),
+        ("Smiling=1,Smiling=0", "none of 60 images has data.where = 'Smiling=1,Smiling=0'; ask for less"),
         ("Smiling=5", "data.where: 'Smiling' is true or false, not '5'; give 1 or 0"),
     ],
 )
@@ -67,5 +67,5 @@ def test_malformed_attributes_are_one_line(facegan, workplace):
     said = facegan("train", "--data", folder, *CHOICE, *TINY, "--dry-run")
     assert said.code == 2
     assert said.complaint.endswith(
-        "list_attr_celeba.txt: line 1: it says 61 pictures, but 60 follow; mend the file, or move it away to go without"
+        "list_attr_celeba.txt: line 1: it says 61 images, but 60 follow; mend the file, or move it away to go without"
     )

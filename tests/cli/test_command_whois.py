@@ -144,12 +144,12 @@ def test_everything_told_is_written_by_sample(facegan, run, picture):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none.png"], "none.png: no such picture"),
+        (["none.png"], "none.png: no such image"),
         (["holiday.png"],
          "holiday.png: does not say that facegan made it; other programs may have removed what it said"),
-        (["text.png"], "text.png: is no picture that can be read"),
+        (["text.png"], "text.png: is no image that can be read"),
         (["holiday.png", "-o", "again.jpg"], "-o again.jpg: the same is made again; end it in .png"),
-        (["holiday.png", "-o", "./holiday.png"], "-o ./holiday.png: is the picture that is asked about; give another"),
+        (["holiday.png", "-o", "./holiday.png"], "-o ./holiday.png: is the image that is asked about; give another"),
         (["huge.png", "m"], "would have 26,999,998 x 16 pixels, more than other programs open"),
         (["lies.png"], "lies.png: its recipe cannot be read"),
         (["greedy.png"], "'0-99999999' is too large; seeds are below 2^32"),
@@ -159,7 +159,7 @@ def test_what_cannot_be_told_is_refused_in_one_line(facegan, run, arguments, mes
     from facegan.images import save
 
     Image.new("RGB", (8, 8)).save("holiday.png")
-    Path("text.png").write_text("no picture")
+    Path("text.png").write_text("no image")
     about = {"Software": "facegan 0.1.0", "snapshot": "0" * 64}
     save(Path("lies.png"), np.zeros((8, 8, 3), np.uint8), {**about, "recipe": '{"make": "rm"}'})
     greedy = '{"make": "sample", "points": {"text": "0-99999999"}}'

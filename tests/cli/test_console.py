@@ -72,5 +72,5 @@ def test_packing_is_told_after_two_seconds_with_rate_and_time_left(tmp_path, clo
             shown.packing(done, 60)
             clock[0] += 0.5
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "packing 4/60 pictures  2 pictures/s  ETA 0:28"
-    assert lines[-1] == "packing 60/60 pictures  2 pictures/s  ETA 0:00" and len(lines) == 4
+    assert lines[0] == "packing 4/60 images  2 pictures/s  ETA 0:28"
+    assert lines[-1] == "packing 60/60 images  2 pictures/s  ETA 0:00" and len(lines) == 4

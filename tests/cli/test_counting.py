@@ -28,8 +28,8 @@ def test_long_work_has_a_line_now_and_then_with_rate_and_time_left(clock, capsys
             clock[0] += 1
             progress(done * 50, 2000)
     assert capsys.readouterr().err.splitlines() == [
-        "checking 100/2000 pictures  50 pictures/s  ETA 0:38",
-        "checking 600/2000 pictures  50 pictures/s  ETA 0:28",
+        "checking 100/2000 images  50 pictures/s  ETA 0:38",
+        "checking 600/2000 images  50 pictures/s  ETA 0:28",
     ]
 
 
@@ -50,14 +50,14 @@ def test_waiting_for_another_who_has_not_begun_has_no_time_left(clock, capsys):
     with counting("packing") as show:
         clock[0] += 5
         show(0, 9)
-    assert capsys.readouterr().err == "packing 0/9 pictures  0 pictures/s  ETA ?\n"
+    assert capsys.readouterr().err == "packing 0/9 images  0 pictures/s  ETA ?\n"
 
 
 def test_slow_work_has_a_rate_of_two_digits(clock, capsys):
     with counting("projecting") as show:
         clock[0] += 8
         show(2, 9)
-    assert capsys.readouterr().err == "projecting 2/9 pictures  0.25 pictures/s  ETA 0:28\n"
+    assert capsys.readouterr().err == "projecting 2/9 images  0.25 pictures/s  ETA 0:28\n"
 
 
 def test_a_signal_that_was_swallowed_ends_the_work_at_the_next_picture(monkeypatch):
@@ -79,7 +79,7 @@ def test_work_that_counts_nothing_is_told_of_until_it_ends(monkeypatch, capsys):
         show(3, 6)
         while "3/6" not in said:
             said += capsys.readouterr().err
-    assert said.splitlines()[0] == "measuring swd  0:00 so far" and "measuring swd 3/6 pictures" in said
+    assert said.splitlines()[0] == "measuring swd  0:00 so far" and "measuring swd 3/6 images" in said
     assert threading.active_count() == before
 
 

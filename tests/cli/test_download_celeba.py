@@ -89,7 +89,7 @@ def test_archive_and_its_text_files_lie_together(facegan, drive, cache):
     assert sorted(path.name for path in folder.iterdir() if path.name != ".lock") == [
         "identity_CelebA.txt", "img_align_celeba.zip", "list_attr_celeba.txt", "list_eval_partition.txt",
     ]  # fmt: skip
-    assert said.err.splitlines()[-1] == "celebs: 12 pictures, as published"
+    assert said.err.splitlines()[-1] == "celebs: 12 images, as published"
 
 
 def test_pictures_do_without_the_text_files(facegan, drive):
@@ -136,7 +136,7 @@ def test_shards_of_the_hub_serve_when_the_quota_is_used_up(facegan, quota, hub, 
     assert said.code == 0, said.err
     folder = cache / "datasets" / "celebs" / "flwrlabs--celeba"
     assert said.out == f"celebs: {folder}; now: facegan train --data celebs\n"
-    assert said.err.splitlines()[-1] == "celebs: 12 pictures, as published"
+    assert said.err.splitlines()[-1] == "celebs: 12 images, as published"
 
 
 @pytest.mark.parametrize("by", ["drive", "hub"])

@@ -19,7 +19,7 @@ FORMATS = {
 
 @pytest.fixture
 def picture():
-    """picture(3, size=(24, 24)) -> an RGB picture of noise, the same for the same number."""
+    """picture(3, size=(24, 24)) -> an RGB image of noise, the same for the same number."""
 
     def make(number=0, size=(24, 24)):
         pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
@@ -30,7 +30,7 @@ def picture():
 
 @pytest.fixture
 def encode():
-    """encode(picture, "PNG") -> the bytes of a file."""
+    """encode(image, "PNG") -> the bytes of a file."""
 
     def make(image, format="PNG", **options):
         file = io.BytesIO()
@@ -42,7 +42,7 @@ def encode():
 
 @pytest.fixture
 def folder(tmp_path, picture, encode):
-    """folder("a/x.png", "b/y.png") -> a new folder of different pictures with these names."""
+    """folder("a/x.png", "b/y.png") -> a new folder of different images with these names."""
 
     def make(*names, at="faces", **options):
         root = tmp_path / at

@@ -24,7 +24,7 @@ def opened(make, tmp_path):
 
 @pytest.fixture(scope="module")
 def digest(tmp_path_factory):
-    """Of the packed pixels of a plain folder of the pictures."""
+    """Of the packed pixels of a plain folder of the images."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
         folder = celeba.images_only(tmp_path_factory.mktemp("plain"))
@@ -81,9 +81,9 @@ def test_pictures_alone_are_accepted_and_know_nothing(make, tmp_path):
     assert source.attributes(source.names) == {}
     parts = [set(select(source, DataConfig(source="celeba", split=split))) for split in ("train", "heldout")]
     assert parts[0] | parts[1] == set(source.names) and not parts[0] & parts[1]
-    with pytest.raises(DataError, match=r"^celeba: data\.split = test, but its pictures have no official partition; "):
+    with pytest.raises(DataError, match=r"^celeba: data\.split = test, but its images have no official partition; "):
         select(source, DataConfig(source="celeba", split="test"))
-    with pytest.raises(DataError, match=r"^celeba: data\.where is 'Male=1', but nothing is known of these pictures; "):
+    with pytest.raises(DataError, match=r"^celeba: data\.where is 'Male=1', but nothing is known of these images; "):
         select(source, DataConfig(source="celeba", where="Male=1"))
 
 

@@ -12,7 +12,7 @@ CPU = {"device": "cpu", "mirror": False, "seed": 0}
 
 @pytest.fixture
 def images():
-    """Ten pictures whose first pixel is their number."""
+    """Ten images whose first pixel is their number."""
     pixels = np.random.default_rng(0).integers(0, 256, (10, 3, 4, 4), dtype=np.uint8)
     pixels[:, 0, 0, 0] = pixels[:, 0, 0, -1] = np.arange(10)
     return pixels

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from facegan.data.parallel import on_all_cores
+from facegan.data.parallel import parallel_map
 from facegan.errors import FaceganError
 
 FEW, MANY = ([str(number) for number in range(count)] for count in (100, 1000))  # in threads, in processes
@@ -15,7 +15,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked
 
 
 class Numbers:
-    """A source of numbers in place of pictures; notes how far its reading is ahead of `done`."""
+    """A source of numbers in place of images; notes how far its reading is ahead of `done`."""
 
     def __init__(self):
         self.calls, self.ahead, self.done = [], [], []
@@ -37,8 +37,8 @@ def numbers(request):
 
 
 def places(source, names):
-    """(pid, thread) of the reading and of the working, each picture."""
-    work = on_all_cores(source, names, 1, lambda _, read: (read[1:], (os.getpid(), threading.get_ident())))
+    """(pid, thread) of the reading and of the working, each image."""
+    work = parallel_map(source, names, 1, lambda _, read: (read[1:], (os.getpid(), threading.get_ident())))
     return [place for _, place in work]
 
 
@@ -48,14 +48,14 @@ def test_results_come_in_the_order_of_delivery_whatever_finishes_first(numbers, 
         time.sleep(0.001 * (int(name) % 3))
         return name, read[0] ** 2
 
-    assert list(on_all_cores(numbers, names, 2, work)) == [(name, (name, 4 * int(name) ** 2)) for name in names]
+    assert list(parallel_map(numbers, names, 2, work)) == [(name, (name, 4 * int(name) ** 2)) for name in names]
 
 
 @pytest.mark.parametrize("names", [FEW, MANY])
 def test_waiting_pictures_are_few_however_many_there_are(names):
     """Constant memory: the source is never read far ahead of what has been taken."""
     numbers = Numbers()
-    for name, _ in on_all_cores(numbers, names, 1, lambda *_: None):
+    for name, _ in parallel_map(numbers, names, 1, lambda *_: None):
         numbers.done.append(name)
     assert len(numbers.done) == len(names) and max(numbers.ahead) <= 32 * ((os.cpu_count() or 1) * 4 + 2)
 
@@ -84,14 +84,14 @@ def test_only_a_source_with_chunks_is_read_where_the_work_is_done(names):
 @pytest.mark.parametrize("names", [FEW, MANY])
 def test_what_the_work_raises_is_raised_here(numbers, names):
     with pytest.raises(ZeroDivisionError):
-        list(on_all_cores(numbers, names, 1, lambda _, read: 1 / read[0]))
+        list(parallel_map(numbers, names, 1, lambda _, read: 1 / read[0]))
 
 
 @linux
 def test_death_of_a_process_is_one_line(numbers):
     with pytest.raises(FaceganError) as caught:
-        list(on_all_cores(numbers, MANY, 1, lambda name, _: os._exit(9) if name == "500" else None))
-    assert str(caught.value) == "a process that read pictures died; perhaps the memory was full"
+        list(parallel_map(numbers, MANY, 1, lambda name, _: os._exit(9) if name == "500" else None))
+    assert str(caught.value) == "a process that read images died; perhaps the memory was full"
 
 
 @linux
@@ -99,7 +99,7 @@ def test_death_of_an_idle_process_does_not_hang():
     """The one that works on is told to end, and does, though another died with a lock in its hands."""
     code = """
 import os, signal, sys, time
-from facegan.data.parallel import on_all_cores
+from facegan.data.parallel import parallel_map
 
 class Numbers:
     def read(self, names, resolution):
@@ -112,19 +112,19 @@ class Numbers:
             yield name, name
 
 try:
-    list(on_all_cores(Numbers(), [str(n) for n in range(1000)], 1, lambda name, content: name))
+    list(parallel_map(Numbers(), [str(n) for n in range(1000)], 1, lambda name, content: name))
 except Exception as error:
     print(error)
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-    assert said.stdout == "a process that read pictures died; perhaps the memory was full\n", said.stderr
+    assert said.stdout == "a process that read images died; perhaps the memory was full\n", said.stderr
 
 
 @linux
 def test_processes_end_with_their_caller():
     code = """
 import os, time
-from facegan.data.parallel import on_all_cores
+from facegan.data.parallel import parallel_map
 
 class Numbers:
     chunk = 1
@@ -135,7 +135,7 @@ def work(name, pid):
     time.sleep(0.02)
     return pid
 
-for name, pid in on_all_cores(Numbers(), [str(n) for n in range(10_000)], 1, work):
+for name, pid in parallel_map(Numbers(), [str(n) for n in range(10_000)], 1, work):
     print(pid, flush=True)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as caller:
@@ -148,4 +148,4 @@ for name, pid in on_all_cores(Numbers(), [str(n) for n in range(10_000)], 1, wor
 
 
 def test_no_names_are_no_work(numbers):
-    assert list(on_all_cores(numbers, [], 1, lambda *_: None)) == []
+    assert list(parallel_map(numbers, [], 1, lambda *_: None)) == []

@@ -6,7 +6,7 @@ import pytest
 
 from facegan.data.drawn import DrawnFaces
 from facegan.data.open import open_path
-from facegan.data.source import in_words, is_picture, no_pictures, other_ending, passed_over, shown
+from facegan.data.source import in_words, is_image_name, no_images, other_ending, passed_over, shown
 from facegan.errors import DataError
 
 FILES = ["a.png", "b/c.HEIC", "b/d.heic", "e.gif", ".hidden.gif", "notes.txt", "__MACOSX/._c.heic"]
@@ -44,7 +44,7 @@ def test_source_of_other_kinds_alone_is_refused_with_their_number(tmp_path):
 def test_source_that_keeps_no_count_has_passed_over_nothing():
     assert passed_over(SimpleNamespace(names=["a"])) == {}
     assert passed_over(DrawnFaces(num_images=1).open()) == {}
-    assert "passed over" not in str(no_pictures("faces/", {}))
+    assert "passed over" not in str(no_images("faces/", {}))
 
 
 @pytest.mark.parametrize("name", ["x.jpg", "x.PNG", "x.txt", "x", ".gif", "a/.b/x.gif"])
@@ -54,7 +54,7 @@ def test_other_endings_are_those_of_pictures_that_are_not_read(name):
 
 @pytest.mark.parametrize("name", ["x.gif", "a/x.JXL", "x.cr2"])
 def test_nothing_is_both_read_and_passed_over(name):
-    assert other_ending(name) == "." + name.rpartition(".")[2].lower() and not is_picture(name)
+    assert other_ending(name) == "." + name.rpartition(".")[2].lower() and not is_image_name(name)
 
 
 def test_name_is_shown_on_one_line_and_not_endlessly():

@@ -50,7 +50,7 @@ def test_pictures_that_have_moved_keep_options_under_their_name_alone(snapshot):
 
 
 def test_snapshot_of_another_run_than_the_folder_s_is_not_given_its_pictures(snapshot):
-    with pytest.raises(DataError, match="was trained on pictures called 'others', which are not here"):
+    with pytest.raises(DataError, match="was trained on images called 'others', which are not here"):
         trained_on(snapshot, carried(source="others"))
 
 
@@ -67,7 +67,7 @@ def test_lone_snapshot_of_pictures_that_are_not_here_is_refused_with_advice(tmp_
     with pytest.raises(DataError) as refused:
         trained_on(tmp_path / "lone.safetensors", carried(source="pictures"))
     assert str(refused.value) == (
-        f"{tmp_path}/lone.safetensors: was trained on pictures called 'pictures', which are not here; say where they "
+        f"{tmp_path}/lone.safetensors: was trained on images called 'pictures', which are not here; say where they "
         "are with --data SOURCE"
     )
 

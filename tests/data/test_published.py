@@ -6,7 +6,7 @@ import pytest
 
 from facegan import downloads, plugins
 from facegan.config import DataConfig
-from facegan.data.open import anchored, open_source
+from facegan.data.open import absolute_source, open_source
 from facegan.data.published import PublishedDataset, publication, publications
 from facegan.errors import ConfigError, DataError, PluginError
 
@@ -56,7 +56,7 @@ def test_published_dataset_knows_no_options():
 
 
 def test_name_of_a_published_dataset_is_the_same_from_every_folder():
-    assert anchored("lfw") == "lfw"
+    assert absolute_source("lfw") == "lfw"
 
 
 def test_installed_dataset_with_a_row_joins_the_table(toys, folder):

@@ -75,7 +75,7 @@ def test_empty_part_is_refused():
     with pytest.raises(DataError) as caught:
         taken(Named(["a/1.jpg", "b/2.jpg"]), split="heldout")
     assert str(caught.value) == (
-        "faces/: no picture falls into data.split = heldout (of 2 sub-folders); give more, or data.split = all"
+        "faces/: no image falls into data.split = heldout (of 2 sub-folders); give more, or data.split = all"
     )
 
 
@@ -123,7 +123,7 @@ def test_attributes_choose(where, names):
 def test_order_is_split_then_where_then_limit():
     assert taken(TOLD, split="train", where="smiling=1") == ["1.jpg", "5.jpg"]
     assert taken(TOLD, split="train", where="smiling=1", limit=1) == ["1.jpg"]
-    assert taken(TOLD, where="mouth=open", limit=1) == ["2.jpg"]  # not: the first picture, if its mouth is open
+    assert taken(TOLD, where="mouth=open", limit=1) == ["2.jpg"]  # not: the first image, if its mouth is open
 
 
 def test_many_pictures_are_taken_piece_by_piece(monkeypatch):
@@ -143,7 +143,7 @@ def refusal(source, **settings):
 def test_part_that_the_official_partition_lacks_is_refused():
     source = Named(["1.jpg", "2.jpg"], partition=["train", "test"])
     assert refusal(source, split="val") == (
-        "faces/: no picture is in data.split = val of its official partition (it has: test, train); "
+        "faces/: no image is in data.split = val of its official partition (it has: test, train); "
         "give more, or data.split = all"
     )
 
@@ -151,7 +151,7 @@ def test_part_that_the_official_partition_lacks_is_refused():
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_val_and_test_need_an_official_partition(part):
     assert refusal(FLAT, split=part) == (
-        f"faces/: data.split = {part}, but its pictures have no official partition; take train or heldout (90 % and "
+        f"faces/: data.split = {part}, but its images have no official partition; take train or heldout (90 % and "
         "10 %), or put CelebA's list_eval_partition.txt or an attributes.csv with a column 'partition' beside them"
     )
 
@@ -167,14 +167,14 @@ def test_unknown_attribute_is_refused_with_the_nearest():
 
 def test_source_that_knows_nothing_is_refused():
     assert refusal(FLAT, where="Smiling=1") == (
-        "faces/: data.where is 'Smiling=1', but nothing is known of these pictures; "
+        "faces/: data.where is 'Smiling=1', but nothing is known of these images; "
         "put an attributes.csv (or CelebA's list_attr_celeba.txt) beside them"
     )
 
 
 def test_nothing_chosen_is_refused():
     assert refusal(TOLD, where="age>90,smiling=1") == (
-        "faces/: none of 5 pictures has data.where = 'age>90,smiling=1'; ask for less"
+        "faces/: none of 5 images has data.where = 'age>90,smiling=1'; ask for less"
     )
 
 

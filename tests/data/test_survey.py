@@ -14,7 +14,7 @@ def look(source):
 
 @pytest.fixture
 def folder(tmp_path):
-    """folder({"a.png": ("RGB", (8, 6))}) -> a folder with such pictures."""
+    """folder({"a.png": ("RGB", (8, 6))}) -> a folder with such images."""
 
     def make(named, **options):
         place = tmp_path / "pictures"

@@ -67,6 +67,6 @@ def test_attributes_that_the_classifier_hardly_tells_are_not_used():
         ["hat"],
         {
             "nose": "the classifier hardly tells it (held-out AUC 0.75, below 0.75)",
-            "rare": "fewer than 10 held-out pictures of either kind",
+            "rare": "fewer than 10 held-out images of either kind",
         },
     )

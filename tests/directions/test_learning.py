@@ -81,7 +81,7 @@ def test_answers_that_are_not_known_teach_nothing(tmp_path, monkeypatch):
     assert not torch.equal(flipped, weights(packed.images))
     assert flipped.isfinite().all()
     _, targets, _ = learning.learn(paintings(tmp_path / "none", columns={"bright": [None] * 200}))
-    assert targets.passed_over == {"bright": "it is known of no picture"}
+    assert targets.passed_over == {"bright": "it is known of no image"}
 
 
 def test_attribute_with_few_held_out_pictures_has_no_score(tmp_path, monkeypatch):
@@ -105,6 +105,6 @@ def test_pictures_of_people_that_are_all_held_out_are_refused_in_words(tmp_path)
     with pytest.raises(DataError) as caught:
         learning.learn(paintings(tmp_path, columns=columns))
     assert str(caught.value) == (
-        "nothing is left to learn from: the pictures are of few people, and all of these are among the fifth that the "
-        "classifier is judged on; add pictures of others"
+        "nothing is left to learn from: the images are of few people, and all of these are among the fifth that the "
+        "classifier is judged on; add images of others"
     )

@@ -36,9 +36,9 @@ def test_what_is_not_known_is_masked_and_does_not_move_the_median():
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ([1] * 40, "it is the same for all pictures"),
-        ([None] * 40, "it is known of no picture"),
-        ([True] * 9 + [False] * 31, "too few pictures to learn from (9 of the rarer kind, at least 10)"),
+        ([1] * 40, "it is the same for all images"),
+        ([None] * 40, "it is known of no image"),
+        ([True] * 9 + [False] * 31, "too few images to learn from (9 of the rarer kind, at least 10)"),
         ([f"name {n}" for n in range(40)], "it has 40 different words (at most 32)"),
     ],
 )

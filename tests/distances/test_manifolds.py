@@ -31,8 +31,8 @@ CASES = {
     "a part of the reals": (REAL, REAL[:50]),
     "the reals": (REAL, REAL.copy()),
     "far from the origin": (REAL + 3000, normal(70, 1, shift=3000)),
-    "one picture": (REAL, np.repeat(REAL.mean(0, keepdims=True), 60, 0)),
-    "one real picture": (REAL, np.repeat(REAL[:1], 60, 0)),
+    "one image": (REAL, np.repeat(REAL.mean(0, keepdims=True), 60, 0)),
+    "one real image": (REAL, np.repeat(REAL[:1], 60, 0)),
     "reals that repeat": (np.repeat(REAL[:30], 3, 0), normal(70, 1)),
     "both repeat": (np.repeat(REAL[:15], 6, 0), np.repeat(REAL[:20], 7, 0)),
 }

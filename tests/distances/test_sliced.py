@@ -25,7 +25,7 @@ def distance(real, fake, slicing=FEW, **settings):
 
 
 def through(pictures, change):
-    """Every picture changed by Pillow: change(picture) -> picture."""
+    """Every image changed by Pillow: change(image) -> image."""
     changed = [np.asarray(change(Image.fromarray(each.transpose(1, 2, 0)))) for each in pictures]
     return np.stack(changed).transpose(0, 3, 1, 2)
 

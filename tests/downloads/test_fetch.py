@@ -16,7 +16,7 @@ from webserver import HASTY, drop, page, redirect, status
 
 
 def count(path):
-    """Opens a copy as a file that says how many pictures it holds: b"faces 2", or a folder of such files."""
+    """Opens a copy as a file that says how many images it holds: b"faces 2", or a folder of such files."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     total = 0
     for file in files:
@@ -42,7 +42,7 @@ def web(server):
 
 @pytest.fixture
 def row():
-    """row(source, ...) -> a dataset of two pictures."""
+    """row(source, ...) -> a dataset of two images."""
 
     def make(*sources, **about):
         return Publication(
@@ -124,7 +124,7 @@ def test_root_is_where_files_go_now_and_later(get, row, web, tmp_path):
         (page("<html><title>Hi</title>"), "first: 127.0.0.1 answered with a web page ('Hi') where the file should be"),
         (redirect("ftp://example.org/toys.zip"), "first: 127.0.0.1: No connection adapters were found for"),
         (page("PK", "application/zip"), "first: what has arrived cannot be used (toys.zip: not an archive)"),
-        (page("faces 1", "application/zip"), "first: what has arrived cannot be used (it holds 1 of 2 pictures)"),
+        (page("faces 1", "application/zip"), "first: what has arrived cannot be used (it holds 1 of 2 images)"),
     ],
 )  # fmt: skip
 def test_next_source_is_tried_when_one_fails_and_the_reason_is_said(get, row, web, server, said, way, reason):
@@ -153,7 +153,7 @@ def test_when_all_fail_the_message_says_what_to_do_by_hand(get, row, web, server
     )
     assert caught.value.exit_code == 1
     assert said[-1] == (
-        "toys: second: what has arrived cannot be used (it holds 3 pictures where 2 are published); "
+        "toys: second: what has arrived cannot be used (it holds 3 images where 2 are published); "
         "there is no further source"
     )
     assert recall("toys").path is None
@@ -182,7 +182,7 @@ def test_files_that_are_not_needed_lie_beside_or_are_missed_aloud(get, row, web,
     folder = get(row(web("toys.zip", b"faces 2", extras=extras))).path.parent
     assert paths(folder) == ["notes.txt", "toys.zip"]
     reason = "127.0.0.1 answered 404 Not Found"
-    assert said[1] == (f"toys: lost.txt is missing ({reason}); the pictures do without it, or lay it beside them later")
+    assert said[1] == (f"toys: lost.txt is missing ({reason}); the images do without it, or lay it beside them later")
 
 
 def test_killed_between_two_renames_loses_nothing(get, row, web, server, monkeypatch):
@@ -298,7 +298,7 @@ def test_other_addresses_are_refused(get, row, web, url):
 
 @pytest.mark.parametrize(
     ("num_images", "words"),
-    [(2, "2 pictures, as published"), (1, "1 of 2 pictures"), (3, "3 pictures where 2 are published")],
+    [(2, "2 images, as published"), (1, "1 of 2 images"), (3, "3 images where 2 are published")],
 )
 def test_counts_are_told_beside_the_published_one(row, web, num_images, words):
     assert in_words(num_images, row(web("x.zip", b""))) == words
@@ -352,7 +352,7 @@ def test_what_arrives_is_opened_before_it_gets_its_name(row, web):
 
     def look(path):
         seen.append(path)
-        raise DataError("no pictures found")
+        raise DataError("no images found")
 
     with pytest.raises(DownloadError):
         download(row(web("toys.zip", b"faces 2")), look=look, say=print, progress=lambda *_: None)

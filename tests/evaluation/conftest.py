@@ -40,7 +40,7 @@ def metrics():
 
 @pytest.fixture
 def means():
-    """means() -> an extractor of the mean of each channel, and a list that grows by the pictures it is shown."""
+    """means() -> an extractor of the mean of each channel, and a list that grows by the images it is shown."""
 
     def make(**changes):
         shown = []
@@ -57,7 +57,7 @@ def means():
 
 @pytest.fixture
 def reference():
-    """reference(pictures) -> these as the reals."""
+    """reference(images) -> these as the reals."""
 
     def make(pictures, **known):
         return Reference(pictures, "none", "bicubic", "faces/", Known(digest=digest_of(pictures), **known))
@@ -67,7 +67,7 @@ def reference():
 
 @pytest.fixture
 def subject():
-    """subject(pictures) -> these as what is judged."""
+    """subject(images) -> these as what is judged."""
 
     def make(pictures, **more):
         return Subject("mine", pictures, {"fake": digest_of(pictures)}, **more)

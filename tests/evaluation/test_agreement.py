@@ -20,7 +20,7 @@ NUM_REAL, NUM_FAKE = 7, 6
 
 
 def metric(key, **settings):
-    """A metric that takes fewer pictures than anyone should trust: Inception is slow."""
+    """A metric that takes fewer images than anyone should trust: Inception is slow."""
     model = plugins.find("metric", key)
     return type(f"Few{model.__name__}", (model,), {"at_least": 2, "__module__": __name__})(**settings)
 

@@ -166,7 +166,7 @@ def test_progress_is_told_of_what_is_looked_at(metrics, means, reference, subjec
     evaluate(metrics, reference(faces(20, 0)), subject(faces(5, 1)), {"random": means()[0]}, tell=tell)
     looked = [(what, told) for what, told in begun if not what.startswith("measuring")]
     words = [what for what, _ in looked]
-    assert words == ["looking at real pictures (means)"] * 2 + ["looking at generated pictures (means)"]
+    assert words == ["looking at real images (means)"] * 2 + ["looking at generated images (means)"]
     assert [told[-1] for _, told in looked] == [(5, 5), (15, 15), (5, 5)]
 
 
@@ -175,7 +175,7 @@ def test_metric_that_cannot_be_measured_is_passed_on_and_the_others_are_measured
 ):
     given = reference(faces(20, 0)), subject(faces(1, 1)), {"random": means()[0]}
     lines = []
-    with pytest.raises(DataError, match=r"^shift: needs at least 2 generated pictures \(there are 1\)$"):
+    with pytest.raises(DataError, match=r"^shift: needs at least 2 generated images \(there are 1\)$"):
         evaluate(metrics, *given)
     assert evaluate(metrics, *given, refuse=lines.append) == []
     assert [line.partition(":")[0] for line in lines] == ["shift", "again", "brightness"]
@@ -193,9 +193,9 @@ def test_metric_of_a_space_without_a_network_is_passed_on(metrics, reference, su
 
 def test_pictures_of_other_sizes_and_kinds_are_refused(metrics, means, reference, subject, faces):
     real = faces(20, 0)
-    with pytest.raises(DataError, match=r"^mine: is grey, faces/ in colour; compare pictures of one kind$"):
+    with pytest.raises(DataError, match=r"^mine: is grey, faces/ in colour; compare images of one kind$"):
         evaluate(metrics, reference(real), subject(real[:, :1]), {"random": means()[0]})
-    with pytest.raises(DataError, match=r"^mine: has 8x16 pixels, faces/ has 16x16; compare pictures of one size \("):
+    with pytest.raises(DataError, match=r"^mine: has 8x16 pixels, faces/ has 16x16; compare images of one size \("):
         evaluate(metrics, reference(real), subject(real[..., :8]), {"random": means()[0]})
 
 
@@ -207,7 +207,7 @@ def test_each_metric_is_told_of_when_it_begins_and_may_count(metrics, means, ref
 
     evaluate(metrics, reference(faces(20, 0)), subject(faces(6, 1)), {"random": means()[0]}, tell=tell)
     begun = [what for what, *count in told if count == [0, 0]]
-    for of in ("", " of real pictures", " of as many as these"):
+    for of in ("", " of real images", " of as many as these"):
         assert f"measuring shift{of}" in begun
     metrics["shift"].pairs[0].progress(3, 6)
     assert told[-1] == ("measuring shift", 3, 6)

@@ -50,7 +50,7 @@ def test_two_folders_are_judged(tmp_path, faces):
         real=tmp_path / "a", fake=tmp_path / "b", metrics=["fd_random"], n=11, say=said.append, tell=tell
     )
     assert (found.num_real, found.num_fake, found.step, found.weights) == (13, 11, None, None)
-    assert said[0].startswith("11 judged pictures, fewer than 2,048")
+    assert said[0].startswith("11 judged images, fewer than 2,048")
     assert told[:2] == ["reading sizes", "reading sizes"]
 
 

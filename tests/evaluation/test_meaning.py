@@ -1,4 +1,4 @@
-"""What the metrics say of pictures that were spoilt on purpose, step by step: each moves the right way, and how far."""
+"""What the metrics say of images that were spoilt on purpose, step by step: each moves the right way, and how far."""
 
 import io
 from itertools import pairwise
@@ -41,7 +41,7 @@ def people():
 
 @pytest.fixture(scope="module")
 def judge(people, tmp_path_factory):
-    """judge(pictures) -> the value of each metric, for pictures in the place of the fakes; of copies only if asked."""
+    """judge(images) -> the value of each metric, for images in the place of the fakes; of copies only if asked."""
     real, _, heldout = people
     metrics = {key: plugins.find("metric", key)(**settings) for key, settings in METRICS.items()}
     network = {"inception": random_extractor(3, SIDE)}  # its vectors in the place of Inception's
@@ -114,7 +114,7 @@ def test_generator_of_fewer_and_fewer_faces_stays_precise_and_covers_less(people
 
 
 def test_noise_is_the_reverse_of_collapse(people, judge, honest):
-    """Varied and wrong: precision and density fall first, recall hardly, and pictures are less alike, not more."""
+    """Varied and wrong: precision and density fall first, recall hardly, and images are less alike, not more."""
     some, much = (judge(noisy(sigma)(people[1])) for sigma in (30, 100))
     for key in DISTANCES:
         assert rising(honest[key], some[key], much[key]), key

@@ -172,11 +172,11 @@ def test_the_four_shares_compute_their_distances_once(monkeypatch):
 @pytest.mark.parametrize(
     ("key", "num_real", "num_fake", "message"),
     [
-        ("fid", 9, 50, "needs at least 10 real pictures (there are 9)"),
-        ("fid", 50, 9, "needs at least 10 generated pictures (there are 9)"),
-        ("kd_random", 50, 9, "needs at least 10 generated pictures (there are 9)"),
-        ("recall", 19, 50, "needs at least 20 real pictures (there are 19)"),
-        ("is", 50, 19, "needs at least 20 generated pictures (there are 19)"),
+        ("fid", 9, 50, "needs at least 10 real images (there are 9)"),
+        ("fid", 50, 9, "needs at least 10 generated images (there are 9)"),
+        ("kd_random", 50, 9, "needs at least 10 generated images (there are 9)"),
+        ("recall", 19, 50, "needs at least 20 real images (there are 19)"),
+        ("is", 50, 19, "needs at least 20 generated images (there are 19)"),
     ],
 )
 def test_too_few_pictures_are_named_with_how_many_are_needed(key, num_real, num_fake, message):
@@ -198,7 +198,7 @@ def test_what_is_lacking_can_be_asked_before_pictures_are_looked_at(key):
     many, one = (dataclasses.replace(sample(normal(num)), embedding=None) for num in (20, 1))
     assert metric.lacks(Pair(many, many)) is None
     least = 20 if key == "is" else metric.at_least
-    assert metric.lacks(Pair(many, one)) == f"needs at least {least} generated pictures (there are 1)"
+    assert metric.lacks(Pair(many, one)) == f"needs at least {least} generated images (there are 1)"
 
 
 def test_the_inception_score_needs_classes():
@@ -214,4 +214,4 @@ def test_vectors_that_are_no_numbers_are_refused(key, space, side, word):
     vectors[side][7, 3] = np.nan
     metric = plugins.find("metric", key)()
     why = metric.lacks(pair(**vectors))
-    assert why == f"the {space} network's vectors of {word} pictures are not finite"
+    assert why == f"the {space} network's vectors of {word} images are not finite"

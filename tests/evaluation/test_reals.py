@@ -52,7 +52,7 @@ def test_why_there_are_no_held_out_pictures_is_said(reals, tiny, store):
     np.save(source / "images.npy", pixels)
     reference, said = reals(tiny("data.split=train", data=source), num_held_out=100)
     assert reference.known.heldout is None
-    assert said == [f"no held-out pictures: {source}: every held-out picture is a training picture, too; give others"]
+    assert said == [f"no held-out images: {source}: every held-out image is a training image, too; give others"]
 
 
 def test_other_pictures_are_not_those_of_training(reals, tiny, store):
@@ -75,4 +75,4 @@ def test_one_picture_is_too_few(reals, tiny, store):
     source = store(num=1)
     with pytest.raises(DataError) as refusal:
         reals(tiny(data=source))
-    assert str(refusal.value) == f"{source}: holds 1 picture that can be used, need at least 2"
+    assert str(refusal.value) == f"{source}: holds 1 image that can be used, need at least 2"

@@ -45,7 +45,7 @@ def test_evaluation_from_the_cache_gives_the_same_numbers(metrics, means, refere
     first = evaluate(metrics, *given, {"random": extractor})
     shown.clear()
     second = evaluate(metrics, *given, {"random": extractor})
-    assert len(shown) == 6  # the generated pictures alone
+    assert len(shown) == 6  # the generated images alone
     assert [(each.value, each.floor) for each in first] == [(each.value, each.floor) for each in second]
 
 
@@ -125,7 +125,7 @@ def test_cache_that_cannot_be_written_costs_only_the_caching(means, reference, f
     for _ in range(2):
         asked(extractor, reference(faces(20, 0)), say=lines.append)
     assert len(shown) == 40 and len(lines) == 2
-    assert lines[0].startswith(f"{folder()}: features of the real pictures cannot be kept there (")
+    assert lines[0].startswith(f"{folder()}: features of the real images cannot be kept there (")
     asked(extractor, reference(faces(20, 0)))  # nobody listens
 
 
@@ -136,7 +136,7 @@ def test_full_disk_costs_only_the_caching(means, reference, faces, monkeypatch):
     monkeypatch.setattr("facegan.evaluation.feature_cache.write_tensors", full)
     lines = []
     asked(means()[0], reference(faces(20, 0)), say=lines.append)
-    assert lines == [f"{folder()}: features of the real pictures cannot be kept there (No space left on device)"]
+    assert lines == [f"{folder()}: features of the real images cannot be kept there (No space left on device)"]
 
 
 def test_what_is_asked_once_is_not_kept(means, reference, faces):

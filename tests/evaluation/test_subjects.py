@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from facegan.data.packed.packed_images import open_stored
+from facegan.data.packed.packed_images import open_packed
 from facegan.errors import FaceganError, SnapshotError
 from facegan.evaluation import Known, digest_of, drawn, reference_of
 from facegan.generator import FaceGenerator
@@ -41,7 +41,7 @@ def temporary(tmp_path, monkeypatch):
 
 
 def test_digest_is_that_of_packed_pictures(store, monkeypatch):
-    packed = open_stored(store(num=20))
+    packed = open_packed(store(num=20))
     assert digest_of(packed.images) == packed.digest
     monkeypatch.setattr("facegan.evaluation.subjects._CHUNK_BYTES", 5 * packed.images[0].nbytes)
     assert digest_of(packed.images) == packed.digest
@@ -49,7 +49,7 @@ def test_digest_is_that_of_packed_pictures(store, monkeypatch):
 
 
 def test_packed_pictures_are_the_reals(store):
-    packed = open_stored(store(num=20))
+    packed = open_packed(store(num=20))
     found = reference_of(packed, Known(digest=packed.digest))
     assert (found.crop, found.filter, found.source) == ("none", "bicubic", "noise")
     assert found.pictures is packed.images
@@ -70,7 +70,7 @@ def test_drawn_faces_are_those_of_the_seeds_in_a_file_that_goes(generator, tempo
 def test_generator_of_pictures_that_are_not_finite_is_refused(generator, temporary):
     nn.init.constant_(generator.network.loudness, float("nan"))
     with (
-        pytest.raises(SnapshotError, match=r"^G\.safetensors: pictures are not finite, its weights are too large"),
+        pytest.raises(SnapshotError, match=r"^G\.safetensors: images are not finite, its weights are too large"),
         drawn(generator, 3),
     ):
         pass
@@ -86,7 +86,7 @@ def test_disk_without_room_is_told_of_in_a_line(generator, temporary, monkeypatc
     with pytest.raises(FaceganError) as refused, drawn(generator, 70_000):
         pass
     assert str(refused.value) == (
-        f"{temporary}: has no room for 70,000 generated pictures of together 3.4 MB (No space left on device); "
+        f"{temporary}: has no room for 70,000 generated images of together 3.4 MB (No space left on device); "
         "set TMPDIR to a folder that has, or draw fewer"
     )
     assert list(Path(temporary).iterdir()) == []

@@ -99,12 +99,12 @@ def test_picture_that_does_not_fit_alone_is_refused_in_a_line(faces):
 
     extractor, _ = means()
     object.__setattr__(extractor, "see", see)
-    with pytest.raises(FaceganError, match=r"^cpu: its memory does not suffice for one picture; take --device cpu$"):
+    with pytest.raises(FaceganError, match=r"^cpu: its memory does not suffice for one image; take --device cpu$"):
         embed(extractor, faces(3, 0), np.arange(3))
 
 
 def test_vectors_that_are_not_finite_are_refused(faces):
     extractor, _ = means()
     object.__setattr__(extractor, "see", lambda pictures: (pictures.float().mean((2, 3)) / 0, None))
-    with pytest.raises(FaceganError, match=r"^means: gives vectors that are not finite; pictures cannot be compared"):
+    with pytest.raises(FaceganError, match=r"^means: gives vectors that are not finite; images cannot be compared"):
         embed(extractor, faces(3, 0), np.arange(3))

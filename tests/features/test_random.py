@@ -51,7 +51,7 @@ def test_picture_of_one_colour_has_a_vector():
 
 @pytest.fixture(scope="module")
 def distance():
-    """distance(pictures) -> their Fréchet distance from draws of the distribution that `faces` draws from."""
+    """distance(images) -> their Fréchet distance from draws of the distribution that `faces` draws from."""
     extractor = random_extractor(3, 16)
     known = {}
 

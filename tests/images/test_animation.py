@@ -179,13 +179,13 @@ def test_a_film_is_written_while_its_frames_come(tmp_path, place):
     [
         ("a.mp5", {}, "cannot write '.mp5'; end it in .gif, .webp, .mp4, /"),
         ("a", {}, "has no ending; end it in .gif, .webp, .mp4, /"),
-        ("a.gif", {"fps": 51}, "cannot show 51 pictures a second; it must be 0.01 to 50"),
-        ("a.webp", {"fps": 91}, "cannot show 91 pictures a second; it must be 0.01 to 90"),
-        ("a.mp4", {"fps": 121}, "cannot show 121 pictures a second; it must be 0.01 to 120"),
-        ("a.mp4", {"fps": float("nan")}, "cannot show nan pictures a second; it must be 0.01 to 120"),
-        ("a.mp4", {"fps": 0}, "cannot show 0 pictures a second; it must be 0.01 to 120"),
-        ("a.gif", {"hold": -1}, "cannot hold the last picture for -1 s; it must be 0 to 600"),
-        ("a.gif", {"hold": 601}, "cannot hold the last picture for 601 s; it must be 0 to 600"),
+        ("a.gif", {"fps": 51}, "cannot show 51 images a second; it must be 0.01 to 50"),
+        ("a.webp", {"fps": 91}, "cannot show 91 images a second; it must be 0.01 to 90"),
+        ("a.mp4", {"fps": 121}, "cannot show 121 images a second; it must be 0.01 to 120"),
+        ("a.mp4", {"fps": float("nan")}, "cannot show nan images a second; it must be 0.01 to 120"),
+        ("a.mp4", {"fps": 0}, "cannot show 0 images a second; it must be 0.01 to 120"),
+        ("a.gif", {"hold": -1}, "cannot hold the last image for -1 s; it must be 0 to 600"),
+        ("a.gif", {"hold": 601}, "cannot hold the last image for 601 s; it must be 0 to 600"),
     ],
 )
 def test_what_no_film_can_be_is_refused(tmp_path, place, options, message):
@@ -200,7 +200,7 @@ def test_pictures_too_large_for_a_format_are_refused(tmp_path, place, width, mos
     with pytest.raises(ConfigError) as refusal:
         images.save_animation(tmp_path / place, [np.zeros((2, width), np.uint8)], fps=1)
     assert str(refusal.value) == (
-        f"-o {tmp_path / place}: pictures of {width}x2 pixels are too large for this format; it takes {most} a side"
+        f"-o {tmp_path / place}: images of {width}x2 pixels are too large for this format; it takes {most} a side"
     )
     assert list(tmp_path.iterdir()) == []
 

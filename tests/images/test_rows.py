@@ -13,7 +13,7 @@ def arranged(side=64, channels=3, **more):
 
 
 def places(sheet, picture):
-    """Where a picture (H, W, 3) stands in a sheet: (top, left) pairs."""
+    """Where an image (H, W, 3) stands in a sheet: (top, left) pairs."""
     height, width = picture.shape[:2]
     rows, columns = np.nonzero((sheet == picture[0, 0]).all(-1))
     return [

@@ -41,7 +41,7 @@ def refusal(tmp_path):
 
 
 def draws_the_same(generator, original):
-    """Whether both draw the same pictures, 1e-5 apart at most, of latents of both kinds; ours saturate nowhere."""
+    """Whether both draw the same images, 1e-5 apart at most, of latents of both kinds; ours saturate nowhere."""
     z = torch.randn(9, original.z_dim, generator=torch.Generator().manual_seed(3))
     z = torch.cat([z, z.clamp(-1, 1)])
     with torch.no_grad():

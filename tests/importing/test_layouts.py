@@ -103,13 +103,13 @@ STRANGERS = {
     ),
     "four channels": (
         changed(T, main__6__weight=torch.ones(2, 4, 4, 4)),
-        "its pictures would be 16x16 with 4 channels",
+        "its images would be 16x16 with 4 channels",
     ),
     "too small": (
         nn.Sequential(*block(6, 4), *block(4, 3)[:1]).state_dict(),
-        "its pictures would be 8x8 with 3 channels",
+        "its images would be 8x8 with 3 channels",
     ),
-    "too large": (Tutorial(6, 1, 3, 512).state_dict(), "its pictures would be 512x512 with 3 channels"),
+    "too large": (Tutorial(6, 1, 3, 512).state_dict(), "its images would be 512x512 with 3 channels"),
     "bias of another width": (
         changed(T, main__6__bias=torch.ones(1)),
         "the bias of 'main.6' does not have its width, 3",

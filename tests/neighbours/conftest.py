@@ -10,7 +10,7 @@ def few_resamples(monkeypatch):
 
 @pytest.fixture
 def noisy():
-    """noisy(pictures) -> the same with a little noise: what a generator draws that copies."""
+    """noisy(images) -> the same with a little noise: what a generator draws that copies."""
 
     def make(pictures):
         noise = np.random.default_rng(99).integers(-8, 9, pictures.shape)

@@ -7,7 +7,7 @@ from facegan.neighbours import Neighbours, pixels
 
 
 def plain(*colours, side=16):
-    """One-coloured pictures, their left half black."""
+    """One-coloured images, their left half black."""
     pictures = np.zeros((len(colours), 3, side, side), np.uint8)
     for picture, colour in zip(pictures, colours, strict=True):
         picture[:, :, side // 2 :] = np.array(colour)[:, None, None]
@@ -77,5 +77,5 @@ def test_a_sheet_too_large_to_be_opened_is_refused():
     with pytest.raises(ConfigError) as refusal:
         neighbours.check_fits(10_000, 7, 64)
     assert str(refusal.value) == (
-        "10,000 samples with 6 pictures each are too many for one sheet; ask for at most 568, or for fewer --nearest"
+        "10,000 samples with 6 images each are too many for one sheet; ask for at most 568, or for fewer --nearest"
     )

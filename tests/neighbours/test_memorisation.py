@@ -69,7 +69,7 @@ def test_seen_is_the_share_of_samples_nearest_to_a_training_picture():
     assert found.seen == 0.75
     assert found.seen_by_chance.value == 0.75
     low, high = found.seen_by_chance.interval
-    assert low == pytest.approx(0.75 - 1.96 * (0.75 * 0.25 / 4) ** 0.5)  # the binomial's: four other pictures
+    assert low == pytest.approx(0.75 - 1.96 * (0.75 * 0.25 / 4) ** 0.5)  # the binomial's: four other images
     assert high == 1.0
 
 
@@ -87,7 +87,7 @@ def test_chance_is_wider_where_few_pictures_are_near_to_many_samples():
 
 def test_chance_interval_covers_what_dealing_the_labels_anew_gives():
     rng = np.random.default_rng(0)
-    num_training, num_heldout, hubs = 80, 20, rng.zipf(1.7, 300) % 100  # some pictures near to many samples
+    num_training, num_heldout, hubs = 80, 20, rng.zipf(1.7, 300) % 100  # some images near to many samples
     shares = []
     for _ in range(2000):
         trained = rng.permutation(num_training + num_heldout) < num_training

@@ -17,7 +17,7 @@ def brute_force(queries, pictures, k):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(search, "_CHUNK_BYTES", 7 * 3 * 16 * 16 * 4)  # 7 pictures
+    monkeypatch.setattr(search, "_CHUNK_BYTES", 7 * 3 * 16 * 16 * 4)  # 7 images
     monkeypatch.setattr(search, "_QUERY_BYTES", 20 * 3 * 16 * 16 * 4)  # 20 queries a pass
 
 
@@ -86,7 +86,7 @@ def test_neighbours_in_features_are_those_of_brute_force(faces, small_chunks):
 
 
 def test_more_neighbours_than_pictures_are_refused(faces):
-    with pytest.raises(ValueError, match="k is 4; there are 3 pictures"):
+    with pytest.raises(ValueError, match="k is 4; there are 3 images"):
         neighbours.nearest(faces(1, 1), faces(3, 2), neighbours.pixels(), k=4)
 
 

@@ -29,7 +29,7 @@ def folded(inception_file):
 
 @pytest.fixture(scope="module")
 def reference(inception_file):
-    """The extractor of torch-fidelity, which also loads strictly; pictures -> (features, logits without the bias)."""
+    """The extractor of torch-fidelity, which also loads strictly; images -> (features, logits without the bias)."""
     return FeatureExtractorInceptionV3(
         "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(inception_file)
     )

@@ -37,11 +37,11 @@ def test_latest_value_of_each_step_is_taken_in_order(make):
 @pytest.mark.parametrize(
     ("other", "why"),
     [
-        ({"num_fake": 50}, "judged pictures 50, not 100"),
-        ({"num_real": 1000}, "real pictures 1,000, not 200"),
+        ({"num_fake": 50}, "judged images 50, not 100"),
+        ({"num_real": 1000}, "real images 1,000, not 200"),
         ({"weights": "G"}, "weights G, not G_ema"),
         ({"protocol": {"crop": "center:8"}}, "crop center:8, not none"),
-        ({"digests": {"real": "s", "extractor": "e"}}, "other real pictures"),
+        ({"digests": {"real": "s", "extractor": "e"}}, "other real images"),
         ({"digests": {"real": "r", "extractor": "f"}}, "another extractor"),
     ],
 )
@@ -88,7 +88,7 @@ def test_panel_shows_values_bands_and_real_against_real(make):
     assert (band.get_datalim(axes.transData).y0, band.get_datalim(axes.transData).y1) == (3, 8)
     assert axes.get_title(loc="left") == "Sliced (lower is better)"
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert texts == ["generated, 100 to 200", "real against real, 50 to 150 pictures"]
+    assert texts == ["generated, 100 to 200", "real against real, 50 to 150 images"]
 
 
 def test_values_far_apart_are_drawn_on_a_logarithmic_axis(make):
@@ -105,7 +105,7 @@ def test_runs_are_overlaid_and_told_apart(make):
     courses = [course(one, "swd"), course(two, "swd")]
     (axes,) = over_steps([courses]).axes
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert texts == ["one, 100 to 200", "one: real against real, 50 to 150 pictures", "two, 100 to 200"]
+    assert texts == ["one, 100 to 200", "one: real against real, 50 to 150 images", "two, 100 to 200"]
     assert axes.lines[0].get_color() != axes.lines[2].get_color()
     assert len(axes.collections) == 1
     assert unlike(courses) == ""
@@ -113,7 +113,7 @@ def test_runs_are_overlaid_and_told_apart(make):
 
 def test_runs_that_were_measured_otherwise_are_said_to_be(make):
     courses = [course(make(line(10, 7.0), name="a"), "swd"), course(make(line(10, 6.0, num_fake=50), name="b"), "swd")]
-    assert unlike(courses) == "judged pictures 50, not 100"
+    assert unlike(courses) == "judged images 50, not 100"
 
 
 @pytest.mark.parametrize(("name", "start"), [("m.png", b"\x89PNG"), ("m.svg", b"<?xml")])

@@ -47,7 +47,7 @@ def test_three_panels_show_what_metrics_jsonl_says(make):
 def test_spreads_have_a_panel_of_their_own_where_there_are_any(make):
     figure = curves([make(spreads_from=1)])
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == ["Training losses", "What D believes", "How much pictures differ", "Speed"]
+    assert titles == ["Training losses", "What D believes", "How much images differ", "Speed"]
     drawn = lines(figure.axes[2])
     np.testing.assert_allclose(drawn["pictures"].get_ydata(), 0.4)
     np.testing.assert_allclose(drawn["fakes"].get_ydata(), np.arange(1, 6) / 1000)
@@ -57,7 +57,7 @@ def test_spreads_have_a_panel_of_their_own_where_there_are_any(make):
 def test_spreads_are_drawn_from_where_they_begin(make):
     num = 3 * BINS
     drawn = lines(curves([make(num=num, spreads_from=2 * BINS + 1), make("old", num=3)]).axes[2])
-    assert list(drawn) == ["faces-1: pictures", "faces-1: fakes"]
+    assert list(drawn) == ["faces-1: images", "faces-1: fakes"]
     np.testing.assert_allclose(drawn["faces-1: fakes"].get_xdata(), 10 * np.arange(2 * BINS + 1, num + 1))
 
 

@@ -10,7 +10,7 @@ from facegan.projection import Familiarity, familiarity
 
 @pytest.fixture
 def bare(monkeypatch):
-    """Makes the channels of a picture its own traits: the first two are one layer's, the others another's."""
+    """Makes the channels of an image its own traits: the first two are one layer's, the others another's."""
     monkeypatch.setattr(familiarity, "activations", lambda D, images: [images[:, :2], images[:, 2:]])
     return nn.Linear(1, 1)
 

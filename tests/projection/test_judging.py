@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from facegan.data.packed.packed_images import open_stored
+from facegan.data.packed.packed_images import open_packed
 from facegan.generator import FaceGenerator
 from facegan.images import to_float
 from facegan.networks.dcgan import DCGAN
@@ -32,7 +32,7 @@ def test_percentile_is_the_share_that_came_nearer():
 
 
 def test_reference_is_measured_once_and_kept_for_its_settings(generator, store, cache):
-    faces = open_stored(store(5))
+    faces = open_packed(store(5))
     seen = []
     first = reference(generator, None, faces, QUICK, lambda *progress: seen.append(progress))
     assert len(first.distances) == 5
@@ -65,7 +65,7 @@ def test_noise_is_judged_by_what_D_sees_and_its_error_by_errors(generator, D, dr
 
 
 def test_too_few_unseen_faces_or_no_D_leave_only_the_error_judged(generator, D, store):
-    known, unseen = open_stored(store(60)), open_stored(store(49, seed=1, at="others"))
+    known, unseen = open_packed(store(60)), open_packed(store(49, seed=1, at="others"))
     picture = torch.zeros(1, 3, 16, 16)
     for judge_D, faces in ((D, Faces(known, unseen)), (None, Faces(unseen, known))):
         (verdict,) = judge(generator, judge_D, faces, picture, [found(1.0)], QUICK)
@@ -77,7 +77,7 @@ def test_too_few_unseen_faces_or_no_D_leave_only_the_error_judged(generator, D, 
 
 @pytest.mark.parametrize("missing", ["known", "unseen"])
 def test_half_of_one_set_stands_for_the_other(store, missing):
-    kept = open_stored(store(9))
+    kept = open_packed(store(9))
     faces = Faces(None, kept) if missing == "known" else Faces(kept, None)
     assert np.array_equal(faces.fitted, kept.images[::2])
     assert np.array_equal(faces.compared, kept.images[1::2])

@@ -7,6 +7,6 @@ from facegan.networks.dcgan import DCGAN
 
 @pytest.fixture(scope="session")
 def generator():
-    """A small generator whose pictures differ well from each other."""
+    """A small generator whose images differ well from each other."""
     network = trained(DCGAN(z_dim=12, ngf=8).generator(16, 3))
     return FaceGenerator(network, z_dim=12, prior="normal", info={"digest": "d" * 64, "step": 3, "weights": "G"})

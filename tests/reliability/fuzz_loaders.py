@@ -29,7 +29,7 @@ from facegan.data.image.decode import decode, quiet_pillow
 from facegan.data.image.resize import square
 from facegan.data.open import open_path
 from facegan.data.packed.load import load as load_packed
-from facegan.data.packed.packed_images import is_damaged, open_stored
+from facegan.data.packed.packed_images import is_damaged, open_packed
 from facegan.data.split import select
 from facegan.downloads import Link, Patience, recall
 from facegan.downloads.http import fetch
@@ -99,7 +99,7 @@ def _of_ours(files, config, run):
     def use(path):
         [(_, images)] = sample(load_generator(path), [7])
         if not (images.isfinite().all() and images.abs().max() <= 1):
-            raise DefectError("loaded, and its pictures are no pictures")
+            raise DefectError("loaded, and its images are no images")
 
     def resume(path):
         state.load(path, data.digest)
@@ -121,7 +121,7 @@ def _of_ours(files, config, run):
 
     def packed(path):
         folder = path.parent
-        pictures = open_stored(folder)
+        pictures = open_packed(folder)
         assert len(pictures.names) == len(pictures.digests) == len(pictures)
         repr((pictures.attributes, pictures.skipped, pictures.skipped_digests))
         damaged = is_damaged(pictures)
@@ -336,7 +336,7 @@ PARQUETS = {
 
 
 def _encoded(mode, format, options, number=0):
-    """A picture, half noise and half flat, so that coders use more than one of their ways."""
+    """An image, half noise and half flat, so that coders use more than one of their ways."""
     bands = len(Image.new(mode, (1, 1)).getbands())
     values = np.random.default_rng(number).integers(0, 256, (36, 40, bands), dtype=np.uint8)
     values[:, :20] = 90

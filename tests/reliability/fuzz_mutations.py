@@ -485,7 +485,7 @@ def lying_parquet(content: bytes, other: bytes, dice: Random) -> bytes:
 
 
 def lying_picture(content: bytes, other: bytes, dice: Random) -> bytes:
-    """A damaged picture; of a PNG, chunks that lie under a sound checksum."""
+    """A damaged image; of a PNG, chunks that lie under a sound checksum."""
     if content[:4] != b"\x89PNG" or dice.random() < 0.6:
         return scarred(content, other, dice)
     lie = bytearray(content)

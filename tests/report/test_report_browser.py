@@ -18,7 +18,7 @@ const seen = [], slider = document.getElementById("slider"), drawing = document.
 const press = (element, key) => element.dispatchEvent(new KeyboardEvent("keydown", { key }));
 const look = () => seen.push([
   document.getElementById("caption").textContent,
-  [...document.querySelectorAll("#stage img")].filter((picture) => !picture.hidden).map((picture) => picture.alt),
+  [...document.querySelectorAll("#stage img")].filter((image) => !image.hidden).map((image) => image.alt),
   document.getElementById("play").textContent,
 ]);
 look();

@@ -82,20 +82,20 @@ def test_everything_from_a_run_is_shown_as_text(make, write):
 
 def test_training_pictures_stand_in_a_page_only_when_they_are_asked_for(make, write):
     run = make(ticks=(1,), grids=(0, 1))
-    assert "Training pictures are left out." in write(run).text
+    assert "Training images are left out." in write(run).text
     page = write(run, real=True)
     _, real = page.all("img")
-    assert real["alt"] == "Grid of training pictures"
+    assert real["alt"] == "Grid of training images"
     wanted = np.asarray(Image.open(run.path / "samples" / "real.png"))
     assert np.abs(picture(real["src"]).astype(int) - wanted).mean() < 12
     assert "These are not synthetic" in page.text
-    assert "Training pictures are left out." not in page.text
+    assert "Training images are left out." not in page.text
 
 
 def test_training_pictures_that_are_not_there_cannot_be_shown(make, tmp_path):
     run = make(grids=(0,))
     (run.path / "samples" / "real.png").write_bytes(b"x")
-    with pytest.raises(SnapshotError, match=r"real.png: not a picture \(it begins like .*; remove it to go without"):
+    with pytest.raises(SnapshotError, match=r"real.png: not an image \(it begins like .*; remove it to go without"):
         write_report(run, tmp_path / "report.html", commands=lambda found: [], real=True)
     assert not (tmp_path / "report.html").exists()
 
@@ -192,7 +192,7 @@ def test_curves_come_with_their_values_and_a_text_for_those_who_cannot_see_them(
     labels = [drawing["aria-label"] for drawing in page.all("svg")]
     assert labels == [
         "Training losses; last values: D 1, G 3.2",
-        "What D believes; last values: D(x), training pictures 0.75, D(G(z)), generated faces 0.25",
+        "What D believes; last values: D(x), training images 0.75, D(G(z)), generated faces 0.25",
         "Speed; last values: images/s 100",
     ]
     assert page.data["panels"][0] == {

@@ -12,10 +12,10 @@ def test_a_run_in_plain_words(make):
     run.config.write_text(config)
     assert summary(account(run)) == [
         ALWAYS,
-        "The network is a dcgan for pictures of 16x16 pixels, trained on “drawn” (64 pictures). A face can still come "
+        "The network is a dcgan for images of 16x16 pixels, trained on “drawn” (64 images). A face can still come "
         "close to one that it learned from.",
-        "Its length so far: 12 of 20 steps, 0.2 thousand pictures, 3.00 times through all of them.",
-        "That took 0:00:06 hours of training on a CPU under Linux, 32 pictures a second.",
+        "Its length so far: 12 of 20 steps, 0.2 thousand images, 3.00 times through all of them.",
+        "That took 0:00:06 hours of training on a CPU under Linux, 32 images a second.",
         "The run has hardly begun: it holds no snapshot and no state.",
     ]
 

@@ -16,7 +16,7 @@ DEFAULT = EvaluationConfig()
         ([(5, 1.0), (10, 1.0)], {}, 5),  # of equal ones the first
         ([evaluated(5, 3.0, better="higher"), evaluated(10, 1.0, better="higher")], {}, 5),
         ([evaluated(5, 1.0, better="nearer")], {}, None),
-        ([evaluated(5, 1.0, num_fake=99), (10, 3.0), (15, 2.0)], {}, 15),  # of another number of pictures
+        ([evaluated(5, 1.0, num_fake=99), (10, 3.0), (15, 2.0)], {}, 15),  # of another number of images
         ([evaluated(5, 1.0, protocol={"seed": 1}), (10, 3.0)], {}, 10),
         ([evaluated(5, 1.0, protocol={"seed": 0, "device": "cuda:0"}), (10, 3.0)], {}, 5),  # only rounds differently
         ([evaluated(5, 1.0, digests={"real": "other"}), (10, 3.0)], {}, 10),

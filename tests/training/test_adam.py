@@ -42,21 +42,21 @@ def test_updates_are_those_of_torch_optim_adam_to_the_bit(lr, betas):
 
 def test_a_gradient_that_is_not_finite_changes_nothing():
     (network,) = networks(1)
-    optimiser, scaler = (
+    optimizer, scaler = (
         Adam(network.parameters(), lr=0.1, betas=(0.5, 0.9)),
         torch.amp.GradScaler("cpu", init_scale=4.0),
     )
     scaler.scale(torch.zeros(()))  # makes its scale
     for poison, moves in ((0.0, True), (torch.inf, False), (torch.nan, False)):
         give_gradients(network, seed=3)
-        optimiser.parameters[1].grad += poison
-        weights = [each.detach().clone() for each in optimiser.parameters]
-        slots = [value.clone() for each in optimiser.slots() for value in each.values()]
-        scaler.step(optimiser)
+        optimizer.parameters[1].grad += poison
+        weights = [each.detach().clone() for each in optimizer.parameters]
+        slots = [value.clone() for each in optimizer.slots() for value in each.values()]
+        scaler.step(optimizer)
         scaler.update()
-        same = [torch.equal(a, b) for a, b in zip(weights, optimiser.parameters, strict=True)]
+        same = [torch.equal(a, b) for a, b in zip(weights, optimizer.parameters, strict=True)]
         assert not any(same) if moves else all(same)
-        after = [value for each in optimiser.slots() for value in each.values()]
+        after = [value for each in optimizer.slots() for value in each.values()]
         assert all(torch.equal(a, b) for a, b in zip(slots, after, strict=True)) is not moves
 
 

@@ -75,7 +75,7 @@ def test_a_step_recorded_once_replays_as_every_later_step(tiny, settings):
         state, tape = build_state(config, CPU), Tape()
         wanted = step_settings(config, CPU)
         feed = Feed(data, batch_size=8, seed=0, mirror=config.data.mirror, device=CPU)
-        for step in range(8):  # three epochs of 20 pictures
+        for step in range(8):  # three epochs of 20 images
             feed.turn_to(step)
             if step <= NUM_EAGER or not recorded:
                 with tape if step == NUM_EAGER else torch.enable_grad():
@@ -163,9 +163,9 @@ def drawing(config, failure=None):
     """A state's noise drawn from at each step; the numbers drawn; the 4th call, which is the recorded one, may fail."""
     drawn = []
     noise = torch.Generator().manual_seed(1)
-    optimiser = SimpleNamespace(zero_grad=lambda: None)
+    optimizer = SimpleNamespace(zero_grad=lambda: None)
     on_cuda = SimpleNamespace(device=torch.device("cuda"))
-    state = SimpleNamespace(world=ALONE, sums=on_cuda, noise=noise, opt_G=optimiser, opt_D=optimiser)
+    state = SimpleNamespace(world=ALONE, sums=on_cuda, noise=noise, opt_G=optimizer, opt_D=optimizer)
 
     def iteration():
         drawn.append(float(torch.rand((), generator=state.noise)))

@@ -141,12 +141,12 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
-def descend(optimiser, losses):
+def descend(optimizer, losses):
     """One step along the mean of the gradients of the shards' losses, taken one after the other."""
-    gradients = [torch.autograd.grad(loss, optimiser.parameters) for loss in losses]
-    for parameter, one, two in zip(optimiser.parameters, *gradients, strict=True):
+    gradients = [torch.autograd.grad(loss, optimizer.parameters) for loss in losses]
+    for parameter, one, two in zip(optimizer.parameters, *gradients, strict=True):
         parameter.grad = (one + two) / 2
-    optimiser.step()
+    optimizer.step()
 
 
 def shards_in_turn(config, num_steps):
@@ -197,7 +197,7 @@ def test_two_processes_learn_what_one_does_that_runs_their_shards_one_after_the_
     settings = "train.steps=2", "output.tick_every=1"
     leader, follower = train(*settings, run=tmp_path / "two")
     assert (leader.code, follower.code) == (0, 0), leader.err
-    assert f"{tmp_path / 'two'}: 2 steps on 20 pictures, 2 processes on cpu\n" in leader.err
+    assert f"{tmp_path / 'two'}: 2 steps on 20 images, 2 processes on cpu\n" in leader.err
     assert (follower.out, follower.err) == ("", "")
     state, rows = shards_in_turn(tiny(*settings), 2)
     found = newest(tmp_path / "two")
@@ -226,7 +226,7 @@ def test_a_run_of_two_goes_on_with_two_to_the_bit_and_with_another_number_on_the
 
     said = []
     assert resume(RunDir(broken), duration={"steps": 6}, report=lambda each: said.append(str(each)))
-    assert said[0] == f"{broken}: goes on with 1 processes in place of 2: on the same pictures, with other noise"
+    assert said[0] == f"{broken}: goes on with 1 processes in place of 2: on the same images, with other noise"
     leader, _ = pair.command("resume", broken, "--steps", 7)
     assert "goes on with 2 processes in place of 1: " in leader.err
     assert load_generator(RunDir(broken).latest("snapshots")).sample([0]).isfinite().all()
@@ -308,7 +308,7 @@ def test_a_mistake_is_told_once_and_ends_both_with_its_code(pair, train, tiny, t
     leader, follower = train("train.batch_size=7", run=tmp_path / "odd")
     assert (leader.code, follower.code, follower.err) == (2, 2, "")
     assert leader.err == (
-        "facegan: train.batch_size is 7, for 2 processes; it must be a multiple of 2, at least 2 pictures each\n"
+        "facegan: train.batch_size is 7, for 2 processes; it must be a multiple of 2, at least 2 images each\n"
     )
 
     (tmp_path / "config.json").write_text(tiny().to_json())
@@ -457,7 +457,7 @@ def test_a_process_of_other_versions_or_pictures_ends_all_before_anything_is_wri
     ours = f"{facegan.__version__} and {torch.__version__}"
     assert follower == [
         ["ConfigError", f"rank 1: has facegan 0 and torch 1, rank 0 has {ours}; install the same", 2],
-        ["DataError", f"rank 1: {config.data.source}: holds other pictures here than for rank 0", 2],
+        ["DataError", f"rank 1: {config.data.source}: holds other images here than for rank 0", 2],
     ]
     assert not (tmp_path / "run").exists()
 
@@ -467,7 +467,7 @@ def second(monkeypatch):
     """second(num_gpus): the second of two processes of a machine, as far as its device goes."""
 
     def make(num_gpus):
-        monkeypatch.setattr("facegan.training.group.choose_device", torch.device)
+        monkeypatch.setattr("facegan.training.group.resolve_device", torch.device)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
         group = object.__new__(Group)
         group.rank, group._local_rank, group._local_size = 1, 1, 2

@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from facegan.checkpoint import load_generator
 from facegan.config import RunConfig
-from facegan.data.packed.packed_images import open_stored
+from facegan.data.packed.packed_images import open_packed
 from facegan.errors import ConfigError, DataError, PluginError
 from facegan.evaluation import Known, Subject, digest_of, drawn, evaluate, reference_of
 from facegan.evaluation.metrics.frechet import FrechetRandom
@@ -125,7 +125,7 @@ def test_values_are_those_of_the_snapshot_and_lines_say_where_they_are_from(tiny
     data, run = store(), RunDir(tmp_path / "run")
     train(tiny("train.steps=2", "train.channels_last=false", *EVERY_2, "evaluation.num_images=20", data=data), run)
     (line,) = lines(run)
-    packed, generator = open_stored(data), load_generator(run.snapshot(2))
+    packed, generator = open_packed(data), load_generator(run.snapshot(2))
     with drawn(generator, 20) as faces:
         subject = Subject("x", faces, {"fake": digest_of(faces)})
         reference = reference_of(packed, Known(digest=packed.digest))
@@ -311,13 +311,13 @@ def test_a_metric_that_fails_is_told_and_training_goes_on(tiny, tmp_path, values
         (
             ("evaluation.metrics=near", "evaluation.keep_best=near"),
             ConfigError,
-            "config: evaluation.keep_best: near is good near its value of real pictures, and ranks no snapshots; take "
+            "config: evaluation.keep_best: near is good near its value of real images, and ranks no snapshots; take "
             "a metric of which lower or higher is better",
         ),
         (
             ("evaluation.metrics=greedy",),
             DataError,
-            "evaluation.metrics: greedy: needs at least 17 real pictures (there are 16); leave it out "
+            "evaluation.metrics: greedy: needs at least 17 real images (there are 16); leave it out "
             "(evaluation.num_images is 16)",
         ),
     ],

@@ -154,7 +154,7 @@ def test_a_d_that_takes_the_fakes_for_real_does_not_learn():
     health = Health(run(1000, 10, lambda step: well(step, real=0.4, fake=0.95)))
     assert health.verdict.name == "stagnation"
     assert health.verdict.words == (
-        "D takes the fakes for real rather than the pictures (D(x) 0.40, D(G(z)) 0.95): it does not learn"
+        "D takes the fakes for real rather than the images (D(x) 0.40, D(G(z)) 0.95): it does not learn"
     )
     behind = run(1000, 10, lambda step: well(step, real=0.45, fake=0.55 + wave(step)))
     assert set(names(Health(), behind)) == {"good"}
@@ -234,9 +234,9 @@ def test_a_judge_rebuilt_from_the_lines_goes_on_like_one_that_never_stopped():
 def test_what_is_seen_and_what_to_try_are_said_in_one_line():
     seen = {name: Health(run(1000, 10, failing(name))).verdict for name in NAMES[1:]}
     assert {verdict.name: verdict.words for verdict in seen.values()} == {
-        "D has won": "D tells every fake from every picture (D(x) 0.99, D(G(z)) 0.0020), and a D that is always right "
+        "D has won": "D tells every fake from every image (D(x) 0.99, D(G(z)) 0.0020), and a D that is always right "
         "teaches G little",
-        "collapse": "the fakes are nearly all the same picture (their spread is 2 % of the real pictures')",
+        "collapse": "the fakes are nearly all the same image (their spread is 2 % of the real images')",
         "stagnation": "neither D nor G has changed for long (D(x) 0.40, D(G(z)) 0.44): they no longer learn",
         "not finite": "a loss, a score or a spread is no longer a number (step 1000)",
     }

@@ -25,7 +25,7 @@ def test_a_full_memory_is_known_by_its_error(error, full):
 
 @pytest.fixture
 def small_memory(monkeypatch):
-    """small_memory(5): a device that holds a step on at most five pictures."""
+    """small_memory(5): a device that holds a step on at most five images."""
 
     def make(most):
         step = limits.training_step

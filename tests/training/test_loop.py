@@ -45,7 +45,7 @@ def assert_same_tensors(one, other, but=()):
 
 
 def assert_same_run(one, other, *, grids=True):
-    """Networks, optimisers, noise, sums, metrics and grids: all equal to the bit."""
+    """Networks, optimizers, noise, sums, metrics and grids: all equal to the bit."""
     assert one.steps("states")[-1] == other.steps("states")[-1]
     assert_same_tensors(one.latest("states"), other.latest("states"))
     assert_same_tensors(one.latest("snapshots"), other.latest("snapshots"))
@@ -183,7 +183,7 @@ def test_extending_by_epochs_replaces_the_steps(tiny, tmp_path):
     run = RunDir(tmp_path / "run")
     train(tiny("train.steps=1"), run)
     assert resume(run, duration={"epochs": 2}) is True
-    assert run.steps("states")[-1] == 5  # 40 pictures in batches of 8
+    assert run.steps("states")[-1] == 5  # 40 images in batches of 8
     config = json.loads(run.config.read_text())["train"]
     assert (config["epochs"], config["steps"], config["kimg"]) == (2, None, None)
 
@@ -290,7 +290,7 @@ def test_first_grid_shows_the_untrained_generator_after_few_latents(tiny, tmp_pa
     settled = FaceGenerator(untrained, z_dim=12, prior="normal").sample(range(loop.NUM_GRID))
 
     def distance(drawn):
-        """Levels of 255 between a picture's values and the grid's, on average."""
+        """Levels of 255 between an image's values and the grid's, on average."""
         return np.abs(np.asarray(seen, float) - images.grid(images.to_uint8(drawn))).mean()
 
     assert distance(settled) < 1.5  # other latents, and many more
@@ -401,6 +401,6 @@ def test_a_state_of_other_pictures_is_refused(tiny, store, tmp_path):
     with pytest.raises(SnapshotError) as refusal:
         resume(run, duration={"steps": 3})
     assert str(refusal.value) == (
-        f"{run.latest('states')}: the pictures are not those that this run was trained on; "
+        f"{run.latest('states')}: the images are not those that this run was trained on; "
         "restore them, or start a new run"
     )

@@ -47,9 +47,9 @@ def test_a_finished_run_leaves_everything_and_no_pickle(tiny, run):
     for path in run.path.rglob("*.safetensors"):
         assert not path.read_bytes().startswith((b"\x80\x02", b"\x80\x04", b"\x80\x05", b"PK"))
     card = (run.path / "model-card.md").read_text()
-    for words in ("16x16", "1511.06434", "DCGAN Tutorial", "20 pictures", "3 steps of 8", "0.0 thousand", "synthetic"):
+    for words in ("16x16", "1511.06434", "DCGAN Tutorial", "20 images", "3 steps of 8", "0.0 thousand", "synthetic"):
         assert words in card
-    assert said[0] == f"{run.path}: 3 steps on 20 pictures, cpu"
+    assert said[0] == f"{run.path}: 3 steps on 20 images, cpu"
     assert said[-1] == f"{run.path}: finished; look at faces.png and losses.png there"
 
 
@@ -270,7 +270,7 @@ def test_a_disk_that_fills_up_at_the_very_end_leaves_a_trained_run(tiny, run, mo
         patch.setattr("facegan.training.artifacts.write_atomic", fail)
         train(tiny(), run)
     assert str(refusal.value) == (
-        f"{run.path}: trained and saved, but its pictures and card cannot be written (No space left on device); "
+        f"{run.path}: trained and saved, but its images and card cannot be written (No space left on device); "
         "make room, then 'facegan resume' writes them"
     )
     assert resume(run) is None

@@ -14,7 +14,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """Where the drawn pictures of all these tests are packed."""
+    """Where the drawn images of all these tests are packed."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -113,7 +113,7 @@ def test_stop_ends_a_run_that_says_so_and_report_hears_of_its_way():
     run = train(steps=9, report=heard.append, stop=lambda: True)
     assert not run.finished
     assert run.snapshot.name == "step-00000001.safetensors"
-    assert heard[0] == f"{run.path}: 9 steps on 32 pictures, cpu"
+    assert heard[0] == f"{run.path}: 9 steps on 32 images, cpu"
     assert heard[1].step == 1
 
 

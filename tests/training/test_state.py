@@ -147,7 +147,7 @@ def test_a_state_of_other_pictures_is_refused(tiny, tmp_path):
     state.save(path, config, "digest")
     before = deepcopy(everything(state))
     assert refused(path, state, "other") == (
-        f"{path}: the pictures are not those that this run was trained on; restore them, or start a new run"
+        f"{path}: the images are not those that this run was trained on; restore them, or start a new run"
     )
     assert all(torch.equal(value, before[key]) for key, value in everything(state).items())
 
@@ -170,7 +170,7 @@ def test_a_state_without_its_moments_is_refused(tiny, tmp_path, gone):
     save_file(kept, path, metadata)
     seal(path)
     assert refused(path, build_state(config, CPU)) == (
-        f"{path}: does not fit the run (an optimiser's moments are missing); was its config.json changed?"
+        f"{path}: does not fit the run (an optimizer's moments are missing); was its config.json changed?"
     )
 
 

@@ -34,8 +34,8 @@ def numbers(module):
     return [value.detach().clone() for value in module.state_dict().values()]
 
 
-def moments(optimiser):
-    return [value.clone() for slots in optimiser.slots() for value in slots.values()]
+def moments(optimizer):
+    return [value.clone() for slots in optimizer.slots() for value in slots.values()]
 
 
 class Textbook:
@@ -152,8 +152,8 @@ def test_each_adam_moves_its_own_network_at_its_own_rate(tiny):
 
 def test_each_optimiser_holds_all_parameters_of_its_network(tiny):
     state, _ = begin(tiny())
-    for optimiser, network in ((state.opt_G, state.G), (state.opt_D, state.D)):
-        assert [id(parameter) for parameter in optimiser.parameters] == [id(p) for p in network.parameters()]
+    for optimizer, network in ((state.opt_G, state.G), (state.opt_D, state.D)):
+        assert [id(parameter) for parameter in optimizer.parameters] == [id(p) for p in network.parameters()]
 
 
 def test_g_step_leaves_d_parameters_gradients_and_optimiser_untouched(tiny):

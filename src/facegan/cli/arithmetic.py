@@ -24,7 +24,7 @@ def arithmetic(
         list[str] | None, typer.Option(metavar="SEEDS", help="Points whose mean is subtracted; can be repeated.")
     ] = None,
     out: Annotated[
-        str | None, typer.Option("-o", "--out", help="A picture, .png, .jpg or .webp; - writes a PNG to stdout.")
+        str | None, typer.Option("-o", "--out", help="An image, .png, .jpg or .webp; - writes a PNG to stdout.")
     ] = None,
     save: Annotated[
         Path | None, typer.Option(help="A .safetensors file for the sum's latent, to be given wherever seeds are.")
@@ -40,7 +40,7 @@ def arithmetic(
 ) -> None:
     """Add and subtract faces.
 
-    The sum is mean(--plus) - mean(--minus) + mean(--plus) ... The picture shows each term's faces over the face of
+    The sum is mean(--plus) - mean(--minus) + mean(--plus) ... The image shows each term's faces over the face of
     their mean, the sum, and the sum among eight neighbours. As in the DCGAN paper, terms are means of about three faces
     that share a trait; three such terms make a sum as long as a single latent. Sums of other lengths give other faces,
     short ones pale and dull, long ones glaring: --rescale brings them to that length, which the paper does not do.
@@ -58,11 +58,11 @@ def arithmetic(
     snapshot = find_snapshot(model)
 
     from ..checkpoint import load_generator
-    from ..devices import choose_device
+    from ..devices import resolve_device
     from ..latents import typical_length
     from ..seeds import save_latents
 
-    generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
+    generator = load_generator(snapshot, raw=raw, device=resolve_device(device or "auto"))
     for _, term in recipe.terms():
         warn_of_strangers(term, generator)
     z = recipe.z(generator)

@@ -1,4 +1,4 @@
-"""`facegan cache`: what packed pictures and other things that can be made again take, and clearing the useless."""
+"""`facegan cache`: what packed images and other things that can be made again take, and clearing the useless."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from ..data.packed.cache import Entry
     from ..downloads.kept import Kept
 
-cache = typer.Typer(**PLAIN, help="List and prune what is kept: packed pictures and the like.")
+cache = typer.Typer(**PLAIN, help="List and prune what is kept: packed images and the like.")
 
 
 @cache.command("list")
 def list_(as_json: Json = False) -> None:
-    """List the packed pictures: what they are, what they take, when they were last of use.
+    """List the packed images: what they are, what they take, when they were last of use.
 
-    Below them are the files that evaluating and finding directions keep: features of real pictures, and classifiers.
+    Below them are the files that evaluating and finding directions keep: features of real images, and classifiers.
     """
     from ..data.packed.cache import entries
     from ..downloads import cache_root
@@ -50,8 +50,8 @@ def prune(
 ) -> None:
     """Remove the sets that no run can use any more.
 
-    They were left by a killed packing, or their pictures have changed or gone, or another version made them. Training
-    packs again whatever it needs, evaluating and finding directions make their files again; the pictures themselves
+    They were left by a killed packing, or their images have changed or gone, or another version made them. Training
+    packs again whatever it needs, evaluating and finding directions make their files again; the images themselves
     and downloads are never touched.
     """
     from ..data.packed.cache import entries, remove

@@ -104,11 +104,11 @@ class TrainingConsole:
                 self._unlogged.clear()
 
     def packing(self, done: int, total: int) -> None:
-        """The pictures are being packed: `done` of `total`."""
+        """The images are being packed: `done` of `total`."""
         seconds = time.monotonic() - self._entered
         rate = done / max(seconds, 1e-3)
         left = duration((total - done) / rate) if done else "?"
-        line = f"packing {done}/{total} pictures  {rate:,.0f} pictures/s  ETA {left}"
+        line = f"packing {done}/{total} images  {rate:,.0f} pictures/s  ETA {left}"
         if seconds < QUICK_SECONDS and not self._live:
             return
         self._show("packing", done, total, "", line, done == total)

@@ -1,4 +1,4 @@
-"""How far work on pictures has come, for a person who waits."""
+"""How far work on images has come, for a person who waits."""
 
 import threading
 import time
@@ -18,12 +18,12 @@ PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far work on pictures has come, with rate and time left: a bar on a terminal, else lines now and then.
+    """Show how far work on images has come, with rate and time left: a bar on a terminal, else lines now and then.
 
     What draws is loaded with the first thing to show, so that quick work does not wait for it.
 
     Yields:
-        What is to be called with (pictures done, pictures in all); it says nothing of work that is quickly done. Called
+        What is to be called with (images done, images in all); it says nothing of work that is quickly done. Called
         with (0, 0), it shows from then on by itself that the work goes on, whether or not that counts anything.
     """
     shown, over = _Shown(what), threading.Event()
@@ -55,7 +55,7 @@ class _Shown:
     """What is shown of one piece of work.
 
     Attributes:
-        latest: Pictures done, of how many; 0 of 0 as long as nothing is counted.
+        latest: Images done, of how many; 0 of 0 as long as nothing is counted.
         next_time: When there is something to show again.
     """
 
@@ -87,7 +87,7 @@ class _Shown:
             self._bar.update(self._bar.task_ids[0], completed=done, total=total or None, rate=news)
         elif total:
             left = duration((total - done) / rate) if done else "?"
-            talk.print(f"{self._what} {done}/{total} pictures  {told}  ETA {left}", markup=False)
+            talk.print(f"{self._what} {done}/{total} images  {told}  ETA {left}", markup=False)
         else:
             talk.print(f"{self._what}  {duration(seconds)} so far", markup=False)
 

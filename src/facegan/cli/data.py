@@ -1,4 +1,4 @@
-"""`facegan data`: look at pictures before training on them."""
+"""`facegan data`: look at images before training on them."""
 
 import shutil
 import textwrap
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ..data.check.findings import Report
 
 SHOWN = 10  # of each kind of finding; --json has them all
-MOST_PICTURES = 1024  # on a preview
+MOST_IMAGES = 1024  # on a preview
 
-data = typer.Typer(**PLAIN, help="Check pictures before training, and preview them.")
+data = typer.Typer(**PLAIN, help="Check images before training, and preview them.")
 
 # What each kind of finding and of note is called, what it means, and what to do about it.
 FINDINGS = {
@@ -39,7 +39,7 @@ FINDINGS = {
     ),
     "same_pixels": (
         "other files with the same pixels",
-        "The same picture, written differently. Keep the first of each group, and remove the others by hand.",
+        "The same image, written differently. Keep the first of each group, and remove the others by hand.",
     ),
     "near_duplicates": (
         "near duplicates",
@@ -49,7 +49,7 @@ FINDINGS = {
 }
 NOTES = {
     "greyscale": (
-        "greyscale pictures",
+        "greyscale images",
         "Among coloured ones they teach G to draw some faces in grey. A wholly grey set trains with --set channels=1.",
     ),
     "rotated": (
@@ -69,7 +69,7 @@ def check(
         typer.Option(
             min=-1,
             help="Bits of 64 in which the perceptual hashes of near duplicates may differ; 0: equal hashes only; "
-            "-1: no search. By default 4, and no search among drawn or packed pictures.",
+            "-1: no search. By default 4, and no search among drawn or packed images.",
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are findings.")] = False,
@@ -79,10 +79,10 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read every picture once, and say what there is and what is wrong.
+    """Read every image once, and say what there is and what is wrong.
 
-    Findings are unreadable files, pictures that the crop refuses or that would be enlarged, equal files, other files
-    with equal pixels, and near duplicates. Greyscale pictures and ones that EXIF turns are notes, which --strict
+    Findings are unreadable files, images that the crop refuses or that would be enlarged, equal files, other files
+    with equal pixels, and near duplicates. Greyscale images and ones that EXIF turns are notes, which --strict
     passes.
 
     Nothing is changed unless --quarantine DIR is given. It deletes and overwrites nothing, and writes each move to
@@ -122,15 +122,15 @@ def preview(
     resolution: Resolution = None,
     settings: DataSettings = None,
     num: Annotated[
-        int, typer.Option("-n", "--num", min=1, max=MOST_PICTURES, help="How many pictures, chosen at random.")
+        int, typer.Option("-n", "--num", min=1, max=MOST_IMAGES, help="How many images, chosen at random.")
     ] = 64,
     rows: Annotated[int, typer.Option(min=1, max=64, help="Pictures of which the crops are compared.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="What the choice is drawn from.")] = 0,
 ) -> None:
     """Show what the network will see, and the named crops side by side.
 
-    The grid has pictures of the chosen part of the source, cropped, resized and, with --set data.mirror=true, half of
-    them mirrored. The second file has one picture a row: whole, at the crop in force, and at each crop of published
+    The grid has images of the chosen part of the source, cropped, resized and, with --set data.mirror=true, half of
+    them mirrored. The second file has one image a row: whole, at the crop in force, and at each crop of published
     work that fits.
     """
     from ..images import check_ending, grid, save
@@ -169,7 +169,7 @@ def _show(report: "Report", quarantine: Path | None) -> None:
     from .console import table
 
     size = f", {decimal(report.size_bytes)}" if report.size_bytes else ""
-    print(f"{report.source}: {report.num_pictures:,} pictures{size}")
+    print(f"{report.source}: {report.num_pictures:,} images{size}")
     if report.passed_over:
         print(f"passed over {in_words(report.passed_over)}, which are not read")
     print(f"tried with crop {report.crop}, resized to {report.resolution}x{report.resolution}\n")

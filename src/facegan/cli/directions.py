@@ -37,11 +37,9 @@ def directions(
     components: Annotated[
         int | None, typer.Option(help="How many directions of G's first layer, sefa-1, ...; 0: none. Default 8.")
     ] = None,
-    unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Only those; no pictures are needed.")] = False,
+    unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Only those; no images are needed.")] = False,
     num: Annotated[int, typer.Option("-n", "--num", help="Samples to label.")] = 10_000,
-    data: Annotated[
-        str | None, typer.Option(help="Where the pictures are; by default where the run found them.")
-    ] = None,
+    data: Annotated[str | None, typer.Option(help="Where the images are; by default where the run found them.")] = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
@@ -59,13 +57,13 @@ def directions(
     place = _place(out, snapshot)
 
     from ..checkpoint import load_generator
-    from ..devices import choose_device
+    from ..devices import resolve_device
     from ..directions.finding import find
     from ..directions.saved import save
     from .console import console
     from .counting import counting
 
-    where = choose_device(device or "auto")
+    where = resolve_device(device or "auto")
     generator = load_generator(snapshot, device=where)
     num_components = _components(generator, components, unlabelled)
     if not unlabelled and num < max(LEAST_SAMPLES, 10 * generator.z_dim):
@@ -137,7 +135,7 @@ def _components(generator: "FaceGenerator", asked: int | None, unlabelled: bool)
 
 
 def _pictures(snapshot: Path, generator: "FaceGenerator", source: str | None) -> "PackedImages":
-    """The pictures that the run was trained on, packed."""
+    """The images that the run was trained on, packed."""
     from ..data.image_set import trained_on
     from ..data.packed.load import load
     from .counting import counting
@@ -152,7 +150,7 @@ def _pictures(snapshot: Path, generator: "FaceGenerator", source: str | None) ->
 
 
 def _classifier(packed: "PackedImages", where: Any) -> "tuple[Classifier | None, bool, dict[str, str]]":
-    """The classifier of the pictures' attributes; None, said on stderr, where they have none to learn."""
+    """The classifier of the images' attributes; None, said on stderr, where they have none to learn."""
     from ..directions.learning import learn
     from .console import console
     from .counting import counting
@@ -165,7 +163,7 @@ def _classifier(packed: "PackedImages", where: Any) -> "tuple[Classifier | None,
     if not classifier.names:
         known = f"none can be learned ({'; '.join(targets.passed_over)})" if targets.passed_over else "nothing is known"
         console().print(
-            f"{packed.index.source}: {known} of its pictures; directions of G's first layer only (SeFa)", markup=False
+            f"{packed.index.source}: {known} of its images; directions of G's first layer only (SeFa)", markup=False
         )
         return None, False, targets.passed_over
     told = "as learned before" if cached else "learned, and kept in the cache"

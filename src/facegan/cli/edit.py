@@ -34,7 +34,7 @@ def edit(
         typer.Option(metavar="NAME:FROM..TO", help="smile:-3..3, or smile:2 for a fixed shift; repeated ones add up."),
     ] = None,
     out: Annotated[
-        str | None, typer.Option("-o", "--out", help="A picture, .png, .jpg or .webp; - for stdout; FOLDER/ for each.")
+        str | None, typer.Option("-o", "--out", help="An image, .png, .jpg or .webp; - for stdout; FOLDER/ for each.")
     ] = None,
     columns: Annotated[int | None, typer.Option("--cols", help="Faces a row, from one end to the other.")] = None,
     keep: Annotated[
@@ -53,7 +53,7 @@ def edit(
     if not direction:
         raise ConfigError("edit: no direction; give for instance --direction smile:-3..3")
     if out is None:
-        raise ConfigError("edit: nowhere to write; give -o edit.png, or -o FOLDER/ for single pictures")
+        raise ConfigError("edit: nowhere to write; give -o edit.png, or -o FOLDER/ for single images")
     asked = [parse_direction(text) for text in direction]
     if len({name for name, _, _ in asked}) < len(asked):
         raise ConfigError(f"--direction: '{_twice(asked)}' is given twice; give each once")
@@ -67,9 +67,9 @@ def edit(
     snapshot = find_snapshot(model)
 
     from ..checkpoint import load_generator
-    from ..devices import choose_device
+    from ..devices import resolve_device
 
-    generator = load_generator(snapshot, device=choose_device(device or "auto"))
+    generator = load_generator(snapshot, device=resolve_device(device or "auto"))
     known = _directions(file, snapshot, generator)
     recipe = _recipe(points, asked, [name.strip() for name in (keep or "").split(",") if name.strip()], columns, known)
     warn_of_strangers(points, generator)
@@ -84,7 +84,7 @@ def edit(
         info = {key: generator.info[key] for key in ("digest", "step", "weights")}
         print_json({"snapshot": str(snapshot), **info, "columns": amounts, "files": [str(path) for path in files]})
     elif out.endswith("/"):
-        print(f"{out}: {len(files)} pictures")
+        print(f"{out}: {len(files)} images")
     elif out != STDOUT:
         print(out)
 
@@ -165,7 +165,7 @@ def _recipe(
 
 def _singles(recipe: "Edit", generator: "FaceGenerator", folder: Path) -> list[Path]:
     """Write each face alone; each carries its own latent, so that it can be made again by itself."""
-    from ..images import grid, write_pictures
+    from ..images import grid, write_images
     from ..recipes import Sheet
     from ..seeds import Latent, Points
     from .counting import counting
@@ -182,4 +182,4 @@ def _singles(recipe: "Edit", generator: "FaceGenerator", folder: Path) -> list[P
 
     folder.mkdir(parents=True, exist_ok=True)
     with counting("drawing") as progress:
-        return [path for path, _ in write_pictures(pictures())]
+        return [path for path, _ in write_images(pictures())]

@@ -27,10 +27,10 @@ def evaluate(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option("--data", metavar="SOURCE", help="Real pictures; by default those that the model was trained on."),
+        typer.Option("--data", metavar="SOURCE", help="Real images; by default those that the model was trained on."),
     ] = None,
     real: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="Real pictures, with --fake, instead of a model.")
+        str | None, typer.Option(metavar="SOURCE", help="Real images, with --fake, instead of a model.")
     ] = None,
     fake: Annotated[str | None, typer.Option(metavar="SOURCE", help="Pictures that are judged by --real.")] = None,
     metrics: Annotated[
@@ -45,16 +45,16 @@ def evaluate(
             "-n",
             "--num",
             min=2,
-            help="Judged pictures: the seeds 0 to N-1, by default 10,000; of --fake, by default all.",
+            help="Judged images: the seeds 0 to N-1, by default 10,000; of --fake, by default all.",
         ),
     ] = None,
-    num_real: Annotated[int, typer.Option(min=0, help="Real pictures at most, drawn at random; 0: all.")] = 50_000,
+    num_real: Annotated[int, typer.Option(min=0, help="Real images at most, drawn at random; 0: all.")] = 50_000,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A setting of the real pictures (data.split=heldout), or of a metric's protocol (METRIC.SETTING=...); "
+            help="A setting of the real images (data.split=heldout), or of a metric's protocol (METRIC.SETTING=...); "
             "can be repeated.",
         ),
     ] = None,
@@ -66,7 +66,7 @@ def evaluate(
     raw: Annotated[bool, typer.Option("--raw", help="The current weights instead of their moving average.")] = False,
     weights: Annotated[Path | None, typer.Option(help="A file of Inception's weights, if it is elsewhere.")] = None,
     floor: Annotated[
-        bool, typer.Option("--floor/--no-floor", help="Measure real pictures against real ones, too, as a yardstick.")
+        bool, typer.Option("--floor/--no-floor", help="Measure real images against real ones, too, as a yardstick.")
     ] = True,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the proportions of attributes, of one model, into a .png, .svg or .pdf.")
@@ -77,9 +77,9 @@ def evaluate(
 ) -> None:
     """Measure how good generated faces are.
 
-    Each value comes with its 95 % interval, with real pictures against real ones as a yardstick, and with all that it
-    depends on. A model is held against the pictures that it was trained on, or --data. With --real and --fake, any two
-    sources of pictures are compared. Results of a run are added to its evaluations.jsonl; facegan plot --metric draws
+    Each value comes with its 95 % interval, with real images against real ones as a yardstick, and with all that it
+    depends on. A model is held against the images that it was trained on, or --data. With --real and --fake, any two
+    sources of images are compared. Results of a run are added to its evaluations.jsonl; facegan plot --metric draws
     them over steps.
     """
     keys = _keys(metrics)
@@ -88,7 +88,7 @@ def evaluate(
     if num_real == 1:
         raise ConfigError("--num-real 1: give at least 2, or 0 for all")
 
-    from ..devices import choose_device
+    from ..devices import resolve_device
     from ..evaluation.choosing import choose, read_settings
     from ..evaluation.evaluate import Judge
     from ..evaluation.start import check_forms
@@ -102,7 +102,7 @@ def evaluate(
         raise ConfigError("--set channels: is for --real A --fake B; a model has its own")
     choice = choose(keys, wanted.metrics, say)
     snapshots = [] if real is not None else _snapshots(models or [], every)
-    where = str(choose_device(device or "auto"))
+    where = str(resolve_device(device or "auto"))
     with ByteProgress() as arriving, _Counting() as tell:
         judge = Judge(
             choice=choice, settings=wanted, num=num, num_real=num_real, seed=seed, device=where, weights=weights,

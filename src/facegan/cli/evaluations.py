@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 MOST_ATTRIBUTES = 8  # rows; all are in --json and in the plot
 MOST_COLUMNS = 3  # models side by side; more stand below each other
 BETTER = {"lower": "lower", "higher": "higher", "nearer": "near real"}
-NOTE = "real/real: real pictures in the place of the judged ones; ratio: the judged ones' value on as many, over it."
+NOTE = "real/real: real images in the place of the judged ones; ratio: the judged ones' value on as many, over it."
 
 Judged = Sequence[Sequence["Result"]]  # of each model, in the order that was asked for
 

@@ -26,7 +26,7 @@ def import_(
 
     Known are the PyTorch tutorial's layout (main.0.weight, main.1.weight, ...), the one that begins with a linear layer
     (fc.weight, deconv1.0.weight, ...) and others of the same structure. Layers are recognised by shapes, whatever they
-    are called; the file can also hold a discriminator and optimisers. No code in it is run. Weights do not tell
+    are called; the file can also hold a discriminator and optimizers. No code in it is run. Weights do not tell
     activations: ReLU after each batch norm, tanh at the end and none after a linear layer are taken for granted.
     """
     if out.suffix != ".safetensors":

@@ -72,7 +72,7 @@ def interpolate(
 ) -> None:
     """Walk from face to face: a film, a strip, a sheet.
 
-    A film goes from point to point; a filmstrip shows the same walk as one picture, and --corners fills a sheet between
+    A film goes from point to point; a filmstrip shows the same walk as one image, and --corners fills a sheet between
     four points.
     """
     if out is None:
@@ -95,9 +95,9 @@ def interpolate(
     snapshot = find_snapshot(model)
 
     from ..checkpoint import load_generator
-    from ..devices import choose_device
+    from ..devices import resolve_device
 
-    generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
+    generator = load_generator(snapshot, raw=raw, device=resolve_device(device or "auto"))
     recipe = _sized(recipe, generator, out, enlarge=scale is None)
     warn_of_strangers(recipe.points, generator)
     follow(recipe, generator, out)
@@ -141,7 +141,7 @@ def _walk(out: str, flags: dict[str, Any], mode: Any, scale: int | None) -> "Wal
             "of no effect on a filmstrip; leave out, or -o walk.gif",
         )
     if out.endswith("/"):
-        _refuse({"--fps": flags["--fps"]}, "of no effect on single pictures; leave out")
+        _refuse({"--fps": flags["--fps"]}, "of no effect on single images; leave out")
     loop, circle = flags["--loop"], flags["--circle"]
     num_rows, num_columns = _shape(flags["--grid"])
     cells = num_rows * num_columns
@@ -216,7 +216,7 @@ def _tell(points: "Points") -> None:
 
 
 def _about(recipe: Any, generator: "FaceGenerator") -> dict[str, Any]:
-    """What --json says of the picture."""
+    """What --json says of the image."""
     about = {key: generator.info[key] for key in ("digest", "step", "weights")}
     height, width = recipe.size(generator.info["config"].resolution)
     frames = recipe.num_frames if recipe.make == "interpolate" else recipe.rows * recipe.columns

@@ -1,4 +1,4 @@
-"""What the commands that make pictures share: points from flags, and a recipe's picture on its way to a file."""
+"""What the commands that make images share: points from flags, and a recipe's image on its way to a file."""
 
 import io
 import os
@@ -39,7 +39,7 @@ def points_of(text: str, flag: str = "--seeds") -> "Points":
 
 
 def check_still(out: str, *, as_json: bool = False) -> None:
-    """Refuse a place where no picture can be; raises ConfigError."""
+    """Refuse a place where no image can be; raises ConfigError."""
     from ..images import check_ending
 
     check_place(out, as_json=as_json)
@@ -48,13 +48,13 @@ def check_still(out: str, *, as_json: bool = False) -> None:
 
 
 def check_place(out: str, *, as_json: bool = False) -> None:
-    """Refuse a place for a picture or film that can be none, before anything is drawn; raises ConfigError."""
+    """Refuse a place for an image or film that can be none, before anything is drawn; raises ConfigError."""
     if out == STDOUT:
         if as_json:
             raise ConfigError("-o - and --json both write to stdout; give one")
         return
     if Path(out).is_dir() and not out.endswith("/"):
-        raise ConfigError(f"-o {out}: is a folder; name a file in it, or end it in / for single pictures")
+        raise ConfigError(f"-o {out}: is a folder; name a file in it, or end it in / for single images")
     _check_above(Path(out), f"-o {out}")
 
 
@@ -89,7 +89,7 @@ def _check_above(path: Path, where: str) -> None:
 
 
 def check_size(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
-    """Refuse a picture or film that nobody could hold or open, before it is drawn; raises ConfigError."""
+    """Refuse an image or film that nobody could hold or open, before it is drawn; raises ConfigError."""
     from ..data.image.decode import MAX_PIXELS
     from ..images import check_fits
 
@@ -119,12 +119,12 @@ def warn_of_strangers(points: "Points", generator: "FaceGenerator") -> None:
 
 
 def make(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
-    """Follow a recipe of one frame, with a bar when it takes long, and write the picture, which says how it was made.
+    """Follow a recipe of one frame, with a bar when it takes long, and write the image, which says how it was made.
 
     Args:
-        recipe: For a still picture.
+        recipe: For a still image.
         generator: Whose faces.
-        out: A path with the ending of a picture; `-` writes a PNG to stdout.
+        out: A path with the ending of an image; `-` writes a PNG to stdout.
 
     Raises:
         ConfigError: The ending names no format.
@@ -140,7 +140,7 @@ def make(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
 
 
 def write_still(out: str, picture: "np.ndarray", text: dict[str, str]) -> None:
-    """Write a picture, uint8 (H, W, 3) or (H, W), to a path or stdout; raises as `make`."""
+    """Write an image, uint8 (H, W, 3) or (H, W), to a path or stdout; raises as `make`."""
     from ..images import save, write_png
 
     if out != STDOUT:
@@ -153,15 +153,15 @@ def write_still(out: str, picture: "np.ndarray", text: dict[str, str]) -> None:
 
 
 def check_show() -> None:
-    """Refuse to show a picture where there is neither a screen nor a terminal; raises ConfigError."""
+    """Refuse to show an image where there is neither a screen nor a terminal; raises ConfigError."""
     from .console import console
 
     if not (_has_screen() or console().is_terminal):
         raise ConfigError("--show: there is neither a screen nor a terminal here; give -o sheet.png")
 
 
-def show_picture(picture: "np.ndarray", path: Path | None) -> None:
-    """Open a picture with the system's own program where there is a screen, else draw it in the terminal.
+def show_image(picture: "np.ndarray", path: Path | None) -> None:
+    """Open an image with the system's own program where there is a screen, else draw it in the terminal.
 
     Args:
         picture: uint8 (H, W, 3) or (H, W).
@@ -220,7 +220,7 @@ def follow(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
 
 
 def about(recipe: "Recipe", generator: "FaceGenerator") -> dict[str, str]:
-    """What a picture says of itself, in a PNG's text chunks or another format's own place for it."""
+    """What an image says of itself, in a PNG's text chunks or another format's own place for it."""
     points = getattr(recipe, "points", None)
     return {
         **origin(generator),
@@ -236,7 +236,7 @@ def command(recipe: "Recipe", *, raw: bool = False) -> str:
 
 
 def origin(generator: "FaceGenerator") -> dict[str, str]:
-    """Of which weights a picture is."""
+    """Of which weights an image is."""
     import torch
 
     from .. import __version__

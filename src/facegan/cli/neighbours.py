@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 50_000  # of the measure, which are kept in memory
 
-# The verdict is that of pixels: D has seen the training pictures, and its features may tell them from others.
+# The verdict is that of pixels: D has seen the training images, and its features may tell them from others.
 VERDICTS = {
-    True: "In part at least, it memorises: in pixels, more samples than by chance are nearest to a training picture.",
-    False: "No sign of memorising: in pixels, samples are as near to pictures that were not trained on.",
-    None: "Too few samples or held-out pictures to tell: in pixels, chance alone explains any share.",
+    True: "In part at least, it memorises: in pixels, more samples than by chance are nearest to a training image.",
+    False: "No sign of memorising: in pixels, samples are as near to images that were not trained on.",
+    None: "Too few samples or held-out images to tell: in pixels, chance alone explains any share.",
 }
 
 
 def neighbours(
     model: Model = None,
     seeds: Annotated[str, typer.Option(help="Whose neighbours are shown: seeds, or files of latents.")] = "0-15",
-    out: Annotated[Path, typer.Option("-o", "--out", help="The picture; the ending chooses the format.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--out", help="The image; the ending chooses the format.")] = Path(
         "neighbours.png"
     ),
     k: Annotated[
-        int, typer.Option("--nearest", min=1, max=32, metavar="K", help="Training pictures beside each sample.")
+        int, typer.Option("--nearest", min=1, max=32, metavar="K", help="Training images beside each sample.")
     ] = 3,
     num: Annotated[
         int,
@@ -44,11 +44,11 @@ def neighbours(
             min=0,
             max=MOST_SAMPLES,
             help="Samples that are measured, the seeds 0 to N-1, "
-            "against at most as many held-out pictures; 0: no measure.",
+            "against at most as many held-out images; 0: no measure.",
         ),
     ] = 2000,
     source: Annotated[
-        str | None, typer.Option("--data", metavar="SOURCE", help="Where the training pictures are, if they moved.")
+        str | None, typer.Option("--data", metavar="SOURCE", help="Where the training images are, if they moved.")
     ] = None,
     other: Annotated[
         str | None,
@@ -62,11 +62,11 @@ def neighbours(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Show samples beside the nearest training pictures.
+    """Show samples beside the nearest training images.
 
-    Is it memorising? The picture has each sample in a row, with the training pictures that are nearest in pixels, and
-    nearest in what the discriminator sees. The measure compares how near samples are to training pictures with how
-    near pictures are that were not trained on. The picture contains training pictures: their licence holds for it.
+    Is it memorising? The image has each sample in a row, with the training images that are nearest in pixels, and
+    nearest in what the discriminator sees. The measure compares how near samples are to training images with how
+    near images are that were not trained on. The image contains training images: their licence holds for it.
     """
     from ..images import check_ending
     from .making import points_of, warn_of_strangers
@@ -80,18 +80,18 @@ def neighbours(
     from .. import neighbours as engine
     from ..checkpoint import load_generator
     from ..data.image_set import trained_on
-    from ..devices import choose_device
+    from ..devices import resolve_device
     from .console import console
 
-    chosen = choose_device(device or "auto")
+    chosen = resolve_device(device or "auto")
     generator = load_generator(snapshot, device=chosen)
     spaces = [engine.pixels(), *_features(snapshot, generator, chosen)]
     engine.check_fits(len(points), 1 + len(spaces) * k, generator.info["config"].resolution)
     warn_of_strangers(points, generator)
     data = trained_on(snapshot, generator.info["config"], source)
-    training = _load(data, generator, "" if source else "; name the training pictures with --data SOURCE")
+    training = _load(data, generator, "" if source else "; name the training images with --data SOURCE")
     if k > len(training):
-        raise ConfigError(f"--nearest {k}: there are {len(training)} training pictures; ask for fewer")
+        raise ConfigError(f"--nearest {k}: there are {len(training)} training images; ask for fewer")
     unseen, refused = _unseen(generator, data, training, num, other) if num else (None, "")
     if refused:
         console().print(refused, markup=False)
@@ -153,13 +153,13 @@ def _unseen(
         heldout = load_held_out(data, training, num, other, progress=progress)
     if heldout is None:
         return None, (
-            f"no measure: data.split = {data.split} kept no pictures away from this run; train with "
-            "--set data.split=train, or name pictures that it has not seen with --held-out SOURCE"
+            f"no measure: data.split = {data.split} kept no images away from this run; train with "
+            "--set data.split=train, or name images that it has not seen with --held-out SOURCE"
         )
     if heldout.num_known:
         from .console import console
 
-        console().print(f"{heldout.num_known} held-out pictures are training pictures, too: left out")
+        console().print(f"{heldout.num_known} held-out images are training images, too: left out")
     return Unseen(_draw(generator, Points.of(range(num))), heldout.pictures), ""
 
 
@@ -193,7 +193,7 @@ def _save(out: Path, picture: "np.ndarray", generator: "FaceGenerator", points: 
     from ..images import save
     from .making import origin
 
-    description = "synthetic faces beside their nearest training pictures: contains training pictures"
+    description = "synthetic faces beside their nearest training images: contains training images"
     save(out, picture, {**origin(generator), "Description": description, "seeds": points.text})
 
 
@@ -205,8 +205,8 @@ def _show(training: "PackedImages", unseen: "Unseen | None", found: list["Compar
     if unseen is None:
         return
     print(
-        f"\n{len(unseen.samples):,} samples and {len(unseen.heldout):,} held-out pictures against "
-        f"{len(training):,} training pictures:\n"
+        f"\n{len(unseen.samples):,} samples and {len(unseen.heldout):,} held-out images against "
+        f"{len(training):,} training images:\n"
     )
     table("", ("", "if nothing is memorised", *(each.space.name for each in found)), _rows(measures))
     print(f"\n{VERDICTS[measures[0].shows]}")
@@ -222,10 +222,10 @@ def _rows(measures: list["Memorisation"]) -> list[tuple[str, ...]]:
     seen = [f"{each.seen:.3f} (by chance {bounds(each.seen_by_chance)[1:]}" for each in measures]
     medians = [f"{each.median_sample:.3f} / {each.median_heldout:.3f}" for each in measures]
     return [
-        row("samples nearer than held-out pictures", "0.500", [each.nearer for each in measures]),
+        row("samples nearer than held-out images", "0.500", [each.nearer for each in measures]),
         row("nearer than the nearest 5 % of those", "0.050", [each.below_5 for each in measures]),
         row("nearer than the nearest 1 % of those", "0.010", [each.below_1 for each in measures]),
-        ("nearest to a training picture, of all", f"{measures[0].seen_by_chance.value:.3f}", *seen),
+        ("nearest to a training image, of all", f"{measures[0].seen_by_chance.value:.3f}", *seen),
         ("median distance, samples / held-out", "equal", *medians),
     ]
 

@@ -33,8 +33,8 @@ PLAIN: dict[str, Any] = {
     "cls": Group, "add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False,
 }  # fmt: skip
 
-Epochs = Annotated[float | None, typer.Option(help="Length in passes over the pictures.", rich_help_panel=None)]
-Kimg = Annotated[float | None, typer.Option(help="Length in thousands of real pictures shown.")]
+Epochs = Annotated[float | None, typer.Option(help="Length in passes over the images.", rich_help_panel=None)]
+Kimg = Annotated[float | None, typer.Option(help="Length in thousands of real images shown.")]
 Steps = Annotated[int | None, typer.Option(help="Length in updates of G.")]
 MaxTime = Annotated[
     str | None,
@@ -55,13 +55,13 @@ Model = Annotated[
     str | None, typer.Argument(help="A snapshot file, a run's folder, or its name under runs/; by default the latest.")
 ]
 
-WHICH = ("data.split", "data.where", "data.limit", "data.options", "data.crop")  # settings that choose pictures
+WHICH = ("data.split", "data.where", "data.limit", "data.options", "data.crop")  # settings that choose images
 
 Source = Annotated[
     str, typer.Argument(help="What train --data takes: a folder, an archive, a downloaded dataset's name, drawn.")
 ]
 Resolution = Annotated[
-    int | None, typer.Option(help="Side of the network's pictures: 16, 32, 64, 128, 256; by default 64.")
+    int | None, typer.Option(help="Side of the network's images: 16, 32, 64, 128, 256; by default 64.")
 ]
 DataSettings = Annotated[
     list[str] | None,
@@ -168,7 +168,7 @@ def print_json(document: Any) -> None:
 
 
 def config_of(source: str, resolution: int | None, settings: list[str] | None, allowed: tuple[str, ...]) -> "RunConfig":
-    """The settings of a command on pictures, of which only some matter; others are refused, not ignored.
+    """The settings of a command on images, of which only some matter; others are refused, not ignored.
 
     Raises:
         ConfigError: A setting has no effect here, does not exist, or cannot be.

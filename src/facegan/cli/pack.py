@@ -8,7 +8,7 @@ from rich.filesize import decimal
 
 from .options import WHICH, DataSettings, Json, Resolution, Source, config_of, print_json
 
-SHOWN = 10  # skipped pictures; all are listed in the packed folder
+SHOWN = 10  # skipped images; all are listed in the packed folder
 
 
 def pack(
@@ -20,15 +20,13 @@ def pack(
     settings: DataSettings = None,
     verify: Annotated[
         bool,
-        typer.Option(
-            "--verify", help="Compare pictures packed before with the source by content, not by size and time."
-        ),
+        typer.Option("--verify", help="Compare images packed before with the source by content, not by size and time."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Decode, crop and resize pictures once and for all.
+    """Decode, crop and resize images once and for all.
 
-    Training maps packed pictures into memory, and packs by itself what is not packed yet. This does it beforehand, or
+    Training maps packed images into memory, and packs by itself what is not packed yet. This does it beforehand, or
     into a folder to keep and to carry, which is a SOURCE like any other. --set data.draft=true decodes JPEG files at a
     reduced size: quicker, and other pixels, moved by half a pixel at most.
     """
@@ -56,5 +54,5 @@ def pack(
     if packed.num_skipped > SHOWN:
         say(f"skipped {packed.num_skipped - SHOWN:,} more; {packed.path}/skipped.json names them")
     side, before = packed.index.resolution, "" if written else "; packed before"
-    say(f"{source}: {len(packed):,} pictures, {side}x{side}, {decimal(packed.images.nbytes)}{before}", markup=False)
+    say(f"{source}: {len(packed):,} images, {side}x{side}, {decimal(packed.images.nbytes)}{before}", markup=False)
     print(packed.path)

@@ -29,7 +29,7 @@ def plot(
     """Draw losses, D(x), D(G(z)) and speed, or metrics over steps.
 
     Metrics, named with --metric, are what facegan evaluate has found, or training with --evaluate-every.
-    A metric's latest values by its newest protocol are joined, in a band of their 95 % intervals; real pictures against
+    A metric's latest values by its newest protocol are joined, in a band of their 95 % intervals; real images against
     real ones are dotted.
     """
     from ..errors import ConfigError

@@ -53,7 +53,7 @@ def project(
     import torch
 
     from ..checkpoint import load_generator
-    from ..devices import choose_device
+    from ..devices import resolve_device
     from ..projection import Settings, Verdict
     from ..projection import judge as compare
     from ..projection import project as search
@@ -61,7 +61,7 @@ def project(
     from .console import console
     from .counting import counting
 
-    where = choose_device(device or "auto")
+    where = resolve_device(device or "auto")
     generator = load_generator(snapshot, device=where)
     config = generator.info["config"]
     own = _own(snapshot, config)
@@ -78,11 +78,11 @@ def project(
             verdicts = compare(generator, D, faces, pictures, found, settings, progress)
     lines = [_in_words(each, verdict) for each, verdict in zip(found, verdicts, strict=True)]
     if out is not None:
-        from ..images import save as save_picture
+        from ..images import save as save_image
         from .making import origin
 
         about = {**origin(generator), "Description": "photo beside a synthetic face", "seed": str(seed)}
-        save_picture(Path(out), _sheet(pictures, found, lines), about)
+        save_image(Path(out), _sheet(pictures, found, lines), about)
     if save is not None:
         from ..seeds import save_latents
 
@@ -107,7 +107,7 @@ def _check_flags(photos: list[Path], out: str | None, save: Path | None, data: s
     if out is not None:
         check_still(out)
         if out == STDOUT:
-            raise ConfigError("-o -: a picture of a photo goes to a file; give -o projected.png")
+            raise ConfigError("-o -: an image of a photo goes to a file; give -o projected.png")
         for photo in photos:
             if Path(out).exists() and photo.exists() and Path(out).samefile(photo):
                 raise ConfigError(f"-o {out}: is the photo itself; give another name")
@@ -118,7 +118,7 @@ def _check_flags(photos: list[Path], out: str | None, save: Path | None, data: s
 
 
 def _own(snapshot: Path, config: "RunConfig") -> "DataConfig | None":
-    """The settings of the run's own pictures; None where nothing tells where they are."""
+    """The settings of the run's own images; None where nothing tells where they are."""
     from ..data.image_set import trained_on
 
     try:
@@ -150,7 +150,7 @@ def _faces(own: "DataConfig | None", config: "RunConfig", source: str | None) ->
     from ..projection import NUM_COMPARED, Faces
 
     if own is None and source is None:
-        return None, "nothing, as the run's pictures are not here; give --data SOURCE"
+        return None, "nothing, as the run's images are not here; give --data SOURCE"
     other = held_out(own or config.data, NUM_COMPARED, source)
     unseen = _load(other, config) if source is not None else None
     known = None
@@ -165,7 +165,7 @@ def _faces(own: "DataConfig | None", config: "RunConfig", source: str | None) ->
 
 
 def _load(data: "DataConfig | None", config: "RunConfig") -> "PackedImages | None":
-    """The packed pictures of some settings, at the model's size; raises DataError."""
+    """The packed images of some settings, at the model's size; raises DataError."""
     from ..data.packed.load import load
     from .counting import counting
 

@@ -15,14 +15,14 @@ def report(
     out: Annotated[Path, typer.Option("-o", "--out", help="A .html file.")] = Path("report.html"),
     real: Annotated[
         bool,
-        typer.Option("--real", help="Show training pictures too: real people, where the data are photographs of them."),
+        typer.Option("--real", help="Show training images too: real people, where the data are photographs of them."),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a run as one HTML page to send to others.
 
     It shows the grids through training, curves, health, evaluations and settings. The file needs no other file and no
-    network. Training pictures stay out of it unless you ask for them, as who is on them may not want to be passed on.
+    network. Training images stay out of it unless you ask for them, as who is on them may not want to be passed on.
     Settings and command lines stand in it as they were given, paths included.
     """
     from ..images import check_ending

@@ -64,7 +64,7 @@ def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None
 def compare(
     names: Runs,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="A picture of the same seeds from each run's newest snapshot.")
+        Path | None, typer.Option("-o", "--out", help="An image of the same seeds from each run's newest snapshot.")
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Which seeds to draw with -o. Default 0-15.")] = None,
     device: Device = None,
@@ -174,14 +174,14 @@ def _show_plans(plans: "Sequence[Cleaning]", total: int) -> None:
 
 
 def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | None) -> None:
-    """Draw the grids of the same seeds side by side, every picture as large as the largest run's."""
+    """Draw the grids of the same seeds side by side, every image as large as the largest run's."""
     from .. import __version__, images
     from ..checkpoint import load_generator
     from ..data.image.decode import MAX_PIXELS
-    from ..devices import choose_device
+    from ..devices import resolve_device
     from .telling import letter
 
-    where = choose_device(device or "auto")
+    where = resolve_device(device or "auto")
     generators = [load_generator(find_snapshot(str(run.path)), device=where) for run in found]
     sides = [generator.info["config"].resolution for generator in generators]
     largest = max(sides)  # sides are powers of two

@@ -16,7 +16,7 @@ from .making import (
     check_size,
     check_still,
     points_of,
-    show_picture,
+    show_image,
     warn_of_strangers,
     write_still,
 )
@@ -37,13 +37,13 @@ def sample(
     num: Annotated[int | None, typer.Option("-n", "--num", help="How many: the seeds 0 to N-1. Default 64.")] = None,
     out: Annotated[
         str | None,
-        typer.Option("-o", "--out", help="A sheet, .png, .jpg or .webp; FOLDER/ for single pictures; - for stdout."),
+        typer.Option("-o", "--out", help="A sheet, .png, .jpg or .webp; FOLDER/ for single images; - for stdout."),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Which seeds, for instance 0-63,99, or files of latents; one seed, one face.")
     ] = None,
     separate: Annotated[
-        Path | None, typer.Option(help="A folder for single pictures, seed-00000007.png, and manifest.jsonl.")
+        Path | None, typer.Option(help="A folder for single images, seed-00000007.png, and manifest.jsonl.")
     ] = None,
     truncation: Annotated[
         float, typer.Option(metavar="PSI", help="Draw from PSI * z: below 1, more ordinary faces that vary less.")
@@ -70,10 +70,10 @@ def sample(
     snapshot = find_snapshot(model)
 
     from ..checkpoint import load_generator
-    from ..devices import choose_device
+    from ..devices import resolve_device
     from ..recipes import Sheet
 
-    generator = load_generator(snapshot, raw=raw, device=choose_device(device or "auto"))
+    generator = load_generator(snapshot, raw=raw, device=resolve_device(device or "auto"))
     warn_of_strangers(points, generator)
     recipe = Sheet(points=points, truncation=truncation, columns=columns, labels=labels)
     if out is not None or show:
@@ -84,7 +84,7 @@ def sample(
     if sheet is not None and out is not None:
         write_still(out, sheet, about(recipe, generator))
     if sheet is not None and show:
-        show_picture(sheet, Path(out) if out and out != STDOUT else None)
+        show_image(sheet, Path(out) if out and out != STDOUT else None)
     if as_json:
         known = {key: generator.info[key] for key in ("digest", "step", "weights")}
         written = [*map(str, dict.fromkeys(files)), *([out] if out else [])]
@@ -92,7 +92,7 @@ def sample(
         print_json({"snapshot": str(snapshot), **known, "truncation": truncation, "files": written, **manifest})
         return
     if separate is not None:
-        print(f"{separate}/: {len(set(files))} pictures")
+        print(f"{separate}/: {len(set(files))} images")
     if out is not None and out != STDOUT:
         print(out)
 
@@ -133,12 +133,12 @@ def _choose(seeds: str | None, num: int | None, rows: int | None, cols: int | No
 
 
 def _check_names(points: "Points") -> None:
-    """Refuse latents whose picture would have another one's name; raises ConfigError."""
+    """Refuse latents whose image would have another one's name; raises ConfigError."""
     names: dict[str, str] = {}
     for latent in points.latents:
         name = _file_name(latent)
         if names.setdefault(name, latent) != latent or re.fullmatch(r"seed-\d{8,}\.png", name):
-            raise ConfigError(f"--separate: {latent} would be {name}, as another picture is; rename its file")
+            raise ConfigError(f"--separate: {latent} would be {name}, as another image is; rename its file")
 
 
 def _draw(
@@ -174,8 +174,8 @@ def _draw(
 def _write_folder(
     folder: Path, faces: Iterator[tuple[list[int | str], Any]], recipe: "Sheet", generator: "FaceGenerator"
 ) -> list[Path]:
-    """Single pictures, then, when all are there, the manifest: a line a picture."""
-    from ..images import grid, write_pictures
+    """Single images, then, when all are there, the manifest: a line an image."""
+    from ..images import grid, write_images
     from ..storage.atomic import write_atomic
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,12 +188,12 @@ def _write_folder(
 
     def write(temporary: Path) -> None:
         with temporary.open("w") as manifest:
-            for (path, digest), name in zip(write_pictures(pictures()), recipe.points.names(), strict=True):
+            for (path, digest), name in zip(write_images(pictures()), recipe.points.names(), strict=True):
                 line = {"file": path.name, "seed": name, "digest": digest, "snapshot": generator.info["digest"]}
                 manifest.write(json.dumps(line) + "\n")
 
     manifest = folder / MANIFEST
-    manifest.unlink(missing_ok=True)  # an older one would speak of pictures that are being replaced
+    manifest.unlink(missing_ok=True)  # an older one would speak of images that are being replaced
     write_atomic(manifest, write)
     return [folder / _file_name(name) for name in recipe.points.names()]
 

@@ -25,13 +25,13 @@ NAME_WIDTH, DATA_WIDTH = 20, 16  # characters in a narrow table, before a name i
 # Loss and score of a D that can only guess are those of logistic losses: -2 ln(1/2), -ln(1/2) and 1/2.
 MEANINGS = {
     "loss/D": "D's loss: low when D is sure and right; 1.39 when it only guesses",
-    "loss/D_real": "the part of it on training pictures",
-    "loss/D_fake": "the part of it on G's pictures",
+    "loss/D_real": "the part of it on training images",
+    "loss/D_fake": "the part of it on G's images",
     "loss/G": "G's loss: high when D sees through G; 0.69 when D only guesses",
-    "score/real": "D(x): how real D finds training pictures, 0 to 1; 0.50 is balance",
-    "score/fake": "D(G(z)): how real D finds G's pictures; near 0 for long, D has won",
-    "spread/real": "how much training pictures differ from each other",
-    "spread/fake": "how much G's pictures do; far less than the real ones is collapse",
+    "score/real": "D(x): how real D finds training images, 0 to 1; 0.50 is balance",
+    "score/fake": "D(G(z)): how real D finds G's images; near 0 for long, D has won",
+    "spread/real": "how much training images differ from each other",
+    "spread/fake": "how much G's images do; far less than the real ones is collapse",
 }
 IN_LENGTH = ("step", "epoch", "kimg", "seconds", "images_per_second", "health")  # told elsewhere
 
@@ -252,7 +252,7 @@ def _length(found: "Account") -> list[tuple[str, str]]:
         rows.append(("steps", f"{_steps(run)}, {_percent(run)}"))
     if run.kimg is not None:
         epochs = f", {run.epoch:.2f} epochs of {run.num_images:,}" if run.epoch and run.num_images else ""
-        rows.append(("shown", f"{run.kimg:,.1f} thousand pictures{epochs}"))
+        rows.append(("shown", f"{run.kimg:,.1f} thousand images{epochs}"))
     if found.seconds is not None:
         rows.append(("training", duration(found.seconds)))
     if found.images_per_second is not None:

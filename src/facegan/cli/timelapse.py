@@ -17,11 +17,11 @@ def timelapse(
     out: Annotated[
         str, typer.Option("-o", "--out", help="A .gif, .webp or .mp4 file, or DIR/ for numbered PNGs.")
     ] = "timelapse.gif",
-    seconds: Annotated[float, typer.Option(help="Length, the last picture's hold aside: 0.1 to 600.")] = 6.0,
+    seconds: Annotated[float, typer.Option(help="Length, the last image's hold aside: 0.1 to 600.")] = 6.0,
 ) -> None:
     """Animate how the same latents grew into faces.
 
-    The pictures are the run's own grids. When there are more than 25 for a second, some are left out, evenly.
+    The images are the run's own grids. When there are more than 25 for a second, some are left out, evenly.
     """
     from ..storage.run_dir import find_run
 

@@ -42,9 +42,7 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any setting; can be repeated.")
     ] = None,
-    resolution: Annotated[
-        int | None, typer.Option(help="Side of the pictures in pixels: 16, 32, 64, 128, 256.")
-    ] = None,
+    resolution: Annotated[int | None, typer.Option(help="Side of the images in pixels: 16, 32, 64, 128, 256.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
     epochs: Epochs = None,
     kimg: Kimg = None,

@@ -18,7 +18,7 @@ TOLD = ("seed", "seeds", "snapshot", "step", "weights", "torch", "Software", "De
 
 
 def whois(
-    image: Annotated[Path, typer.Argument(help="A picture or an animation that facegan made.")],
+    image: Annotated[Path, typer.Argument(help="An image or an animation that facegan made.")],
     model: Annotated[
         str | None, typer.Argument(help="The snapshot or run that it is of; by default it is looked for under runs/.")
     ] = None,
@@ -26,15 +26,15 @@ def whois(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Tell how a picture was made, and make it again.
+    """Tell how an image was made, and make it again.
 
-    Seeds, snapshot and command are read from it. The picture is made again from what it says of itself and compared
+    Seeds, snapshot and command are read from it. The image is made again from what it says of itself and compared
     pixel by pixel. Its snapshot is looked for by its digest, so a run may have been renamed or moved.
     """
     from ..images import ending_of, read_about
 
     if not image.exists():
-        raise ConfigError(f"{image}: no such picture")
+        raise ConfigError(f"{image}: no such image")
     ending = ending_of(image)
     _check_out(image, ending, out)
     about = read_about(image)
@@ -60,14 +60,14 @@ def whois(
 
 
 def _check_out(image: Path, ending: str, out: str | None) -> None:
-    """Refuse a place for what is made again that is of another format, or the picture itself; raises ConfigError."""
+    """Refuse a place for what is made again that is of another format, or the image itself; raises ConfigError."""
     if out is None:
         return
     wanted = {".jpg": (".jpg", ".jpeg")}.get(ending, (ending,))
     if not out.endswith("/" if ending == "/" else wanted):
         raise ConfigError(f"-o {out}: the same is made again; end it in {' or '.join(wanted) or 'what it is'}")
     if Path(out).exists() and Path(out).samefile(image):
-        raise ConfigError(f"-o {out}: is the picture that is asked about; give another name")
+        raise ConfigError(f"-o {out}: is the image that is asked about; give another name")
     check_place(out)
 
 
@@ -85,14 +85,14 @@ def _make_again(
     device: str | None,
 ) -> dict[str, Any]:  # fmt: skip
     from ..checkpoint import load_generator
-    from ..devices import choose_device
+    from ..devices import resolve_device
 
     snapshot = _find(about["snapshot"], about.get("step", ""), model)
     if snapshot is None:
         digest = printable(about["snapshot"][:12])
         where = "that; give another" if model else "under runs/; give its file or run"
         return {"made_again": None, "why": f"its snapshot, {digest}..., is not {where}"}
-    generator = load_generator(snapshot, raw=about.get("weights") == "G", device=choose_device(device or "auto"))
+    generator = load_generator(snapshot, raw=about.get("weights") == "G", device=resolve_device(device or "auto"))
     differing, num, most = _compare(image, ending, recipe, generator, out)
     answer = {"made_again": differing == 0, "snapshot_file": str(snapshot), "pixels": num, "differing": differing}
     return {**answer, "largest_difference": most, **({"file": out} if out else {})}
@@ -101,7 +101,7 @@ def _make_again(
 def _compare(
     image: Path, ending: str, recipe: "Recipe", generator: "FaceGenerator", out: str | None
 ) -> tuple[int, int, int]:
-    """Make a picture again, at `out` if it is to stay, and tell its difference as `images.difference` does."""
+    """Make an image again, at `out` if it is to stay, and tell its difference as `images.difference` does."""
     from ..images import difference
 
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ class EvaluationConfig(Section):
     num_images: int = Field(
         1000,
         ge=2,
-        description="how many faces are judged each time, and by how many training pictures at most: the same ones",
+        description="how many faces are judged each time, and by how many training images at most: the same ones",
     )
     keep_best: str = Field(
         "", description="the metric that says which snapshot is the best, which is kept; empty: the first that can"

@@ -1,4 +1,4 @@
-"""The grammar of `data.where`: conditions on what is known of the pictures, all of which must hold."""
+"""The grammar of `data.where`: conditions on what is known of the images, all of which must hold."""
 
 import math
 import operator
@@ -31,7 +31,7 @@ class Condition:
     value: str
 
     def holds(self, known: bool | int | float | str | None) -> bool:
-        """Whether the condition holds for what is known of one picture; of an unknown value nothing holds.
+        """Whether the condition holds for what is known of one image; of an unknown value nothing holds.
 
         The known value decides how the written one is read: true or false, a number, or text.
 

@@ -21,7 +21,7 @@ PLUGIN_SECTIONS = ("architecture", "loss")
 
 
 class DataConfig(Section):
-    """Which pictures, and how each becomes a square of the network's size."""
+    """Which images, and how each becomes a square of the network's size."""
 
     source: str = Field(
         "drawn",
@@ -31,23 +31,23 @@ class DataConfig(Section):
     crop: str = Field(
         "auto",
         pattern=CROP_PATTERN,
-        description="`auto` (the dataset's own, else the largest centre square), `none` (the whole picture, which must "
+        description="`auto` (the dataset's own, else the largest centre square), `none` (the whole image, which must "
         "be square), `center:N` or `box:X,Y,W,H`, in pixels",
     )
-    mirror: bool = Field(False, description="show half of the pictures mirrored left to right, chosen anew each epoch")
+    mirror: bool = Field(False, description="show half of the images mirrored left to right, chosen anew each epoch")
     limit: int = Field(
-        0, ge=0, description="use only the first so many of the pictures that `split` and `where` leave; 0: all"
+        0, ge=0, description="use only the first so many of the images that `split` and `where` leave; 0: all"
     )
     split: Literal["all", "train", "val", "test", "heldout"] = Field(
         "all",
-        description="of pictures with an official partition (CelebA's): `train`, `val`, `test`, or `heldout` for all "
+        description="of images with an official partition (CelebA's): `train`, `val`, `test`, or `heldout` for all "
         "but `train`. Of others: `train` or `heldout`, 90 % or 10 % of the people (sub-folders) or, in a flat folder, "
-        "of the pictures, by a stable hash",
+        "of the images, by a stable hash",
     )
     where: str = Field(
         "",
-        description="only pictures with these attributes, for instance `Smiling=1,Male=0`: a comma means and; `=`, "
-        "`!=`, `<`, `<=`, `>`, `>=`; a picture of which the attribute is not known is left out",
+        description="only images with these attributes, for instance `Smiling=1,Male=0`: a comma means and; `=`, "
+        "`!=`, `<`, `<=`, `>`, `>=`; an image of which the attribute is not known is left out",
     )
     filter: Literal["bicubic", "bilinear", "lanczos", "box"] = Field(
         "bicubic", description="the resampling filter, always antialiased"
@@ -63,7 +63,7 @@ class DataConfig(Section):
 
     @property
     def takes_all(self) -> bool:
-        """Whether no picture of the source is left out."""
+        """Whether no image of the source is left out."""
         return self.split == "all" and not self.where.strip() and not self.limit
 
     @field_validator("crop")
@@ -95,7 +95,7 @@ class PluginSection(BaseModel):
 
 
 class OptimizerConfig(Section):
-    """Two Adam optimisers (Radford, Metz, Chintala 2016, section 4: lr 0.0002, beta1 0.5)."""
+    """Two Adam optimizers (Radford, Metz, Chintala 2016, section 4: lr 0.0002, beta1 0.5)."""
 
     lr_G: float = Field(2e-4, gt=0, description="learning rate of G")
     lr_D: float = Field(2e-4, gt=0, description="learning rate of D")
@@ -135,8 +135,8 @@ class TrainConfig(Section):
         ge=2,
         description="pictures a step (one real and one fake mini-batch of this size); of all processes together",
     )
-    epochs: float | None = Field(25, gt=0, description="length in passes over the pictures")
-    kimg: float | None = Field(None, gt=0, description="length in thousands of real pictures shown, instead of epochs")
+    epochs: float | None = Field(25, gt=0, description="length in passes over the images")
+    kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown, instead of epochs")
     steps: int | None = Field(None, ge=1, description="length in updates of G, instead of epochs")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
@@ -166,7 +166,7 @@ class TrainConfig(Section):
     )
     sync_batch_norm: bool = Field(
         False,
-        description="where several processes train together, on CUDA: batch norm over the pictures of all of them, not "
+        description="where several processes train together, on CUDA: batch norm over the images of all of them, not "
         "of each by itself",
     )
     compile: bool = Field(
@@ -182,13 +182,11 @@ class TrainConfig(Section):
         return self
 
     def num_steps(self, num_images: int) -> int:
-        """Updates of G that the duration asks for on a set of `num_images` pictures, rounded up; at least 1."""
+        """Updates of G that the duration asks for on a set of `num_images` images, rounded up; at least 1."""
         if self.steps is not None:
             return self.steps
         shown = self.kimg * 1000 if self.kimg is not None else (self.epochs or 0) * num_images
-        return max(
-            1, math.ceil(round(shown, 6) / self.batch_size)
-        )  # 256.896 kimg are 256,896 pictures, not a hair more
+        return max(1, math.ceil(round(shown, 6) / self.batch_size))  # 256.896 kimg are 256,896 images, not a hair more
 
 
 class OutputConfig(Section):
@@ -234,7 +232,7 @@ class RunConfig(Section):
 
     seed: int = Field(0, ge=0, lt=2**32, description="what weights, data order and noise are drawn from")
     resolution: Annotated[int, AfterValidator(_power_of_two)] = Field(
-        64, ge=16, le=256, description="side of the pictures in pixels, a power of two from 16 to 256"
+        64, ge=16, le=256, description="side of the images in pixels, a power of two from 16 to 256"
     )
     channels: Literal[1, 3] = Field(3, description="3: colour, 1: grey")
     data: DataConfig = DataConfig()

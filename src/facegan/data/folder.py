@@ -1,4 +1,4 @@
-"""A folder of pictures, searched to any depth."""
+"""A folder of images, searched to any depth."""
 
 import hashlib
 import os
@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .source import Delivered, encoded, is_hidden, is_picture, no_pictures, other_ending, too_large
+from .source import Delivered, encoded, is_hidden, is_image_name, no_images, other_ending, too_large
 from .sources.annotations import Annotations, beside, on_disk
 from .sources.tables import AnnotationFile
 
 
 class FolderSource:
-    """The picture files in a folder and the folders inside it.
+    """The image files in a folder and the folders inside it.
 
     Linked folders are followed, but no folder is entered twice, so that loops end.
 
     Attributes:
         names: Paths relative to the folder, sorted.
         crop: What crop="auto" means here.
-        passed_over: How many pictures of which other endings there are.
+        passed_over: How many images of which other endings there are.
         chunk: Names that one thread reads at a time.
         path: The folder.
     """
@@ -29,7 +29,7 @@ class FolderSource:
     chunk = 32
 
     def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
-        """List the pictures.
+        """List the images.
 
         Args:
             path: The folder.
@@ -37,7 +37,7 @@ class FolderSource:
             where: How messages name the folder; None: by its path.
 
         Raises:
-            DataError: The folder cannot be read, or holds no picture.
+            DataError: The folder cannot be read, or holds no image.
         """
         self.crop = crop
         self.passed_over: Counter[str] = Counter()
@@ -49,12 +49,12 @@ class FolderSource:
         except OSError as error:
             raise DataError(f"{where}: cannot be read ({error.strerror or error}: {error.filename})") from None
         if not self._stats:
-            raise no_pictures(where, self.passed_over)
+            raise no_images(where, self.passed_over)
         self.names: Sequence[str] = sorted(self._stats)
         self._annotations = Annotations(_annotation_files(path), self.names)
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """What annotation files in the folder, or beside it, say of the pictures.
+        """What annotation files in the folder, or beside it, say of the images.
 
         Raises:
             DataError: Such a file is malformed; its line is named.
@@ -96,7 +96,7 @@ class FolderSource:
                     continue
                 if entry.is_dir():
                     inner.append((entry.is_symlink(), entry.name))
-                elif is_picture(entry.name) and entry.is_file():
+                elif is_image_name(entry.name) and entry.is_file():
                     status = entry.stat()
                     self._stats[prefix + entry.name] = (status.st_size, status.st_mtime_ns)
                 elif ending := other_ending(entry.name):
@@ -106,7 +106,7 @@ class FolderSource:
 
 
 def _annotation_files(folder: Path) -> list[AnnotationFile]:
-    """Those in a folder of pictures, then those beside it; beside both when a folder lies in one of the same name."""
+    """Those in a folder of images, then those beside it; beside both when a folder lies in one of the same name."""
     files = on_disk(folder) + beside(folder)
     folder = folder.resolve()
     if folder.name == folder.parent.name:  # as the Kaggle copy of CelebA unpacks

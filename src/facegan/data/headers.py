@@ -1,4 +1,4 @@
-"""What size and kind a source's pictures are, from the files' headers alone."""
+"""What size and kind a source's images are, from the files' headers alone."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -8,12 +8,12 @@ from PIL import Image
 
 from ..errors import DataError
 from .image.decode import header, quiet_pillow
-from .packed.packed_images import StoredSource
-from .parallel import on_all_cores
-from .source import Delivered, Pictures
+from .packed.packed_images import PackedSource
+from .parallel import parallel_map
+from .source import Delivered, ImageSource
 
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "F")
-_SIDES = (16, 32)  # at which a source is asked for a picture, to learn whether it draws at any
+_SIDES = (16, 32)  # at which a source is asked for an image, to learn whether it draws at any
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Survey:
     """What there is in a source.
 
     Attributes:
-        num: Pictures whose header can be read.
+        num: Images whose header can be read.
         sizes: How many there are of each (width, height); empty for a source that draws at any size.
         num_grey: How many are stored in grey.
         num_lossy: How many are JPEG or lossy WebP files.
@@ -34,19 +34,21 @@ class Survey:
 
     @property
     def is_grey(self) -> bool:
-        """Whether every picture is stored in grey."""
+        """Whether every image is stored in grey."""
         return 0 < self.num == self.num_grey
 
 
-def survey(pictures: Pictures, names: Sequence[str], *, progress: Callable[[int, int], None] | None = None) -> Survey:
-    """Look at the headers of these pictures; what cannot be read is not counted.
+def survey(
+    pictures: ImageSource, names: Sequence[str], *, progress: Callable[[int, int], None] | None = None
+) -> Survey:
+    """Look at the headers of these images; what cannot be read is not counted.
 
     Args:
         pictures: The source.
         names: Which of them, one at least.
-        progress: Called with (pictures done, pictures in all).
+        progress: Called with (images done, images in all).
     """
-    if isinstance(pictures, StoredSource):
+    if isinstance(pictures, PackedSource):
         index = pictures.packed.index
         num = len(names)
         return Survey(num, {(index.resolution, index.resolution): num}, num if index.channels == 1 else 0)
@@ -55,7 +57,7 @@ def survey(pictures: Pictures, names: Sequence[str], *, progress: Callable[[int,
     sizes: Counter[tuple[int, int]] = Counter()
     num_grey = num_lossy = 0
     with quiet_pillow():
-        for done, (_, found) in enumerate(on_all_cores(pictures, names, _SIDES[0], _look), start=1):
+        for done, (_, found) in enumerate(parallel_map(pictures, names, _SIDES[0], _look), start=1):
             if found is not None:
                 size, is_grey, is_lossy = found
                 sizes[size] += 1
@@ -66,8 +68,8 @@ def survey(pictures: Pictures, names: Sequence[str], *, progress: Callable[[int,
     return Survey(sizes.total(), dict(sizes.most_common()), num_grey, num_lossy)
 
 
-def _draws(pictures: Pictures, name: str) -> bool:
-    """Whether a source gives its pictures at whatever size is asked for."""
+def _draws(pictures: ImageSource, name: str) -> bool:
+    """Whether a source gives its images at whatever size is asked for."""
     sizes = set()
     for side in _SIDES:
         for _, content in pictures.read([name], side):

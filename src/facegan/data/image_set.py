@@ -1,4 +1,4 @@
-"""Which pictures a snapshot was trained on, and which it has not seen."""
+"""Which images a snapshot was trained on, and which it has not seen."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class HeldOut:
 
     Attributes:
         pictures: uint8 (m, C, H, W), m >= 1.
-        num_known: How many more were to be held out, but are training pictures, pixel for pixel, too.
+        num_known: How many more were to be held out, but are training images, pixel for pixel, too.
     """
 
     pictures: NDArray[np.uint8]
@@ -36,14 +36,14 @@ def run_folder(snapshot: Path) -> Path | None:
 
 
 def trained_on(snapshot: Path, config: RunConfig, source: str | None = None) -> DataConfig:
-    """The settings of the pictures that a snapshot was trained on.
+    """The settings of the images that a snapshot was trained on.
 
     A snapshot knows its source by the last part of its name alone; the run that it lies in knows where it is.
 
     Args:
         snapshot: Its file.
         config: What it carries.
-        source: Where the pictures are, if they have moved.
+        source: Where the images are, if they have moved.
 
     Raises:
         DataError: Nothing tells where they are.
@@ -59,19 +59,19 @@ def trained_on(snapshot: Path, config: RunConfig, source: str | None = None) -> 
             return told.model_copy(update={"source": whole})
     if told.source not in names("dataset") and not Path(told.source).exists():
         raise DataError(
-            f"{snapshot}: was trained on pictures called '{told.source}', which are not here; say where they are "
+            f"{snapshot}: was trained on images called '{told.source}', which are not here; say where they are "
             "with --data SOURCE"
         )
     return told
 
 
 def held_out(data: DataConfig, num: int, source: str | None = None) -> DataConfig | None:
-    """Which pictures a run with these settings has not been trained on; None: it was trained on all there are.
+    """Which images a run with these settings has not been trained on; None: it was trained on all there are.
 
     Args:
         data: What it was trained on.
         num: How many are wanted at most; only so many more faces are drawn.
-        source: Pictures that were named as unseen; cropped as the run's own. All of them are taken.
+        source: Images that were named as unseen; cropped as the run's own. All of them are taken.
     """
     if source is None and data.split == "train":
         return data.model_copy(update={"split": "heldout", "limit": 0})
@@ -94,17 +94,17 @@ def load_held_out(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> HeldOut | None:
-    """At most `num` pictures that a model with these training pictures has not seen; None: it has seen all there are.
+    """At most `num` images that a model with these training images has not seen; None: it has seen all there are.
 
     Args:
         data: What it was trained on.
         training: The same, packed.
         num: How many at most.
         source: As in `held_out`.
-        progress: Called with (done, total) while pictures are packed.
+        progress: Called with (done, total) while images are packed.
 
     Raises:
-        DataError: They cannot be loaded, or each is a training picture, too.
+        DataError: They cannot be loaded, or each is a training image, too.
     """
     chosen = held_out(data, num, source)
     if chosen is None:
@@ -113,23 +113,23 @@ def load_held_out(
     candidates = pick(load(chosen, **size, progress=progress).images, num)
     kept = unseen(candidates, training.images, mirror=data.mirror)
     if not len(kept):
-        raise DataError(f"{chosen.source}: every held-out picture is a training picture, too; give others")
+        raise DataError(f"{chosen.source}: every held-out image is a training image, too; give others")
     return HeldOut(kept, len(candidates) - len(kept))
 
 
 def pick(pictures: NDArray[np.uint8], num: int) -> NDArray[np.uint8]:
-    """At most `num` of the pictures, drawn at random from seed 0, in their order."""
+    """At most `num` of the images, drawn at random from seed 0, in their order."""
     rows = np.random.default_rng(0).permutation(len(pictures))[:num]
     return np.array(pictures[np.sort(rows)])
 
 
 def unseen(heldout: NDArray[np.uint8], training: NDArray[np.uint8], *, mirror: bool) -> NDArray[np.uint8]:
-    """The held-out pictures that are not, pixel for pixel, training pictures as well; reads all of both.
+    """The held-out images that are not, pixel for pixel, training images as well; reads all of both.
 
     Args:
         heldout: uint8 (m, C, H, W).
         training: uint8 (N, C, H, W).
-        mirror: Whether a training picture's mirror image was trained on, too.
+        mirror: Whether a training image's mirror image was trained on, too.
     """
     views = [heldout, heldout[..., ::-1]] if mirror else [heldout]
     looked_for = {picture.tobytes() for view in views for picture in view}

@@ -1,4 +1,4 @@
-"""Batches of real pictures on the device, each a pure function of (seed, step)."""
+"""Batches of real images on the device, each a pure function of (seed, step)."""
 
 import hashlib
 import mmap
@@ -17,9 +17,9 @@ _CHUNK_BYTES = 2**26  # copied to a device at a time
 
 
 class Feed:
-    """Shuffled batches without end; every epoch shows each picture once.
+    """Shuffled batches without end; every epoch shows each image once.
 
-    An epoch's order is a permutation drawn from (seed, epoch). Batches straddle epochs, so none is short. Pictures that
+    An epoch's order is a permutation drawn from (seed, epoch). Batches straddle epochs, so none is short. Images that
     lie on the disk are read from their mapping by a thread that stays two steps ahead; the system is told which come
     next, and that the rest is not wanted: a set may be larger than the memory.
     """
@@ -35,13 +35,13 @@ class Feed:
         memory_format: torch.memory_format = torch.contiguous_format,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        """Place the pictures where batches are gathered: on a CUDA device if they fill at most half of its free memory.
+        """Place the images where batches are gathered: on a CUDA device if they fill at most half of its free memory.
 
         Args:
             images: uint8 (N, C, H, W).
-            batch_size: Pictures a batch.
+            batch_size: Images a batch.
             seed: What the order and the mirroring are drawn from.
-            mirror: Show each picture mirrored left to right with probability 1/2, drawn anew each epoch.
+            mirror: Show each image mirrored left to right with probability 1/2, drawn anew each epoch.
             device: Where batches are delivered.
             memory_format: The memory order of batches.
             share: Which of how many equal parts of each batch is given here; the default is all of it.
@@ -62,7 +62,7 @@ class Feed:
         self._copying: torch.cuda.Stream | None = None
         if self._device.type == "cuda" and self._resident is None:
             self._copying = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        self._copied: tuple[int, torch.cuda.Event] | None = None  # the step whose pictures `_arriving` takes, and when
+        self._copied: tuple[int, torch.cuda.Event] | None = None  # the step whose images `_arriving` takes, and when
         # What `pictures` reads, always in the same places: a CUDA graph of the step looks nowhere else.
         self._index = torch.zeros(num, dtype=torch.int64, device=self._device)
         self._flipped = torch.zeros(num, dtype=torch.bool, device=self._device)
@@ -74,7 +74,7 @@ class Feed:
         return len(self._images)
 
     def batch(self, step: int) -> Tensor:
-        """The real pictures of a step: float32 (N, C, H, W) in [-1, 1] on the device; N is `batch_size` or its part."""
+        """The real images of a step: float32 (N, C, H, W) in [-1, 1] on the device; N is `batch_size` or its part."""
         self.turn_to(step)
         return self.pictures()
 
@@ -89,7 +89,7 @@ class Feed:
             self._flipped.copy_(flipped)
 
     def pictures(self) -> Tensor:
-        """The real pictures of the step turned to, as of `batch`: all that the device does for them."""
+        """The real images of the step turned to, as of `batch`: all that the device does for them."""
         chosen = self._chosen if self._resident is None else self._resident.index_select(0, self._index)
         if self._mirror:  # uint8 (B, C, H, W)
             chosen = torch.where(self._flipped[:, None, None, None], chosen.flip(-1), chosen)
@@ -97,12 +97,12 @@ class Feed:
         return chosen.to(torch.float32, memory_format=self._memory_format, copy=True).div_(127.5).sub_(1)
 
     def sample(self, n: int) -> Tensor:
-        """`n` real pictures (all, if there are fewer), the same for one seed: uint8 (n, C, H, W) on the CPU."""
+        """`n` real images (all, if there are fewer), the same for one seed: uint8 (n, C, H, W) on the CPU."""
         order = torch.randperm(len(self), generator=self._generator("sample", 0))
         return self._take(order[:n])
 
     def _bring(self, step: int) -> None:
-        """A step's pictures to the device, where those of the next step follow beside the computing."""
+        """A step's images to the device, where those of the next step follow beside the computing."""
         if self._copying is None:
             self._chosen.copy_(self._gathered(step))
             return
@@ -113,15 +113,15 @@ class Feed:
         self._copied = self._copy(step + 1)
 
     def _copy(self, step: int) -> tuple[int, torch.cuda.Event]:
-        """Begin to copy a step's pictures to the device, on a stream of their own."""
-        assert self._copying is not None, "only where pictures lie in the computer's memory and steps are on a GPU"
+        """Begin to copy a step's images to the device, on a stream of their own."""
+        assert self._copying is not None, "only where images lie in the computer's memory and steps are on a GPU"
         self._copying.wait_stream(torch.cuda.current_stream(self._device))  # which still reads those before them
         with torch.cuda.stream(self._copying):
             self._arriving.copy_(self._gathered(step), non_blocking=True)
             return step, self._copying.record_event()
 
     def _gathered(self, step: int) -> Tensor:
-        """A step's pictures from the disk, and a request for the next steps'."""
+        """A step's images from the disk, and a request for the next steps'."""
         if self._reader is None:
             self._reader = ThreadPoolExecutor(1, thread_name_prefix="feed")
         for ahead in range(step, step + _AHEAD + 1):
@@ -134,7 +134,7 @@ class Feed:
         return chosen
 
     def _announce(self, index: Tensor) -> None:
-        """Have the system begin to read these pictures from the disk, all at once and nothing around them."""
+        """Have the system begin to read these images from the disk, all at once and nothing around them."""
         if self._mapping is None:
             return
         mapping, offset = self._mapping
@@ -145,12 +145,12 @@ class Feed:
             mapping.madvise(mmap.MADV_WILLNEED, page, start + size - page)
 
     def _take(self, index: Tensor) -> Tensor:
-        """These pictures, copied out of the mapping: uint8 (n, C, H, W) on the CPU, pinned if a GPU is to read them."""
+        """These images, copied out of the mapping: uint8 (n, C, H, W) on the CPU, pinned if a GPU is to read them."""
         taken = torch.from_numpy(self._images.take(index.cpu().numpy(), axis=0))
         return taken.pin_memory() if self._copying is not None else taken
 
     def _positions(self, step: int) -> tuple[Tensor, Tensor]:
-        """Which pictures a step shows, the next of the endless sequence, and whether each is mirrored."""
+        """Which images a step shows, the next of the endless sequence, and whether each is mirrored."""
         num_images, first = len(self), step * self._batch_size + self._part * self._num
         end = first + self._num
         indices, flips = [], []
@@ -164,7 +164,7 @@ class Feed:
         return (indices[0], flips[0]) if len(indices) == 1 else (torch.cat(indices), torch.cat(flips))
 
     def _epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """An epoch's order of pictures and their mirroring; the last two epochs are kept."""
+        """An epoch's order of images and their mirroring; the last two epochs are kept."""
         if epoch not in self._epochs:
             order = torch.randperm(len(self), generator=self._generator("order", epoch))
             flipped = torch.rand(len(self), generator=self._generator("mirror", epoch)) < 0.5
@@ -180,7 +180,7 @@ class Feed:
 
 
 def _resident(images: NDArray[np.uint8], device: torch.device) -> Tensor | None:
-    """The pictures in the memory of a CUDA device, copied there in parts, if they fill at most half of what is free."""
+    """The images in the memory of a CUDA device, copied there in parts, if they fill at most half of what is free."""
     if device.type != "cuda" or images.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
         return None
     resident = torch.empty(images.shape, dtype=torch.uint8, device=device)
@@ -191,9 +191,9 @@ def _resident(images: NDArray[np.uint8], device: torch.device) -> Tensor | None:
 
 
 def _mapping(images: NDArray[np.uint8]) -> tuple[mmap.mmap, int] | None:
-    """The mapping that the pictures lie in and where in it they begin; None for those in memory.
+    """The mapping that the images lie in and where in it they begin; None for those in memory.
 
-    Without advice each picture would bring its whole neighbourhood from the disk, which a set larger than the memory
+    Without advice each image would bring its whole neighbourhood from the disk, which a set larger than the memory
     pays for many times over.
     """
     mapping: object = images.base

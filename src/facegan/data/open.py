@@ -1,4 +1,4 @@
-"""From the words that name a source of pictures to the opened source."""
+"""From the words that name a source of images to the opened source."""
 
 import os
 from pathlib import Path
@@ -7,29 +7,29 @@ from .. import plugins
 from ..config import DataConfig, build
 from ..errors import ConfigError, DataError
 from .folder import FolderSource
-from .packed.packed_images import StoredSource, is_stored
-from .source import Pictures
+from .packed.packed_images import PackedSource, is_packed
+from .source import ImageSource
 from .sources.archives import open_archive
 from .sources.parquet import ParquetSource
 from .sources.shards import is_parquet
 
-__all__ = ["FolderSource", "Pictures", "anchored", "open_archive", "open_source"]
+__all__ = ["FolderSource", "ImageSource", "absolute_source", "open_archive", "open_source"]
 
-_FORMS = "give a folder of pictures, a .zip, .tar, .tgz or .parquet, 'drawn', or a dataset's name"
+_FORMS = "give a folder of images, a .zip, .tar, .tgz or .parquet, 'drawn', or a dataset's name"
 
 
-def open_source(data: DataConfig) -> Pictures:
+def open_source(data: DataConfig) -> ImageSource:
     """Open what `data.source` names: a dataset, else an existing path.
 
     A folder that has a dataset's name is given as a path, for instance ./drawn.
 
     Raises:
-        DataError: There is nothing of that name, it is not downloaded yet, it holds no pictures, or it is unsafe.
+        DataError: There is nothing of that name, it is not downloaded yet, it holds no images, or it is unsafe.
         ConfigError: `data.options` has a setting that the dataset does not know, or that cannot be.
     """
     text = data.source
     if text in plugins.names("dataset"):
-        opened: Pictures = build(plugins.find("dataset", text), data.options, where="data.options").open()
+        opened: ImageSource = build(plugins.find("dataset", text), data.options, where="data.options").open()
         return opened
     path = _existing(text)
     if path is not None:
@@ -43,7 +43,7 @@ def open_source(data: DataConfig) -> Pictures:
     )
 
 
-def anchored(text: str) -> str:
+def absolute_source(text: str) -> str:
     """The same source, named so that it is found from any folder: a relative path is made absolute."""
     if text in plugins.names("dataset"):
         return text
@@ -51,7 +51,7 @@ def anchored(text: str) -> str:
     return str(path.absolute()) if path else text
 
 
-def open_path(path: Path, *, crop: str = "auto", where: str | None = None) -> Pictures:
+def open_path(path: Path, *, crop: str = "auto", where: str | None = None) -> ImageSource:
     """Open a folder, a packed folder, an archive or parquet files.
 
     Args:
@@ -60,10 +60,10 @@ def open_path(path: Path, *, crop: str = "auto", where: str | None = None) -> Pi
         where: How messages name it; None: by its path.
 
     Raises:
-        DataError: It is a file of another kind, holds no pictures, or is unsafe.
+        DataError: It is a file of another kind, holds no images, or is unsafe.
     """
-    if path.is_dir() and is_stored(path):
-        return StoredSource(path, where=where)
+    if path.is_dir() and is_packed(path):
+        return PackedSource(path, where=where)
     if is_parquet(path):
         return ParquetSource(path, crop=crop, where=where)
     if not path.is_dir():

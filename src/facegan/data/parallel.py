@@ -1,4 +1,4 @@
-"""Work on the pictures of a source with all cores, in the order of their delivery and in constant memory."""
+"""Work on the images of a source with all cores, in the order of their delivery and in constant memory."""
 
 import multiprocessing
 import os
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ..errors import FaceganError
-from .source import Delivered, Pictures
+from .source import Delivered, ImageSource
 
-_CHUNK = 32  # pictures a task: few enough to hold in memory, enough that handing them over costs little
+_CHUNK = 32  # images a task: few enough to hold in memory, enough that handing them over costs little
 _AHEAD = 4  # tasks waiting per worker: enough to keep it busy
 _CHUNK_BYTES = 2**23  # of files a task
-_FEW = 256  # pictures for which no processes are started
+_FEW = 256  # images for which no processes are started
 _WATCH_SECONDS = 1.0
 
 T = TypeVar("T")
@@ -28,9 +28,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Job(Generic[T]):
-    """What is done with each picture; a task of it is some names, or pictures that were read already."""
+    """What is done with each image; a task of it is some names, or images that were read already."""
 
-    pictures: Pictures
+    pictures: ImageSource
     resolution: int
     work: Callable[[str, Delivered], T]
 
@@ -40,18 +40,18 @@ class _Job(Generic[T]):
         return [(name, self.work(name, content)) for name, content in task]
 
 
-def on_all_cores(
-    pictures: Pictures, names: Sequence[str], resolution: int, work: Callable[[str, Delivered], T]
+def parallel_map(
+    pictures: ImageSource, names: Sequence[str], resolution: int, work: Callable[[str, Delivered], T]
 ) -> Iterator[tuple[str, T]]:
-    """Yield (name, work(name, content)) for each of these pictures, in the order of delivery.
+    """Yield (name, work(name, content)) for each of these images, in the order of delivery.
 
     The work runs in processes where the system can fork them, since threads wait for each other's Python; else, and for
-    few pictures, in threads. A source that has a `chunk` is read there as well, that many names at a time; any other is
+    few images, in threads. A source that has a `chunk` is read there as well, that many names at a time; any other is
     read once, from beginning to end, by the caller.
 
     Args:
         pictures: The source.
-        names: Which of its pictures.
+        names: Which of its images.
         resolution: As `Pictures.read` takes it.
         work: Called in one of the processes or threads; its result is sent back, and what it raises is raised here.
 
@@ -70,7 +70,7 @@ def on_all_cores(
         while waiting:
             yield from waiting.popleft().result()
     except BrokenProcessPool:
-        raise FaceganError("a process that read pictures died; perhaps the memory was full") from None
+        raise FaceganError("a process that read images died; perhaps the memory was full") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -91,7 +91,7 @@ def _workers(num_workers: int, job: _Job[T], *, few: bool) -> tuple[Executor, Ca
 
 
 def _tasks(
-    pictures: Pictures, names: Sequence[str], resolution: int
+    pictures: ImageSource, names: Sequence[str], resolution: int
 ) -> Iterator[Sequence[str] | list[tuple[str, Delivered]]]:
     if chunk := getattr(pictures, "chunk", 0):
         for start in range(0, len(names), chunk):

@@ -8,7 +8,7 @@ from .. import plugins
 from ..downloads import CELEBA, FFHQ_THUMBNAILS, LFW, Publication, locate
 from ..errors import ConfigError, DataError, PluginError
 from .open import open_path
-from .source import Pictures
+from .source import ImageSource
 
 
 class PublishedDataset(BaseModel):
@@ -22,7 +22,7 @@ class PublishedDataset(BaseModel):
 
     publication: ClassVar[Publication]
 
-    def open(self) -> Pictures:
+    def open(self) -> ImageSource:
         """Open the copy that is on this machine.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What every source of pictures offers, whatever it is made of; and which file names are pictures."""
+"""What every source of images offers, whatever it is made of; and which file names are images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -8,7 +8,7 @@ from PIL import Image
 from ..errors import DataError, printable
 
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff")
-# Pictures of other kinds, and of cameras: not read, but counted, so that nobody misses them unawares.
+# Images of other kinds, and of cameras: not read, but counted, so that nobody misses them unawares.
 OTHER_ENDINGS = (
     *(
         ".gif",
@@ -30,16 +30,16 @@ OTHER_ENDINGS = (
     *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2"),
 )
 MAX_BYTES = 64 * 2**20
-MAX_NAMES = 4_000_000  # pictures or members of one source, which are kept in memory
+MAX_NAMES = 4_000_000  # images or members of one source, which are kept in memory
 MAX_SHOWN = 200  # characters of a name in a message
-MAX_RATIO = 200  # a picture's file hardly gets smaller in an archive; text of ones and zeros gets 50 times smaller
+MAX_RATIO = 200  # an image's file hardly gets smaller in an archive; text of ones and zeros gets 50 times smaller
 
-# What a source hands over for one name: an encoded file, a finished picture, or why there is none.
+# What a source hands over for one name: an encoded file, a finished image, or why there is none.
 Delivered = bytes | Image.Image | DataError
 
 
-class Pictures(Protocol):
-    """An opened source of pictures.
+class ImageSource(Protocol):
+    """An opened source of images.
 
     A source whose `read` may be called in several threads at once, and in processes that were forked after it was
     opened, has an attribute `chunk`, the number of names that one call takes best. It opens its files inside `read`:
@@ -47,23 +47,23 @@ class Pictures(Protocol):
     names.
 
     Attributes:
-        names: One name per picture: sorted, unique, stable; paths with '/' relative to the source.
+        names: One name per image: sorted, unique, stable; paths with '/' relative to the source.
         crop: What crop="auto" means here: "auto" is the largest centre square.
     """
 
     @property
     def names(self) -> Sequence[str]:
-        """One name per picture: sorted, unique, stable; paths with '/' relative to the source."""
+        """One name per image: sorted, unique, stable; paths with '/' relative to the source."""
 
     @property
     def crop(self) -> str:
         """What crop="auto" means here: "auto" is the largest centre square."""
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """What is known of the pictures: one column per attribute, aligned with the names; may be empty."""
+        """What is known of the images: one column per attribute, aligned with the names; may be empty."""
 
     def fingerprint(self, names: Sequence[str]) -> str:
-        """A hex digest that changes when the content of these pictures may have changed; cheap, without decoding."""
+        """A hex digest that changes when the content of these images may have changed; cheap, without decoding."""
 
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:
         """Yield (name, content) for each name once, in the order that this source delivers fastest.
@@ -72,19 +72,19 @@ class Pictures(Protocol):
         """
 
 
-def is_picture(name: str) -> bool:
-    """Whether a '/'-separated path is a picture by its ending, and neither hidden nor a Mac's shadow of a file."""
+def is_image_name(name: str) -> bool:
+    """Whether a '/'-separated path is an image by its ending, and neither hidden nor a Mac's shadow of a file."""
     return _ending(name) in ENDINGS and not any(map(is_hidden, name.split("/")))
 
 
-def passed_over(pictures: Pictures) -> Mapping[str, int]:
-    """How many pictures of which other endings a source holds that it does not read; empty if it keeps no count."""
+def passed_over(pictures: ImageSource) -> Mapping[str, int]:
+    """How many images of which other endings a source holds that it does not read; empty if it keeps no count."""
     counted: Mapping[str, int] = getattr(pictures, "passed_over", {})
     return counted
 
 
 def other_ending(name: str) -> str | None:
-    """The ending of a picture that is passed over for it, or None: it is read, hidden, or no picture."""
+    """The ending of an image that is passed over for it, or None: it is read, hidden, or no image."""
     ending = _ending(name)
     return ending if ending in OTHER_ENDINGS and not any(map(is_hidden, name.split("/"))) else None
 
@@ -107,10 +107,10 @@ def too_large(size_bytes: int) -> DataError | None:
     return DataError(f"the file is too large ({-(-size_bytes // 2**20)} MiB; the limit is {MAX_BYTES // 2**20} MiB)")
 
 
-def no_pictures(where: str, passed_over: Mapping[str, int] | None = None) -> DataError:
-    """The refusal of a source without pictures; those of other endings are counted."""
+def no_images(where: str, passed_over: Mapping[str, int] | None = None) -> DataError:
+    """The refusal of a source without images; those of other endings are counted."""
     others = "; passed over " + in_words(passed_over) if passed_over else ""
-    return DataError(f"{where}: no pictures found (looked for {', '.join(ENDINGS)}{others})")
+    return DataError(f"{where}: no images found (looked for {', '.join(ENDINGS)}{others})")
 
 
 def in_words(passed_over: Mapping[str, int]) -> str:

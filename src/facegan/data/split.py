@@ -1,4 +1,4 @@
-"""Which of a source's pictures are used: a part of them, those with certain attributes, up to a limit."""
+"""Which of a source's images are used: a part of them, those with certain attributes, up to a limit."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -9,17 +9,17 @@ from typing import Any
 from ..config import Condition, DataConfig, parse_where
 from ..errors import DataError
 from ..plugins import nearest
-from .source import Pictures, encoded
+from .source import ImageSource, encoded
 
-_CHUNK = 2**15  # pictures whose attributes are in memory at a time
+_CHUNK = 2**15  # images whose attributes are in memory at a time
 
 
-def select(pictures: Pictures, data: DataConfig) -> list[str]:
+def select(pictures: ImageSource, data: DataConfig) -> list[str]:
     """The names that `data.split`, then `data.where`, then `data.limit` leave, in their order.
 
     A source with the attribute `partition` (train, val, test) is split by it, and heldout is all but train. Any other
-    is split by a stable hash: people (the pictures' parent folders) are never divided between train and heldout; in a
-    flat source, with fewer than two such folders, each picture stands for itself. Nobody changes sides when others are
+    is split by a stable hash: people (the images' parent folders) are never divided between train and heldout; in a
+    flat source, with fewer than two such folders, each image stands for itself. Nobody changes sides when others are
     added.
 
     Raises:
@@ -34,12 +34,12 @@ def select(pictures: Pictures, data: DataConfig) -> list[str]:
     return list(names[: data.limit or None])
 
 
-def _known(pictures: Pictures) -> dict[str, list[Any]]:
-    """The attributes that there are, with the first picture's values."""
+def _known(pictures: ImageSource) -> dict[str, list[Any]]:
+    """The attributes that there are, with the first image's values."""
     return pictures.attributes(pictures.names[:1])
 
 
-def _official(pictures: Pictures, data: DataConfig) -> list[str]:
+def _official(pictures: ImageSource, data: DataConfig) -> list[str]:
     parts: set[str] = set()
     chosen: list[str] = []
     for names, columns in _in_chunks(pictures, pictures.names):
@@ -48,16 +48,16 @@ def _official(pictures: Pictures, data: DataConfig) -> list[str]:
         chosen += compress(names, wanted)
     if not chosen:
         raise DataError(
-            f"{data.source}: no picture is in data.split = {data.split} of its official partition "
+            f"{data.source}: no image is in data.split = {data.split} of its official partition "
             f"(it has: {', '.join(sorted(parts)) or 'no part'}); give more, or data.split = all"
         )
     return chosen
 
 
-def _by_hash(pictures: Pictures, data: DataConfig) -> list[str]:
+def _by_hash(pictures: ImageSource, data: DataConfig) -> list[str]:
     if data.split not in ("train", "heldout"):
         raise DataError(
-            f"{data.source}: data.split = {data.split}, but its pictures have no official partition; take train or "
+            f"{data.source}: data.split = {data.split}, but its images have no official partition; take train or "
             "heldout (90 % and 10 %), or put CelebA's list_eval_partition.txt or an attributes.csv with a column "
             "'partition' beside them"
         )
@@ -69,20 +69,20 @@ def _by_hash(pictures: Pictures, data: DataConfig) -> list[str]:
     if not chosen:
         flat = people[0] == PurePosixPath(names[0]).stem
         raise DataError(
-            f"{data.source}: no picture falls into data.split = {data.split} "
+            f"{data.source}: no image falls into data.split = {data.split} "
             f"(of {len(held)} {'pictures' if flat else 'sub-folders'}); give more, or data.split = all"
         )
     return chosen
 
 
 def owners(names: Sequence[str]) -> list[str]:
-    """Whose each picture is: its parent folder's; in a flat source, with fewer than two of them, its own."""
+    """Whose each image is: its parent folder's; in a flat source, with fewer than two of them, its own."""
     people = [PurePosixPath(name).parent.name for name in names]
     return [PurePosixPath(name).stem for name in names] if len(set(people)) < 2 else people
 
 
 def is_held_out(owner: str, *, share: int = 10, salt: str = "") -> bool:
-    """Whether the hash of a person's or picture's name lies in the last 1 / `share` of the range.
+    """Whether the hash of a person's or image's name lies in the last 1 / `share` of the range.
 
     Another salt gives another choice, which has nothing to do with the first.
     """
@@ -90,12 +90,12 @@ def is_held_out(owner: str, *, share: int = 10, salt: str = "") -> bool:
     return number >= 2**64 * (share - 1) // share
 
 
-def _where(pictures: Pictures, names: Sequence[str], data: DataConfig) -> list[str]:
+def _where(pictures: ImageSource, names: Sequence[str], data: DataConfig) -> list[str]:
     conditions = parse_where(data.where)
     known = list(_known(pictures))
     if not known:
         raise DataError(
-            f"{data.source}: data.where is '{data.where}', but nothing is known of these pictures; "
+            f"{data.source}: data.where is '{data.where}', but nothing is known of these images; "
             "put an attributes.csv (or CelebA's list_attr_celeba.txt) beside them"
         )
     for condition in conditions:
@@ -109,7 +109,7 @@ def _where(pictures: Pictures, names: Sequence[str], data: DataConfig) -> list[s
         held = [_holds(condition, columns[condition.attribute], data.source) for condition in conditions]
         chosen += compress(chunk, map(all, zip(*held, strict=True)))
     if not chosen:
-        raise DataError(f"{data.source}: none of {len(names)} pictures has data.where = '{data.where}'; ask for less")
+        raise DataError(f"{data.source}: none of {len(names)} images has data.where = '{data.where}'; ask for less")
     return chosen
 
 
@@ -121,7 +121,7 @@ def _holds(condition: Condition, column: Sequence[Any], source: str) -> list[boo
     return [answers[value] for value in column]
 
 
-def _in_chunks(pictures: Pictures, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, list[Any]]]]:
+def _in_chunks(pictures: ImageSource, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, list[Any]]]]:
     for start in range(0, len(names), _CHUNK):
         chunk = names[start : start + _CHUNK]
         yield chunk, pictures.attributes(chunk)

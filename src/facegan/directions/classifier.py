@@ -1,4 +1,4 @@
-"""A small classifier of faces: which attributes a picture shows."""
+"""A small classifier of faces: which attributes an image shows."""
 
 from dataclasses import dataclass, field
 
@@ -7,20 +7,20 @@ from pydantic import BaseModel, ConfigDict
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-LARGEST = 64  # pixels: larger pictures are averaged down to this side
+LARGEST = 64  # pixels: larger images are averaged down to this side
 _NARROWEST, _WIDEST = 16, 96  # feature maps of the first layer at LARGEST, and of any
 
 
 class Score(BaseModel):
-    """How well one attribute is told, on pictures of people that the classifier has not seen.
+    """How well one attribute is told, on images of people that the classifier has not seen.
 
     Attributes:
         name: The attribute.
-        num: Pictures that it was judged on.
+        num: Images that it was judged on.
         base_rate: Share of the commoner answer: the accuracy of always giving that one.
         accuracy: Share of right answers.
-        balanced_accuracy: Mean of the shares of right answers among the pictures with, and without; 0.5 is chance.
-        auc: Probability that a picture with it gets a higher score than one without; 0.5 is chance.
+        balanced_accuracy: Mean of the shares of right answers among the images with, and without; 0.5 is chance.
+        auc: Probability that an image with it gets a higher score than one without; 0.5 is chance.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,9 +38,9 @@ class Classifier:
     """A trained network with the names and the held-out scores of what it tells.
 
     Attributes:
-        network: Pictures (N, C, H, W) in [-1, 1] to logits (N, attributes).
+        network: Images (N, C, H, W) in [-1, 1] to logits (N, attributes).
         names: Of the attributes.
-        scores: By name; an attribute with too few held-out pictures has none.
+        scores: By name; an attribute with too few held-out images has none.
     """
 
     network: nn.Module
@@ -49,7 +49,7 @@ class Classifier:
 
     @torch.no_grad()
     def logits(self, images: Tensor, batch: int = 256) -> Tensor:
-        """What it says of pictures (N, C, H, W) in [-1, 1]: float32 (N, attributes) on the CPU."""
+        """What it says of images (N, C, H, W) in [-1, 1]: float32 (N, attributes) on the CPU."""
         where = next(self.network.parameters()).device
         parts = [self.network(chunk.to(where)).float().cpu() for chunk in images.split(batch)]  # type: ignore[no-untyped-call]
         return torch.cat(parts)
@@ -59,8 +59,8 @@ def build(resolution: int, channels: int, num: int) -> nn.Sequential:
     """A network of strided convolutions down to 4x4, then one linear map: where on a face a thing is matters.
 
     Args:
-        resolution: Of the pictures, a power of two, 8 or more.
-        channels: Of the pictures.
+        resolution: Of the images, a power of two, 8 or more.
+        channels: Of the images.
         num: Attributes, a logit each.
     """
     side = min(resolution, LARGEST)

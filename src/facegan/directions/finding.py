@@ -14,7 +14,7 @@ from .linear import fit, keeping, shifted
 from .saved import About, Directions
 from .targets import FEWEST
 
-LEAST_AUC = 0.75  # of the classifier on held-out pictures: below it, its answers are too close to chance
+LEAST_AUC = 0.75  # of the classifier on held-out images: below it, its answers are too close to chance
 NUM_TRIED = 128  # latents that each direction is tried on
 FAR = 2.0  # standard deviations of z to either side, in the table of what moved
 _BATCH = 512
@@ -28,7 +28,7 @@ def usable(classifier: Classifier) -> tuple[list[str], dict[str, str]]:
     for name in classifier.names:
         score = classifier.scores.get(name)
         if score is None:
-            refused[name] = f"fewer than {FEWEST} held-out pictures of either kind"
+            refused[name] = f"fewer than {FEWEST} held-out images of either kind"
         elif score.auc < LEAST_AUC:
             refused[name] = f"the classifier hardly tells it (held-out AUC {score.auc:.2f}, below {LEAST_AUC})"
         else:
@@ -61,7 +61,7 @@ def find(
 
     Raises:
         PluginError: Components are asked for, and G's first layer is no affine map.
-        SnapshotError: A picture holds values that are not finite.
+        SnapshotError: An image holds values that are not finite.
     """
     told, refused = usable(classifier) if classifier else ([], {})
     found = dict[str, tuple[About, Tensor]]()

@@ -1,4 +1,4 @@
-"""Training the classifier of attributes on a run's own pictures, once for each set of them."""
+"""Training the classifier of attributes on a run's own images, once for each set of them."""
 
 import contextlib
 import json
@@ -20,20 +20,20 @@ from ..storage.safetensors_file import read_header, read_tensors, write_tensors
 from .classifier import Classifier, Score, build, judge
 from .targets import FEWEST, Targets, questions
 
-RECIPE = 1  # raised when the same pictures and attributes would give another classifier
+RECIPE = 1  # raised when the same images and attributes would give another classifier
 BATCH = 128
-SHOWN = 64_000  # pictures, however large the set: about a minute on one core at 32x32, two at 64x64
+SHOWN = 64_000  # images, however large the set: about a minute on one core at 32x32, two at 64x64
 MOST_EPOCHS = 40  # of a small set
 LEARNING_RATE = 2e-3
 NOISE = 0.04  # standard deviation of what is added to each value, in [-1, 1]
 JITTER = 0.1  # how far brightness and contrast are moved, at most
 
 _SCORES: TypeAdapter[list[Score]] = TypeAdapter(list[Score])
-Progress = Callable[[int, int], None]  # (pictures shown, of how many)
+Progress = Callable[[int, int], None]  # (images shown, of how many)
 
 
 class Described(Protocol):
-    """Pictures of which something is known; packed pictures are such."""
+    """Pictures of which something is known; packed images are such."""
 
     @property
     def images(self) -> NDArray[np.uint8]:
@@ -45,7 +45,7 @@ class Described(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """Of the pictures: who share a folder are one person."""
+        """Of the images: who share a folder are one person."""
 
     @property
     def digest(self) -> str:
@@ -55,14 +55,14 @@ class Described(Protocol):
 def learn(
     pictures: Described, *, device: str | torch.device = "cpu", progress: Progress | None = None
 ) -> tuple[Classifier, Targets, bool]:
-    """The classifier of the attributes of pictures, from the cache when these were learned before.
+    """The classifier of the attributes of images, from the cache when these were learned before.
 
-    It is trained on four fifths of the pictures and judged on the rest; people, the pictures' folders or what the
-    attribute `identity` calls them, are not divided between the two. It depends on the pictures, their attributes and
+    It is trained on four fifths of the images and judged on the rest; people, the images' folders or what the
+    attribute `identity` calls them, are not divided between the two. It depends on the images, their attributes and
     the recipe alone: the seed is always the same.
 
     Args:
-        pictures: The pictures, and what is known of them.
+        pictures: The images, and what is known of them.
         device: Where it is trained and used.
         progress: Called while it is trained; not at all when it is not.
 
@@ -71,7 +71,7 @@ def learn(
         learned, a classifier of none.
 
     Raises:
-        DataError: All pictures are of people that it is judged on.
+        DataError: All images are of people that it is judged on.
         OSError: The cache cannot be written.
     """
     targets = questions(pictures.attributes)
@@ -86,8 +86,8 @@ def learn(
     held = held_out(pictures)
     if held.all():
         raise DataError(
-            "nothing is left to learn from: the pictures are of few people, and all of these are among the fifth that "
-            "the classifier is judged on; add pictures of others"
+            "nothing is left to learn from: the images are of few people, and all of these are among the fifth that "
+            "the classifier is judged on; add images of others"
         )
     fit(network.to(device), pictures.images, targets.values, np.flatnonzero(~held), progress=progress)
     network.to(memory_format=torch.contiguous_format)  # as one from the cache is, whose sums are then the same
@@ -100,7 +100,7 @@ def learn(
 
 
 def held_out(pictures: Described) -> np.ndarray:
-    """Which pictures the classifier is judged on: bool (N,), about one fifth, whole people."""
+    """Which images the classifier is judged on: bool (N,), about one fifth, whole people."""
     people = pictures.attributes.get("identity") or owners(pictures.names)
     return np.array([is_held_out(str(person), share=5, salt="classifier ") for person in people])
 
@@ -115,15 +115,15 @@ def fit(
 ) -> None:
     """Train a network to give answers: binary cross-entropy of those that are known, AdamW, a cosine's falling rate.
 
-    Pictures are shown in a new order each epoch, with noise, and brighter, darker or of another contrast by up to
+    Images are shown in a new order each epoch, with noise, and brighter, darker or of another contrast by up to
     JITTER; they are neither mirrored nor moved, which would change what some attributes say.
 
     Args:
         network: Freshly built; its weights are drawn anew from seed 0. It is in training mode afterwards.
         images: uint8 (N, C, H, W).
         answers: (N, attributes) of 1, 0 and NaN.
-        rows: Which pictures to train on, one or more.
-        progress: Called with (pictures shown, of how many).
+        rows: Which images to train on, one or more.
+        progress: Called with (images shown, of how many).
     """
     where = next(network.parameters()).device
     dice = torch.Generator().manual_seed(0)

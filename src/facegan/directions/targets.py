@@ -1,4 +1,4 @@
-"""What is known of pictures, as questions with the answers yes and no that a classifier can learn."""
+"""What is known of images, as questions with the answers yes and no that a classifier can learn."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FEWEST = 10  # pictures on each side that a question needs
+FEWEST = 10  # images on each side that a question needs
 MOST_WORDS = 32  # a column of more different words is a name or a remark, not a category
-NO_ATTRIBUTES = ("partition", "identity")  # what annotation files say of a picture, not of its face
+NO_ATTRIBUTES = ("partition", "identity")  # what annotation files say of an image, not of its face
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """Questions about pictures, and their answers.
+    """Questions about images, and their answers.
 
     Attributes:
         names: Of the questions, as `--direction` takes them.
@@ -65,7 +65,7 @@ def questions(columns: Mapping[str, Sequence[Any]]) -> Targets:
         fewest = int(min((answers == 1).sum(), (answers == 0).sum()))
         twin = said.get(answers.tobytes()) or said.get((1 - answers).tobytes())
         if fewest < FEWEST:
-            passed_over[name] = f"too few pictures to learn from ({fewest} of the rarer kind, at least {FEWEST})"
+            passed_over[name] = f"too few images to learn from ({fewest} of the rarer kind, at least {FEWEST})"
         elif twin is not None:
             passed_over[name] = f"says the same as {twin}"
         else:
@@ -80,7 +80,7 @@ def _of_column(name: str, column: Sequence[Any]) -> dict[str, NDArray[np.float32
     missing = np.array([value is None for value in column], bool)
     present = {value for value in column if value is not None}
     if len(present) < 2:
-        return "it is the same for all pictures" if present else "it is known of no picture"
+        return "it is the same for all images" if present else "it is known of no image"
     if all(isinstance(value, int | float) for value in present):
         numbers = np.array([np.nan if value is None else value for value in column], np.float64)
         middle = min(present) if len(present) == 2 else np.median(numbers[~missing])

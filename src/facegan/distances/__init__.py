@@ -1,1 +1,1 @@
-"""How far two sets of pictures, or of their vectors, lie apart: arrays in, numbers out."""
+"""How far two sets of images, or of their vectors, lie apart: arrays in, numbers out."""

@@ -9,7 +9,7 @@ class Estimate:
 
     Attributes:
         value: The number.
-        interval: In which it lies in 95 of 100 cases, if other pictures were drawn; None where that was not asked for.
+        interval: In which it lies in 95 of 100 cases, if other images were drawn; None where that was not asked for.
     """
 
     value: float

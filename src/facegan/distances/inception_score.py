@@ -1,4 +1,4 @@
-"""The Inception Score: how sure a classifier is of each picture, and how various its answers are."""
+"""The Inception Score: how sure a classifier is of each image, and how various its answers are."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class InceptionScore(Estimate):
 def inception_score(logits: NDArray[np.floating], *, num_splits: int = 10, interval: bool = True) -> InceptionScore:
     """The mean over splits of exp(E KL(p(y|x) || p(y))), p(y) the mean of p(y|x) over the split, in float64.
 
-    1 where all answers are alike, at most the number of classes. It rises with the pictures in a split. Splits are
+    1 where all answers are alike, at most the number of classes. It rises with the images in a split. Splits are
     disjoint, so that their values are independent: the interval is Student's for their mean.
 
     Source: Salimans et al., "Improved techniques for training GANs", NeurIPS 2016, section 4.
@@ -39,7 +39,7 @@ def inception_score(logits: NDArray[np.floating], *, num_splits: int = 10, inter
         part = logits[number * len(logits) // num_splits : (number + 1) * len(logits) // num_splits]
         log_p = log_softmax(part.astype(np.float64), axis=1)
         p = np.exp(log_p)
-        # A class that no picture of the split was given any part of has p(y) = 0, and adds nothing.
+        # A class that no image of the split was given any part of has p(y) = 0, and adds nothing.
         log_mean = np.log(np.maximum(p.mean(0), np.finfo(np.float64).tiny))
         scores[number] = np.exp((p * (log_p - log_mean)).sum(1).mean())
     value, spread = float(scores.mean()), float(scores.std())

@@ -1,10 +1,10 @@
-"""Precision, recall, density, coverage: which pictures of one side lie among those of the other.
+"""Precision, recall, density, coverage: which images of one side lie among those of the other.
 
 A set's manifold is the union of a ball around every vector, whose radius reaches to its k-th nearest fellow. A vector
 is in a ball when it is nearer than the radius, as in the reference implementation of density and coverage; on the
 sphere is outside. So vectors that more than k fellows repeat have balls of radius 0, in which nothing lies: where a
-generator makes one picture alone, recall is 0 even if the picture is a real one, and precision says whether that
-picture is among the reals.
+generator makes one image alone, recall is 0 even if the image is a real one, and precision says whether that
+image is among the reals.
 
 Distances are taken from float64 products of centred vectors and kept in float32; what the products' rounding can
 bring about counts as 0, which is what it is for equal vectors.

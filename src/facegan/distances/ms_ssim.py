@@ -1,9 +1,9 @@
-"""Multi-scale structural similarity of pairs of pictures, and the mean over random pairs of one set: its diversity.
+"""Multi-scale structural similarity of pairs of images, and the mean over random pairs of one set: its diversity.
 
 Source: Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", 2003; as a measure of
 diversity: Odena, Olah, Shlens, "Conditional image synthesis with auxiliary classifier GANs", ICML 2017, section 4.2,
 and Karras, Aila, Laine, Lehtinen, "Progressive growing of GANs", ICLR 2018. As there, a window that is larger than the
-pictures of a level shrinks to them, its standard deviation with it; structure is averaged over pixels and channels
+images of a level shrinks to them, its standard deviation with it; structure is averaged over pixels and channels
 together; and what is below 0 counts as 0, for it is raised to a fractional power.
 """
 
@@ -34,16 +34,16 @@ def diversity(
     seed: int = 0,
     device: str = "cpu",
 ) -> Estimate:
-    """Mean similarity of disjoint random pairs: 1 where all pictures are one, lower the more they differ.
+    """Mean similarity of disjoint random pairs: 1 where all images are one, lower the more they differ.
 
     The pairs are independent, so the interval is Student's t of their mean.
 
     Args:
-        take: Gives the pictures of some numbers below `num`, uint8 (n, C, H, W), at least 16 x 16.
-        num: Pictures there are, 2 or more.
+        take: Gives the images of some numbers below `num`, uint8 (n, C, H, W), at least 16 x 16.
+        num: Images there are, 2 or more.
         at_most: Of which so many take part, 2 or more; with an odd number one is left over.
         seed: Of the pairs.
-        device: Where the pictures are compared.
+        device: Where the images are compared.
     """
     order = np.random.default_rng(seed).permutation(num)[:at_most]
     pairs = len(order) // 2

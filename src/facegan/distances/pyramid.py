@@ -1,4 +1,4 @@
-"""The Laplacian pyramid of pictures: bands of detail, each half the size of the one before, and what is left.
+"""The Laplacian pyramid of images: bands of detail, each half the size of the one before, and what is left.
 
 Source: Burt and Adelson, "The Laplacian pyramid as a compact image code", 1983; with the binomial kernel
 (1, 4, 6, 4, 1) / 16 in both directions, and borders mirrored about the outermost pixels (dcb|abcd|cba).
@@ -10,10 +10,10 @@ from torch.nn.functional import pad
 
 
 def sizes(height: int, width: int, smallest: int = 16) -> list[tuple[int, int]]:
-    """The (height, width) of each level, from the whole picture down to the last whose shorter side is `smallest`.
+    """The (height, width) of each level, from the whole image down to the last whose shorter side is `smallest`.
 
     Returns:
-        One at least, if the picture itself is smaller; 64 x 64 has the levels 64, 32 and 16.
+        One at least, if the image itself is smaller; 64 x 64 has the levels 64, 32 and 16.
     """
     found = [(height, width)]
     while min(_half(height), _half(width)) >= smallest:
@@ -23,7 +23,7 @@ def sizes(height: int, width: int, smallest: int = 16) -> list[tuple[int, int]]:
 
 
 def laplacian(pictures: Tensor, level: int, num_levels: int) -> Tensor:
-    """One level of the pyramid of pictures (N, C, H, W), float, at least 3 pixels wide and high at every level.
+    """One level of the pyramid of images (N, C, H, W), float, at least 3 pixels wide and high at every level.
 
     Args:
         pictures: What is taken apart.
@@ -56,7 +56,7 @@ def _half(length: int) -> int:
 def _blur(pictures: Tensor, step: int) -> Tensor:
     """256 times the low-pass, at every `step`-th pixel.
 
-    Sums of shifted pictures: faster than a convolution of one channel, and of full precision on every device.
+    Sums of shifted images: faster than a convolution of one channel, and of full precision on every device.
     """
     height, width = pictures.shape[2:]
     rows = pad(pictures, (2, 2, 2, 2), mode="reflect")

@@ -1,12 +1,12 @@
-"""The sliced Wasserstein distance of two sets of pictures, level by level of their Laplacian pyramids.
+"""The sliced Wasserstein distance of two sets of images, level by level of their Laplacian pyramids.
 
 Source: Karras, Aila, Laine, Lehtinen, "Progressive growing of GANs", ICLR 2018, section 5 and appendix. 7x7 patches at
-random places of every picture; per set and channel, mean 0 and standard deviation 1; along random directions of unit
+random places of every image; per set and channel, mean 0 and standard deviation 1; along random directions of unit
 length, the mean absolute difference of the sorted projections; times 1,000. The paper's 4 times 128 directions are 512
 here, which has the same mean.
 
-Where this differs: places are drawn from a seed and the picture's own pixels, so that equal pictures are cut at equal
-places and equal sets are 0 apart; places of different pictures are independent, as in the paper. A channel that is flat
+Where this differs: places are drawn from a seed and the image's own pixels, so that equal images are cut at equal
+places and equal sets are 0 apart; places of different images are independent, as in the paper. A channel that is flat
 over a whole set stays at 0, where the paper would divide by 0.
 """
 
@@ -34,7 +34,7 @@ PROJECTED = 2**30  # bytes of projections at a time
 CHUNK = 2**20  # numbers that a thread cuts at a time
 OF_PARTS = 32  # directions for the interval
 
-Take = Callable[[int, int], NDArray[np.uint8]]  # first, end -> pictures uint8 (end - first, C, H, W)
+Take = Callable[[int, int], NDArray[np.uint8]]  # first, end -> images uint8 (end - first, C, H, W)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Slicing:
     """The protocol.
 
     Attributes:
-        num_patches: Of a picture, at every level.
+        num_patches: Of an image, at every level.
         patch_size: Pixels, in both directions.
         num_directions: Random directions, for every level its own.
         smallest: Shorter side of the last level, in pixels, at least.
@@ -72,7 +72,7 @@ def sliced_wasserstein(
     num_groups: int = 0,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Sliced:
-    """The distance of two sets of equally many pictures of one size.
+    """The distance of two sets of equally many images of one size.
 
     The interval comes from the spread of `num_groups` consecutive parts of the fakes, each normalised by itself and
     measured against all reals: their standard deviation, divided by the root of their number, is the value's own error,
@@ -81,14 +81,14 @@ def sliced_wasserstein(
     further apart.
 
     Args:
-        real: Gives the pictures from one number to before another.
+        real: Gives the images from one number to before another.
         fake: The same of the other set.
-        num: Pictures of each, 1 or more.
+        num: Images of each, 1 or more.
         slicing: The protocol.
         seed: Of places and directions.
         device: Where patches are cut, projected and sorted.
-        num_groups: For the interval; below 2: none. There are never more groups than pictures.
-        progress: Called after each level with (pictures compared at it and before, at all levels).
+        num_groups: For the interval; below 2: none. There are never more groups than images.
+        progress: Called after each level with (images compared at it and before, at all levels).
     """
     shape = fake(0, 1).shape[1:]
     sizes = pyramid.sizes(shape[1], shape[2], slicing.smallest)
@@ -119,7 +119,7 @@ def _interval(value: float, of_parts: NDArray[np.float64]) -> tuple[float, float
 def _places(take: Take, num: int, sizes: list[tuple[int, int]], slicing: Slicing, seed: int) -> NDArray[np.uint16]:
     """Upper left corners of the patches, (num, levels, 2, num_patches): rows and columns.
 
-    A picture's are drawn from the seed, its pixels, and how often it came before.
+    An image's are drawn from the seed, its pixels, and how often it came before.
     """
     room = np.array(sizes)[:, :, None] - slicing.patch_size + 1
     found = np.empty((num, len(sizes), 2, slicing.num_patches), np.uint16)
@@ -169,7 +169,7 @@ class _Side:
             if keep:
                 self._kept[first] = rows
             pixels = rows.view(-1, slicing.num_patches, shape[0], slicing.patch_size**2)
-            # by picture and channel, each of a few thousand numbers only
+            # by image and channel, each of a few thousand numbers only
             return pixels.sum((1, 3)).cpu().double(), pixels.square().sum((1, 3)).cpu().double()
 
         sums, squares = zip(*crew.map(moments, self._chunks()), strict=True)
@@ -177,7 +177,7 @@ class _Side:
         self._count = self.num_rows * slicing.patch_size**2
 
     def part(self, first: int, end: int) -> "_Side":
-        """The patches of some of the pictures alone."""
+        """The patches of some of the images alone."""
 
         def take(start: int, stop: int) -> NDArray[np.uint8]:
             return self._take(first + start, first + stop)
@@ -186,11 +186,11 @@ class _Side:
         return _Side(take, places, self._level, self._num_levels, self._slicing, self._device, self._crew)
 
     def _chunks(self) -> range:
-        """The first picture of each chunk."""
+        """The first image of each chunk."""
         return range(0, len(self._places), self._chunk)
 
     def _cut(self, first: int) -> Tensor:
-        """Patches of one chunk of pictures: float32 (pictures * num_patches, C * patch_size^2)."""
+        """Patches of one chunk of images: float32 (images * num_patches, C * patch_size^2)."""
         size = self._slicing.patch_size
         pictures = torch.from_numpy(self._take(first, min(first + self._chunk, len(self._places))))
         whole = pyramid.laplacian(pictures.to(self._device).float(), self._level, self._num_levels)

@@ -86,19 +86,19 @@ def try_facegan() -> Answer:
     import torch
 
     from ..config import RunConfig
-    from ..devices import choose_device
+    from ..devices import resolve_device
     from ..training.plan import plan
     from ..training.state import precision
 
     config = RunConfig().complete()
-    device = choose_device("auto")
+    device = resolve_device("auto")
     types = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     devices += ["mps"] if device.type == "mps" else []
     return {
         "device": "cuda:0" if device.type == "cuda" else device.type,
         "precision": {name: types[precision(config, torch.device(name))] for name in devices},
-        "run_bytes": plan(config, 10_000).run_bytes,  # of so many pictures
+        "run_bytes": plan(config, 10_000).run_bytes,  # of so many images
     }
 
 

@@ -32,7 +32,7 @@ def look_at_disk(needed_bytes: int) -> list[Check]:
 
 
 def look_at_cache() -> list[Check]:
-    """The cache of packed pictures and datasets: its place, size, room, and whether it can be written."""
+    """The cache of packed images and datasets: its place, size, room, and whether it can be written."""
     from ..downloads import cache_root
 
     root = cache_root()

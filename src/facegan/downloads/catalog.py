@@ -48,7 +48,7 @@ CELEBA = Publication(
             ),
         ),
         HubSource(repo="flwrlabs/celeba"),  # with the attributes, and the partition as splits
-        HubSource(repo="nielsr/CelebA-faces"),  # pictures only
+        HubSource(repo="nielsr/CelebA-faces"),  # images only
     ),
     copies=(_CELEBA_ZIP,),
     by_hand="img_align_celeba.zip",
@@ -88,7 +88,7 @@ LFW = Publication(
     by_hand_url="https://ndownloader.figshare.com/files/5976015",
 )
 
-# No publisher names a checksum of the archive: those of its members, and the number of pictures, must do.
+# No publisher names a checksum of the archive: those of its members, and the number of images, must do.
 FFHQ_THUMBNAILS = Publication(
     name="ffhq-thumbnails",
     title="FFHQ thumbnails, 128x128 (Karras et al. 2019)",

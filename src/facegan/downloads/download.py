@@ -17,7 +17,7 @@ from .places import Record, cache_root, recall, register, remember
 from .publication import File, Publication, Source
 from .web import WebSource, name_in
 
-Look = Callable[[Path], int]  # opens a copy and counts its pictures; raises a FaceganError for what is none
+Look = Callable[[Path], int]  # opens a copy and counts its images; raises a FaceganError for what is none
 
 _WAITING_SECONDS = 0.1  # between two looks at a lock
 
@@ -42,7 +42,7 @@ def download(row: Publication, *, root: Path | None = None, look: Look, say: Say
     Args:
         row: The dataset.
         root: The folder in which the dataset's own folder is made; None: the one of the last time, else the cache's.
-        look: Opens what has arrived and counts its pictures.
+        look: Opens what has arrived and counts its images.
         say: Is told in a line what happens.
         progress: Is told how many bytes of a file are here.
 
@@ -114,12 +114,12 @@ def fetch_copy(
 
 
 def in_words(num_images: int, row: Publication) -> str:
-    """How many pictures a copy holds, beside how many are published."""
+    """How many images a copy holds, beside how many are published."""
     if num_images == row.num_images:
-        return f"{num_images:,} pictures, as published"
+        return f"{num_images:,} images, as published"
     if num_images < row.num_images:
-        return f"{num_images:,} of {row.num_images:,} pictures"
-    return f"{num_images:,} pictures where {row.num_images:,} are published"
+        return f"{num_images:,} of {row.num_images:,} images"
+    return f"{num_images:,} images where {row.num_images:,} are published"
 
 
 def _bring(
@@ -167,13 +167,11 @@ def _fetch_all(
         except DownloadError as error:
             if link.needed:
                 raise
-            say(
-                f"{row.name}: {link.name} is missing ({error}); the pictures do without it, or lay it beside them later"
-            )
+            say(f"{row.name}: {link.name} is missing ({error}); the images do without it, or lay it beside them later")
 
 
 def _counting(look: Look, row: Publication) -> Look:
-    """The same look, which wants to see every picture that is published, and no others."""
+    """The same look, which wants to see every image that is published, and no others."""
 
     def counted(path: Path) -> int:
         num_images = look(path)

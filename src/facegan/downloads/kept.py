@@ -1,4 +1,4 @@
-"""Single files of the caches that are made again when they are wanted: classifiers, features of real pictures."""
+"""Single files of the caches that are made again when they are wanted: classifiers, features of real images."""
 
 import time
 from pathlib import Path

@@ -16,7 +16,7 @@ class Record(BaseModel):
 
     Attributes:
         path: Where its copy lies: an archive, a file or a folder; None while there is none.
-        num_images: How many pictures that copy holds; None: not counted.
+        num_images: How many images that copy holds; None: not counted.
         source: Where the copy came from, in words.
         root: The folder under which its fetched files go; None: the cache's.
         licence: The words of the licence that was accepted; empty: none was.
@@ -32,7 +32,7 @@ class Record(BaseModel):
 
 
 def cache_root() -> Path:
-    """Where packed pictures and registered datasets are kept: `$FACEGAN_CACHE`, else the user's cache folder."""
+    """Where packed images and registered datasets are kept: `$FACEGAN_CACHE`, else the user's cache folder."""
     return Path(os.environ.get("FACEGAN_CACHE") or platformdirs.user_cache_dir("facegan", appauthor=False))
 
 

@@ -73,11 +73,11 @@ class Publication(_Row):
         name: What `facegan download` and `--data` call it.
         title: Its full name, with its authors.
         about: What it is, in a sentence.
-        num_images: How many pictures it holds.
+        num_images: How many images it holds.
         size_bytes: What its first source sends, about.
         licence: What its owners allow, in a few words.
         licence_url: Where the licence is written.
-        crop: What crop="auto" means for its pictures.
+        crop: What crop="auto" means for its images.
         sources: Where it is fetched, in the order in which they are tried.
         copies: Files that people have from elsewhere, with what is known of them.
         by_hand: The file to fetch by hand when no source works.

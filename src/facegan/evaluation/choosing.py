@@ -10,7 +10,7 @@ from ..errors import ConfigError, PluginError
 from ..plugins import nearest, quoted
 from .metric import Metric
 
-# Settings of the real pictures that can be given to an evaluation: which, and how each becomes a square.
+# Settings of the real images that can be given to an evaluation: which, and how each becomes a square.
 OF_DATA = ("split", "where", "limit", "options", "crop", "filter", "draft")
 
 
@@ -19,8 +19,8 @@ class Settings:
     """What `--set` said.
 
     Attributes:
-        data: Settings of the real pictures.
-        channels: 3 for colour, 1 for grey; None: as the pictures are.
+        data: Settings of the real images.
+        channels: 3 for colour, 1 for grey; None: as the images are.
         metrics: Settings of metrics, by key.
     """
 

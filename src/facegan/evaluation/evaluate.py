@@ -1,4 +1,4 @@
-"""From a model, or from any pictures, to results: gathers what the metrics need, and measures."""
+"""From a model, or from any images, to results: gathers what the metrics need, and measures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -33,17 +33,17 @@ def silent(_: str) -> Progress:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Judge:
-    """What is measured, on how many pictures, and whom to tell; the same for everything that it judges.
+    """What is measured, on how many images, and whom to tell; the same for everything that it judges.
 
     Attributes:
         choice: The metrics.
-        settings: Of the real pictures.
-        num: Judged pictures; None: 10,000 faces of a model, all pictures of a source.
-        num_real: Real pictures at most, drawn at random; 0: all.
-        seed: Of what is drawn at random: which real pictures and in which order, and what metrics draw.
+        settings: Of the real images.
+        num: Judged images; None: 10,000 faces of a model, all images of a source.
+        num_real: Real images at most, drawn at random; 0: all.
+        seed: Of what is drawn at random: which real images and in which order, and what metrics draw.
         device: Where networks run.
         weights: A file of Inception's weights; None: where they are found, else fetched.
-        floor: Whether real pictures are measured against real ones, too.
+        floor: Whether real images are measured against real ones, too.
         tell: Called with what is begun; returns what is called with (done, total).
         say: Called with a line on what is left out, and on what to keep in mind.
         arriving: Called with (file, bytes here, bytes in all) while weights are fetched.
@@ -68,12 +68,12 @@ class Judge:
 
         Args:
             snapshot: Its file.
-            source: Real pictures, instead of those that it was trained on; cropped as those.
+            source: Real images, instead of those that it was trained on; cropped as those.
             raw: Take the current weights instead of their moving average.
 
         Raises:
-            SnapshotError: It is missing or damaged, or its pictures are not finite.
-            DataError: The real pictures are not there, or nothing can be measured.
+            SnapshotError: It is missing or damaged, or its images are not finite.
+            DataError: The real images are not there, or nothing can be measured.
             FaceganError: What all metrics need is not there.
         """
         generator = load_generator(snapshot, raw=raw, device=self.device)
@@ -94,16 +94,16 @@ class Judge:
             return self._measure(reference, subject, D)
 
     def pictures(self, real: str, fake: str, *, resolution: int | None = None) -> list[Result]:
-        """Judge the pictures of one source by those of another.
+        """Judge the images of one source by those of another.
 
         Args:
-            real: A source; its pictures are taken whole unless a resolution or a crop is given.
-            fake: Another; its pictures are taken whole.
+            real: A source; its images are taken whole unless a resolution or a crop is given.
+            fake: Another; its images are taken whole.
             resolution: To which the real ones are cropped and resized, and the judged ones resized if they have
                 another size; None: both have one size, and no pixel is changed.
 
         Raises:
-            DataError: A source is missing, the pictures are not all of one size or kind, or nothing can be measured.
+            DataError: A source is missing, the images are not all of one size or kind, or nothing can be measured.
             FaceganError: What all metrics need is not there.
         """
         two = compare_sources(real, fake, self.settings, resolution, tell=self.tell)
@@ -119,7 +119,7 @@ class Judge:
             self.say(line)
         order = np.random.default_rng(self.seed).permutation(len(fakes))[: self.num]  # folders are sorted by something
         if len(order) < LEAST:
-            raise DataError(f"-n {len(order)}: need at least {LEAST} pictures")
+            raise DataError(f"-n {len(order)}: need at least {LEAST} images")
         subject = Subject(
             name=fake, pictures=fakes.images, rows=order, digests={"fake": fakes.digest}, warnings=warnings
         )
@@ -134,7 +134,7 @@ class Judge:
             return error
 
     def _num_held_out(self) -> int | None:
-        """How many pictures that the model has not seen are wanted; None: nothing is to be known of the real ones."""
+        """How many images that the model has not seen are wanted; None: nothing is to be known of the real ones."""
         if PIXELS not in self.choice.spaces:
             return None
         return int(getattr(self.choice.metrics.get("memorisation"), "num_images", 0))
@@ -162,7 +162,7 @@ class Judge:
         return results
 
     def _warn_of_few(self, reference: Reference, subject: Subject, metrics: Mapping[str, Any]) -> None:
-        """One line where too few pictures bias the Fréchet distances."""
+        """One line where too few images bias the Fréchet distances."""
         num_fake = len(subject.order())
         num_real = min(self.num_real or len(reference.pictures), len(reference.pictures))
         num, side = min((num_fake, "judged"), (num_real, "real"))
@@ -173,7 +173,7 @@ class Judge:
         ]
         if biased and num < FEW:
             self.say(
-                f"{num:,} {side} pictures, fewer than {FEW:,}: Fréchet distances ({', '.join(biased)}) come out too "
+                f"{num:,} {side} images, fewer than {FEW:,}: Fréchet distances ({', '.join(biased)}) come out too "
                 "high, the more so the fewer there are; compare them at equal numbers only, and prefer kernel "
                 "distances (kid, kd_random)"
             )
@@ -186,7 +186,7 @@ def _name(snapshot: Path) -> str:
 
 
 def _no_discriminator(choice: Choice, source: str) -> DataError:
-    """Why there is none of a source's pictures."""
+    """Why there is none of a source's images."""
     keys = ", ".join(choice.of_space("discriminator"))
     return DataError(f"{source}: has no discriminator, which {keys} need; judge a snapshot, or choose other metrics")
 
@@ -195,4 +195,4 @@ def _copies(two: Two, reals: PackedImages, fakes: PackedImages) -> list[str]:
     """A line on files that are in both sources."""
     known = set(reals.digests)
     same = sum(digest in known for digest in fakes.digests)
-    return [f"{two.fake.source}: {same:,} of its pictures are in {two.real.source}, too (equal files)"] if same else []
+    return [f"{two.fake.source}: {same:,} of its images are in {two.real.source}, too (equal files)"] if same else []

@@ -1,4 +1,4 @@
-"""In which spaces pictures are compared: the network that a metric's space names, made when it is wanted."""
+"""In which spaces images are compared: the network that a metric's space names, made when it is wanted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class Look:
 
     Attributes:
         name: Of what is judged.
-        channels: Of the pictures.
-        resolution: Of the pictures.
+        channels: Of the images.
+        resolution: Of the images.
         device: Where networks run.
         weights: A file of Inception's weights; None: where they are found, else fetched.
         D: The discriminator of the snapshot, or why there is none.

@@ -1,9 +1,9 @@
-"""What extractors say of real pictures, kept on the disk by content: these are looked at once, whatever is judged.
+"""What extractors say of real images, kept on the disk by content: these are looked at once, whatever is judged.
 
-An entry is asked for by all that its numbers depend on: the digest of the real pictures' pixels, the very rows in their
+An entry is asked for by all that its numbers depend on: the digest of the real images' pixels, the very rows in their
 order, the extractor's weights, version and resize, and the kind of device and the version of torch, which round sums in
 ways of their own (convolutions in TF32 on a GPU coarsely). So what comes from the disk is what would have been
-computed. Another number of judged pictures divides the reals otherwise, and makes entries of its own.
+computed. Another number of judged images divides the reals otherwise, and makes entries of its own.
 """
 
 import contextlib
@@ -38,13 +38,13 @@ def embedded(
     progress: Callable[[], Progress | None] = lambda: None,
     say: Say | None = None,
 ) -> Embedding:
-    """What an extractor says of real pictures, from the cache when it was asked before.
+    """What an extractor says of real images, from the cache when it was asked before.
 
     Args:
         extractor: The network; one that is not lasting is asked anew each time.
         reference: The reals, whose digest must be known for anything to be kept.
         rows: Which of them.
-        progress: Called when the pictures must be looked at, for what is to be told of it.
+        progress: Called when the images must be looked at, for what is to be told of it.
         say: Called with one line when what was computed cannot be kept.
 
     Raises:
@@ -62,7 +62,7 @@ def embedded(
         write_tensors(path, "reference", _tensors(found), {"step": "0", "key": key})
     except OSError as error:
         if say:
-            say(f"{path.parent}: features of the real pictures cannot be kept there ({error.strerror or error})")
+            say(f"{path.parent}: features of the real images cannot be kept there ({error.strerror or error})")
     return found
 
 

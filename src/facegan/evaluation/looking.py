@@ -1,4 +1,4 @@
-"""Each picture through each extractor once, and the pairs of samples that metrics compare."""
+"""Each image through each extractor once, and the pairs of samples that metrics compare."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from .feature_cache import Say, embedded
 from .pair import Pair, Sample
 from .subjects import Progress, Reference, Rows, Subject
 
-Tell = Callable[[str], Progress]  # what is begun -> (pictures done, of how many)
+Tell = Callable[[str], Progress]  # what is begun -> (images done, of how many)
 
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """Which pictures are compared, in the order in which they are looked at.
+    """Which images are compared, in the order in which they are looked at.
 
     Attributes:
         real: Rows of the reals.
-        fake: Rows of the judged pictures.
+        fake: Rows of the judged images.
         num_floor: The first so many of the reals take the place of the fakes in the floor, and as many fakes are
             compared with the rest of the reals beside them; 0: no floor is measured.
     """
@@ -72,10 +72,10 @@ def compared(
     tell: Tell | None = None,
     say: Say | None = None,
 ) -> Compared:
-    """Look at all pictures once, the floor's first; what a whole says is the sum of what its two parts say.
+    """Look at all images once, the floor's first; what a whole says is the sum of what its two parts say.
 
     Args:
-        order: Of the pictures.
+        order: Of the images.
         reference: The reals.
         subject: What is judged.
         extractor: None for metrics in pixels: nothing is looked at.
@@ -92,7 +92,7 @@ def compared(
         return Pair(real, fake, known, intervals=intervals, device=where, seed=seed)
 
     def begun(what: str, extractor: Extractor) -> Progress | None:
-        return tell(f"looking at {what} pictures ({extractor.title})") if tell else None
+        return tell(f"looking at {what} images ({extractor.title})") if tell else None
 
     def reals(rows: Rows) -> Embedding | None:
         if extractor is None or not len(rows):
@@ -121,6 +121,6 @@ def compared(
 
 
 def _whole(first: Embedding | None, rest: Embedding | None) -> Embedding | None:
-    """What is said of the pictures of both parts, of which either may be empty."""
+    """What is said of the images of both parts, of which either may be empty."""
     parts = [part for part in (first, rest) if part is not None]
     return sum(parts[1:], start=parts[0]) if parts else None

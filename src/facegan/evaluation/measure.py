@@ -1,4 +1,4 @@
-"""Real pictures and fakes -> vectors -> metrics -> results."""
+"""Real images and fakes -> vectors -> metrics -> results."""
 
 import time
 from collections import defaultdict
@@ -43,10 +43,10 @@ def evaluate(
     say: Say | None = None,
     floors: Floors | None = None,
 ) -> list[Result]:
-    """Measure a subject against real pictures, in titled steps: check, order, look, measure, compare with the floor.
+    """Measure a subject against real images, in titled steps: check, order, look, measure, compare with the floor.
 
     Args:
-        metrics: By their keys; those whose pictures do not suffice are passed to `refuse`.
+        metrics: By their keys; those whose images do not suffice are passed to `refuse`.
         reference: The reals.
         subject: What is judged.
         extractors: By space, for every space that the metrics name but "pixels".
@@ -64,7 +64,7 @@ def evaluate(
         DataError: Sizes or channels differ, or a metric cannot be measured and `refuse` is None.
         FaceganError: An extractor gives vectors that are not finite.
     """
-    # Check: only pictures of one kind and size are compared.
+    # Check: only images of one kind and size are compared.
     _check_alike(reference.pictures, subject.pictures, reference.source, subject.name)
 
     # Order: the seed's; the first reals are the floor's.
@@ -72,7 +72,7 @@ def evaluate(
 
     results: list[Result] = []
     for space, chosen in _by_space(metrics, extractors, refuse).items():
-        # Look: each picture goes once through the network whose vectors these metrics compare.
+        # Look: each image goes once through the network whose vectors these metrics compare.
         extractor = extractors.get(space)
         seen = compared(
             order, reference, subject, extractor, seed=seed, intervals=intervals, device=device, tell=tell, say=say
@@ -88,7 +88,7 @@ def evaluate(
         spent: dict[str, float] = defaultdict(float)
         found = _measured(able, seen.whole, spent, tell)
 
-        # Compare with the floor: what the same number of true pictures would have got.
+        # Compare with the floor: what the same number of true images would have got.
         yardsticks = _yardsticks(able, seen, extractor, {} if floors is None else floors, spent, tell)
         results += [
             _result(key, metric, found[key], yardsticks.get(key), seen.whole, reference, subject, extractor, spent[key])
@@ -123,7 +123,7 @@ def _measured(
 def _by_space(
     metrics: Mapping[str, Metric], extractors: Mapping[str, Extractor], refuse: Say | None
 ) -> dict[str, dict[str, Metric]]:
-    """The metrics of each space together, so that its pictures are looked at once; those without a network refused."""
+    """The metrics of each space together, so that its images are looked at once; those without a network refused."""
     found: dict[str, dict[str, Metric]] = {}
     for key, metric in metrics.items():
         if metric.space == PIXELS or metric.space in extractors:
@@ -160,7 +160,7 @@ def _yardsticks(
     depends = reals.known.digest, len(reals.real), len(reals.fake), reals.seed, reals.intervals
     keys = {key: (type(metric), metric, *depends, extractor and extractor.digest) for key, metric in able.items()}
     new = {key: metric for key, metric in able.items() if keys[key] not in floors}
-    floors.update({keys[key]: found for key, found in _measured(new, reals, spent, tell, " of real pictures").items()})
+    floors.update({keys[key]: found for key, found in _measured(new, reals, spent, tell, " of real images").items()})
     fakes = _measured(able, matched, spent, tell, " of as many as these")
     return {key: _floor(metric, reals, floors[keys[key]], fakes[key]) for key, metric in able.items()}
 
@@ -228,15 +228,15 @@ def _result(
 
 
 def _check_alike(real: NDArray[np.uint8], fake: NDArray[np.uint8], real_name: str, fake_name: str) -> None:
-    """Refuse pictures that cannot be compared; raises DataError."""
+    """Refuse images that cannot be compared; raises DataError."""
     if real.shape[1] != fake.shape[1]:
         kinds = {1: "grey", 3: "in colour"}
         raise DataError(
-            f"{fake_name}: is {kinds[fake.shape[1]]}, {real_name} {kinds[real.shape[1]]}; compare pictures of one kind"
+            f"{fake_name}: is {kinds[fake.shape[1]]}, {real_name} {kinds[real.shape[1]]}; compare images of one kind"
         )
     if real.shape[2:] != fake.shape[2:]:
         sizes = ["x".join(map(str, each.shape[:1:-1])) for each in (fake, real)]
         raise DataError(
-            f"{fake_name}: has {sizes[0]} pixels, {real_name} has {sizes[1]}; compare pictures of one size "
+            f"{fake_name}: has {sizes[0]} pixels, {real_name} has {sizes[1]}; compare images of one size "
             "(--resolution N brings both to one)"
         )

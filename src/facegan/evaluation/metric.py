@@ -17,7 +17,7 @@ class Measurement:
     Attributes:
         value: The number.
         interval: Its 95 % interval, or None (where `Pair.intervals` asks for none).
-        details: Further numbers that belong to it, for JSON: parts of the value, the real pictures' own value.
+        details: Further numbers that belong to it, for JSON: parts of the value, the real images' own value.
     """
 
     value: float
@@ -30,10 +30,10 @@ class Metric(BaseModel):
 
     Attributes:
         title: In words, for tables and plots.
-        better: Whether a lower or a higher value is better, or one nearer to that of real pictures.
+        better: Whether a lower or a higher value is better, or one nearer to that of real images.
         space: Whose vectors it compares: "pixels", "inception", "random" or "discriminator".
-        at_least: Pictures of either side that it needs.
-        has_floor: Whether real pictures in the place of the fakes are a yardstick for it.
+        at_least: Images of either side that it needs.
+        has_floor: Whether real images in the place of the fakes are a yardstick for it.
         has_ratio: Whether values may be divided by that yardstick: not where it is 0 but for chance.
         comparable: What its numbers may be compared with, in words; "": what its network says, or, if it needs none,
             any tool with the same protocol.
@@ -52,13 +52,13 @@ class Metric(BaseModel):
     unit: ClassVar[str] = ""
 
     def lacks(self, pair: Pair) -> str | None:
-        """Why these pictures cannot be measured, in words; None: they can.
+        """Why these images cannot be measured, in words; None: they can.
 
-        A run that is to be measured while it is trained asks before any picture is looked at: without embeddings.
+        A run that is to be measured while it is trained asks before any image is looked at: without embeddings.
         """
         for side, sample in (("real", pair.real), ("generated", pair.fake)):
             if len(sample) < self.at_least:
-                return f"needs at least {self.at_least:,} {side} pictures (there are {len(sample):,})"
+                return f"needs at least {self.at_least:,} {side} images (there are {len(sample):,})"
         return None
 
     def measure(self, pair: Pair) -> Measurement:

@@ -1,4 +1,4 @@
-"""Real pictures and fakes, as metrics get them."""
+"""Real images and fakes, as metrics get them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class Sample:
         return len(self.rows)
 
     def take(self, first: int, end: int) -> NDArray[np.uint8]:
-        """The pictures of a part of the rows, in their order: uint8 (end - first, C, H, W)."""
+        """The images of a part of the rows, in their order: uint8 (end - first, C, H, W)."""
         return np.asarray(self.pictures[self.rows[first:end]])
 
     @property
@@ -47,15 +47,15 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known of the real pictures beyond their pixels.
+    """What is known of the real images beyond their pixels.
 
     Attributes:
         attributes: One column each, aligned with `Sample.pictures` of the reals; empty where nothing is known.
-        digest: SHA-256 of the real pictures' pixels.
-        heldout: Pictures that the model was not trained on, uint8 (m, C, H, W); None: there are none.
+        digest: SHA-256 of the real images' pixels.
+        heldout: Images that the model was not trained on, uint8 (m, C, H, W); None: there are none.
         mirror: Whether mirror images were trained on, too.
-        trained: Whether the real pictures are those that the model was trained on.
-        names: The real pictures' names, for the attributes' classifier to keep people together.
+        trained: Whether the real images are those that the model was trained on.
+        names: The real images' names, for the attributes' classifier to keep people together.
     """
 
     attributes: dict[str, list[Any]] = field(default_factory=dict)
@@ -71,13 +71,13 @@ class Pair:
     """What is compared.
 
     Attributes:
-        real: Real pictures.
+        real: Real images.
         fake: Those that are judged: of a generator, of a folder, or, for the floor, real ones as well.
-        known: Of the real pictures.
+        known: Of the real images.
         intervals: Whether intervals are wanted.
         device: Where large products may be computed.
         seed: Of whatever is drawn: subsets, directions.
-        progress: What a metric that takes long may call with (pictures done, of how many).
+        progress: What a metric that takes long may call with (images done, of how many).
     """
 
     real: Sample

@@ -1,4 +1,4 @@
-"""Where real pictures come from: those of a model's training, or any two sources that are compared."""
+"""Where real images come from: those of a model's training, or any two sources that are compared."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,19 +15,19 @@ from .measure import Tell
 from .pair import Known
 from .subjects import Reference, reference_of
 
-LEAST = 2  # pictures of either side
+LEAST = 2  # images of either side
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which real pictures a model is held against.
+    """Which real images a model is held against.
 
     Attributes:
-        source: Another source than the pictures that it was trained on, or where those are now; None: as the run says.
+        source: Another source than the images that it was trained on, or where those are now; None: as the run says.
         settings: Settings of the data, over the run's.
-        num_held_out: How many pictures that the model has not seen are wanted, together with the names and attributes
+        num_held_out: How many images that the model has not seen are wanted, together with the names and attributes
             of the real ones; None: none of these.
     """
 
@@ -37,7 +37,7 @@ class Wanted:
 
 
 def reals_of(snapshot: Path, config: RunConfig, wanted: Wanted, *, tell: Tell, say: Say) -> Reference:
-    """The real pictures of a model: by default the very ones that it was trained on, or others, cropped as those.
+    """The real images of a model: by default the very ones that it was trained on, or others, cropped as those.
 
     A source that has the name of the run's own is taken for it, at another place.
 
@@ -55,10 +55,10 @@ def reals_of(snapshot: Path, config: RunConfig, wanted: Wanted, *, tell: Tell, s
         heldout = None
         if trained and num:
             try:
-                found = load_held_out(data, packed, num, progress=tell("packing held-out pictures"))
+                found = load_held_out(data, packed, num, progress=tell("packing held-out images"))
                 heldout = found.pictures if found else None
             except DataError as error:
-                say(f"no held-out pictures: {error}")
+                say(f"no held-out images: {error}")
         known = replace(known, attributes=packed.attributes, names=packed.names, heldout=heldout)
     return named(reference_of(packed, known), data, packed)
 
@@ -71,11 +71,11 @@ def packed_of(data: DataConfig, *, resolution: int, channels: int, tell: Tell, s
     """
     packed = load(data, resolution=resolution, channels=channels, progress=tell("packing"))
     if packed.num_skipped:
-        what = f"{packed.num_skipped:,} pictures cannot be used and are left out"
+        what = f"{packed.num_skipped:,} images cannot be used and are left out"
         name, reason = packed.skipped[0] if packed.skipped else ("", "")
         say(f"{data.source}: {what}; the first is {shown(name)}: {reason}")
     if len(packed) < LEAST:
-        raise DataError(f"{data.source}: holds {len(packed)} picture that can be used, need at least {LEAST}")
+        raise DataError(f"{data.source}: holds {len(packed)} image that can be used, need at least {LEAST}")
     return packed
 
 

@@ -13,14 +13,14 @@ from ..storage.run_log import evaluations
 
 
 class Floor(BaseModel):
-    """Real pictures against real ones, and the fakes against as many.
+    """Real images against real ones, and the fakes against as many.
 
     Attributes:
-        value: The metric with real pictures in the place of the fakes: two disjoint parts of the reals.
+        value: The metric with real images in the place of the fakes: two disjoint parts of the reals.
         interval: Of it.
-        num_real: Real pictures in their own place.
-        num_fake: Real pictures in the place of the fakes.
-        matched: The fakes' value on exactly as many pictures of both sides.
+        num_real: Real images in their own place.
+        num_fake: Real images in the place of the fakes.
+        matched: The fakes' value on exactly as many images of both sides.
         ratio: matched / value; None where value is 0 but for chance, as for unbiased distances.
     """
 
@@ -40,18 +40,18 @@ class Result(BaseModel):
     Attributes:
         metric: Its key.
         title: In words.
-        better: "lower", "higher", or "nearer" to the real pictures' value.
+        better: "lower", "higher", or "nearer" to the real images' value.
         subject: What was judged, as it was named.
         value: The number.
         interval: Its 95 % interval over other fakes; None where the metric has none.
-        num_real: Real pictures.
-        num_fake: Judged pictures.
+        num_real: Real images.
+        num_fake: Judged images.
         floor: The yardstick; None where it was not asked for or there is none.
-        protocol: Everything that the number depends on besides the pictures: crop, filter, resize, resolution,
+        protocol: Everything that the number depends on besides the images: crop, filter, resize, resolution,
             channels, extractor, seed, device, and the metric's own settings.
         digests: SHA-256 of what was compared: "real" and "fake" pixels, "extractor", "snapshot".
         details: Further numbers of the metric.
-        step: Of the snapshot; None for pictures of a folder.
+        step: Of the snapshot; None for images of a folder.
         weights: "G_ema" or "G"; None as well.
         warnings: What to keep in mind, a sentence each.
         seconds: What it took, features aside.
@@ -83,7 +83,7 @@ class Result(BaseModel):
     during_training: bool = False
 
     def line(self) -> dict[str, Any]:
-        """For JSON, in which numbers that are not finite are null; `num_images` is the number of judged pictures."""
+        """For JSON, in which numbers that are not finite are null; `num_images` is the number of judged images."""
         document = json.loads(self.model_dump_json())
         return {**document, "snapshot": self.digests.get("snapshot"), "num_images": self.num_fake}
 

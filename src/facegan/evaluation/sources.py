@@ -1,4 +1,4 @@
-"""Two sources of anyone's pictures, brought to one size and kind without changing a pixel unless that is asked for."""
+"""Two sources of anyone's images, brought to one size and kind without changing a pixel unless that is asked for."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from ..config import DataConfig
 from ..data.headers import Survey, survey
 from ..data.open import open_source
-from ..data.packed.packed_images import is_stored
+from ..data.packed.packed_images import is_packed
 from ..data.split import select
 from ..errors import DataError
 from .choosing import Settings
@@ -14,9 +14,9 @@ from .measure import Tell
 from .reals import with_settings
 
 LEAST_SIDE = 16  # in pixels: below, networks see nothing
-DRAWN_SIDE = 64  # of pictures that are drawn at any size, when nothing else tells
+DRAWN_SIDE = 64  # of images that are drawn at any size, when nothing else tells
 
-_ADVICE = "--resolution N crops the real pictures to squares and brings both to one size (--set data.crop=center:128)"
+_ADVICE = "--resolution N crops the real images to squares and brings both to one size (--set data.crop=center:128)"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Two:
     """How two sources are loaded.
 
     Attributes:
-        real: The real pictures.
+        real: The real images.
         fake: Those that are judged.
         resolution: Of both.
         channels: Of both.
@@ -39,17 +39,17 @@ class Two:
 
 
 def compare_sources(real: str, fake: str, settings: Settings, resolution: int | None, *, tell: Tell) -> Two:
-    """Find out how two sources of pictures can be compared; reads the headers of all files.
+    """Find out how two sources of images can be compared; reads the headers of all files.
 
     Args:
         real: A source.
         fake: Another.
-        settings: Of the real pictures, and in how many channels both are compared.
+        settings: Of the real images, and in how many channels both are compared.
         resolution: To which both are brought; None: both have one size.
         tell: Called with what is begun.
 
     Raises:
-        DataError: A source is missing or holds no picture, a size is not square or too small, or sizes or channels
+        DataError: A source is missing or holds no image, a size is not square or too small, or sizes or channels
             differ.
         ConfigError: A setting cannot be.
     """
@@ -63,14 +63,14 @@ def compare_sources(real: str, fake: str, settings: Settings, resolution: int | 
         sides = [side for side in (_side(reals, real), _side(fakes, fake)) if side]
         if len(set(sides)) > 1:
             raise DataError(
-                f"{fake}: has pictures of {sides[1]}x{sides[1]} pixels, {real} of {sides[0]}x{sides[0]}; {_ADVICE}"
+                f"{fake}: has images of {sides[1]}x{sides[1]} pixels, {real} of {sides[0]}x{sides[0]}; {_ADVICE}"
             )
         resolution = sides[0] if sides else DRAWN_SIDE
     if resolution is None:
         resolution = _side(fakes, fake) or DRAWN_SIDE
     if resolution < LEAST_SIDE:
         raise DataError(
-            f"{fake}: pictures of {resolution}x{resolution} pixels are too small to be judged; "
+            f"{fake}: images of {resolution}x{resolution} pixels are too small to be judged; "
             f"{LEAST_SIDE}x{LEAST_SIDE} are the smallest"
         )
     return Two(
@@ -80,15 +80,15 @@ def compare_sources(real: str, fake: str, settings: Settings, resolution: int | 
 
 
 def _whole(data: DataConfig) -> DataConfig:
-    """The same with nothing cut off; packed pictures have been cut already, and say how."""
-    return data if is_stored(Path(data.source)) else data.model_copy(update={"crop": "none"})
+    """The same with nothing cut off; packed images have been cut already, and say how."""
+    return data if is_packed(Path(data.source)) else data.model_copy(update={"crop": "none"})
 
 
 def _survey(data: DataConfig, tell: Tell) -> Survey:
     pictures = open_source(data)
     found = survey(pictures, select(pictures, data), progress=tell("reading sizes"))
     if not found.num:
-        raise DataError(f"{data.source}: none of its pictures can be read; 'facegan data check' says why")
+        raise DataError(f"{data.source}: none of its images can be read; 'facegan data check' says why")
     return found
 
 
@@ -97,10 +97,10 @@ def _side(found: Survey, source: str) -> int | None:
     if not found.sizes:
         return None
     if len(found.sizes) > 1:
-        raise DataError(f"{source}: its pictures differ in size ({_some(found)}); {_ADVICE}")
+        raise DataError(f"{source}: its images differ in size ({_some(found)}); {_ADVICE}")
     ((width, height),) = found.sizes
     if width != height:
-        raise DataError(f"{source}: its pictures are not square ({width}x{height}); {_ADVICE}")
+        raise DataError(f"{source}: its images are not square ({width}x{height}); {_ADVICE}")
     return width
 
 
@@ -108,7 +108,7 @@ def _refuse_oblong(fakes: Survey, source: str) -> None:
     oblong = sum(count for (width, height), count in fakes.sizes.items() if width != height)
     if oblong:
         raise DataError(
-            f"{source}: {oblong:,} of {fakes.num:,} judged pictures are not square ({_some(fakes)}); they are taken "
+            f"{source}: {oblong:,} of {fakes.num:,} judged images are not square ({_some(fakes)}); they are taken "
             "whole, so cut them to squares first"
         )
 
@@ -124,7 +124,7 @@ def _channels(reals: Survey, fakes: Survey, real: str, fake: str, wanted: int | 
     if reals.is_grey != fakes.is_grey:
         kinds = {True: "grey", False: "in colour"}
         raise DataError(
-            f"{fake}: is {kinds[fakes.is_grey]}, {real} {kinds[reals.is_grey]}; compare pictures of one kind, or both "
+            f"{fake}: is {kinds[fakes.is_grey]}, {real} {kinds[reals.is_grey]}; compare images of one kind, or both "
             "in grey with --set channels=1"
         )
     return 1 if reals.is_grey else 3
@@ -134,9 +134,9 @@ def _warnings(fakes: Survey, source: str, resolution: int) -> list[str]:
     lines = []
     if fakes.num_lossy:
         lines.append(
-            f"{source}: {fakes.num_lossy:,} of {fakes.num:,} judged pictures are JPEG or lossy WebP files, whose "
+            f"{source}: {fakes.num_lossy:,} of {fakes.num:,} judged images are JPEG or lossy WebP files, whose "
             "compression is scored, too; save them as PNG"
         )
     if resized := sum(count for (side, _), count in fakes.sizes.items() if side != resolution):
-        lines.append(f"{source}: {resized:,} of {fakes.num:,} judged pictures were resized to {resolution} pixels")
+        lines.append(f"{source}: {resized:,} of {fakes.num:,} judged images were resized to {resolution} pixels")
     return lines

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..devices import choose_device
+from ..devices import resolve_device
 from ..errors import ConfigError, SnapshotError
 from ..storage.run_dir import RunDir, find_run
 from .choosing import choose, read_settings
@@ -33,21 +33,21 @@ def evaluate(
     tell: Tell = silent,
     say: Say = lambda _: None,
 ) -> list[Result]:
-    """Judge the faces of a model, or any pictures; it prints nothing and writes into no run.
+    """Judge the faces of a model, or any images; it prints nothing and writes into no run.
 
     Args:
         model: A snapshot file, a run's folder, or its name under runs/; by default the latest run's.
-        data: Real pictures, instead of those that the model was trained on; cropped as those.
-        real: Instead of a model, with `fake`: a source of real pictures.
-        fake: A source of pictures that are judged.
+        data: Real images, instead of those that the model was trained on; cropped as those.
+        real: Instead of a model, with `fake`: a source of real images.
+        fake: A source of images that are judged.
         metrics: Their keys; by default all that can be measured.
-        settings: Of the real pictures, as `{"data.split": "heldout"}`, and of metrics, by `key.setting`.
-        n: Judged pictures; by default the faces of the seeds 0 to 9,999, or all of `fake`.
-        num_real: Real pictures at most, drawn at random; 0: all.
+        settings: Of the real images, as `{"data.split": "heldout"}`, and of metrics, by `key.setting`.
+        n: Judged images; by default the faces of the seeds 0 to 9,999, or all of `fake`.
+        num_real: Real images at most, drawn at random; 0: all.
         resolution: For `real` and `fake`: the size to which both are brought; by default they have one.
         raw: Take the current weights instead of their moving average.
         weights: A file of Inception's weights; by default those of the cache, else fetched.
-        floor: Whether real pictures are measured against real ones, too.
+        floor: Whether real images are measured against real ones, too.
         device: auto, cpu, cuda, cuda:1 or mps.
         seed: Of what is drawn at random.
         tell: Called with what is begun; returns what is called with (done, total).
@@ -71,7 +71,7 @@ def evaluate(
         num=n,
         num_real=num_real,
         seed=seed,
-        device=str(choose_device(device)),
+        device=str(resolve_device(device)),
         weights=None if weights is None else Path(weights),
         floor=floor,
         tell=tell,

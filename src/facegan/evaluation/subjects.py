@@ -1,4 +1,4 @@
-"""What is judged, and what it is judged by: pictures as arrays, with all that must be said of them."""
+"""What is judged, and what it is judged by: images as arrays, with all that must be said of them."""
 
 import hashlib
 import math
@@ -28,7 +28,7 @@ _CHUNK_BYTES = 2**24
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Real pictures.
+    """Real images.
 
     Attributes:
         pictures: uint8 (N, C, H, W), may be memory-mapped.
@@ -56,8 +56,8 @@ class Subject:
         D: The discriminator of the same snapshot, on its device; None without one.
         step: Of the snapshot.
         weights: "G_ema" or "G".
-        warnings: What to keep in mind of these pictures, a sentence each.
-        rows: int64 (n,): which of the pictures are judged, in an order that has nothing to do with what they show, as
+        warnings: What to keep in mind of these images, a sentence each.
+        rows: int64 (n,): which of the images are judged, in an order that has nothing to do with what they show, as
             intervals need it; None: all, in their order.
     """
 
@@ -76,7 +76,7 @@ class Subject:
 
 
 def reference_of(packed: PackedImages, known: Known) -> Reference:
-    """Packed pictures as the reals."""
+    """Packed images as the reals."""
     index = packed.index
     return Reference(packed.images, index.crop, index.filter, index.source, known)
 
@@ -89,7 +89,7 @@ def drawn(generator: FaceGenerator, num: int, *, progress: Progress | None = Non
     The file lies where the system has its temporary ones, by TMPDIR.
 
     Raises:
-        SnapshotError: A picture holds values that are not finite.
+        SnapshotError: An image holds values that are not finite.
         FaceganError: The disk has no room for them.
     """
     with tempfile.TemporaryDirectory(prefix="facegan-", ignore_cleanup_errors=True) as folder:
@@ -118,7 +118,7 @@ def _room(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
                 file.truncate(size_bytes)
     except OSError as error:
         raise FaceganError(
-            f"{path.parent.parent}: has no room for {shape[0]:,} generated pictures of together "
+            f"{path.parent.parent}: has no room for {shape[0]:,} generated images of together "
             f"{size_bytes / 1e6:,.1f} MB ({error.strerror}); set TMPDIR to a folder that has, or draw fewer"
         ) from None
     mapped = np.memmap(path, np.uint8, "r+", shape=shape)
@@ -128,7 +128,7 @@ def _room(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def digest_of(pictures: NDArray[np.uint8]) -> str:
-    """SHA-256 of pixels as they lie in the array, in hex; that of packed pictures for the same pixels."""
+    """SHA-256 of pixels as they lie in the array, in hex; that of packed images for the same pixels."""
     running = hashlib.sha256()
     step = max(1, _CHUNK_BYTES // pictures[:1].nbytes)
     for start in range(0, len(pictures), step):

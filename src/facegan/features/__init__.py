@@ -1,4 +1,4 @@
-"""What networks see in pictures: the vectors by which pictures are compared as faces, not pixel by pixel."""
+"""What networks see in images: the vectors by which images are compared as faces, not pixel by pixel."""
 
 from .discriminator import activations, discriminator_extractor, last_activation
 from .embedding import KEPT, SCORED, Embedding, embed

@@ -1,4 +1,4 @@
-"""What D sees in a picture: its hidden activations, by which pictures are compared as faces, not pixel by pixel."""
+"""What D sees in an image: its hidden activations, by which images are compared as faces, not pixel by pixel."""
 
 import copy
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def activations(D: nn.Module, images: Tensor) -> list[Tensor]:
     """D's hidden activations, from the first layer to the last; gradients flow to the images.
 
     Each is brought to unit length along its channels at every place, and divided by the root of the number of its
-    places: the squared Euclidean distance of two pictures' activations, summed over channels and places, is then one
+    places: the squared Euclidean distance of two images' activations, summed over channels and places, is then one
     layer's term of the perceptual distance, with all weights 1.
 
     Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018,
@@ -72,17 +72,17 @@ def discriminator_extractor(
     """The extractor of what one D has learned: the mean of every hidden channel over its places, of all hidden layers.
 
     The vector is as long as D has hidden channels (960 for DCGAN at 64 pixels and ndf 64), where the last activation
-    flat would be several thousand numbers: too many for a covariance of a few thousand pictures. Each layer is first
-    divided by its root mean square over the picture, so that none outweighs the others by its scale.
+    flat would be several thousand numbers: too many for a covariance of a few thousand images. Each layer is first
+    divided by its root mean square over the image, so that none outweighs the others by its scale.
 
-    Every snapshot has a D of its own, which has learned to tell its own G's pictures from real ones: numbers are
+    Every snapshot has a D of its own, which has learned to tell its own G's images from real ones: numbers are
     comparable only where one and the same D has looked at everything, and it judges its own G more harshly than others.
 
     Args:
         D: Of any snapshot, or one in training: a copy in eval mode is taken, so that batch norm uses its running
-            statistics, a picture's vector does not depend on its neighbours, and D itself stays as it is.
-        channels: Of the pictures.
-        resolution: Of the pictures, which D takes.
+            statistics, an image's vector does not depend on its neighbours, and D itself stays as it is.
+        channels: Of the images.
+        resolution: Of the images, which D takes.
         device: Where the copy runs.
         of: Whose D it is, in words.
 

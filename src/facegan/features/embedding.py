@@ -1,4 +1,4 @@
-"""What an extractor says of many pictures, in constant memory."""
+"""What an extractor says of many images, in constant memory."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,21 +13,21 @@ from ..distances.moments import Moments
 from ..errors import FaceganError
 from .extractor import Extractor
 
-KEPT = 20_000  # vectors of one set that stay in memory; of more pictures only the moments are kept
+KEPT = 20_000  # vectors of one set that stay in memory; of more images only the moments are kept
 SCORED = 50_000  # logits of one set that stay in memory: as many as published Inception Scores are taken of
 
-_BLOCK = 1024  # pictures that are read, and whose vectors join the moments, at once; on a GPU a batch, to begin with
+_BLOCK = 1024  # images that are read, and whose vectors join the moments, at once; on a GPU a batch, to begin with
 _MOST_BYTES = 2**26  # of a block's pixels
 
-Progress = Callable[[int, int], None]  # (pictures looked at, of how many)
+Progress = Callable[[int, int], None]  # (images looked at, of how many)
 
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """The vectors of n pictures.
+    """The vectors of n images.
 
     Attributes:
-        features: float32 (min(n, KEPT), d): those of the first pictures.
+        features: float32 (min(n, KEPT), d): those of the first images.
         moments: Of all n.
         logits: float32 (min(n, SCORED), classes), or None for a network that is no classifier.
     """
@@ -37,7 +37,7 @@ class Embedding:
     logits: NDArray[np.float32] | None = None
 
     def __add__(self, other: "Embedding") -> "Embedding":
-        """Of these pictures and then those."""
+        """Of these images and then those."""
         logits = None
         if self.logits is not None and other.logits is not None:
             logits = _first(self.logits, other.logits, SCORED)
@@ -52,7 +52,7 @@ def embed(
     batch_size: int = 0,
     progress: Progress | None = None,
 ) -> Embedding:
-    """Look at the given rows of pictures once, in their order.
+    """Look at the given rows of images once, in their order.
 
     The batch size changes no more than the rounding of the network's sums.
 
@@ -60,11 +60,11 @@ def embed(
         extractor: The network.
         pictures: uint8 (N, C, H, W), may be memory-mapped.
         rows: (n,) which of them, one at least.
-        batch_size: Pictures at a time; 0: the extractor's own on the CPU, many on a GPU. Halved when memory runs out.
-        progress: Called with (pictures looked at, of how many).
+        batch_size: Images at a time; 0: the extractor's own on the CPU, many on a GPU. Halved when memory runs out.
+        progress: Called with (images looked at, of how many).
 
     Raises:
-        FaceganError: A vector is not finite, or the memory does not suffice for one picture.
+        FaceganError: A vector is not finite, or the memory does not suffice for one image.
     """
     kept, scored = min(len(rows), KEPT), min(len(rows), SCORED)
     features = np.empty((kept, extractor.num_features), np.float32)
@@ -87,7 +87,7 @@ def embed(
 
 
 class _Look:
-    """An extractor that takes as many pictures at a time as the memory allows."""
+    """An extractor that takes as many images at a time as the memory allows."""
 
     def __init__(self, extractor: Extractor, batch_size: int) -> None:
         self._extractor = extractor
@@ -95,7 +95,7 @@ class _Look:
         self._most = batch_size or (_BLOCK if self.on_cuda else extractor.batch_size)
 
     def __call__(self, block: Tensor) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
-        """Yield the vectors and logits of pictures uint8 (n, C, H, W), batch by batch."""
+        """Yield the vectors and logits of images uint8 (n, C, H, W), batch by batch."""
         waiting = block
         while len(waiting):
             seen = self._see(waiting[: self._most])
@@ -117,15 +117,15 @@ class _Look:
         except torch.cuda.OutOfMemoryError:
             if len(batch) > 1:
                 return None
-            raise FaceganError(f"{device}: its memory does not suffice for one picture; take --device cpu") from None
+            raise FaceganError(f"{device}: its memory does not suffice for one image; take --device cpu") from None
         if not np.isfinite(found).all():
             title = self._extractor.title
-            raise FaceganError(f"{title}: gives vectors that are not finite; pictures cannot be compared by it")
+            raise FaceganError(f"{title}: gives vectors that are not finite; images cannot be compared by it")
         return found, classes
 
 
 def _blocks(pictures: NDArray[np.uint8], rows: NDArray[np.int64], *, pinned: bool) -> Iterator[Tensor]:
-    """The pictures in blocks; the next is read while one is looked at."""
+    """The images in blocks; the next is read while one is looked at."""
     most = max(1, min(_BLOCK, _MOST_BYTES // pictures[:1].nbytes))
     spans = [slice(start, start + most) for start in range(0, len(rows), most)]
 

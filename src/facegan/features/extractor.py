@@ -1,4 +1,4 @@
-"""A frozen network that turns pictures into vectors, with all that a number taken from them must say of it."""
+"""A frozen network that turns images into vectors, with all that a number taken from them must say of it."""
 
 import hashlib
 from collections.abc import Callable
@@ -17,15 +17,15 @@ class Extractor:
         key: "inception", "random" or "discriminator": the space that metrics name.
         title: In words, for tables.
         digest: SHA-256 of its weights, in hex.
-        resize: What it does to pictures before its first layer, in words; "none".
+        resize: What it does to images before its first layer, in words; "none".
         comparable: What its numbers may be compared with, in words.
         num_features: Length of a vector.
-        see: Pictures uint8 (n, C, H, W) on the device to vectors float32 (n, num_features) there, and to the logits
+        see: Images uint8 (n, C, H, W) on the device to vectors float32 (n, num_features) there, and to the logits
             (n, classes) of a classifier, or None.
         device: Where it runs.
-        version: Raised when the same weights and pictures would give other vectors.
-        batch_size: Pictures at a time on the CPU; on a GPU it is more, and less where the memory does not suffice.
-        lasting: Whether it will be asked again another day, so that what it says of real pictures is worth the disk.
+        version: Raised when the same weights and images would give other vectors.
+        batch_size: Images at a time on the CPU; on a GPU it is more, and less where the memory does not suffice.
+        lasting: Whether it will be asked again another day, so that what it says of real images is worth the disk.
     """
 
     key: str

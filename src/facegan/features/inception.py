@@ -11,7 +11,7 @@ from .extractor import Extractor
 
 
 def inception_extractor(weights: Path, device: str = "cpu") -> Extractor:
-    """The extractor whose numbers are those of papers, where the pictures and protocol are theirs too.
+    """The extractor whose numbers are those of papers, where the images and protocol are theirs too.
 
     Args:
         weights: The published file; its digest is compared before anything of it is read.
@@ -39,7 +39,7 @@ def inception_extractor(weights: Path, device: str = "cpu") -> Extractor:
         title="Inception v3 (2015)",
         digest=published.INCEPTION.digest,
         resize="bilinear to 299x299 as in TensorFlow 1, without antialiasing; grey repeated to 3 channels",
-        comparable="published numbers of the same resize, where crop, real pictures and sample count agree",
+        comparable="published numbers of the same resize, where crop, real images and sample count agree",
         num_features=NUM_FEATURES,
         see=network,
         device=device,

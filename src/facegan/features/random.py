@@ -1,9 +1,9 @@
 """A small network whose weights were drawn once and never trained: vectors that need no download.
 
-Convolutions with random weights keep enough of pictures to compare sets of them, where no trained network fits: Naeem,
+Convolutions with random weights keep enough of images to compare sets of them, where no trained network fits: Naeem,
 Oh, Uh, Choi, Yoo, "Reliable Fidelity and Diversity Metrics for Generative Models", ICML 2020, section 3.4, judge
 generators by a VGG-16 of random weights. This one is smaller, and differs in two things, without which differences of
-mean brightness and contrast outweigh all others: each filter sums to zero, and a picture's last map is divided by its
+mean brightness and contrast outweigh all others: each filter sums to zero, and an image's last map is divided by its
 root mean square, whose logarithm is one more feature.
 """
 
@@ -22,7 +22,7 @@ WIDEST = 256  # channels of the last layer
 NUM_FEATURES = WIDEST + 1
 LOUDNESS = 3.0  # weight of the logarithm: contrast lowered by 15 % is then seen as well as noise of 8 levels in 255
 _KERNEL = 4
-_LEAST = 0.01  # added to the root mean square, which is 0 for a picture of one colour
+_LEAST = 0.01  # added to the root mean square, which is 0 for an image of one colour
 
 # Drawn from bytes that are the same everywhere, and scaled in whole numbers: a generator of random numbers, a logarithm
 # or a sum in another order may be another one on the next machine, and the digest with it.
@@ -33,7 +33,7 @@ class RandomNetwork(nn.Module):
     """Strided convolutions, each halving the side down to about 4, without bias; ReLU after each; then the mean.
 
     Args:
-        channels: Of the pictures.
+        channels: Of the images.
         resolution: Their side. It sets the number of layers, so that the last one sees the whole face at any size; the
             widths double from layer to layer up to WIDEST, so that the work grows with the side alone.
     """
@@ -50,7 +50,7 @@ class RandomNetwork(nn.Module):
         """Images (N, C, H, W) in [-1, 1] to vectors (N, NUM_FEATURES)."""
         for weight in self.weights:
             images = relu(conv2d(images, weight, stride=2, padding=1))
-        # Once is enough: without biases, what a picture is multiplied with comes through all layers unchanged.
+        # Once is enough: without biases, what an image is multiplied with comes through all layers unchanged.
         scale = images.square().mean((1, 2, 3), keepdim=True).sqrt() + _LEAST
         return torch.cat([(images / scale).mean((2, 3)), LOUDNESS * scale.log().flatten(1)], 1)
 
@@ -59,8 +59,8 @@ def random_extractor(channels: int, resolution: int, *, device: str = "cpu") -> 
     """The extractor of random features: the same weights on every machine and with every version of torch.
 
     Args:
-        channels: Of the pictures, 1 or 3.
-        resolution: Of the pictures, 16 or more.
+        channels: Of the images, 1 or 3.
+        resolution: Of the images, 16 or more.
         device: Where it runs.
     """
     network = RandomNetwork(channels, resolution).eval().to(device)

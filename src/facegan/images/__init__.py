@@ -1,9 +1,9 @@
-"""Where tensors become pictures: 8-bit pixels, sheets of them, and files."""
+"""Where tensors become images: 8-bit pixels, sheets of them, and files."""
 
 from .animation import FILMS, MOST_FPS, check_film, save_animation
 from .equations import equation, equation_size
 from .files import ENDINGS, check_ending, check_fits, read_about, read_grid, save, write_png
-from .folder import write_pictures
+from .folder import write_images
 from .layouts import GAP, LEGIBLE, beside, captioned, contact_sheet, grid, grid_size, near_square
 from .pixels import to_float, to_uint8
 from .reading import difference, ending_of, read_frames
@@ -37,6 +37,6 @@ __all__ = [
     "save_animation",
     "to_float",
     "to_uint8",
-    "write_pictures",
+    "write_images",
     "write_png",
 ]

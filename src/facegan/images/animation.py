@@ -74,10 +74,10 @@ def save_animation(
     ending = _format(path)
     if not LEAST_FPS <= fps <= MOST_FPS[ending]:
         raise ConfigError(
-            f"-o {path}: cannot show {fps:g} pictures a second; it must be {LEAST_FPS} to {MOST_FPS[ending]:g}"
+            f"-o {path}: cannot show {fps:g} images a second; it must be {LEAST_FPS} to {MOST_FPS[ending]:g}"
         )
     if not 0 <= hold <= MOST_HOLD:
-        raise ConfigError(f"-o {path}: cannot hold the last picture for {hold:g} s; it must be 0 to {MOST_HOLD:g}")
+        raise ConfigError(f"-o {path}: cannot hold the last image for {hold:g} s; it must be 0 to {MOST_HOLD:g}")
     place, film, about = Path(path), _alike(frames, MOST_SIDE[ending], path), dict(about or {})
     place.parent.mkdir(parents=True, exist_ok=True)
     if ending == "/":
@@ -105,7 +105,7 @@ def _alike(frames: Iterable[np.ndarray], most: float, path: str | Path) -> Itera
             raise ValueError(f"a film's frames have one shape (given {shape} and {frame.shape})")
         if max(shape[:2]) > most:
             raise ConfigError(
-                f"-o {path}: pictures of {shape[1]}x{shape[0]} pixels are too large for this format; "
+                f"-o {path}: images of {shape[1]}x{shape[0]} pixels are too large for this format; "
                 f"it takes {most:,.0f} a side"
             )
         yield frame

@@ -1,4 +1,4 @@
-"""Arithmetic on faces as a picture: an equation whose terms are faces."""
+"""Arithmetic on faces as an image: an equation whose terms are faces."""
 
 from collections.abc import Sequence
 
@@ -59,7 +59,7 @@ def equation(terms: Sequence[Term], around: np.ndarray, captions: tuple[str, str
 
 
 def equation_size(terms: Sequence[int], side: int) -> tuple[int, int]:
-    """Height and width in pixels of an `equation` of terms of so many points, of pictures of `side` x `side`, about."""
+    """Height and width in pixels of an `equation` of terms of so many points, of images of `side` x `side`, about."""
     cell = side * -(-LABELLED // side) + CAPTION
     columns = sum(-(-min(num, 3 * ROWS) // ROWS) for num in terms) + 6  # the sum, and its neighbours
     return (ROWS + 1) * cell + 2 * MARGIN + CAPTION, columns * (cell + SIGN)

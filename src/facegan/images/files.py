@@ -24,7 +24,7 @@ def read_grid(path: Path) -> Image.Image:
     """A grid of a run, of mode RGB.
 
     Raises:
-        SnapshotError: The file is missing, cannot be read, is no regular file, no picture, or damaged.
+        SnapshotError: The file is missing, cannot be read, is no regular file, no image, or damaged.
     """
     try:
         with open_regular(path) as file, quiet_pillow():
@@ -49,7 +49,7 @@ def check_ending(path: Path, endings: Sequence[str] = ENDINGS, *, option: str = 
 
 
 def check_fits(path: Path, size: tuple[int, ...], text: Mapping[str, str] | None = None) -> None:
-    """Refuse a picture that its format cannot hold.
+    """Refuse an image that its format cannot hold.
 
     Args:
         path: Its ending names the format.
@@ -70,7 +70,7 @@ def check_fits(path: Path, size: tuple[int, ...], text: Mapping[str, str] | None
 
 
 def save(path: Path, picture: np.ndarray, text: Mapping[str, str] | None = None) -> None:
-    """Write a picture whole, in the format of its ending, with what it says of itself.
+    """Write an image whole, in the format of its ending, with what it says of itself.
 
     Args:
         path: Ends in one of ENDINGS; missing folders are made.
@@ -101,17 +101,17 @@ def write_png(file: Path | IO[bytes], picture: np.ndarray, text: Mapping[str, st
 
 
 def as_exif(text: Mapping[str, str]) -> Image.Exif:
-    """What a picture says of itself, as the Exif image description: ASCII, one JSON object."""
+    """What an image says of itself, as the Exif image description: ASCII, one JSON object."""
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription] = json.dumps(dict(text))
     return exif
 
 
 def read_about(path: Path) -> dict[str, str]:
-    """What a picture or film of ours says of itself; empty for one that says nothing; of a folder, its first frame.
+    """What an image or film of ours says of itself; empty for one that says nothing; of a folder, its first frame.
 
     Raises:
-        DataError: The file is no picture or film, or has more pixels than are looked at.
+        DataError: The file is no image or film, or has more pixels than are looked at.
         OSError: It cannot be read.
     """
     path = next(iter(sorted(path.glob("frame-*.png"))), path) if path.is_dir() else path
@@ -130,7 +130,7 @@ def read_about(path: Path) -> dict[str, str]:
                 return _pairs(picture.info.get("comment", b""))
             return _pairs(picture.getexif().get(ExifTags.Base.ImageDescription, ""))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path}: is no picture that can be read ({error})") from None
+        raise DataError(f"{path}: is no image that can be read ({error})") from None
 
 
 def _pairs(text: str | bytes) -> dict[str, str]:

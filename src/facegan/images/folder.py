@@ -1,4 +1,4 @@
-"""Many pictures into a folder, encoded and written beside the work that draws them."""
+"""Many images into a folder, encoded and written beside the work that draws them."""
 
 import hashlib
 import io
@@ -14,10 +14,10 @@ import numpy as np
 from ..storage.atomic import write_atomic
 from .files import write_png
 
-_AHEAD = 256  # pictures that may wait to be written: they bound the memory
+_AHEAD = 256  # images that may wait to be written: they bound the memory
 
 
-def write_pictures(pictures: Iterable[tuple[Path, np.ndarray, Mapping[str, str]]]) -> Iterator[tuple[Path, str]]:
+def write_images(pictures: Iterable[tuple[Path, np.ndarray, Mapping[str, str]]]) -> Iterator[tuple[Path, str]]:
     """Write PNGs, each whole under its final name; they can be drawn again, so none is flushed to the disk by itself.
 
     Args:

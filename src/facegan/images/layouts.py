@@ -13,32 +13,32 @@ from .files import read_grid
 if TYPE_CHECKING:
     from torch import Tensor
 
-GAP = 2  # pixels between the pictures of a grid
-BAND = 16  # pixels, under each picture, for its label
-LABELLED = 64  # pixels: pictures with a label are at least this wide
+GAP = 2  # pixels between the images of a grid
+BAND = 16  # pixels, under each image, for its label
+LABELLED = 64  # pixels: images with a label are at least this wide
 LEGIBLE = 400  # pixels: grids for people to compare are at least this high
 
 
 def grid(
     pixels: "Tensor | np.ndarray", columns: int | None = None, *, labels: Sequence[str] | None = None
 ) -> np.ndarray:
-    """Arrange pictures (N, C, H, W), uint8, row by row on white.
+    """Arrange images (N, C, H, W), uint8, row by row on white.
 
     Args:
-        pixels: The pictures.
+        pixels: The images.
         columns: Near-square when not given.
-        labels: A text under each picture; small pictures are then enlarged by a whole factor, so that it fits.
+        labels: A text under each image; small images are then enlarged by a whole factor, so that it fits.
 
     Returns:
         uint8 (height, width, 3), or (height, width) for one channel without labels.
 
     Raises:
-        ValueError: There is no picture.
+        ValueError: There is no image.
     """
     array = pixels if isinstance(pixels, np.ndarray) else pixels.cpu().numpy()
     num, channels, height, width = array.shape
     if not num:
-        raise ValueError("a grid needs at least one picture")
+        raise ValueError("a grid needs at least one image")
     columns = columns or near_square(num)
     rows = -(-num // columns)
     if labels is not None:
@@ -51,7 +51,7 @@ def grid(
 
 
 def grid_size(num: int, columns: int | None, side: int, *, labelled: bool = False) -> tuple[int, int]:
-    """Height and width in pixels of a `grid` of `num` pictures of `side` x `side`."""
+    """Height and width in pixels of a `grid` of `num` images of `side` x `side`."""
     columns = columns or near_square(num)
     rows = -(-num // columns)
     if labelled:
@@ -61,7 +61,7 @@ def grid_size(num: int, columns: int | None, side: int, *, labelled: bool = Fals
 
 
 def _labelled(array: np.ndarray, columns: int, labels: Sequence[str]) -> np.ndarray:
-    """The pictures (N, C, H, W) row by row, each with its label centred under it."""
+    """The images (N, C, H, W) row by row, each with its label centred under it."""
     factor = -(-LABELLED // array.shape[3])
     array = array.repeat(factor, 2).repeat(factor, 3)
     num, channels, height, width = array.shape
@@ -155,10 +155,10 @@ def contact_sheet(
     """Pictures in rows and columns on white, each column under its title and a note; None leaves a marked gap.
 
     Args:
-        rows: Pictures of at most cell x cell; each row has as many as there are headings.
+        rows: Images of at most cell x cell; each row has as many as there are headings.
         headings: (title, note) of each column, wrapped to the column's width.
-        cell: Side in pixels of a picture's place.
-        captions: A text under each picture, cut to its place's width.
+        cell: Side in pixels of an image's place.
+        captions: A text under each image, cut to its place's width.
 
     Returns:
         uint8 (height, width, 3).
@@ -191,7 +191,7 @@ def contact_sheet(
 
 
 def _legible(height: int) -> int:
-    """The whole factor that brings a picture to LEGIBLE pixels or more."""
+    """The whole factor that brings an image to LEGIBLE pixels or more."""
     return -(-LEGIBLE // height)
 
 

@@ -20,10 +20,10 @@ _MARKS = (
 
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:
-    """The frames of a picture (one), a film, or a folder of numbered PNGs: uint8 (H, W, 3) each.
+    """The frames of an image (one), a film, or a folder of numbered PNGs: uint8 (H, W, 3) each.
 
     Raises:
-        DataError: The file is no picture or film that can be read.
+        DataError: The file is no image or film that can be read.
         OSError: It cannot be read.
     """
     if path.is_dir():
@@ -38,11 +38,11 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
             for image in ImageSequence.Iterator(picture):
                 yield np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path}: is no picture that can be read ({error})") from None
+        raise DataError(f"{path}: is no image that can be read ({error})") from None
 
 
 def ending_of(path: Path) -> str:
-    """The ending that suits what a file begins with, whatever its name; "/" of a folder, "" of no picture of ours."""
+    """The ending that suits what a file begins with, whatever its name; "/" of a folder, "" of no image of ours."""
     if path.is_dir():
         return "/"
     with path.open("rb") as file:
@@ -51,7 +51,7 @@ def ending_of(path: Path) -> str:
 
 
 def difference(path: Path, other: Path) -> tuple[int, int, int]:
-    """How two pictures or films differ: (pixels that do, pixels in all, the largest difference of a channel in 0..255).
+    """How two images or films differ: (pixels that do, pixels in all, the largest difference of a channel in 0..255).
 
     Where sizes or numbers of frames differ, all pixels of the larger one do. Raises as `read_frames`.
     """

@@ -1,4 +1,4 @@
-"""Rows of pictures that change from left to right, one row a face."""
+"""Rows of images that change from left to right, one row a face."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ _INK, _MARK = (40, 40, 40), (30, 90, 200)
 def rows(
     pixels: np.ndarray, *, title: str, headings: Sequence[str], labels: Sequence[str], marked: Sequence[int] = ()
 ) -> np.ndarray:
-    """Arrange pictures in rows and columns on white, under a title and a heading a column, with a label before a row.
+    """Arrange images in rows and columns on white, under a title and a heading a column, with a label before a row.
 
     Args:
-        pixels: uint8 (rows, columns, C, H, W); small pictures are enlarged by a whole factor.
+        pixels: uint8 (rows, columns, C, H, W); small images are enlarged by a whole factor.
         title: Over all, wrapped to the width of the sheet.
         headings: A text a column, of one or more lines.
         labels: A text a row.
@@ -55,6 +55,6 @@ def rows(
 
 
 def rows_size(num_rows: int, num_columns: int, side: int) -> tuple[int, int]:
-    """Height and width in pixels of `rows` of pictures of `side` x `side`, about."""
+    """Height and width in pixels of `rows` of images of `side` x `side`, about."""
     each = side * -(-LABELLED // side) + 2 * GAP
     return _ROOM[0] + num_rows * each, _ROOM[1] + num_columns * each

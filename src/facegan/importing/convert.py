@@ -34,7 +34,7 @@ class Imported:
 
 
 def import_generator(path: Path, out: Path, *, key: str | None = None, prior: str | None = None) -> Imported:
-    """Turn generator weights of a known layout into a snapshot that draws the same pictures.
+    """Turn generator weights of a known layout into a snapshot that draws the same images.
 
     A file of weights does not tell everything: ReLU and tanh, batch norm's epsilon of 1e-5 and doubling by stride 2 are
     taken for granted, as all known layouts have them. The snapshot's settings of training are facegan's defaults, and

@@ -101,7 +101,7 @@ class GeneratorLayout:
         found = [each.shape[0] for each in reversed(upscaling)]
         resolution, channels = 4 * 2 ** len(upscaling), convolutions[-1].shape[1]
         if channels not in (1, 3) or not 16 <= resolution <= 256:
-            raise StrangerError(f"its pictures would be {resolution}x{resolution} with {channels} channels")
+            raise StrangerError(f"its images would be {resolution}x{resolution} with {channels} channels")
         if found != widths(found[0], resolution):
             raise StrangerError(f"its layers are {', '.join(map(str, reversed(found)))} feature maps wide")
         z_dim = convolutions[0].shape[0]
@@ -119,7 +119,7 @@ def _mismatch(one: Module, other: Module) -> StrangerError:
 
 @dataclass(frozen=True)
 class DiscriminatorLayout:
-    """Convolutions that lead from pictures to one number: known so that it can be named."""
+    """Convolutions that lead from images to one number: known so that it can be named."""
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> GeneratorLayout | DiscriminatorLayout:

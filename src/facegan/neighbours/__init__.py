@@ -1,4 +1,4 @@
-"""Which training pictures samples are near to, and whether they are nearer than unseen pictures are."""
+"""Which training images samples are near to, and whether they are nearer than unseen images are."""
 
 from .comparing import Comparison, Unseen, compare
 from .drawing import check_fits, sheet

@@ -1,4 +1,4 @@
-"""Samples, training pictures and held-out ones compared in one space."""
+"""Samples, training images and held-out ones compared in one space."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ class Unseen:
     """What the measure compares: uint8 (n, C, H, W) each.
 
     Attributes:
-        samples: Generated pictures.
-        heldout: Pictures that were not trained on.
+        samples: Generated images.
+        heldout: Images that were not trained on.
     """
 
     samples: NDArray[np.uint8]
@@ -31,7 +31,7 @@ class Comparison:
     Attributes:
         space: Where distances were taken.
         neighbours: Of the samples that are shown.
-        memorisation: None without held-out pictures.
+        memorisation: None without held-out images.
     """
 
     space: Space
@@ -50,7 +50,7 @@ def compare(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Comparison:
-    """Find the nearest training pictures of the samples that are shown, and measure whether samples are copies.
+    """Find the nearest training images of the samples that are shown, and measure whether samples are copies.
 
     Args:
         space: What is compared.

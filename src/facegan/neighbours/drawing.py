@@ -1,4 +1,4 @@
-"""The picture: each sample in a row with its nearest training pictures."""
+"""The image: each sample in a row with its nearest training images."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ from ..images import contact_sheet
 from .search import Neighbours
 from .spaces import Space
 
-LEGIBLE = 112  # pixels: each picture is at least as wide
-_ROW = 22  # pixels between the pictures of two rows; and a little less between columns
+LEGIBLE = 112  # pixels: each image is at least as wide
+_ROW = 22  # pixels between the images of two rows; and a little less between columns
 _ORDINALS = {1: "2nd", 2: "3rd"}
 
 
@@ -27,7 +27,7 @@ def check_fits(num_samples: int, num_columns: int, resolution: int) -> None:
     if num_samples * num_columns * side**2 > MAX_PIXELS:
         most = MAX_PIXELS // (num_columns * side**2)
         raise ConfigError(
-            f"{num_samples:,} samples with {num_columns - 1} pictures each are too many for one sheet; ask for at most "
+            f"{num_samples:,} samples with {num_columns - 1} images each are too many for one sheet; ask for at most "
             f"{most:,}, or for fewer --nearest"
         )
 
@@ -38,7 +38,7 @@ def sheet(
     pictures: NDArray[np.uint8],
     found: Sequence[tuple[Space, Neighbours]],
 ) -> NDArray[np.uint8]:
-    """Samples in rows, each with its nearest pictures in every space and their distances.
+    """Samples in rows, each with its nearest images in every space and their distances.
 
     Args:
         samples: uint8 (n, C, H, W).
@@ -69,12 +69,12 @@ def sheet(
 
 
 def _cell(resolution: int) -> int:
-    """The side of a picture on the sheet: enlarged by a whole factor until it is legible."""
+    """The side of an image on the sheet: enlarged by a whole factor until it is legible."""
     return resolution * -(-LEGIBLE // resolution)
 
 
 def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
-    """uint8 (C, H, W) as a picture of a cell's size."""
+    """uint8 (C, H, W) as an image of a cell's size."""
     side = _cell(pixels.shape[2])
     picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     return picture.convert("RGB").resize((side, side), Image.Resampling.NEAREST)

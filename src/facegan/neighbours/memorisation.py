@@ -1,4 +1,4 @@
-"""Whether samples are nearer to training pictures than unseen pictures are."""
+"""Whether samples are nearer to training images than unseen images are."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +21,19 @@ class Share(BaseModel):
 
 
 class Memorisation(BaseModel):
-    """How near samples are to the training set, measured by held-out pictures, in one space.
+    """How near samples are to the training set, measured by held-out images, in one space.
 
     Attributes:
-        nearer: Probability that a sample is nearer to its nearest training picture than a held-out picture is to its
-            own; ties count half. 0.5: samples are as near as unseen pictures; 1: every sample is nearer than all.
-        below_5: Share of samples nearer than the nearest 5 % of held-out pictures; 0.05 if they are alike.
+        nearer: Probability that a sample is nearer to its nearest training image than a held-out image is to its
+            own; ties count half. 0.5: samples are as near as unseen images; 1: every sample is nearer than all.
+        below_5: Share of samples nearer than the nearest 5 % of held-out images; 0.05 if they are alike.
         below_1: The same of the nearest 1 %.
-        seen: Share of samples whose nearest picture, of the training and the held-out ones together, is a training
+        seen: Share of samples whose nearest image, of the training and the held-out ones together, is a training
             one.
-        seen_by_chance: The share of training pictures among all, and where `seen` lies in 95 of 100 cases if it does
-            not matter for samples which pictures were trained on.
-        median_sample: Median distance of samples to their nearest training picture.
-        median_heldout: The same of held-out pictures.
+        seen_by_chance: The share of training images among all, and where `seen` lies in 95 of 100 cases if it does
+            not matter for samples which images were trained on.
+        median_sample: Median distance of samples to their nearest training image.
+        median_heldout: The same of held-out images.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,7 +48,7 @@ class Memorisation(BaseModel):
 
     @property
     def shows(self) -> bool | None:
-        """Whether far more samples than by chance are nearest to a training picture; None: no share would be more.
+        """Whether far more samples than by chance are nearest to a training image; None: no share would be more.
 
         Far more: what chance exceeds once in 2,000 times, as a run that is accused wrongly is thrown away.
         """
@@ -65,25 +65,25 @@ def measure(
     nearest: NDArray[np.int64],
     num_training: int,
 ) -> Memorisation:
-    """Compare how near samples and held-out pictures are to the training set, and samples to both sets.
+    """Compare how near samples and held-out images are to the training set, and samples to both sets.
 
     `nearer` is the Mann-Whitney statistic U / (n m) of both sets of distances. Source: Meehan, Chaudhuri, Dasgupta,
     "A Non-Parametric Test to Detect Data-Copying in Generative Models", AISTATS 2020: their Delta is
-    1 - nearer. We give it with a bootstrap interval (percentiles; samples and held-out pictures are drawn anew)
+    1 - nearer. We give it with a bootstrap interval (percentiles; samples and held-out images are drawn anew)
     instead of as a z-score, which grows with the number of samples; and over the whole space at once, not cell by
     cell: the shares below quantiles show copies that the whole outweighs.
 
-    `seen` is ours. If samples do not depend on which of the pictures were trained on, train and held-out are labels
-    that could be dealt out anew, each picture being a training one with p = N / (N + m). With c_j the number of samples
-    that have picture j for their nearest, the share's variance is about p (1 - p) sum c_j^2 / n^2: a few pictures that
+    `seen` is ours. If samples do not depend on which of the images were trained on, train and held-out are labels
+    that could be dealt out anew, each image being a training one with p = N / (N + m). With c_j the number of samples
+    that have image j for their nearest, the share's variance is about p (1 - p) sum c_j^2 / n^2: a few images that
     are near to many samples make it large. Unlike the other measures it is not moved by blur, which brings a sample
-    nearer to training and held-out pictures alike.
+    nearer to training and held-out images alike.
 
     Args:
-        samples: (n,) distances of samples to their nearest training picture.
-        heldout: (m,) distances of held-out pictures to theirs.
-        to_heldout: (n,) distances of samples to their nearest held-out picture.
-        nearest: (n, 2) indices of the nearest training and the nearest held-out picture of each sample.
+        samples: (n,) distances of samples to their nearest training image.
+        heldout: (m,) distances of held-out images to theirs.
+        to_heldout: (n,) distances of samples to their nearest held-out image.
+        nearest: (n, 2) indices of the nearest training and the nearest held-out image of each sample.
         num_training: N.
     """
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours among all training pictures, in constant memory, by matrix products."""
+"""Exact nearest neighbours among all training images, in constant memory, by matrix products."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from torch import Tensor
 from ..images import to_float
 from .spaces import Space
 
-Progress = Callable[[int, int], None]  # (pictures looked at, of how many)
+Progress = Callable[[int, int], None]  # (images looked at, of how many)
 
-_MOST_AT_ONCE = 512  # pictures; D's activations of more would take much memory
-_CHUNK_BYTES = 2**25  # of pictures as floats, and of differences, at a time
+_MOST_AT_ONCE = 512  # images; D's activations of more would take much memory
+_CHUNK_BYTES = 2**25  # of images as floats, and of differences, at a time
 _QUERY_BYTES = 2**29  # of queries' vectors at a time; more are looked for in several passes
 # A float32 product of vectors of length d errs by about sqrt(d) 6e-8 of their norms: 3e-5 at d = 256 x 256 x 3.
 _SLACK = 1e-4
@@ -23,12 +23,12 @@ _SLACK = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """For each query its nearest pictures, nearest first; equal distances in the order of the pictures.
+    """For each query its nearest images, nearest first; equal distances in the order of the images.
 
     Attributes:
         distances: float64 (num_queries, k), in the space's unit.
-        indices: int64 (num_queries, k), of the pictures.
-        mirrored: bool (num_queries, k): whether it is the picture's mirror image that is so near.
+        indices: int64 (num_queries, k), of the images.
+        mirrored: bool (num_queries, k): whether it is the image's mirror image that is so near.
     """
 
     distances: NDArray[np.float64]
@@ -50,7 +50,7 @@ def nearest(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Neighbours:
-    """The k nearest of all pictures to each query.
+    """The k nearest of all images to each query.
 
     Float32 products |a|^2 + |b|^2 - 2ab choose who may be among the nearest, with room for their rounding, which is
     largest, against the distance, where a query is almost a copy. The differences of those few are then summed in
@@ -61,16 +61,16 @@ def nearest(
         pictures: uint8 (N, C, H, W), N >= k; may be memory-mapped, and is read in chunks.
         space: What is compared.
         k: How many.
-        mirror: Whether a picture's mirror image counts as the picture: its distance is the smaller of both.
+        mirror: Whether an image's mirror image counts as the image: its distance is the smaller of both.
         device: Where products are computed, and where the space takes its images.
-        progress: Called with (pictures looked at, of how many), over all passes.
+        progress: Called with (images looked at, of how many), over all passes.
 
     Raises:
-        ValueError: There are fewer than k pictures.
+        ValueError: There are fewer than k images.
         PluginError: As `Space.rows`.
     """
     if not 1 <= k <= len(pictures):
-        raise ValueError(f"k is {k}; there are {len(pictures)} pictures")
+        raise ValueError(f"k is {k}; there are {len(pictures)} images")
     length = space.rows(_images(pictures[:1], device)).shape[1]
     group = max(1, _QUERY_BYTES // (4 * length))
     num_passes = -(-len(queries) // group)
@@ -92,7 +92,7 @@ def nearest(
 
 
 class _Search:
-    """The nearest pictures so far of queries (Q, d)."""
+    """The nearest images so far of queries (Q, d)."""
 
     def __init__(self, queries: Tensor, k: int) -> None:
         num = len(queries)
@@ -102,7 +102,7 @@ class _Search:
         self.mirrored = np.zeros((num, k), np.bool_)
 
     def look_at(self, start: int, views: list[Tensor]) -> None:
-        """Take in pictures `start` and on: their vectors (n, d), and maybe those of their mirror images."""
+        """Take in images `start` and on: their vectors (n, d), and maybe those of their mirror images."""
         k = self.squared.shape[1]
         norms = [view.square().sum(1) for view in views]
         # Of each view, (Q, n): squared distances, rounded.
@@ -132,13 +132,13 @@ class _Search:
     def _merge(
         self, rows: NDArray[np.int64], indices: NDArray[np.int64], squared: NDArray[np.float64], flipped: int
     ) -> None:
-        """Keep the k nearest of each row, one entry a picture."""
+        """Keep the k nearest of each row, one entry an image."""
         num, k = self.squared.shape
         all_rows = np.concatenate([np.repeat(np.arange(num), k), rows])
         all_indices = np.concatenate([self.indices.ravel(), indices])
         all_squared = np.concatenate([self.squared.ravel(), squared])
         all_mirrored = np.concatenate([self.mirrored.ravel(), np.full(len(rows), bool(flipped))])
-        # A picture that is there as itself and mirrored keeps its nearer entry; the other goes to the end of its row.
+        # An image that is there as itself and mirrored keeps its nearer entry; the other goes to the end of its row.
         order = np.lexsort((all_mirrored, all_squared, all_indices, all_rows))
         again = (np.diff(all_rows[order]) == 0) & (np.diff(all_indices[order]) == 0)
         all_squared[order[1:][again]] = np.inf
@@ -157,4 +157,4 @@ def _chunks(pixels: NDArray[np.uint8], device: torch.device | str) -> Iterator[t
 
 
 def _images(pixels: NDArray[np.uint8], device: torch.device | str) -> Tensor:
-    return to_float(torch.from_numpy(np.array(pixels)).to(device))  # a copy: mapped pictures are read-only
+    return to_float(torch.from_numpy(np.array(pixels)).to(device))  # a copy: mapped images are read-only

@@ -1,4 +1,4 @@
-"""What pictures are compared in: their pixels, or what D sees in them."""
+"""What images are compared in: their pixels, or what D sees in them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ..features.discriminator import last_activation
 
 @dataclass(frozen=True)
 class Space:
-    """A way of turning pictures into vectors whose Euclidean distances are what is meant.
+    """A way of turning images into vectors whose Euclidean distances are what is meant.
 
     Attributes:
         name: For people: "pixels", "D's features".

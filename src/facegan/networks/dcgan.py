@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-WIDEST = 16  # times ngf or ndf: at 64 the paper's own widest layer, 1,024; larger pictures get deeper, not wider
+WIDEST = 16  # times ngf or ndf: at 64 the paper's own widest layer, 1,024; larger images get deeper, not wider
 
 
 class DCGAN(BaseModel):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-SIDE = 299  # pixels; every picture is brought to this height and width
+SIDE = 299  # pixels; every image is brought to this height and width
 NUM_FEATURES = 2048
 NUM_CLASSES = 1008
 
@@ -54,7 +54,7 @@ class Inception(nn.Module):
         self.fc = nn.Linear(NUM_FEATURES, NUM_CLASSES)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Look at pictures of any one size.
+        """Look at images of any one size.
 
         Args:
             pictures: uint8 (N, 3, H, W), or grey (N, 1, H, W), whose one channel is taken three times.
@@ -89,7 +89,7 @@ class Inception(nn.Module):
 def resized(images: Tensor) -> Tensor:
     """Bring images to 299 by 299 as TensorFlow 1 did: bilinear between the two nearest pixels, without antialiasing.
 
-    Output pixel i lies at i * size / 299 (its corner, not its centre), so that pictures move by a part of a pixel; past
+    Output pixel i lies at i * size / 299 (its corner, not its centre), so that images move by a part of a pixel; past
     the last pixel that one is repeated. Scores depend on this, and it is what the published ones were taken with.
 
     Args:

@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from ..storage.atomic import write_atomic
 
 REAL, FAKE = "#94a3b8", "#c2410c"
-MOST = 40  # attributes in one picture
+MOST = 40  # attributes in one image
 THICK = 0.38  # of a bar, where two and a gap take 1
 ROW = 0.3  # inches an attribute
 BESIDE = 1.3  # inches above and below the bars

@@ -53,7 +53,7 @@ class Point(BaseModel):
     def conditions(self) -> dict[str, str]:
         """All that must agree in two values that are compared, in words, by name."""
         kept = {key: str(value) for key, value in self.protocol.items() if key not in ASIDE}
-        counts = {"judged pictures": f"{self.num_fake:,}", "real pictures": f"{self.num_real:,}"}
+        counts = {"judged images": f"{self.num_fake:,}", "real images": f"{self.num_real:,}"}
         others = {"weights": str(self.weights), "extractor": self.digests.get("extractor", "")}
         return {**kept, **counts, "real": self.digests.get("real", ""), **others}
 
@@ -138,8 +138,8 @@ def _panel(axes: Axes, courses: Sequence[Course]) -> None:
         floors = [(point.step, point.floor) for point in each.points if point.floor is not None]
         if not floors:
             continue
-        # Fewer pictures can bias a metric: the line says of how many it is.
-        counts = f"{floors[0][1].num_fake:,} to {floors[0][1].num_real:,} pictures"
+        # Fewer images can bias a metric: the line says of how many it is.
+        counts = f"{floors[0][1].num_fake:,} to {floors[0][1].num_real:,} images"
         label = f"{f'{each.label}: ' if len(courses) > 1 else ''}real against real, {counts}"
         style: dict[str, Any] = {"color": colour, "linewidth": 1, "linestyle": ":", "label": label}
         if len(floors) == 1:
@@ -175,8 +175,8 @@ def _points(path: Path) -> list[Point]:
 
 
 def _difference(one: dict[str, str], other: dict[str, str]) -> str:
-    """In what two protocols differ: `judged pictures 1,000, not 10,000`."""
+    """In what two protocols differ: `judged images 1,000, not 10,000`."""
     keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
     if "real" in keys or "extractor" in keys:  # digests say nothing to people
-        return "other real pictures" if "real" in keys else "another extractor"
+        return "other real images" if "real" in keys else "another extractor"
     return "; ".join(f"{key} {one.get(key, 'none')}, not {other.get(key, 'none')}" for key in keys)

@@ -22,7 +22,7 @@ BINS = 400  # a curve of more points is drawn as their averages over so many bin
 def curves(runs: Sequence[RunDir]) -> Figure:
     """Four panels over steps: "Training losses", D(x) and D(G(z)) with the 0.5 line, spreads, and images per second.
 
-    D's curves and the pictures' are solid, G's and the fakes' dashed; each run has a colour of its own when there are
+    D's curves and the images' are solid, G's and the fakes' dashed; each run has a colour of its own when there are
     several. There is no panel of spreads when no run has any.
 
     Raises:
@@ -43,7 +43,7 @@ def curves(runs: Sequence[RunDir]) -> Figure:
         _curve(scores, steps, columns["score/fake"], f"{label}D(G(z))", second, dashed=len(runs) > 1)
         for axes in spreads if "spread/fake" in columns else ():
             known = np.isfinite(columns["spread/fake"])  # a run that an older version began has none at first
-            _curve(axes, steps[known], columns["spread/real"][known], f"{label}pictures", first)
+            _curve(axes, steps[known], columns["spread/real"][known], f"{label}images", first)
             _curve(axes, steps[known], columns["spread/fake"][known], f"{label}fakes", second, dashed=len(runs) > 1)
         _curve(speed, steps, columns["images_per_second"], label.rstrip(": ") or None, first)
     losses.set_ylabel("loss")
@@ -52,7 +52,7 @@ def curves(runs: Sequence[RunDir]) -> Figure:
     for axes in spreads:
         axes.set(ylabel="spread", ylim=(0, None))
     speed.set(ylabel="images/s", xlabel="step", ylim=(0, None))
-    titles = ("Training losses", "What D believes", *("How much pictures differ" for _ in spreads), "Speed")
+    titles = ("Training losses", "What D believes", *("How much images differ" for _ in spreads), "Speed")
     for axes, title in zip((losses, scores, *spreads, speed), titles, strict=True):
         axes.set_title(title, loc="left")
         axes.grid(alpha=0.25)

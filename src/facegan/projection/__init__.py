@@ -1,4 +1,4 @@
-"""From a picture back to a latent: the nearest face that a model knows, and how near others come."""
+"""From an image back to a latent: the nearest face that a model knows, and how near others come."""
 
 from .familiarity import LEAST_COMPARED, NUM_COMPARED, UNKNOWN_ABOVE, Familiarity
 from .judging import NUM_REFERENCES, Faces, Reference, Verdict, judge, reference

@@ -1,4 +1,4 @@
-"""Whether a picture is of the kind that a model knows: how far it is from known faces in what D sees.
+"""Whether an image is of the kind that a model knows: how far it is from known faces in what D sees.
 
 The error of a projection does not tell: a smooth landscape is easy to come near to, a face under a cap is not.
 """
@@ -20,7 +20,7 @@ _BATCH = 100
 
 
 class Familiarity:
-    """The Mahalanobis distance of a picture's traits from those of known faces, held against that of unseen faces.
+    """The Mahalanobis distance of an image's traits from those of known faces, held against that of unseen faces.
 
     A trait is one channel of D's normalised hidden activations, averaged over all places.
 
@@ -46,7 +46,7 @@ class Familiarity:
         self.distances = np.sort(self._distance(to_float(torch.from_numpy(_spread(unseen, NUM_COMPARED)))))
 
     def percentiles(self, pictures: Tensor) -> list[float]:
-        """The share of the unseen faces, in percent, that are nearer than each picture: (N, C, H, W) in [-1, 1]."""
+        """The share of the unseen faces, in percent, that are nearer than each image: (N, C, H, W) in [-1, 1]."""
         places = np.searchsorted(self.distances, self._distance(pictures))
         return [100 * float(place) / len(self.distances) for place in places]
 
@@ -58,7 +58,7 @@ class Familiarity:
 
 @torch.no_grad()
 def _traits(D: nn.Module, pictures: Tensor) -> Tensor:
-    """The traits of pictures (N, C, H, W): float64 (N, channels of all layers), on the CPU."""
+    """The traits of images (N, C, H, W): float64 (N, channels of all layers), on the CPU."""
     device = next(D.parameters()).device
     rows = []
     for batch in pictures.split(_BATCH):  # type: ignore[no-untyped-call]
@@ -70,5 +70,5 @@ def _traits(D: nn.Module, pictures: Tensor) -> Tensor:
 
 
 def _spread(pictures: NDArray[np.uint8], num: int) -> NDArray[np.uint8]:
-    """At most `num` pictures, evenly spread over all."""
+    """At most `num` images, evenly spread over all."""
     return np.array(pictures[np.linspace(0, len(pictures) - 1, min(num, len(pictures))).round().astype(int)])

@@ -44,12 +44,12 @@ class Faces:
 
     @property
     def fitted(self) -> NDArray[np.uint8]:
-        """The pictures that stand for what the model knows: uint8 (N, C, H, W)."""
+        """The images that stand for what the model knows: uint8 (N, C, H, W)."""
         return self.projected.images[::2] if self.known is None or self.unseen is None else self.known.images
 
     @property
     def compared(self) -> NDArray[np.uint8]:
-        """The pictures that stand for those it has not seen: uint8 (M, C, H, W)."""
+        """The images that stand for those it has not seen: uint8 (M, C, H, W)."""
         return self.projected.images[1::2] if self.known is None or self.unseen is None else self.unseen.images
 
     @property
@@ -82,12 +82,12 @@ def judge(
     generator: FaceGenerator, D: nn.Module | None, faces: Faces, pictures: Tensor, found: list[Projection],
     settings: Settings, progress: Progress | None = None,
 ) -> list[Verdict]:  # fmt: skip
-    """Hold the errors of projections, and the pictures themselves, against other faces.
+    """Hold the errors of projections, and the images themselves, against other faces.
 
     Args:
         generator: Whose projections they are.
-        D: Its discriminator; without it, and with too few faces, it is not said whether a picture is a face.
-        faces: What the pictures are held against.
+        D: Its discriminator; without it, and with too few faces, it is not said whether an image is a face.
+        faces: What the images are held against.
         pictures: float32 (N, C, H, W) in [-1, 1].
         found: Their projections.
         settings: How they were searched.

@@ -25,7 +25,7 @@ def read_photo(path: Path, config: RunConfig, crop: str) -> Tensor:
         crop: auto (the largest centre square), none, center:N or box:X,Y,W,H.
 
     Raises:
-        DataError: It is missing, no picture, damaged, too large, or too small for the crop.
+        DataError: It is missing, no image, damaged, too large, or too small for the crop.
         ConfigError: There is no such crop.
     """
     region = parse_crop(crop)
@@ -50,7 +50,7 @@ def read_photo(path: Path, config: RunConfig, crop: str) -> Tensor:
 
 
 def crop_of(data: DataConfig) -> str:
-    """The crop that the data's pictures get; where only the data could tell and are not here, the centre square."""
+    """The crop that the data's images get; where only the data could tell and are not here, the centre square."""
     if data.crop != "auto":
         return data.crop
     try:

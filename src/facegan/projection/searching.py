@@ -1,4 +1,4 @@
-"""The latent whose face is nearest to a picture."""
+"""The latent whose face is nearest to an image."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from ..latents import draw
 from ..sampling import finite_images
 from .descent import minimise
 
-_COARSEST = 8  # pixels: side of the smallest picture of the pyramid
+_COARSEST = 8  # pixels: side of the smallest image of the pyramid
 _STARTS_SEEN_AT = 16  # pixels: side at which starts are compared
 _DEVIATIONS = 3.0  # of the prior's own lengths: how far from their mean a latent may lie
 
@@ -28,7 +28,7 @@ class Settings(BaseModel):
     Attributes:
         restarts: Starts that are improved at once; the best one counts.
         steps: Evaluations of each.
-        candidates: Random faces that the starts are chosen from, those nearest to the picture.
+        candidates: Random faces that the starts are chosen from, those nearest to the image.
         features: Weight of D's features beside the pixels; of no effect without D.
         seed: What the random faces are drawn from.
     """
@@ -44,7 +44,7 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """A picture's nearest latent.
+    """An image's nearest latent.
 
     Attributes:
         z: float32 (z_dim,) on the CPU.
@@ -66,7 +66,7 @@ def project(
     settings: Settings,
     progress: Progress | None = None,
 ) -> list[Projection]:
-    """The nearest latents of pictures, each searched by itself: its result does not depend on the others.
+    """The nearest latents of images, each searched by itself: its result does not depend on the others.
 
     Minimised is the mean squared difference at several scales plus that of D's features, over latents that the prior
     could have drawn. A normal latent of n numbers has a length near sqrt(n), with a deviation of 1/sqrt(2), and stays
@@ -87,7 +87,7 @@ def project(
         progress: Called with (faces tried, of how many): each start draws one a step.
 
     Raises:
-        SnapshotError: The generator's pictures are not finite.
+        SnapshotError: The generator's images are not finite.
         PluginError: D has no features.
     """
     parameter = next(generator.network.parameters())
@@ -122,7 +122,7 @@ def on_prior(w: Tensor, prior: str) -> Tensor:
 
 
 class _Objective:
-    """How far the faces of rows w lie from one picture."""
+    """How far the faces of rows w lie from one image."""
 
     def __init__(self, generator: FaceGenerator, D: nn.Module | None, target: Tensor, weight: float) -> None:
         self._generator, self._D, self._weight = generator, D, weight
@@ -146,7 +146,7 @@ class _Objective:
 
 
 def _pyramid(images: Tensor) -> list[Tensor]:
-    """The pictures at full size, half, a quarter, ... down to 8 pixels."""
+    """The images at full size, half, a quarter, ... down to 8 pixels."""
     scales = [images]
     while scales[-1].shape[-1] > _COARSEST:
         scales.append(avg_pool2d(scales[-1], 2))

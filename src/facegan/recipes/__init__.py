@@ -1,4 +1,4 @@
-"""Recipes: pictures made from points of a latent space, that can be made again from what they say of themselves."""
+"""Recipes: images made from points of a latent space, that can be made again from what they say of themselves."""
 
 from typing import Annotated
 
@@ -20,7 +20,7 @@ _ANY: TypeAdapter[Recipe] = TypeAdapter(
 
 
 def read(text: str) -> Recipe:
-    """The recipe that a picture carries, from its JSON.
+    """The recipe that an image carries, from its JSON.
 
     Raises:
         ConfigError: It is none, or one of a newer version.

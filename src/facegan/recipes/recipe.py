@@ -1,4 +1,4 @@
-"""What every picture is made by: a recipe, complete in itself, that any holder of the snapshot can follow again."""
+"""What every image is made by: a recipe, complete in itself, that any holder of the snapshot can follow again."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -18,10 +18,10 @@ def number(value: float) -> str:
 
 
 class Recipe(BaseModel, ABC):
-    """A frozen description of a picture or an animation; with a snapshot it gives the same pixels again.
+    """A frozen description of an image or an animation; with a snapshot it gives the same pixels again.
 
     A child has a field `make`, the Literal name of its kind, and registers in `recipes.read`. It holds seeds,
-    latents and numbers, never a path: it travels inside of the picture.
+    latents and numbers, never a path: it travels inside of the image.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,7 +35,7 @@ class Recipe(BaseModel, ABC):
 
     @property
     def rate(self) -> float | None:
-        """Frames a second of a film; None of a picture, which has one frame."""
+        """Frames a second of a film; None of an image, which has one frame."""
         return None
 
     @abstractmethod
@@ -44,14 +44,14 @@ class Recipe(BaseModel, ABC):
 
     @abstractmethod
     def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
-        """The pixels, uint8 (H, W, 3) or (H, W) each: one frame of a picture, many of an animation, all of one size.
+        """The pixels, uint8 (H, W, 3) or (H, W) each: one frame of an image, many of an animation, all of one size.
 
         Args:
             generator: Whose faces.
             progress: Called with (faces drawn, of how many).
 
         Raises:
-            SnapshotError: The points are not this generator's, or its pictures are not finite.
+            SnapshotError: The points are not this generator's, or its images are not finite.
         """
 
     @abstractmethod

@@ -38,7 +38,7 @@ class Walk(Recipe):
         circle: Once around the great circle through the first point in its plane with the second one; it is closed.
         rows: Of the walks that are shown at once.
         columns: Of the walks that are shown at once.
-        strip: One picture instead of many: a row a leg between two neighbouring points, both of them shown in it;
+        strip: One image instead of many: a row a leg between two neighbouring points, both of them shown in it;
             of a circle, a row a quarter.
         scale: Pixels as wide and high as one of the network's; enlarged without smoothing.
         fps: Frames a second of a film.
@@ -183,5 +183,5 @@ def check_scale(scale: int) -> None:
 
 
 def enlarged(picture: np.ndarray, scale: int) -> np.ndarray:
-    """A picture (H, W) or (H, W, 3) enlarged by a whole factor, each pixel a square."""
+    """An image (H, W) or (H, W, 3) enlarged by a whole factor, each pixel a square."""
     return picture.repeat(scale, 0).repeat(scale, 1)

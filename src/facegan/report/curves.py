@@ -28,10 +28,10 @@ class Kind:
 KINDS = (
     Kind("Training losses", {"loss/D": "D", "loss/G": "G"}, note="They show whether D and G keep up with each other, "
          "not how good the faces are."),
-    Kind("What D believes", {"score/real": "D(x), training pictures", "score/fake": "D(G(z)), generated faces"},
-         low=0, high=1, line=0.5, note="How real D finds pictures. At 0.5 it cannot tell."),
-    Kind("How much pictures differ", {"spread/real": "training pictures", "spread/fake": "generated faces"},
-         low=0, note="Generated faces that differ far less than training pictures are a collapse."),
+    Kind("What D believes", {"score/real": "D(x), training images", "score/fake": "D(G(z)), generated faces"},
+         low=0, high=1, line=0.5, note="How real D finds images. At 0.5 it cannot tell."),
+    Kind("How much images differ", {"spread/real": "training images", "spread/fake": "generated faces"},
+         low=0, note="Generated faces that differ far less than training images are a collapse."),
     Kind("Speed", {"images_per_second": "images/s"}, low=0),
 )  # fmt: skip
 

@@ -8,19 +8,19 @@
   const slider = byId("slider"), play = byId("play");
   if (slider) {
     const last = data.grids.length - 1;
-    const pictures = data.grids.map((grid, index) => {
+    const images = data.grids.map((grid, index) => {
       if (index === last) return byId("stage").firstElementChild;
-      const picture = new Image();
-      picture.src = grid.src;
-      picture.alt = "Grid of generated faces, " + grid.caption;
-      picture.hidden = true;
-      byId("stage").append(picture);
-      return picture;
+      const image = new Image();
+      image.src = grid.src;
+      image.alt = "Grid of generated faces, " + grid.caption;
+      image.hidden = true;
+      byId("stage").append(image);
+      return image;
     });
     let shown = last, timer = 0;
     const show = (index) => {
-      pictures[shown].hidden = true;
-      pictures[index].hidden = false;
+      images[shown].hidden = true;
+      images[index].hidden = false;
       shown = index;
       slider.value = index;
       slider.setAttribute("aria-valuetext", data.grids[index].caption);

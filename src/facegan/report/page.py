@@ -52,7 +52,7 @@ def write_report(
         run: Its folder; read, not changed.
         path: The file.
         commands: The command lines to go on with, each with what it does.
-        real: Whether real.png stands in it too, which shows the training pictures.
+        real: Whether real.png stands in it too, which shows the training images.
         progress: Called with (grids done, grids in all).
 
     Raises:

@@ -1,4 +1,4 @@
-"""Grids as small pictures inside of a page."""
+"""Grids as small images inside of a page."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ def embedded(path: Path) -> str:
     """A grid as a WebP in a `data:` address.
 
     Raises:
-        SnapshotError: It is no sound picture, or cannot be read.
+        SnapshotError: It is no sound image, or cannot be read.
     """
     grid = read_grid(path)
     grid.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.LANCZOS)

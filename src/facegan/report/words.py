@@ -21,18 +21,18 @@ def summary(found: Account) -> list[str]:
     run, environment = found.standing, found.environment
     sentences = ["The faces on this page are synthetic: a network drew them from noise, and they are of nobody."]
     if run.architecture:
-        of = f" ({run.num_images:,} pictures)" if run.num_images else ""
+        of = f" ({run.num_images:,} images)" if run.num_images else ""
         sentences.append(
-            f"The network is a {run.architecture} for pictures of {run.resolution}x{run.resolution} pixels, trained on "
+            f"The network is a {run.architecture} for images of {run.resolution}x{run.resolution} pixels, trained on "
             f"“{run.data}”{of}. A face can still come close to one that it learned from."
         )
     if run.step is not None:
         steps = f"{run.step:,} of {run.num_steps:,} steps" if run.num_steps else f"{run.step:,} steps"
-        shown = f", {run.kimg:,.1f} thousand pictures" if run.kimg is not None else ""
+        shown = f", {run.kimg:,.1f} thousand images" if run.kimg is not None else ""
         epochs = f", {run.epoch:,.2f} times through all of them" if run.epoch is not None else ""
         sentences.append(f"Its length so far: {steps}{shown}{epochs}.")
     if found.seconds is not None:
-        speed = f", {found.images_per_second:,.0f} pictures a second" if found.images_per_second else ""
+        speed = f", {found.images_per_second:,.0f} images a second" if found.images_per_second else ""
         took = timedelta(seconds=round(found.seconds))
         sentences.append(f"That took {took} hours of training{_on(environment)}{speed}.")
     sentences.append(_stands(found))

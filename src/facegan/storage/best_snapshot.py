@@ -55,7 +55,7 @@ def best(run: RunDir, settings: EvaluationConfig) -> Best | None:
 def best_of(lines: Sequence[Mapping[str, Any]], settings: EvaluationConfig) -> Mapping[str, Any] | None:
     """The best of lines that `measured` gave, in their order; of equal ones the first; None: none can be ranked.
 
-    Only lines that were measured as the newest one was are compared with it: on as many pictures, by the same protocol.
+    Only lines that were measured as the newest one was are compared with it: on as many images, by the same protocol.
     """
     for key in (settings.keep_best,) if settings.keep_best else settings.keys:
         ranked = [line for line in lines if line["metric"] == key and line["better"] in RANKING]

@@ -13,7 +13,7 @@ from ..data.packed.packed_images import IMAGES
 from ..downloads import cache_root
 from ..errors import DataError, FaceganError
 
-Progress = Callable[[int, int], None]  # (pictures done, pictures in all)
+Progress = Callable[[int, int], None]  # (images done, images in all)
 
 _POLL_SECONDS = 0.5
 
@@ -24,8 +24,8 @@ def alone(path: Path, *, num_images: int, image_bytes: int, progress: Progress |
 
     Args:
         path: The folder that is to be written.
-        num_images: Pictures to pack.
-        image_bytes: Of one packed picture.
+        num_images: Images to pack.
+        image_bytes: Of one packed image.
         progress: While another process is packing them, called with how far that one has come.
 
     Raises:
@@ -83,7 +83,7 @@ def growing(path: Path) -> Path:
 
 def cannot_write(parent: Path, error: OSError) -> FaceganError:
     """The one line of a packing that the file system refuses: of the cache's folder, or of one that was asked for."""
-    what = f"{parent}: the packed pictures cannot be written ({error.strerror or error})"
+    what = f"{parent}: the packed images cannot be written ({error.strerror or error})"
     if is_cache(parent):
         return FaceganError(f"{what}; set FACEGAN_CACHE to a folder with room that you may write to")
     return DataError(f"{what}; choose another folder")

@@ -13,7 +13,7 @@ from .run_dir import RunDir
 
 TAIL_BYTES = 1 << 16  # of a file of lines: some hundred lines of metrics
 MOST_LINES = 1 << 28  # bytes of a whole file of lines: more than any run writes
-MOST = 10**12  # steps, pictures: more than any run has; what lies beyond is no number of ours
+MOST = 10**12  # steps, images: more than any run has; what lies beyond is no number of ours
 LONGEST_LINE = 300  # characters of a log's line
 FAILED = "failed: "  # how the last line of a log begins when its run ended by an error
 NOT_FINITE = "not finite"  # the health of a run whose numbers are lost

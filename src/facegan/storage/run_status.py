@@ -78,7 +78,7 @@ def known_config(run: RunDir) -> tuple[RunConfig | None, str | None]:
 
 
 def num_images_of(config: RunConfig, record: Mapping[str, Any] | None) -> int | None:
-    """How many pictures an epoch has, as a line of metrics tells."""
+    """How many images an epoch has, as a line of metrics tells."""
     step, epoch = number(record, "step"), number(record, "epoch")
     num_images = step * config.train.batch_size / epoch if step and epoch else 0
     return round(num_images) if 1 <= num_images <= MOST else None

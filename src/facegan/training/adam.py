@@ -12,7 +12,7 @@ SLOTS = ("step", "exp_avg", "exp_avg_sq")
 class Adam:
     """One network's parameters and the moments of their gradients, updated by torch's fused kernel where it has one.
 
-    `torch.optim.Adam` would do the same, but whatever builds one of torch's optimisers loads torch's compiler, which
+    `torch.optim.Adam` would do the same, but whatever builds one of torch's optimizers loads torch's compiler, which
     takes as long as torch itself. The moments exist from the start and are only ever changed in place, as a CUDA graph
     of the step wants it; nothing waits for the device.
 

@@ -20,18 +20,18 @@ CARD = """\
 | | |
 |---|---|
 | network | {architecture}, {resolution}x{resolution}, {channels} channels, latents of length {z_dim} from a {prior} prior |
-| trained on | `{source}` (crop {crop}, split {split}), {num_images:,} pictures |
-| length | {steps:,} steps of {batch_size}, {kimg:,.1f} thousand pictures shown |
+| trained on | `{source}` (crop {crop}, split {split}), {num_images:,} images |
+| length | {steps:,} steps of {batch_size}, {kimg:,.1f} thousand images shown |
 | loss | {loss} |
 {best}| made with | facegan {version} |
 
 Use it: `facegan sample {name} -n 64 -o grid.png`. The complete settings are in config.json and in every snapshot.
 
 **What it is for.** Synthetic faces for study, art and tests. The faces are of nobody; a generator can still come close to
-a picture that it was trained on, above all when the set is small.
+an image that it was trained on, above all when the set is small.
 
 **What to keep in mind.** The faces have the proportions of the training set, with its gaps and biases. The licence of the
-training pictures may bind what is made from them (CelebA: non-commercial research only). Say that they are synthetic.
+training images may bind what is made from them (CelebA: non-commercial research only). Say that they are synthetic.
 
 **Sources.** A. Radford, L. Metz, S. Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
 Adversarial Networks", ICLR 2016, arXiv:1511.06434. I. Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014,
@@ -46,7 +46,7 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[
     plots.save_curves([run], run.path / "losses.png")
     step = run.steps("samples")[-1]
     real, fake = (np.asarray(images.read_grid(path)) for path in (run.path / "samples" / "real.png", run.sample(step)))
-    sheet = images.beside((real, fake), ("training pictures", f"generated, step {step:,}"))
+    sheet = images.beside((real, fake), ("training images", f"generated, step {step:,}"))
     images.save(run.path / "faces.png", sheet)
     write_atomic(run.path / "model-card.md", _card(config, run, step, num_images).encode("utf-8", "backslashreplace"))
     if found := best(run, config.evaluation):

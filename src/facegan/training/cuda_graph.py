@@ -67,8 +67,8 @@ class Captured:
         """What replays the iteration; `_call`, if it cannot be recorded."""
         state, graph = self._state, torch.cuda.CUDAGraph()
         noise = state.noise.get_state()
-        for optimiser in (state.opt_G, state.opt_D):
-            optimiser.zero_grad()  # the gradients will lie in the graph's own memory
+        for optimizer in (state.opt_G, state.opt_D):
+            optimizer.zero_grad()  # the gradients will lie in the graph's own memory
         try:
             # Of `stream` and `graph` the former makes the device the current one, and leaves the stream in any case:
             # older versions of torch stay on it when a recording fails.

@@ -16,7 +16,7 @@ from ..storage.run_log import NOT_FINITE
 WARM_UP = 300  # steps; until then D is far ahead of a G that draws grey, in every healthy run as well
 MEMORY_SHARE, MEMORY_MIN, MEMORY_MAX = 0.1, 50, 2000  # the averages look back over so much of the run, in steps
 WON, NOT_WON = 0.01, 0.02  # mean D(G(z)) below which D has won, and above which it has no longer
-# The fakes' spread as a share of the pictures': collapsed below the first, or below the second after a fall to FALLEN
+# The fakes' spread as a share of the images': collapsed below the first, or below the second after a fall to FALLEN
 # of its best (else G may only not have begun: untrained it has 0.1 to 0.4); out of it again above the third.
 COLLAPSED, LOW, SPREAD_OUT, FALLEN = 0.03, 0.1, 0.15, 0.7
 ALIKE, SURE = 0.1, 0.05  # D gives one answer, whatever it is shown: both scores this near to each other and to 0 or 1
@@ -31,13 +31,13 @@ GOOD, WON_BY_D, COLLAPSE, STAGNATION = "good", "D has won", "collapse", "stagnat
 # Principled Methods for Training GANs", ICLR 2017, theorems 2.4 and 2.6 (what a perfect D leaves of G's gradients);
 # Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", NeurIPS 2017, table 1 (DCGAN with lr_D below lr_G);
 # Karras et al., "Training GANs with Limited Data", NeurIPS 2020, and Zhao et al. 2020 (augmentation where D knows few
-# pictures by heart). Collapse: Goodfellow et al. 2014, section 6 (a G that learns faster than its D maps many latents
-# to one picture); Radford et al. 2016, section 4 (0.001 is too high a rate, and beta1 0.9 is unstable); Brock et al.,
+# images by heart). Collapse: Goodfellow et al. 2014, section 6 (a G that learns faster than its D maps many latents
+# to one image); Radford et al. 2016, section 4 (0.001 is too high a rate, and beta1 0.9 is unstable); Brock et al.,
 # "Large Scale GAN Training", ICLR 2019, section 3.1 (a larger batch holds more of the variety).
 ADVICE = {
     GOOD: "",
     WON_BY_D: "in a new run, try optimizer.lr_D at a quarter of lr_G, loss.name=nonsaturating with "
-    "loss.label_smoothing=0.1, more pictures, or augment.policy=color,translation,cutout if there are few",
+    "loss.label_smoothing=0.1, more images, or augment.policy=color,translation,cutout if there are few",
     COLLAPSE: "in a new run, try optimizer.lr_G at most 2e-4 and no higher than optimizer.lr_D, optimizer.beta1=0.5, "
     "or a larger train.batch_size",
     STAGNATION: "if the faces are good, the run is done; else, in a new run, try optimizer.lr_G and optimizer.lr_D of "
@@ -126,13 +126,13 @@ class Health:
         if real > 0.5 and fake < (NOT_WON if was == WON_BY_D else WON):
             self._blocks.clear()  # what has stood still because D has won says nothing of what comes after
             return WON_BY_D, (
-                f"D tells every fake from every picture (D(x) {real:.2f}, D(G(z)) {fake:.4f}), and a D that is always "
+                f"D tells every fake from every image (D(x) {real:.2f}, D(G(z)) {fake:.4f}), and a D that is always "
                 "right teaches G little"
             )
         limit = LOW if share < FALLEN * self._best_share else COLLAPSED
         if share < (SPREAD_OUT if was == COLLAPSE else limit):
             return COLLAPSE, (
-                f"the fakes are nearly all the same picture (their spread is {100 * share:.0f} % of the real pictures')"
+                f"the fakes are nearly all the same image (their spread is {100 * share:.0f} % of the real images')"
             )
         scores = f"(D(x) {real:.2f}, D(G(z)) {fake:.2f})"
         if self._motion() < (MOVING if was == STAGNATION else STILL):
@@ -140,14 +140,14 @@ class Health:
         if abs(real - fake) < ALIKE and not SURE < real < 1 - SURE:
             return STAGNATION, f"D takes everything for {'real' if real > 0.5 else 'fake'} {scores}: it does not learn"
         if fake - real > (NOT_FOOLED if was == STAGNATION else FOOLED):
-            return STAGNATION, f"D takes the fakes for real rather than the pictures {scores}: it does not learn"
+            return STAGNATION, f"D takes the fakes for real rather than the images {scores}: it does not learn"
         return GOOD, ""
 
     def _motion(self) -> float:
         """How much the scores and the share have moved over the last NUM_BLOCKS; infinite while there are fewer.
 
-        The widest range of a block's mean, times the root of the pictures in a block. Networks that stand still leave
-        only the chance of which pictures were drawn, and that root takes it out; networks that learn leave more.
+        The widest range of a block's mean, times the root of the images in a block. Networks that stand still leave
+        only the chance of which images were drawn, and that root takes it out; networks that learn leave more.
         """
         if len(self._blocks) < NUM_BLOCKS or any("share" not in block for block in self._blocks):
             return inf
@@ -157,8 +157,8 @@ class Health:
 
 
 def _watched(record: Mapping[str, Any]) -> dict[str, float]:
-    """D(x), D(G(z)) and the fakes' spread as a share of the pictures', as far as a line has them."""
+    """D(x), D(G(z)) and the fakes' spread as a share of the images', as far as a line has them."""
     found = {word: float(record[f"score/{word}"]) for word in ("real", "fake") if f"score/{word}" in record}
-    if record.get("spread/real") and "spread/fake" in record:  # pictures that are all the same have none
+    if record.get("spread/real") and "spread/fake" in record:  # images that are all the same have none
         found["share"] = record["spread/fake"] / record["spread/real"]
     return found

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class World:
     """The processes that train a run together, as one of them sees it; this is a process on its own, the usual case.
 
-    Each of several takes its own share of a step's pictures; gradients and metrics are averaged over all. Rank 0 leads:
+    Each of several takes its own share of a step's images; gradients and metrics are averaged over all. Rank 0 leads:
     it alone writes, evaluates and talks. What is asked of all (`share`, `begin`, `average`, `meet`) waits until all do.
 
     Attributes:
@@ -31,13 +31,13 @@ class World:
         return self.rank == 0
 
     def device(self, name: str) -> "torch.device":
-        """The device that a person means, as of `choose_device`; of several processes, this one's."""
-        from ..devices import choose_device
+        """The device that a person means, as of `resolve_device`; of several processes, this one's."""
+        from ..devices import resolve_device
 
-        return choose_device(name)
+        return resolve_device(name)
 
     def check_batch(self, batch_size: int) -> None:
-        """Refuse a batch that cannot be shared evenly, at least 2 pictures each; raises ConfigError."""
+        """Refuse a batch that cannot be shared evenly, at least 2 images each; raises ConfigError."""
 
     def share(self, text: str) -> str:
         """What rank 0 gives here, on every rank; asked once."""
@@ -50,7 +50,7 @@ class World:
         """Replace tensors by their means over all processes, in place; a NaN anywhere is one everywhere."""
 
     def synchronised(self, network: "nn.Module") -> "nn.Module":
-        """The network with batch norm over the pictures of all processes; its weights stay the same tensors."""
+        """The network with batch norm over the images of all processes; its weights stay the same tensors."""
         return network
 
     def meet(self, stop: bool = False) -> bool:

@@ -26,7 +26,7 @@ from .checkpointing import Saver
 from .loop import Report, calibrate
 from .state import TrainState
 
-ORDER_SEED = 0  # of which real pictures are taken
+ORDER_SEED = 0  # of which real images are taken
 
 
 def metrics_of(config: RunConfig) -> dict[str, Metric]:
@@ -50,14 +50,14 @@ def metrics_of(config: RunConfig) -> dict[str, Metric]:
     chosen = config.evaluation.keep_best
     if chosen and found[chosen].better not in RANKING:
         raise ConfigError(
-            f"config: evaluation.keep_best: {chosen} is good near its value of real pictures, and ranks no snapshots; "
+            f"config: evaluation.keep_best: {chosen} is good near its value of real images, and ranks no snapshots; "
             "take a metric of which lower or higher is better"
         )
     return found
 
 
 class Evaluating:
-    """Measures a run while it is trained; the real pictures and the networks that see them stay from step to step."""
+    """Measures a run while it is trained; the real images and the networks that see them stay from step to step."""
 
     def __init__(
         self, config: RunConfig, run: RunDir, data: PackedImages, device: torch.device, report: Report
@@ -73,7 +73,7 @@ class Evaluating:
 
         Raises:
             ConfigError, PluginError: As `metrics_of`.
-            DataError: A metric cannot be measured on this training set, or on so few pictures.
+            DataError: A metric cannot be measured on this training set, or on so few images.
         """
         self._config, self._settings, self._run, self._report = config, config.evaluation, run, report
         self._metrics = metrics_of(config)
@@ -179,7 +179,7 @@ class Evaluating:
         return step % self._settings.every == 0 or step == self._num_steps
 
     def _refuse_unmeasurable(self) -> None:
-        """Refuse what the pictures do not suffice for, before there is a face; raises DataError."""
+        """Refuse what the images do not suffice for, before there is a face; raises DataError."""
         pictures, num_images = self._reference.pictures, self._settings.num_images
         rows = np.arange(num_images)
         blank = np.broadcast_to(np.zeros_like(pictures[:1]), (num_images, *pictures.shape[1:]))

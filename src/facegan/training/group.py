@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from ..devices import choose_device
+from ..devices import resolve_device
 from ..errors import ConfigError, LostError, ToldError, TrainingError
 from .distributed import World
 
 JOINING = timedelta(minutes=10)  # for all processes to be there
-# For any other wait: longer than rank 0 packs pictures or evaluates. A process that ends is noticed at once, since its
+# For any other wait: longer than rank 0 packs images or evaluates. A process that ends is noticed at once, since its
 # connections close; only a network that falls silent is waited for so long.
 PATIENCE = timedelta(hours=2)
 
@@ -91,7 +91,7 @@ class Group(World):
         Raises:
             ConfigError: There is none for it, one GPU is asked for by all, or processes cannot share this kind.
         """
-        device, several = choose_device(name), self._local_size > 1
+        device, several = resolve_device(name), self._local_size > 1
         if device.type == "mps":
             raise ConfigError(f"--device {name}: only one process can train on mps; start one, or use --device cpu")
         if device.type != "cuda":
@@ -113,7 +113,7 @@ class Group(World):
         if batch_size % self.size or batch_size < 2 * self.size:
             raise ConfigError(
                 f"train.batch_size is {batch_size}, for {self.size} processes; it must be a multiple of {self.size}, "
-                "at least 2 pictures each"
+                "at least 2 images each"
             )
 
     def share(self, text: str) -> str:

@@ -144,7 +144,7 @@ def training_loop(
 def stepping(
     config: RunConfig, data: PackedImages, state: TrainState, report: Callable[[str], None]
 ) -> tuple[Feed, Iteration]:
-    """What gives a step its pictures, those of this process, and what then takes the step."""
+    """What gives a step its images, those of this process, and what then takes the step."""
     device, world = state.sums.device, state.world
     settings = step_settings(config, device)
     feed = Feed(

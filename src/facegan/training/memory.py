@@ -29,7 +29,7 @@ def within_memory(
     Args:
         config: Of the run.
         device: That the work is done on.
-        data_bytes: Of the pictures, which lie in the memory of a CUDA device too if there is room.
+        data_bytes: Of the images, which lie in the memory of a CUDA device too if there is room.
         work: Returns what this returns.
         world: The processes that train the run.
 
@@ -70,7 +70,7 @@ def largest_batch_size(config: RunConfig, device: torch.device, data_bytes: int)
 
 
 def _fits(config: RunConfig, device: torch.device, size: int, data_bytes: int) -> bool:
-    """Whether two steps on `size` pictures fit: Adam makes its moments in the first, the second has all in place."""
+    """Whether two steps on `size` images fit: Adam makes its moments in the first, the second has all in place."""
     held = []
     if device.type == "cuda":
         torch.cuda.empty_cache()

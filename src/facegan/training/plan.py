@@ -27,10 +27,10 @@ class Plan(BaseModel):
     num_steps: int
     num_evaluations: int  # at most: those that would take more than their share of the time are put off
     epochs: float
-    data_bytes: int  # the pictures as uint8
+    data_bytes: int  # the images as uint8
     snapshot_bytes: int  # one file, headers aside
     state_bytes: int  # one file, headers aside
-    run_bytes: int  # at most: what the run keeps, one of each that is being written, the best; pictures, headers aside
+    run_bytes: int  # at most: what the run keeps, one of each that is being written, the best; images, headers aside
     guidelines: list[Guideline]
 
 

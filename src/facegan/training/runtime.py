@@ -72,14 +72,14 @@ def placed(config: RunConfig, world: World, device: str | None = None) -> torch.
         device: In place of the run's own.
 
     Raises:
-        ConfigError: As `choose_device` and `check_precision`, and of several processes as those of `World`.
+        ConfigError: As `resolve_device` and `check_precision`, and of several processes as those of `World`.
     """
     chosen = world.device(device or config.train.device)
     check_precision(config.train.fp32_precision, chosen)
     if config.train.sync_batch_norm and chosen.type != "cuda":
         raise ConfigError(
             f"train.sync_batch_norm: is for cuda, and this is {chosen.type}; without it each process's "
-            "batch norm is over its own pictures"
+            "batch norm is over its own images"
         )
     world.check_batch(config.train.batch_size)
     return chosen

@@ -86,17 +86,17 @@ def train(
         preset: A named set of settings.
         config: A .toml or .json file of settings; they win over the preset's.
         settings: Any setting by `section.key`, as `{"architecture.ngf": 32}`; they win over all others.
-        resolution: Side of the pictures in pixels: 16, 32, 64, 128, 256.
-        batch_size: Pictures a step.
-        epochs: Length in passes over the pictures.
-        kimg: Length in thousands of real pictures shown, instead of epochs.
+        resolution: Side of the images in pixels: 16, 32, 64, 128, 256.
+        batch_size: Images a step.
+        epochs: Length in passes over the images.
+        kimg: Length in thousands of real images shown, instead of epochs.
         steps: Length in updates of G, instead of epochs.
         seed: What weights, data order and noise are drawn from.
         device: auto, cpu, cuda, cuda:1 or mps.
         evaluate_every: Measure the faces every so many steps, and keep the best snapshot; 0: never.
         metrics: What is measured then: names separated by commas, such as `fd_random`.
         report: Called with `Progress` at each tick, and with lines worth reading; `print` will do.
-        packing: Called with (done, total) while the pictures are packed for the first time.
+        packing: Called with (done, total) while the images are packed for the first time.
         stop: Asked after each step; True saves and ends, and `facegan resume` goes on. Where torchrun has started
             several processes, that of any of them.
         force: Move an existing `run` aside instead of refusing it.

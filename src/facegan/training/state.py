@@ -20,12 +20,12 @@ METRICS = (
     "loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake", "spread/real", "spread/fake",
 )  # fmt: skip
 NETWORKS = ("G", "G_ema", "D")
-OPTIMISERS = ("opt_G", "opt_D")
+OPTIMIZERS = ("opt_G", "opt_D")
 
 
 @dataclass
 class TrainState:
-    """Networks, optimisers, randomness and running sums after `step` updates of G."""
+    """Networks, optimizers, randomness and running sums after `step` updates of G."""
 
     step: int
     G: nn.Module
@@ -38,7 +38,7 @@ class TrainState:
     count: Tensor  # int64 scalar on the device: `step` for what is computed there
     sums: Tensor  # (len(METRICS) + 1,): the metrics since the last tick, and how many steps they sum
     first_bad_step: Tensor  # int64 scalar: the first step whose loss was not finite; -1: none
-    world: World = ALONE  # the processes that have the same networks, optimisers and sums, and other noise
+    world: World = ALONE  # the processes that have the same networks, optimizers and sums, and other noise
 
     def save(self, path: Path, config: RunConfig, data_digest: str) -> None:
         """Write the whole state; `load` of it continues as if nothing had happened.
@@ -53,7 +53,7 @@ class TrainState:
         tensors: dict[str, Tensor] = {"noise": self.noise.get_state(), "sums": self.sums}
         for name in NETWORKS:
             tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
-        for name in OPTIMISERS:
+        for name in OPTIMIZERS:
             for index, slots in enumerate(getattr(self, name).slots()):
                 tensors |= {f"{name}.{index}.{slot}": value for slot, value in slots.items()}
         for key, value in self.scaler.state_dict().items():
@@ -81,15 +81,15 @@ class TrainState:
         metadata, _ = read_header(path, "state")
         if metadata.get("data") != data_digest:
             raise SnapshotError(
-                f"{path}: the pictures are not those that this run was trained on; restore them, or start a new run"
+                f"{path}: the images are not those that this run was trained on; restore them, or start a new run"
             )
         for name in NETWORKS:
             load_network(path, getattr(self, name), f"{name}.")
         rest = read_tensors(path)
         step = int(metadata["step"])
         try:
-            for name in OPTIMISERS:
-                _load_optimiser(getattr(self, name), read_tensors(path, f"{name}."), stepped=step > 0)
+            for name in OPTIMIZERS:
+                _load_optimizer(getattr(self, name), read_tensors(path, f"{name}."), stepped=step > 0)
             mine = self.scaler.state_dict()
             scaler = {key: _scaler_value(rest[f"scaler.{key}"]) for key in mine if f"scaler.{key}" in rest}
             if scaler.get("growth_interval") == mine.get(
@@ -109,7 +109,7 @@ class TrainState:
             raise SnapshotError(f"{path}: does not fit the run ({reason}); was its config.json changed?") from None
         before, size = metadata.get("num_processes", "1"), self.world.size
         moved = f"was trained on another kind of device; its noise begins anew on {self.noise.device}"
-        shared = f"goes on with {size} processes in place of {before}: on the same pictures, with other noise"
+        shared = f"goes on with {size} processes in place of {before}: on the same images, with other noise"
         return [moved] * (not same_kind) + [shared] * (before != str(size))
 
 
@@ -130,9 +130,9 @@ def build_state(config: RunConfig, device: torch.device, world: World = ALONE) -
     """The state before the first step."""
     layout = memory_format(config)
     G, D = (network.to(device).to(memory_format=layout) for network in build_networks(config))
-    optimiser = config.optimizer
-    betas = (optimiser.beta1, optimiser.beta2)
-    # A scaler at scale 1 costs one pass over the gradients and makes the optimisers skip, on the device, an update
+    optimizer = config.optimizer
+    betas = (optimizer.beta1, optimizer.beta2)
+    # A scaler at scale 1 costs one pass over the gradients and makes the optimizers skip, on the device, an update
     # whose gradients are not finite. With fp16 its scale adapts (Micikevicius et al. 2018, section 3.2). On MPS older
     # versions of torch have neither scaler nor fused Adam; there the losses alone are watched.
     adapts = precision(config, device) == torch.float16
@@ -147,8 +147,8 @@ def build_state(config: RunConfig, device: torch.device, world: World = ALONE) -
         G=G,
         G_ema=deepcopy(G).requires_grad_(False).eval(),
         D=D,
-        opt_G=Adam(G.parameters(), lr=optimiser.lr_G, betas=betas),
-        opt_D=Adam(D.parameters(), lr=optimiser.lr_D, betas=betas),
+        opt_G=Adam(G.parameters(), lr=optimizer.lr_G, betas=betas),
+        opt_D=Adam(D.parameters(), lr=optimizer.lr_D, betas=betas),
         scaler=scaler,
         noise=torch.Generator(device).manual_seed(config.seed),
         count=torch.zeros((), dtype=torch.int64, device=device),
@@ -164,7 +164,7 @@ def memory_format(config: RunConfig) -> torch.memory_format:
 
 
 def precision(config: RunConfig, device: torch.device) -> torch.dtype:
-    """The type in which convolutions compute; weights, losses and optimisers stay float32."""
+    """The type in which convolutions compute; weights, losses and optimizers stay float32."""
     wanted = config.train.precision
     if wanted == "auto":
         if device.type != "cuda":
@@ -174,15 +174,15 @@ def precision(config: RunConfig, device: torch.device) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
 
 
-def _load_optimiser(optimiser: Adam, tensors: Mapping[str, Tensor], *, stepped: bool) -> None:
+def _load_optimizer(optimizer: Adam, tensors: Mapping[str, Tensor], *, stepped: bool) -> None:
     """Give an Adam its moments back; ValueError if any is amiss."""
     expected = {
-        f"{index}.{slot}": mine for index, slots in enumerate(optimiser.slots()) for slot, mine in slots.items()
+        f"{index}.{slot}": mine for index, slots in enumerate(optimizer.slots()) for slot, mine in slots.items()
     }
     if unknown := tensors.keys() - expected.keys():
         raise ValueError(f"a moment of no parameter: {min(unknown)}")
     if stepped and expected.keys() - tensors.keys():
-        raise ValueError("an optimiser's moments are missing")
+        raise ValueError("an optimizer's moments are missing")
     for key, value in tensors.items():
         if value.shape != expected[key].shape:
             raise ValueError(f"the moment {key} has the shape {tuple(value.shape)}, not {tuple(expected[key].shape)}")

@@ -54,7 +54,7 @@ def training_step(state: TrainState, settings: StepSettings, real: Tensor) -> No
     num_shown = len(real) * state.world.size
     ema.update(state.G_ema, state.G, ema.weight(settings.half_life_kimg, state.count * num_shown, num_shown))
     scores = real_logits.sigmoid().mean(), fake_logits.sigmoid().mean()  # D(x) and D(G(z))
-    _account(state, loss_D, loss_G, *scores, spread(real), spread(fake))
+    accumulate_metrics(state, loss_D, loss_G, *scores, spread(real), spread(fake))
 
 
 def generate(state: TrainState, settings: StepSettings, num: int) -> Tensor:
@@ -73,40 +73,40 @@ def discriminator_step(
     Returns:
         The two terms of the loss, the logits of the real images (N,) and those of the fakes (N,), all detached.
     """
-    real_logits = _judge(state, settings, real)
-    fake_logits = _judge(state, settings, fake.detach())
+    real_logits = discriminator_logits(state, settings, real)
+    fake_logits = discriminator_logits(state, settings, fake.detach())
     loss = settings.loss.discriminator(real_logits, fake_logits)
-    _descend(state, state.opt_D, loss.real + loss.fake)
+    optimizer_step(state, state.opt_D, loss.real + loss.fake)
     return type(loss)(loss.real.detach(), loss.fake.detach()), real_logits.detach(), fake_logits.detach()
 
 
 def generator_step(state: TrainState, settings: StepSettings, fake: Tensor, real_logits: Tensor) -> Tensor:
     """One Adam step of G on what the updated D says of the fakes; returns the loss, detached.
 
-    Only G's parameters receive gradients: D's parameters, gradients and optimiser are as before. D's batch-norm
+    Only G's parameters receive gradients: D's parameters, gradients and optimizer are as before. D's batch-norm
     statistics do move, since D runs in training mode here too (as in the PyTorch tutorial); nothing in training reads
     them. `real_logits` are numbers from before D's update: G never sees a real image, nor a gradient through one.
     """
-    loss: Tensor = settings.loss.generator(_judge(state, settings, fake), real_logits)
-    _descend(state, state.opt_G, loss)
+    loss: Tensor = settings.loss.generator(discriminator_logits(state, settings, fake), real_logits)
+    optimizer_step(state, state.opt_G, loss)
     return loss.detach()
 
 
-def _judge(state: TrainState, settings: StepSettings, images: Tensor) -> Tensor:
+def discriminator_logits(state: TrainState, settings: StepSettings, images: Tensor) -> Tensor:
     """D's logits (N,) of images (N, C, H, W), float32 whatever the convolutions compute in."""
     with _autocast(state, settings):
         logits: Tensor = state.D(augment(images, settings.policy, state.noise))
     return logits.float()
 
 
-def _descend(state: TrainState, optimiser: Adam, loss: Tensor) -> None:
-    """One update of the optimiser's own parameters; skipped, on the device, when the loss is not finite."""
-    optimiser.zero_grad()
+def optimizer_step(state: TrainState, optimizer: Adam, loss: Tensor) -> None:
+    """One update of the optimizer's own parameters; skipped, on the device, when the loss is not finite."""
+    optimizer.zero_grad()
     # A loss that is not finite makes every gradient NaN, and the scaler skips an update with such gradients.
     gate = loss.detach() * 0 + 1  # 1 or NaN
-    state.scaler.scale(loss).backward(gate, inputs=optimiser.parameters)  # type: ignore[no-untyped-call]
-    state.world.average(optimiser.gradients())
-    state.scaler.step(optimiser)  # type: ignore[arg-type]
+    state.scaler.scale(loss).backward(gate, inputs=optimizer.parameters)  # type: ignore[no-untyped-call]
+    state.world.average(optimizer.gradients())
+    state.scaler.step(optimizer)  # type: ignore[arg-type]
 
 
 def _autocast(state: TrainState, settings: StepSettings) -> torch.autocast:
@@ -130,7 +130,7 @@ def spread(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _account(state: TrainState, loss_D: DiscriminatorLoss, loss_G: Tensor, *others: Tensor) -> None:
+def accumulate_metrics(state: TrainState, loss_D: DiscriminatorLoss, loss_G: Tensor, *others: Tensor) -> None:
     """Add this step's metrics to the running sums, on the device, and note the first step that is not finite."""
     total = loss_D.real + loss_D.fake
     row = torch.stack([total, loss_D.real, loss_D.fake, loss_G, *others, torch.ones_like(total)])

@@ -12,7 +12,7 @@ import torch
 
 from .. import __version__
 from ..config import DURATIONS, RunConfig, read_file, validate
-from ..data.open import anchored
+from ..data.open import absolute_source
 from ..data.packed.load import PackedImages, load
 from ..data.source import in_words
 from ..errors import ConfigError, DamagedError, SnapshotError, TrainingError
@@ -53,7 +53,7 @@ def train(
         config: What to train; sections of plugins need not be complete.
         run: The folder; one that exists is refused.
         report: Called with `Progress` at each tick, and with lines worth reading.
-        packing: Called with (done, total) while the pictures are packed for the first time.
+        packing: Called with (done, total) while the images are packed for the first time.
         stop: Asked after each step; True saves and ends.
         force: Move an existing folder aside instead of refusing it.
         world: The processes that train it, of which this is rank 0; the others `follow`.
@@ -76,7 +76,7 @@ def train(
         data = _load(config, report, packing)
         counts = plan(config, len(data))
         check_disk(counts.run_bytes, run.path.absolute())
-        source = {"source": anchored(config.data.source)}  # the run can then be resumed from any folder
+        source = {"source": absolute_source(config.data.source)}  # the run can then be resumed from any folder
         intervals = config.output.scaled(counts.num_steps)
         config = config.model_copy(update={"data": config.data.model_copy(update=source), "output": intervals})
         state = within_memory(config, device, data.images.nbytes, lambda: build_state(config, device, world), world)
@@ -87,7 +87,7 @@ def train(
         with run.lock():
             run.create(config.to_json(), environment(config, device, world))
             where = str(device) if world.size == 1 else f"{world.size} processes on {device.type}"
-            report(f"{run.path}: {counts.num_steps} steps on {len(data)} pictures, {where}")
+            report(f"{run.path}: {counts.num_steps} steps on {len(data)} images, {where}")
             return _loop(config, run, data, state, evaluating, report, stop)
 
 
@@ -121,7 +121,7 @@ def resume(
         None when the run is already finished, else as `train`.
 
     Raises:
-        SnapshotError: There is no whole state, the pictures have changed, or another process is writing the run.
+        SnapshotError: There is no whole state, the images have changed, or another process is writing the run.
         ConfigError, PluginError, DataError, TrainingError: As `train`.
     """
     with run.lock():
@@ -140,7 +140,7 @@ def resume(
                     "evaluation": {**tree["evaluation"], **(evaluation or {})},
                 }
             )
-        if newest and not duration and (num_images := _finished_on(config, run)):  # the pictures may be gone by now
+        if newest and not duration and (num_images := _finished_on(config, run)):  # the images may be gone by now
             complete(config, run, num_images=num_images, report=report)
             return None
         check_metrics(config)
@@ -199,7 +199,7 @@ def _newest_whole(config: RunConfig, run: RunDir, report: Report) -> Path | None
 
 
 def _finished_on(config: RunConfig, run: RunDir) -> int:
-    """How many pictures a finished run was trained on, as its metrics tell; 0: it is not finished."""
+    """How many images a finished run was trained on, as its metrics tell; 0: it is not finished."""
     last = next((record for record in reversed(list(run.read_metrics())) if record.get("epoch")), None)
     num_images = num_images_of(config, last)
     return num_images if num_images and run.steps("states")[-1] >= config.train.num_steps(num_images) else 0
@@ -277,7 +277,7 @@ def _loop(
             finish(config, run, num_images=len(data), report=report)
         except OSError as error:
             raise TrainingError(
-                f"{run.path}: trained and saved, but its pictures and card cannot be written ({error.strerror}); "
+                f"{run.path}: trained and saved, but its images and card cannot be written ({error.strerror}); "
                 "make room, then 'facegan resume' writes them"
             ) from None
     return ended

@@ -56,9 +56,9 @@ def lead(world: World, config: RunConfig, path: Path, *, data_digest: str, devic
 
 
 def follow(world: World, *, stop: Stop = lambda: False) -> Followed | None:
-    """Take part in a run that rank 0 leads: the same steps, on this process's share of the pictures.
+    """Take part in a run that rank 0 leads: the same steps, on this process's share of the images.
 
-    It says and writes nothing; the pictures come from the cache, where rank 0 has packed them, or are packed here if
+    It says and writes nothing; the images come from the cache, where rank 0 has packed them, or are packed here if
     this machine has a cache of its own.
 
     Args:
@@ -70,7 +70,7 @@ def follow(world: World, *, stop: Stop = lambda: False) -> Followed | None:
 
     Raises:
         ConfigError: The processes are not of the same versions, or as of `placed`.
-        DataError: The pictures are not those of rank 0.
+        DataError: The images are not those of rank 0.
         SnapshotError: The state to go on from cannot be read here.
         TrainingError: The memory is full, or another process has ended.
         ToldError: Another process has failed.
@@ -89,7 +89,7 @@ def follow(world: World, *, stop: Stop = lambda: False) -> Followed | None:
     device = placed(config, world, order["device"])
     data = load(config.data, resolution=config.resolution, channels=config.channels, at_least=config.train.batch_size)
     if data.digest != order["data"]:
-        raise DataError(f"rank {world.rank}: {config.data.source}: holds other pictures here than for rank 0")
+        raise DataError(f"rank {world.rank}: {config.data.source}: holds other images here than for rank 0")
 
     def work() -> bool:
         state = build_state(config, device, world)

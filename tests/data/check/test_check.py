@@ -16,7 +16,7 @@ from facegan.errors import DataError
 
 @pytest.fixture
 def face():
-    """face(3) -> a coloured picture of soft shapes, as unlike others as photographs are; the same for one number."""
+    """face(3) -> a coloured image of soft shapes, as unlike others as photographs are; the same for one number."""
 
     def make(number=0, size=(80, 80)):
         coarse = np.random.default_rng(number).integers(0, 256, (6, 6, 3), dtype=np.uint8)
@@ -27,7 +27,7 @@ def face():
 
 @pytest.fixture
 def put(tmp_path, face, encode):
-    """put({"a.jpg": picture or bytes}) -> a new folder with these files, and three sound pictures beside them."""
+    """put({"a.jpg": image or bytes}) -> a new folder with these files, and three sound images beside them."""
 
     def make(files, sound=3):
         root = tmp_path / "faces"
@@ -88,9 +88,9 @@ def test_unreadable_files_are_named_with_their_reasons(put, face, encode):
         "empty.png": b"",
     }))  # fmt: skip
     assert [(each.name, each.reason) for each in report.unreadable] == [
-        ("cut.jpg", "the picture is cut short"),
-        ("empty.png", "not a picture (it begins like an empty file)"),
-        ("page.jpg", "not a picture (it begins like a web page)"),
+        ("cut.jpg", "the image is cut short"),
+        ("empty.png", "not an image (it begins like an empty file)"),
+        ("page.jpg", "not an image (it begins like a web page)"),
     ]
     assert report.num_pictures == 6 and sum(report.sizes.values()) == 3
     assert report.findings["unreadable"] == 3 and not report.clean
@@ -100,7 +100,7 @@ def test_picture_that_the_crop_refuses_is_named_and_others_are_not(put, face):
     root = put({"small.png": face(1, (70, 90))})
     report = examine(root, "data.crop=center:80", resolution=16)
     assert [(each.name, each.reason) for each in report.refused] == [
-        ("small.png", "the picture (70x90) is smaller than the crop center:80")
+        ("small.png", "the image (70x90) is smaller than the crop center:80")
     ]
     assert report.crop == "center:80" and report.findings["refused"] == 1
     assert examine(root, "data.crop=center:70").refused == ()
@@ -109,7 +109,7 @@ def test_picture_that_the_crop_refuses_is_named_and_others_are_not(put, face):
 def test_picture_is_tiny_when_its_crop_is_enlarged(put, face):
     root = put({"small.png": face(1, (63, 90)), "enough.png": face(2, (64, 90))})
     assert [(each.name, each.reason) for each in examine(root).tiny] == [
-        ("small.png", "63x63 of the picture's 63x90 are enlarged to 64x64")
+        ("small.png", "63x63 of the image's 63x90 are enlarged to 64x64")
     ]
     assert examine(root, resolution=32).tiny == ()
     assert len(examine(root, "data.crop=center:60").tiny) == 5

@@ -60,8 +60,8 @@ def test_unusable_pictures_are_named_and_the_others_shown(folder):
     chosen = chosen_from(root, "data.crop=center:20")
     assert len(chosen.pictures) == 2
     assert sorted(chosen.unusable) == [
-        ("bad\\n.png", "not a picture (it begins like an empty file)"),
-        ("small.png", "the picture (9x9) is smaller than the crop center:20"),
+        ("bad\\n.png", "not an image (it begins like an empty file)"),
+        ("small.png", "the image (9x9) is smaller than the crop center:20"),
     ]
 
 
@@ -69,8 +69,8 @@ def test_source_of_which_nothing_can_be_used_is_refused(folder):
     root = folder("a.png", "b.png")
     with pytest.raises(DataError) as caught:
         chosen_from(root, "data.crop=center:25", seed=3)
-    assert str(caught.value).startswith(f"{root}: none of the 2 chosen pictures can be used; ")
-    assert str(caught.value).endswith(".png: the picture (24x24) is smaller than the crop center:25")
+    assert str(caught.value).startswith(f"{root}: none of the 2 chosen images can be used; ")
+    assert str(caught.value).endswith(".png: the image (24x24) is smaller than the crop center:25")
 
 
 @pytest.mark.parametrize(

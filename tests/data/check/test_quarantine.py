@@ -34,7 +34,7 @@ def journal(folder):
 
 @pytest.fixture
 def faulty(folder):
-    """A folder with two sound pictures, two copies of the first one, and an unreadable file."""
+    """A folder with two sound images, two copies of the first one, and an unreadable file."""
     root = folder("a/one.png", "a/two.png")
     (root / "b").mkdir()
     for copy in ("a/zwei.png", "b/one.png"):
@@ -72,7 +72,7 @@ def test_unreadable_files_and_later_copies_move_with_their_paths_and_nothing_els
     assert all(away[name] == before[name] for name in moved)
     assert [(each.name, each.reason) for each in report.quarantined] == [
         ("a/zwei.png", "the same file as a/one.png"),
-        ("b/bad.jpg", "not a picture (it begins like a web page)"),
+        ("b/bad.jpg", "not an image (it begins like a web page)"),
         ("b/one.png", "the same file as a/one.png"),
     ]
 
@@ -226,7 +226,7 @@ def test_sources_other_than_folders_are_refused(faulty, tmp_path, store):
         with pytest.raises(DataError) as caught:
             Quarantine(opened(source)[0], str(source), tmp_path / "away")
         assert str(caught.value) == (
-            f"--quarantine {tmp_path / 'away'}: {source} is not a folder of pictures; nothing can be moved out"
+            f"--quarantine {tmp_path / 'away'}: {source} is not a folder of images; nothing can be moved out"
         )
 
 

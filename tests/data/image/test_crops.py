@@ -58,10 +58,10 @@ def test_region_lies_where_its_words_say(text, size, region):
 @pytest.mark.parametrize(
     "text, size, reason",
     [
-        ("none", (30, 20), "the picture is not square (30x20), as crop none requires"),
-        ("center:21", (30, 20), "the picture (30x20) is smaller than the crop center:21"),
-        ("box:11,0,20,20", (30, 20), "the picture (30x20) does not contain the crop box:11,0,20,20"),
-        ("box:0,1,20,20", (30, 20), "the picture (30x20) does not contain the crop box:0,1,20,20"),
+        ("none", (30, 20), "the image is not square (30x20), as crop none requires"),
+        ("center:21", (30, 20), "the image (30x20) is smaller than the crop center:21"),
+        ("box:11,0,20,20", (30, 20), "the image (30x20) does not contain the crop box:11,0,20,20"),
+        ("box:0,1,20,20", (30, 20), "the image (30x20) does not contain the crop box:0,1,20,20"),
     ],
 )
 def test_picture_that_does_not_contain_the_crop_is_refused(text, size, reason, picture):

@@ -25,7 +25,7 @@ def pixels(image):
 
 
 def from_values(values, mode):
-    """A one-row picture of these pixels."""
+    """A one-row image of these pixels."""
     image = Image.new(mode, (len(values), 1))
     image.putdata(values)
     return image
@@ -163,16 +163,16 @@ def test_first_frame_of_an_animation_is_used(picture, encode):
 @pytest.mark.parametrize(
     "content, reason",
     [
-        (b"", "not a picture (it begins like an empty file)"),
-        (b"<!DOCTYPE html><title>Quota exceeded</title>", "not a picture (it begins like a web page)"),
-        (b"hello", "not a picture (it begins like plain text)"),
-        (b"PK\x03\x04....", "not a picture (it begins like a zip archive)"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture (it begins like plain text)"),
+        (b"", "not an image (it begins like an empty file)"),
+        (b"<!DOCTYPE html><title>Quota exceeded</title>", "not an image (it begins like a web page)"),
+        (b"hello", "not an image (it begins like plain text)"),
+        (b"PK\x03\x04....", "not an image (it begins like a zip archive)"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image (it begins like plain text)"),
         (
             b"\x89PNG\r\n\x1a\n",
-            "the picture is damaged (it begins like a PNG picture, but its header cannot be read)",
+            "the image is damaged (it begins like a PNG image, but its header cannot be read)",
         ),
-        (bytes(range(1, 99)), "not a picture (it begins like data of an unknown kind)"),
+        (bytes(range(1, 99)), "not an image (it begins like data of an unknown kind)"),
     ],
 )
 def test_what_is_no_picture_is_refused_with_what_it_looks_like(content, reason):
@@ -186,13 +186,13 @@ def test_truncated_picture_is_refused_as_cut_short(format, picture, encode):
     content = encode(picture(0, (64, 64)), format)
     with pytest.raises(DataError) as caught:
         decode(content[: len(content) // 2], 3)
-    assert str(caught.value) == "the picture is cut short"
+    assert str(caught.value) == "the image is cut short"
 
 
 def test_flipped_bit_in_a_png_is_refused_as_damaged(picture, encode):
     content = bytearray(encode(picture(0, (64, 64)), "PNG"))
     content[len(content) // 2] ^= 1
-    with pytest.raises(DataError, match=r"^the picture is damaged \(.+\)$"):
+    with pytest.raises(DataError, match=r"^the image is damaged \(.+\)$"):
         decode(bytes(content), 3)
 
 
@@ -210,12 +210,12 @@ def header_only_png(width, height):
 def test_too_many_pixels_are_refused_before_they_are_decoded(size):
     with quiet_pillow(), pytest.raises(DataError) as caught:
         decode(header_only_png(*size), 3)
-    assert str(caught.value) == f"the picture has too many pixels ({size[0] * size[1]:,}; the limit is 89,478,485)"
+    assert str(caught.value) == f"the image has too many pixels ({size[0] * size[1]:,}; the limit is 89,478,485)"
 
 
 def test_pixel_limit_holds_even_where_pillows_own_is_lifted(monkeypatch, picture, encode):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    with pytest.raises(DataError, match=r"^the picture has too many pixels \(90,000,000; the limit is 89,478,485\)$"):
+    with pytest.raises(DataError, match=r"^the image has too many pixels \(90,000,000; the limit is 89,478,485\)$"):
         decode(header_only_png(10_000, 9_000), 3)
     monkeypatch.setattr(decode_module, "MAX_PIXELS", 24 * 24)
     assert decode(encode(picture()), 3).size == (24, 24)

@@ -17,7 +17,7 @@ from facegan.errors import DataError
 
 @pytest.fixture
 def portrait():
-    """portrait((178, 218)) -> a picture with shapes and shades, without symmetry."""
+    """portrait((178, 218)) -> an image with shapes and shades, without symmetry."""
 
     def make(size=(178, 218), mode="RGB"):
         x, y = np.meshgrid(np.linspace(0, 200, size[0]), np.linspace(0, 255, size[1]))
@@ -31,7 +31,7 @@ def portrait():
 
 
 def turned(number):
-    """EXIF bytes that say a picture is turned."""
+    """EXIF bytes that say an image is turned."""
     exif = Image.Exif()
     exif[0x0112] = number
     return exif.tobytes()
@@ -146,7 +146,7 @@ def test_draft_leaves_other_formats_as_they_are(portrait, encode):
 def test_crop_that_does_not_fit_is_refused_with_the_size_of_the_picture(portrait, encode, draft):
     with pytest.raises(DataError) as caught:
         square(encode(portrait(), "JPEG"), crop=parse_crop("center:200"), resolution=16, channels=3, draft=draft)
-    assert str(caught.value) == "the picture (178x218) is smaller than the crop center:200"
+    assert str(caught.value) == "the image (178x218) is smaller than the crop center:200"
 
 
 def test_pictures_and_refusals_of_a_source_pass(portrait):

@@ -20,7 +20,7 @@ from facegan.config import DataConfig
 from facegan.data.folder import FolderSource
 from facegan.data.packed import pack as packing
 from facegan.data.packed.load import count, load, pack_cached, pack_folder
-from facegan.data.packed.packed_images import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, open_stored
+from facegan.data.packed.packed_images import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, open_packed
 from facegan.errors import DataError, FaceganError
 
 SIZE = {"resolution": 16, "channels": 3}
@@ -44,7 +44,7 @@ PEOPLE = [f"person{i:03d}" for i in range(20, 40)]
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """The number of decoded pictures so far, as the length of this list."""
+    """The number of decoded images so far, as the length of this list."""
     calls = []
     original = packing.square
     monkeypatch.setattr(packing, "square", lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs))
@@ -154,9 +154,9 @@ def test_bad_pictures_are_skipped_counted_and_named(folder, picture):
     packed = load(source(root, crop="center:20"), **SIZE)
     assert packed.names == ["b.png", "e.png"] and packed.images.shape == (2, 3, 16, 16)
     assert packed.skipped == [
-        ("a.png", "not a picture (it begins like a web page)"),
-        ("c.png", "the picture is cut short"),
-        ("d.png", "the picture (10x24) is smaller than the crop center:20"),
+        ("a.png", "not an image (it begins like a web page)"),
+        ("c.png", "the image is cut short"),
+        ("d.png", "the image (10x24) is smaller than the crop center:20"),
     ]
     alone = load(source(folder("x.png", "b.png", "y.png", "z.png", "e.png", at="good"), crop="center:20"), **SIZE)
     np.testing.assert_array_equal(packed.images, alone.images[:2])
@@ -171,7 +171,7 @@ def test_set_without_one_usable_picture_is_refused(folder, cache):
     with pytest.raises(DataError) as caught:
         load(source(root), **SIZE)
     assert str(caught.value) == (
-        f"{root}: none of the 2 pictures can be used; a.png: not a picture (it begins like a web page)"
+        f"{root}: none of the 2 images can be used; a.png: not an image (it begins like a web page)"
     )
     assert not list((cache / "packed").iterdir())
 
@@ -304,7 +304,7 @@ def test_disk_without_room_is_refused_before_anything_is_written(folder, cache, 
         load(source(folder("a.png")), resolution=256, channels=3)
     assert caught.value.exit_code == 1
     assert str(caught.value) == (
-        f"{cache / 'packed'}: no room for the packed pictures (1.2 MB needed, 1.0 MB free); "
+        f"{cache / 'packed'}: no room for the packed images (1.2 MB needed, 1.0 MB free); "
         "free some, or set FACEGAN_CACHE to a folder on another disk"
     )
     assert not list((cache / "packed").iterdir())
@@ -316,7 +316,7 @@ def test_cache_that_cannot_be_written_is_refused(folder, tmp_path, monkeypatch):
     with pytest.raises(FaceganError) as caught:
         load(source(folder("a.png")), **SIZE)
     assert str(caught.value) == (
-        f"{tmp_path / 'file' / 'packed'}: the packed pictures cannot be written (Not a directory); "
+        f"{tmp_path / 'file' / 'packed'}: the packed images cannot be written (Not a directory); "
         "set FACEGAN_CACHE to a folder with room that you may write to"
     )
 
@@ -379,16 +379,16 @@ def test_packed_folder_of_other_settings_is_refused(packed_folder, settings, siz
     path, _ = packed_folder
     with pytest.raises(DataError) as caught:
         load(source(path, **settings), **size)
-    assert str(caught.value) == f"{path}: {setting}, or give the original pictures"
+    assert str(caught.value) == f"{path}: {setting}, or give the original images"
 
 
 def test_damaged_packed_folder_is_refused(packed_folder):
     path, _ = packed_folder
     os.truncate(path / IMAGES, 500)
-    with pytest.raises(DataError, match=r"kept: damaged packed pictures \(.+\); pack them again$"):
+    with pytest.raises(DataError, match=r"kept: damaged packed images \(.+\); pack them again$"):
         load(source(path), **SIZE)
     (path / INDEX).write_text("?")
-    with pytest.raises(DataError, match=r"kept: damaged packed pictures \(.+\); pack them again$"):
+    with pytest.raises(DataError, match=r"kept: damaged packed images \(.+\); pack them again$"):
         count(source(path))
 
 
@@ -397,7 +397,7 @@ def test_folder_packed_by_another_version_is_refused(packed_folder):
     (path / INDEX).write_text(json.dumps({"crop": "auto", "names": ["a.png"]}))
     with pytest.raises(DataError) as caught:
         load(source(path), **SIZE)
-    assert str(caught.value) == f"{path}: packed by another version of facegan; pack the original pictures again"
+    assert str(caught.value) == f"{path}: packed by another version of facegan; pack the original images again"
 
 
 def test_index_that_disagrees_with_the_pictures_is_refused_when_it_is_read(packed_folder):
@@ -405,10 +405,10 @@ def test_index_that_disagrees_with_the_pictures_is_refused_when_it_is_read(packe
     table = pyarrow.parquet.read_table(path / PICTURES)
     pyarrow.parquet.write_table(table.slice(1), path / PICTURES)
     assert len(load(source(path), **SIZE)) == len(packed)  # training needs no names
-    with pytest.raises(DataError, match=r"damaged packed pictures \(pictures.parquet and index.json disagree\)"):
+    with pytest.raises(DataError, match=r"damaged packed images \(pictures.parquet and index.json disagree\)"):
         load(source(path, split="train"), **SIZE)
     (path / PICTURES).write_bytes(b"PAR1 no more")
-    with pytest.raises(DataError, match=r"damaged packed pictures \(.+\); pack them again$"):
+    with pytest.raises(DataError, match=r"damaged packed images \(.+\); pack them again$"):
         load(source(path, split="train"), **SIZE)
 
 
@@ -450,7 +450,7 @@ def test_attribute_of_mixed_kinds_is_refused(folder, monkeypatch):
 
 
 def test_opening_reads_neither_names_nor_pictures(store):
-    """In a process of its own: what 200,000 pictures of 64x64 add to its memory, and that nothing heavy is loaded."""
+    """In a process of its own: what 200,000 images of 64x64 add to its memory, and that nothing heavy is loaded."""
     folder = store(num=1)
     num = 200_000
     index = json.loads((folder / INDEX).read_text()) | {"num_images": num, "resolution": 64}
@@ -528,7 +528,7 @@ def test_pack_folder_refuses_to_replace_anything(folder, tmp_path, picture):
     for settings, size, message in (
         ({}, {"resolution": 32, "channels": 3}, "packed with resolution = 16, not 32; choose another folder"),
         ({"crop": "none"}, SIZE, "packed with crop = auto, not none; choose another folder"),
-        ({"limit": 1}, SIZE, f"packed from other pictures than {root} now holds; "
+        ({"limit": 1}, SIZE, f"packed from other images than {root} now holds; "
                              "choose another folder, or remove this one"),
     ):  # fmt: skip
         with pytest.raises(DataError) as caught:
@@ -538,14 +538,14 @@ def test_pack_folder_refuses_to_replace_anything(folder, tmp_path, picture):
     picture(77).save(root / "a.bmp")
     os.utime(root / "a.bmp", ns=(status.st_atime_ns, status.st_mtime_ns))
     pack_folder(source(root), target, **SIZE)
-    with pytest.raises(DataError, match=r"packed from other pictures than .+ now holds, a.bmp for one; choose another"):
+    with pytest.raises(DataError, match=r"packed from other images than .+ now holds, a.bmp for one; choose another"):
         pack_folder(source(root), target, **SIZE, verify=True)
     other = tmp_path / "diary"
     other.mkdir()
     (other / "monday.txt").write_text("dear diary")
     with pytest.raises(DataError) as caught:
         pack_folder(source(root), other, **SIZE)
-    assert str(caught.value) == f"{other}: exists and holds no packed pictures; choose another folder"
+    assert str(caught.value) == f"{other}: exists and holds no packed images; choose another folder"
     assert (other / "monday.txt").read_text() == "dear diary"
 
 
@@ -556,7 +556,7 @@ def test_names_that_are_no_text_are_packed_and_compared(folder, tmp_path):
     for _ in range(2):
         packed = pack_cached(source(root), **SIZE, verify=True)[0]
         assert packed.names == ["a.png", "caf\\udce9.png"]
-        assert packed.skipped == [("bad\\udce9.png", "not a picture (it begins like a web page)")]
+        assert packed.skipped == [("bad\\udce9.png", "not an image (it begins like a web page)")]
 
 
 def test_damaged_pixels_in_the_cache_are_packed_anew_when_compared(folder, decoded):
@@ -616,10 +616,10 @@ def test_lying_file_of_a_packed_folder_is_refused_in_one_short_line(packed_folde
     path, _ = packed_folder
     (path / name).write_bytes(content)
     with pytest.raises(DataError) as caught:
-        packed = open_stored(path)
+        packed = open_packed(path)
         repr((packed.skipped, packed.names))
     message = str(caught.value)
-    assert message.startswith(f"{path}/: damaged packed pictures (") and message.endswith("); pack them again")
+    assert message.startswith(f"{path}/: damaged packed images (") and message.endswith("); pack them again")
     assert message.isprintable() and len(message) < len(str(path)) + 160
 
 
@@ -631,8 +631,8 @@ def test_names_of_pictures_that_are_no_text_are_refused(packed_folder):
     columns = {NAME: pyarrow.array(broken).view(pyarrow.string()), DIGEST: table[DIGEST]}
     pyarrow.parquet.write_table(pyarrow.table(columns), path / PICTURES)
     assert (path / PICTURES).read_bytes() != content
-    with pytest.raises(DataError, match=r"damaged packed pictures \('utf-8' codec can't decode .*\); pack them again$"):
-        assert open_stored(path).names
+    with pytest.raises(DataError, match=r"damaged packed images \('utf-8' codec can't decode .*\); pack them again$"):
+        assert open_packed(path).names
 
 
 def test_index_of_words_that_are_no_text_or_endless_is_told_in_one_line(packed_folder):

@@ -10,7 +10,7 @@ from facegan.errors import DataError
 
 
 def told(csv, names, **places):
-    """The column x of an attributes.csv, for these pictures; None if it is silent on all of them."""
+    """The column x of an attributes.csv, for these images; None if it is silent on all of them."""
     file = AnnotationFile("attributes.csv", "attributes.csv", lambda: csv.encode(), **places)
     return Annotations([file], names).columns(names).get("x")
 

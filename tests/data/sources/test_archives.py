@@ -146,7 +146,7 @@ OUTSIDE = [
     ("\\\\server\\share\\evil.png", "an absolute path"),
     ("C:\\evil.png", "a path with a drive letter"),
     ("c:evil.png", "a path with a drive letter"),
-    ("../evil.txt", "a path that leaves the archive"),  # no picture, refused all the same
+    ("../evil.txt", "a path that leaves the archive"),  # no image, refused all the same
 ]
 
 
@@ -220,10 +220,10 @@ def test_file_that_is_no_archive_is_refused_with_what_it_looks_like(name, promis
 def test_file_of_another_kind_is_refused(name, tmp_path):
     path = tmp_path / name
     path.write_bytes({"photo.jpg": b"\xff\xd8\xff\xe0", "notes": b"hello"}[name])
-    looks = {"photo.jpg": "a JPEG picture", "notes": "plain text"}[name]
+    looks = {"photo.jpg": "a JPEG image", "notes": "plain text"}[name]
     assert refusal(path) == (
-        f"{name}: not a kind of file that pictures are read from (it begins like {looks}); "
-        "give a folder of pictures, a .zip, .tar, .tgz or .parquet"
+        f"{name}: not a kind of file that images are read from (it begins like {looks}); "
+        "give a folder of images, a .zip, .tar, .tgz or .parquet"
     )
 
 
@@ -328,7 +328,7 @@ def test_oversized_member_is_skipped_unread(name, tmp_path):
 @pytest.mark.parametrize("name", ["faces.zip", "faces.tar"])
 def test_archive_without_pictures_is_refused(name, tmp_path):
     assert refusal(written(tmp_path / name, {"readme.txt": b"hello"})) == (
-        f"{name}: no pictures found (looked for .jpg, .jpeg, .jfif, .png, .webp, .bmp, .tif, .tiff)"
+        f"{name}: no images found (looked for .jpg, .jpeg, .jfif, .png, .webp, .bmp, .tif, .tiff)"
     )
 
 

@@ -15,7 +15,7 @@ def contents(source):
 def test_pictures_are_found_at_any_depth_and_in_any_case(folder):
     names = ["b/c/d/e.PNG", "a.jpg", "b/x.JPEG", "b/y.jfif", "q.webp", "r.Bmp", "s.tif", "t.TIFF"]
     root = folder(*names)
-    (root / "notes.txt").write_text("not a picture")
+    (root / "notes.txt").write_text("not an image")
     (root / "movie.mp4").write_bytes(b"")
     source = FolderSource(root)
     assert source.names == sorted(names)
@@ -49,7 +49,7 @@ def test_empty_folder_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         FolderSource(tmp_path, where="faces/")
     assert str(caught.value) == (
-        "faces/: no pictures found (looked for .jpg, .jpeg, .jfif, .png, .webp, .bmp, .tif, .tiff)"
+        "faces/: no images found (looked for .jpg, .jpeg, .jfif, .png, .webp, .bmp, .tif, .tiff)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Archives made hostile: whatever is in them, one line or a picture, and nothing is written anywhere."""
+"""Archives made hostile: whatever is in them, one line or an image, and nothing is written anywhere."""
 
 import gzip
 import io
@@ -66,7 +66,7 @@ HOSTILE = {
     "encrypted": lambda _: encrypted_zip(),
     "quota page": lambda _: b"<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title>",
     "empty": lambda _: b"",
-    "zip without pictures": lambda _: zip_of(("readme.txt", b"x")),
+    "zip without images": lambda _: zip_of(("readme.txt", b"x")),
     "a zip in a zip": lambda _: zip_of(("inner.zip", zip_of(("a.png", b"x")))),
     "gzip without a tar": lambda _: gzip.compress(b"x" * 3000),
 }

@@ -82,7 +82,7 @@ def test_options_of_a_folder_are_refused_not_ignored(folder):
 def test_missing_path_is_refused(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert refusal(source=path) == (
-        f"{path}: no such folder or file; give a folder of pictures, a .zip, .tar, .tgz or .parquet, "
+        f"{path}: no such folder or file; give a folder of images, a .zip, .tar, .tgz or .parquet, "
         "'drawn', or a dataset's name"
     )
 
@@ -105,4 +105,4 @@ def test_empty_words_are_refused():
 def test_empty_folder_is_named_as_it_was_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "faces").mkdir()
-    assert refusal(source="faces/").startswith("faces/: no pictures found (looked for ")
+    assert refusal(source="faces/").startswith("faces/: no images found (looked for ")

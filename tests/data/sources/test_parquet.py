@@ -101,7 +101,7 @@ def test_plain_bytes_are_pictures_too(type, shard):
     source = ParquetSource(shard({"jpeg": pa.array([b"1", None], type), "label": [1, 2]}))
     delivered = contents(source)
     assert delivered["faces-000000"] == b"1"
-    assert str(delivered["faces-000001"]) == "the row holds no picture"
+    assert str(delivered["faces-000001"]) == "the row holds no image"
     assert source.attributes(source.names) == {"label": [1, 2]}
 
 
@@ -113,7 +113,7 @@ def test_dots_in_a_column_name_do_not_mislead(shard):
 
 def test_row_without_bytes_is_skipped_alone(shard):
     source = ParquetSource(shard({"image": pa.array([None, {"bytes": None, "path": "x"}, {"bytes": b"3"}], IMAGE)}))
-    assert [str(content) for content in contents(source).values()] == ["the row holds no picture"] * 2 + ["b'3'"]
+    assert [str(content) for content in contents(source).values()] == ["the row holds no image"] * 2 + ["b'3'"]
 
 
 def test_oversized_picture_is_skipped_alone(shard):
@@ -128,10 +128,10 @@ def test_metadata_of_hugging_face_names_the_column(shard):
     assert list(contents(ParquetSource(shard(columns, features={"image": "Image", "n": "Value"}))).values()) == [b"1"]
     assert (
         refusal(shard(columns))
-        == "faces.parquet: several columns of pictures (mask, image); give a file with one of them"
+        == "faces.parquet: several columns of images (mask, image); give a file with one of them"
     )
     both = {"image": "Image", "mask": "Image"}
-    assert "several columns of pictures (image, mask)" in refusal(shard(columns, features=both))
+    assert "several columns of images (image, mask)" in refusal(shard(columns, features=both))
     assert list(contents(ParquetSource(shard({"image": images(b"1"), "raw": pa.array([b"r"])}))).values()) == [b"1"]
 
 
@@ -146,13 +146,13 @@ def test_broken_metadata_is_not_needed(metadata, tmp_path):
 
 def test_file_without_pictures_is_refused(shard):
     assert refusal(shard({"text": ["a"], "label": [1]})) == (
-        "faces.parquet: no column of pictures (it has: text, label); "
-        "give a file with one column of encoded pictures, as bytes or as Hugging Face's Image"
+        "faces.parquet: no column of images (it has: text, label); "
+        "give a file with one column of encoded images, as bytes or as Hugging Face's Image"
     )
 
 
 def test_file_without_rows_is_refused(shard):
-    assert refusal(shard({"image": images()})) == "faces.parquet: no pictures found (its parquet files have no rows)"
+    assert refusal(shard({"image": images()})) == "faces.parquet: no images found (its parquet files have no rows)"
 
 
 def test_columns_of_truth_numbers_and_text_are_attributes(shard):

@@ -13,7 +13,7 @@ from facegan.errors import DataError
 
 @pytest.fixture
 def path(tmp_path):
-    """A file of 30 pictures in three row groups."""
+    """A file of 30 images in three row groups."""
     rng = np.random.default_rng(0)
     table = pa.table({"image": pa.array([rng.bytes(2000) for _ in range(30)]), "age": range(30)})
     pq.write_table(table, tmp_path / "faces.parquet", row_group_size=10)
@@ -100,7 +100,7 @@ def test_pictures_that_expand_too_far_are_refused(tmp_path, monkeypatch):
     table = pa.table({"image": pa.array([bytes(2**20) + bytes([i]) for i in range(20)])})
     pq.write_table(table, path, compression="zstd", use_dictionary=False)
     assert refusal(path) == (
-        "unsafe file, nothing of it is used (its pictures expand more than 200 times, to 0 GiB); "
+        "unsafe file, nothing of it is used (its images expand more than 200 times, to 0 GiB); "
         "get it from its publisher"
     )
 
@@ -131,7 +131,7 @@ def test_words_that_outgrow_the_files_own_dictionary_are_read(tmp_path):
 def test_too_much_beside_the_pictures_is_refused(path, monkeypatch):
     monkeypatch.setattr(shards, "_MAX_PLAIN_BYTES", 10)
     source = open_path(path)
-    with pytest.raises(DataError, match=r"too much beside the pictures \(1 columns, 0 MiB; "):
+    with pytest.raises(DataError, match=r"too much beside the images \(1 columns, 0 MiB; "):
         source.attributes(source.names)
 
 

@@ -76,9 +76,9 @@ def test_columns_of_anyones_file_have_the_types_that_they_show():
 
 
 MALFORMED = {
-    ("list_attr_celeba.txt", "3\nBald Male\na.jpg 1 1\nb.jpg 1 1\n"): (" line 1: it says 3 pictures, but 2 follow"),
+    ("list_attr_celeba.txt", "3\nBald Male\na.jpg 1 1\nb.jpg 1 1\n"): (" line 1: it says 3 images, but 2 follow"),
     ("list_attr_celeba.txt", "Bald Male\na.jpg 1\nb.jpg 1\n"): (
-        " line 1: the number of pictures should stand there, not 'Bald Male'"
+        " line 1: the number of images should stand there, not 'Bald Male'"
     ),
     ("list_attr_celeba.txt", "2\nBald Male\na.jpg 1 1\nb.jpg 1\n"): " line 4: 2 columns instead of 3",
     ("list_attr_celeba.txt", "2\nBald Male\n\na.jpg 1 1\n\nb.jpg 1 1 1\n"): " line 6: 4 columns instead of 3",
@@ -88,7 +88,7 @@ MALFORMED = {
     ),
     ("list_attr_celeba.txt", "2\nBald Bald\na.jpg 1 1\nb.jpg 1 1\n"): " line 2: two columns are called 'Bald'",
     ("list_attr_celeba.txt", "2\nBald\na.jpg 1\na.jpg 1\n"): " line 4: 'a.jpg' stands there for the second time",
-    ("list_attr_celeba.txt", "2"): " line 2: the names of the columns should stand there, the picture's first",
+    ("list_attr_celeba.txt", "2"): " line 2: the names of the columns should stand there, the image's first",
     ("list_attr_celeba.txt", "2\nBald\n"): " line 2: no rows follow",
     ("attributes.csv", "file,x"): " line 1: no rows follow",
     ("identity_CelebA.txt", "\n"): " it is empty",
@@ -106,8 +106,8 @@ MALFORMED = {
         " line 3: the partition is 'mine', not train, val or test (0, 1, 2)"
     ),
     ("attributes.csv", "file,,x\na.jpg,1,2\n"): " line 1: column 2 has no name",
-    ("attributes.csv", "file,x\n,1\n"): " line 2: the picture's name is missing",
-    ("attributes.csv", "file\na.jpg\n"): " line 1: the names of the columns should stand there, the picture's first",
+    ("attributes.csv", "file,x\n,1\n"): " line 2: the image's name is missing",
+    ("attributes.csv", "file\na.jpg\n"): " line 1: the names of the columns should stand there, the image's first",
     ("attributes.csv", "file," + ",".join(map(str, range(5000)))): " line 1: 5001 columns (the limit is 4096)",
     ("attributes.csv", b"file,x\na.jpg,1\nb.jpg,\xff\n"): " line 3: not UTF-8 text",
     ("attributes.csv", "file,x\n\na.jpg,1\nb.jpg,1,2\n"): " line 4: 3 columns instead of 2",

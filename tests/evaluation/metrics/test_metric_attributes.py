@@ -27,7 +27,7 @@ def described(seed, num):
 
 @pytest.fixture(scope="module")
 def known_faces():
-    """(pictures, what is known of them)."""
+    """(images, what is known of them)."""
     images = pictures(range(NUM), 0)
     names = [f"{number}.png" for number in range(NUM)]
     return images, Known(attributes=described(0, NUM), names=names, digest="d" * 64)
@@ -165,11 +165,11 @@ def test_wilson_interval_is_that_of_the_paper():
 @pytest.mark.parametrize(
     ("columns", "num_real", "why"),
     [
-        ({}, NUM, "needs real pictures whose attributes are known; take drawn faces or CelebA, or add an "
+        ({}, NUM, "needs real images whose attributes are known; take drawn faces or CelebA, or add an "
                   "attributes.csv to their folder"),
-        ({"glasses": [True] * NUM}, NUM, "needs an attribute that can be learned from the real pictures (glasses: it "
-                                         "is the same for all pictures)"),
-        ({"odd": [number % 2 for number in range(NUM)]}, 200, "needs at least 100 real pictures of people that its "
+        ({"glasses": [True] * NUM}, NUM, "needs an attribute that can be learned from the real images (glasses: it "
+                                         "is the same for all images)"),
+        ({"odd": [number % 2 for number in range(NUM)]}, 200, "needs at least 100 real images of people that its "
          "classifier does not learn from, a fifth of all, and others to learn from (there are 29 and 1,050); take "
          "more"),
     ],

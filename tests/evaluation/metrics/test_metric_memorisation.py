@@ -66,11 +66,11 @@ def test_number_of_pictures_is_limited_on_both_sides(pair):
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"trained": False}, "needs the pictures that the model was trained on as the real ones"),
+        ({"trained": False}, "needs the images that the model was trained on as the real ones"),
         ({"num_heldout": 49},
-         "needs at least 50 held-out pictures that are not training pictures as well (there are 49)"),
+         "needs at least 50 held-out images that are not training images as well (there are 49)"),
         ({"heldout": lambda training: training[:200]},
-         "needs at least 50 held-out pictures that are not training pictures as well (there are 0)"),
+         "needs at least 50 held-out images that are not training images as well (there are 0)"),
     ],
 )  # fmt: skip
 def test_what_is_lacking_is_said(pair, given, why):
@@ -81,10 +81,10 @@ def test_what_is_lacking_is_said(pair, given, why):
 def test_lack_of_held_out_pictures_says_how_to_keep_some(faces):
     sample = Sample(faces(100, 0), np.arange(100))
     assert METRIC.lacks(Pair(sample, sample, Known(trained=True))) == (
-        "needs pictures that the model was not trained on, and training kept none away; train with "
+        "needs images that the model was not trained on, and training kept none away; train with "
         "--set data.split=train, or name some as held out"
     )
     few = Sample(sample.pictures, np.arange(49))
     assert METRIC.lacks(Pair(sample, few, Known(trained=True, heldout=faces(60, 1)))) == (
-        "needs at least 50 generated pictures (there are 49)"
+        "needs at least 50 generated images (there are 49)"
     )

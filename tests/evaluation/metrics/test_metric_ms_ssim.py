@@ -42,8 +42,8 @@ def test_no_interval_where_none_is_asked_for(faces):
 @pytest.mark.parametrize(
     ("num_fake", "size", "message"),
     [
-        (1, 16, "needs at least 2 generated pictures (there are 1)"),
-        (9, 15, "needs pictures of at least 16 x 16 pixels (they have 15 x 15)"),
+        (1, 16, "needs at least 2 generated images (there are 1)"),
+        (9, 15, "needs images of at least 16 x 16 pixels (they have 15 x 15)"),
         (9, 16, None),
     ],
 )

@@ -72,9 +72,9 @@ def test_pictures_are_read_in_the_order_of_their_rows(faces):
 @pytest.mark.parametrize(
     ("num_real", "num_fake", "size", "message"),
     [
-        (1, 9, 16, "needs at least 2 real pictures (there are 1)"),
-        (9, 1, 16, "needs at least 2 generated pictures (there are 1)"),
-        (9, 9, 12, "needs pictures of at least 16 x 16 pixels (they have 12 x 12)"),
+        (1, 9, 16, "needs at least 2 real images (there are 1)"),
+        (9, 1, 16, "needs at least 2 generated images (there are 1)"),
+        (9, 9, 12, "needs images of at least 16 x 16 pixels (they have 12 x 12)"),
         (9, 9, 16, None),
     ],
 )

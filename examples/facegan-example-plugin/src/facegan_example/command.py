@@ -1,4 +1,4 @@
-"""`facegan hello-faces`: a look at a generator's faces where no picture can be opened, for instance over ssh."""
+"""`facegan hello-faces`: a look at a generator's faces where no image can be opened, for instance over ssh."""
 
 from typing import Annotated
 

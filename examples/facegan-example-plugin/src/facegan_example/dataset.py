@@ -21,16 +21,16 @@ class Smileys(BaseModel):
     seed: int = Field(0, description="another seed draws others")
 
     def open(self) -> "SmileyPictures":
-        """The pictures as facegan reads them; nothing is drawn yet."""
+        """The images as facegan reads them; nothing is drawn yet."""
         return SmileyPictures(self.num_images, self.seed)
 
 
 class SmileyPictures:
-    """An opened source of pictures, as `facegan.data.source.Pictures` describes it.
+    """An opened source of images, as `facegan.data.source.ImageSource` describes it.
 
     Attributes:
-        names: One name a picture: sorted, unique, the same every time.
-        crop: What crop="auto" means here: "none", the pictures are square and of the right size.
+        names: One name an image: sorted, unique, the same every time.
+        crop: What crop="auto" means here: "none", the images are square and of the right size.
     """
 
     crop = "none"
@@ -48,7 +48,7 @@ class SmileyPictures:
         return hashlib.sha256(f"smileys, version 1, seed {self._seed}: {' '.join(names)}".encode()).hexdigest()
 
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Image.Image]]:
-        """Draw each named picture at resolution x resolution."""
+        """Draw each named image at resolution x resolution."""
         for name in names:
             yield name, self._draw(name, resolution)
 

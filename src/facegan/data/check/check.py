@@ -1,4 +1,4 @@
-"""An examination of all pictures of a source, in one pass and with all cores."""
+"""An examination of all images of a source, in one pass and with all cores."""
 
 import hashlib
 import io
@@ -16,9 +16,9 @@ from ...config import DataConfig
 from ...errors import DataError
 from ..image.crop import Crop, parse_crop
 from ..image.decode import decode, orientation, plain, quiet_pillow
-from ..packed.packed_images import StoredSource
-from ..parallel import on_all_cores
-from ..source import Delivered, Pictures, as_text, passed_over
+from ..packed.packed_images import PackedSource
+from ..parallel import parallel_map
+from ..source import Delivered, ImageSource, as_text, passed_over
 from ..split import select
 from .duplicates import groups_alike
 from .findings import Named, Names, Report
@@ -28,42 +28,42 @@ __all__ = ["NEAR", "Report", "check"]
 # Bits of 64. On the 11,233 deep-funneled LFW photographs, 15 of the 16 pairs within 4 bits are one photograph twice;
 # of the 37 at 6 bits about 5 are. Re-encoded and shrunken copies were within 4 bits without exception.
 NEAR = 4
-# How far from grey, of 128, the colours of a grey picture lie after JPEG: on LFW up to 8, and of coloured ones from 17.
+# How far from grey, of 128, the colours of a grey image lie after JPEG: on LFW up to 8, and of coloured ones from 17.
 _GREY = 8
 _SHAPES = (0.5, 0.67, 0.8, 0.95, 1.05, 1.25, 1.5, 2.0)  # bounds of width / height
 _NO_FILE = "no file"
 
 
 def check(
-    pictures: Pictures,
+    pictures: ImageSource,
     data: DataConfig,
     *,
     resolution: int,
     near: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Read and decode every selected picture once, and say what there is and what is wrong.
+    """Read and decode every selected image once, and say what there is and what is wrong.
 
     Args:
         pictures: What `data.source` names, opened.
-        data: Which of the pictures, and the crop to try on them.
+        data: Which of the images, and the crop to try on them.
         resolution: Side in pixels to which they would be resized.
         near: Bits, of 64, in which the perceptual hashes of near duplicates may differ; -1: no search; None: NEAR for
-            pictures that come as files, and no search among drawn or packed ones, which are alike by nature.
-        progress: Called with (pictures done, pictures in all).
+            images that come as files, and no search among drawn or packed ones, which are alike by nature.
+        progress: Called with (images done, images in all).
 
     Raises:
-        DataError: The source holds none of the pictures asked for, or is damaged.
+        DataError: The source holds none of the images asked for, or is damaged.
         ValueError: `near` is above `alike.MOST_BITS`.
     """
     names = select(pictures, data)
     crop = pictures.crop if data.crop == "auto" else data.crop
-    cut = parse_crop("none" if isinstance(pictures, StoredSource) else crop)  # packed pictures are cropped already
+    cut = parse_crop("none" if isinstance(pictures, PackedSource) else crop)  # packed images are cropped already
     missing = dict.fromkeys((as_text(name) for name in names), "the source did not deliver it")
     tally = _Tally(cut, resolution, missing)
     look = partial(_look, hashed=near != -1, fileless=near is not None)
     with quiet_pillow():
-        looks = on_all_cores(pictures, names, resolution, look)
+        looks = parallel_map(pictures, names, resolution, look)
         for done, (name, (size_bytes, seen)) in enumerate(looks, start=1):
             tally.add(as_text(name), size_bytes, seen)
             if progress is not None:
@@ -97,7 +97,7 @@ def check(
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What is kept of one picture; `file` is None where there is no file, `hash` where none was asked for."""
+    """What is kept of one image; `file` is None where there is no file, `hash` where none was asked for."""
 
     size: tuple[int, int]
     format: str
@@ -110,7 +110,7 @@ class _Look:
 
 
 def _look(_: str, content: Delivered, *, hashed: bool, fileless: bool) -> tuple[int, _Look | DataError]:
-    """One picture's size in bytes and what there is to see, or why there is nothing."""
+    """One image's size in bytes and what there is to see, or why there is nothing."""
     size_bytes = len(content) if isinstance(content, bytes) else 0
     try:
         if isinstance(content, DataError):
@@ -150,14 +150,14 @@ def _perceptual_hash(image: Image.Image) -> int:
 
 
 def _is_grey(image: Image.Image) -> bool:
-    """Whether no pixel of an RGB picture differs from grey by more than JPEG's rounding."""
+    """Whether no pixel of an RGB image differs from grey by more than JPEG's rounding."""
     colours = np.asarray(image.convert("YCbCr"))[:, :, 1:]  # blue and red against grey, which is 128
     return bool(colours.min() >= 128 - _GREY and colours.max() <= 128 + _GREY)
 
 
 @dataclass
 class _Tally:
-    """What the pass has seen so far: a few hundred bytes a picture."""
+    """What the pass has seen so far: a few hundred bytes an image."""
 
     crop: Crop
     resolution: int
@@ -176,7 +176,7 @@ class _Tally:
     rotated: list[str] = field(default_factory=list)
 
     def add(self, name: str, size_bytes: int, seen: _Look | DataError) -> None:
-        """Count one picture."""
+        """Count one image."""
         self.size_bytes += size_bytes
         if isinstance(seen, DataError):
             self.unreadable[name] = str(seen)
@@ -206,7 +206,7 @@ class _Tally:
             return
         if right - left < self.resolution:
             self.tiny[name] = (
-                f"{right - left}x{right - left} of the picture's {width}x{height} are enlarged to "
+                f"{right - left}x{right - left} of the image's {width}x{height} are enlarged to "
                 f"{self.resolution}x{self.resolution}"
             )
 

@@ -1,4 +1,4 @@
-"""Groups of pictures that look alike: perceptual hashes that differ in a few bits."""
+"""Groups of images that look alike: perceptual hashes that differ in a few bits."""
 
 from itertools import pairwise
 
@@ -8,7 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 HASH_BITS = 64
-MOST_BITS = 15  # as far as a search is of use: pictures of one kind, such as faces, are about 24 to 32 bits apart
+MOST_BITS = 15  # as far as a search is of use: images of one kind, such as faces, are about 24 to 32 bits apart
 _PAIRS_AT_ONCE = 2**20
 
 

@@ -1,4 +1,4 @@
-"""What an examination of a source of pictures says: counts, findings to act on, and notes to know of."""
+"""What an examination of a source of images says: counts, findings to act on, and notes to know of."""
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
@@ -12,28 +12,28 @@ class Frozen(BaseModel):
 
 
 class Named(Frozen):
-    """A picture and what is the matter with it."""
+    """An image and what is the matter with it."""
 
     name: str
     reason: str
 
 
 class Moved(Named):
-    """A picture that was moved out of its folder, and the path of the file where it went."""
+    """An image that was moved out of its folder, and the path of the file where it went."""
 
     to: str
 
 
 class Report(Frozen):
-    """What was found in one pass over all pictures of a source. Names and groups are sorted.
+    """What was found in one pass over all images of a source. Names and groups are sorted.
 
     In a group of duplicates the first is the one to keep. The three kinds of duplicates do not overlap: of a group of
     one kind, only the first is looked at for the next.
     """
 
     source: str = Field(description="what was examined")
-    crop: str = Field(description="the crop that was tried on each picture; `auto` is the largest centre square")
-    resolution: int = Field(description="side in pixels to which each picture would be resized")
+    crop: str = Field(description="the crop that was tried on each image; `auto` is the largest centre square")
+    resolution: int = Field(description="side in pixels to which each image would be resized")
     near: int | None = Field(description="bits in which near duplicates' hashes may differ; none: not searched")
     num_pictures: int = Field(description="pictures that the source lists after split and limit")
     passed_over: dict[str, int] = Field({}, description="files of other endings that are not read, by ending")
@@ -42,12 +42,12 @@ class Report(Frozen):
     shapes: dict[str, int] = Field(description="pictures by width / height, from tall to wide")
     modes: dict[str, int] = Field(description="pictures by Pillow's mode of the file, the most frequent first")
     formats: dict[str, int] = Field(description="pictures by the format of the file, the most frequent first")
-    unreadable: tuple[Named, ...] = Field(description="no picture comes out of the file")
-    refused: tuple[Named, ...] = Field(description="the crop cannot be cut out of the picture")
-    tiny: tuple[Named, ...] = Field(description="the cropped picture is smaller than the resolution")
+    unreadable: tuple[Named, ...] = Field(description="no image comes out of the file")
+    refused: tuple[Named, ...] = Field(description="the crop cannot be cut out of the image")
+    tiny: tuple[Named, ...] = Field(description="the cropped image is smaller than the resolution")
     duplicates: tuple[Names, ...] = Field(description="groups of files that are equal byte for byte")
     same_pixels: tuple[Names, ...] = Field(description="groups of different files that decode to equal pixels")
-    near_duplicates: tuple[Names, ...] = Field(description="groups of pictures that look almost alike")
+    near_duplicates: tuple[Names, ...] = Field(description="groups of images that look almost alike")
     greyscale: Names = Field(description="no colour, whatever the file's mode")
     rotated: Names = Field(description="turned upright as their EXIF mark says")
     quarantined: tuple[Moved, ...] = Field((), description="what was moved out of the folder")
@@ -55,7 +55,7 @@ class Report(Frozen):
     @computed_field(description="pictures concerned by each kind of finding; of duplicates, all but the first ones")  # type: ignore[prop-decorator]
     @property
     def findings(self) -> dict[str, int]:
-        """How many pictures each kind of finding concerns; of a group of duplicates, all but the first."""
+        """How many images each kind of finding concerns; of a group of duplicates, all but the first."""
         plain = {"unreadable": self.unreadable, "refused": self.refused, "tiny": self.tiny}
         groups = {
             "duplicates": self.duplicates,
@@ -66,8 +66,8 @@ class Report(Frozen):
             kind: sum(len(group) - 1 for group in listed) for kind, listed in groups.items()
         }
 
-    @computed_field(description="whether there are no findings; greyscale and rotated pictures are none")  # type: ignore[prop-decorator]
+    @computed_field(description="whether there are no findings; greyscale and rotated images are none")  # type: ignore[prop-decorator]
     @property
     def clean(self) -> bool:
-        """Whether there are no findings. Greyscale and rotated pictures are notes, not findings."""
+        """Whether there are no findings. Greyscale and rotated images are notes, not findings."""
         return not any(self.findings.values())

@@ -1,4 +1,4 @@
-"""A look at some of a source's pictures: as the network will see them, and at every named crop."""
+"""A look at some of a source's images: as the network will see them, and at every named crop."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,25 +12,25 @@ from ...images import contact_sheet
 from ..image.crop import NAMED_CROPS, Crop, parse_crop
 from ..image.decode import decode, plain, quiet_pillow
 from ..image.resize import square
-from ..packed.packed_images import StoredSource
-from ..parallel import on_all_cores
-from ..source import Delivered, Pictures, shown
+from ..packed.packed_images import PackedSource
+from ..parallel import parallel_map
+from ..source import Delivered, ImageSource, shown
 from ..split import select
 
-_CELL = 128  # pixels: the side of each picture on the sheet of crops
+_CELL = 128  # pixels: the side of each image on the sheet of crops
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Some pictures of a source.
+    """Some images of a source.
 
     Attributes:
         squares: As the network will see them, mirroring aside, in the random order in which they were chosen; mode RGB,
             or L for one channel.
         pictures: The first of them whole, upright, at full size.
-        unusable: (name, reason) of each chosen picture that cannot be read or cropped.
+        unusable: (name, reason) of each chosen image that cannot be read or cropped.
         crop: The crop in force, as its words.
-        cut: The same as a region; the whole picture for those that come cropped.
+        cut: The same as a region; the whole image for those that come cropped.
     """
 
     squares: tuple[Image.Image, ...]
@@ -41,13 +41,13 @@ class Chosen:
 
 
 def choose(
-    pictures: Pictures, data: DataConfig, *, num: int, num_whole: int, resolution: int, channels: int, seed: int
+    pictures: ImageSource, data: DataConfig, *, num: int, num_whole: int, resolution: int, channels: int, seed: int
 ) -> Chosen:
-    """Read so many pictures at random, and no others.
+    """Read so many images at random, and no others.
 
     Args:
         pictures: What `data.source` names, opened.
-        data: Which of the pictures, and how each is cropped.
+        data: Which of the images, and how each is cropped.
         num: How many; all, if there are fewer.
         num_whole: How many of them are kept whole as well.
         resolution: Side in pixels to which they are resized.
@@ -59,7 +59,7 @@ def choose(
     """
     names = select(pictures, data)
     crop = pictures.crop if data.crop == "auto" else data.crop
-    cut = parse_crop("none" if isinstance(pictures, StoredSource) else crop)
+    cut = parse_crop("none" if isinstance(pictures, PackedSource) else crop)
     places = np.random.default_rng(seed).permutation(len(names))[: max(num, num_whole)]
     chosen = [names[place] for place in places]
 
@@ -77,20 +77,20 @@ def choose(
         return plain(content, channels) if isinstance(content, Image.Image) else decode(content, channels)
 
     with quiet_pillow():
-        read = dict(on_all_cores(pictures, sorted(chosen), resolution, as_square))
+        read = dict(parallel_map(pictures, sorted(chosen), resolution, as_square))
         results = {name: read.get(name, DataError("the source did not deliver it")) for name in chosen}
         squares = {name: image for name, image in results.items() if isinstance(image, Image.Image)}
         first = list(squares)[:num_whole]
-        whole = dict(on_all_cores(pictures, sorted(first), resolution, as_whole))
+        whole = dict(parallel_map(pictures, sorted(first), resolution, as_whole))
     unusable = tuple((shown(name), str(error)) for name, error in results.items() if isinstance(error, DataError))
     if not squares:
         name, reason = unusable[0]
-        raise DataError(f"{data.source}: none of the {len(chosen)} chosen pictures can be used; {name}: {reason}")
+        raise DataError(f"{data.source}: none of the {len(chosen)} chosen images can be used; {name}: {reason}")
     return Chosen(tuple(squares.values())[:num], tuple(whole[name] for name in first), unusable, crop, cut)
 
 
 def as_seen(chosen: Chosen, *, mirror: bool, seed: int) -> np.ndarray:
-    """The pictures as the network will see them: cropped, resized and, if asked for, half of them mirrored.
+    """The images as the network will see them: cropped, resized and, if asked for, half of them mirrored.
 
     Returns:
         uint8 (N, C, H, W).
@@ -104,13 +104,13 @@ def as_seen(chosen: Chosen, *, mirror: bool, seed: int) -> np.ndarray:
 
 
 def crops_compared(chosen: Chosen, *, resolution: int, filter: str) -> np.ndarray:
-    """A sheet with a picture a row: the whole of it, then the crop in force and each named crop that fits.
+    """A sheet with an image a row: the whole of it, then the crop in force and each named crop that fits.
 
     Each crop is resized to the network's size first, and shown enlarged without smoothing.
 
     Args:
-        chosen: The pictures; those that were kept whole have a row each.
-        resolution: Side in pixels to which the network's pictures are resized.
+        chosen: The images; those that were kept whole have a row each.
+        resolution: Side in pixels to which the network's images are resized.
         filter: The resampling filter.
 
     Returns:
@@ -125,16 +125,16 @@ def crops_compared(chosen: Chosen, *, resolution: int, filter: str) -> np.ndarra
             row.append(_enlarged(crop.apply(image, resolution, filter)) if fits else None)
         rows.append(row)
     headings = [
-        ("whole picture", _size_words(chosen.pictures)),
+        ("whole image", _size_words(chosen.pictures)),
         *((words, about) for words, (_, about) in compared.items()),
     ]
     return contact_sheet(rows, headings, _CELL)
 
 
 def crops_that_fit(chosen: Chosen) -> dict[str, tuple[Crop, str]]:
-    """The crop in force, and then the named ones that fit any of the pictures; by their words.
+    """The crop in force, and then the named ones that fit any of the images; by their words.
 
-    One that cuts the same region out of every picture as an earlier one is only mentioned there.
+    One that cuts the same region out of every image as an earlier one is only mentioned there.
 
     Returns:
         For each, the crop and what to say of it.
@@ -158,7 +158,7 @@ def crops_that_fit(chosen: Chosen) -> dict[str, tuple[Crop, str]]:
 
 
 def _region(image: Image.Image, crop: Crop) -> tuple[int, int, int, int] | None:
-    """The crop's region in a picture, or None where it does not fit."""
+    """The crop's region in an image, or None where it does not fit."""
     try:
         return crop.region(*image.size)
     except DataError:
@@ -166,7 +166,7 @@ def _region(image: Image.Image, crop: Crop) -> tuple[int, int, int, int] | None:
 
 
 def _enlarged(square: Image.Image) -> Image.Image:
-    """The picture at the sheet's size, or the nearest below it: enlarged by a whole factor, each pixel a square."""
+    """The image at the sheet's size, or the nearest below it: enlarged by a whole factor, each pixel a square."""
     if square.width > _CELL:
         return square.resize((_CELL, _CELL), Image.Resampling.BOX)
     return ImageOps.scale(square, _CELL // square.width, Image.Resampling.NEAREST)

@@ -1,4 +1,4 @@
-"""Moving pictures out of a folder so that it can be undone: nothing is deleted, and nothing is overwritten."""
+"""Moving images out of a folder so that it can be undone: nothing is deleted, and nothing is overwritten."""
 
 import errno
 import json
@@ -11,32 +11,32 @@ from typing import Any
 
 from ...errors import DataError
 from ..folder import FolderSource
-from ..source import Pictures
+from ..source import ImageSource
 from .findings import Moved, Named, Report
 
 JOURNAL = "quarantine.jsonl"
 
 
 class Quarantine:
-    """A folder to which pictures of a source are moved, under their paths in the source, with a journal of each move.
+    """A folder to which images of a source are moved, under their paths in the source, with a journal of each move.
 
     A line of the journal is on the disk before its file moves, so that whatever happens, every file that has left its
     place is named there with where it went.
     """
 
-    def __init__(self, pictures: Pictures, source: str, folder: Path) -> None:
-        """Check that pictures can be moved there; nothing is made yet.
+    def __init__(self, pictures: ImageSource, source: str, folder: Path) -> None:
+        """Check that images can be moved there; nothing is made yet.
 
         Args:
             pictures: The source, opened.
             source: How messages name it.
-            folder: Where pictures are to go.
+            folder: Where images are to go.
 
         Raises:
-            DataError: The source is no folder of pictures, or `folder` is a file, or lies in the source.
+            DataError: The source is no folder of images, or `folder` is a file, or lies in the source.
         """
         if not isinstance(pictures, FolderSource):
-            raise DataError(f"--quarantine {folder}: {source} is not a folder of pictures; nothing can be moved out")
+            raise DataError(f"--quarantine {folder}: {source} is not a folder of images; nothing can be moved out")
         self._root = pictures.path.resolve()
         self._folder = folder.absolute()
         if folder.exists() and not folder.is_dir():

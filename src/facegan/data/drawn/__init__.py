@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .attributes import draw_attributes
 from .render import DRAWING_VERSION, check_resolution, render
 
-__all__ = ["DrawnFaces", "DrawnPictures"]
+__all__ = ["DrawnFaces", "DrawnSource"]
 
 _BATCH_PIXELS = 512 * 64 * 64  # rendered at a time: 512 faces of 64 x 64, 32 of 256 x 256
 
@@ -32,17 +32,17 @@ class DrawnFaces(BaseModel):
     num_images: int = Field(default=20_000, ge=1, le=10_000_000, description="how many faces there are")
     seed: int = Field(default=0, description="which faces they are; another seed draws other people")
 
-    def open(self) -> DrawnPictures:
-        """Return the pictures; nothing is drawn until they are read."""
-        return DrawnPictures(self.num_images, self.seed)
+    def open(self) -> DrawnSource:
+        """Return the images; nothing is drawn until they are read."""
+        return DrawnSource(self.num_images, self.seed)
 
 
-class DrawnPictures:
-    """The drawn faces as an opened source of pictures.
+class DrawnSource:
+    """The drawn faces as an opened source of images.
 
     Attributes:
         names: One name per face; sorted order is index order.
-        crop: What crop="auto" means here: the whole picture, which is square.
+        crop: What crop="auto" means here: the whole image, which is square.
         chunk: Faces that are best drawn at a time.
     """
 
@@ -58,14 +58,14 @@ class DrawnPictures:
         return draw_attributes(self._seed, self._indices(names)).columns()
 
     def fingerprint(self, names: Sequence[str]) -> str:
-        """Return a SHA-256 hex digest of all that the pictures depend on: the drawing's version, seed and names."""
+        """Return a SHA-256 hex digest of all that the images depend on: the drawing's version, seed and names."""
         digest = hashlib.sha256(f"drawn faces, version {DRAWING_VERSION}, seed {self._seed}".encode())
         for name in names:
             digest.update(b"\n" + name.encode())
         return digest.hexdigest()
 
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Image.Image]]:
-        """Draw the named faces and yield (name, RGB picture of resolution x resolution), in the order of the names.
+        """Draw the named faces and yield (name, RGB image of resolution x resolution), in the order of the names.
 
         Raises:
             ValueError: The resolution is outside 16..256, or a name is not one of these faces.

@@ -1,4 +1,4 @@
-"""A batch of pictures being painted, and the shapes that are painted: signed distances and their coverage.
+"""A batch of images being painted, and the shapes that are painted: signed distances and their coverage.
 
 Pixel arithmetic uses only operations that IEEE 754 rounds correctly (+ - * / sqrt, min, max), so that a pixel does not
 depend on its place in a batch. Distances are in head units (half a frame wide is 1), negative inside.
@@ -37,7 +37,7 @@ WHOLE = Window(-1, 1, -1, 1)
 
 
 class Canvas(NamedTuple):
-    """N pictures with their coordinates; slices of it share the pixels.
+    """N images with their coordinates; slices of it share the pixels.
 
     Attributes:
         rgb: (N, 3, H, W) in [0, 1].
@@ -72,7 +72,7 @@ class Canvas(NamedTuple):
 
     @contextmanager
     def part(self, window: Window = WHOLE, chosen: Flags | None = None) -> Iterator[Canvas]:
-        """Lend a copy of a window of the chosen pictures (default: all); what is painted there is put back at the end.
+        """Lend a copy of a window of the chosen images (default: all); what is painted there is put back at the end.
 
         A copy because numpy is several times faster on pixels that lie side by side.
         """
@@ -100,7 +100,7 @@ class Canvas(NamedTuple):
         )
 
     def pixels(self, window: Window) -> tuple[slice, slice]:
-        """Return the rows and columns of a window of the whole picture."""
+        """Return the rows and columns of a window of the whole image."""
         height, width = self.rgb.shape[2:]
         return (
             slice(int((window.top + 1) / 2 * height), min(height, int((window.bottom + 1) / 2 * height) + 1)),
@@ -112,7 +112,7 @@ class Canvas(NamedTuple):
         return self._replace(sharp=np.full_like(self.sharp, 1 / (self.frame_x[0, 0, 1] - self.frame_x[0, 0, 0])))
 
     def paint(self, cover: Floats, colour: Colour) -> None:
-        """Lay a colour, (3,) or (N, 3), over the picture where cover, (N, H, W) in [0, 1], says."""
+        """Lay a colour, (3,) or (N, 3), over the image where cover, (N, H, W) in [0, 1], says."""
         paint = np.asarray(colour, dtype=np.float32)
         paint = paint[:, :, None, None] if paint.ndim == 2 else paint[None, :, None, None]
         layer = paint - self.rgb

@@ -1,4 +1,4 @@
-"""The renderer: attributes to pictures, a batch at a time, back to front."""
+"""The renderer: attributes to images, a batch at a time, back to front."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which square of a picture is used, and its reduction to the network's size in one resampling step."""
+"""Which square of an image is used, and its reduction to the network's size in one resampling step."""
 
 import re
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class Crop:
-    """A square region of a picture.
+    """A square region of an image.
 
     Attributes:
-        kind: "auto" (the largest centre square), "none" (the whole picture), "center" or "box".
+        kind: "auto" (the largest centre square), "none" (the whole image), "center" or "box".
         values: (N,) for "center", (X, Y, W, H) for "box", in pixels; else empty.
     """
 
@@ -29,22 +29,22 @@ class Crop:
     values: tuple[int, ...] = ()
 
     def region(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """The region's left, top, right and bottom in a picture of this size.
+        """The region's left, top, right and bottom in an image of this size.
 
         Raises:
-            DataError: The picture is too small, or not square where it must be.
+            DataError: The image is too small, or not square where it must be.
         """
         size = f"{width}x{height}"
         if self.kind == "box":
             x, y, w, h = self.values
             if x + w > width or y + h > height:
-                raise DataError(f"the picture ({size}) does not contain the crop box:{x},{y},{w},{h}")
+                raise DataError(f"the image ({size}) does not contain the crop box:{x},{y},{w},{h}")
             return x, y, x + w, y + h
         if self.kind == "none" and width != height:
-            raise DataError(f"the picture is not square ({size}), as crop none requires")
+            raise DataError(f"the image is not square ({size}), as crop none requires")
         side = self.values[0] if self.kind == "center" else min(width, height)
         if side > min(width, height):
-            raise DataError(f"the picture ({size}) is smaller than the crop center:{side}")
+            raise DataError(f"the image ({size}) is smaller than the crop center:{side}")
         # An odd margin is halved to the even number, as torchvision's CenterCrop does.
         left, top = round((width - side) / 2), round((height - side) / 2)
         return left, top, left + side, top + side
@@ -55,7 +55,7 @@ class Crop:
         The region is cut out first, so that nothing outside of it shines in.
 
         Raises:
-            DataError: The picture is too small, or not square where it must be.
+            DataError: The image is too small, or not square where it must be.
         """
         region = self.region(*image.size)
         return image.crop(region).resize((resolution, resolution), FILTERS[filter])
@@ -79,8 +79,8 @@ def parse_crop(text: str) -> Crop:
     raise ConfigError(f"config: data.crop is {quoted(text)}; it must be auto, none, center:N or box:X,Y,W,H")
 
 
-# The crops that published work on faces names, with whose they are; they are meant for CelebA's aligned pictures
-# (178x218), where "CelebA at 64x64" is a different set of pictures with each of them.
+# The crops that published work on faces names, with whose they are; they are meant for CelebA's aligned images
+# (178x218), where "CelebA at 64x64" is a different set of images with each of them.
 NAMED_CROPS = {
     "auto": "the largest centre square",
     "center:178": "mimicry; PyTorch's DCGAN tutorial",  # the tutorial's resize and centre crop give the same region

@@ -1,4 +1,4 @@
-"""Encoded bytes to an upright 8-bit picture, colour or grey. Whatever the bytes, the worst outcome is a DataError."""
+"""Encoded bytes to an upright 8-bit image, colour or grey. Whatever the bytes, the worst outcome is a DataError."""
 
 import functools
 import io
@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ...errors import DataError
-from ..sources.kinds import begins_like
+from ..sources.kinds import sniff_file_type
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit, where it only warns
-# Formats that decode inside Pillow; others start programs (EPS) or have no business behind a picture's ending.
+# Formats that decode inside Pillow; others start programs (EPS) or have no business behind an image's ending.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -30,12 +30,12 @@ _UPRIGHT = {
 
 
 def decode(content: bytes, channels: int) -> Image.Image:
-    """Decode a file's bytes to a picture of mode RGB (3 channels) or L (1 channel), turned upright by its EXIF mark.
+    """Decode a file's bytes to an image of mode RGB (3 channels) or L (1 channel), turned upright by its EXIF mark.
 
     Transparency is laid on white; 16 bits are divided by 257; the first frame of an animation is used.
 
     Raises:
-        DataError: The bytes are no picture, damaged, or have too many pixels; the message is the reason alone.
+        DataError: The bytes are no image, damaged, or have too many pixels; the message is the reason alone.
     """
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
@@ -48,32 +48,32 @@ def decode(content: bytes, channels: int) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(int(re.findall(r"\d+", str(error))[0])) from None
     except UnidentifiedImageError:
-        kind = begins_like(content)
-        if kind.endswith(" picture"):
-            raise DataError(f"the picture is damaged (it begins like {kind}, but its header cannot be read)") from None
-        raise DataError(f"not a picture (it begins like {kind})") from None
+        kind = sniff_file_type(content)
+        if kind.endswith(" image"):
+            raise DataError(f"the image is damaged (it begins like {kind}, but its header cannot be read)") from None
+        raise DataError(f"not an image (it begins like {kind})") from None
     except MemoryError:
         raise DataError("too large for the memory") from None
     except Exception as error:
-        raise DataError(f"the picture is {_damage(error)}") from None
+        raise DataError(f"the image is {_damage(error)}") from None
 
 
 def header(content: bytes) -> tuple[tuple[int, int], str, str]:
-    """A picture file's (width, height), mode and format, as its header tells; no pixel is decoded.
+    """An image file's (width, height), mode and format, as its header tells; no pixel is decoded.
 
     Raises:
-        DataError: It is no picture.
+        DataError: It is no image.
     """
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
             size = (image.height, image.width) if orientation(image) >= 5 else image.size  # 5 to 8 lie on their side
             return size, image.mode, str(image.format)
     except Exception as error:
-        raise DataError(f"the picture is {_damage(error)}") from None
+        raise DataError(f"the image is {_damage(error)}") from None
 
 
 def plain(image: Image.Image, channels: int) -> Image.Image:
-    """Turn a picture of any mode into RGB (3 channels) or L (1 channel), 8 bits each.
+    """Turn an image of any mode into RGB (3 channels) or L (1 channel), 8 bits each.
 
     Raises:
         DataError: Its numbers have no agreed meaning as brightness.
@@ -105,7 +105,7 @@ def _formats() -> tuple[str, ...]:
 
 
 def orientation(image: Image.Image) -> int:
-    """How EXIF or XMP says that a picture is turned: 1 (upright) to 8; a damaged mark beside sound pixels is 1."""
+    """How EXIF or XMP says that an image is turned: 1 (upright) to 8; a damaged mark beside sound pixels is 1."""
     try:
         turn = image.getexif().get(_ORIENTATION, 1)
     except Exception:
@@ -140,7 +140,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def _too_many_pixels(num_pixels: int) -> DataError:
-    return DataError(f"the picture has too many pixels ({num_pixels:,}; the limit is {MAX_PIXELS:,})")
+    return DataError(f"the image has too many pixels ({num_pixels:,}; the limit is {MAX_PIXELS:,})")
 
 
 def _damage(error: Exception) -> str:

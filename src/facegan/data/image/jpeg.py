@@ -12,7 +12,7 @@ from PIL import Image
 from .decode import MAX_PIXELS, orientation
 
 _PLAIN = {"Gray": "GRAY", "YCbCr": "RGB"}  # other colour spaces have conventions that Pillow knows
-_MARKS = (b"Exif\x00\x00", b"tiff:Orientation")  # without these nothing says how the picture is turned
+_MARKS = (b"Exif\x00\x00", b"tiff:Orientation")  # without these nothing says how the image is turned
 # EXIF's orientations, undone on an array (H, W, ...) without copying it.
 _TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     2: lambda pixels: pixels[:, ::-1],
@@ -31,8 +31,8 @@ class Jpeg:
 
     Attributes:
         pixels: uint8 (h, w, 3) or, of a grey file, (h, w), turned upright; w = width / scale, rounded up.
-        width: Of the picture at full size, upright.
-        height: Of the picture at full size, upright.
+        width: Of the image at full size, upright.
+        height: Of the image at full size, upright.
         scale: 1, 2, 4 or 8.
     """
 

@@ -6,19 +6,19 @@ from math import ceil, floor
 from PIL import Image
 
 from ...errors import DataError
-from ..source import Delivered, Pictures, shown
+from ..source import Delivered, ImageSource, shown
 from .crop import FILTERS, Crop
 from .decode import decode, plain, quiet_pillow
 from .jpeg import Jpeg, read_jpeg
 
-_LOOK = 16  # pictures of an unknown copy
+_LOOK = 16  # images of an unknown copy
 _SCALES = (8, 4, 2)  # by which libjpeg can divide both sides while it decodes
 
 
 def square(
     content: Delivered, *, crop: Crop, resolution: int, channels: int, filter: str = "bicubic", draft: bool = False
 ) -> Image.Image:
-    """Decode, crop and resize one picture.
+    """Decode, crop and resize one image.
 
     Args:
         content: What a source delivered.
@@ -45,8 +45,8 @@ def square(
     return plain(image, channels).resize((resolution, resolution), FILTERS[filter], box)
 
 
-def refuse_unreadable(pictures: Pictures, where: str) -> None:
-    """Refuse a source of which none of the first pictures can be decoded; looks at a few.
+def refuse_unreadable(pictures: ImageSource, where: str) -> None:
+    """Refuse a source of which none of the first images can be decoded; looks at a few.
 
     Raises:
         DataError: So it is.
@@ -63,7 +63,7 @@ def refuse_unreadable(pictures: Pictures, where: str) -> None:
                 return
             except DataError as error:
                 reason = error
-    raise DataError(f"{where}: none of the first {len(names)} pictures can be used; {shown(name)}: {reason}")
+    raise DataError(f"{where}: none of the first {len(names)} images can be used; {shown(name)}: {reason}")
 
 
 def _full_size(width: int, height: int) -> int:  # noqa: ARG001

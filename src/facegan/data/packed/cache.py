@@ -1,4 +1,4 @@
-"""The cache of packed pictures: what lies in it, and clearing what no run can use any more."""
+"""The cache of packed images: what lies in it, and clearing what no run can use any more."""
 
 import shutil
 import time
@@ -11,7 +11,7 @@ from ...errors import DataError
 from ...storage.locks import is_being_written
 from .load import packed_folder
 from .pack import PACKING_VERSION, decoders
-from .packed_images import Index, open_stored
+from .packed_images import Index, open_packed
 
 _DAY = 24 * 3600.0
 
@@ -45,7 +45,7 @@ def entries() -> list[Entry]:
     newest: dict[tuple[object, ...], Path] = {}
     for place, entry in enumerate(found):
         if entry.index and not entry.useless and newest.setdefault(_made(entry.index), entry.path) != entry.path:
-            found[place] = entry.model_copy(update={"useless": "the pictures have changed since, and were packed anew"})
+            found[place] = entry.model_copy(update={"useless": "the images have changed since, and were packed anew"})
     return found
 
 
@@ -68,7 +68,7 @@ def _entry(path: Path) -> Entry:
         useless = "left by a packing that was killed"
     else:
         try:
-            index = open_stored(path).index
+            index = open_packed(path).index
             useless = _useless(index)
         except DataError as error:
             useless = str(error).partition(": ")[2].partition("; ")[0]
@@ -82,12 +82,12 @@ def _useless(index: Index) -> str | None:
         return f"made with {words}; other ones are installed now"
     source = Path(index.source)
     if source.is_absolute() and source.parent.exists() and not source.exists():  # else its disk may only be away
-        return "its pictures are gone"
+        return "its images are gone"
     return None
 
 
 def _made(index: Index) -> tuple[object, ...]:
-    """What two packings of the same pictures have in common though the pictures have changed in between."""
+    """What two packings of the same images have in common though the images have changed in between."""
     return (
         index.source, index.selection, index.crop, index.filter, index.draft, index.resolution, index.channels,
     )  # fmt: skip

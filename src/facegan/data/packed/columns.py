@@ -1,4 +1,4 @@
-"""What is written beside the packed pixels: a table of the pictures, and documents."""
+"""What is written beside the packed pixels: a table of the images, and documents."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from .packed_images import DIGEST, NAME
 def write_columns(
     path: Path, names: list[str], digests: list[bytes], attributes: dict[str, list[Any]], source: str
 ) -> None:
-    """Write a table with a row a picture: its name, the SHA-256 of its file, its attributes.
+    """Write a table with a row an image: its name, the SHA-256 of its file, its attributes.
 
     Args:
         path: The file.
-        names: The pictures' names.
+        names: The images' names.
         digests: 32 bytes each.
         attributes: A column each, aligned with the names.
         source: What messages call the source.

@@ -1,4 +1,4 @@
-"""Every picture decoded once: the selected pictures of a source as one memory-mapped array, kept in the cache."""
+"""Every image decoded once: the selected images of a source as one memory-mapped array, kept in the cache."""
 
 import contextlib
 import os
@@ -10,29 +10,29 @@ from ...config import DataConfig
 from ...downloads import cache_root
 from ...errors import DataError
 from ...storage.locks import Progress, alone
-from ..open import anchored, open_source
-from ..parallel import on_all_cores
-from ..source import Pictures, as_text
+from ..open import absolute_source, open_source
+from ..parallel import parallel_map
+from ..source import ImageSource, as_text
 from ..split import select
 from .pack import Recipe, content_digest, pack
-from .packed_images import PackedImages, StoredSource, is_damaged, is_stored, open_stored, refuse_damage
+from .packed_images import PackedImages, PackedSource, is_damaged, is_packed, open_packed, refuse_damage
 
 __all__ = ["PackedImages", "check_enough", "count", "load", "pack_cached", "pack_folder"]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is to be packed: pictures of an opened source, and how."""
+    """What is to be packed: images of an opened source, and how."""
 
-    pictures: Pictures
+    pictures: ImageSource
     names: Sequence[str]
     recipe: Recipe
     source: str
-    words: str  # which of the source's pictures
+    words: str  # which of the source's images
 
 
 def count(data: DataConfig) -> int:
-    """How many pictures the selection lists; nothing is decoded, so undecodable ones are counted too.
+    """How many images the selection lists; nothing is decoded, so undecodable ones are counted too.
 
     Raises:
         DataError: As `load`, for what shows without decoding.
@@ -48,18 +48,18 @@ def load(
     at_least: int = 1,
     progress: Progress | None = None,
 ) -> PackedImages:
-    """The selected pictures at this size, from the cache when they have been packed before.
+    """The selected images at this size, from the cache when they have been packed before.
 
     Args:
-        data: Which pictures, and how each is cropped and resized.
+        data: Which images, and how each is cropped and resized.
         resolution: Height and width in pixels.
         channels: 3 for colour, 1 for grey.
-        at_least: Fewer pictures than this (a batch) are refused, if possible before any is packed.
-        progress: Called with (pictures done, pictures in all) while packing; not called when nothing is packed.
+        at_least: Fewer images than this (a batch) are refused, if possible before any is packed.
+        progress: Called with (images done, images in all) while packing; not called when nothing is packed.
 
     Raises:
-        DataError: The source is missing, empty or unsafe, or too few of its pictures can be used.
-        FaceganError: The disk has no room for the packed pictures.
+        DataError: The source is missing, empty or unsafe, or too few of its images can be used.
+        FaceganError: The disk has no room for the packed images.
     """
     packed, _ = pack_cached(data, resolution=resolution, channels=channels, at_least=at_least, progress=progress)
     return packed
@@ -74,7 +74,7 @@ def pack_cached(
     verify: bool = False,
     progress: Progress | None = None,
 ) -> tuple[PackedImages, bool]:
-    """The selected pictures in the cache, as `load` gives them, and whether they had to be packed.
+    """The selected images in the cache, as `load` gives them, and whether they had to be packed.
 
     With `verify`, the source is compared with what was packed by content, not by names, sizes and times alone, and the
     packed pixels with their digest. Takes and raises the rest as `load` does.
@@ -92,7 +92,7 @@ def pack_cached(
             if packed is None:
                 _pack(chosen, path, progress)
                 written = True
-        packed = open_stored(path)
+        packed = open_packed(path)
     with contextlib.suppress(OSError):
         os.utime(path)  # when it was last of use
     check_enough(len(packed), at_least, data.source)
@@ -108,11 +108,11 @@ def pack_folder(
     verify: bool = False,
     progress: Progress | None = None,
 ) -> tuple[PackedImages, bool]:
-    """The selected pictures as a packed folder at `path`, and whether it had to be written.
+    """The selected images as a packed folder at `path`, and whether it had to be written.
 
     Args:
         data: As in `load`.
-        path: A new or empty folder, or one that holds these very pictures already.
+        path: A new or empty folder, or one that holds these very images already.
         resolution: As in `load`.
         channels: As in `load`.
         verify: As in `pack_cached`.
@@ -126,23 +126,23 @@ def pack_folder(
     chosen = _choose(data, resolution, channels, 1, whole=False)
     assert isinstance(chosen, Selection)
     with _alone(chosen, target, progress):
-        if is_stored(path):
-            packed = open_stored(path)
+        if is_packed(path):
+            packed = open_packed(path)
             _refuse_other(chosen, packed, verify, progress)
             return packed, False
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise DataError(f"{path}: exists and holds no packed pictures; choose another folder")
+            raise DataError(f"{path}: exists and holds no packed images; choose another folder")
         _pack(chosen, target, progress)
-    return open_stored(path), True
+    return open_packed(path), True
 
 
 def changes(chosen: Selection, packed: PackedImages, progress: Progress | None = None) -> list[str]:
-    """The names of the packed pictures whose content in the source is no longer what was packed; reads all of it."""
+    """The names of the packed images whose content in the source is no longer what was packed; reads all of it."""
     digests = dict(zip(packed.names, packed.digests, strict=True)) | packed.skipped_digests
     found = sorted({as_text(name) for name in chosen.names} - digests.keys())
     wanted = [name for name in chosen.names if as_text(name) in digests]
     resolution = chosen.recipe.resolution
-    contents = on_all_cores(chosen.pictures, wanted, resolution, lambda _, content: content_digest(content))
+    contents = parallel_map(chosen.pictures, wanted, resolution, lambda _, content: content_digest(content))
     for done, (name, digest) in enumerate(contents, start=1):
         if digests.pop(as_text(name)) != digest:
             found.append(as_text(name))
@@ -155,7 +155,7 @@ def check_enough(num_images: int, batch_size: int, source: str) -> None:
     """Refuse a set that does not fill one batch.
 
     Raises:
-        DataError: There are fewer pictures than a batch takes.
+        DataError: There are fewer images than a batch takes.
     """
     if num_images < batch_size:
         raise DataError(f"{source}: found {num_images} images, need at least {batch_size} (train.batch_size)")
@@ -171,14 +171,14 @@ def _choose(
 ) -> Selection | PackedImages:
     """The selection; or, with `whole`, a packed source itself when all of it is wanted."""
     pictures = open_source(data)
-    if isinstance(pictures, StoredSource):
+    if isinstance(pictures, PackedSource):
         pictures.check(crop=data.crop, filter=data.filter, draft=data.draft, resolution=resolution, channels=channels)
         if whole and data.takes_all:
             check_enough(len(pictures.packed), at_least, data.source)
             return pictures.packed
     names = select(pictures, data)
     check_enough(len(names), at_least, data.source)
-    packed = pictures.packed if isinstance(pictures, StoredSource) else None
+    packed = pictures.packed if isinstance(pictures, PackedSource) else None
     recipe = Recipe(
         crop=pictures.crop if data.crop == "auto" else data.crop,
         filter=data.filter,
@@ -190,7 +190,7 @@ def _choose(
     )
     settings = {**data.options, "split": data.split, "where": data.where, "limit": data.limit}
     words = [f"{key}={value}" for key, value in settings.items() if value not in ("all", "", 0)]
-    return Selection(pictures, names, recipe, anchored(data.source), " ".join(words) or "all")
+    return Selection(pictures, names, recipe, absolute_source(data.source), " ".join(words) or "all")
 
 
 def _alone(chosen: Selection, path: Path, progress: Progress | None) -> contextlib.AbstractContextManager[None]:
@@ -218,12 +218,12 @@ def _readable_again(chosen: Selection, packed: PackedImages) -> bool:
 
 def _sound(path: Path) -> PackedImages | None:
     with contextlib.suppress(DataError):  # nothing there, or something damaged
-        return open_stored(path)
+        return open_packed(path)
     return None
 
 
 def _refuse_other(chosen: Selection, packed: PackedImages, verify: bool, progress: Progress | None) -> None:
-    """Refuse a packed folder that holds other pictures than those chosen, or the same ones made otherwise."""
+    """Refuse a packed folder that holds other images than those chosen, or the same ones made otherwise."""
     index, recipe = packed.index, chosen.recipe
     for setting in ("resolution", "channels", "crop", "filter", "draft"):
         if getattr(index, setting) != getattr(recipe, setting):
@@ -237,6 +237,6 @@ def _refuse_other(chosen: Selection, packed: PackedImages, verify: bool, progres
     if index.fingerprint != recipe.fingerprint or changed:
         named = f", {changed[0]} for one" if changed else ""
         raise DataError(
-            f"{packed.path}/: packed from other pictures than {chosen.source} now holds{named}; "
+            f"{packed.path}/: packed from other images than {chosen.source} now holds{named}; "
             "choose another folder, or remove this one"
         )

@@ -1,4 +1,4 @@
-"""Decoding, cropping and writing pictures with all cores, in constant memory; a packed folder is complete or absent."""
+"""Decoding, cropping and writing images with all cores, in constant memory; a packed folder is complete or absent."""
 
 import hashlib
 import io
@@ -23,13 +23,13 @@ from ...storage.locks import Progress, cannot_write, growing, is_cache
 from ..image.crop import Crop, parse_crop
 from ..image.decode import quiet_pillow
 from ..image.resize import square
-from ..parallel import on_all_cores
-from ..source import Delivered, Pictures, as_text, passed_over, shown
+from ..parallel import parallel_map
+from ..source import Delivered, ImageSource, as_text, passed_over, shown
 from .columns import write_columns, write_json
 from .packed_images import IMAGES, INDEX, LAYOUT, PICTURES, SKIPPED, Index
 
 _one_writer = threading.Lock()  # where a file has one position for all threads
-PACKING_VERSION = 2  # raised when the same pictures and settings would give other pixels
+PACKING_VERSION = 2  # raised when the same images and settings would give other pixels
 
 
 def decoders() -> dict[str, str]:
@@ -47,8 +47,8 @@ class Recipe:
         draft: Whether JPEG files are decoded at a reduced size where that is enough.
         resolution: Height and width in pixels.
         channels: 3 for colour, 1 for grey.
-        fingerprint: Of the pictures.
-        cropped: Whether the pictures come cropped already, so that `crop` is on record only.
+        fingerprint: Of the images.
+        cropped: Whether the images come cropped already, so that `crop` is on record only.
     """
 
     crop: str
@@ -67,12 +67,12 @@ class Recipe:
 
     @property
     def image_bytes(self) -> int:
-        """The size of one packed picture."""
+        """The size of one packed image."""
         return self.channels * self.resolution**2
 
 
 def pack(
-    pictures: Pictures,
+    pictures: ImageSource,
     names: Sequence[str],
     recipe: Recipe,
     path: Path,
@@ -83,10 +83,10 @@ def pack(
 ) -> None:
     """Write the packed folder `path`, replacing what stands there; what a killed packing left is cleared first.
 
-    One process at a time: call it within `alone`. `source` and `selection` say in the index which pictures these are.
+    One process at a time: call it within `alone`. `source` and `selection` say in the index which images these are.
 
     Raises:
-        DataError: None of the pictures can be used.
+        DataError: None of the images can be used.
         FaceganError: The disk is too small.
     """
     parse_crop(recipe.crop)
@@ -106,7 +106,7 @@ def pack(
 
 
 def content_digest(content: Delivered) -> bytes:
-    """SHA-256 of a file's bytes; of mode, size and pixels of a drawn picture; empty where neither could be read."""
+    """SHA-256 of a file's bytes; of mode, size and pixels of a drawn image; empty where neither could be read."""
     if isinstance(content, DataError):
         return b""
     if isinstance(content, Image.Image):
@@ -116,7 +116,7 @@ def content_digest(content: Delivered) -> bytes:
 
 def _fill(
     folder: Path,
-    pictures: Pictures,
+    pictures: ImageSource,
     names: Sequence[str],
     recipe: Recipe,
     origin: dict[str, str],
@@ -133,7 +133,7 @@ def _fill(
         rows = {name: row for row, name in enumerate(names)}
 
         def keep(name: str, content: Delivered) -> tuple[bytes, DataError | None]:
-            """Write a picture into its row; its digest, and why it cannot be used, if so."""
+            """Write an image into its row; its digest, and why it cannot be used, if so."""
             digest = content_digest(content)
             try:
                 pixels = _pixels(content, crop, recipe)
@@ -142,9 +142,9 @@ def _fill(
             _write_at(file, start + rows[name] * recipe.image_bytes, pixels)
             return digest, None
 
-        results = on_all_cores(pictures, names, recipe.resolution, keep)
-        for done, (name, (picture_digest, refusal)) in enumerate(results, start=1):
-            digests[name] = picture_digest
+        results = parallel_map(pictures, names, recipe.resolution, keep)
+        for done, (name, (image_digest, refusal)) in enumerate(results, start=1):
+            digests[name] = image_digest
             if refusal is not None:
                 reasons[name] = str(refusal)
             else:
@@ -154,9 +154,7 @@ def _fill(
         kept = [name for name in names if name not in reasons]
         if not kept:
             name, reason = next(iter(reasons.items()))
-            raise DataError(
-                f"{origin['source']}: none of the {len(names)} pictures can be used; {shown(name)}: {reason}"
-            )
+            raise DataError(f"{origin['source']}: none of the {len(names)} images can be used; {shown(name)}: {reason}")
         _close_gaps(file, start, [rows[name] for name in kept], recipe)
         file.flush()
         with ThreadPoolExecutor(1) as beside:  # the disk writes while the digest is computed
@@ -185,7 +183,7 @@ def _fill(
 
 
 def _pixels(content: Delivered, crop: Crop, recipe: Recipe) -> bytes:
-    """One picture's bytes in the order (C, H, W); raises a DataError that says why there are none."""
+    """One image's bytes in the order (C, H, W); raises a DataError that says why there are none."""
     image = square(
         content, crop=crop, resolution=recipe.resolution, channels=recipe.channels, filter=recipe.filter,
         draft=recipe.draft,
@@ -261,7 +259,7 @@ def _check_room(parent: Path, needed_bytes: int) -> None:
     if needed_bytes > free_bytes:
         other = "set FACEGAN_CACHE to" if is_cache(parent) else "choose"
         raise FaceganError(
-            f"{parent}: no room for the packed pictures ({size_in_words(needed_bytes)} needed, "
+            f"{parent}: no room for the packed images ({size_in_words(needed_bytes)} needed, "
             f"{size_in_words(free_bytes)} free); free some, or {other} a folder on another disk"
         )
 

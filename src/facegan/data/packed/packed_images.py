@@ -1,7 +1,7 @@
-"""Packed pictures on the disk: one memory-mapped array, and an index of which only the facts are read on opening.
+"""Packed images on the disk: one memory-mapped array, and an index of which only the facts are read on opening.
 
 A packed folder holds `images.npy` (uint8, N x C x H x W), `index.json` (how they were packed, and a digest of the
-pixels), `pictures.parquet` (a row a picture: name, SHA-256 of its file, attributes) and `skipped.json` (what could not
+pixels), `pictures.parquet` (a row an image: name, SHA-256 of its file, attributes) and `skipped.json` (what could not
 be used, and why).
 """
 
@@ -28,15 +28,15 @@ LAYOUT = 2  # raised when the files of a packed folder change their meaning
 
 
 class Index(BaseModel):
-    """How the pictures of a packed folder were made.
+    """How the images of a packed folder were made.
 
     Attributes:
         layout: Which files the folder holds, and what they mean.
         packing: Which way of decoding and resizing made the pixels.
         source: What was packed, in the words of `data.source`.
-        selection: Which of its pictures: "all", or the settings that chose.
-        num_images: Packed pictures.
-        num_skipped: Pictures that could not be used.
+        selection: Which of its images: "all", or the settings that chose.
+        num_images: Packed images.
+        num_skipped: Images that could not be used.
         passed_over: How many of which endings the source holds that are not read.
         channels: 3 for colour, 1 for grey.
         resolution: Height and width in pixels.
@@ -91,32 +91,32 @@ class PackedImages:
 
     @property
     def num_skipped(self) -> int:
-        """How many pictures could not be used."""
+        """How many images could not be used."""
         return self.index.num_skipped
 
     @cached_property
     def names(self) -> list[str]:
-        """The pictures' names in their source, sorted; read when asked for, and raises as `open_stored`."""
+        """The images' names in their source, sorted; read when asked for, and raises as `open_packed`."""
         return self._columns([NAME])[NAME]
 
     @cached_property
     def digests(self) -> list[bytes]:
-        """SHA-256 of each picture's file (of the pixels, where there was no file), aligned with the names."""
+        """SHA-256 of each image's file (of the pixels, where there was no file), aligned with the names."""
         return self._columns([DIGEST])[DIGEST]
 
     @cached_property
     def attributes(self) -> dict[str, list[Any]]:
-        """What is known of the pictures: one column per attribute, aligned with the names."""
+        """What is known of the images: one column per attribute, aligned with the names."""
         return {key: column for key, column in self._columns(None).items() if key not in (NAME, DIGEST)}
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """(name, reason) of each picture that could not be used."""
+        """(name, reason) of each image that could not be used."""
         return [(name, reason) for name, reason, _ in self._skipped]
 
     @property
     def skipped_digests(self) -> dict[str, bytes]:
-        """SHA-256 of the file of each picture that could not be used; empty where it could not even be read."""
+        """SHA-256 of the file of each image that could not be used; empty where it could not even be read."""
         return {name: digest for name, _, digest in self._skipped}
 
     @cached_property
@@ -140,13 +140,13 @@ class PackedImages:
         return columns
 
 
-def is_stored(path: Path) -> bool:
-    """Whether a folder holds packed pictures."""
+def is_packed(path: Path) -> bool:
+    """Whether a folder holds packed images."""
     return (path / IMAGES).is_file() and (path / INDEX).is_file()
 
 
-def open_stored(path: Path, *, where: str | None = None) -> PackedImages:
-    """Open a folder of packed pictures: maps the array and reads some facts, whatever the number of pictures.
+def open_packed(path: Path, *, where: str | None = None) -> PackedImages:
+    """Open a folder of packed images: maps the array and reads some facts, whatever the number of images.
 
     Raises:
         DataError: It is damaged: a file is missing, cut short or unreadable, or two disagree.
@@ -155,7 +155,7 @@ def open_stored(path: Path, *, where: str | None = None) -> PackedImages:
     try:
         facts = json.loads((path / INDEX).read_text(encoding="utf-8"))
         if isinstance(facts, dict) and facts.get("layout", 1) != LAYOUT:
-            raise DataError(f"{where}: packed by another version of facegan; pack the original pictures again")
+            raise DataError(f"{where}: packed by another version of facegan; pack the original images again")
         index = Index.model_validate(facts)
         images = np.load(path / IMAGES, mmap_mode="r", allow_pickle=False)
         size_bytes = (path / IMAGES).stat().st_size
@@ -169,7 +169,7 @@ def open_stored(path: Path, *, where: str | None = None) -> PackedImages:
     if images.dtype != np.uint8 or images.shape != shape or not images.flags.c_contiguous or not len(images):
         raise _disagree(where, IMAGES)
     if size_bytes != images.offset + images.nbytes:
-        raise DataError(f"{where}: damaged packed pictures ({IMAGES} has {size_bytes} bytes); pack them again")
+        raise DataError(f"{where}: damaged packed images ({IMAGES} has {size_bytes} bytes); pack them again")
     return PackedImages(images=images, index=index, path=path)
 
 
@@ -185,7 +185,7 @@ def is_damaged(packed: PackedImages) -> bool:
 def refuse_damage(packed: PackedImages) -> None:
     """Raise a DataError if the pixels are not those that were packed; reads all of them."""
     if is_damaged(packed):
-        raise DataError(f"{packed.path}/: damaged packed pictures (their digest is another); pack them again")
+        raise DataError(f"{packed.path}/: damaged packed images (their digest is another); pack them again")
 
 
 def _damaged(where: str, error: Exception) -> DataError:
@@ -195,25 +195,25 @@ def _damaged(where: str, error: Exception) -> DataError:
         )
     else:
         reason = shown(" ".join(str(error).split()))[:100] or type(error).__name__
-    return DataError(f"{where}: damaged packed pictures ({reason}); pack them again")
+    return DataError(f"{where}: damaged packed images ({reason}); pack them again")
 
 
 def _disagree(where: str, name: str) -> DataError:
-    return DataError(f"{where}: damaged packed pictures ({name} and {INDEX} disagree); pack them again")
+    return DataError(f"{where}: damaged packed images ({name} and {INDEX} disagree); pack them again")
 
 
-class StoredSource:
-    """Packed pictures as a source, from which a part can be taken.
+class PackedSource:
+    """Packed images as a source, from which a part can be taken.
 
     Attributes:
         crop: The crop that was applied when they were packed.
-        packed: The pictures.
+        packed: The images.
     """
 
     def __init__(self, path: Path, *, where: str | None = None) -> None:
-        """Open a folder of packed pictures; raises as `open_stored`."""
+        """Open a folder of packed images; raises as `open_packed`."""
         self.where = where or f"{path}/"
-        self.packed = open_stored(path, where=where)
+        self.packed = open_packed(path, where=where)
         self.crop = self.packed.index.crop
 
     @property
@@ -226,7 +226,7 @@ class StoredSource:
         return {name: row for row, name in enumerate(self.names)}
 
     def check(self, *, crop: str, filter: str, draft: bool, resolution: int, channels: int) -> None:
-        """Refuse settings other than those the pictures were packed with.
+        """Refuse settings other than those the images were packed with.
 
         Raises:
             DataError: One differs; it is named.
@@ -243,7 +243,7 @@ class StoredSource:
                 given = shown(str(given))  # from a file
                 raise DataError(
                     f"{self.where}: packed with {setting} = {given}, not {wanted}; "
-                    f"set {setting} = {str(given).lower()}, or give the original pictures"
+                    f"set {setting} = {str(given).lower()}, or give the original images"
                 )
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
@@ -259,7 +259,7 @@ class StoredSource:
         return digest.hexdigest()
 
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
-        """Yield the packed pictures themselves."""
+        """Yield the packed images themselves."""
         for name in names:
             pixels = self.packed.images[self._rows[name]]  # (C, H, W)
             yield name, Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))

@@ -1,7 +1,7 @@
-"""What is known of pictures beside their pixels: CelebA's text files, the CSV copies of them, anyone's attributes.csv.
+"""What is known of images beside their pixels: CelebA's text files, the CSV copies of them, anyone's attributes.csv.
 
-The first column of each file is the name of a picture: its path in the source, or its file name alone where only one
-picture has it.
+The first column of each file is the name of an image: its path in the source, or its file name alone where only one
+image has it.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ from .tables import KINDS, AnnotationFile, parse
 
 
 class Annotations:
-    """What the annotation files of one source say of its pictures; they are read when that is first asked for."""
+    """What the annotation files of one source say of its images; they are read when that is first asked for."""
 
     def __init__(self, files: Iterable[AnnotationFile], names: Sequence[str]) -> None:
         """Take the first file of each kind.
 
         Args:
-            files: Those that were found, the nearest to the pictures first.
-            names: Of all pictures of the source.
+            files: Those that were found, the nearest to the images first.
+            names: Of all images of the source.
         """
         self._files: dict[str, AnnotationFile] = {}
         for file in files:
@@ -37,7 +37,7 @@ class Annotations:
         self._tables: list[tuple[dict[str, int], dict[str, Column]]] | None = None
 
     def columns(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """One column per attribute, aligned with the names; None where nothing is said of a picture.
+        """One column per attribute, aligned with the names; None where nothing is said of an image.
 
         Raises:
             DataError: A file is malformed or too large; its line is named.
@@ -60,7 +60,7 @@ class Annotations:
             same = (rows for known, place, rows in matches if place == paths and known == keys)
             rows = next(same, None) or _match(keys, self._names, file)
             matches.append((keys, paths, rows))
-            if not rows:  # it speaks of other pictures
+            if not rows:  # it speaks of other images
                 continue
             for name in columns:
                 if name in owners:
@@ -80,7 +80,7 @@ def on_disk(folder: Path, *, surplus: str = "") -> list[AnnotationFile]:
 
     Args:
         folder: The folder.
-        surplus: The path from there to the pictures, which may stand in front of the files' names.
+        surplus: The path from there to the images, which may stand in front of the files' names.
     """
     found = []
     for name in KINDS:
@@ -110,7 +110,7 @@ def _content(path: Path) -> bytes:
 
 
 def _match(keys: list[str], names: Sequence[str], file: AnnotationFile) -> dict[str, int]:
-    """The row of each picture that has one: by path, else by file name where that is unique on both sides."""
+    """The row of each image that has one: by path, else by file name where that is unique on both sides."""
     paths = {file.place(key): row for row, key in enumerate(keys)}
     rows = {name: paths[name] for name in names if name in paths}
     if len(rows) == len(names):

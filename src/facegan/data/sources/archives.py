@@ -4,11 +4,11 @@ import tarfile
 from pathlib import Path
 
 from ...errors import DataError
-from .kinds import begins_like
+from .kinds import sniff_file_type
 from .tars import TarSource
 from .zips import ZipSource
 
-FORMS = "give a folder of pictures, a .zip, .tar, .tgz or .parquet"
+FORMS = "give a folder of images, a .zip, .tar, .tgz or .parquet"
 _ENDINGS = {".zip": "a zip archive", ".parquet": "a parquet file"} | dict.fromkeys(
     (".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz"), "a tar archive"
 )
@@ -33,7 +33,7 @@ def open_archive(path: Path, *, crop: str = "auto", where: str | None = None) ->
             head = file.read(512)
     except OSError as error:
         raise DataError(f"{where}: cannot be read ({error.strerror or error})") from None
-    kind = begins_like(head)
+    kind = sniff_file_type(head)
     if kind == "a zip archive":
         return ZipSource(path, crop=crop, where=where)
     if kind in ("a tar archive", "a gzip file", "a bzip2 file", "an xz file") or _is_old_tar(head):
@@ -41,7 +41,7 @@ def open_archive(path: Path, *, crop: str = "auto", where: str | None = None) ->
     promised = next((article for ending, article in _ENDINGS.items() if path.name.lower().endswith(ending)), None)
     if promised:
         raise DataError(f"{where}: not {promised} (it begins like {kind}); download it again")
-    raise DataError(f"{where}: not a kind of file that pictures are read from (it begins like {kind}); {FORMS}")
+    raise DataError(f"{where}: not a kind of file that images are read from (it begins like {kind}); {FORMS}")
 
 
 def _is_old_tar(head: bytes) -> bool:

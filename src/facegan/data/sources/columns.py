@@ -1,4 +1,4 @@
-"""Columns of what is known of pictures, kept compactly, handed out as plain lists."""
+"""Columns of what is known of images, kept compactly, handed out as plain lists."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ _OTHER_WORDS = {"0": "train", "1": "val", "2": "test", "valid": "val", "validati
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """One attribute of many pictures.
+    """One attribute of many images.
 
     Attributes:
         values: One value a row: booleans or numbers, or codes into `words`.

@@ -11,18 +11,18 @@ _BEGINNINGS = (
     (b"Rar!", "a rar archive"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (b"PAR1", "a parquet file"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"GIF8", "a GIF picture"),
-    (b"II*\x00", "a TIFF picture"),
-    (b"MM\x00*", "a TIFF picture"),
-    (b"BM", "a BMP picture"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"II*\x00", "a TIFF image"),
+    (b"MM\x00*", "a TIFF image"),
+    (b"BM", "a BMP image"),
     (b"%PDF", "a PDF document"),
     (b"\x93NUMPY", "a numpy array"),
 )
 
 
-def begins_like(content: bytes) -> str:
+def sniff_file_type(content: bytes) -> str:
     """What a file's first bytes (512 are enough) look like, in words with their article."""
     if not content:
         return "an empty file"
@@ -30,7 +30,7 @@ def begins_like(content: bytes) -> str:
         if content.startswith(beginning):
             return words
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "a WebP picture"
+        return "a WebP image"
     if content[257:262] == b"ustar":
         return "a tar archive"
     text = content[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()

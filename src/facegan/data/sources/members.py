@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
-from ..source import MAX_NAMES, encoded, no_pictures, other_ending, shown
+from ..source import MAX_NAMES, encoded, no_images, other_ending, shown
 from .annotations import Annotations, beside, is_annotation
 from .tables import AnnotationFile
 
@@ -21,9 +21,9 @@ class ArchiveSource:
     """What zip and tar archives have in common as sources.
 
     Attributes:
-        names: The pictures' paths in the archive, sorted.
+        names: The images' paths in the archive, sorted.
         crop: What crop="auto" means here.
-        passed_over: How many pictures of which other endings there are.
+        passed_over: How many images of which other endings there are.
     """
 
     names: Sequence[str]
@@ -37,7 +37,7 @@ class ArchiveSource:
             where: How messages name the archive; None: by its path.
 
         Raises:
-            DataError: It is damaged, cut short, encrypted or unsafe, or holds no picture.
+            DataError: It is damaged, cut short, encrypted or unsafe, or holds no image.
         """
         self.crop = crop
         self._path = path
@@ -52,12 +52,12 @@ class ArchiveSource:
         except Exception as error:  # on damaged bytes the readers raise a dozen kinds
             raise self._damaged(error) from None
         if not self.names:
-            raise no_pictures(self._where, self.passed_over)
+            raise no_images(self._where, self.passed_over)
         files = [*self._inner_files.values(), *beside(path)]
         self._annotations = Annotations(files, self.names)
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """What annotation files in the archive, or beside it, say of the pictures.
+        """What annotation files in the archive, or beside it, say of the images.
 
         Raises:
             DataError: Such a file is malformed; its line is named.
@@ -73,7 +73,7 @@ class ArchiveSource:
         return digest.hexdigest()
 
     def _list(self) -> Sequence[str]:
-        """The names of the pictures, once every member has been checked."""
+        """The names of the images, once every member has been checked."""
         raise NotImplementedError
 
     def _inside(self, member: str) -> str:
@@ -89,7 +89,7 @@ class ArchiveSource:
         return "/".join(part for part in parts if part not in ("", "."))
 
     def _keep(self, name: str, read: Callable[[], bytes]) -> None:
-        """Remember a member that is no picture, if it says something of the pictures or is counted."""
+        """Remember a member that is no image, if it says something of the images or is counted."""
         folder, slash, base = name.rpartition("/")
         if is_annotation(base):
             file = AnnotationFile(base, f"{self._where}/{shown(name)}", read, prefix=folder + slash)

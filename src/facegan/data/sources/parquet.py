@@ -17,19 +17,19 @@ from .shards import open_shard, shards_in
 
 
 class ParquetSource:
-    """The pictures in a parquet file, or in all parquet files of a folder.
+    """The images in a parquet file, or in all parquet files of a folder.
 
-    The column of pictures is found by itself; columns of booleans, numbers and text are attributes. Where the files'
+    The column of images is found by itself; columns of booleans, numbers and text are attributes. Where the files'
     names begin with more than one of train, valid and test, as Hugging Face's do, that is the attribute `partition`.
 
     Attributes:
-        names: The paths stored beside the pictures if each has one of its own, else FILE-ROW; sorted.
+        names: The paths stored beside the images if each has one of its own, else FILE-ROW; sorted.
         crop: What crop="auto" means here.
         passed_over: Empty: what a row holds is known only when it is read.
     """
 
     def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
-        """Look into each file for its column of pictures and their names.
+        """Look into each file for its column of images and their names.
 
         Args:
             path: A parquet file, or a folder of them.
@@ -37,7 +37,7 @@ class ParquetSource:
             where: How messages name it; None: by its path.
 
         Raises:
-            DataError: A file is damaged, encrypted or unsafe, has no column of pictures or several, or all are empty.
+            DataError: A file is damaged, encrypted or unsafe, has no column of images or several, or all are empty.
         """
         self.crop = crop
         self.passed_over: Counter[str] = Counter()
@@ -45,7 +45,7 @@ class ParquetSource:
         self._shards = [open_shard(each) for each in (shards_in(path) if path.is_dir() else [path])]
         num_rows = sum(shard.num_rows for shard in self._shards)
         if not num_rows:
-            raise DataError(f"{self._where}: no pictures found (its parquet files have no rows)")
+            raise DataError(f"{self._where}: no images found (its parquet files have no rows)")
         if num_rows > MAX_NAMES:
             raise DataError(f"{self._where}: {num_rows:,} rows are too many (the limit is {MAX_NAMES:,}); give fewer")
         names = self._stored_names() or self._numbered_names()
@@ -57,7 +57,7 @@ class ParquetSource:
         """The other columns of booleans, numbers and text, and `partition` where the files' names tell it.
 
         Raises:
-            DataError: The files disagree about a column, or are damaged, or hold too much beside the pictures.
+            DataError: The files disagree about a column, or are damaged, or hold too much beside the images.
         """
         if self._columns is None:
             self._columns = self._partition() | self._read_columns()
@@ -74,7 +74,7 @@ class ParquetSource:
         return digest.hexdigest()
 
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
-        """Yield each picture's bytes in the order of the rows, a few at a time.
+        """Yield each image's bytes in the order of the rows, a few at a time.
 
         Raises:
             DataError: A file has gone or changed since it was listed.
@@ -91,7 +91,7 @@ class ParquetSource:
             start = end
 
     def _stored_names(self) -> list[str] | None:
-        """The paths beside the pictures, if each has one, no two are the same, and none reaches out of the set."""
+        """The paths beside the images, if each has one, no two are the same, and none reaches out of the set."""
         names: list[str] = []
         for shard in self._shards:
             paths = [path for path in shard.stored_paths() or () if path and _is_usable(path)]
@@ -135,7 +135,7 @@ class ParquetSource:
 
 
 def _is_usable(path: str) -> bool:
-    """Whether a stored path can name a picture: relative, tidy."""
+    """Whether a stored path can name an image: relative, tidy."""
     if "\\" in path or re.match("[A-Za-z]:", path):
         return False
     return not {"", ".", ".."} & set(path.split("/"))

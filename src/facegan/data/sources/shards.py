@@ -1,4 +1,4 @@
-"""One parquet file of pictures: finding its column of pictures, and reading that a few rows at a time."""
+"""One parquet file of images: finding its column of images, and reading that a few rows at a time."""
 
 import json
 import os
@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..source import MAX_BYTES, MAX_RATIO, Delivered, is_hidden, is_picture, shown, too_large
+from ..source import MAX_BYTES, MAX_RATIO, Delivered, is_hidden, is_image_name, shown, too_large
 from .columns import MAX_COLUMNS, is_plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
-_BATCH = 16  # pictures read at a time: many of the largest size still fit into memory
-_FREE_BYTES = 2**30  # a column of pictures up to this size may expand as it likes
+_BATCH = 16  # images read at a time: many of the largest size still fit into memory
+_FREE_BYTES = 2**30  # a column of images up to this size may expand as it likes
 _MAX_PATH_BYTES, _PATHS_BYTES = 4096, 2**27  # of one path, and of those in memory at a time
-_MAX_PLAIN_BYTES = 4 * MAX_BYTES  # of what stands beside the pictures
+_MAX_PLAIN_BYTES = 4 * MAX_BYTES  # of what stands beside the images
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Shard:
     Attributes:
         path: Where it lies.
         stamp: Its size and modification time.
-        num_rows: How many pictures it has.
+        num_rows: How many images it has.
         column: The column that holds them.
         nested: Whether that is a struct of `bytes` and, often, `path`, as Hugging Face's Image is.
     """
@@ -43,7 +43,7 @@ class Shard:
     nested: bool
 
     def stored_paths(self) -> list[str | None] | None:
-        """What stands as `path` beside each picture; None if there is no such thing, or one is absurdly long."""
+        """What stands as `path` beside each image; None if there is no such thing, or one is absurdly long."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -89,7 +89,7 @@ class Shard:
             )
         if len(plain) > MAX_COLUMNS or claimed > _MAX_PLAIN_BYTES:
             raise DataError(
-                f"{self.path}: too much beside the pictures ({len(plain)} columns, {claimed // 2**20} MiB; "
+                f"{self.path}: too much beside the images ({len(plain)} columns, {claimed // 2**20} MiB; "
                 f"the limits are {MAX_COLUMNS} and {_MAX_PLAIN_BYTES // 2**20}); give a file without it"
             )
         with opened(self.path, read_dictionary=text) as file:  # a word that is repeated stays one word
@@ -133,7 +133,7 @@ class Shard:
             for row in inside.tolist():
                 buffer = values[row - start].as_buffer()
                 if buffer is None:
-                    yield row, DataError("the row holds no picture")
+                    yield row, DataError("the row holds no image")
                 else:
                     yield row, too_large(buffer.size) or buffer.to_pybytes()
             start += len(batch)
@@ -146,7 +146,7 @@ def open_shard(path: Path) -> Shard:
     """Look into a parquet file.
 
     Raises:
-        DataError: It is damaged, encrypted or unsafe, or has no column of pictures, or several.
+        DataError: It is damaged, encrypted or unsafe, or has no column of images, or several.
     """
     try:
         status = path.stat()
@@ -162,7 +162,7 @@ def open_shard(path: Path) -> Shard:
             claimed = chunk.total_uncompressed_size
             if claimed > max(_FREE_BYTES, MAX_RATIO * chunk.total_compressed_size):
                 raise DataError(
-                    f"{path}: unsafe file, nothing of it is used (its pictures expand more than {MAX_RATIO} times, to "
+                    f"{path}: unsafe file, nothing of it is used (its images expand more than {MAX_RATIO} times, to "
                     f"{claimed / 2**30:.0f} GiB); get it from its publisher"
                 )
         return Shard(path, (status.st_size, status.st_mtime_ns), metadata.num_rows, column, nested)
@@ -193,7 +193,7 @@ def damaged(path: Path, error: Exception | str) -> DataError:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a path is a parquet file by its first bytes, or a folder with parquet files and no pictures as files."""
+    """Whether a path is a parquet file by its first bytes, or a folder with parquet files and no images as files."""
     try:
         if path.is_dir():
             return bool(shards_in(path))
@@ -206,12 +206,12 @@ def is_parquet(path: Path) -> bool:
 
 
 def shards_in(folder: Path) -> list[Path]:
-    """The parquet files in a folder, at any depth, in order; none if there are pictures as files too."""
+    """The parquet files in a folder, at any depth, in order; none if there are images as files too."""
     shards = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not is_hidden(name)]
         for name in files:
-            if is_picture(name):
+            if is_image_name(name):
                 return []
             if name.lower().endswith(".parquet") and not is_hidden(name):
                 shards.append(Path(place, name))
@@ -219,7 +219,7 @@ def shards_in(folder: Path) -> list[Path]:
 
 
 def _picture_column(path: Path, schema: "pa.Schema") -> tuple[str, bool]:
-    """The column of pictures, and whether it is nested: Hugging Face's Image, else a struct with bytes, else bytes."""
+    """The column of images, and whether it is nested: Hugging Face's Image, else a struct with bytes, else bytes."""
     import pyarrow.types as types
 
     def is_bytes(type: "pa.DataType") -> bool:
@@ -237,11 +237,11 @@ def _picture_column(path: Path, schema: "pa.Schema") -> tuple[str, bool]:
     candidates = images or [name for name in nested if nested[name]] or list(nested)
     if not candidates:
         raise DataError(
-            f"{path}: no column of pictures (it has: {_listed(schema.names)}); "
-            "give a file with one column of encoded pictures, as bytes or as Hugging Face's Image"
+            f"{path}: no column of images (it has: {_listed(schema.names)}); "
+            "give a file with one column of encoded images, as bytes or as Hugging Face's Image"
         )
     if len(candidates) > 1:
-        raise DataError(f"{path}: several columns of pictures ({_listed(candidates)}); give a file with one of them")
+        raise DataError(f"{path}: several columns of images ({_listed(candidates)}); give a file with one of them")
     return candidates[0], nested[candidates[0]]
 
 

@@ -1,4 +1,4 @@
-"""One file that says something of pictures, read into columns.
+"""One file that says something of images, read into columns.
 
 CelebA's text files have their own layouts; a CSV file has the columns' names in its first line.
 """
@@ -30,7 +30,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class AnnotationFile:
-    """A file that may say something of a source's pictures.
+    """A file that may say something of a source's images.
 
     Attributes:
         name: Its file name, which says how it is read.
@@ -82,7 +82,7 @@ class _Table:
     """A file's rows, as Arrow reads them.
 
     Attributes:
-        header: The columns' names, the pictures' names first.
+        header: The columns' names, the images' names first.
         rows: The columns.
     """
 
@@ -103,7 +103,7 @@ class _Table:
         seen: set[str | None] = {None, ""}
         for row, key in enumerate(keys):
             if key in seen:
-                what = f"'{shown(key)}' stands there for the second time" if key else "the picture's name is missing"
+                what = f"'{shown(key)}' stands there for the second time" if key else "the image's name is missing"
                 raise self._file.wrong(what, self._line(row + 1))
             seen.add(key)
         return keys
@@ -136,7 +136,7 @@ class _Table:
         lines = [line.decode() for line in [*self._content.split(b"\n", 2), b""][:2]]
         if self._spaced:
             if not re.fullmatch(r"\d{1,12}", lines[0]):
-                raise self._file.wrong(f"the number of pictures should stand there, not '{shown(lines[0])[:40]}'", 1)
+                raise self._file.wrong(f"the number of images should stand there, not '{shown(lines[0])[:40]}'", 1)
             return 2, ["name", *lines[1].split()]
         try:
             header = [name.strip() for name in next(csv.reader(lines[:1]), [])]
@@ -151,7 +151,7 @@ class _Table:
         if self._kind in (_PARTITION, _IDENTITY) and len(self.header) != 2:
             raise self._file.wrong(f"{len(self.header)} columns instead of 2", line)
         if len(self.header) < 2:
-            raise self._file.wrong("the names of the columns should stand there, the picture's first", line)
+            raise self._file.wrong("the names of the columns should stand there, the image's first", line)
         for place, name in enumerate(self.header):
             if place and not name:
                 raise self._file.wrong(f"column {place + 1} has no name", line)
@@ -161,7 +161,7 @@ class _Table:
     def _check_count(self) -> None:
         claimed = int(self._content.split(b"\n", 1)[0])
         if claimed != len(self.rows):
-            raise self._file.wrong(f"it says {claimed:,} pictures, but {len(self.rows):,} follow", 1)
+            raise self._file.wrong(f"it says {claimed:,} images, but {len(self.rows):,} follow", 1)
 
     def _read(self) -> "pa.Table":
         import pyarrow as pa

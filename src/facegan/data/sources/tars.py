@@ -1,4 +1,4 @@
-"""The pictures in a tar archive."""
+"""The images in a tar archive."""
 
 import bz2
 import gzip
@@ -10,9 +10,9 @@ from functools import partial
 from typing import IO, Any, Self
 
 from ...errors import DataError
-from ..source import MAX_RATIO, Delivered, is_picture, shown, too_large
+from ..source import MAX_RATIO, Delivered, is_image_name, shown, too_large
 from .annotations import is_annotation
-from .kinds import begins_like
+from .kinds import sniff_file_type
 from .members import ArchiveSource
 
 _FREE_BYTES = 2**30  # archives up to this size may expand as they like
@@ -21,10 +21,10 @@ _NOTES = (b"x", b"g", b"X", b"L", b"K")
 
 
 class TarSource(ArchiveSource):
-    """The pictures in a .tar, plain or compressed as a whole, read from beginning to end each time."""
+    """The images in a .tar, plain or compressed as a whole, read from beginning to end each time."""
 
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
-        """Yield each picture's bytes in the order in which they lie in the file, in one pass.
+        """Yield each image's bytes in the order in which they lie in the file, in one pass.
 
         Raises:
             DataError: The archive has been damaged since it was listed.
@@ -53,7 +53,7 @@ class TarSource(ArchiveSource):
                     raise self._unsafe(member.name, "a link")
                 if not (member.isreg() or member.isdir()):
                     raise self._unsafe(member.name, "a device or pipe")
-                if member.isreg() and is_picture(name):
+                if member.isreg() and is_image_name(name):
                     self._offsets[name] = member.offset_data  # of two with one name, the later, as in unpacking
                 elif member.isreg():
                     # Read while it passes by, as a tar can only be read from its beginning.
@@ -85,7 +85,7 @@ class TarSource(ArchiveSource):
 
     def _opener(self) -> Any:
         with self._path.open("rb") as file:
-            kind = begins_like(file.read(512))
+            kind = sniff_file_type(file.read(512))
         return {"a gzip file": gzip.open, "a bzip2 file": bz2.open, "an xz file": lzma.open}.get(kind, open)
 
 

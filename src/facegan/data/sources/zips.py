@@ -1,4 +1,4 @@
-"""The pictures in a zip archive."""
+"""The images in a zip archive."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ from functools import partial
 from typing import IO
 
 from ...errors import DataError
-from ..source import MAX_RATIO, Delivered, is_picture, shown, too_large
+from ..source import MAX_RATIO, Delivered, is_image_name, shown, too_large
 from .members import ArchiveSource
 
 _FREE_BYTES = 8 * 2**20  # members up to this size may expand as they like
@@ -20,10 +20,10 @@ _LOCATOR_BYTES, _LARGE_END_BYTES = 20, 56
 
 
 class ZipSource(ArchiveSource):
-    """The pictures in a .zip."""
+    """The images in a .zip."""
 
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
-        """Yield each picture's bytes in the order in which they lie in the file.
+        """Yield each image's bytes in the order in which they lie in the file.
 
         Raises:
             DataError: The archive has been damaged since it was listed.
@@ -65,7 +65,7 @@ class ZipSource(ArchiveSource):
                     raise self._unsafe(member.filename, "a device or pipe")
                 if member.is_dir():
                     continue
-                if not is_picture(name):
+                if not is_image_name(name):
                     self._keep(name, partial(self._annotation, member))
                     continue
                 if member.flag_bits & 1:
@@ -97,7 +97,7 @@ class ZipSource(ArchiveSource):
 
 
 def _expands_too_far(member: zipfile.ZipInfo) -> DataError | None:
-    """The refusal of a member that claims to be far larger than a picture that was compressed could be."""
+    """The refusal of a member that claims to be far larger than an image that was compressed could be."""
     if member.file_size <= _FREE_BYTES or member.file_size <= MAX_RATIO * member.compress_size:
         return None
     ratio = member.file_size // max(1, member.compress_size)

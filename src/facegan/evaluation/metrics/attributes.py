@@ -21,7 +21,7 @@ from ..pair import Pair, Sample
 
 ENOUGH = 12  # faces: where so many are expected, there being none is no accident, though thousands are looked for
 LISTED = 50  # of the combinations that are hardly made, and of those made too often or too rarely
-_AT_ONCE = 512  # pictures that the classifier looks at
+_AT_ONCE = 512  # images that the classifier looks at
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class Asked:
     def answers(self, sample: Sample, mirror: bool = False) -> NDArray[np.float32]:
         """What it says of a sample: 0 and 1 in the cells of all answers, (n, cells).
 
-        Of an attribute's words it is the likeliest one, if any is likelier than not. With `mirror`, every other picture
+        Of an attribute's words it is the likeliest one, if any is likelier than not. With `mirror`, every other image
         is shown mirrored, as the generator was shown both.
         """
         found = []
@@ -80,9 +80,9 @@ class Asked:
 
 
 class AttributeProportions(Metric):
-    """How far the attributes of fakes, two at a time, are from the proportions in which real pictures combine them.
+    """How far the attributes of fakes, two at a time, are from the proportions in which real images combine them.
 
-    A classifier, learned from the real pictures, says of both sides what they show; of the reals, only of pictures of
+    A classifier, learned from the real images, says of both sides what they show; of the reals, only of images of
     people that it has not learned from, so that its errors are the same on both. For two attributes, the total
     variation distance between their combinations is the share of fakes that would have to show another combination for
     all of them to be as frequent as among the reals; the value is the mean over all pairs of attributes: 0 for the
@@ -93,8 +93,8 @@ class AttributeProportions(Metric):
     title: ClassVar[str] = "Attributes' combinations"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
     at_least: ClassVar[int] = 100
-    comparable: ClassVar[str] = "facegan alone, on the same real pictures and their attributes"
-    has_floor: ClassVar[bool] = False  # what chance gives is in the details, for exactly these numbers of pictures
+    comparable: ClassVar[str] = "facegan alone, on the same real images and their attributes"
+    has_floor: ClassVar[bool] = False  # what chance gives is in the details, for exactly these numbers of images
 
     common: float = Field(
         default=0.01, gt=0, lt=1, description="combinations of at least this share of the reals can be missed"
@@ -104,22 +104,22 @@ class AttributeProportions(Metric):
     )
 
     def lacks(self, pair: Pair) -> str | None:
-        """Why these pictures cannot be measured, in words; None: they can. Learns the classifier."""
+        """Why these images cannot be measured, in words; None: they can. Learns the classifier."""
         if short := super().lacks(pair):
             return short
         if not pair.known.attributes:
             return (
-                "needs real pictures whose attributes are known; take drawn faces or CelebA, or add an attributes.csv "
+                "needs real images whose attributes are known; take drawn faces or CelebA, or add an attributes.csv "
                 "to their folder"
             )
         if not (targets := questions(pair.known.attributes)).names:
             reasons = "; ".join(f"{name}: {why}" for name, why in targets.passed_over.items())
-            return f"needs an attribute that can be learned from the real pictures ({reasons})"
+            return f"needs an attribute that can be learned from the real images ({reasons})"
         unseen = held_out(_Pictures.of(pair))
         num = int(unseen[pair.real.rows].sum())
         if num < self.at_least or unseen.all():
             return (
-                f"needs at least {self.at_least} real pictures of people that its classifier does not learn from, a "
+                f"needs at least {self.at_least} real images of people that its classifier does not learn from, a "
                 f"fifth of all, and others to learn from (there are {num:,} and {int((~unseen).sum()):,}); take more"
             )
         if not _asked(pair).groups:
@@ -217,7 +217,7 @@ def rows(details: Mapping[str, Any], limit: int = 10) -> list[tuple[str, str, st
 
 @dataclass(frozen=True, eq=False)
 class _Pictures:
-    """All real pictures, as the classifier learns them."""
+    """All real images, as the classifier learns them."""
 
     images: NDArray[np.uint8]
     attributes: Mapping[str, Sequence[Any]]

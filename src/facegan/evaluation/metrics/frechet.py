@@ -11,7 +11,7 @@ from .vectors import VectorMetric
 
 
 class FrechetInception(VectorMetric):
-    """FID: Fréchet distance of Inception's vectors. Below 2,048 pictures it says more of their number than of them."""
+    """FID: Fréchet distance of Inception's vectors. Below 2,048 images it says more of their number than of them."""
 
     title: ClassVar[str] = "Fréchet Inception Distance"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
@@ -19,7 +19,7 @@ class FrechetInception(VectorMetric):
     at_least: ClassVar[int] = 10
 
     def measure(self, pair: Pair) -> Measurement:
-        """Of all pictures of both sides; the interval takes the vectors that were kept."""
+        """Of all images of both sides; the interval takes the vectors that were kept."""
         real, fake = _gaussian(pair.real), _gaussian(pair.fake)
         found = frechet(real, fake, pair.fake.seen.features if pair.intervals else None)
         means = float(np.square(fake.mean - real.mean).sum())

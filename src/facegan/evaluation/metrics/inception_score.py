@@ -12,12 +12,12 @@ from .vectors import VectorMetric
 
 
 class InceptionScore(VectorMetric):
-    """How sure Inception is of each face and how various its answers are; no real picture counts.
+    """How sure Inception is of each face and how various its answers are; no real image counts.
 
-    It knows things, not faces: read it beside the real pictures' own score.
+    It knows things, not faces: read it beside the real images' own score.
 
     Attributes:
-        num_splits: Disjoint parts over which it is a mean; the score rises with the pictures in a part.
+        num_splits: Disjoint parts over which it is a mean; the score rises with the images in a part.
     """
 
     title: ClassVar[str] = "Inception Score"
@@ -27,11 +27,11 @@ class InceptionScore(VectorMetric):
     num_splits: int = Field(default=10, ge=1)
 
     def lacks(self, pair: Pair) -> str | None:
-        """Two pictures a part, and a network that names classes."""
+        """Two images a part, and a network that names classes."""
         if pair.fake.embedding is not None and pair.fake.embedding.logits is None:
             return f"needs a network that names classes (the {self.space} network gives vectors alone)"
         if len(pair.fake) < 2 * self.num_splits:
-            return f"needs at least {2 * self.num_splits:,} generated pictures (there are {len(pair.fake):,})"
+            return f"needs at least {2 * self.num_splits:,} generated images (there are {len(pair.fake):,})"
         return super().lacks(pair)
 
     def measure(self, pair: Pair) -> Measurement:

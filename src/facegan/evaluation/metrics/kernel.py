@@ -11,24 +11,24 @@ from .vectors import VectorMetric
 
 
 class KernelInception(VectorMetric):
-    """KID: squared maximum mean discrepancy of Inception's vectors, unbiased for any number of pictures.
+    """KID: squared maximum mean discrepancy of Inception's vectors, unbiased for any number of images.
 
     Attributes:
         num_subsets: Over which it is a mean.
-        subset_size: Pictures of either side in a subset, no more than the smaller side has.
+        subset_size: Images of either side in a subset, no more than the smaller side has.
     """
 
     title: ClassVar[str] = "Kernel Inception Distance"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
     space: ClassVar[str] = "inception"
     at_least: ClassVar[int] = 10
-    has_ratio: ClassVar[bool] = False  # unbiased: real pictures are 0 apart on average
+    has_ratio: ClassVar[bool] = False  # unbiased: real images are 0 apart on average
 
     num_subsets: int = Field(default=100, ge=1)
     subset_size: int = Field(default=1000, ge=2)
 
     def measure(self, pair: Pair) -> Measurement:
-        """Of the pictures whose vectors were kept."""
+        """Of the images whose vectors were kept."""
         real, fake = pair.real.seen.features, pair.fake.seen.features
         found = kernel_distance(
             real,

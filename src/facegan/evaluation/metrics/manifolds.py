@@ -19,7 +19,7 @@ class ManifoldMetric(VectorMetric):
 
     Attributes:
         k: A ball reaches from a vector to its k-th nearest fellow.
-        num_images: Pictures of either side at most, the first of each.
+        num_images: Images of either side at most, the first of each.
     """
 
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "higher"
@@ -31,7 +31,7 @@ class ManifoldMetric(VectorMetric):
     num_images: int = Field(default=10_000, ge=2 * manifolds.MOST)
 
     def measure(self, pair: Pair) -> Measurement:
-        """Of the first pictures of both sides."""
+        """Of the first images of both sides."""
         real, fake = self._vectors(pair.real), self._vectors(pair.fake)
         cross = pair.once(("between", self.num_images), lambda: manifolds.between(real, fake))
         found = self.share(pair, cross)
@@ -42,7 +42,7 @@ class ManifoldMetric(VectorMetric):
         raise NotImplementedError
 
     def neighbours(self, pair: Pair, side: Literal["real", "fake"]) -> Neighbours:
-        """The nearest fellows of each picture of one side."""
+        """The nearest fellows of each image of one side."""
         sample = pair.real if side == "real" else pair.fake
         return pair.once((side, self.num_images), lambda: manifolds.neighbours(self._vectors(sample)))
 

@@ -1,4 +1,4 @@
-"""Whether samples are copies of training pictures."""
+"""Whether samples are copies of training images."""
 
 from typing import ClassVar, Literal
 
@@ -13,47 +13,46 @@ from ..pair import Pair
 
 
 class MemorisationInPixels(Metric):
-    """The share of samples that owe their nearest picture to training, estimated with pictures held out of it.
+    """The share of samples that owe their nearest image to training, estimated with images held out of it.
 
-    Of samples that owe nothing to training, the nearest picture of all is a training one as often as p, the share of
-    training pictures among all. If a share f of the samples are copies, that rises to seen = f + (1 - f) p; the value
+    Of samples that owe nothing to training, the nearest image of all is a training one as often as p, the share of
+    training images among all. If a share f of the samples are copies, that rises to seen = f + (1 - f) p; the value
     is f = (seen - p) / (1 - p): 0 for a generator that has memorised nothing, 1 if every sample is nearest to a
-    training picture, and a little below 0 by chance. Blur does not move it, which brings samples nearer to all
-    pictures alike. There is no protocol that others share; the details hold the measures of `facegan neighbours`.
+    training image, and a little below 0 by chance. Blur does not move it, which brings samples nearer to all
+    images alike. There is no protocol that others share; the details hold the measures of `facegan neighbours`.
 
-    All training pictures are searched, however many reals are asked for.
+    All training images are searched, however many reals are asked for.
     """
 
     title: ClassVar[str] = "Memorised samples"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
     at_least: ClassVar[int] = 50
-    comparable: ClassVar[str] = "facegan alone, on the same training and held-out pictures"
-    has_floor: ClassVar[bool] = False  # a training picture is its own copy; 0 is what chance gives, by construction
+    comparable: ClassVar[str] = "facegan alone, on the same training and held-out images"
+    has_floor: ClassVar[bool] = False  # a training image is its own copy; 0 is what chance gives, by construction
 
     num_images: int = Field(
-        default=2000, ge=50, le=50_000, description="generated pictures, and at most as many held-out ones"
+        default=2000, ge=50, le=50_000, description="generated images, and at most as many held-out ones"
     )
 
     def lacks(self, pair: Pair) -> str | None:
-        """Why these pictures cannot be measured, in words; None: they can."""
+        """Why these images cannot be measured, in words; None: they can."""
         known = pair.known
         if not known.trained:
-            return "needs the pictures that the model was trained on as the real ones"
+            return "needs the images that the model was trained on as the real ones"
         if known.heldout is None:
             return (
-                "needs pictures that the model was not trained on, and training kept none away; train with "
+                "needs images that the model was not trained on, and training kept none away; train with "
                 "--set data.split=train, or name some as held out"
             )
         num = len(pair.once(("unseen", self.num_images), lambda: self._unseen(pair)))
         if num < self.at_least:
             return (
-                f"needs at least {self.at_least} held-out pictures that are not training pictures as well (there are "
-                f"{num})"
+                f"needs at least {self.at_least} held-out images that are not training images as well (there are {num})"
             )
         return super().lacks(pair)
 
     def measure(self, pair: Pair) -> Measurement:
-        """Find the nearest pictures of samples and held-out pictures; the details hold "shows", the verdict."""
+        """Find the nearest images of samples and held-out images; the details hold "shows", the verdict."""
         training = pair.real.pictures
         samples = pair.fake.take(0, self.num_images)
         heldout = pair.once(("unseen", self.num_images), lambda: self._unseen(pair))
@@ -67,7 +66,7 @@ class MemorisationInPixels(Metric):
             device=pair.device,
             progress=pair.progress,
         ).memorisation
-        assert found is not None, "there are held-out pictures"
+        assert found is not None, "there are held-out images"
         chance, (low, high) = found.seen_by_chance.value, found.seen_by_chance.interval
         value = (found.seen - chance) / (1 - chance)
         margin = max(high - chance, chance - low) / (1 - chance)  # one of both may be cut off at 0 or 1

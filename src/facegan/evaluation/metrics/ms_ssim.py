@@ -1,4 +1,4 @@
-"""Diversity: how similar the pictures of one set are to each other."""
+"""Diversity: how similar the images of one set are to each other."""
 
 from typing import ClassVar, Literal
 
@@ -13,9 +13,9 @@ from ..pair import Pair, Sample
 
 
 class Diversity(Metric):
-    """Mean MS-SSIM of random pairs of fakes; above the real pictures' own value, a generator makes too few faces.
+    """Mean MS-SSIM of random pairs of fakes; above the real images' own value, a generator makes too few faces.
 
-    The details hold the real pictures' own value and its interval: alone the number says nothing, for pictures that
+    The details hold the real images' own value and its interval: alone the number says nothing, for images that
     resemble each other by nature have a high one. Noise has a low one and is no better for it.
 
     Source: Odena et al., "Conditional image synthesis with auxiliary classifier GANs", ICML 2017, section 4.2.
@@ -30,7 +30,7 @@ class Diversity(Metric):
         """Pictures, or pixels."""
         height, width = pair.fake.pictures.shape[2:]
         if min(height, width) < SMALLEST:
-            return f"needs pictures of at least {SMALLEST} x {SMALLEST} pixels (they have {width} x {height})"
+            return f"needs images of at least {SMALLEST} x {SMALLEST} pixels (they have {width} x {height})"
         return super().lacks(pair)
 
     def measure(self, pair: Pair) -> Measurement:

@@ -1,4 +1,4 @@
-"""The sliced Wasserstein distance of pictures."""
+"""The sliced Wasserstein distance of images."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -14,9 +14,9 @@ GROUPS = 10  # parts of the fakes, for the interval
 
 
 class SlicedWasserstein(Metric):
-    """Sliced Wasserstein distance times 1,000: of small patches of pictures, fine and coarse; the mean over the levels.
+    """Sliced Wasserstein distance times 1,000: of small patches of images, fine and coarse; the mean over the levels.
 
-    The details hold the distance at every level ("64", "32", "16"), and how many pictures of each side were compared:
+    The details hold the distance at every level ("64", "32", "16"), and how many images of each side were compared:
     both sides count equally many, so of the larger one a random part.
 
     Source: Karras et al., "Progressive growing of GANs", ICLR 2018, section 5.
@@ -26,7 +26,7 @@ class SlicedWasserstein(Metric):
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
 
     num_images: int = Field(default=16_384, ge=2, description="pictures of each side, at most")
-    num_patches: int = Field(default=128, ge=1, description="patches of a picture, at every level")
+    num_patches: int = Field(default=128, ge=1, description="patches of an image, at every level")
     patch_size: int = Field(default=7, ge=1, le=16, description="pixels of a patch, in both directions")
     num_directions: int = Field(default=512, ge=1, description="random directions that patches are projected on")
 
@@ -34,11 +34,11 @@ class SlicedWasserstein(Metric):
         """Pictures, or pixels."""
         height, width = pair.fake.pictures.shape[2:]
         if min(height, width) < (least := Slicing().smallest):
-            return f"needs pictures of at least {least} x {least} pixels (they have {width} x {height})"
+            return f"needs images of at least {least} x {least} pixels (they have {width} x {height})"
         return super().lacks(pair)
 
     def measure(self, pair: Pair) -> Measurement:
-        """Of equally many pictures of both sides."""
+        """Of equally many images of both sides."""
         num = min(self.num_images, len(pair.real), len(pair.fake))
         found = sliced_wasserstein(
             _some(pair.real, num, pair.seed).take,

@@ -12,9 +12,9 @@ class VectorMetric(Metric):
     def lacks(self, pair: Pair) -> str | None:
         """Pictures, or numbers: of a network that has diverged, the vectors are none.
 
-        Asked before pictures are looked at, it speaks of their number alone.
+        Asked before images are looked at, it speaks of their number alone.
         """
         for side, sample in (("real", pair.real), ("generated", pair.fake)):
             if sample.embedding is not None and not np.isfinite(sample.embedding.moments.mean).all():
-                return f"the {self.space} network's vectors of {side} pictures are not finite"
+                return f"the {self.space} network's vectors of {side} images are not finite"
         return super().lacks(pair)

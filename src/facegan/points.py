@@ -1,0 +1,3 @@
+"""Documented name of `facegan.seeds`."""
+
+from .seeds import *  # noqa: F403

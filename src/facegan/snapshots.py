@@ -1,0 +1,3 @@
+"""Documented name of `facegan.checkpoint`."""
+
+from .checkpoint import *  # noqa: F403
