@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+import facegan
 from facegan import cli, plugins
 from facegan.config import RunConfig, resolve
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("README.md")])
+FRONT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+PAGES = sorted([*FRONT, *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("README.md")])
 
 
 def name_of(path):
@@ -138,6 +140,38 @@ def test_command_lines_are_found_in_blocks():
 def test_command_lines_that_do_not_exist_are_found_out(line):
     with pytest.raises(Exception, match=r"did you mean|No such option|there is"):
         refuse_unknown(line.split())
+
+
+# Make targets and the citation
+
+MAKERS = [
+    ROOT / name for name in ("Makefile", ".ci/run", ".github/workflows/ci.yml", ".github/pull_request_template.md")
+]
+
+
+def make_targets(text):
+    """The targets of every `make ...` in code: fenced blocks, inline code, and lines of a script or workflow."""
+    for words in re.findall(r"(?:^|`|run: |# )make ((?:[a-z]+(?: |\b))+)", text, re.MULTILINE):
+        yield from words.split()
+
+
+@pytest.mark.parametrize("page", [*PAGES, *MAKERS], ids=name_of)
+def test_make_targets_that_are_shown_exist(page):
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(make_targets(page.read_text())) <= set(targets)
+
+
+def test_make_targets_are_found_in_code_and_not_in_prose():
+    text = "`make demo`, `make check test X=1` make sense\n```sh\nmake clean    # a comment\n```\n  - run: make docs\n"
+    assert list(make_targets(text)) == ["demo", "check", "test", "clean", "docs"]
+
+
+def test_citation_is_of_this_version():
+    text = (ROOT / "CITATION.cff").read_text()
+    assert re.findall(r"^(cff-version|version): (.+)$", text, re.MULTILINE) == [
+        ("cff-version", "1.2.0"),
+        ("version", facegan.__version__),
+    ]
 
 
 # Excerpts

@@ -253,6 +253,7 @@ def example(site, monkeypatch, tmp_path):
         del sys.modules[name]
 
 
+@pytest.mark.integration
 def test_example_package_trains_with_its_own_architecture_loss_and_dataset_and_is_looked_at(
     site, cache, tmp_path, monkeypatch, example
 ):
@@ -289,6 +290,7 @@ def test_example_package_trains_with_its_own_architecture_loss_and_dataset_and_i
     assert code == 0, err
 
 
+@pytest.mark.integration
 def test_snapshot_of_an_architecture_that_is_not_installed_says_so(tiny, tmp_path, monkeypatch, example):
     from facegan.checkpoint import load_generator, save_snapshot
 
@@ -304,6 +306,7 @@ def test_snapshot_of_an_architecture_that_is_not_installed_says_so(tiny, tmp_pat
     )
 
 
+@pytest.mark.integration
 def test_examples_parts_are_listed_with_their_settings(example):
     parts = {part["name"]: part for part in json.loads(call("plugins", "--json")[1])["plugins"]}
     for name in ("hello-faces", "spectral-dcgan", "hinge", "smileys", "sharpness"):
@@ -313,6 +316,7 @@ def test_examples_parts_are_listed_with_their_settings(example):
     assert list(parts["smileys"]["settings"]) == ["num_images", "seed"]
 
 
+@pytest.mark.integration
 def test_plan_of_the_examples_architecture_sees_its_convolutions_and_misses_batch_norm(example):
     plan = json.loads(call("train", "--dry-run", "--json", "--set", "architecture.name=spectral-dcgan")[1])
     strided, normed, *rest = plan["guidelines"]
@@ -322,6 +326,7 @@ def test_plan_of_the_examples_architecture_sees_its_convolutions_and_misses_batc
     assert all(line["kept"] for line in rest)
 
 
+@pytest.mark.integration
 def test_examples_hinge_loss_is_that_of_the_paper(example):
     torch = pytest.importorskip("torch")
     real, fake = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.0, 1.0])
@@ -332,6 +337,7 @@ def test_examples_hinge_loss_is_that_of_the_paper(example):
     assert loss.generator(fake, real).item() == pytest.approx(2 / 3)
 
 
+@pytest.mark.integration
 def test_examples_metric_is_that_of_its_text(example):
     import numpy as np
 
@@ -353,6 +359,7 @@ def test_examples_metric_is_that_of_its_text(example):
     assert half.measure(pair).value == pytest.approx(each[:10].mean())
 
 
+@pytest.mark.integration
 def test_examples_discriminator_has_spectral_norm_1_and_no_batch_norm(example):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
@@ -367,6 +374,7 @@ def test_examples_discriminator_has_spectral_norm_1_and_no_batch_norm(example):
         )  # twenty steps short of exact
 
 
+@pytest.mark.integration
 def test_examples_smileys_are_functions_of_seed_and_index(example):
     source = plugins.find("dataset", "smileys")(num_images=5).open()
     first = {name: picture.tobytes() for name, picture in source.read(source.names, 16)}

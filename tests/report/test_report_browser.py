@@ -29,6 +29,7 @@ setTimeout(() => { look(); document.body.textContent = JSON.stringify(seen); }, 
 </script>"""
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 def test_the_slider_plays_through_the_grids_and_the_curves_tell_their_values(make, tmp_path):
     run = make(ticks=range(1, 13), grids=(0, 6, 12))
