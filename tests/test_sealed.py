@@ -1,5 +1,7 @@
 import hashlib
 import random
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -7,7 +9,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from facegan.errors import DamagedError, SnapshotError
-from facegan.storage.safetensors_file import digest, read_header, read_tensors, seal, verify, write_tensors
+from facegan.storage.safetensors_file import (
+    digest,
+    open_tensors,
+    read_header,
+    read_tensors,
+    seal,
+    verify,
+    write_tensors,
+)
 
 TENSORS = {"a": torch.arange(24.0).reshape(2, 3, 4), "b": torch.tensor([1, 2], dtype=torch.int64), "c": torch.zeros(0)}
 
@@ -100,7 +110,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(path, monkeypatch):
         temporary.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("facegan.storage.safetensors_file.save_file", fail)
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
     with pytest.raises(OSError, match="No space left"):
         write_tensors(path, "state", TENSORS, {"step": "8"})
     assert path.read_bytes() == before
@@ -110,3 +120,18 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(path, monkeypatch):
 def test_digest_of_a_file_is_its_sha256(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert digest(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180
+
+
+def test_opening_a_file_gives_its_header_and_the_digest_of_the_file(path):
+    opened = open_tensors(path, "state")
+    assert (opened.path, opened.keys, opened.metadata["step"]) == (path, set(TENSORS), "7")
+    assert opened.digest == digest(path)
+
+
+def test_opening_a_file_loads_neither_torch_nor_numpy(path):
+    code = (
+        "import sys; from pathlib import Path; from facegan.storage.safetensors_file import open_tensors\n"
+        "open_tensors(Path(sys.argv[1]), 'state')\n"
+        "assert not {'torch', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)

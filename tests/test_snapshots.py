@@ -131,14 +131,14 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_truncated_file_is_refused(snapshot, share):
     content = snapshot.read_bytes()
     snapshot.write_bytes(content[: int(len(content) * share)])
-    assert refusal(snapshot).startswith(f"{snapshot}: not a whole safetensors file (")
+    assert refusal(snapshot).startswith(f"{snapshot}: not a valid safetensors file (")
 
 
 @pytest.mark.parametrize("content", [b"\x80\x04}q\x00.", b"PK\x03\x04" + bytes(500), bytes(range(256)) * 20, b"x" * 9])
 def test_other_bytes_are_refused(tmp_path, content):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    assert refusal(path).startswith(f"{path}: not a whole safetensors file (")
+    assert refusal(path).startswith(f"{path}: not a valid safetensors file (")
 
 
 def test_another_programs_safetensors_is_refused(tmp_path):

@@ -1,9 +1,6 @@
 """What can go wrong, in one line each: where, what is wrong (what was given), what would be right."""
 
-
-def printable(text: str) -> str:
-    """A text as it can be printed on one line: control characters and undecodable bytes are escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+from .messages import printable as printable
 
 
 class FaceganError(Exception):

@@ -6,20 +6,20 @@ the same table and are loaded by the same code. Listing imports nothing; a part 
 installed package whose own record is damaged is passed over (`unreadable` names it).
 """
 
-import difflib
 import functools
 import importlib
 import importlib.metadata
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from . import __version__
 from .errors import ConfigError, PluginError
+from .messages import nearest as nearest  # re-exported
+from .messages import one_line
+from .messages import quoted as quoted
 
-LISTED = 40  # names in a message
-QUOTED = 120  # characters of a value in a message
 KINDS = ("command", "architecture", "loss", "dataset", "metric")
 
 BUILT_IN = {
@@ -100,7 +100,7 @@ class Plugin:
         except (Exception, SystemExit) as error:  # whatever a foreign package does, ours goes on
             raise PluginError(
                 f"{self.kind} '{self.name}': cannot be loaded from {self.origin} "
-                f"({type(error).__name__}: {_one_line(error)}); update or uninstall that package"
+                f"({type(error).__name__}: {one_line(error)}); update or uninstall that package"
             ) from error
 
 
@@ -127,7 +127,7 @@ def unreadable() -> dict[str, str]:
             except Exception as error:
                 # The standard library has no public word for where a record lies.
                 folder = str(getattr(package, "_path", package.locate_file("")))
-                found.setdefault(folder, f"{type(error).__name__}: {_one_line(error)}")
+                found.setdefault(folder, f"{type(error).__name__}: {one_line(error)}")
     return found
 
 
@@ -157,26 +157,6 @@ def claim(kind: str, name: str) -> Plugin:
     return owners[0]
 
 
-def nearest(name: str, known: Sequence[str], limit: int = 3) -> str:
-    """`did you mean 'a' or 'b'?` for a mistyped name, else the list of what there is."""
-    close = difflib.get_close_matches(name[:QUOTED], known, n=limit, cutoff=0.6)
-    if close:
-        return f"did you mean {' or '.join(repr(each) for each in close)}?"
-    if not known:
-        return "there is none"
-    more = f" and {len(known) - LISTED} more" if len(known) > LISTED + 1 else ""
-    return f"there is: {', '.join(known[:LISTED] if more else known)}{more}"
-
-
-def quoted(value: object) -> str:
-    """A value that was given, as messages show it: what cannot be printed is escaped, and what is long is cut."""
-    try:
-        text = repr(value)
-    except ValueError:  # a whole number of more digits than Python writes
-        return "a number of thousands of digits"
-    return text if len(text) <= QUOTED else f"{text[: QUOTED - 20]}...{text[-17:]}"
-
-
 def probe(plugin: Plugin, check: Callable[[Any], Any] = lambda part: part) -> str | None:
     """Why a part is unavailable, in one line, or None when it loads and passes the check."""
     owners = claims(plugin.kind).get(plugin.name, ())
@@ -185,7 +165,7 @@ def probe(plugin: Plugin, check: Callable[[Any], Any] = lambda part: part) -> st
     try:
         check(plugin.load())
     except PluginError as error:
-        return _one_line(error.__cause__ or error)
+        return one_line(error.__cause__ or error)
     return None
 
 
@@ -216,7 +196,3 @@ def _signed(package: importlib.metadata.Distribution) -> tuple[str, str]:
     if missing:
         raise ValueError(f"its METADATA holds no {' and no '.join(missing)}")
     return package.metadata["Name"], package.metadata["Version"]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

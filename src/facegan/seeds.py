@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .errors import ConfigError, SnapshotError
 from .generator import FaceGenerator
-from .plugins import quoted
+from .messages import quoted
 from .storage.safetensors_file import read_header, read_tensors, write_tensors
 
 MOST = 10_000_000  # points in one go

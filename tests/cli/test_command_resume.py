@@ -73,7 +73,7 @@ def test_damaged_state_is_named_and_the_one_before_it_used(facegan, run):
     said = facegan("resume", run, "--steps", 6)
     assert said.code == 0, said.err
     first, second = said.err.splitlines()[:2]
-    assert first.startswith(f"{state}: not a whole safetensors file (")
+    assert first.startswith(f"{state}: not a valid safetensors file (")
     assert first.endswith("; put aside as step-00000004.safetensors.damaged")
     assert second == f"{run}: from step 3 to 6"
     assert steps(run) == [1, 2, 3, 4, 5, 6]

@@ -147,8 +147,8 @@ def test_wrong_requests_are_refused_in_one_line_and_nothing_is_written(facegan, 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("text.safetensors", b"hello", "text.safetensors: not a whole safetensors file ("),
-        ("empty.safetensors", b"", "empty.safetensors: not a whole safetensors file ("),
+        ("text.safetensors", b"hello", "text.safetensors: not a valid safetensors file ("),
+        ("empty.safetensors", b"", "empty.safetensors: not a valid safetensors file ("),
     ],
 )
 def test_files_that_are_no_snapshots_are_refused(facegan, workplace, name, content, message):

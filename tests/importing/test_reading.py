@@ -148,7 +148,7 @@ def test_history_of_losses_beside_the_weights_is_no_hindrance(tmp_path):
         (b"<!DOCTYPE html><html></html>", "neither a file that torch.save wrote nor safetensors"),
         (pickle.dumps({"a": 1}), "neither a file that torch.save wrote nor safetensors"),
         (b"PK\x03\x04" + bytes(100), "damaged, or not all there (File is not a zip file)"),
-        ((10**15).to_bytes(8, "little") + b"{", "not a whole safetensors file (Error while deserializing header: "),
+        ((10**15).to_bytes(8, "little") + b"{", "not a valid safetensors file (Error while deserializing header: "),
     ],
     ids=["empty", "git lfs pointer", "web page", "bare pickle", "torn zip", "lying header"],
 )

@@ -3,7 +3,7 @@ import pytest
 from facegan.errors import SnapshotError
 from facegan.storage import prune as cleaning
 from facegan.storage.prune import clean, plan_cleaning
-from facegan.storage.run_files import header_problem
+from facegan.storage.safetensors_file import header_problem
 from runfolders import tear, write_evaluations
 
 ONE = {"snapshots": 1, "states": 1}

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from facegan.storage.run_files import header_problem, leftovers, size_of, stored, weights_digest
+from facegan.storage.run_files import leftovers, size_of, stored
+from facegan.storage.safetensors_file import header_problem, weights_digest
 from runfolders import store, tear
 
 
@@ -18,7 +19,7 @@ def test_files_are_listed_newest_first_with_their_sizes(make):
 def test_torn_file_is_told_by_its_header_alone(make, part):
     run = make("one", saved=[5])
     tear(run.snapshot(5), part)
-    assert header_problem(run.snapshot(5)).startswith("not a whole safetensors file (")
+    assert header_problem(run.snapshot(5)).startswith("not a valid safetensors file (")
 
 
 def test_file_of_another_kind_is_not_taken_for_ours(make):

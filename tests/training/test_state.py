@@ -134,11 +134,11 @@ def test_a_missing_foreign_or_damaged_state_is_refused(tiny, tmp_path):
     state = build_state(config, CPU)
     assert refused(path, state) == f"{path}: no such state file"
     path.write_bytes(b"\x80\x04}q\x00.")
-    assert refused(path, state).startswith(f"{path}: not a whole safetensors file (")
+    assert refused(path, state).startswith(f"{path}: not a valid safetensors file (")
     state.save(path, config, "digest")
     content = path.read_bytes()
     path.write_bytes(content[:-100])
-    assert refused(path, state).startswith(f"{path}: not a whole safetensors file (")
+    assert refused(path, state).startswith(f"{path}: not a valid safetensors file (")
 
 
 def test_a_state_of_other_pictures_is_refused(tiny, tmp_path):

@@ -17,7 +17,8 @@ from typer.main import get_command
 
 from .. import __version__
 from ..errors import ConfigError, FaceganError, ToldError
-from ..plugins import claims, find, names, nearest
+from ..messages import nearest
+from ..plugins import claims, find, names
 from .options import PLAIN, Group
 from .signals import Ended, came, take
 

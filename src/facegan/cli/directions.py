@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError, DataError, PluginError
-from ..plugins import nearest
+from ..messages import nearest
 from .making import check_tensors
 from .options import Device, Json, Model, find_snapshot, print_json
 

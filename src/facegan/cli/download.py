@@ -8,6 +8,7 @@ import typer
 
 from .. import plugins
 from ..errors import ConfigError, DataError, FaceganError
+from ..messages import nearest
 from .options import Json, print_json
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _dataset(name: str | None) -> "Publication":
         known = [*(row.name for row in publications()[0]), INCEPTION.name]
         raise ConfigError(f"download: what? there is: {', '.join(known)}")
     if name not in (known := [*plugins.names("dataset"), INCEPTION.name]):
-        raise DataError(f"{name}: no such dataset; {plugins.nearest(name, known)}")
+        raise DataError(f"{name}: no such dataset; {nearest(name, known)}")
     return publication(name)
 
 

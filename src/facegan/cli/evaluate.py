@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError, DamagedError, DataError, FaceganError
-from ..plugins import names, nearest, quoted
+from ..messages import nearest, quoted
+from ..plugins import names
 from .options import Device, Json, find_snapshot, print_json
 
 if TYPE_CHECKING:

@@ -48,8 +48,8 @@ def list_(
 @runs.command()
 def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None:
     """Tell everything about one run: how it stands, its settings, length, metrics, health, files, and what is next."""
-    from ..storage.run_files import header_problem
     from ..storage.run_summary import account
+    from ..storage.safetensors_file import header_problem
     from .telling import finite, next_commands, tell
 
     found = account(any_run(run), _damage if verify else header_problem)

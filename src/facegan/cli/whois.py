@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError, SnapshotError, printable
+from ..errors import ConfigError, SnapshotError
+from ..messages import printable
 from .making import check_place, command, follow
 from .options import Device, Json, print_json
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ..errors import ConfigError
-from ..plugins import nearest, quoted
+from ..messages import nearest, quoted
 
 LONGEST_RULE = 300  # characters of what a plugin's own rule says
 CROP_PATTERN = r"^(auto|none|center:[1-9]\d*|box:\d+,\d+,[1-9]\d*,[1-9]\d*)$"

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ..plugins import quoted
+from ..messages import quoted
 from .section import Section
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import ConfigError
-from ..plugins import nearest, quoted
+from ..messages import nearest, quoted
 from .error_messages import in_words
 from .schema import DURATIONS, PLUGIN_SECTIONS, RunConfig
 

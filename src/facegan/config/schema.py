@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from .. import plugins
 from ..errors import PluginError
-from ..plugins import nearest
+from ..messages import nearest
 from .error_messages import CROP_PATTERN, DEVICE_PATTERN, build
 from .evaluation import EvaluationConfig
 from .filters import parse_where

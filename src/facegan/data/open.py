@@ -6,6 +6,7 @@ from pathlib import Path
 from .. import plugins
 from ..config import DataConfig, build
 from ..errors import ConfigError, DataError
+from ..messages import nearest
 from .folder import FolderSource
 from .packed.packed_images import PackedSource, is_packed
 from .source import ImageSource
@@ -38,7 +39,7 @@ def open_source(data: DataConfig) -> ImageSource:
     if _is_path(text):
         raise DataError(f"{text}: no such folder or file; {_FORMS}")
     raise DataError(
-        f"{text}: no such dataset, folder or file; {plugins.nearest(text, plugins.names('dataset'))} "
+        f"{text}: no such dataset, folder or file; {nearest(text, plugins.names('dataset'))} "
         f"(a folder is named by its path, for instance ./{text})"
     )
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from .. import plugins
 from ..downloads import CELEBA, FFHQ_THUMBNAILS, LFW, Publication, locate
 from ..errors import ConfigError, DataError, PluginError
+from ..messages import nearest
 from .open import open_path
 from .source import ImageSource
 
@@ -62,7 +63,7 @@ def publication(name: str) -> Publication:
         PluginError: It cannot be loaded, or calls itself by another name.
     """
     if name not in plugins.names("dataset"):
-        raise DataError(f"{name}: no such dataset; {plugins.nearest(name, plugins.names('dataset'))}")
+        raise DataError(f"{name}: no such dataset; {nearest(name, plugins.names('dataset'))}")
     row = _row(plugins.find("dataset", name))
     if row is None:
         raise ConfigError(f"{name}: there is nothing to download; run 'facegan train --data {name}'")

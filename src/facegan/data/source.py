@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from ..errors import DataError, printable
+from ..errors import DataError
+from ..messages import printable
 
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff")
 # Images of other kinds, and of cameras: not read, but counted, so that nobody misses them unawares.

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config import Condition, DataConfig, parse_where
 from ..errors import DataError
-from ..plugins import nearest
+from ..messages import nearest
 from .source import ImageSource, encoded
 
 _CHUNK = 2**15  # images whose attributes are in memory at a time

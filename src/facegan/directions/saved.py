@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, SnapshotError
 from ..generator import FaceGenerator
-from ..plugins import nearest
+from ..messages import nearest
 from ..storage.safetensors_file import read_header, read_tensors, write_tensors
 from .linear import keeping
 

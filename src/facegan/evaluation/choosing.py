@@ -7,7 +7,7 @@ from typing import Any
 from .. import plugins
 from ..config import build, settings_layer
 from ..errors import ConfigError, PluginError
-from ..plugins import nearest, quoted
+from ..messages import nearest, quoted
 from .metric import Metric
 
 # Settings of the real images that can be given to an evaluation: which, and how each becomes a square.

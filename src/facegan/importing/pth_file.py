@@ -80,7 +80,7 @@ def _from_safetensors(path: Path) -> dict[str, Tensor]:
                 raise SnapshotError(f"{path}: is a {kind} of facegan already; there is nothing to import")
             return {name: file.get_tensor(name) for name in sorted(file.keys(), key=_natural)}
     except (SafetensorError, ValueError) as error:
-        raise SnapshotError(f"{path}: not a whole safetensors file ({' '.join(str(error).split())[:200]})") from None
+        raise SnapshotError(f"{path}: not a valid safetensors file ({' '.join(str(error).split())[:200]})") from None
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

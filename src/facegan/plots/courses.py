@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import SnapshotError
-from ..plugins import nearest, quoted
+from ..messages import nearest, quoted
 from ..storage.atomic import write_atomic
 from ..storage.run_dir import RunDir
 from ..storage.run_log import evaluations

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 from ..config import DURATIONS, RunConfig, flat
 from ..errors import SnapshotError
 from .run_dir import RunDir
-from .run_files import header_problem, weights_digest
 from .run_log import last_record
 from .run_status import Standing, known_config, stand
+from .safetensors_file import header_problem, weights_digest
 
 WITHOUT_EFFECT = ("output.", "evaluation.", *(f"train.{name}" for name in DURATIONS))  # on the weights at a step
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SnapshotError
-from ..plugins import nearest
+from ..messages import nearest
 from .atomic import append_lines, as_json, is_temporary, sweep, write_atomic
 
 STEP_FILE = re.compile(r"step-(\d{8,})\.\w+")

@@ -1,16 +1,15 @@
 """The snapshots and states of a run: what they take, and whether each is whole."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
-from safetensors import SafetensorError, safe_open
 
 from .atomic import is_temporary
 from .run_dir import DAMAGED, RunDir
+from .safetensors_file import header_problem
 
 Kind = Literal["snapshots", "states"]
 KINDS: tuple[Kind, ...] = ("snapshots", "states")
@@ -37,19 +36,6 @@ class StoredFile(BaseModel):
     path: Path
     size_bytes: int
     problem: str | None
-
-
-def header_problem(path: Path) -> str | None:
-    """Why a file of ours is not whole as its header tells, which knows the file's length; the bytes are not read."""
-    kind = path.parent.name.removesuffix("s")
-    if not path.is_file():  # a pipe would be waited for
-        return "no regular file"
-    try:
-        with safe_open(path, framework="np") as file:
-            name = (file.metadata() or {}).get("format")
-    except (SafetensorError, OSError, ValueError) as error:
-        return f"not a whole safetensors file ({' '.join(str(error).split())})"
-    return None if name == f"facegan-{kind}" else f"not a {kind} of facegan"
 
 
 def stored(run: RunDir, kind: Kind, check: Check = header_problem) -> Iterator[StoredFile]:
@@ -79,21 +65,6 @@ def leftovers(run: RunDir) -> list[Leftover]:
                 continue
             found.append(Leftover(path=path, size_bytes=path.lstat().st_size, why=why))
     return found
-
-
-def weights_digest(path: Path) -> str:
-    """SHA-256, in hex, over names, types, shapes and bytes of a snapshot's tensors, whatever else the file says.
-
-    Raises:
-        OSError, SafetensorError: The file cannot be read.
-    """
-    whole = hashlib.sha256()
-    with safe_open(path, framework="np") as file:
-        for name in sorted(file.keys()):
-            tensor = file.get_tensor(name)
-            whole.update(f"{name} {tensor.dtype} {tensor.shape} ".encode())
-            whole.update(tensor.tobytes())
-    return whole.hexdigest()
 
 
 def size_of(folder: Path) -> int:

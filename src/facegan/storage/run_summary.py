@@ -12,9 +12,10 @@ from ..errors import FaceganError
 from .atomic import read_regular
 from .best_snapshot import Best, best
 from .run_dir import RunDir
-from .run_files import KINDS, Check, Leftover, StoredFile, header_problem, leftovers, stored
+from .run_files import KINDS, Check, Leftover, StoredFile, leftovers, stored
 from .run_log import Span, metrics, number, spans
 from .run_status import MOST_SETTINGS, Standing, known_config, stand
+from .safetensors_file import header_problem
 
 WORTH_A_LOOK = ("faces.png", "losses.png", "model-card.md", "metrics.jsonl", "log.txt")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ...errors import ConfigError, DataError
-from ...plugins import quoted
+from ...messages import quoted
 
 FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,

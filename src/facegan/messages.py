@@ -1,0 +1,42 @@
+"""Wording that messages share: values as they were given, the nearest names, counts, one line."""
+
+import difflib
+from collections.abc import Sequence
+
+MAX_NAMES = 40  # listed in a message
+MAX_VALUE = 120  # characters of a value in a message
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters and undecodable bytes escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def one_line(error: object, length: int | None = None) -> str:
+    """Return an error's text without line breaks, cut at `length` characters; its class's name when it has no text."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:length]
+
+
+def quoted(value: object) -> str:
+    """Return a given value as messages show it: unprintable characters escaped, long values cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer with more digits than Python writes
+        return "a number of thousands of digits"
+    return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 20]}...{text[-17:]}"
+
+
+def nearest(name: str, known: Sequence[str], limit: int = 3) -> str:
+    """Return `did you mean 'a' or 'b'?` for a mistyped name, else the list of known names."""
+    close = difflib.get_close_matches(name[:MAX_VALUE], known, n=limit, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(repr(each) for each in close)}?"
+    if not known:
+        return "there is none"
+    more = f" and {len(known) - MAX_NAMES} more" if len(known) > MAX_NAMES + 1 else ""
+    return f"there is: {', '.join(known[:MAX_NAMES] if more else known)}{more}"
+
+
+def counted(num: int, noun: str) -> str:
+    """Return a count with its noun: `1 file`, `2,000 files`."""
+    return f"{num:,} {noun}{'' if num == 1 else 's'}"
