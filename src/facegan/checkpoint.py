@@ -2,9 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from safetensors import SafetensorError
@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from . import plugins
 from .config import RunConfig, validate
 from .errors import ConfigError, PluginError, SnapshotError
-from .generator import FaceGenerator
+from .generator import FaceGenerator, Origin
 from .plugins import quoted
 from .storage.safetensors_file import digest, one_line, read_header, read_tensors, write_tensors
 
@@ -41,6 +41,79 @@ def snapshot_metadata(config: RunConfig, step: int) -> dict[str, str]:
     return {"config": config.to_json(), "step": str(step), "kimg": kimg}
 
 
+class Checkpoint:
+    """A snapshot file: read, verified and hashed once, then asked for its networks.
+
+    Attributes:
+        path: The file.
+        config: The configuration that it carries.
+        digest: SHA-256 of the file.
+        step: Updates of G at which it was saved.
+        has_discriminator: Whether it holds D; imported snapshots do not.
+    """
+
+    def __init__(self, path: Path, config: RunConfig, digest: str, step: int, keys: Set[str]) -> None:
+        self.path, self.config, self.digest, self.step = path, config, digest, step
+        self._networks = {key.partition(".")[0] for key in keys}
+        self.has_discriminator = "D" in self._networks
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Read the header of a snapshot and verify all its bytes.
+
+        Raises:
+            SnapshotError: The file is missing, not a snapshot, or newer than this version of facegan.
+            DamagedError: Its bytes are not those that were written.
+        """
+        path = Path(path)
+        metadata, keys = read_header(path, "snapshot")
+        return cls(path, read_config(path, metadata), digest(path), int(metadata["step"]), keys)
+
+    @property
+    def run_folder(self) -> Path | None:
+        """The folder of the run that the file lies in; None for a snapshot that was moved elsewhere."""
+        folder = self.path.absolute().parent
+        return folder.parent if folder.name == "snapshots" and (folder.parent / "config.json").is_file() else None
+
+    @property
+    def label(self) -> str:
+        """The name of its run, or of the file where it lies in none."""
+        return self.run_folder.name if self.run_folder else self.path.stem
+
+    def generator(self, *, raw: bool = False, device: str | torch.device = "cpu") -> FaceGenerator:
+        """Rebuild G.
+
+        Args:
+            raw: Take the current weights instead of their moving average.
+            device: Where it runs.
+
+        Raises:
+            SnapshotError: The weights do not fit the configuration, or are not finite.
+            PluginError: The architecture belongs to a package that is not installed or does not load.
+        """
+        weights = "G_ema" if "G_ema" in self._networks and not raw else "G"
+        network = _build(self.path, self.config, "generator")
+        load_network(self.path, network, f"{weights}.")
+        architecture = self.config.part("architecture")
+        origin = Origin(self.path, self.digest, self.step, weights, raw, self.config)
+        return FaceGenerator(network.to(device), z_dim=architecture.z_dim, prior=architecture.prior, origin=origin)
+
+    def discriminator(self, *, device: str | torch.device = "cpu") -> nn.Module:
+        """Rebuild D in eval mode, its parameters without gradients.
+
+        Raises:
+            SnapshotError: The snapshot holds no D; otherwise as `generator`.
+            PluginError: As `generator`.
+        """
+        if not self.has_discriminator:
+            raise SnapshotError(
+                f"{self.path}: holds no discriminator, only a generator; take a snapshot of a run of facegan"
+            )
+        network = _build(self.path, self.config, "discriminator")
+        load_network(self.path, network, "D.")
+        return network.to(device).eval().requires_grad_(False)
+
+
 def load_generator(path: str | Path, *, raw: bool = False, device: str | torch.device = "cpu") -> FaceGenerator:
     """Rebuild a generator from its snapshot file alone.
 
@@ -53,43 +126,12 @@ def load_generator(path: str | Path, *, raw: bool = False, device: str | torch.d
         SnapshotError: The file is missing, damaged, not a snapshot, or newer than this version of facegan.
         PluginError: Its architecture belongs to a package that is not installed or does not load.
     """
-    path = Path(path)
-    metadata, keys = read_header(path, "snapshot")
-    config = read_config(path, metadata)
-    averaged = not raw and any(key.startswith("G_ema.") for key in keys)
-    network = _build(path, config, "generator")
-    load_network(path, network, "G_ema." if averaged else "G.")
-    architecture = config.part("architecture")
-    info = {
-        "digest": digest(path),
-        "step": int(metadata["step"]),
-        "weights": "G_ema" if averaged else "G",
-        "raw": raw,
-        "config": config,
-        "path": path,
-    }
-    return FaceGenerator(network.to(device), z_dim=architecture.z_dim, prior=architecture.prior, info=info)
+    return Checkpoint.open(path).generator(raw=raw, device=device)
 
 
 def load_discriminator(path: str | Path, *, device: str | torch.device = "cpu") -> nn.Module:
-    """Rebuild D from a snapshot file alone, in eval mode, its parameters without gradients.
-
-    Args:
-        path: A snapshot .safetensors file.
-        device: Where it runs.
-
-    Raises:
-        SnapshotError: As `load_generator`, or the snapshot holds no D, as imported ones do not.
-        PluginError: As `load_generator`.
-    """
-    path = Path(path)
-    metadata, keys = read_header(path, "snapshot")
-    if not any(key.startswith("D.") for key in keys):
-        raise SnapshotError(f"{path}: holds no discriminator, only a generator; take a snapshot of a run of facegan")
-    config = read_config(path, metadata)
-    network = _build(path, config, "discriminator")
-    load_network(path, network, "D.")
-    return network.to(device).eval().requires_grad_(False)
+    """Rebuild D from a snapshot file alone; arguments and errors as of `Checkpoint.discriminator`."""
+    return Checkpoint.open(path).discriminator(device=device)
 
 
 def load_network(path: Path, network: nn.Module, prefix: str) -> None:

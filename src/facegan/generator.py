@@ -1,46 +1,86 @@
 """A trained G as an object: latents or seeds in, images out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from . import latents
+from .config import RunConfig
 
 MICRO_BATCH = 64
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The snapshot that a generator's weights come from.
+
+    Attributes:
+        path: Its file.
+        digest: SHA-256 of that file.
+        step: Updates of G at which it was saved.
+        weights: "G_ema", the moving average, or "G", the current weights.
+        raw: Whether the current weights were asked for.
+        config: The configuration that the snapshot carries.
+    """
+
+    path: Path
+    digest: str
+    step: int
+    weights: str
+    raw: bool
+    config: RunConfig
+
+
 class FaceGenerator:
-    """G in eval mode with what belongs to it: its latent space, its images' shape, and where it came from.
+    """G in eval mode with its latent space and the snapshot it comes from.
 
     Attributes:
         network: Maps z (N, z_dim) to images (N, C, H, W) in [-1, 1].
         z_dim: Length of a latent vector.
         prior: "normal" or "uniform".
-        info: What its snapshot says of it: digest, step, configuration, ... (empty for a network in training).
     """
 
-    def __init__(self, network: nn.Module, *, z_dim: int, prior: str, info: dict[str, Any] | None = None) -> None:
+    def __init__(self, network: nn.Module, *, z_dim: int, prior: str, origin: Origin | None = None) -> None:
+        """Take a network; `origin` is None while it is being trained."""
         self.network = network.eval()
         self.z_dim = z_dim
         self.prior = prior
-        self.info = info or {}
+        self._origin = origin
+
+    @property
+    def origin(self) -> Origin:
+        """The snapshot it comes from, which a generator in training does not have."""
+        assert self._origin is not None, "a network in training has no snapshot"
+        return self._origin
+
+    @property
+    def name(self) -> str:
+        """Its snapshot's path, for messages."""
+        return str(self._origin.path) if self._origin else "the generator"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """`origin` as a dict; empty for a network in training."""
+        return dict(vars(self._origin)) if self._origin else {}
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
-        """The latents of seeds, (len(seeds), z_dim): one seed, one image, in whatever company."""
+        """Return the latents of seeds, float32 (len(seeds), z_dim); an image depends on its own seed alone."""
         return latents.from_seeds(seeds, self.z_dim, self.prior)
 
     def sample(self, seeds: Sequence[int]) -> Tensor:
-        """The images of seeds: float32 (len(seeds), C, H, W) in [-1, 1], on the CPU."""
+        """Return the images of seeds, float32 (len(seeds), C, H, W) in [-1, 1], on the CPU."""
         return self.images(self.latents(seeds))
 
-    @torch.no_grad()  # not inference mode, whose tensors cannot be worked on
+    @torch.no_grad()  # not inference mode, whose tensors allow no further operations
     def images(self, z: Tensor) -> Tensor:
-        """Latents z (N, z_dim), N >= 1, to images: float32 (N, C, H, W) in [-1, 1], on the CPU.
+        """Map latents z (N, z_dim), N >= 1, to images, float32 (N, C, H, W) in [-1, 1], on the CPU.
 
-        The network always runs on MICRO_BATCH latents, the last ones padded with zeros: kernels are chosen by shape, so
-        an image is the same to the bit whatever is asked for with it.
+        The network always runs on MICRO_BATCH latents, the last ones padded with zeros: torch chooses kernels by shape,
+        so an image is the same to the bit whatever is drawn with it.
 
         Raises:
             ValueError: z does not have the shape (N, z_dim).

@@ -40,7 +40,7 @@ def finite_images(generator: FaceGenerator, z: Tensor) -> Tensor:
     """
     images = generator.images(z)
     if not images.isfinite().all():
-        path, largest = generator.info.get("path", "the generator"), float(z.abs().max())
+        path, largest = generator.name, float(z.abs().max())
         if not largest <= MOST_OF_Z:
             raise SnapshotError(f"{path}: images are not finite, for latents as large as {largest:.2g}; take others")
         raise SnapshotError(f"{path}: images are not finite, its weights are too large; take another snapshot")

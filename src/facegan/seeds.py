@@ -123,7 +123,7 @@ class Points(BaseModel):
             row = self.latents[name].vector()
             if len(row) != generator.z_dim:
                 raise SnapshotError(
-                    f"{name}: a latent of {len(row)} numbers, but {generator.info.get('path', 'the model')} takes "
+                    f"{name}: a latent of {len(row)} numbers, but {generator.name} takes "
                     f"{generator.z_dim}; it belongs to another model"
                 )
             rows.append(row)
@@ -189,7 +189,7 @@ def save_latents(path: Path, z: Tensor, generator: FaceGenerator, about: dict[st
     Raises:
         OSError: The file cannot be written.
     """
-    origin = {"snapshot": generator.info["digest"], "step": str(generator.info["step"]), "prior": generator.prior}
+    origin = {"snapshot": generator.origin.digest, "step": str(generator.origin.step), "prior": generator.prior}
     write_tensors(path, "latents", {"z": z.float()}, {**(about or {}), **origin})
 
 

@@ -74,7 +74,7 @@ def arithmetic(
         make(recipe, generator, out)
     written = [str(path) for path in (save, out) if path is not None]
     if as_json:
-        info = {key: generator.info[key] for key in ("digest", "step", "weights")}
+        info = {key: getattr(generator.origin, key) for key in ("digest", "step", "weights")}
         print_json({"snapshot": str(snapshot), **info, "length": float(z.norm()), "files": written})
     elif out != STDOUT:
         print(*written, sep="\n")

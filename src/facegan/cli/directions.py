@@ -95,9 +95,8 @@ def directions(
 
 def place_of(snapshot: Path) -> Path | None:
     """Where the directions of a run's snapshot stand by default; None for a snapshot that lies in no run."""
-    from ..data.image_set import run_folder
-
-    run = run_folder(snapshot)
+    folder = snapshot.absolute().parent
+    run = folder.parent if folder.name == "snapshots" and (folder.parent / "config.json").is_file() else None
     return run / FILE if run else None
 
 
@@ -136,13 +135,14 @@ def _components(generator: "FaceGenerator", asked: int | None, unlabelled: bool)
 
 def _pictures(snapshot: Path, generator: "FaceGenerator", source: str | None) -> "PackedImages":
     """The images that the run was trained on, packed."""
-    from ..data.image_set import trained_on
+    from ..checkpoint import Checkpoint
+    from ..data.image_set import training_settings
     from ..data.packed.load import load
     from .counting import counting
 
-    config = generator.info["config"]
+    config = generator.origin.config
     try:
-        chosen = trained_on(snapshot, config, source)
+        chosen = training_settings(Checkpoint.open(snapshot), source)
     except DataError as error:
         raise DataError(f"{error}, or take --unlabelled, which needs none") from None
     with counting("packing") as progress:

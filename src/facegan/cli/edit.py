@@ -81,7 +81,7 @@ def edit(
     if as_json:
         names = [each.name for each in recipe.along]
         amounts = [dict(zip(names, column, strict=True)) for column in recipe.amounts()]
-        info = {key: generator.info[key] for key in ("digest", "step", "weights")}
+        info = {key: getattr(generator.origin, key) for key in ("digest", "step", "weights")}
         print_json({"snapshot": str(snapshot), **info, "columns": amounts, "files": [str(path) for path in files]})
     elif out.endswith("/"):
         print(f"{out}: {len(files)} images")
@@ -170,7 +170,7 @@ def _singles(recipe: "Edit", generator: "FaceGenerator", folder: Path) -> list[P
     from ..seeds import Latent, Points
     from .counting import counting
 
-    digest, labels, edited = generator.info["digest"], recipe.points.labels(), command(recipe)
+    digest, labels, edited = generator.origin.digest, recipe.points.labels(), command(recipe)
 
     def pictures() -> Iterator[tuple[Path, "np.ndarray", dict[str, str]]]:
         for number, (z, picture) in enumerate(recipe.faces(generator, progress)):

@@ -165,10 +165,10 @@ def _judge(
 
 def _keep(snapshot: Path, results: "list[Result]") -> None:
     """Add results to the run's evaluations; raises FaceganError where that cannot be written."""
-    from ..data.image_set import run_folder
+    from ..checkpoint import Checkpoint
     from ..evaluation import append
 
-    if folder := run_folder(snapshot):
+    if folder := Checkpoint.open(snapshot).run_folder:
         path = folder / "evaluations.jsonl"
         try:
             append(path, results)

@@ -200,7 +200,7 @@ def _shape(grid: str | None) -> tuple[int, int]:
 
 def _sized(recipe: Any, generator: "FaceGenerator", out: str, *, enlarge: bool) -> Any:
     """The recipe with its enlargement, whose pixels somebody can hold and open; raises ConfigError."""
-    resolution = generator.info["config"].resolution
+    resolution = generator.origin.config.resolution
     if enlarge and recipe.rate is not None and not out.endswith("/"):
         recipe = recipe.model_copy(update={"scale": -(-FILM_HEIGHT // recipe.size(resolution)[0])})
     check_size(recipe, generator, out)
@@ -217,7 +217,7 @@ def _tell(points: "Points") -> None:
 
 def _about(recipe: Any, generator: "FaceGenerator") -> dict[str, Any]:
     """What --json says of the image."""
-    about = {key: generator.info[key] for key in ("digest", "step", "weights")}
-    height, width = recipe.size(generator.info["config"].resolution)
+    about = {key: getattr(generator.origin, key) for key in ("digest", "step", "weights")}
+    height, width = recipe.size(generator.origin.config.resolution)
     frames = recipe.num_frames if recipe.make == "interpolate" else recipe.rows * recipe.columns
     return {**about, "points": recipe.points.labels(), "frames": frames, "width": width, "height": height}

@@ -93,7 +93,7 @@ def check_size(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
     from ..data.image.decode import MAX_PIXELS
     from ..images import check_fits
 
-    height, width = recipe.size(generator.info["config"].resolution)
+    height, width = recipe.size(generator.origin.config.resolution)
     if height * width > MAX_PIXELS:
         raise ConfigError(
             f"-o {out}: would have {width:,} x {height:,} pixels, more than other programs open ({MAX_PIXELS:,} in "
@@ -112,7 +112,7 @@ def check_size(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
 
 def warn_of_strangers(points: "Points", generator: "FaceGenerator") -> None:
     """Say so where a latent was found for another snapshot: it is some face here, but hardly the one meant."""
-    for name in points.strangers(generator.info["digest"]):
+    for name in points.strangers(generator.origin.digest):
         from .console import console  # hardly ever
 
         console().print(f"{name}: was found for another snapshot; its face here is another one", markup=False)
@@ -226,7 +226,7 @@ def about(recipe: "Recipe", generator: "FaceGenerator") -> dict[str, str]:
         **origin(generator),
         **({"seeds": points.text} if points is not None else {}),
         "recipe": recipe.model_dump_json(exclude_defaults=True),
-        "command": command(recipe, raw=generator.info.get("raw", False)),
+        "command": command(recipe, raw=generator.origin.raw),
     }
 
 
@@ -241,12 +241,12 @@ def origin(generator: "FaceGenerator") -> dict[str, str]:
 
     from .. import __version__
 
-    info = generator.info
+    origin = generator.origin
     return {
         "Software": f"facegan {__version__}",
         "torch": f"{torch.__version__} on {next(generator.network.parameters()).device.type}",
         "Description": "synthetic face",
-        "snapshot": info["digest"],
-        "step": str(info["step"]),
-        "weights": info["weights"],
+        "snapshot": origin.digest,
+        "step": str(origin.step),
+        "weights": origin.weights,
     }

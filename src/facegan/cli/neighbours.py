@@ -78,17 +78,18 @@ def neighbours(
     snapshot = find_snapshot(model)
 
     from .. import neighbours as engine
-    from ..checkpoint import load_generator
-    from ..data.image_set import trained_on
+    from ..checkpoint import Checkpoint
+    from ..data.image_set import training_settings
     from ..devices import resolve_device
     from .console import console
 
     chosen = resolve_device(device or "auto")
-    generator = load_generator(snapshot, device=chosen)
+    checkpoint = Checkpoint.open(snapshot)
+    generator = checkpoint.generator(device=chosen)
     spaces = [engine.pixels(), *_features(snapshot, generator, chosen)]
-    engine.check_fits(len(points), 1 + len(spaces) * k, generator.info["config"].resolution)
+    engine.check_fits(len(points), 1 + len(spaces) * k, generator.origin.config.resolution)
     warn_of_strangers(points, generator)
-    data = trained_on(snapshot, generator.info["config"], source)
+    data = training_settings(checkpoint, source)
     training = _load(data, generator, "" if source else "; name the training images with --data SOURCE")
     if k > len(training):
         raise ConfigError(f"--nearest {k}: there are {len(training)} training images; ask for fewer")
@@ -118,7 +119,7 @@ def _features(snapshot: Path, generator: "FaceGenerator", device: Any) -> list["
     from ..neighbours import features
     from .console import console
 
-    config = generator.info["config"]
+    config = generator.origin.config
     try:
         D = load_discriminator(snapshot, device=device)
         last_activation(D, torch.zeros(1, config.channels, config.resolution, config.resolution, device=device))
@@ -132,7 +133,7 @@ def _load(data: "DataConfig", generator: "FaceGenerator", advice: str = "") -> "
     from ..data.packed.load import load
     from .counting import counting
 
-    config = generator.info["config"]
+    config = generator.origin.config
     try:
         with counting("packing") as progress:
             return load(data, resolution=config.resolution, channels=config.channels, progress=progress)
@@ -144,23 +145,22 @@ def _unseen(
     generator: "FaceGenerator", data: "DataConfig", training: "PackedImages", num: int, other: str | None
 ) -> tuple["Unseen | None", str]:
     """What is measured, or why nothing is."""
-    from ..data.image_set import load_held_out
+    from ..data.image_set import from_packed, held_out
     from ..neighbours import Unseen
+    from ..reporter import Callbacks
     from ..seeds import Points
+    from .console import console
     from .counting import counting
 
     with counting("packing") as progress:
-        heldout = load_held_out(data, training, num, other, progress=progress)
+        reporter = Callbacks(line=lambda line: console().print(line, markup=False), progress={"packing": progress})
+        heldout = held_out(from_packed(training, settings=data), num, other, reporter=reporter)
     if heldout is None:
         return None, (
             f"no measure: data.split = {data.split} kept no images away from this run; train with "
             "--set data.split=train, or name images that it has not seen with --held-out SOURCE"
         )
-    if heldout.num_known:
-        from .console import console
-
-        console().print(f"{heldout.num_known} held-out images are training images, too: left out")
-    return Unseen(_draw(generator, Points.of(range(num))), heldout.pictures), ""
+    return Unseen(_draw(generator, Points.of(range(num))), heldout.images), ""
 
 
 def _draw(generator: "FaceGenerator", points: "Points") -> "np.ndarray":
@@ -244,7 +244,7 @@ def _document(
         ]
 
     return {
-        **{key: generator.info[key] for key in ("digest", "step", "weights")},
+        **{key: getattr(generator.origin, key) for key in ("digest", "step", "weights")},
         "training": {"source": training.index.source, "num_images": len(training), "digest": training.digest},
         "units": {each.space.key: each.space.unit for each in found},
         "memorisation": {

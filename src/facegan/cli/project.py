@@ -63,8 +63,8 @@ def project(
 
     where = resolve_device(device or "auto")
     generator = load_generator(snapshot, device=where)
-    config = generator.info["config"]
-    own = _own(snapshot, config)
+    config = generator.origin.config
+    own = _own(snapshot)
     region = crop or crop_of(own or config.data)
     pictures = torch.stack([read_photo(path, config, region) for path in photos])
     settings = Settings(restarts=restarts, steps=steps, features=features, seed=seed)
@@ -91,7 +91,7 @@ def project(
     console().print(f"compared with: {against}", markup=False)
     if as_json:
         results = [_document(*each) for each in zip(photos, found, verdicts, strict=True)]
-        about_all = {"snapshot": str(snapshot), "digest": generator.info["digest"], "compared_with": against}
+        about_all = {"snapshot": str(snapshot), "digest": generator.origin.digest, "compared_with": against}
         print_json({**about_all, "features": D is not None and features > 0, "results": results})
         return
     for path, line in zip(photos, lines, strict=True):
@@ -117,12 +117,13 @@ def _check_flags(photos: list[Path], out: str | None, save: Path | None, data: s
         raise ConfigError(f"--data {data}: is for the comparison, of which --no-judge wants none; give one of them")
 
 
-def _own(snapshot: Path, config: "RunConfig") -> "DataConfig | None":
+def _own(snapshot: Path) -> "DataConfig | None":
     """The settings of the run's own images; None where nothing tells where they are."""
-    from ..data.image_set import trained_on
+    from ..checkpoint import Checkpoint
+    from ..data.image_set import training_settings
 
     try:
-        return trained_on(snapshot, config)
+        return training_settings(Checkpoint.open(snapshot))
     except DataError:
         return None
 
@@ -146,12 +147,12 @@ def _discriminator(snapshot: Path, config: "RunConfig", device: Any) -> "nn.Modu
 
 def _faces(own: "DataConfig | None", config: "RunConfig", source: str | None) -> tuple["Faces | None", str]:
     """What photos are held against, None for nothing, and that in words; raises DataError of `source` alone."""
-    from ..data.image_set import held_out
+    from ..data.image_set import held_out_settings
     from ..projection import NUM_COMPARED, Faces
 
     if own is None and source is None:
         return None, "nothing, as the run's images are not here; give --data SOURCE"
-    other = held_out(own or config.data, NUM_COMPARED, source)
+    other = held_out_settings(own or config.data, NUM_COMPARED, source)
     unseen = _load(other, config) if source is not None else None
     known = None
     try:

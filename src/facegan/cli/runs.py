@@ -183,7 +183,7 @@ def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | 
 
     where = resolve_device(device or "auto")
     generators = [load_generator(find_snapshot(str(run.path)), device=where) for run in found]
-    sides = [generator.info["config"].resolution for generator in generators]
+    sides = [generator.origin.config.resolution for generator in generators]
     largest = max(sides)  # sides are powers of two
     num_pixels = len(found) * len(points) * largest**2
     if num_pixels > MAX_PIXELS:
@@ -196,7 +196,7 @@ def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | 
         pixels = images.to_uint8(generator.images(points.z(generator)))  # (len(points), C, side, side)
         by = largest // side
         grids.append(images.grid(pixels.repeat_interleave(by, 2).repeat_interleave(by, 3)))
-        captions.append(f"{letter(place)}  {run.path.name}, step {generator.info['step']:,}, {side}x{side}")
+        captions.append(f"{letter(place)}  {run.path.name}, step {generator.origin.step:,}, {side}x{side}")
     about = {"Software": f"facegan {__version__}", "Description": "synthetic faces: " + "; ".join(captions)}
     images.save(out, images.beside(grids, captions), about)
 

@@ -86,7 +86,7 @@ def sample(
     if sheet is not None and show:
         show_image(sheet, Path(out) if out and out != STDOUT else None)
     if as_json:
-        known = {key: generator.info[key] for key in ("digest", "step", "weights")}
+        known = {key: getattr(generator.origin, key) for key in ("digest", "step", "weights")}
         written = [*map(str, dict.fromkeys(files)), *([out] if out else [])]
         manifest = {"manifest": str(separate / MANIFEST)} if separate else {}
         print_json({"snapshot": str(snapshot), **known, "truncation": truncation, "files": written, **manifest})
@@ -189,7 +189,7 @@ def _write_folder(
     def write(temporary: Path) -> None:
         with temporary.open("w") as manifest:
             for (path, digest), name in zip(write_images(pictures()), recipe.points.names(), strict=True):
-                line = {"file": path.name, "seed": name, "digest": digest, "snapshot": generator.info["digest"]}
+                line = {"file": path.name, "seed": name, "digest": digest, "snapshot": generator.origin.digest}
                 manifest.write(json.dumps(line) + "\n")
 
     manifest = folder / MANIFEST

@@ -87,8 +87,8 @@ def find(
             found[name] = About(name=name, kind="sefa", share=float(share)), vector
     about = [each for each, _ in found.values()]
     vectors = torch.cat([torch.empty(0, generator.z_dim), *(vector[None] for _, vector in found.values())])
-    info = generator.info
-    return Directions(about, vectors, told, faces.moved(vectors), info["digest"], info["step"]), refused
+    origin = generator.origin
+    return Directions(about, vectors, told, faces.moved(vectors), origin.digest, origin.step), refused
 
 
 class _Counted:

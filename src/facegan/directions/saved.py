@@ -116,13 +116,13 @@ def load(path: Path, generator: FaceGenerator) -> Directions:
             raise ValueError("its table is not of the attributes that it names")
     except (KeyError, ValueError, TypeError, ValidationError) as error:
         raise SnapshotError(f"{path}: holds no directions that can be read ({' '.join(str(error).split())})") from None
-    where = generator.info["path"]
+    where = generator.origin.path
     if vectors.shape[1] != generator.z_dim:
         raise SnapshotError(
             f"{path}: directions in {vectors.shape[1]} dimensions, but {where} takes {generator.z_dim}; they belong to "
             f"another model; run 'facegan directions {where} -o FILE' for this one"
         )
-    if snapshot != generator.info["digest"]:
+    if snapshot != generator.origin.digest:
         raise SnapshotError(
             f"{path}: directions of another snapshot (of step {metadata['step']}) than {where}; name that one, or run "
             f"'facegan directions {where}' for this one"

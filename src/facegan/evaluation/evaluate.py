@@ -77,19 +77,19 @@ class Judge:
             FaceganError: What all metrics need is not there.
         """
         generator = load_generator(snapshot, raw=raw, device=self.device)
-        info = generator.info
+        origin = generator.origin
         wanted = Wanted(source, self.settings.data, self._num_held_out())
-        reference = reals_of(snapshot, info["config"], wanted, tell=self.tell, say=self.say)
+        reference = reals_of(snapshot, origin.config, wanted, tell=self.tell, say=self.say)
         D = self._discriminator(snapshot)
         num = self.num or NUM_FAKE
         with drawn(generator, num, progress=self.tell("sampling")) as pictures:
             subject = Subject(
                 name=_name(snapshot),
                 pictures=pictures,
-                digests={"fake": digest_of(pictures), "snapshot": info["digest"]},
+                digests={"fake": digest_of(pictures), "snapshot": origin.digest},
                 D=D if isinstance(D, nn.Module) else None,
-                step=info["step"],
-                weights=info["weights"],
+                step=origin.step,
+                weights=origin.weights,
             )
             return self._measure(reference, subject, D)
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..checkpoint import Checkpoint
 from ..config import DataConfig, RunConfig, validate
-from ..data.image_set import load_held_out, trained_on
+from ..data.image_set import from_packed, held_out, training_settings
 from ..data.packed.load import load
 from ..data.packed.packed_images import PackedImages
 from ..data.source import shown
 from ..errors import DataError
+from ..reporter import Callbacks
 from .measure import Tell
 from .pair import Known
 from .subjects import Reference, reference_of
@@ -55,8 +57,9 @@ def reals_of(snapshot: Path, config: RunConfig, wanted: Wanted, *, tell: Tell, s
         heldout = None
         if trained and num:
             try:
-                found = load_held_out(data, packed, num, progress=tell("packing held-out images"))
-                heldout = found.pictures if found else None
+                reporter = Callbacks(progress={"packing": tell("packing held-out images")})
+                found = held_out(from_packed(packed, settings=data), num, reporter=reporter)
+                heldout = found.images if found else None
             except DataError as error:
                 say(f"no held-out images: {error}")
         known = replace(known, attributes=packed.attributes, names=packed.names, heldout=heldout)
@@ -99,6 +102,6 @@ def _is_own(config: RunConfig, source: str | None) -> bool:
 
 def _base(snapshot: Path, config: RunConfig, source: str | None) -> DataConfig:
     if source is None or _is_own(config, source):
-        return trained_on(snapshot, config, source)
+        return training_settings(Checkpoint.open(snapshot), source)
     others = {"source": source, "split": "all", "where": "", "limit": 0, "options": {}}
     return config.data.model_copy(update=others)

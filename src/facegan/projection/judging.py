@@ -151,7 +151,7 @@ def reference(
 
 
 def _kept_at(generator: FaceGenerator, has_D: bool, faces: PackedImages, settings: Settings) -> Path:
-    info = generator.info
-    facts = [1, info["digest"], info["weights"], has_D, faces.digest, NUM_REFERENCES, settings.model_dump()]
+    origin = generator.origin
+    facts = [1, origin.digest, origin.weights, has_D, faces.digest, NUM_REFERENCES, settings.model_dump()]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
     return cache_root() / "projections" / f"{key}.json"

@@ -80,7 +80,7 @@ class Edit(Recipe):
             if len(vector) != generator.z_dim:
                 raise SnapshotError(
                     f"{each.name}: a direction in {len(vector)} dimensions, but "
-                    f"{generator.info.get('path', 'the model')} takes {generator.z_dim}; it belongs to another model"
+                    f"{generator.name} takes {generator.z_dim}; it belongs to another model"
                 )
         columns = []
         for amounts in self.amounts():

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ...data.image_set import pick, unseen
+from ...data.image_set import random_subset, unseen
 from ...neighbours import Unseen, compare, pixels
 from ..metric import Measurement, Metric
 from ..pair import Pair
@@ -82,4 +82,4 @@ class MemorisationInPixels(Metric):
     def _unseen(self, pair: Pair) -> NDArray[np.uint8]:
         heldout = pair.known.heldout
         assert heldout is not None, "asked for"
-        return unseen(pick(heldout, self.num_images), pair.real.pictures, mirror=pair.known.mirror)
+        return unseen(random_subset(heldout, self.num_images), pair.real.pictures, mirror=pair.known.mirror)

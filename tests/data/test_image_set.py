@@ -4,10 +4,23 @@ import shutil
 import numpy as np
 import pytest
 
+from facegan.checkpoint import Checkpoint
 from facegan.config import DataConfig, RunConfig
-from facegan.data.image_set import held_out, pick, run_folder, trained_on, unseen
+from facegan.data.image_set import held_out_settings, random_subset, training_settings, unseen
 from facegan.data.packed.load import load
 from facegan.errors import ConfigError, DataError
+
+
+def opened(path, config=None):
+    return Checkpoint(path, config or RunConfig(), digest="", step=4, keys=set())
+
+
+def trained_on(path, config, source=None):
+    return training_settings(opened(path, config), source)
+
+
+def run_folder(path):
+    return opened(path).run_folder
 
 
 def carried(**data):
@@ -80,52 +93,52 @@ def test_damaged_configuration_of_the_run_is_an_error(snapshot):
 
 def test_what_the_split_kept_away_is_held_out_whatever_the_limit():
     data = DataConfig(source="faces/", split="train", limit=100, where="Smiling=1", crop="center:8")
-    assert held_out(data, 50) == data.model_copy(update={"split": "heldout", "limit": 0})
+    assert held_out_settings(data, 50) == data.model_copy(update={"split": "heldout", "limit": 0})
 
 
 def test_a_run_on_all_pictures_of_a_folder_has_none_held_out():
-    assert held_out(DataConfig(source="faces/"), 50) is None
-    assert held_out(DataConfig(source="faces/", split="heldout"), 50) is None
+    assert held_out_settings(DataConfig(source="faces/"), 50) is None
+    assert held_out_settings(DataConfig(source="faces/", split="heldout"), 50) is None
 
 
 def test_drawn_faces_have_others_of_another_seed():
-    found = held_out(DataConfig(options={"num_images": 300, "seed": 4}, where="glasses=none"), 50)
+    found = held_out_settings(DataConfig(options={"num_images": 300, "seed": 4}, where="glasses=none"), 50)
     assert (found.options, found.limit, found.split) == ({"num_images": 300, "seed": 5}, 50, "all")
     assert found.where == "glasses=none"
 
 
 def test_as_many_drawn_faces_as_are_wanted_are_held_out_of_a_run_on_few():
-    found = held_out(DataConfig(options={"num_images": 40}), 50)
+    found = held_out_settings(DataConfig(options={"num_images": 40}), 50)
     assert len(load(found, resolution=16, channels=3)) == 50
 
 
 def test_named_pictures_are_taken_whole_and_cropped_as_the_run_s_own():
     data = DataConfig(source="drawn", split="train", limit=3, options={"seed": 4}, filter="box", crop="none")
-    found = held_out(data, 50, "others/")
+    found = held_out_settings(data, 50, "others/")
     assert found == DataConfig(source="others/", filter="box", crop="none")
 
 
 def test_drawn_faces_are_held_out_for_a_folder_when_they_are_named():
-    found = held_out(DataConfig(source="faces/", where="Male=1"), 50, "drawn")
+    found = held_out_settings(DataConfig(source="faces/", where="Male=1"), 50, "drawn")
     assert (found.source, found.where, found.limit, found.options) == ("drawn", "", 50, {"seed": 1})
 
 
 @pytest.mark.parametrize("settings", [{"split": "train"}, {}], ids=["split", "another seed"])
 def test_no_held_out_drawn_face_is_a_training_picture(settings):
     data = DataConfig(options={"num_images": 200}, **settings)
-    training, heldout = (load(each, resolution=16, channels=3).images for each in (data, held_out(data, 30)))
+    training, heldout = (load(each, resolution=16, channels=3).images for each in (data, held_out_settings(data, 30)))
     assert not {picture.tobytes() for picture in training} & {picture.tobytes() for picture in heldout}
 
 
 def test_a_pick_is_random_bounded_and_always_the_same(faces):
     pictures = faces(50, 1)
-    picked = pick(pictures, 10)
+    picked = random_subset(pictures, 10)
     assert len(picked) == 10
-    assert np.array_equal(picked, pick(pictures, 10))
+    assert np.array_equal(picked, random_subset(pictures, 10))
     rows = [next(i for i, each in enumerate(pictures) if np.array_equal(each, one)) for one in picked]
     assert rows == sorted(rows)
     assert rows != list(range(10))
-    assert len(pick(pictures, 1000)) == 50
+    assert len(random_subset(pictures, 1000)) == 50
 
 
 def test_pictures_that_are_in_both_sets_are_not_unseen(faces):
