@@ -102,6 +102,6 @@ def _is_own(config: RunConfig, source: str | None) -> bool:
 
 def _base(snapshot: Path, config: RunConfig, source: str | None) -> DataConfig:
     if source is None or _is_own(config, source):
-        return training_settings(Checkpoint.open(snapshot), source)
+        return training_settings(Checkpoint(snapshot, config, "", 0, set()), source)
     others = {"source": source, "split": "all", "where": "", "limit": 0, "options": {}}
     return config.data.model_copy(update=others)
