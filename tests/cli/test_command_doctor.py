@@ -4,7 +4,11 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
+
+from facegan.config import RunConfig
+from facegan.training.state import precision
 
 
 @pytest.fixture
@@ -22,7 +26,7 @@ def package(tmp_path, monkeypatch):
 
 
 def test_machine_that_runs_these_tests_can_train(facegan, workplace, cache):
-    said = facegan("doctor", "--json")
+    said = facegan("doctor", "--json", "--time-limit", 900)
     assert (said.code, said.err) == (0, "")
     document = said.json
     assert document["able"] is True
@@ -33,6 +37,9 @@ def test_machine_that_runs_these_tests_can_train(facegan, workplace, cache):
     assert list(checks)[-3:] == ["current folder", "cache", "plugins"]
     assert checks["cache"]["facts"]["path"] == str(cache)
     assert "fp32" in checks["cpu"]["facts"]["works"]
+    taken = precision(RunConfig().complete(), torch.device("cpu"))
+    assert checks["cpu"]["facts"]["auto_precision"] == {torch.float32: "fp32", torch.bfloat16: "bf16"}[taken]
+    assert {"name", "found", "status", "mend", "facts"} == set(checks["cpu"])
     assert checks["plugins"]["facts"]["command 'doctor'"]["reason"] is None
     assert list(workplace.iterdir()) == []
 
@@ -55,12 +62,12 @@ def test_broken_torch_is_a_table_a_verdict_and_exit_code_1(facegan, package):
     )
 
 
-def test_what_else_is_amiss_is_mended_in_lines_of_their_own(facegan, package, cache, monkeypatch):
+def test_the_fixes_of_further_problems_have_lines_of_their_own(facegan, package, cache, monkeypatch):
     package("torch", "raise ImportError('no')")
     (cache / "file").write_text("")
     monkeypatch.setenv("FACEGAN_CACHE", str(cache / "file" / "cache"))
     lines = facegan("doctor").out.splitlines()
-    assert lines[-2] == "wrong: cache: set the environment variable FACEGAN_CACHE to a folder that can"
+    assert lines[-2] == "wrong: cache: set the environment variable FACEGAN_CACHE to a folder that can be written"
     assert lines[-1].endswith(" torch (and 1 more, above)")
     (cache / "file").unlink()
 

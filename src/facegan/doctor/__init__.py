@@ -1,39 +1,66 @@
-"""What facegan finds on a machine, and what is wrong there: `facegan doctor`.
+"""Diagnose this machine: `facegan doctor`.
 
-Nothing here imports torch, or loads a plugin, in this process: what may crash or hang is tried in a child (`trial`).
-Records are plain dataclasses, and what needs another package is imported where it is used: the rest is told even
-where that package is broken.
+Nothing here imports torch or loads a plugin in this process: attempts that may crash or hang run in a child (`trial`).
+Third-party packages are imported where they are used, so that one broken package does not hide the other checks.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
-from . import machine, places, trial
-from .check import Check, amiss, can_train, in_one_line, verdict
+from . import checks, trial
+from .checks import Check
 
-__all__ = ["Check", "amiss", "can_train", "diagnose", "verdict"]
+__all__ = ["Check", "can_train", "diagnose", "problems", "to_json", "verdict"]
 
 
 def diagnose(limit_seconds: float) -> list[Check]:
-    """Look at everything that training and sampling need, in the order in which a person reads it.
+    """Check everything that training and sampling need; `limit_seconds` is for each start of the child."""
+    answers = trial.run(limit_seconds)
+    parts: dict[str, Callable[[], list[Check]]] = {
+        "facegan": checks.check_machine,
+        "packages": checks.check_packages,
+        "torch": partial(trial.check_torch, answers),
+        "devices": partial(trial.check_devices, answers),
+        "disk": partial(checks.check_disk, answers.get("facegan", {}).get("run_bytes", 0)),
+        "cache": checks.check_cache,
+        "plugins": partial(trial.check_plugins, answers),
+    }
+    found: list[Check] = []
+    for name, check in parts.items():
+        try:
+            found += check()
+        except Exception as error:  # on a broken machine anything may fail; the other checks are reported all the same
+            why = f"cannot be checked ({checks.describe_error(error)})"
+            found.append(Check(name, why, "wrong", "fix what the error names"))
+    return found
 
-    Args:
-        limit_seconds: For each start of the process that imports torch and the plugins.
-    """
-    found = trial.run(limit_seconds)
-    return [
-        *_look("facegan", machine.look),
-        *_look("packages", machine.look_at_packages),
-        *_look("torch", lambda: trial.look_at_torch(found)),
-        *_look("devices", lambda: trial.look_at_devices(found)),
-        *_look("disk", lambda: places.look_at_disk(found.needed_bytes)),
-        *_look("cache", places.look_at_cache),
-        *_look("plugins", lambda: trial.look_at_plugins(found)),
-    ]
+
+def can_train(found: Sequence[Check]) -> bool:
+    """Return whether facegan can train and sample."""
+    return all(check.status != "wrong" for check in found)
 
 
-def _look(name: str, look: Callable[[], list[Check]]) -> list[Check]:
-    try:
-        return look()
-    except Exception as error:  # on a broken machine anything may fail, and the rest is to be told all the same
-        found = f"cannot be looked at ({in_one_line(error)})"
-        return [Check(name, found, status="wrong", mend="mend what the error names")]
+def problems(found: Sequence[Check]) -> list[Check]:
+    """Return what is wrong, then the warnings."""
+    return [check for status in ("wrong", "warning") for check in found if check.status == status]
+
+
+def verdict(found: Sequence[Check]) -> str:
+    """Summarise all checks in one line, with the first problem and its fix."""
+    if not (bad := problems(found)):
+        return "all is well: facegan can train and sample here"
+    able = "facegan can train and sample here, but" if can_train(found) else "facegan cannot train and sample here"
+    more = f" (and {len(bad) - 1} more, above)" if len(bad) > 1 else ""
+    return f"{able}: {bad[0].name}: {bad[0].found}; {bad[0].fix}{more}"
+
+
+def to_json(found: Sequence[Check]) -> dict[str, Any]:
+    """Return the document of `facegan doctor --json`."""
+    rows = [dataclasses.asdict(check) for check in found]
+    return {
+        "able": can_train(found),
+        "verdict": verdict(found),
+        "checks": [{{"fix": "mend"}.get(key, key): value for key, value in row.items()} for row in rows],
+    }
