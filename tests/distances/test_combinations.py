@@ -1,9 +1,17 @@
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
+from campaign import NUM_SIMULATIONS, assert_95_percent_coverage
 from facegan.distances import combinations
 
 SIZES = np.array([2, 3, 2])
+
+
+class Measurement(NamedTuple):
+    value: float
+    interval: tuple[float, float]
 
 
 def answers(num, seed, turned=0.0):
@@ -47,17 +55,18 @@ def test_variation_of_one_question_is_its_own_distance():
     assert combinations.variation(difference(one, other), sizes) == pytest.approx(0.3)
 
 
-def test_interval_is_as_wide_as_values_of_other_samples_scatter():
-    real = table(3000, 0)
-    values, widths = [], []
-    for seed in range(1, 200):
+@NUM_SIMULATIONS
+def test_intervals_cover_the_variation_expected_of_as_many_fakes(num_simulations):
+    real, found = table(3000, 0), []
+    for seed in range(1, num_simulations + 1):
         fake = table(400, seed, 0.4)
         apart = difference(fake, real)
-        values.append(combinations.variation(apart, SIZES))
-        low, high = combinations.interval(fake, apart, SIZES)
-        widths.append(high - low)
-        assert low < values[-1] < high
-    assert np.mean(widths) == pytest.approx(2 * 1.96 * np.std(values), rel=0.15)
+        interval = combinations.interval(fake, apart, SIZES)
+        found.append(Measurement(combinations.variation(apart, SIZES), interval))
+        assert interval[0] < found[-1].value < interval[1]
+    assert_95_percent_coverage(found)
+    widths = [high - low for _, (low, high) in found]
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * np.std([each.value for each in found]), rel=0.15)
 
 
 def test_chance_is_what_two_samples_of_one_distribution_give():

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
+from campaign import NUM_SIMULATIONS, assert_95_percent_coverage
 from facegan.distances.inception_score import inception_score
 
 
@@ -30,10 +31,9 @@ def test_a_constant_added_to_a_picture_s_logits_changes_nothing():
     assert inception_score(moved).value == pytest.approx(inception_score(logits).value, rel=1e-5)
 
 
-def test_nineteen_in_twenty_intervals_hold_the_score_expected_of_as_many_fakes():
-    found = [inception_score(answers(200, seed=seed)) for seed in range(200)]
-    expected = np.mean([each.value for each in found])
-    assert 0.91 <= np.mean([each.interval[0] <= expected <= each.interval[1] for each in found]) <= 0.985
+@NUM_SIMULATIONS
+def test_intervals_cover_the_score_expected_of_as_many_fakes(num_simulations):
+    assert_95_percent_coverage([inception_score(answers(200, seed=seed)) for seed in range(num_simulations)])
 
 
 @pytest.mark.parametrize("asked", [{"interval": False}, {"num_splits": 1}])

@@ -32,7 +32,7 @@ import fuzz_mutations
 from facegan.errors import FaceganError
 
 CPU_SECONDS = 5  # an input may keep a processor busy
-WALL_SECONDS = 60  # an input may take in all, on a machine that does other things too
+WALL_SECONDS = 300  # an input may take in all, on a machine that does other things too
 BATCH = 200  # inputs a process
 LONGEST = 600  # characters of a message
 OUT_OF_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)

@@ -15,9 +15,9 @@ import fuzz_mutations
 from fuzz_loaders import Loader, loaders
 from fuzzing import DEFECT, LOADED, REFUSED, fuzz, load_sound, table
 
+from campaign import short_and_long
 from facegan.errors import DataError
 
-NUM_INPUTS = 80
 KINDS = (
     "snapshot", "state", "config toml", "config json", "metrics", "packed images.npy", "packed index.json",
     "packed pictures.parquet", "packed skipped.json", "pictures", "zip", "tar", "tgz", "parquet", "attributes.csv",
@@ -27,6 +27,16 @@ KINDS = (
     "facegan resume (states)", "facegan resume (metrics.jsonl)", "facegan plot", "facegan timelapse",
     "facegan train --dry-run",
 )  # fmt: skip
+
+
+# Defects of libraries that a long campaign meets: about one in a thousand damaged parquet files ends the process
+# inside Arrow, and rarely a forged archive of weights asks torch for too much memory (docs/reliability.md).
+KNOWN = {
+    "parquet": "the process dies",
+    "packed pictures.parquet": "the process dies",
+    "weights zip": "asked for more memory",
+    "weights zip bytes": "asked for more memory",
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +61,15 @@ def test_sound_files_are_loaded(every, kind, tmp_path):
     load_sound(every[kind], tmp_path / "work")
 
 
+@pytest.mark.parametrize("num_inputs", short_and_long(80, "CAMPAIGN_INPUTS", 2000))
 @pytest.mark.parametrize("kind", KINDS)
-def test_damaged_and_forged_files_are_loaded_or_refused_in_one_line(every, kind):
+def test_damaged_and_forged_files_are_loaded_or_refused_in_one_line(every, kind, num_inputs):
     loader = every[kind]
-    tally = fuzz(loader, range(max(2, NUM_INPUTS // loader.cost)), seed=0)
-    assert not tally.defects, table(kind, tally, 0)
-    assert tally.counts.total() == max(2, NUM_INPUTS // loader.cost)
+    num_inputs = max(2, num_inputs // loader.cost)
+    tally = fuzz(loader, range(num_inputs), seed=0)
+    known = [words for _, words in tally.defects if kind in KNOWN and KNOWN[kind] in words]
+    assert len(tally.defects) == len(known) <= num_inputs // 400, table(kind, tally, 0)
+    assert tally.counts.total() == num_inputs
     if loader.cost == 1:  # damage shows
         assert tally.counts[REFUSED] > 0
     if loader.cost == 1 and kind != "download part":  # and not all of it is fatal where no checksum is known
@@ -119,12 +132,14 @@ def test_large_allocation_is_a_defect_also_when_it_was_put_into_words(probe):
     assert probe(load, budget_bytes=2**31)[0] == [LOADED] * 2
 
 
-def test_endless_loop_is_a_defect(probe, monkeypatch):
+def test_endless_loop_is_a_defect(probe):
     def load(path):
+        left, _ = signal.getitimer(signal.ITIMER_PROF)
+        assert left > 0
+        signal.setitimer(signal.ITIMER_PROF, 1e-3)  # the rest of the budget; it runs out inside the loop
         while True:
             pass
 
-    monkeypatch.setattr("fuzzing.CPU_SECONDS", 0.05)
     assert "hangs at test_fuzzing.py" in probe(load)[1]
 
 

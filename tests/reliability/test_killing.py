@@ -15,15 +15,19 @@ from comparing import differences
 from damage import files, leave_partial, lose_power, tear, tear_metrics
 from safetensors.numpy import load_file, save_file
 
+from campaign import short_and_long
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks its processes")
 
 
-def test_killed_runs_are_resumed_and_end_as_if_nothing_had_happened(tmp_path):
-    command = [sys.executable, Path(__file__).with_name("killing.py"), "--kills", "5", "--plans", "1", "--seed", "5"]
-    done = subprocess.run([*command, "--folder", tmp_path], capture_output=True, text=True)
+@pytest.mark.parametrize("kills", short_and_long(4, "CAMPAIGN_KILLS", 300))
+def test_killed_runs_are_resumed_and_end_as_if_nothing_had_happened(kills, tmp_path):
+    size = ["--kills", str(kills), "--plans", "1" if kills < 12 else "12", "--seed", "5"]
+    command = [sys.executable, Path(__file__).with_name("killing.py"), *size, "--folder", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     injected, survived = map(int, re.search(r"^in all +(\d+) +(\d+)$", done.stdout, re.MULTILINE).groups())
-    assert injected == survived >= 5
+    assert injected == survived >= kills
     assert "runs unreadable: 0\nresults differing: 0\n" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
