@@ -1,8 +1,8 @@
 """What scripts rely on stays: imports, commands, settings, JSON keys, files, and the runs of facegan 0.1.0.
 
 tests/fixtures/public-api.json lists the surface, tests/fixtures/run-of-0.1.0 is a run that facegan 0.1.0 wrote. More
-may be added, nothing may go. Only documented imports and the command line are used here, so that modules behind them may
-move. In the signatures, `name=` is optional, what follows `*` is given by name, and `_` may have any name.
+may be added, nothing may go. Only documented imports and the command line are used here, so that modules behind them
+may move. In the signatures, `name=` is optional, what follows `*` is given by name, and `_` may have any name.
 """
 
 import contextlib
@@ -297,7 +297,20 @@ DOCUMENTS = {  # in this order, since some read what others write
     "arithmetic": ["arithmetic", "runs/old", "--plus", 1, "--minus", 2, "-o", "sum.png", "--save", "sum.safetensors"],
     "directions": ["directions", "runs/old", "--unlabelled", "--components", 2, "-n", 8],
     "edit": ["edit", "runs/old", "--seeds", 1, "--direction", "sefa-1:-1..1", "--cols", 2, "-o", "edit.png"],
-    "project": ["project", "photos/0.png", "--model", "runs/old", "--restarts", 1, "--steps", 1, "-o", "found.png"],
+    "project": [
+        "project",
+        "photos/0.png",
+        "--model",
+        "runs/old",
+        "--restarts",
+        1,
+        "--steps",
+        1,
+        "-o",
+        "found.png",
+        "--data",
+        "photos",
+    ],
     "neighbours": ["neighbours", "runs/old", "--seeds", 1, "-n", 8],
     "evaluate": ["evaluate", "runs/old", "--metrics", "fd_random,swd", "-n", 32],
     "whois": ["whois", "grid.png"],
@@ -379,7 +392,10 @@ def fresh(tmp_path_factory, session_cache):
     folder = tmp_path_factory.mktemp("fresh") / "fresh"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEGAN_CACHE", str(session_cache))
-        return facegan.train(run=folder, config=OLD_RUN / "config.json")
+        said = []
+        run = facegan.train(run=folder, config=OLD_RUN / "config.json", report=said.append)
+    assert [line for line in said if "could not" in str(line)] == []
+    return run
 
 
 @pytest.fixture
