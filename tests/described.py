@@ -12,6 +12,7 @@ from facegan.data.packed.columns import write_columns
 from facegan.data.packed.packed_images import PICTURES, Index, PackedImages
 from facegan.generator import FaceGenerator
 from facegan.images import save, to_uint8
+from origins import origin
 
 SIDE = 16
 
@@ -35,8 +36,8 @@ class Painter(nn.Module):
 
 
 def painter(prior="normal", z_dim=8, digest="d" * 64):
-    info = {"digest": digest, "step": 7, "weights": "G_ema", "path": "painter.safetensors"}
-    return FaceGenerator(Painter(z_dim), z_dim=z_dim, prior=prior, info=info)
+    from_snapshot = origin("painter.safetensors", digest=digest, step=7, weights="G_ema")
+    return FaceGenerator(Painter(z_dim), z_dim=z_dim, prior=prior, origin=from_snapshot)
 
 
 def paintings(folder, num=200, seed=0, columns=None):

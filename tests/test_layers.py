@@ -41,7 +41,14 @@ def loaded_with(module):
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("cli/")])
 def test_command_line_loads_only_words_and_its_own_when_it_is_imported(module):
-    words = {"facegan.errors", "facegan.messages", "facegan.config", "facegan.plugins", "facegan.storage.run_dir", "facegan.__version__"}
+    words = {
+        "facegan.errors",
+        "facegan.messages",
+        "facegan.config",
+        "facegan.plugins",
+        "facegan.storage.run_dir",
+        "facegan.__version__",
+    }
     foreign = {name for name in loaded_with(module) if name in sys.stdlib_module_names or name in ("typer", "rich")}
     own = {path.stem for path in (SOURCE / "cli").glob("*.py")}
     assert loaded_with(module) - foreign - own - words == set()

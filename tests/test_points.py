@@ -9,15 +9,14 @@ from torch import nn
 from facegan.errors import ConfigError, DamagedError, SnapshotError
 from facegan.generator import FaceGenerator
 from facegan.seeds import Latent, Points, compact, load_latents, parse, save_latents
+from origins import origin
 
 HERE, ELSEWHERE = "a" * 64, "b" * 64
 
 
 def generator(z_dim=5, prior="normal"):
     network = nn.Sequential(nn.Linear(z_dim, 3 * 4 * 4), nn.Unflatten(1, (3, 4, 4)), nn.Tanh())
-    return FaceGenerator(
-        network, z_dim=z_dim, prior=prior, info={"digest": HERE, "step": 7, "path": "G.safetensors"}
-    )  # fmt: skip
+    return FaceGenerator(network, z_dim=z_dim, prior=prior, origin=origin(digest=HERE, step=7))
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ from facegan.errors import SnapshotError
 from facegan.generator import FaceGenerator
 from facegan.networks.dcgan import DCGAN
 from facegan.sampling import finite_images, sample
+from origins import origin
 
 
 @pytest.fixture
 def generator():
     return FaceGenerator(
-        DCGAN(z_dim=4, ngf=2).generator(16, 3), z_dim=4, prior="normal", info={"path": "x.safetensors"}
+        DCGAN(z_dim=4, ngf=2).generator(16, 3), z_dim=4, prior="normal", origin=origin("x.safetensors")
     )
 
 

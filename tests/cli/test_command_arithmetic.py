@@ -13,6 +13,7 @@ from facegan.cli import main
 from facegan.images import read_about
 from facegan.recipes import read
 from facegan.seeds import load_latents, save_latents
+from origins import origin
 
 SUM = ("--plus", "1,5,9", "--minus", "2,7", "--plus", "4,8")
 
@@ -99,7 +100,7 @@ def test_raw_takes_the_current_weights_instead_of_their_average(facegan, run):
 
 def test_latents_of_another_snapshot_are_named(facegan, run):
     generator = load_generator(newest(run))
-    generator.info["digest"] = "another"
+    generator._origin = origin(digest="another")
     save_latents(Path("me.safetensors"), torch.ones(1, 12), generator)
     said = facegan("arithmetic", run, "--plus", "me.safetensors", "-o", "me.png")
     assert said.code == 0

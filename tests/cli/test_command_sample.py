@@ -213,7 +213,7 @@ def test_a_second_set_in_a_folder_has_a_manifest_of_its_own(facegan, run):
 def test_no_manifest_is_left_where_the_pictures_could_not_be_written(facegan, run, monkeypatch):
     facegan("sample", run, "-n", 3, "--separate", "faces")
     monkeypatch.setattr(
-        "facegan.images.folder.write_atomic", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full"))
+        "facegan.images.files.write_atomic", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full"))
     )
     said = facegan("sample", run, "-n", 3, "--separate", "faces")
     assert said.code == 1

@@ -13,6 +13,7 @@ from facegan.errors import FaceganError, SnapshotError
 from facegan.evaluation import Known, digest_of, drawn, reference_of
 from facegan.generator import FaceGenerator
 from facegan.images import to_uint8
+from origins import origin
 
 
 class Blocks(nn.Module):
@@ -28,7 +29,7 @@ class Blocks(nn.Module):
 
 @pytest.fixture
 def generator():
-    return FaceGenerator(Blocks(), z_dim=48, prior="normal", info={"path": "G.safetensors"})
+    return FaceGenerator(Blocks(), z_dim=48, prior="normal", origin=origin())
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from facegan.generator import FaceGenerator
 from facegan.images import to_float
 from facegan.networks.dcgan import DCGAN
 from facegan.projection import Faces, Projection, Reference, Settings, Verdict, judge, reference
+from origins import origin
 
 QUICK = Settings(restarts=1, steps=2, candidates=256)
 
@@ -15,7 +16,7 @@ QUICK = Settings(restarts=1, steps=2, candidates=256)
 def generator():
     torch.manual_seed(0)
     network = DCGAN(z_dim=4, ngf=2).generator(16, 3)
-    return FaceGenerator(network, z_dim=4, prior="normal", info={"digest": "d", "weights": "G"})
+    return FaceGenerator(network, z_dim=4, prior="normal", origin=origin(digest="d"))
 
 
 @pytest.fixture

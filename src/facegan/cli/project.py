@@ -211,7 +211,7 @@ def _sheet(pictures: "Tensor", found: "list[Projection]", lines: list[str]) -> "
     """Each photo with its face to the right of it, and what is said of it above."""
     import torch
 
-    from ..images import beside, grid, to_uint8
+    from ..images import grid, side_by_side, to_uint8
 
     pairs = [grid(to_uint8(torch.stack([photo, each.image])), 2) for photo, each in zip(pictures, found, strict=True)]
-    return beside(pairs, [f"photo, and the nearest face: {line}" for line in lines])
+    return side_by_side(pairs, [f"photo, and the nearest face: {line}" for line in lines])

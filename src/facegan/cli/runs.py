@@ -198,7 +198,7 @@ def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | 
         grids.append(images.grid(pixels.repeat_interleave(by, 2).repeat_interleave(by, 3)))
         captions.append(f"{letter(place)}  {run.path.name}, step {generator.origin.step:,}, {side}x{side}")
     about = {"Software": f"facegan {__version__}", "Description": "synthetic faces: " + "; ".join(captions)}
-    images.save(out, images.beside(grids, captions), about)
+    images.save(out, images.side_by_side(grids, captions), about)
 
 
 def _count(number: int, what: str) -> str:

@@ -33,13 +33,13 @@ def timelapse(
         raise SnapshotError(f"{found.path}: holds no grids of samples yet")
 
     from .. import __version__
-    from ..images import captioned, check_film, save_animation
+    from ..images import add_captions, check_film, save_animation
     from ..storage.sample_grids import caption, evenly
 
     check_film(out)
     steps = evenly(steps, int(FPS * seconds))
     records = list(found.read_metrics())
-    frames = captioned([found.sample(step) for step in steps], [caption(records, step) for step in steps])
+    frames = add_captions([found.sample(step) for step in steps], [caption(records, step) for step in steps])
     about = {
         "Software": f"facegan {__version__}",
         "Description": f"synthetic faces: run {found.path.name}, steps {steps[0]} to {steps[-1]}",

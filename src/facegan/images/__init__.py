@@ -1,13 +1,23 @@
-"""Where tensors become images: 8-bit pixels, sheets of them, and files."""
+"""Images as 8-bit pixels, arranged on sheets, and written to files."""
 
-from .animation import FILMS, MOST_FPS, check_film, save_animation
-from .equations import equation, equation_size
-from .files import ENDINGS, check_ending, check_fits, read_about, read_grid, save, write_png
-from .folder import write_images
-from .layouts import GAP, LEGIBLE, beside, captioned, contact_sheet, grid, grid_size, near_square
+from .animation import FILMS, MOST_FPS, check_film, difference, ending_of, read_frames, save_animation
+from .files import ENDINGS, check_ending, check_fits, read_about, read_grid, save, write_images, write_png
+from .layouts import (
+    GAP,
+    LEGIBLE,
+    Term,
+    add_captions,
+    contact_sheet,
+    equation,
+    equation_size,
+    grid,
+    grid_size,
+    near_square,
+    rows,
+    rows_size,
+    side_by_side,
+)
 from .pixels import to_float, to_uint8
-from .reading import difference, ending_of, read_frames
-from .rows import rows, rows_size
 
 __all__ = [
     "ENDINGS",
@@ -15,8 +25,8 @@ __all__ = [
     "GAP",
     "LEGIBLE",
     "MOST_FPS",
-    "beside",
-    "captioned",
+    "Term",
+    "add_captions",
     "check_ending",
     "check_film",
     "check_fits",
@@ -35,6 +45,7 @@ __all__ = [
     "rows_size",
     "save",
     "save_animation",
+    "side_by_side",
     "to_float",
     "to_uint8",
     "write_images",

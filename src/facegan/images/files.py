@@ -1,8 +1,13 @@
 """Pictures as files, in the format of their ending, that say of themselves where they come from."""
 
+import hashlib
+import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +23,7 @@ from ..storage.atomic import open_regular, write_atomic
 MOST_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels
 MOST_EXIF = 65_000  # bytes, of a JPEG
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+_AHEAD = 256  # images that may wait to be written; bounds the memory
 
 
 def read_grid(path: Path) -> Image.Image:
@@ -140,3 +146,37 @@ def _pairs(text: str | bytes) -> dict[str, str]:
     except (ValueError, RecursionError):
         return {}
     return {str(key): str(value) for key, value in document.items()} if isinstance(document, dict) else {}
+
+
+def write_images(images: Iterable[tuple[Path, np.ndarray, Mapping[str, str]]]) -> Iterator[tuple[Path, str]]:
+    """Write PNGs in parallel threads, each atomically; none is flushed to the disk, as they can be drawn again.
+
+    Args:
+        images: (path in a folder that exists, uint8 (H, W, 3) or (H, W), its metadata).
+
+    Yields:
+        (path, SHA-256 of the file in hex), in the order given.
+
+    Raises:
+        OSError: A file cannot be written; those before it are complete.
+    """
+    waiting: deque[Future[tuple[Path, str]]] = deque()
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="images") as pool:
+        try:
+            images = iter(images)
+            while True:
+                waiting.extend(pool.submit(_write, *each) for each in islice(images, _AHEAD - len(waiting)))
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+        finally:
+            for each in waiting:
+                each.cancel()
+
+
+def _write(path: Path, image: np.ndarray, text: Mapping[str, str]) -> tuple[Path, str]:
+    png = io.BytesIO()
+    write_png(png, image, text)
+    content = png.getvalue()
+    write_atomic(path, content, durable=False)
+    return path, hashlib.sha256(content).hexdigest()

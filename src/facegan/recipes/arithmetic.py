@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import latents
 from ..errors import ConfigError
 from ..generator import FaceGenerator
-from ..images import equation, equation_size, to_uint8
+from ..images import Term, equation, equation_size, to_uint8
 from ..sampling import finite_images
 from ..seeds import Points
 from .recipe import Progress, Recipe, number
@@ -85,7 +85,7 @@ class Arithmetic(Recipe):
         if progress:
             progress(len(faces), len(faces))
         parts = iter(np.split(faces, np.cumsum([len(part) for part in rows])[:-1]))
-        columns = [(sign, next(parts), labels, next(parts)) for sign, labels, _ in terms]
+        columns = [Term(sign, next(parts), labels, next(parts)) for sign, labels, _ in terms]
         caption = "their sum, rescaled" if self.rescale else "their sum"
         yield equation(columns, next(parts), (caption, f"with noise of ±{self.noise:g}"))
 

@@ -46,7 +46,7 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[
     plots.save_curves([run], run.path / "losses.png")
     step = run.steps("samples")[-1]
     real, fake = (np.asarray(images.read_grid(path)) for path in (run.path / "samples" / "real.png", run.sample(step)))
-    sheet = images.beside((real, fake), ("training images", f"generated, step {step:,}"))
+    sheet = images.side_by_side((real, fake), ("training images", f"generated, step {step:,}"))
     images.save(run.path / "faces.png", sheet)
     write_atomic(run.path / "model-card.md", _card(config, run, step, num_images).encode("utf-8", "backslashreplace"))
     if found := best(run, config.evaluation):

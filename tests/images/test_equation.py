@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from facegan.images import equation
+from facegan.images import Term, equation
 
 
 def faces(num, size=64, channels=3, shade=100):
@@ -25,12 +25,12 @@ AROUND = faces(9, shade=200)
 
 
 def term(sign, num, shade):
-    return sign, faces(num, shade=shade), [str(n) for n in range(num)], faces(1, shade=shade + 50)
+    return Term(sign, faces(num, shade=shade), [str(n) for n in range(num)], faces(1, shade=shade + 50))
 
 
 @pytest.mark.parametrize(("size", "factor"), [(16, 4), (32, 2), (64, 1), (128, 1)])
 def test_every_face_is_shown_once_enlarged_by_a_whole_factor_and_the_sum_thrice_as_large(size, factor):
-    terms = [("+", faces(3, size), ["a", "b", "c"], faces(1, size, shade=10))]
+    terms = [Term("+", faces(3, size), ["a", "b", "c"], faces(1, size, shade=10))]
     sheet = equation(terms, faces(9, size, shade=200), ("sum", "noise"))
     one = (size * factor) ** 2
     assert [area(sheet, shade) for shade in (100, 101, 102, 10)] == [one] * 4
@@ -57,7 +57,7 @@ def test_signs_differ():
 
 def test_many_faces_take_more_columns_and_grey_ones_are_shown_too():
     few, many = (
-        equation([("+", faces(num, channels=1), ["x"] * 99, faces(1, channels=1))], faces(9, channels=1), ("", ""))
+        equation([Term("+", faces(num, channels=1), ["x"] * 99, faces(1, channels=1))], faces(9, channels=1), ("", ""))
         for num in (4, 5)
     )
     assert many.shape[1] == few.shape[1] + 64 + 2
@@ -65,9 +65,9 @@ def test_many_faces_take_more_columns_and_grey_ones_are_shown_too():
 
 
 def test_captions_and_the_number_averaged_are_written():
-    plain = equation([("+", faces(2), ["1", "2"], faces(1))], AROUND, ("", ""))
-    captioned = equation([("+", faces(2), ["1", "2"], faces(1))], AROUND, ("sum", "noise"))
-    more = equation([("+", faces(2), ["1", "2", "3"], faces(1))], AROUND, ("", ""))
+    plain = equation([Term("+", faces(2), ["1", "2"], faces(1))], AROUND, ("", ""))
+    captioned = equation([Term("+", faces(2), ["1", "2"], faces(1))], AROUND, ("sum", "noise"))
+    more = equation([Term("+", faces(2), ["1", "2", "3"], faces(1))], AROUND, ("", ""))
     bottom = plain.shape[0] - 22
     assert np.array_equal(captioned[:bottom], plain[:bottom])
     assert not np.array_equal(captioned[bottom:], plain[bottom:])

@@ -135,7 +135,7 @@ def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("height", "factor"), [(400, 1), (399, 2), (200, 2), (150, 3)])
 def test_two_grids_side_by_side_keep_their_pixels_and_small_ones_are_enlarged(height, factor):
     left, right = noise(20), noise(height)[:, :30, 0]
-    sheet = images.beside((left, right), ("real", "fake"))
+    sheet = images.side_by_side((left, right), ("real", "fake"))
     assert sheet.shape == (factor * height + 28 + 16, factor * 60 + 48, 3)
     shown = sheet[28:, 16:][::factor, ::factor]
     assert np.array_equal(shown[:20, :20], left)
@@ -146,7 +146,7 @@ def test_two_grids_side_by_side_keep_their_pixels_and_small_ones_are_enlarged(he
 
 def test_several_grids_stand_in_rows_under_captions_that_fit_their_places():
     sides = [noise(400) for _ in range(4)]
-    sheet = images.beside(
+    sheet = images.side_by_side(
         sides, ["a", "b", "c", "a caption that is wider than its place is, by far, as long names are"]
     )
     band = 28 + 17
@@ -160,7 +160,7 @@ def test_several_grids_stand_in_rows_under_captions_that_fit_their_places():
 @pytest.mark.parametrize(("height", "factor"), [(400, 1), (40, 10)])
 def test_a_caption_stands_under_the_picture_and_a_small_one_is_enlarged(tmp_path, height, factor):
     images.save(tmp_path / "faces.png", noise(height))
-    (sheet,) = images.captioned([tmp_path / "faces.png"], ["step 1,000"])
+    (sheet,) = images.add_captions([tmp_path / "faces.png"], ["step 1,000"])
     assert np.array_equal(sheet[: height * factor : factor, ::factor], noise(height))
     assert (sheet[height * factor :] < 128).any()
 
@@ -170,7 +170,7 @@ def test_grids_of_two_sizes_do_not_stand_in_one_film(tmp_path):
     for path, side in zip(paths, (16, 18), strict=True):
         images.save(path, noise(side))
     with pytest.raises(SnapshotError) as caught:
-        list(images.captioned(paths, ["a", "b"]))
+        list(images.add_captions(paths, ["a", "b"]))
     assert str(caught.value) == f"{paths[1]}: has 18x18 pixels, and step-00000000.png 16x16; remove it to go without"
 
 
@@ -230,7 +230,7 @@ def test_a_grid_that_is_no_sound_picture_is_refused(tmp_path, content, reason):
     path = tmp_path / "step-00000004.png"
     path.write_bytes(content)
     with pytest.raises(SnapshotError) as caught:
-        next(images.captioned([path], ["step 4"]))
+        next(images.add_captions([path], ["step 4"]))
     assert str(caught.value) == f"{path}: {reason}; remove it to go without"
 
 

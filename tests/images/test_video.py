@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facegan import images
-from facegan.images import video as movie
+from facegan.images import video
 
 
 def decoded(path):
@@ -73,7 +73,7 @@ def test_a_full_disk_is_told_as_any_other_file_tells_it(tmp_path, monkeypatch):
     def fill(pixels):
         raise av.error.OSError(28, "No space left on device", f"{tmp_path}/temporary")
 
-    monkeypatch.setattr(movie, "_frame", fill)
+    monkeypatch.setattr(video, "_frame", fill)
     with pytest.raises(OSError, match="No space left on device") as failure:
         images.save_animation(tmp_path / "a.mp4", [patches()] * 60, fps=10)
     assert failure.value.filename == str(tmp_path / "a.mp4")
