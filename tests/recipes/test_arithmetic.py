@@ -107,7 +107,7 @@ def test_terms_that_average_faces_away_are_refused():
 
 def test_latents_of_another_length_are_refused(generator):
     with pytest.raises(
-        SnapshotError, match=r"^me: a latent of 5 numbers, but the generator takes 12; it belongs to another"
+        SnapshotError, match=r"^me: a latent of 5 numbers, but G.safetensors takes 12; it belongs to another"
     ):
         Arithmetic(plus=(Points(text="me", latents={"me": Latent.of(torch.ones(5))}),)).z(generator)
 
