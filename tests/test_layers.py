@@ -69,14 +69,14 @@ def test_engine_neither_prints_nor_exits(module):
     assert calls & {"print", "input", "exit", "quit", "sys.exit", "os._exit"} == set()
 
 
-def test_only_downloads_and_the_start_of_several_processes_read_the_environment_outside_the_command_line():
+def test_only_the_cache_and_the_start_of_several_processes_read_the_environment_outside_the_command_line():
     readers = {
         module
         for module in ENGINE
         for node in ast.walk(ast.parse((SOURCE / module).read_text()))
         if ast.unparse(node) in ("os.environ", "os.getenv")
     }
-    assert readers == {"downloads/places.py", "training/distributed.py"}
+    assert readers == {"storage/cache.py", "training/distributed.py"}
 
 
 @pytest.mark.parametrize("module", MODULES)

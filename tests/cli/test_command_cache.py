@@ -89,7 +89,7 @@ def test_set_that_was_packed_anew_since_is_of_no_use(facegan, faces, cache):
     os.utime(cache / "packed" / old[0], (time.time() - 9,) * 2)
     Image.new("RGB", (20, 20)).save(faces / "c.png")
     facegan("pack", "faces", "--resolution", 16)
-    assert reasons(facegan) == {old[0]: "the images have changed since, and were packed anew"}
+    assert reasons(facegan) == {old[0]: "the images have changed since, and were packed again"}
 
 
 def test_older_than_counts_from_the_last_use(facegan, faces, cache):
@@ -109,10 +109,10 @@ def test_all_clears_the_cache(facegan, faces, cache):
 
 
 def test_what_is_being_packed_is_left_alone(facegan, cache):
-    from facegan.storage.locks import alone
+    from facegan.storage.locks import exclusive_lock, lock_file
 
     target = cache / "packed" / "abc"
-    with alone(target, num_images=1, image_bytes=768, progress=None):
+    with exclusive_lock(lock_file(target)):
         (cache / "packed" / ".abc.partial").mkdir()
         assert facegan("cache", "list", "--json").json["entries"] == []
         assert reasons(facegan, "--all") == {}
@@ -154,6 +154,16 @@ def files(cache):
         os.utime(cache / "references" / name, (time.time() - seconds,) * 2)
     os.utime(cache / "references" / "inception-1b.safetensors", (time.time() - 40 * 86400,) * 2)
     return cache
+
+
+def test_projected_reference_faces_are_listed_and_pruned(facegan, cache):
+    (cache / "projections").mkdir()
+    (cache / "projections" / "4e.json").write_bytes(bytes(500))
+    lines = [re.sub(r" {2,}", "  ", line) for line in facegan("cache", "list").out.splitlines()]
+    assert "projections/4e.json  500 bytes  0 days  ready" in lines
+    (listed,) = facegan("cache", "list", "--json").json["files"]
+    assert (listed["kind"], listed["size_bytes"], listed["useless"]) == ("projections", 500, None)
+    assert reasons(facegan) == {} and reasons(facegan, "--all") == {"4e.json": "asked for"}
 
 
 def test_files_that_can_be_made_again_are_listed(facegan, faces, files):

@@ -63,4 +63,4 @@ def test_damaged_record_is_refused(text):
     record.write_text(text)
     with pytest.raises(DataError) as caught:
         locate("lfw")
-    assert str(caught.value) == f"{record}: damaged; remove it and run 'facegan download lfw' anew"
+    assert str(caught.value) == f"{record}: damaged; remove it and run 'facegan download lfw' again"

@@ -158,8 +158,7 @@ def test_address_of_another_kind_is_refused(get, mirrors):
         get(address="ftp://example.org/weights.pth")
 
 
-def test_whoever_comes_second_waits_and_finds_them(get, mirrors, said, monkeypatch):
-    monkeypatch.setattr(facegan.downloads.download, "_WAITING_SECONDS", 0.01)
+def test_whoever_comes_second_waits_and_finds_them(get, mirrors, said):
     waiting = "inception: another facegan is fetching it; waiting for that one"
     held = threading.Event()
     path = get()

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from facegan.evaluation import Known, evaluate
-from facegan.evaluation.feature_cache import embedded, folder
+from facegan.evaluation.feature_cache import embedded
 from facegan.evaluation.subjects import Reference
+from facegan.storage.cache import REFERENCES
 
 
 def kept():
-    return sorted(path.name for path in folder().iterdir()) if folder().is_dir() else []
+    return sorted(path.name for path in REFERENCES.path.iterdir()) if REFERENCES.path.is_dir() else []
 
 
 def asked(extractor, reference, rows=range(20), **more):
@@ -89,7 +90,7 @@ def test_another_version_of_torch_changes_the_key(means, reference, faces, monke
 def test_what_cannot_be_used_is_made_anew(means, reference, faces, damage):
     extractor, shown = means()
     computed = asked(extractor, reference(faces(20, 0)))
-    path = folder() / kept()[0]
+    path = REFERENCES.path / kept()[0]
     whole = path.read_bytes()
     if damage == "cut":
         path.write_bytes(whole[:-9])
@@ -102,7 +103,7 @@ def test_what_cannot_be_used_is_made_anew(means, reference, faces, damage):
     elif damage == "another's":
         asked(extractor, reference(faces(20, 1)))
         (other,) = set(kept()) - {path.name}
-        (folder() / other).replace(path)
+        (REFERENCES.path / other).replace(path)
     else:
         path.unlink()
         path.mkdir()
@@ -125,7 +126,7 @@ def test_cache_that_cannot_be_written_costs_only_the_caching(means, reference, f
     for _ in range(2):
         asked(extractor, reference(faces(20, 0)), say=lines.append)
     assert len(shown) == 40 and len(lines) == 2
-    assert lines[0].startswith(f"{folder()}: features of the real images cannot be kept there (")
+    assert lines[0].startswith(f"{REFERENCES.path}: features of the real images cannot be kept there (")
     asked(extractor, reference(faces(20, 0)))  # nobody listens
 
 
@@ -136,7 +137,7 @@ def test_full_disk_costs_only_the_caching(means, reference, faces, monkeypatch):
     monkeypatch.setattr("facegan.evaluation.feature_cache.write_tensors", full)
     lines = []
     asked(means()[0], reference(faces(20, 0)), say=lines.append)
-    assert lines == [f"{folder()}: features of the real images cannot be kept there (No space left on device)"]
+    assert lines == [f"{REFERENCES.path}: features of the real images cannot be kept there (No space left on device)"]
 
 
 def test_what_is_asked_once_is_not_kept(means, reference, faces):
@@ -149,7 +150,7 @@ def test_what_is_asked_once_is_not_kept(means, reference, faces):
 def test_use_is_remembered(means, reference, faces):
     extractor, _ = means()
     asked(extractor, reference(faces(20, 0)))
-    path = folder() / kept()[0]
+    path = REFERENCES.path / kept()[0]
     os.utime(path, (1e9, 1e9))
     asked(extractor, reference(faces(20, 0)))
     assert path.stat().st_mtime > 1.5e9

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from facegan.storage.run_files import leftovers, size_of, stored
+from facegan.storage.atomic import size_of
+from facegan.storage.run_files import leftovers, stored
 from facegan.storage.safetensors_file import header_problem, weights_digest
 from runfolders import store, tear
 

@@ -9,8 +9,8 @@ from rich.filesize import decimal
 from .options import PLAIN, Json, print_json
 
 if TYPE_CHECKING:
-    from ..data.packed.cache import Entry
-    from ..downloads.kept import Kept
+    from ..data.packed.cache import PackedEntry
+    from ..storage.cache import CacheEntry
 
 cache = typer.Typer(**PLAIN, help="List and prune what is kept: packed images and the like.")
 
@@ -19,14 +19,14 @@ cache = typer.Typer(**PLAIN, help="List and prune what is kept: packed images an
 def list_(as_json: Json = False) -> None:
     """List the packed images: what they are, what they take, when they were last of use.
 
-    Below them are the files that evaluating and finding directions keep: features of real images, and classifiers.
+    Below them are the files that other commands keep: features of real images (evaluate), classifiers of attributes
+    (directions) and projected reference faces (project).
     """
     from ..data.packed.cache import entries
-    from ..downloads import cache_root
-    from ..downloads.kept import kept
+    from ..storage.cache import cache_root, computed_files
     from .console import table
 
-    found, files = entries(), kept()
+    found, files = entries(), computed_files()
     if as_json:
         listed = {"entries": [entry.model_dump(mode="json") for entry in found]}
         print_json({"root": str(cache_root()), **listed, "files": [each.model_dump(mode="json") for each in files]})
@@ -51,20 +51,18 @@ def prune(
     """Remove the sets that no run can use any more.
 
     They were left by a killed packing, or their images have changed or gone, or another version made them. Training
-    packs again whatever it needs, evaluating and finding directions make their files again; the images themselves
-    and downloads are never touched.
+    packs again whatever it needs, and evaluate, directions and project compute their files again; the images
+    themselves and downloads are never touched.
     """
-    from ..data.packed.cache import entries, remove
-    from ..downloads.kept import kept
+    from ..data.packed.cache import entries
+    from ..storage.cache import computed_files, remove
 
     sets = [(entry, why) for entry in entries() if (why := _why(entry, everything, older_than))]
-    files = [(each, why) for each in kept() if (why := _why(each, everything, older_than))]
-    chosen: list[tuple[Entry | Kept, str]] = [*sets, *files]
+    files = [(each, why) for each in computed_files() if (why := _why(each, everything, older_than))]
+    chosen: list[tuple[CacheEntry, str]] = [*sets, *files]
     if not dry_run:
-        for entry, _ in sets:
-            remove(entry)
-        for file, _ in files:
-            file.path.unlink(missing_ok=True)
+        for entry, _ in chosen:
+            remove(entry.path)
     size_bytes = sum(each.size_bytes for each, _ in chosen)
     if as_json:
         removed = [{"path": str(each.path), "size_bytes": each.size_bytes, "reason": why} for each, why in chosen]
@@ -82,7 +80,7 @@ def _counted(sets: Sequence[object], files: Sequence[object]) -> str:
     return f"{words} and {len(files)} file{'' if len(files) == 1 else 's'}" if files else words
 
 
-def _why(entry: "Entry | Kept", everything: bool, older_than: float | None) -> str | None:
+def _why(entry: "CacheEntry", everything: bool, older_than: float | None) -> str | None:
     if entry.useless:
         return entry.useless
     if older_than is not None and entry.days_unused > older_than:
@@ -90,12 +88,12 @@ def _why(entry: "Entry | Kept", everything: bool, older_than: float | None) -> s
     return "asked for" if everything else None
 
 
-def _line(each: "Kept") -> tuple[str, ...]:
+def _line(each: "CacheEntry") -> tuple[str, ...]:
     days = f"{each.days_unused:.0f} days"
-    return f"{each.path.parent.name}/{each.path.name[:28]}", decimal(each.size_bytes), days, each.useless or "ready"
+    return f"{each.kind}/{each.path.name[:28]}", decimal(each.size_bytes), days, each.useless or "ready"
 
 
-def _row(entry: "Entry") -> tuple[Any, ...]:
+def _row(entry: "PackedEntry") -> tuple[Any, ...]:
     days = f"{entry.days_unused:.0f} days"
     if entry.index is None:
         return entry.path.name[:12], "?", decimal(entry.size_bytes), "?", "?", days, entry.useless

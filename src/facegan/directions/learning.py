@@ -1,6 +1,5 @@
 """Training the classifier of attributes on a run's own images, once for each set of them."""
 
-import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,14 +8,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from ..data.split import is_held_out, owners
-from ..downloads import cache_root
-from ..errors import DataError, SnapshotError
+from ..errors import DataError
 from ..images import to_float
-from ..storage.safetensors_file import read_header, read_tensors, write_tensors
+from ..storage.cache import CLASSIFIERS
+from ..storage.safetensors_file import open_tensors, read_tensors, write_tensors
 from .classifier import Classifier, Score, build, judge
 from .targets import FEWEST, Targets, questions
 
@@ -77,12 +76,13 @@ def learn(
     targets = questions(pictures.attributes)
     if not targets.names:
         return Classifier(nn.Flatten(), []), targets, False
-    path = cache_root() / "classifiers" / f"{pictures.digest[:16]}-{targets.digest[:16]}-{RECIPE}.safetensors"
+    key = f"{pictures.digest[:16]}-{targets.digest[:16]}-{RECIPE}.safetensors"
     channels, side = pictures.images.shape[1:3]
     with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and at once replaced
         network = build(side, channels, len(targets.names))
-    with contextlib.suppress(SnapshotError):  # none yet, or one that is damaged: it is made anew
-        return _recalled(path, network.to(device), targets), targets, True
+    cached = CLASSIFIERS.read(key, lambda path: _load(path, network.to(device), targets))
+    if cached is not None:
+        return cached, targets, True
     held = held_out(pictures)
     if held.all():
         raise DataError(
@@ -93,9 +93,8 @@ def learn(
     network.to(memory_format=torch.contiguous_format)  # as one from the cache is, whose sums are then the same
     classifier = Classifier(network.eval(), targets.names)
     judged = _judged(classifier, pictures.images, targets, np.flatnonzero(held))
-    path.parent.mkdir(parents=True, exist_ok=True)
     about = {"step": "0", "attributes": json.dumps(targets.names), "scores": _SCORES.dump_json(judged).decode()}
-    write_tensors(path, "classifier", network.state_dict(), about)
+    CLASSIFIERS.write(key, lambda path: write_tensors(path, "classifier", network.state_dict(), about))
     return Classifier(network, targets.names, {score.name: score for score in judged}), targets, False
 
 
@@ -184,14 +183,10 @@ def _judged(classifier: Classifier, images: np.ndarray, targets: Targets, rows: 
     ]
 
 
-def _recalled(path: Path, network: nn.Module, targets: Targets) -> Classifier:
-    """A classifier from the cache; raises SnapshotError where there is none that can be used."""
-    metadata, _ = read_header(path, "classifier")
-    try:
-        scores = _SCORES.validate_json(metadata["scores"])
-        if json.loads(metadata["attributes"]) != targets.names:
-            raise ValueError("other attributes")
-        network.load_state_dict(read_tensors(path))
-    except (KeyError, ValueError, RuntimeError, ValidationError) as error:
-        raise SnapshotError(f"{path}: no classifier of these attributes ({error})") from None
+def _load(path: Path, network: nn.Module, targets: Targets) -> Classifier:
+    metadata = open_tensors(path, "classifier").metadata
+    scores = _SCORES.validate_json(metadata["scores"])
+    if json.loads(metadata["attributes"]) != targets.names:
+        raise ValueError("a classifier of other attributes")
+    network.load_state_dict(read_tensors(path))
     return Classifier(network.eval(), targets.names, {score.name: score for score in scores})

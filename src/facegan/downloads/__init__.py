@@ -4,11 +4,12 @@
 of its sources that works; `transfer.fetch` brings one file.
 """
 
+from ..storage.cache import cache_root
 from .catalog import CELEBA, FFHQ_THUMBNAILS, LFW
 from .drive import DriveSource
 from .hub import HubSource
 from .links import Link, Patience
-from .places import cache_root, locate, recall, register, remember
+from .places import locate, recall, register, remember
 from .publication import File, Publication, Source
 from .web import WebSource
 

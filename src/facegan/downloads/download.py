@@ -1,5 +1,6 @@
 """A published dataset brought here: from the first of its sources that works, or from a copy that a person has."""
 
+import functools
 import hashlib
 import shutil
 import urllib.parse
@@ -10,16 +11,16 @@ from pathlib import Path
 
 from ..errors import ConfigError, DataError, DownloadError, FaceganError
 from ..storage.atomic import put_in_place
+from ..storage.cache import DATASETS
+from ..storage.locks import exclusive_lock
 from .drive import DriveSource, shared_id
 from .http import fetch
 from .links import Link, Progress, Say, digest_of, matches
-from .places import Record, cache_root, recall, register, remember
+from .places import Record, recall, register, remember
 from .publication import File, Publication, Source
 from .web import WebSource, name_in
 
 Look = Callable[[Path], int]  # opens a copy and counts its images; raises a FaceganError for what is none
-
-_WAITING_SECONDS = 0.1  # between two looks at a lock
 
 
 def present(row: Publication) -> Record | None:
@@ -256,7 +257,7 @@ def source_at(url: str, of: str) -> Source:
 
 def _folder(row: Publication, root: Path | None) -> Path:
     """The dataset's own folder."""
-    folder = (root.resolve() if root else recall(row.name).root or cache_root() / "datasets") / row.name
+    folder = (root.resolve() if root else recall(row.name).root or DATASETS.path) / row.name
     folder.mkdir(parents=True, exist_ok=True)
     if root is not None:  # once it has shown that it can be one
         remember(row.name, root=root.resolve())
@@ -266,15 +267,10 @@ def _folder(row: Publication, root: Path | None) -> Path:
 @contextmanager
 def alone(folder: Path, name: str, say: Say) -> Iterator[None]:
     """Wait until nobody else fetches into this folder, and keep others from it."""
-    import filelock
 
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+    @functools.cache  # said once
+    def waiting() -> None:
         say(f"{name}: another facegan is fetching it; waiting for that one")
-        lock.acquire(poll_interval=_WAITING_SECONDS)
-    try:
+
+    with exclusive_lock(folder / ".lock", waiting):
         yield
-    finally:
-        lock.release()

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import DownloadError, WeightsError
 from ..storage.atomic import write_atomic
+from ..storage.cache import WEIGHTS
 from .download import alone, source_at
 from .http import fetch
 from .links import Link, Patience, Progress, Say, matches
-from .places import cache_root
 
 BRIEF = Patience(attempts=1, timeout_seconds=5)  # for work that can go on without
 
@@ -159,7 +159,7 @@ def open_weights(path: Path) -> IO[bytes]:
 
 
 def _place() -> Path:
-    return cache_root() / "weights" / INCEPTION.file
+    return WEIGHTS.path / INCEPTION.file
 
 
 def _pour(file: IO[bytes], to: Path) -> None:

@@ -1,14 +1,12 @@
-"""Where copies of published datasets lie on this machine, and what is remembered of each; the caches' folder."""
+"""Where copies of published datasets lie on this machine, and what is remembered of each."""
 
-import os
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import DataError
-from ..storage.atomic import write_atomic
+from ..storage.cache import DATASETS
 
 
 class Record(BaseModel):
@@ -31,24 +29,19 @@ class Record(BaseModel):
     licence: str = ""
 
 
-def cache_root() -> Path:
-    """Where packed images and registered datasets are kept: `$FACEGAN_CACHE`, else the user's cache folder."""
-    return Path(os.environ.get("FACEGAN_CACHE") or platformdirs.user_cache_dir("facegan", appauthor=False))
-
-
 def recall(name: str) -> Record:
     """What is remembered of the dataset `name`; an empty record when that is nothing.
 
     Raises:
         DataError: The record is damaged.
     """
-    file = _record(name)
+    file = DATASETS.path / f"{name}.json"
     try:
         return Record.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         return Record()
     except ValidationError:
-        raise DataError(f"{file}: damaged; remove it and run 'facegan download {name}' anew") from None
+        raise DataError(f"{file}: damaged; remove it and run 'facegan download {name}' again") from None
 
 
 def remember(name: str, **changes: Any) -> Record:
@@ -58,9 +51,7 @@ def remember(name: str, **changes: Any) -> Record:
         DataError: The record is damaged.
     """
     record = recall(name).model_copy(update=changes)
-    file = _record(name)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(file, record.model_dump_json(exclude_defaults=True).encode())
+    DATASETS.write(f"{name}.json", record.model_dump_json(exclude_defaults=True).encode())
     return record
 
 
@@ -88,7 +79,3 @@ def locate(name: str) -> Path | None:
             "with --from if you have another copy"
         )
     return path
-
-
-def _record(name: str) -> Path:
-    return cache_root() / "datasets" / f"{name}.json"

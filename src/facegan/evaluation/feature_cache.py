@@ -6,22 +6,19 @@ ways of their own (convolutions in TF32 on a GPU coarsely). So what comes from t
 computed. Another number of judged images divides the reals otherwise, and makes entries of its own.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from ..distances.moments import Moments
-from ..downloads import cache_root
 from ..errors import SnapshotError
 from ..features import KEPT, SCORED, Embedding, Extractor, embed
-from ..storage.safetensors_file import read_header, read_tensors, write_tensors
+from ..storage.cache import REFERENCES, hashed_key
+from ..storage.safetensors_file import open_tensors, read_tensors, write_tensors
 from .subjects import Reference, Rows
 
 LAYOUT = 2  # raised when an entry's tensors change their meaning
@@ -53,22 +50,18 @@ def embedded(
     if not (extractor.lasting and reference.known.digest):
         return embed(extractor, reference.pictures, rows, progress=progress())
     key = _key(extractor, reference, rows)
-    path = folder() / f"{extractor.key}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
-    with contextlib.suppress(SnapshotError, SafetensorError, OSError, KeyError):  # none yet, or a damaged one
-        return _read(path, key)
+    name = f"{extractor.key}-{hashed_key(key)}.safetensors"
+    if (cached := REFERENCES.read(name, lambda path: _load(path, key))) is not None:
+        return cached
     found = embed(extractor, reference.pictures, rows, progress=progress())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_tensors(path, "reference", _tensors(found), {"step": "0", "key": key})
+        REFERENCES.write(
+            name, lambda path: write_tensors(path, "reference", _tensors(found), {"step": "0", "key": key})
+        )
     except OSError as error:
         if say:
-            say(f"{path.parent}: features of the real images cannot be kept there ({error.strerror or error})")
+            say(f"{REFERENCES.path}: features of the real images cannot be kept there ({error.strerror or error})")
     return found
-
-
-def folder() -> Path:
-    """Where the entries lie."""
-    return cache_root() / "references"
 
 
 def _key(extractor: Extractor, reference: Reference, rows: Rows) -> str:
@@ -104,14 +97,10 @@ def _tensors(embedding: Embedding) -> dict[str, Tensor]:
     return tensors
 
 
-def _read(path: Path, key: str) -> Embedding:
-    """An entry; raises SnapshotError, KeyError or SafetensorError when it is not what was asked for."""
-    metadata, _ = read_header(path, "reference")
-    if metadata.get("key") != key:
-        raise SnapshotError(f"{path}: is the answer to another question")
+def _load(path: Path, key: str) -> Embedding:
+    if open_tensors(path, "reference").metadata.get("key") != key:
+        raise SnapshotError(f"{path}: holds the features of other images")
     tensors = read_tensors(path)
     moments = Moments(int(tensors["num"]), tensors["mean"].numpy(), tensors["scatter"].numpy())
     logits = tensors.get("logits")
-    with contextlib.suppress(OSError):
-        os.utime(path)  # when it was last of use
     return Embedding(tensors["features"].numpy(), moments, None if logits is None else logits.numpy())

@@ -1,22 +1,19 @@
 """What photos and their projections are held against: faces that a model has not seen."""
 
-import hashlib
 import json
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from ..data.packed.packed_images import PackedImages
-from ..downloads import cache_root
 from ..generator import FaceGenerator
 from ..images import to_float
-from ..storage.atomic import as_json, write_atomic
+from ..storage.atomic import as_json
+from ..storage.cache import PROJECTIONS, hashed_key
 from .familiarity import LEAST_COMPARED, UNKNOWN_ABOVE, Familiarity
 from .searching import Progress, Projection, Settings, project
 
@@ -139,19 +136,18 @@ def reference(
         OSError: The cache cannot be written.
     """
     numbers = np.linspace(0, len(faces) - 1, min(NUM_REFERENCES, len(faces))).round().astype(int)
-    path = _kept_at(generator, D is not None, faces, settings)
-    with suppress(OSError, ValidationError):
-        return Reference.model_validate_json(path.read_bytes())
+    key = _key(generator, D is not None, faces, settings)
+    cached = PROJECTIONS.read(key, lambda path: Reference.model_validate_json(path.read_bytes()))
+    if cached is not None:
+        return cached
     pictures = to_float(torch.from_numpy(faces.images[numbers]))
     found = project(generator, D, pictures, settings, progress)
     result = Reference(distances=sorted(each.distance for each in found), rms=sorted(each.rms for each in found))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, as_json(result.model_dump()))
+    PROJECTIONS.write(key, as_json(result.model_dump()))
     return result
 
 
-def _kept_at(generator: FaceGenerator, has_D: bool, faces: PackedImages, settings: Settings) -> Path:
+def _key(generator: FaceGenerator, has_D: bool, faces: PackedImages, settings: Settings) -> str:
     origin = generator.origin
     facts = [1, origin.digest, origin.weights, has_D, faces.digest, NUM_REFERENCES, settings.model_dump()]
-    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
-    return cache_root() / "projections" / f"{key}.json"
+    return f"{hashed_key(json.dumps(facts))}.json"

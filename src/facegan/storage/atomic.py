@@ -163,3 +163,15 @@ def is_temporary(path: Path) -> bool:
         return True
     match = _TEMPORARY.fullmatch(path.name)
     return match is not None and match[2] == (Path(match["name"]).suffix or None)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files below a folder; links count as 0."""
+    total = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                total += size_of(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                total += entry.stat(follow_symlinks=False).st_size
+    return total

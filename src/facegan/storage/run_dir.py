@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import SnapshotError
 from ..messages import nearest
 from .atomic import append_lines, as_json, is_temporary, sweep, write_atomic
+from .locks import is_locked
 
 STEP_FILE = re.compile(r"step-(\d{8,})\.\w+")
 DAMAGED = ".damaged"  # the ending that a file gets when its bytes are found not to be those that were written
@@ -98,19 +99,7 @@ class RunDir:
 
     def is_running(self) -> bool:
         """Whether a process is writing this run just now."""
-        if not (self.path / _LOCK).exists():
-            return False
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / _LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        except OSError:  # a folder that only others may write
-            return False
-        lock.release()
-        return False
+        return is_locked(self.path / _LOCK)
 
     def refuse_running(self) -> None:
         """Refuse a run that another process is writing.

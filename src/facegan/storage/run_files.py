@@ -1,6 +1,5 @@
 """The snapshots and states of a run: what they take, and whether each is whole."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -65,15 +64,3 @@ def leftovers(run: RunDir) -> list[Leftover]:
                 continue
             found.append(Leftover(path=path, size_bytes=path.lstat().st_size, why=why))
     return found
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder; links count as nothing."""
-    total = 0
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                total += size_of(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False):
-                total += entry.stat(follow_symlinks=False).st_size
-    return total

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from ..config import RunConfig, read_file, validate
 from ..errors import ConfigError
-from .atomic import read_regular
+from .atomic import read_regular, size_of
 from .run_dir import RunDir
-from .run_files import KINDS, Kind, StoredFile, size_of, stored
+from .run_files import KINDS, Kind, StoredFile, stored
 from .run_log import FAILED, MOST, NOT_FINITE, health_of, is_finite, last_line, last_record, number
 
 PARTS = ("config.json", "environment.json", "metrics.jsonl", "snapshots", "states")  # what tells a run's folder

@@ -1,21 +1,21 @@
 """Every image decoded once: the selected images of a source as one memory-mapped array, kept in the cache."""
 
 import contextlib
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...config import DataConfig
-from ...downloads import cache_root
 from ...errors import DataError
-from ...storage.locks import Progress, alone
+from ...reporter import Progress
+from ...storage.cache import PACKED
+from ...storage.locks import exclusive_lock, lock_file
 from ..open import absolute_source, open_source
 from ..parallel import parallel_map
 from ..source import ImageSource, as_text
 from ..split import select
-from .pack import Recipe, content_digest, pack
-from .packed_images import PackedImages, PackedSource, is_damaged, is_packed, open_packed, refuse_damage
+from .pack import Recipe, cannot_write, content_digest, growing, pack
+from .packed_images import IMAGES, PackedImages, PackedSource, is_damaged, is_packed, open_packed, refuse_damage
 
 __all__ = ["PackedImages", "check_enough", "count", "load", "pack_cached", "pack_folder"]
 
@@ -84,17 +84,16 @@ def pack_cached(
         if verify:
             refuse_damage(chosen)
         return chosen, False
-    path = packed_folder() / chosen.recipe.key
-    packed, written = _sound(path), False
+    key = chosen.recipe.key
+    path = PACKED.path / key
+    packed, written = PACKED.read(key, open_packed), False
     if packed is None or _is_stale(chosen, packed, verify, progress):
-        with _alone(chosen, path, progress):
-            packed = None if packed else _sound(path)  # another process may have been packing them
+        with _exclusive(chosen, path, progress):
+            packed = None if packed else PACKED.read(key, open_packed)  # another process may have been packing them
             if packed is None:
                 _pack(chosen, path, progress)
                 written = True
         packed = open_packed(path)
-    with contextlib.suppress(OSError):
-        os.utime(path)  # when it was last of use
     check_enough(len(packed), at_least, data.source)
     return packed, written
 
@@ -125,7 +124,7 @@ def pack_folder(
     target = path.resolve()
     chosen = _choose(data, resolution, channels, 1, whole=False)
     assert isinstance(chosen, Selection)
-    with _alone(chosen, target, progress):
+    with _exclusive(chosen, target, progress):
         if is_packed(path):
             packed = open_packed(path)
             _refuse_other(chosen, packed, verify, progress)
@@ -161,11 +160,6 @@ def check_enough(num_images: int, batch_size: int, source: str) -> None:
         raise DataError(f"{source}: found {num_images} images, need at least {batch_size} (train.batch_size)")
 
 
-def packed_folder() -> Path:
-    """Where the cache keeps its packed sets, a folder each."""
-    return cache_root() / "packed"
-
-
 def _choose(
     data: DataConfig, resolution: int, channels: int, at_least: int, *, whole: bool = True
 ) -> Selection | PackedImages:
@@ -193,8 +187,29 @@ def _choose(
     return Selection(pictures, names, recipe, absolute_source(data.source), " ".join(words) or "all")
 
 
-def _alone(chosen: Selection, path: Path, progress: Progress | None) -> contextlib.AbstractContextManager[None]:
-    return alone(path, num_images=len(chosen.names), image_bytes=chosen.recipe.image_bytes, progress=progress)
+@contextlib.contextmanager
+def _exclusive(chosen: Selection, path: Path, progress: Progress | None) -> Iterator[None]:
+    """Hold the right to pack into `path`; report how far another process is that holds it.
+
+    Raises:
+        FaceganError: The folders cannot be made.
+    """
+
+    def waiting() -> None:
+        with contextlib.suppress(OSError):  # the other one has not begun to write, or has just ended
+            status = (growing(path) / IMAGES).stat()
+            # Rows are written in any order: count what the disk holds, where the system says so.
+            size_bytes = min(status.st_size, getattr(status, "st_blocks", status.st_size) * 512)
+            if progress is not None:
+                progress(min(size_bytes // chosen.recipe.image_bytes, len(chosen.names) - 1), len(chosen.names))
+
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(exclusive_lock(lock_file(path), waiting))
+        except OSError as error:
+            raise cannot_write(path.parent, error) from None
+        yield
 
 
 def _pack(chosen: Selection, path: Path, progress: Progress | None) -> None:
@@ -214,12 +229,6 @@ def _readable_again(chosen: Selection, packed: PackedImages) -> bool:
     names = [name for name in chosen.names if as_text(name) in unread] if unread else []
     contents = chosen.pictures.read(names, chosen.recipe.resolution) if names else ()
     return any(not isinstance(content, DataError) for _, content in contents)
-
-
-def _sound(path: Path) -> PackedImages | None:
-    with contextlib.suppress(DataError):  # nothing there, or something damaged
-        return open_packed(path)
-    return None
 
 
 def _refuse_other(chosen: Selection, packed: PackedImages, verify: bool, progress: Progress | None) -> None:

@@ -19,7 +19,8 @@ from PIL import Image
 
 from ... import __version__
 from ...errors import DataError, FaceganError
-from ...storage.locks import Progress, cannot_write, growing, is_cache
+from ...reporter import Progress
+from ...storage.cache import cache_root
 from ..image.crop import Crop, parse_crop
 from ..image.decode import quiet_pillow
 from ..image.resize import square
@@ -267,3 +268,21 @@ def _check_room(parent: Path, needed_bytes: int) -> None:
 def size_in_words(size_bytes: int) -> str:
     """1.23 GB, or 4.5 MB."""
     return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
+
+
+def growing(path: Path) -> Path:
+    """Return where a packed folder grows; a killed packing leaves it there, and the next one removes it."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def cannot_write(parent: Path, error: OSError) -> FaceganError:
+    """Return the error for a folder, in the cache or chosen by the user, that the system refuses to write."""
+    what = f"{parent}: the packed images cannot be written ({error.strerror or error})"
+    if is_cache(parent):
+        return FaceganError(f"{what}; set FACEGAN_CACHE to a folder with room that you may write to")
+    return DataError(f"{what}; choose another folder")
+
+
+def is_cache(folder: Path) -> bool:
+    """Return whether a folder lies in the cache."""
+    return folder.is_relative_to(cache_root())
