@@ -113,7 +113,7 @@ def test_what_is_being_packed_is_left_alone(facegan, cache):
 
     target = cache / "packed" / "abc"
     with exclusive_lock(lock_file(target)):
-        (cache / "packed" / ".abc.partial").mkdir()
+        (cache / "packed" / ".abc.partial").mkdir(parents=True)
         assert facegan("cache", "list", "--json").json["entries"] == []
         assert reasons(facegan, "--all") == {}
     assert list(reasons(facegan)) == [".abc.partial"]
