@@ -1,4 +1,4 @@
-"""Snapshots (networks, to use) and states (everything, to resume): safetensors files that carry their configuration."""
+"""Snapshots: safetensors files of networks that carry the configuration to rebuild them."""
 
 import json
 import math
@@ -15,10 +15,10 @@ from . import plugins
 from .config import RunConfig, validate
 from .errors import ConfigError, PluginError, SnapshotError
 from .generator import FaceGenerator, Origin
-from .plugins import quoted
-from .storage.safetensors_file import digest, one_line, read_header, read_tensors, write_tensors
+from .messages import one_line, quoted
+from .storage.safetensors_file import open_tensors, read_tensors, write_tensors
 
-_SPARE_BYTES = 2**26  # that a network may need beside the tensors that its file holds
+_SPARE_BYTES = 2**26  # that a network may need in addition to the tensors in its file
 
 
 def save_snapshot(path: Path, config: RunConfig, step: int, networks: Mapping[str, nn.Module]) -> None:
@@ -34,9 +34,9 @@ def save_snapshot(path: Path, config: RunConfig, step: int, networks: Mapping[st
 
 
 def snapshot_metadata(config: RunConfig, step: int) -> dict[str, str]:
-    """What a snapshot says of itself."""
+    """Return the metadata of a snapshot of this step."""
     kimg = str(step * config.train.batch_size / 1000)
-    source = Path(config.data.source).name  # a snapshot is for sending: it does not tell of its maker's folders
+    source = Path(config.data.source).name  # snapshots are shared: they do not reveal local folders
     config = config.model_copy(update={"data": config.data.model_copy(update={"source": source})})
     return {"config": config.to_json(), "step": str(step), "kimg": kimg}
 
@@ -65,9 +65,9 @@ class Checkpoint:
             SnapshotError: The file is missing, not a snapshot, or newer than this version of facegan.
             DamagedError: Its bytes are not those that were written.
         """
-        path = Path(path)
-        metadata, keys = read_header(path, "snapshot")
-        return cls(path, read_config(path, metadata), digest(path), int(metadata["step"]), keys)
+        file = open_tensors(Path(path), "snapshot")
+        config = read_config(file.path, file.metadata)
+        return cls(file.path, config, file.digest, int(file.metadata["step"]), file.keys)
 
     @property
     def run_folder(self) -> Path | None:

@@ -141,7 +141,7 @@ def test_films_have_a_rate_and_pictures_have_none():
 
 def test_latents_of_another_model_are_refused(generator):
     points = Points(text="3,me", latents={"me": Latent.of(torch.ones(10))})
-    with pytest.raises(SnapshotError, match="me: a latent of 10 numbers, but G.safetensors takes 12"):
+    with pytest.raises(SnapshotError, match="me: a latent of 10 numbers, but the generator takes 12"):
         next(Walk(points=points, num_frames=5).frames(generator))
 
 

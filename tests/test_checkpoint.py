@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from facegan import __version__, images
-from facegan.checkpoint import load_generator, read_config, save_snapshot
+from facegan.checkpoint import Checkpoint, load_generator, read_config, save_snapshot
 from facegan.config import resolve
 from facegan.errors import PluginError, SnapshotError
 from facegan.generator import FaceGenerator
@@ -52,6 +52,23 @@ def drawn_by(network, seeds=range(3)):
 def test_what_was_saved_samples_the_same(snapshot, networks):
     assert torch.equal(load_generator(snapshot).sample(range(3)), drawn_by(networks["G_ema"]))
     assert torch.equal(load_generator(snapshot, raw=True).sample(range(3)), drawn_by(networks["G"]))
+
+
+def test_checkpoint_is_hashed_once_for_all_its_networks(snapshot, monkeypatch):
+    hashed = []
+    update = hashlib.sha256
+
+    def counted(content=b"", **options):
+        hashed.append(len(content))
+        return update(content, **options)
+
+    monkeypatch.setattr("facegan.storage.safetensors_file.hashlib.sha256", counted)
+    checkpoint = Checkpoint.open(snapshot)
+    assert len(hashed) == 2  # of the file, and of the file without its own digest, in one pass
+    generator, discriminator = checkpoint.generator(), checkpoint.discriminator()
+    assert len(hashed) == 2
+    assert generator.origin.digest == checkpoint.digest == update(snapshot.read_bytes()).hexdigest()
+    assert not any(parameter.requires_grad for parameter in discriminator.parameters())
 
 
 def test_raw_and_averaged_weights_differ(snapshot):
