@@ -1,10 +1,9 @@
-"""A web server on this machine that misbehaves as it is told."""
+"""A local web server that misbehaves on request."""
 
 import contextlib
 import hashlib
 import re
 import threading
-import time
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +20,7 @@ HASTY = Patience(delay_seconds=0, timeout_seconds=5)
 
 
 def ranged(request, content, *, kind="application/octet-stream", tag=True):
-    """The whole, or from the byte that is asked for if the file is still the one that was asked for."""
+    """The complete file, or from the requested byte on if the file is still the requested one."""
     etag = f'"{hashlib.md5(content).hexdigest()}"'
     found = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
     if request.headers.get("If-Range") not in (None, etag):
@@ -139,15 +138,14 @@ def chunked(cut=None):
     return way
 
 
-def trickle(request, content):
-    """A byte at a time, until nobody listens; for five seconds at the most."""
+def one_byte(request, content):
+    """One byte, and silence until nobody listens."""
     request.send_response(200)
     request.send_header("Content-Length", str(len(content)))
     request.end_headers()
-    for at in range(500):
-        request.wfile.write(content[at : at + 1])
-        request.wfile.flush()
-        time.sleep(0.01)
+    request.wfile.write(content[:1])
+    request.wfile.flush()
+    request.rfile.read(1)
     request.close_connection = True
 
 
@@ -162,7 +160,7 @@ def other_part(request, content):
 
 @dataclass
 class Server:
-    """A server on this machine: contents by path, and for each path the ways of its next answers, then `ranged`."""
+    """A local server: contents by path, and for each path the ways of its next answers, then `ranged`."""
 
     url: str
     files: dict = field(default_factory=dict)

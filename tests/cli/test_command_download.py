@@ -318,7 +318,7 @@ def test_unsafe_copy_is_refused(facegan, workplace):
         ),
         (
             ["celeba", "--from", "ftp://example.org/a.zip"],
-            "ftp://example.org/a.zip: not a kind of address that is fetched; give http:// or https://, or a path",
+            "ftp://example.org/a.zip: this kind of address is not supported; give http:// or https://, or a path",
         ),
     ],
 )
@@ -361,7 +361,7 @@ def test_copy_of_which_no_picture_can_be_read_is_refused_and_the_old_one_kept(fa
 
 def test_address_without_a_host_is_refused(facegan, toys):
     said = facegan("download", "toys", "--from", "http://")
-    assert said.code == 2 and "not a kind of address that is fetched" in said.complaint
+    assert said.code == 2 and "this kind of address is not supported" in said.complaint
 
 
 def test_address_that_has_nothing_leaves_nothing(facegan, toys, cache):

@@ -108,7 +108,7 @@ def test_quota_page_leads_to_the_next_source(facegan, quota):
     assert said.code == 1  # this hub has nothing either
     assert said.err.splitlines()[2] == (
         "celebs: Google Drive answered with a web page: quota exceeded; too many people fetched this file lately, "
-        "and it may be free again in a day; now Hugging Face flwrlabs/celeba"
+        "and it may be available again in a day; now Hugging Face flwrlabs/celeba"
     )
 
 

@@ -34,6 +34,7 @@ from facegan.data.split import select
 from facegan.downloads import Link, Patience, recall
 from facegan.downloads.http import fetch
 from facegan.errors import FaceganError
+from facegan.reporter import SILENT
 from facegan.sampling import sample
 from facegan.storage.run_dir import RunDir
 from facegan.training.state import build_state
@@ -238,7 +239,7 @@ def _leftovers():
     def partial(path):
         # Nobody answers there: what has arrived is complete, or the failure is told.
         hasty = Patience(attempts=1, delay_seconds=0, timeout_seconds=1)
-        fetch(link, path.parent, patience=hasty, say=lambda _: None, progress=lambda *_: None)
+        fetch(link, path.parent, patience=hasty, reporter=SILENT)
 
     name = "datasets/celeba.json"
     yield Loader("download record", {name: json.dumps(record).encode()}, (name,), lies.lying_json, remembered)

@@ -9,6 +9,7 @@ import typer
 from .. import plugins
 from ..errors import ConfigError, DataError, FaceganError
 from ..messages import nearest
+from ..reporter import Callbacks, Reporter
 from .options import Json, print_json
 
 if TYPE_CHECKING:
@@ -98,9 +99,9 @@ def _bring_weights(copy: str | None, console: Any) -> dict[str, Any]:
     row = weights.INCEPTION
     console.say(f"{row.name}: licence: {row.licence} ({row.licence_url})")
     if copy is None or _is_address(copy):
-        path = weights.fetch_weights(say=console.say, progress=console.show, address=copy)
+        path = weights.fetch_weights(reporter=_reporter(console), address=copy)
     else:
-        path = weights.take_weights(Path(copy).expanduser(), say=console.say)
+        path = weights.take_weights(Path(copy).expanduser(), reporter=_reporter(console))
     console.say(f"{row.name}: the published weights, by their sha256")
     return {"path": str(path), "sha256": row.digest}
 
@@ -111,28 +112,33 @@ def _bring(row: "Publication", root: Path | None, copy: str | None, accept_licen
     from ..data.open import open_path
     from ..downloads import download as fetch
 
-    def look(path: Path) -> int:
+    def count_images(path: Path) -> int:
         pictures = open_path(path, crop=row.crop)
         refuse_unreadable(pictures, str(path))
         return len(pictures.names)
 
+    reporter = _reporter(console)
     if copy is not None:
         if _is_address(copy):
-            record = fetch.fetch_copy(row, copy, root=root, look=look, say=console.say, progress=console.show)
+            record = fetch.fetch_copy(row, copy, root=root, count_images=count_images, reporter=reporter)
         else:
-            record = fetch.take_copy(row, Path(copy).expanduser(), look=look, say=console.say)
+            record = fetch.take_copy(row, Path(copy).expanduser(), count_images=count_images, reporter=reporter)
         _accept(row, accept_licence, console, needed=False)
     elif here := fetch.present(row):
         if root is not None and here.path is not None and not here.path.is_relative_to(root.resolve()):
             raise ConfigError(f"--root {root}: {row.name} is here already, at {here.path}; move it and give --from")
-        count = fetch.in_words(here.num_images, row) if here.num_images is not None else "not counted"
+        count = fetch.describe_count(here.num_images, row) if here.num_images is not None else "not counted"
         console.say(f"{row.name}: already here, nothing is fetched ({count})")
         return here
     else:
         _accept(row, accept_licence, console, needed=True)
-        record = fetch.download(row, root=root, look=look, say=console.say, progress=console.show)
-    console.say(f"{row.name}: {fetch.in_words(record.num_images or 0, row)}")
+        record = fetch.download(row, root=root, count_images=count_images, reporter=reporter)
+    console.say(f"{row.name}: {fetch.describe_count(record.num_images or 0, row)}")
     return record
+
+
+def _reporter(console: Any) -> Reporter:
+    return Callbacks(line=console.say, transfer=console.show)
 
 
 def _is_address(copy: str) -> bool:

@@ -63,20 +63,20 @@ def _describe_exit(code: int, stderr: bytes) -> str:
 
 def child(skip: Collection[str]) -> None:
     """Make every attempt but those in `skip`, with a line of JSON before and after it for the parent."""
-    with os.fdopen(os.dup(1), "w") as parent:
+    with os.fdopen(os.dup(1), "w", buffering=1) as parent:
         os.dup2(2, 1)  # whatever foreign code prints goes to stderr
         for name, attempt in _attempts():
             if name in skip:
                 continue
-            print(json.dumps([name, None]), file=parent, flush=True)
+            parent.write(json.dumps([name, None]) + "\n")
             try:
                 answer = attempt()
             except (Exception, SystemExit) as error:
                 answer = {"error": describe_error(error)}
-            print(json.dumps([name, answer]), file=parent, flush=True)
+            parent.write(json.dumps([name, answer]) + "\n")
             if name == "torch" and "error" in answer:
                 break
-        print(json.dumps(["end", True]), file=parent, flush=True)
+        parent.write(json.dumps(["end", True]) + "\n")
 
 
 def _attempts() -> Iterator[tuple[str, Callable[[], Answer]]]:

@@ -1,22 +1,19 @@
-"""Published datasets: what they are, how they are fetched, and where copies of them lie. No torch here.
-
-`catalog` is the table of the built-in rows; a row is a `Publication`. `fetch.download` brings one here from the first
-of its sources that works; `transfer.fetch` brings one file.
-"""
+"""Published datasets and weights: what they are, how they are downloaded, where their copies lie. No torch here."""
 
 from ..storage.cache import cache_root
 from .catalog import CELEBA, FFHQ_THUMBNAILS, LFW
-from .drive import DriveSource
-from .hub import HubSource
-from .links import Link, Patience
+from .http import Link, Patience
 from .places import locate, recall, register, remember
-from .publication import File, Publication, Source
-from .web import WebSource
+from .publication import DownloadSource, File, Publication
+from .sources import DriveSource, HubSource, WebSource
+
+Source = DownloadSource  # its documented name
 
 __all__ = [
     "CELEBA",
     "FFHQ_THUMBNAILS",
     "LFW",
+    "DownloadSource",
     "DriveSource",
     "File",
     "HubSource",

@@ -1,9 +1,7 @@
-"""The published datasets that facegan knows, a row each. A checksum stands here only where a publisher names one."""
+"""The built-in published datasets, a row each. Checksums are those that a publisher names."""
 
-from .drive import DriveSource
-from .hub import HubSource
 from .publication import File, Publication
-from .web import WebSource
+from .sources import DriveSource, HubSource, WebSource
 
 _CELEBA_ZIP = File(
     name="img_align_celeba.zip",
@@ -88,7 +86,7 @@ LFW = Publication(
     by_hand_url="https://ndownloader.figshare.com/files/5976015",
 )
 
-# No publisher names a checksum of the archive: those of its members, and the number of images, must do.
+# No publisher names a checksum of the archive; those of its members and the number of images are checked.
 FFHQ_THUMBNAILS = Publication(
     name="ffhq-thumbnails",
     title="FFHQ thumbnails, 128x128 (Karras et al. 2019)",

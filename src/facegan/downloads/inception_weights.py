@@ -1,4 +1,4 @@
-"""The published weights of the network that FID is defined on: where they are fetched, and how a file is known."""
+"""The published weights of the network that defines FID: where to download them, and how to verify a file."""
 
 import hashlib
 import shutil
@@ -10,27 +10,28 @@ from typing import IO
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import DownloadError, WeightsError
+from ..reporter import SILENT, Reporter
 from ..storage.atomic import write_atomic
 from ..storage.cache import WEIGHTS
-from .download import alone, source_at
-from .http import fetch
-from .links import Link, Patience, Progress, Say, matches
+from .download import exclusive
+from .http import Link, Patience, fetch
+from .sources import source_at
 
-BRIEF = Patience(attempts=1, timeout_seconds=5)  # for work that can go on without
+BRIEF = Patience(attempts=1, timeout_seconds=5)  # for work that can go on without the weights
 
 
 class Weights(BaseModel):
-    """A file of weights that others publish.
+    """A published file of weights.
 
     Attributes:
-        name: What `facegan download` calls it.
-        title: What it is.
-        file: Its name here.
+        name: Its name in `facegan download`.
+        title: Its full name.
+        file: Its name on this machine.
         checksum: `sha256:...`.
         size_bytes: Its exact size.
-        licence: What its owners allow.
+        licence: What it allows.
         licence_url: Where the licence is written.
-        mirrors: Who offers it, in the order in which they are tried, and at which address.
+        mirrors: The address of each mirror, in the order in which they are tried.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,7 +51,7 @@ class Weights(BaseModel):
         return self.checksum.partition(":")[2]
 
     def link(self, url: str) -> Link:
-        """The file at an address; raises as `source_at` does."""
+        """Return the file at an address; raises as `source_at` does."""
         (found,) = source_at(url, self.name).links()
         return replace(found, name=self.file, checksum=self.checksum, size_bytes=self.size_bytes)
 
@@ -74,72 +75,71 @@ INCEPTION = Weights(
 
 
 def find_weights() -> Path | None:
-    """Where the weights of Inception lie in the cache, or None; `open_weights` looks whether they are whole."""
-    path = _place()
+    """Return the path of the weights in the cache, or None; `open_weights` verifies them."""
+    path = _cached_path()
     return path if path.is_file() else None
 
 
-def fetch_weights(
-    *, say: Say, progress: Progress, patience: Patience | None = None, address: str | None = None
-) -> Path:
-    """Bring the weights of Inception into the cache, unless they are there; what has arrived is gone on with.
+def fetch_weights(*, reporter: Reporter = SILENT, patience: Patience | None = None, address: str | None = None) -> Path:
+    """Download the weights into the cache, unless they are there; an interrupted download is continued.
 
     Args:
-        say: Is told in a line what happens.
-        progress: Is told how many bytes are here.
-        patience: How often and how long each mirror is tried; `BRIEF` where the work can go on without.
+        reporter: Receives what happens, and the bytes of the file.
+        patience: How often and how long to try each mirror; `BRIEF` where the work can go on without.
         address: Of a copy, instead of the mirrors.
 
     Raises:
         ConfigError: The address is neither http nor https.
-        DownloadError: No mirror works; the message says what to fetch by hand.
+        DownloadError: No mirror works; the message says what to download by hand.
         OSError: The cache cannot be written.
     """
-    row, path = INCEPTION, _place()
+    row, path = INCEPTION, _cached_path()
     links = {title: row.link(url) for title, url in ({address: address} if address else row.mirrors).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with alone(path.parent, row.name, say):
-        if matches(path, row.checksum, row.size_bytes):
-            say(f"{row.name}: already here, nothing is fetched")
+    with exclusive(path.parent, row.name, reporter):
+        if next(iter(links.values())).matches(path):
+            reporter.info(f"{row.name}: already here, nothing is fetched")
             return path
         reasons = []
         for title, link in links.items():
-            say(f"{row.name}: fetching from {title}")
+            reporter.info(f"{row.name}: fetching from {title}")
             try:
-                return fetch(link, path.parent, patience=patience or Patience(), say=say, progress=progress)
+                return fetch(link, path.parent, patience=patience or Patience(), reporter=reporter)
             except DownloadError as error:
                 reasons.append(f"{title}: {error}")
                 if len(reasons) < len(links):
-                    say(f"{row.name}: {reasons[-1]}; now the next one")
+                    reporter.warning(f"{row.name}: {reasons[-1]}; now the next one")
     raise DownloadError(
         f"{row.name}: the weights could not be fetched ({reasons[-1]}); fetch {next(iter(row.mirrors.values()))} "
         f"by hand, then run: facegan download {row.name} --from {row.file}"
     )
 
 
-def take_weights(copy: Path, *, say: Say) -> Path:
-    """Copy a file of the weights of Inception into the cache.
+def take_weights(copy: Path, *, reporter: Reporter = SILENT) -> Path:
+    """Copy a file of the weights into the cache.
 
     Raises:
-        WeightsError: It is missing, or not what was published.
+        WeightsError: It is missing, or not the published one.
         OSError: It cannot be read, or the cache cannot be written.
     """
-    path = _place()
+    path = _cached_path()
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as to:
+            shutil.copyfileobj(file, to, 2**20)
+
     with open_weights(copy) as file:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with alone(path.parent, INCEPTION.name, say):
-            write_atomic(path, lambda temporary: _pour(file, temporary))
+        with exclusive(path.parent, INCEPTION.name, reporter):
+            write_atomic(path, write)
     return path
 
 
 def open_weights(path: Path) -> IO[bytes]:
-    """Open a file of the weights of Inception, which is read through and compared before anything is made of it.
-
-    Returns:
-        The file, at its first byte.
+    """Open a file of the weights at its first byte; its digest is verified before anything is made of it.
 
     Raises:
-        WeightsError: It is missing, or not what was published.
+        WeightsError: It is missing, or not the published one.
         OSError: It cannot be read.
     """
     row = INCEPTION
@@ -158,10 +158,5 @@ def open_weights(path: Path) -> IO[bytes]:
     return file
 
 
-def _place() -> Path:
+def _cached_path() -> Path:
     return WEIGHTS.path / INCEPTION.file
-
-
-def _pour(file: IO[bytes], to: Path) -> None:
-    with to.open("wb") as copy:
-        shutil.copyfileobj(file, copy, 2**20)

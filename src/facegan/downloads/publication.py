@@ -1,4 +1,4 @@
-"""A dataset that others publish, as a row of a table: what it is, what its owners allow, and where it is fetched."""
+"""A published dataset as a row of a table: what it is, what its licence allows, and where it is downloaded."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..config.error_messages import CROP_PATTERN
-from .links import SAFE_NAME, Link, Patience
+from .http import SAFE_NAME, Link, Patience
 
 
 class _Row(BaseModel):
@@ -14,14 +14,14 @@ class _Row(BaseModel):
 
 
 class File(_Row):
-    """A file that a source offers, or that people are known to have.
+    """A file that a source offers, or a copy that people are known to have.
 
     Attributes:
-        name: Its name once it is here.
+        name: Its name on this machine.
         at: Its address; on Google Drive its id.
-        checksum: `md5:...` or `sha256:...`; empty: its publisher names none.
-        size_bytes: Its exact size; None: not known.
-        needed: Whether the dataset is of no use without it.
+        checksum: `md5:...` or `sha256:...`; empty: none is published.
+        size_bytes: Its exact size; None: unknown.
+        needed: Whether the dataset is useless without it.
     """
 
     name: str = Field(pattern=f"^{SAFE_NAME.pattern}$")
@@ -31,12 +31,12 @@ class File(_Row):
     needed: bool = True
 
 
-class Source(_Row):
-    """A place that files are fetched from; a kind of place is a subclass.
+class DownloadSource(_Row):
+    """A place to download files from; each kind of place is a subclass.
 
     Attributes:
-        opens: The file that is opened as the dataset; empty: the folder of all files.
-        patience: How often and how long it is tried.
+        opens: The file to open as the dataset; empty: the folder of all files.
+        patience: How often and how long to try it.
     """
 
     opens: str = ""
@@ -44,7 +44,7 @@ class Source(_Row):
 
     @property
     def title(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         raise NotImplementedError
 
     @property
@@ -53,34 +53,34 @@ class Source(_Row):
         return ""
 
     def links(self) -> Sequence[Link]:
-        """The files to fetch, those that are needed first.
+        """Return the files to download, the needed ones first.
 
         Raises:
-            DownloadError: The place cannot be reached or does not hold them.
+            DownloadError: The place cannot be reached or does not have them.
         """
         raise NotImplementedError
 
     @property
     def key(self) -> str:
-        """A file name for what is on its way from here."""
+        """The name of the folder for its unfinished downloads."""
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
 class Publication(_Row):
-    """A dataset that others publish.
+    """A published dataset.
 
     Attributes:
-        name: What `facegan download` and `--data` call it.
+        name: Its name in `facegan download` and `--data`.
         title: Its full name, with its authors.
-        about: What it is, in a sentence.
-        num_images: How many images it holds.
-        size_bytes: What its first source sends, about.
-        licence: What its owners allow, in a few words.
+        about: A sentence about it.
+        num_images: The number of images that were published.
+        size_bytes: The approximate size of the download from the first source.
+        licence: What it allows, in a few words.
         licence_url: Where the licence is written.
-        crop: What crop="auto" means for its images.
-        sources: Where it is fetched, in the order in which they are tried.
-        copies: Files that people have from elsewhere, with what is known of them.
-        by_hand: The file to fetch by hand when no source works.
+        crop: The meaning of crop="auto" for its images.
+        sources: Where to download it, in the order in which they are tried.
+        copies: Files that people may have from elsewhere, with their checksums and sizes.
+        by_hand: The file to download by hand when no source works.
         by_hand_url: The page where a person finds it.
     """
 
@@ -92,7 +92,7 @@ class Publication(_Row):
     licence: str = Field(min_length=1)
     licence_url: str
     crop: str = Field("auto", pattern=CROP_PATTERN)
-    sources: tuple[Source, ...] = Field(min_length=1)
+    sources: tuple[DownloadSource, ...] = Field(min_length=1)
     copies: tuple[File, ...] = ()
     by_hand: str
     by_hand_url: str

@@ -10,10 +10,9 @@ from torch import nn
 
 from ..checkpoint import load_discriminator, load_generator
 from ..data.packed.packed_images import PackedImages
-from ..downloads.links import Progress as Arriving
 from ..errors import DataError, FaceganError
 from .choosing import Choice, Settings
-from .extractors import Look, Made, extractors_of
+from .extractors import Arriving, Look, Made, extractors_of
 from .measure import FEW, Floors, Tell, evaluate
 from .metric import PIXELS
 from .pair import Known

@@ -1,18 +1,20 @@
 """In which spaces images are compared: the network that a metric's space names, made when it is wanted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from ..downloads.inception_weights import BRIEF, fetch_weights, find_weights
-from ..downloads.links import Progress
 from ..errors import FaceganError, PluginError
 from ..features import Extractor, discriminator_extractor, inception_extractor, random_extractor
+from ..reporter import Callbacks
 from .choosing import Choice
 from .metric import PIXELS
 from .reals import Say
+
+Arriving = Callable[[str, int, int | None], None]  # (file, bytes here, bytes in all or None)
 
 SPACES = (PIXELS, "inception", "random", "discriminator")
 
@@ -37,7 +39,7 @@ class Look:
     device: str
     weights: Path | None
     D: nn.Module | FaceganError
-    arriving: Progress = lambda *_: None
+    arriving: Arriving = lambda *_: None
 
 
 Made = dict[str, Extractor | FaceganError]
@@ -102,10 +104,10 @@ def extractor_of(space: str, look: Look) -> Extractor:
     return discriminator_extractor(look.D, **size, device=look.device, of=look.name)
 
 
-def _weights(arriving: Progress) -> Path:
+def _weights(arriving: Arriving) -> Path:
     """Inception's weights: those that are here, else fetched with little patience; raises FaceganError."""
     try:
-        return find_weights() or fetch_weights(say=lambda _: None, progress=arriving, patience=BRIEF)
+        return find_weights() or fetch_weights(reporter=Callbacks(transfer=arriving), patience=BRIEF)
     except OSError as error:  # a cache that cannot be written
         raise FaceganError(
             f"{error.filename}: Inception's weights cannot be kept there ({error.strerror}); "

@@ -9,8 +9,9 @@ import pytest
 
 import facegan.downloads.download
 from facegan.downloads import File, Link, Publication, Source, WebSource, recall, remember
-from facegan.downloads.download import download, fetch_copy, in_words, present, take_copy
+from facegan.downloads.download import describe_count, download, fetch_copy, present, take_copy
 from facegan.errors import ConfigError, DataError, DownloadError
+from facegan.reporter import Callbacks
 from facegan.storage.atomic import put_in_place
 from webserver import HASTY, drop, page, redirect, status
 
@@ -54,11 +55,11 @@ def row():
 
 
 @pytest.fixture
-def get(said):
+def get(lines):
     """get(row) -> what is remembered of it once it is here."""
 
     def make(row, bring=download, **about):
-        return bring(row, look=count, say=said.append, progress=lambda *_: None, **about)
+        return bring(row, count_images=count, reporter=Callbacks(line=lines.append), **about)
 
     return make
 
@@ -67,20 +68,20 @@ def paths(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.name != ".lock")
 
 
-def test_dataset_is_registered_under_the_cache_with_its_count_and_source(get, row, web, cache, said):
+def test_dataset_is_registered_under_the_cache_with_its_count_and_source(get, row, web, cache, lines):
     record = get(row(web("toys.zip", b"faces 2")))
     assert record.path == cache.resolve() / "datasets" / "toys" / "toys.zip"
     assert record.path.read_bytes() == b"faces 2"
     assert (record.num_images, record.source) == (2, "first")
     assert recall("toys") == record
-    assert said == [
+    assert lines == [
         "toys: fetching from first",
-        "toys: no checksum of toys.zip is published; it could be opened, and that is all that is known",
+        "toys: no checksum of toys.zip is published; it could be opened, and more is not known",
     ]
     assert paths(record.path.parent) == ["toys.zip"]
 
 
-def test_what_is_complete_is_not_asked_for_again(get, row, web, server):
+def test_a_complete_dataset_is_not_requested_again(get, row, web, server):
     toys = row(web("toys.zip", b"faces 2"))
     assert get(toys) == get(toys) == present(toys)
     assert len(server.asked) == 1
@@ -94,12 +95,12 @@ def test_killed_between_arrival_and_registration_is_not_fetched_again(get, row, 
     assert len(server.asked) == 1
 
 
-def test_file_that_was_damaged_here_is_fetched_anew(get, row, web, said):
+def test_a_file_that_was_damaged_here_is_fetched_again(get, row, web, lines):
     toys = row(web("toys.zip", b"faces 2"))
     get(toys).path.write_bytes(b"damaged")
     remember("toys", path=None)
     assert get(toys).path.read_bytes() == b"faces 2"
-    assert "toys: what has arrived cannot be used (toys.zip: not an archive); it is fetched anew" in said
+    assert "toys: the downloaded file cannot be used (toys.zip: not an archive); it is fetched again" in lines
 
 
 def test_copy_that_has_gone_is_fetched_again(get, row, web):
@@ -123,17 +124,17 @@ def test_root_is_where_files_go_now_and_later(get, row, web, tmp_path):
         (status(404), "first: 127.0.0.1 answered 404 Not Found"),
         (page("<html><title>Hi</title>"), "first: 127.0.0.1 answered with a web page ('Hi') where the file should be"),
         (redirect("ftp://example.org/toys.zip"), "first: 127.0.0.1: No connection adapters were found for"),
-        (page("PK", "application/zip"), "first: what has arrived cannot be used (toys.zip: not an archive)"),
-        (page("faces 1", "application/zip"), "first: what has arrived cannot be used (it holds 1 of 2 images)"),
+        (page("PK", "application/zip"), "first: the downloaded file cannot be used (toys.zip: not an archive)"),
+        (page("faces 1", "application/zip"), "first: the downloaded file cannot be used (it holds 1 of 2 images)"),
     ],
 )  # fmt: skip
-def test_next_source_is_tried_when_one_fails_and_the_reason_is_said(get, row, web, server, said, way, reason):
+def test_the_next_source_is_tried_when_one_fails_and_the_reason_is_reported(get, row, web, server, lines, way, reason):
     toys = row(web("toys.zip", b"faces 2"), web("other.zip", b"faces 2", host="second"))
     server.script["/first/toys.zip"] = [way]
     record = get(toys)
     assert (record.path.name, record.source) == ("other.zip", "second")
-    assert said[1].startswith(f"toys: {reason}")
-    assert said[1].endswith("; now second")
+    assert lines[1].startswith(f"toys: {reason}")
+    assert lines[1].endswith("; now second")
 
 
 def test_what_a_failed_source_left_half_way_is_removed_in_the_end(get, row, web, server):
@@ -142,7 +143,7 @@ def test_what_a_failed_source_left_half_way_is_removed_in_the_end(get, row, web,
     assert paths(get(toys).path.parent) == ["other.zip"]
 
 
-def test_when_all_fail_the_message_says_what_to_do_by_hand(get, row, web, server, said):
+def test_when_all_fail_the_message_says_what_to_download_by_hand(get, row, web, server, lines):
     toys = row(web("toys.zip", b"faces 2"), web("other.zip", b"faces 3", host="second"))
     server.script["/first/toys.zip"] = [status(403)]
     with pytest.raises(DownloadError) as caught:
@@ -152,8 +153,8 @@ def test_when_all_fail_the_message_says_what_to_do_by_hand(get, row, web, server
         "then run: facegan download toys --from toys.zip"
     )
     assert caught.value.exit_code == 1
-    assert said[-1] == (
-        "toys: second: what has arrived cannot be used (it holds 3 images where 2 are published); "
+    assert lines[-1] == (
+        "toys: second: the downloaded file cannot be used (it holds 3 images where 2 are published); "
         "there is no further source"
     )
     assert recall("toys").path is None
@@ -173,7 +174,7 @@ def test_interrupted_download_goes_on_in_the_next_call(get, row, web, server, ca
     assert server.ranges()[-1] == "bytes=100-"
 
 
-def test_files_that_are_not_needed_lie_beside_or_are_missed_aloud(get, row, web, server, said):
+def test_files_that_are_not_needed_lie_next_to_the_others_or_are_reported_missing(get, row, web, server, lines):
     extras = (
         File(name="notes.txt", at=f"{server.url}/notes.txt", needed=False),
         File(name="lost.txt", at=f"{server.url}/lost.txt", needed=False),
@@ -182,7 +183,7 @@ def test_files_that_are_not_needed_lie_beside_or_are_missed_aloud(get, row, web,
     folder = get(row(web("toys.zip", b"faces 2", extras=extras))).path.parent
     assert paths(folder) == ["notes.txt", "toys.zip"]
     reason = "127.0.0.1 answered 404 Not Found"
-    assert said[1] == (f"toys: lost.txt is missing ({reason}); the images do without it, or lay it beside them later")
+    assert lines[1] == (f"toys: lost.txt is missing ({reason}); the images do without it, or put it next to them later")
 
 
 def test_killed_between_two_renames_loses_nothing(get, row, web, server, monkeypatch):
@@ -207,21 +208,21 @@ def test_several_files_are_opened_as_their_folder_and_progress_adds_up(get, row,
     more = File(name="b.bin", at=f"{server.url}/b.bin", size_bytes=7)
     server.files["/b.bin"] = b"faces 1"
     source = web("a.bin", b"faces 1", extras=(more,), size_bytes=7).model_copy(update={"opens": ""})
-    told = []
-    record = download(row(source), look=lambda _: 2, say=print, progress=lambda *news: told.append(news))
+    seen = []
+    record = download(row(source), count_images=lambda _: 2, reporter=Callbacks(transfer=lambda *at: seen.append(at)))
     assert record.path.is_dir()
-    assert told == [("a.bin (1 of 2)", 7, 14), ("b.bin (2 of 2)", 14, 14)]
+    assert seen == [("a.bin (1 of 2)", 7, 14), ("b.bin (2 of 2)", 14, 14)]
 
 
 # Copies that a person has
 
 
-def test_own_copy_is_registered_where_it_lies(row, web, tmp_path, said):
+def test_own_copy_is_registered_where_it_lies(row, web, tmp_path, lines):
     copy = tmp_path / "toys.zip"
     copy.write_bytes(b"faces 1")
-    record = take_copy(row(web("toys.zip", b"")), copy, look=count, say=said.append)
+    record = take_copy(row(web("toys.zip", b"")), copy, count_images=count, reporter=Callbacks(line=lines.append))
     assert (record.path, record.num_images, record.source) == (copy, 1, "a copy of your own")
-    assert said == []
+    assert lines == []
 
 
 @pytest.mark.parametrize(
@@ -232,33 +233,43 @@ def test_own_copy_is_registered_where_it_lies(row, web, tmp_path, said):
         ("toys.zip", b"faces 1", "toys: toys.zip does not have the published md5; it is used as it is"),
     ],
 )
-def test_copy_is_compared_with_the_known_ones(row, web, tmp_path, said, name, content, line):
+def test_copy_is_compared_with_the_known_ones(row, web, tmp_path, lines, name, content, line):
     known = File(name="toys.zip", checksum=f"md5:{hashlib.md5(b'faces 2').hexdigest()}", size_bytes=7)
     (tmp_path / name).write_bytes(content)
-    take_copy(row(web("x.zip", b""), copies=(known,)), tmp_path / name, look=count, say=said.append)
-    assert said == [line]
+    take_copy(
+        row(web("x.zip", b""), copies=(known,)),
+        tmp_path / name,
+        count_images=count,
+        reporter=Callbacks(line=lines.append),
+    )
+    assert lines == [line]
 
 
-def test_folder_that_holds_the_published_archive_stands_for_it(row, web, tmp_path, said):
+def test_a_folder_with_the_published_archive_is_taken_for_it(row, web, tmp_path, lines):
     known = File(name="toys.zip", checksum=f"md5:{hashlib.md5(b'faces 2').hexdigest()}")
     (tmp_path / "toys.zip").write_bytes(b"faces 2")
     (tmp_path / "notes.txt").write_bytes(b"words")
     toys = row(web("x.zip", b""), copies=(known,))
-    assert take_copy(toys, tmp_path, look=count, say=said.append).path == tmp_path / "toys.zip"
-    assert said == ["toys: toys.zip has the published md5"]
+    assert (
+        take_copy(toys, tmp_path, count_images=count, reporter=Callbacks(line=lines.append)).path
+        == tmp_path / "toys.zip"
+    )
+    assert lines == ["toys: toys.zip has the published md5"]
 
 
-def test_copy_that_cannot_be_opened_is_refused_and_not_registered(row, web, tmp_path, said):
+def test_copy_that_cannot_be_opened_is_refused_and_not_registered(row, web, tmp_path, lines):
     (tmp_path / "toys.zip").write_bytes(b"<html>")
     with pytest.raises(DataError, match=r"toys\.zip: not an archive"):
-        take_copy(row(web("x.zip", b"")), tmp_path / "toys.zip", look=count, say=said.append)
+        take_copy(
+            row(web("x.zip", b"")), tmp_path / "toys.zip", count_images=count, reporter=Callbacks(line=lines.append)
+        )
     assert recall("toys").path is None
 
 
 def test_part_of_a_dataset_does_not_count_as_here(get, row, web, tmp_path):
     toys = row(web("toys.zip", b"faces 2"))
     (tmp_path / "some.zip").write_bytes(b"faces 1")
-    take_copy(toys, tmp_path / "some.zip", look=count, say=print)
+    take_copy(toys, tmp_path / "some.zip", count_images=count)
     assert present(toys) is None
     assert get(toys).num_images == 2
 
@@ -285,7 +296,7 @@ def test_copy_at_an_address_that_cannot_be_opened_is_refused(get, row, web, serv
     server.files["/mine.zip"] = b"nonsense"
     with pytest.raises(DownloadError) as caught:
         get(row(web("x.zip", b"")), bring=lambda row, **about: fetch_copy(row, f"{server.url}/mine.zip", **about))
-    assert str(caught.value) == "toys: what has arrived cannot be used (mine.zip: not an archive)"
+    assert str(caught.value) == "toys: the downloaded file cannot be used (mine.zip: not an archive)"
     assert not list((cache / "datasets" / "toys").rglob("mine.zip"))
 
 
@@ -293,15 +304,15 @@ def test_copy_at_an_address_that_cannot_be_opened_is_refused(get, row, web, serv
 def test_other_addresses_are_refused(get, row, web, url):
     with pytest.raises(ConfigError) as caught:
         get(row(web("x.zip", b"")), bring=lambda row, **about: fetch_copy(row, url, **about))
-    assert str(caught.value) == f"{url}: not a kind of address that is fetched; give http:// or https://, or a path"
+    assert str(caught.value) == f"{url}: this kind of address is not supported; give http:// or https://, or a path"
 
 
 @pytest.mark.parametrize(
     ("num_images", "words"),
     [(2, "2 images, as published"), (1, "1 of 2 images"), (3, "3 images where 2 are published")],
 )
-def test_counts_are_told_beside_the_published_one(row, web, num_images, words):
-    assert in_words(num_images, row(web("x.zip", b""))) == words
+def test_counts_are_compared_with_the_published_one(row, web, num_images, words):
+    assert describe_count(num_images, row(web("x.zip", b""))) == words
 
 
 # Two at once
@@ -311,17 +322,18 @@ import sys
 from pathlib import Path
 from facegan.downloads import File, Publication, WebSource
 from facegan.downloads.download import download
+from facegan.reporter import Callbacks
 
 source = WebSource(host="first", opens="toys.zip", files=(File(name="toys.zip", at=sys.argv[1]),))
 toys = Publication(
     name="toys", title="Toys", num_images=2, size_bytes=7, licence="as you like", by_hand="toys.zip",
     licence_url="https://example.org", by_hand_url="https://example.org", sources=(source,))
-record = download(toys, look=lambda path: 2, say=lambda line: print(line, flush=True), progress=lambda *_: None)
+record = download(toys, count_images=lambda _: 2, reporter=Callbacks(line=lambda line: print(line, flush=True)))
 print(record.path.read_bytes().hex())
 """
 
 
-def test_second_of_two_waits_and_then_finds_it_complete(row, web, server, cache, said):
+def test_second_of_two_waits_and_then_finds_it_complete(row, web, server, cache, lines):
     source = web("toys.zip", b"faces 2")
     folder = cache / "datasets" / "toys"
     folder.mkdir(parents=True)
@@ -332,17 +344,17 @@ def test_second_of_two_waits_and_then_finds_it_complete(row, web, server, cache,
         assert process.stdout.readline() == "toys: another facegan is fetching it; waiting for that one\n"
         (folder / "toys.zip").write_bytes(b"faces 2")
         remember("toys", path=folder / "toys.zip", num_images=2)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate()
     assert out == b"faces 2".hex() + "\n"
     assert server.asked == []
 
 
-def test_two_that_begin_together_end_with_one_whole_file(web, server):
+def test_two_that_begin_together_end_with_one_complete_file(web, server):
     content = bytes(range(256)) * 2**14
     source = web("toys.zip", content)
     command = [sys.executable, "-c", OTHER, source.files[0].at]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outs = [each.communicate(timeout=60)[0].splitlines() for each in both]
+    outs = [each.communicate()[0].splitlines() for each in both]
     assert [out[-1] for out in outs] == [content.hex()] * 2
     assert len(server.asked) == 1
 
@@ -350,12 +362,12 @@ def test_two_that_begin_together_end_with_one_whole_file(web, server):
 def test_what_arrives_is_opened_before_it_gets_its_name(row, web):
     seen = []
 
-    def look(path):
+    def count_images(path):
         seen.append(path)
         raise DataError("no images found")
 
     with pytest.raises(DownloadError):
-        download(row(web("toys.zip", b"faces 2")), look=look, say=print, progress=lambda *_: None)
+        download(row(web("toys.zip", b"faces 2")), count_images=count_images)
     assert seen[0].parent.parent.name == "partial"
     assert paths(seen[0].parents[2]) == ["partial"]
 
@@ -368,27 +380,28 @@ def zipped(**members):
     return file.getvalue()
 
 
-def test_members_prove_a_zip_of_which_no_checksum_is_published(row, web, said):
+def test_members_prove_a_zip_of_which_no_checksum_is_published(row, web, lines):
     toys = row(web("toys.zip", zipped(a=b"x" * 99)))
-    download(toys, look=lambda _: 2, say=said.append, progress=lambda *_: None)
-    assert said[1] == "toys: no checksum of toys.zip is published; those of all its members are right"
+    download(toys, count_images=lambda _: 2, reporter=Callbacks(line=lines.append))
+    assert lines[1] == "toys: no checksum of toys.zip is published; those of all its members are right"
 
 
-def test_damaged_member_of_a_zip_is_found(row, web, said):
+def test_damaged_member_of_a_zip_is_found(row, web, lines):
     toys = row(web("toys.zip", zipped(good=b"a" * 99, bad=b"x" * 99).replace(b"x" * 99, b"y" * 99)))
     with pytest.raises(DownloadError, match="no source worked"):
-        download(toys, look=lambda _: 2, say=said.append, progress=lambda *_: None)
+        download(toys, count_images=lambda _: 2, reporter=Callbacks(line=lines.append))
     assert (
-        said[-1] == "toys: first: what has arrived is damaged (Bad CRC-32 for file 'bad'); there is no further source"
+        lines[-1]
+        == "toys: first: the downloaded file is damaged (Bad CRC-32 for file 'bad'); there is no further source"
     )
 
 
-def test_published_checksum_is_proof_enough(row, web, said):
+def test_published_checksum_is_proof_enough(row, web, lines):
     content = zipped(a=b"x")
     checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
     toys = row(web("toys.zip", content, checksum=checksum))
-    download(toys, look=lambda _: 2, say=said.append, progress=lambda *_: None)
-    assert said == ["toys: fetching from first"]
+    download(toys, count_images=lambda _: 2, reporter=Callbacks(line=lines.append))
+    assert lines == ["toys: fetching from first"]
 
 
 class Handed(Source):
@@ -410,7 +423,7 @@ def test_wrong_count_never_gets_its_final_name(get, row, web, cache):
     assert not list((cache / "datasets" / "toys").rglob("toys.zip"))
 
 
-def test_other_kinds_of_sources_can_be_brought_along(get, row, server):
+def test_a_plugin_can_bring_its_own_kind_of_source(get, row, server):
     server.files["/toys.zip"] = b"faces 2"
     record = get(row(Handed(url=f"{server.url}/toys.zip", opens="toys.zip")))
     assert (record.path.name, record.source) == ("toys.zip", "somebody's own")

@@ -1,12 +1,10 @@
 import hashlib
-import threading
-import time
 
 import filelock
 import pytest
 
-import facegan.downloads.download
 import facegan.downloads.inception_weights
+import facegan.storage.locks
 from facegan.downloads import Patience
 from facegan.downloads.inception_weights import (
     BRIEF,
@@ -17,6 +15,7 @@ from facegan.downloads.inception_weights import (
     take_weights,
 )
 from facegan.errors import ConfigError, DownloadError, WeightsError
+from facegan.reporter import Callbacks
 from webserver import FILE, HASTY, drop, page, status
 
 FIRST, SECOND = "/first/weights.pth", "/second/weights.pth"
@@ -39,11 +38,11 @@ def mirrors(server, monkeypatch):
 
 
 @pytest.fixture
-def get(said):
+def get(lines):
     """get() -> where the weights are once they are here."""
 
     def make(**about):
-        return fetch_weights(say=said.append, progress=lambda *_: None, **{"patience": HASTY, **about})
+        return fetch_weights(**{"reporter": Callbacks(line=lines.append), "patience": HASTY, **about})
 
     return make
 
@@ -63,37 +62,37 @@ def test_two_releases_offer_the_one_published_file():
         assert (link.name, link.checksum, link.size_bytes) == (INCEPTION.file, INCEPTION.checksum, 95_628_359)
 
 
-def test_weights_are_fetched_into_the_cache_once(get, mirrors, cache, said):
+def test_weights_are_fetched_into_the_cache_once(get, mirrors, cache, lines):
     assert find_weights() is None
     path = get()
     assert path == cache / "weights" / "pt_inception-2015-12-05-6726825d.pth" == find_weights()
     assert path.read_bytes() == FILE
     assert get() == path
     assert asked(mirrors) == [FIRST]
-    assert said == ["inception: fetching from first", "inception: already here, nothing is fetched"]
+    assert lines == ["inception: fetching from first", "inception: already here, nothing is fetched"]
 
 
-def test_damaged_copy_in_the_cache_is_fetched_anew(get, mirrors):
+def test_a_damaged_copy_in_the_cache_is_fetched_again(get, mirrors):
     path = get()
     path.write_bytes(FILE[:-1] + b"?")
     assert get().read_bytes() == FILE
 
 
-def test_second_mirror_is_tried_when_the_first_has_no_such_file(get, mirrors, said):
+def test_second_mirror_is_tried_when_the_first_has_no_such_file(get, mirrors, lines):
     mirrors.script[FIRST] = [status(404)]
     assert get().read_bytes() == FILE
-    assert said == [
+    assert lines == [
         "inception: fetching from first",
         "inception: first: 127.0.0.1 answered 404 Not Found; now the next one",
         "inception: fetching from second",
     ]
 
 
-def test_what_has_arrived_is_continued_where_it_broke_off(get, mirrors, said):
+def test_what_has_arrived_is_continued_where_it_broke_off(get, mirrors, lines):
     mirrors.script[FIRST] = [drop(100_000)]
     assert get().read_bytes() == FILE
     assert mirrors.ranges() == [None, "bytes=100000-"]
-    assert said[1].startswith("pt_inception-2015-12-05-6726825d.pth: 127.0.0.1 broke off")
+    assert lines[1].startswith("pt_inception-2015-12-05-6726825d.pth: 127.0.0.1 broke off")
 
 
 def test_what_one_call_has_brought_the_next_one_goes_on_with(get, mirrors):
@@ -123,7 +122,7 @@ def test_another_file_in_its_place_is_never_kept(get, mirrors, cache, way, reaso
     assert not list((cache / "weights").glob("*.part"))
 
 
-def test_without_a_network_one_line_says_why_and_what_to_do(get, mirrors, monkeypatch, said):
+def test_without_a_network_one_line_says_why_and_what_to_do(get, mirrors, monkeypatch, lines):
     row = facegan.downloads.inception_weights.INCEPTION.model_copy(
         update={"mirrors": {"first": "http://127.0.0.1:9/a.pth", "second": "http://127.0.0.1:9/b.pth"}}
     )
@@ -135,7 +134,7 @@ def test_without_a_network_one_line_says_why_and_what_to_do(get, mirrors, monkey
         "given up after 1 attempt); fetch http://127.0.0.1:9/a.pth by hand, then run: "
         "facegan download inception --from pt_inception-2015-12-05-6726825d.pth"
     )
-    assert len(said) == 3  # no mirror was tried a second time
+    assert len(lines) == 3  # no mirror was tried a second time
 
 
 def test_patience_says_how_often_a_mirror_is_tried(get, mirrors):
@@ -154,48 +153,47 @@ def test_copy_at_an_address_takes_the_place_of_the_mirrors(get, mirrors):
 
 
 def test_address_of_another_kind_is_refused(get, mirrors):
-    with pytest.raises(ConfigError, match="not a kind of address that is fetched"):
+    with pytest.raises(ConfigError, match="this kind of address is not supported"):
         get(address="ftp://example.org/weights.pth")
 
 
-def test_whoever_comes_second_waits_and_finds_them(get, mirrors, said):
-    waiting = "inception: another facegan is fetching it; waiting for that one"
-    held = threading.Event()
-    path = get()
+def test_the_second_of_two_waits_and_finds_them(get, mirrors, monkeypatch):
+    monkeypatch.setattr(facegan.storage.locks, "_POLL_SECONDS", 0.01)
+    path, reported = get(), []
+    lock = filelock.FileLock(path.parent / ".lock")
+    lock.acquire()
 
-    def hold():
-        with filelock.FileLock(path.parent / ".lock"):
-            held.set()
-            while waiting not in said:
-                time.sleep(0.01)
+    def report(line):
+        reported.append(line)
+        if "waiting" in line:
+            lock.release()
 
-    holder = threading.Thread(target=hold, daemon=True)
-    holder.start()
-    held.wait(30)
-    assert get() == path
-    holder.join()
-    assert said[-2:] == [waiting, "inception: already here, nothing is fetched"]
+    assert get(reporter=Callbacks(line=report)) == path
+    assert reported == [
+        "inception: another facegan is fetching it; waiting for that one",
+        "inception: already here, nothing is fetched",
+    ]
     assert asked(mirrors) == [FIRST]
 
 
-def test_own_copy_is_compared_and_copied(mirrors, tmp_path, cache, said):
+def test_own_copy_is_compared_and_copied(mirrors, tmp_path, cache, lines):
     copy = tmp_path / "mine.pth"
     copy.write_bytes(FILE)
-    path = take_weights(copy, say=said.append)
+    path = take_weights(copy, reporter=Callbacks(line=lines.append))
     copy.unlink()
     assert path == find_weights() and path.read_bytes() == FILE
-    assert take_weights(path, say=said.append) == path
+    assert take_weights(path, reporter=Callbacks(line=lines.append)) == path
     assert path.read_bytes() == FILE
     assert asked(mirrors) == []
 
 
-def test_own_copy_of_something_else_is_refused_and_the_good_one_stays(mirrors, tmp_path, said):
+def test_own_copy_of_something_else_is_refused_and_the_good_one_stays(mirrors, tmp_path, lines):
     copy = tmp_path / "mine.pth"
     copy.write_bytes(FILE)
-    path = take_weights(copy, say=said.append)
+    path = take_weights(copy, reporter=Callbacks(line=lines.append))
     copy.write_bytes(FILE + b"?")
     with pytest.raises(WeightsError) as error:
-        take_weights(copy, say=said.append)
+        take_weights(copy, reporter=Callbacks(line=lines.append))
     found = hashlib.sha256(FILE + b"?").hexdigest()
     assert str(error.value) == (
         f"{copy}: not the published weights of Inception, and not read (its sha256 is {found}; published is {DIGEST}); "
