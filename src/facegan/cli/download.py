@@ -14,7 +14,7 @@ from .options import Json, print_json
 
 if TYPE_CHECKING:
     from ..downloads import Publication
-    from ..downloads.places import Record
+    from ..downloads.registry import Record
 
 
 def download(
@@ -173,7 +173,7 @@ def _list(as_json: bool) -> None:
     from ..data.published import publications
     from ..downloads import locate, recall
     from ..downloads.inception_weights import INCEPTION, find_weights
-    from ..downloads.places import Record
+    from ..downloads.registry import Record
     from .console import console, table
 
     rows, complaints = publications()

@@ -156,7 +156,7 @@ def _write_bytes_per_second(folder: Path) -> float:
 
 def check_cache() -> list[Check]:
     """Report the cache's path, size and free space, and whether it can be written."""
-    from ..downloads import cache_root
+    from ..storage.cache import cache_root
 
     root = cache_root()
     facts: dict[str, Any] = {"path": str(root)}

@@ -3,8 +3,8 @@
 from ..storage.cache import cache_root
 from .catalog import CELEBA, FFHQ_THUMBNAILS, LFW
 from .http import Link, Patience
-from .places import locate, recall, register, remember
 from .publication import DownloadSource, File, Publication
+from .registry import locate, recall, register, remember
 from .sources import DriveSource, HubSource, WebSource
 
 Source = DownloadSource  # its documented name

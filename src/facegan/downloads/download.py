@@ -16,8 +16,8 @@ from ..storage.atomic import put_in_place
 from ..storage.cache import DATASETS
 from ..storage.locks import exclusive_lock
 from .http import Link, digest_of, fetch
-from .places import Record, recall, register, remember
 from .publication import DownloadSource, Publication
+from .registry import Record, recall, register, remember
 from .sources import source_at
 
 CountImages = Callable[[Path], int]  # opens a copy; raises a FaceganError where that is impossible

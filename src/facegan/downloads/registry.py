@@ -1,4 +1,4 @@
-"""Where copies of published datasets lie on this machine, and what is remembered of each."""
+"""The registry of published datasets on this machine: where the copy of each lies, and what is known of it."""
 
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,14 @@ from ..storage.cache import DATASETS
 
 
 class Record(BaseModel):
-    """What is remembered of a dataset.
+    """The entry of a dataset.
 
     Attributes:
-        path: Where its copy lies: an archive, a file or a folder; None while there is none.
-        num_images: How many images that copy holds; None: not counted.
+        path: Its copy: an archive, a file or a folder; None: there is none.
+        num_images: The number of images in that copy; None: not counted.
         source: Where the copy came from, in words.
-        root: The folder under which its fetched files go; None: the cache's.
-        licence: The words of the licence that was accepted; empty: none was.
+        root: The folder for its downloaded files; None: the cache.
+        licence: The accepted licence, in words; empty: none was accepted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,7 +30,7 @@ class Record(BaseModel):
 
 
 def recall(name: str) -> Record:
-    """What is remembered of the dataset `name`; an empty record when that is nothing.
+    """Return the record of a dataset; an empty one where there is none.
 
     Raises:
         DataError: The record is damaged.
@@ -45,7 +45,7 @@ def recall(name: str) -> Record:
 
 
 def remember(name: str, **changes: Any) -> Record:
-    """Change what is remembered of the dataset `name`, and keep the rest.
+    """Change some fields of a dataset's record.
 
     Raises:
         DataError: The record is damaged.
@@ -56,7 +56,7 @@ def remember(name: str, **changes: Any) -> Record:
 
 
 def register(name: str, path: Path, *, num_images: int | None = None, source: str = "") -> Record:
-    """Remember that a copy of the dataset `name` lies at `path`; nothing is copied.
+    """Record that a copy of a dataset lies at `path`; nothing is copied.
 
     Raises:
         DataError: There is nothing at `path`.
@@ -67,10 +67,10 @@ def register(name: str, path: Path, *, num_images: int | None = None, source: st
 
 
 def locate(name: str) -> Path | None:
-    """Where the dataset `name` lies on this machine, or None.
+    """Return the path of a dataset's copy, or None.
 
     Raises:
-        DataError: It was registered and has gone since.
+        DataError: It was registered and no longer exists.
     """
     path = recall(name).path
     if path is not None and not path.exists():
