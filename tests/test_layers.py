@@ -1,16 +1,21 @@
-"""The layers that an import may cross downwards only; the contracts stand in pyproject.toml."""
+"""Imports go downward only (the contracts are in pyproject.toml), without circles, and few modules serve a command."""
 
 import ast
+import graphlib
+import json
+import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "facegan"
-MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
-ENGINE = [module for module in MODULES if not module.startswith("cli/") and module != "__main__.py"]
+TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
+ENGINE = {module: tree for module, tree in TREES.items() if not module.startswith("cli/") and module != "__main__.py"}
+MAX_LINES = 400
 
 
 def test_contracts_are_kept(monkeypatch, capsys):
@@ -19,9 +24,20 @@ def test_contracts_are_kept(monkeypatch, capsys):
     assert code == 0, capsys.readouterr().out
 
 
-def loaded_with(module):
+def test_no_files_import_each_other_in_a_circle():
+    """Imports for type checking and imports inside functions count."""
+    graph = grimp.build_graph("facegan", cache_dir=None)
+    packages = {module for module in graph.modules if graph.find_children(module)}
+    edges = {module: graph.find_modules_directly_imported_by(module) - packages for module in graph.modules}
+    try:
+        graphlib.TopologicalSorter(edges).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def loaded_with(tree):
     """The first names of all that importing a module imports at once: outside functions and `if TYPE_CHECKING`."""
-    names, waiting = set(), list(ast.parse((SOURCE / module).read_text()).body)
+    names, waiting = set(), list(tree.body)
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
@@ -32,55 +48,83 @@ def loaded_with(module):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            inside = (node.module or node.names[0].name).partition(".")[0]
-            up = "" if node.level <= 1 else "facegan."
-            names.add(inside if not node.level else f"{up}{inside}")
+            names.add((node.module or "").partition(".")[0] if not node.level else "facegan")
         waiting += ast.iter_child_nodes(node)
     return names
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("cli/")])
-def test_command_line_loads_only_words_and_its_own_when_it_is_imported(module):
-    words = {
-        "facegan.errors",
-        "facegan.messages",
-        "facegan.reporter",
-        "facegan.config",
-        "facegan.plugins",
-        "facegan.storage",
-        "facegan.__version__",
+TORCHLESS = ("api", "cli", "config", "storage", "downloads", "plugins", "errors", "messages", "reporter", "doctor")
+HEAVY = {"torch", "torchvision", "matplotlib", "PIL", "safetensors", "scipy", "av", "pyarrow"}
+
+
+@pytest.mark.parametrize("room", TORCHLESS)
+def test_modules_that_need_no_torch_do_not_import_it_when_they_are_imported(room):
+    modules = {module: tree for module, tree in TREES.items() if module.removesuffix(".py").partition("/")[0] == room}
+    assert modules
+    assert {module: names for module, tree in modules.items() if (names := loaded_with(tree) & HEAVY)} == {}
+
+
+def test_engine_neither_prints_nor_exits():
+    forbidden = {"print", "input", "exit", "quit", "sys.exit", "os._exit"}
+    found = {
+        module: calls
+        for module, tree in ENGINE.items()
+        if (calls := forbidden & {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)})
     }
-    foreign = {name for name in loaded_with(module) if name in sys.stdlib_module_names or name in ("typer", "rich")}
-    own = {path.stem for path in (SOURCE / "cli").glob("*.py")}
-    assert loaded_with(module) - foreign - own - words == set()
-
-
-TRAINING = [module for module in MODULES if module.startswith("training/") and module != "training/evaluation_hook.py"]
-
-
-@pytest.mark.parametrize("module", TRAINING)
-def test_training_loads_evaluation_only_where_it_is_asked_for(module):
-    assert loaded_with(module) & {"facegan.evaluation", "evaluating"} == set()
-
-
-@pytest.mark.parametrize("module", ENGINE)
-def test_engine_neither_prints_nor_exits(module):
-    tree = ast.parse((SOURCE / module).read_text())
-    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    assert calls & {"print", "input", "exit", "quit", "sys.exit", "os._exit"} == set()
+    assert found == {}
 
 
 def test_only_the_cache_and_the_start_of_several_processes_read_the_environment_outside_the_command_line():
     readers = {
         module
-        for module in ENGINE
-        for node in ast.walk(ast.parse((SOURCE / module).read_text()))
-        if ast.unparse(node) in ("os.environ", "os.getenv")
+        for module, tree in ENGINE.items()
+        if any(
+            isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and ast.unparse(node.value) == "os"
+            for node in ast.walk(tree)
+        )
     }
     assert readers == {"storage/cache.py", "training/distributed.py"}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_no_module_is_a_box_of_leftovers(module):
-    assert not {"utils", "helpers", "common", "manager", "misc"} & set(Path(module).with_suffix("").parts)
-    assert len((SOURCE / module).read_text().splitlines()) <= 400
+def test_no_module_is_a_box_of_leftovers_or_too_long():
+    leftovers = {"utils", "helpers", "common", "manager", "misc"}
+    assert [module for module in TREES if leftovers & set(Path(module).with_suffix("").parts)] == []
+    lengths = {module: len((SOURCE / module).read_text().splitlines()) for module in TREES}
+    assert {module: length for module, length in lengths.items() if length > MAX_LINES} == {}
+
+
+REACHED = """
+import json, sys
+from facegan import cli
+
+try:
+    cli.main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+named = sorted(name for name in sys.modules if name.startswith("facegan."))
+json.dump([code, named], open("reached.json", "w"))
+"""
+
+
+@pytest.fixture(scope="module")
+def reached(tmp_path_factory):
+    """reached("train", ...) -> the modules of facegan that a command loads."""
+    folder = tmp_path_factory.mktemp("reached")
+
+    def run(*arguments):
+        command = [sys.executable, "-c", REACHED, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+        code, modules = json.loads((folder / "reached.json").read_text())
+        assert not code, done.stderr
+        return modules
+
+    return run
+
+
+def test_few_modules_serve_training_and_sampling(reached):
+    size = ("--resolution", "16", "--batch-size", "8", "--steps", "2", "--set", "architecture.ngf=8")
+    data = ("--data", "drawn", "--set", "data.options.num_images=16", "--device", "cpu")
+    trained = reached("train", *data, *size, "--run", "run")
+    assert len(trained) <= 90, trained
+    drawn = reached("sample", "run", "-n", "4", "-o", "grid.png")
+    assert len(drawn) <= 45, drawn
