@@ -1,19 +1,24 @@
-"""Where networks run."""
+"""The device that networks run on."""
 
 import re
+from typing import TYPE_CHECKING
 
-import torch
-
-from .config import DEVICE_PATTERN
 from .errors import ConfigError
 
+if TYPE_CHECKING:
+    import torch
 
-def resolve_device(name: str) -> torch.device:
-    """The device that a person means; `auto` is CUDA, else Apple's MPS, else the CPU.
+DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+
+
+def resolve_device(name: str) -> "torch.device":
+    """Return the device of a name; `auto` is CUDA, else Apple's MPS, else the CPU.
 
     Raises:
-        ConfigError: This machine, or this build of torch, does not have it.
+        ConfigError: There is no such name, or this machine or this build of torch lacks the device.
     """
+    import torch
+
     if not re.match(DEVICE_PATTERN, name):
         raise ConfigError(f"--device {name}: it must be auto, cpu, cuda, cuda:N or mps")
     if name == "auto":

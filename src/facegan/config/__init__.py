@@ -3,7 +3,8 @@
 The core sections are checked without loading torch; a plugin's section, by that plugin (`RunConfig.complete`).
 """
 
-from .error_messages import DEVICE_PATTERN, build
+from ..devices import DEVICE_PATTERN
+from .error_messages import build
 from .evaluation import EvaluationConfig
 from .filters import Condition, parse_where
 from .loading import (

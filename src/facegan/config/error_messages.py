@@ -6,12 +6,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from ..devices import DEVICE_PATTERN
 from ..errors import ConfigError
 from ..messages import nearest, quoted
 
 LONGEST_RULE = 300  # characters of what a plugin's own rule says
 CROP_PATTERN = r"^(auto|none|center:[1-9]\d*|box:\d+,\d+,[1-9]\d*,[1-9]\d*)$"
-DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 
 
 def build(model: Any, fields: Mapping[str, Any], where: str) -> Any:

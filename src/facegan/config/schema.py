@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from .. import plugins
+from ..devices import DEVICE_PATTERN
 from ..errors import PluginError
 from ..messages import nearest
-from .error_messages import CROP_PATTERN, DEVICE_PATTERN, build
+from .error_messages import CROP_PATTERN, build
 from .evaluation import EvaluationConfig
 from .filters import parse_where
 from .section import Section
