@@ -213,7 +213,7 @@ def test_an_existing_run_is_refused_with_three_ways_out(run):
         run.refuse_existing()
     assert str(refusal.value) == (
         f"{run.path}: exists already; choose another --run, continue it with 'facegan resume', "
-        "or start anew with --force (it is kept under another name)"
+        "or start again with --force (it is kept under another name)"
     )
     with pytest.raises(SnapshotError, match="exists already"):
         run.create("{}", {})

@@ -276,7 +276,7 @@ def test_existing_run_folder_is_refused_and_left_alone(facegan, tiny, run):
     assert said.code == 2
     assert said.complaint == (
         f"facegan: {run}: exists already; choose another --run, continue it with 'facegan resume', "
-        "or start anew with --force (it is kept under another name)"
+        "or start again with --force (it is kept under another name)"
     )
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from facegan.cli.telling import finite, listed, next_commands, tell, tell_standings
-from facegan.storage.best_snapshot import Best
-from facegan.storage.run_files import StoredFile
+from facegan.storage.best_snapshot import BestSnapshot
 from facegan.storage.run_log import Span
-from facegan.storage.run_status import Standing
-from facegan.storage.run_summary import Account
+from facegan.storage.run_status import RunStatus, StoredFile
+from facegan.storage.run_summary import RunSummary
 
 
 def standing(name="faces", **more):
@@ -21,14 +20,14 @@ def standing(name="faces", **more):
         "resolution": 64, "active": datetime.now(UTC) - timedelta(hours=3, minutes=5), "size_bytes": 119_200_000,
         "health": "D has won", "state": 40, "snapshot": 30,
     }  # fmt: skip
-    return Standing(**known | more)
+    return RunStatus(**known | more)
 
 
-def account(*, num_files=0, newest=30, **more):
+def summarize_run(*, num_files=0, newest=30, **more):
     """With so many states, and a snapshot, which `newest` is the step of."""
     file = StoredFile(kind="states", step=1, path=Path("runs/faces/states/a"), size_bytes=1, problem=None)
     snapshot = file.model_copy(update={"kind": "snapshots", "step": newest})
-    return Account(
+    return RunSummary(
         standing=standing(**more), settings={"optimizer.lr_G": 2e-4, "optimizer.lr_D": 1e-4},
         changed=[], environment={}, num_ticks=0, seconds=None, images_per_second=None, metrics=None, health=[],
         files=[snapshot] + [file] * num_files, leftovers=[], look=[],
@@ -109,21 +108,21 @@ def test_rows_are_aligned_and_long_text_is_wrapped_under_itself(terminal):
     ],
 )
 def test_next_commands_suit_how_the_run_stands(more, commands):
-    assert [command for command, _ in next_commands(account(**more))] == commands
+    assert [command for command, _ in next_commands(summarize_run(**more))] == commands
 
 
 def test_snapshot_that_the_runs_name_would_not_lead_to_is_named_itself():
     file = "facegan sample runs/faces/snapshots/step-00000030.safetensors -n 64 -o grid.png"
-    lost = account(standing="damaged").model_copy(update={"settings": {}})
+    lost = summarize_run(standing="damaged").model_copy(update={"settings": {}})
     assert [command for command, _ in next_commands(lost)] == [file]
-    torn = account(newest=31)  # and 30 is the newest whole one
+    torn = summarize_run(newest=31)  # and 30 is the newest whole one
     assert [command for command, _ in next_commands(torn)] == ["facegan resume runs/faces", file]
 
 
 def test_best_snapshot_is_told_and_offered_unless_it_is_the_newest(capsys):
     path = Path("runs/faces/snapshots/step-00000020.safetensors")
-    found = account().model_copy(
-        update={"best": Best(step=20, path=path, metric="swd", title="Sliced", value=1.25, num_images=1000)}
+    found = summarize_run().model_copy(
+        update={"best": BestSnapshot(step=20, path=path, metric="swd", title="Sliced", value=1.25, num_images=1000)}
     )
     tell(found, verified=False)
     section = capsys.readouterr().out.partition("Best snapshot, as measured during training\n")[2]
@@ -135,10 +134,10 @@ def test_best_snapshot_is_told_and_offered_unless_it_is_the_newest(capsys):
 
 
 def test_health_is_told_where_there_is_any(capsys):
-    tell(account(), verified=False)
+    tell(summarize_run(), verified=False)
     assert "Health" not in capsys.readouterr().out
     spans = [Span(health="collapse", first=1000, last=2000, num_ticks=3)]
-    tell(account().model_copy(update={"health": spans}), verified=False)
+    tell(summarize_run().model_copy(update={"health": spans}), verified=False)
     assert "Health\n  collapse  steps 1,000 to 2,000  3 ticks\n" in capsys.readouterr().out
 
 
@@ -154,7 +153,7 @@ def test_health_is_told_where_there_is_any(capsys):
     ],
 )
 def test_times_are_told_roughly(capsys, seconds, words):
-    tell(account(active=datetime.now(UTC) - timedelta(seconds=seconds)), verified=False)
+    tell(summarize_run(active=datetime.now(UTC) - timedelta(seconds=seconds)), verified=False)
     assert capsys.readouterr().out.startswith(f"runs/faces: stopped at step 50 of 200 (25 %), last written {words}\n")
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from facegan.report.words import STANDING, summary
-from facegan.storage.run_summary import account
+from facegan.storage.run_summary import summarize_run
 
 ALWAYS = "The faces on this page are synthetic: a network drew them from noise, and they are of nobody."
 
@@ -10,7 +10,7 @@ def test_a_run_in_plain_words(make):
     run = make(ticks=range(1, 13))
     config = run.config.read_text().replace('"batch_size": 128', '"batch_size": 16')
     run.config.write_text(config)
-    assert summary(account(run)) == [
+    assert summary(summarize_run(run)) == [
         ALWAYS,
         "The network is a dcgan for images of 16x16 pixels, trained on “drawn” (64 images). A face can still come "
         "close to one that it learned from.",
@@ -24,7 +24,7 @@ def test_of_a_run_of_which_nothing_is_known_nothing_is_said(make):
     run = make()
     run.config.unlink()
     run.environment.unlink()
-    assert summary(account(run)) == [ALWAYS, "The run has hardly begun: nothing was written into it."]
+    assert summary(summarize_run(run)) == [ALWAYS, "The run has hardly begun: nothing was written into it."]
 
 
 @pytest.mark.parametrize("standing", ["running", "finished", "stopped", "failed", "damaged", "empty"])

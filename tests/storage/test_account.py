@@ -3,13 +3,13 @@ import json
 import pytest
 
 from facegan.config import resolve
-from facegan.storage.run_summary import account, defaults
+from facegan.storage.run_summary import default_settings, summarize_run
 from runfolders import tear, tick, write_evaluations, write_metrics
 
 
 def test_changed_settings_are_those_that_are_not_the_defaults(make):
     run = make("one", "architecture.ngf=8", "output.tick_every=3", saved=[20], ticks=[20])
-    changed = {each.key: (each.value, each.default) for each in account(run).changed if "output" not in each.key}
+    changed = {each.key: (each.value, each.default) for each in summarize_run(run).changed if "output" not in each.key}
     assert changed == {
         "resolution": (16, 64),
         "data.options.num_images": (64, None),
@@ -21,25 +21,25 @@ def test_changed_settings_are_those_that_are_not_the_defaults(make):
 
 def test_intervals_that_came_from_the_runs_length_are_defaults():
     config = resolve(settings=["train.steps=1000"])
-    usual = defaults(config, 1000)
+    usual = default_settings(config, 1000)
     assert {key: usual[key] for key in ("output.tick_every", "output.snapshot_every")} == {
         "output.tick_every": 1, "output.snapshot_every": 100,
     }  # fmt: skip
-    assert defaults(config, None)["output.tick_every"] == 0
+    assert default_settings(config, None)["output.tick_every"] == 0
 
 
 def test_defaults_are_those_of_the_plugins_that_the_run_names(install):
     source = "from pydantic import BaseModel\nclass Mine(BaseModel):\n    width: int = 5\n"
     install("faceplug", source, {"facegan.loss": {"mine": "faceplug:Mine"}})
-    usual = defaults(resolve(settings=["loss.name=mine"]), 10)
+    usual = default_settings(resolve(settings=["loss.name=mine"]), 10)
     assert (usual["loss.name"], usual["loss.width"]) == ("nonsaturating", 5)
     assert "loss.label_smoothing" not in usual
-    gone = defaults(resolve(settings=["loss.name=gone", "loss.depth=2"]), 10)
+    gone = default_settings(resolve(settings=["loss.name=gone", "loss.depth=2"]), 10)
     assert not any(key.startswith("loss.") and key != "loss.name" for key in gone)
 
 
 def test_length_and_speed_are_those_of_the_whole_training(make):
-    found = account(make("one", saved=[20], ticks=range(1, 21)))
+    found = summarize_run(make("one", saved=[20], ticks=range(1, 21)))
     assert (found.num_ticks, found.seconds, found.images_per_second) == (20, 10.0, 32.0)
     assert found.metrics == tick(20)
     assert found.environment == {"facegan": "1", "command": ["x", "train"]}
@@ -49,7 +49,7 @@ def test_length_and_speed_are_those_of_the_whole_training(make):
 def test_health_of_the_run_is_told_in_stretches(make):
     run = make("one", saved=[20])
     write_metrics(run, tick(1, health="good"), tick(2, health="good"), tick(3, health="D has won"))
-    assert [(span.health, span.first, span.last) for span in account(run).health] == [
+    assert [(span.health, span.first, span.last) for span in summarize_run(run).health] == [
         ("good", 1, 2), ("D has won", 3, 3),
     ]  # fmt: skip
 
@@ -57,11 +57,11 @@ def test_health_of_the_run_is_told_in_stretches(make):
 def test_every_file_is_listed_with_what_the_check_finds(make):
     run = make("one", saved=[10, 20])
     tear(run.state(20))
-    by_header = account(run)
+    by_header = summarize_run(run)
     assert [(file.kind, file.step, file.problem is None) for file in by_header.files] == [
         ("snapshots", 20, True), ("snapshots", 10, True), ("states", 20, False), ("states", 10, True),
     ]  # fmt: skip
-    assert {file.problem for file in account(run, lambda _: "flipped").files} == {"flipped"}
+    assert {file.problem for file in summarize_run(run, lambda _: "flipped").files} == {"flipped"}
 
 
 def test_files_worth_a_look_are_those_that_exist(make):
@@ -69,7 +69,7 @@ def test_files_worth_a_look_are_those_that_exist(make):
     for step in (10, 20):
         run.sample(step).touch()
     (run.path / "losses.png").touch()
-    names = [str(path.relative_to(run.path)) for path in account(run).look]
+    names = [str(path.relative_to(run.path)) for path in summarize_run(run).look]
     assert names == ["samples/step-00000020.png", "losses.png", "metrics.jsonl", "log.txt"]
 
 
@@ -78,14 +78,16 @@ def test_unreadable_files_are_left_out(make, environment):
     run = make("one", saved=[20])
     run.environment.write_text(environment)
     run.config.write_text("{")
-    found = account(run)
+    found = summarize_run(run)
     assert (found.environment, found.settings, found.changed, found.metrics) == ({}, {}, [], None)
     assert json.loads(found.model_dump_json())["standing"]["standing"] == "damaged"
 
 
 def test_without_plugins_all_that_is_set_of_theirs_counts_as_changed(make):
     run = make("one", "architecture.ngf=64", "architecture.ndf=8", "train.batch_size=8")
-    rows = [{each.key: each.default for each in account(run, plugins=plugins).changed} for plugins in (True, False)]
+    rows = [
+        {each.key: each.default for each in summarize_run(run, plugins=plugins).changed} for plugins in (True, False)
+    ]
     assert (rows[0].get("architecture.ndf"), rows[1].get("architecture.ndf", 0)) == (64, None)
     assert "architecture.ngf" not in rows[0] and "architecture.ngf" in rows[1]
     assert rows[0]["train.batch_size"] == rows[1]["train.batch_size"] == 128
@@ -93,6 +95,6 @@ def test_without_plugins_all_that_is_set_of_theirs_counts_as_changed(make):
 
 def test_best_snapshot_of_evaluations_during_training_is_told(make):
     run = make("one", saved=[5, 10])
-    assert account(run).best is None
+    assert summarize_run(run).best is None
     write_evaluations(run, (5, 1.0), (10, 2.0))
-    assert account(run).best.step == 5
+    assert summarize_run(run).best.step == 5

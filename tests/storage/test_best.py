@@ -3,7 +3,7 @@ import json
 import pytest
 
 from facegan.config import EvaluationConfig
-from facegan.storage.best_snapshot import best, best_of, cut, measured
+from facegan.storage.best_snapshot import best_line, best_snapshot, cut_evaluations, training_evaluations
 from runfolders import evaluated, write_evaluations
 
 DEFAULT = EvaluationConfig()
@@ -34,7 +34,7 @@ DEFAULT = EvaluationConfig()
 def test_best_snapshot_is_told_by_comparable_lines_of_training_alone(make, lines, settings, step):
     run = make("one", saved=[5, 10, 15])
     write_evaluations(run, *lines)
-    found = best(run, EvaluationConfig(**settings))
+    found = best_snapshot(run, EvaluationConfig(**settings))
     assert (found and found.step) == step
     assert found is None or found.path == run.snapshot(step)
 
@@ -42,7 +42,7 @@ def test_best_snapshot_is_told_by_comparable_lines_of_training_alone(make, lines
 def test_best_is_told_in_full(make):
     run = make("one", saved=[5])
     write_evaluations(run, (5, 0.25))
-    told = best(run, DEFAULT).model_dump()
+    told = best_snapshot(run, DEFAULT).model_dump()
     assert told == {
         "step": 5, "path": run.snapshot(5), "metric": "fd_random", "title": "Fréchet distance", "value": 0.25,
         "num_images": 9,
@@ -59,15 +59,15 @@ UNSOUND = [
 def test_lines_that_lie_are_passed_over(make, harm):
     run = make("one", saved=[5, 10])
     write_evaluations(run, {**evaluated(5, 0.5), **harm}, (10, 2.0))
-    assert [line["step"] for line in measured(run)] == [10]
-    assert best(run, DEFAULT).step == 10
+    assert [line["step"] for line in training_evaluations(run)] == [10]
+    assert best_snapshot(run, DEFAULT).step == 10
 
 
 def test_without_evaluations_there_is_no_best(make):
     run = make("one", saved=[5])
-    assert best(run, DEFAULT) is None
-    assert best_of([], DEFAULT) is None
-    cut(run, 3)
+    assert best_snapshot(run, DEFAULT) is None
+    assert best_line([], DEFAULT) is None
+    cut_evaluations(run, 3)
     assert not run.evaluations.exists()
 
 
@@ -79,8 +79,8 @@ def test_lines_of_training_are_cut_back_to_a_step_and_all_others_stay(make):
     write_evaluations(run, own[0], other, own[1], foreign, own[2])
     with run.evaluations.open("ab") as file:
         file.write(b"[1]\n" + b"[" * 10**5 + b'\n{"during_training": true}\n{"metr')
-    cut(run, 4)
+    cut_evaluations(run, 4)
     assert [json.loads(line) for line in run.evaluations.read_text().splitlines()] == [own[0], other, own[1], foreign]
     before = run.evaluations.stat().st_ino
-    cut(run, 4)
+    cut_evaluations(run, 4)
     assert run.evaluations.stat().st_ino == before  # not written again

@@ -1,8 +1,7 @@
 import pytest
 
 from facegan.errors import SnapshotError
-from facegan.storage import prune as cleaning
-from facegan.storage.prune import clean, plan_cleaning
+from facegan.storage.prune import plan_prune, prune_run
 from facegan.storage.safetensors_file import header_problem
 from runfolders import tear, write_evaluations
 
@@ -14,7 +13,7 @@ def names(paths, run):
 
 
 def plan(run, keep=ONE, check=header_problem):
-    return plan_cleaning(run, keep, check)
+    return plan_prune(run, keep, check)
 
 
 def test_all_but_the_newest_go(make):
@@ -28,7 +27,7 @@ def test_all_but_the_newest_go(make):
     ]
     assert found.size_bytes == sum(file.path.stat().st_size for file in found.files) > 0
     before = {path for path in run.path.rglob("*") if path.is_file()}
-    clean(run, found, {"snapshots": 2, "states": 1}, header_problem)
+    prune_run(run, found, {"snapshots": 2, "states": 1}, header_problem)
     after = {path for path in run.path.rglob("*") if path.is_file()} - {run.path / ".lock"}
     assert before - after == {file.path for file in found.files}
     assert plan(run, {"snapshots": 2, "states": 1}).files == []
@@ -80,7 +79,7 @@ def test_what_writers_and_resumes_left_goes(make):
     damaged.touch()
     found = plan(run)
     assert [file.path for file in found.files] == [temporary, damaged]
-    clean(run, found, ONE, header_problem)
+    prune_run(run, found, ONE, header_problem)
     assert not temporary.exists() and not damaged.exists() and run.state(20).exists()
 
 
@@ -98,7 +97,7 @@ def test_run_that_changed_meanwhile_is_left_as_it_is(make):
     found = plan(run)
     tear(run.state(10))  # now the older one is the newest whole one
     with pytest.raises(SnapshotError) as error:
-        clean(run, found, ONE, header_problem)
+        prune_run(run, found, ONE, header_problem)
     assert str(error.value) == f"{run.path}: has changed in the meantime, and nothing was removed there; look again"
     assert run.state(5).exists() and run.snapshot(5).exists()
 
@@ -115,4 +114,3 @@ def test_files_are_not_read_where_none_can_go(make):
     read = []
     plan(run, check=lambda path: read.append(path))
     assert read == []
-    assert cleaning.KINDS == ("snapshots", "states")

@@ -1,6 +1,6 @@
 import pytest
 
-from facegan.storage.sample_grids import caption, evenly, reached
+from facegan.storage.run_log import caption, evenly
 from runfolders import tick
 
 
@@ -19,18 +19,12 @@ def test_steps_are_chosen_evenly_and_never_without_the_last(most, chosen):
     assert evenly(range(0, 51, 10), most) == chosen
 
 
-def test_a_step_between_two_lines_of_metrics_is_told_in_proportion_to_the_nearest():
-    records = [tick(8), tick(16)]
-    assert reached(records, 4) == (4 * 16 / 64, 0.064)
-    assert reached(records, 0) == (0, 0)
-    assert reached(records, 20) == (5, 0.32)
-
-
 @pytest.mark.parametrize(
     ("records", "step", "text"),
     [
         ([tick(8)], 0, "step 0   epoch 0.00   0 kimg"),
         ([tick(8)], 4, "step 4   epoch 1.00   0.06 kimg"),
+        ([tick(8), tick(16)], 20, "step 20   epoch 5.00   0.32 kimg"),
         ([tick(8)], 80_000, "step 80,000   epoch 20000.00   1,280 kimg"),
         ([], 4, "step 4"),
         ([tick(0)], 4, "step 4"),

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from facegan.storage import run_log as records
-from facegan.storage.run_log import Span, is_finite, last_line, last_record, number, spans
+from facegan.storage.run_log import Span, finite_number, health_spans, is_finite, last_line, last_record
 
 
 def test_last_record_is_read_from_the_end_alone(tmp_path, monkeypatch):
@@ -52,10 +52,10 @@ def test_last_line_of_a_log_is_text_whatever_stands_there(tmp_path):
 
 
 def test_numbers_are_finite_or_none():
-    assert number({"a": 10**400}, "a") is None
+    assert finite_number({"a": 10**400}, "a") is None
     record = {"a": 1, "b": 0.5, "c": float("nan"), "d": "text", "e": None}
-    assert [number(record, key) for key in "abcdef"] == [1, 0.5, None, None, None, None]
-    assert number(None, "a") is None
+    assert [finite_number(record, key) for key in "abcdef"] == [1, 0.5, None, None, None, None]
+    assert finite_number(None, "a") is None
     assert not is_finite(record)
     assert is_finite({"a": 1.5, "b": "text", "c": None})
 
@@ -63,7 +63,7 @@ def test_numbers_are_finite_or_none():
 def test_health_is_told_in_stretches():
     healths = ["good", "good", "collapse", None, "collapse", "good"]
     ticks = [{"step": 10 * place} | ({"health": each} if each else {}) for place, each in enumerate(healths)]
-    assert spans(ticks) == [
+    assert health_spans(ticks) == [
         Span(health="good", first=0, last=10, num_ticks=2),
         Span(health="collapse", first=20, last=40, num_ticks=2),
         Span(health="good", first=50, last=50, num_ticks=1),
@@ -71,4 +71,4 @@ def test_health_is_told_in_stretches():
 
 
 def test_run_that_tells_no_health_has_none():
-    assert spans([{"step": 1}, {"step": 2}]) == []
+    assert health_spans([{"step": 1}, {"step": 2}]) == []

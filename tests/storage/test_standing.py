@@ -7,12 +7,12 @@ import pytest
 
 from facegan.storage import run_status as standing
 from facegan.storage.run_dir import RunDir
-from facegan.storage.run_status import stand, survey
+from facegan.storage.run_status import list_runs, run_status
 from runfolders import tear, tick, write_metrics
 
 
 def test_finished_run_has_its_last_step_saved(make):
-    run = stand(make("one", saved=[10, 20], ticks=range(1, 21)))
+    run = run_status(make("one", saved=[10, 20], ticks=range(1, 21)))
     assert (run.standing, run.reason) == ("finished", None)
     assert (run.step, run.num_steps, run.share, run.epoch, run.num_images) == (20, 20, 1.0, 5.0, 64)
     assert (run.kimg, run.data, run.architecture, run.resolution) == (0.32, "drawn", "dcgan", 16)
@@ -21,9 +21,9 @@ def test_finished_run_has_its_last_step_saved(make):
 
 
 def test_length_in_epochs_counts_the_pictures_that_the_metrics_tell_of(make):
-    run = stand(make("one", "train.epochs=10", saved=[10], ticks=range(1, 11)))
+    run = run_status(make("one", "train.epochs=10", saved=[10], ticks=range(1, 11)))
     assert (run.standing, run.step, run.num_steps, run.share) == ("stopped", 10, 40, 0.25)
-    untold = stand(make("two", "train.epochs=10", saved=[10]))
+    untold = run_status(make("two", "train.epochs=10", saved=[10]))
     assert (untold.step, untold.num_steps, untold.share) == (10, None, None)
 
 
@@ -31,22 +31,22 @@ def test_length_in_epochs_counts_the_pictures_that_the_metrics_tell_of(make):
 def test_length_that_cannot_be_is_not_known(make, epoch):
     run = make("one", "train.epochs=10", saved=[10])
     write_metrics(run, tick(10) | {"epoch": epoch})
-    found = stand(run)
+    found = run_status(run)
     assert (found.standing, found.num_images, found.num_steps) == ("stopped", None, None)
 
 
 def test_run_that_another_process_writes_is_running(make):
     run = make("one", saved=[10], ticks=range(1, 14))
     with run.lock():
-        found = stand(run)
+        found = run_status(run)
     assert (found.standing, found.step, found.reason) == ("running", 13, None)
-    assert stand(run).standing == "stopped"
+    assert run_status(run).standing == "stopped"
 
 
 def test_stop_in_good_order_is_told_from_a_kill(make):
     said = "saved at step 10; continue with: facegan resume runs/one"
-    assert stand(make("one", saved=[10], ticks=range(1, 11), log=said)).reason is None
-    killed = stand(make("two", saved=[10], ticks=range(1, 14), log="step 13/20  ETA 0:01"))
+    assert run_status(make("one", saved=[10], ticks=range(1, 11), log=said)).reason is None
+    killed = run_status(make("two", saved=[10], ticks=range(1, 14), log="step 13/20  ETA 0:01"))
     assert (killed.standing, killed.step) == ("stopped", 13)
     assert killed.reason == "killed after step 13; it can go on from step 10"
 
@@ -55,7 +55,7 @@ def test_damaged_newest_file_does_not_count(make):
     run = make("one", saved=[5, 10, 20], ticks=range(1, 21))
     tear(run.state(20))
     tear(run.snapshot(20))
-    found = stand(run)
+    found = run_status(run)
     assert (found.standing, found.state, found.snapshot, found.step) == ("stopped", 10, 10, 20)
     assert found.reason == (
         "snapshots/step-00000020.safetensors and states/step-00000020.safetensors are damaged; "
@@ -70,7 +70,7 @@ def test_unreadable_config_makes_a_damaged_run_that_still_tells_what_it_can(make
         run.config.unlink()
     else:
         run.config.write_text(config)
-    found = stand(run)
+    found = run_status(run)
     assert (found.standing, found.step, found.state, found.kimg) == ("damaged", 10, 10, 0.16)
     assert "config" in found.reason and str(run.path) not in found.reason
 
@@ -88,7 +88,7 @@ def test_run_without_a_state_says_so(make, lost, standing, reason):
     for name in lost:
         path = run.path / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    found = stand(run)
+    found = run_status(run)
     assert (found.standing, found.reason, found.state) == (standing, reason, None)
 
 
@@ -96,7 +96,7 @@ def test_run_of_which_no_file_is_whole_is_damaged(make):
     run = make("one", saved=[5, 10], ticks=range(1, 11))
     for path in run.path.glob("s*/*"):
         tear(path)
-    assert stand(run).standing == "damaged"
+    assert run_status(run).standing == "damaged"
 
 
 def test_run_whose_numbers_are_lost_has_failed(make):
@@ -106,7 +106,7 @@ def test_run_whose_numbers_are_lost_has_failed(make):
     write_metrics(by_health, tick(11, health="not finite"))
     message = "step 12: the loss is not finite; nothing since the last state was saved"
     by_log = make("three", saved=[10], ticks=range(1, 12), log=f"failed: {message}")
-    found = [stand(run) for run in (by_loss, by_health, by_log)]
+    found = [run_status(run) for run in (by_loss, by_health, by_log)]
     assert [run.standing for run in found] == ["failed"] * 3
     lost = "its numbers were not finite any more"
     assert [run.reason for run in found] == [lost, lost, message]
@@ -115,14 +115,14 @@ def test_run_whose_numbers_are_lost_has_failed(make):
 def test_torn_metrics_are_told_and_the_line_before_counts(make):
     run = make("one", saved=[20], ticks=range(1, 21))
     tear(run.metrics, 0.99)
-    found = stand(run)
+    found = run_status(run)
     assert (found.standing, found.reason, found.epoch) == ("finished", "metrics.jsonl ends in a torn line", 19 / 4)
 
 
 def test_health_is_that_of_the_last_tick(make):
     run = make("one", saved=[20])
     write_metrics(run, tick(19, health="collapse"), tick(20, health="good"))
-    assert stand(run).health == "good"
+    assert run_status(run).health == "good"
 
 
 def test_survey_puts_the_last_active_first_and_names_what_is_no_run(make, root):
@@ -135,13 +135,13 @@ def test_survey_puts_the_last_active_first_and_names_what_is_no_run(make, root):
     (root / "foreign").mkdir()
     (root / "foreign" / "notes.txt").touch()
     (root / "file.txt").touch()
-    found, foreign = survey(root)
+    found, foreign = list_runs(root)
     assert [run.name for run in found] == ["new", "new.replaced-1", "old", "empty"]
     assert foreign == ["foreign"]
     assert found[0].path == new.path
     assert found[0].active == datetime.fromtimestamp(10**9, UTC)
     assert (found[-1].standing, found[-1].reason) == ("empty", "nothing was written into it")
-    assert survey(root / "nowhere") == ([], [])
+    assert list_runs(root / "nowhere") == ([], [])
 
 
 def test_run_that_cannot_be_read_spoils_no_other(make, root, monkeypatch):
@@ -154,7 +154,7 @@ def test_run_that_cannot_be_read_spoils_no_other(make, root, monkeypatch):
         return 1
 
     monkeypatch.setattr(standing, "size_of", fail)
-    found, _ = survey(root)
+    found, _ = list_runs(root)
     assert {run.name: run.standing for run in found} == {"good": "finished", "bad": "damaged"}
     reason = next(run.reason for run in found if run.name == "bad")
     assert reason == f"{bad.path}/states: cannot be read (Input/output error)"
@@ -166,10 +166,10 @@ def test_name_that_is_no_text_spoils_no_list(make, root):
         make("bad", saved=[20]).path.rename(root / os.fsdecode(b"b\xffd"))
     except OSError as error:
         pytest.skip(f"this file system has no such names ({error})")
-    found, foreign = survey(root)
+    found, foreign = list_runs(root)
     assert ([run.name for run in found], foreign) == (["good"], ["b\\udcffd"])
 
 
 def test_name_is_that_of_the_folder_also_from_inside_of_it(make, monkeypatch):
     monkeypatch.chdir(make("one", saved=[20]).path)
-    assert stand(RunDir(Path())).name == "one"
+    assert run_status(RunDir(Path())).name == "one"

@@ -3,14 +3,14 @@ import pytest
 from safetensors.numpy import save_file
 
 from facegan.storage.atomic import size_of
-from facegan.storage.run_files import leftovers, stored
+from facegan.storage.run_status import leftovers, stored_files
 from facegan.storage.safetensors_file import header_problem, weights_digest
 from runfolders import store, tear
 
 
 def test_files_are_listed_newest_first_with_their_sizes(make):
     run = make("one", saved=[5, 10])
-    found = list(stored(run, "states"))
+    found = list(stored_files(run, "states"))
     assert [(file.step, file.problem) for file in found] == [(10, None), (5, None)]
     assert found[0].size_bytes == run.state(10).stat().st_size
     assert found[0].path == run.state(10)

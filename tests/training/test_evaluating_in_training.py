@@ -14,7 +14,7 @@ from facegan.errors import ConfigError, DataError, PluginError
 from facegan.evaluation import Known, Subject, digest_of, drawn, evaluate, reference_of
 from facegan.evaluation.metrics.frechet import FrechetRandom
 from facegan.features import random_extractor
-from facegan.storage.best_snapshot import best
+from facegan.storage.best_snapshot import best_snapshot
 from facegan.storage.run_dir import RunDir
 from facegan.training import loop
 from facegan.training.trainer import resume, train
@@ -173,7 +173,7 @@ def test_the_best_snapshot_survives_all_newer_ones(tiny, tmp_path, values, chose
     run = RunDir(tmp_path / "run")
     config = tiny("train.steps=7", *EVERY_2, "output.keep_snapshots=1", "output.snapshot_every=1", *chosen)
     train(config, run)
-    found = best(run, config.evaluation)
+    found = best_snapshot(run, config.evaluation)
     assert (found.step, found.path) == (first, run.snapshot(first))
     assert run.steps("snapshots") == [first, 7]
     assert load_generator(found.path).info["step"] == first
@@ -211,7 +211,7 @@ def test_resumed_run_measures_what_an_uninterrupted_one_does(tiny, store, tmp_pa
     assert lines(parts) == lines(whole)
     assert [line["step"] for line in lines(whole)] == [2, 4, 6]
     assert_same_tensors(whole.latest("states"), parts.latest("states"))
-    assert best(parts, config.evaluation).step == best(whole, config.evaluation).step
+    assert best_snapshot(parts, config.evaluation).step == best_snapshot(whole, config.evaluation).step
     assert parts.steps("snapshots") == whole.steps("snapshots")
 
 
@@ -235,12 +235,12 @@ def test_a_lost_snapshot_is_no_best_one_any_more(tiny, tmp_path, values):
     config = tiny("train.steps=4", *EVERY_2, "evaluation.metrics=told")
     train(config, run)
     run.snapshot(4).unlink()
-    assert best(run, config.evaluation).step == 2
+    assert best_snapshot(run, config.evaluation).step == 2
     values(2.0)
     said = []
     assert resume(run, duration={"steps": 6}, report=said.append) is True
     assert [line[:27] for line in said if isinstance(line, str)][1:] == ["step 6: told 2 (best so far"]
-    assert best(run, config.evaluation).step == 6
+    assert best_snapshot(run, config.evaluation).step == 6
 
 
 def test_evaluation_settings_can_change_on_resume(tiny, tmp_path, values):

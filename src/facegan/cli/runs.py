@@ -14,7 +14,7 @@ from .options import PLAIN, Device, Json, Run, any_run, find_snapshot, print_jso
 
 if TYPE_CHECKING:
     from ..seeds import Points
-    from ..storage.prune import Cleaning
+    from ..storage.prune import PrunePlan
     from ..storage.run_dir import RunDir
 
 MOST_RUNS = 8  # beside each other
@@ -29,12 +29,12 @@ def list_(
     root: Annotated[Path, typer.Option(metavar="DIR", help="The folder of runs.")] = Path("runs"), as_json: Json = False
 ) -> None:
     """List the runs of a folder, the last active first: how each stands, how far it is, what it trains on."""
-    from ..storage.run_status import survey
+    from ..storage.run_status import list_runs
     from .telling import tell_standings
 
     if not root.is_dir():
         raise ConfigError(f"--root {root}: no such folder; train a first run with 'facegan train', or name another")
-    found, foreign = survey(root)
+    found, foreign = list_runs(root)
     if as_json:
         described = [each.model_dump(mode="json") for each in found]
         print_json({"root": str(root), "runs": described, "foreign": foreign})
@@ -48,11 +48,11 @@ def list_(
 @runs.command()
 def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None:
     """Tell everything about one run: how it stands, its settings, length, metrics, health, files, and what is next."""
-    from ..storage.run_summary import account
+    from ..storage.run_summary import summarize_run
     from ..storage.safetensors_file import header_problem
     from .telling import finite, next_commands, tell
 
-    found = account(any_run(run), _damage if verify else header_problem)
+    found = summarize_run(any_run(run), _damage if verify else header_problem)
     if as_json:
         following = [{"command": command, "why": why} for command, why in next_commands(found)]
         print_json(finite(found.model_dump(mode="json") | {"verified": verify, "next": following}))
@@ -75,8 +75,8 @@ def compare(
     Runs whose settings make the same weights are compared to the bit, at the newest step that they have in common.
     """
     from ..images import check_ending
-    from ..storage.run_comparison import compare as put_beside
     from ..storage.run_dir import find_run
+    from ..storage.run_summary import compare_runs
     from .telling import finite, tell_difference
 
     if not 2 <= len(names) <= MOST_RUNS:
@@ -87,7 +87,7 @@ def compare(
         check_ending(out)
     chosen = points_of(seeds or "0-15")
     found = [find_run(name) for name in names]
-    comparison = put_beside(found)
+    comparison = compare_runs(found)
     if out is not None:
         _draw(found, chosen, out, device)
     if as_json:
@@ -113,16 +113,15 @@ def clean(
     metrics, samples and settings, what output.keep_snapshots_every and output.keep_states_every keep for good, and the
     snapshot that evaluations during training found best. A run that is being trained is passed over.
     """
-    from ..storage.prune import clean as remove
-    from ..storage.prune import plan_cleaning
+    from ..storage.prune import plan_prune, prune_run
     from ..storage.run_dir import find_run
-    from ..storage.run_files import Kind
+    from ..storage.run_status import Kind
 
     if not (yes or dry_run) and (as_json or not sys.stdin.isatty()):
         raise ConfigError("clean: there is no one to ask here; give --yes to remove, or --dry-run to look")
     found = [find_run(name) for name in dict.fromkeys(names)] if names else _all_runs()
     keep: dict[Kind, int] = {"snapshots": keep_snapshots, "states": keep_states}
-    plans = [plan_cleaning(run, keep, _damage) for run in found]
+    plans = [plan_prune(run, keep, _damage) for run in found]
     total = sum(plan.size_bytes for plan in plans)
     if not as_json:
         _show_plans(plans, total)
@@ -131,7 +130,7 @@ def clean(
     if removing:
         for run, plan in zip(found, plans, strict=True):
             if plan.files:
-                remove(run, plan, keep, _damage)
+                prune_run(run, plan, keep, _damage)
     if as_json:
         print_json({"removed": removing, "size_bytes": total, "runs": [plan.model_dump(mode="json") for plan in plans]})
     elif removing:
@@ -155,7 +154,7 @@ def _damage(path: Path) -> str | None:
     return None
 
 
-def _show_plans(plans: "Sequence[Cleaning]", total: int) -> None:
+def _show_plans(plans: "Sequence[PrunePlan]", total: int) -> None:
     from .telling import listed
 
     for plan in plans:

@@ -15,9 +15,8 @@ from ..storage.run_dir import DAMAGED
 from .console import duration, table
 
 if TYPE_CHECKING:
-    from ..storage.run_comparison import Comparison
-    from ..storage.run_status import Standing
-    from ..storage.run_summary import Account
+    from ..storage.run_status import RunStatus
+    from ..storage.run_summary import RunComparison, RunSummary
 
 UNLIMITED = 10_000  # columns, where there is no terminal
 NAME_WIDTH, DATA_WIDTH = 20, 16  # characters in a narrow table, before a name is broken
@@ -45,7 +44,7 @@ def finite(document: Any) -> Any:
     return None if isinstance(document, float) and not math.isfinite(document) else document
 
 
-def tell_standings(found: "Sequence[Standing]") -> None:
+def tell_standings(found: "Sequence[RunStatus]") -> None:
     """Runs in short: a line each, or two where the terminal is too narrow; then what is amiss with any."""
     lines = [_one_line(run) for run in found]
     widths = [max(len(line) for cell in cells for line in cell.split("\n")) for cells in zip(*lines, strict=True)]
@@ -69,7 +68,7 @@ def listed(rows: Sequence[tuple[str, ...]]) -> None:
         print(_wrapped(row[-1], start))
 
 
-def tell(found: "Account", *, verified: bool) -> None:
+def tell(found: "RunSummary", *, verified: bool) -> None:
     """A run in full, section by section; a section of which nothing is known is left out."""
     from ..training.diagnostics import ADVICE
 
@@ -112,7 +111,7 @@ def letter(place: int) -> str:
     return chr(ord("A") + place)
 
 
-def next_commands(found: "Account") -> list[tuple[str, str]]:
+def next_commands(found: "RunSummary") -> list[tuple[str, str]]:
     """Commands that make sense now, the likeliest first, each with what it does."""
     run, path = found.standing, shlex.quote(str(found.standing.path))
     anew = f"facegan train --config {path}/config.json"
@@ -153,7 +152,7 @@ def next_commands(found: "Account") -> list[tuple[str, str]]:
     return following
 
 
-def tell_difference(found: "Comparison") -> None:
+def tell_difference(found: "RunComparison") -> None:
     """Runs side by side."""
     letters = [letter(place) for place in range(len(found.runs))]
     rows = [
@@ -177,7 +176,7 @@ def tell_difference(found: "Comparison") -> None:
         print("\n" + _wrapped(f"Weights: {marks}, whose settings should make the same, {said}."))
 
 
-def _one_line(run: "Standing") -> tuple[str, ...]:
+def _one_line(run: "RunStatus") -> tuple[str, ...]:
     name = _folded(run.name, NAME_WIDTH) if sys.stdout.isatty() else run.name
     return (
         name, run.standing, _steps(run), _percent(run), _kimg(run), run.data or "-", _network(run),
@@ -185,7 +184,7 @@ def _one_line(run: "Standing") -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _stacked(run: "Standing") -> tuple[str, ...]:
+def _stacked(run: "RunStatus") -> tuple[str, ...]:
     shown = f"{_kimg(run)} kimg" if run.kimg is not None else ""
     return (
         _folded(run.name, NAME_WIDTH),
@@ -229,7 +228,7 @@ def _beside(title: str, rows: list[tuple[str, ...]], heads: tuple[str, ...]) -> 
         table("", heads, [(row[0], *(_folded(cell, width) for cell in row[1:])) for row in rows])
 
 
-def _changed(found: "Account") -> list[tuple[str, str, str]]:
+def _changed(found: "RunSummary") -> list[tuple[str, str, str]]:
     usual = [f"(default {_value(each.default)})" if each.default is not None else "" for each in found.changed]
     return [(each.key, _value(each.value), note) for each, note in zip(found.changed, usual, strict=True)]
 
@@ -246,7 +245,7 @@ def _environment(environment: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _length(found: "Account") -> list[tuple[str, str]]:
+def _length(found: "RunSummary") -> list[tuple[str, str]]:
     run, rows = found.standing, []
     if run.step is not None:
         rows.append(("steps", f"{_steps(run)}, {_percent(run)}"))
@@ -260,21 +259,21 @@ def _length(found: "Account") -> list[tuple[str, str]]:
     return rows
 
 
-def _steps(run: "Standing") -> str:
+def _steps(run: "RunStatus") -> str:
     if run.step is None:
         return "-"
     return f"{run.step}/{run.num_steps}" if run.num_steps else str(run.step)
 
 
-def _percent(run: "Standing") -> str:
+def _percent(run: "RunStatus") -> str:
     return "" if run.share is None else f"{math.floor(100 * run.share)} %"
 
 
-def _kimg(run: "Standing") -> str:
+def _kimg(run: "RunStatus") -> str:
     return "-" if run.kimg is None else f"{run.kimg:,.{1 if run.kimg < 100 else 0}f}"
 
 
-def _network(run: "Standing") -> str:
+def _network(run: "RunStatus") -> str:
     return f"{run.architecture} {run.resolution}x{run.resolution}" if run.architecture else "-"
 
 

@@ -34,7 +34,7 @@ def timelapse(
 
     from .. import __version__
     from ..images import add_captions, check_film, save_animation
-    from ..storage.sample_grids import caption, evenly
+    from ..storage.run_log import caption, evenly
 
     check_film(out)
     steps = evenly(steps, int(FPS * seconds))

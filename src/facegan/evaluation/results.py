@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..errors import FaceganError
 from ..storage.atomic import append_lines
-from ..storage.run_log import evaluations
+from ..storage.run_log import read_evaluations
 
 
 class Floor(BaseModel):
@@ -104,7 +104,7 @@ def append(path: Path, results: list[Result]) -> None:
 def read(path: Path) -> list[Result]:
     """The results of an evaluations.jsonl, in order; lines that are none are passed over."""
     found = []
-    for line in evaluations(path):
+    for line in read_evaluations(path):
         try:
             found.append(
                 Result.model_validate({key: value for key, value in line.items() if key in Result.model_fields})

@@ -15,7 +15,7 @@ from ..errors import SnapshotError
 from ..messages import nearest, quoted
 from ..storage.atomic import write_atomic
 from ..storage.run_dir import RunDir
-from ..storage.run_log import evaluations
+from ..storage.run_log import read_evaluations
 from .lines import COLOURS, LARGEST
 
 # Not of the protocol: with another seed or on another device, a metric estimates the same number.
@@ -166,7 +166,7 @@ def _drawn(point: Point) -> list[float]:
 def _points(path: Path) -> list[Point]:
     """The lines that tell of a snapshot, in order; others are passed over."""
     found = []
-    for line in evaluations(path):
+    for line in read_evaluations(path):
         try:
             found.append(Point.model_validate(line))
         except ValueError:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..storage.run_log import number
+from ..storage.run_log import finite_number
 
 WIDTH, HEIGHT = 480, 190  # of the drawing, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 48, WIDTH - 8, 10, HEIGHT - 24  # of the axes
@@ -96,7 +96,7 @@ def _bins(records: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, An
 
 
 def _told(part: Sequence[Mapping[str, Any]], key: str) -> list[float]:
-    values = (number(record, key) for record in part)
+    values = (finite_number(record, key) for record in part)
     return [float(value) for value in values if value is not None and abs(value) < LARGEST]
 
 

@@ -14,9 +14,8 @@ from .. import __version__
 from ..config import flat
 from ..storage.atomic import read_regular, write_atomic
 from ..storage.run_dir import RunDir
-from ..storage.run_log import evaluations, metrics
-from ..storage.run_summary import Account, account
-from ..storage.sample_grids import caption
+from ..storage.run_log import caption, read_evaluations, read_metrics
+from ..storage.run_summary import RunSummary, summarize_run
 from ..training.diagnostics import ADVICE
 from . import curves
 from .pictures import Progress, embedded, embedded_grids
@@ -42,7 +41,7 @@ def write_report(
     run: RunDir,
     path: Path,
     *,
-    commands: Callable[[Account], Sequence[tuple[str, str]]],
+    commands: Callable[[RunSummary], Sequence[tuple[str, str]]],
     real: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -59,10 +58,10 @@ def write_report(
         SnapshotError: real.png is wanted, and missing or damaged.
         OSError: The file cannot be written.
     """
-    found = account(run, plugins=False)
+    found = summarize_run(run, plugins=False)
     steps = run.steps("samples")
     grids, damaged = embedded_grids(run, steps, progress)
-    records = metrics(run)
+    records = read_metrics(run)
     last: int = max([1, *steps, *(record["step"] for record in records[-1:])])
     panels = curves.panels(records, last)
     content = _template().render(
@@ -85,7 +84,7 @@ def write_report(
         health=[(span, ADVICE.get(span.health, "")) for span in found.health],
         evaluations=[
             [_cell(cell) for cell in _evaluation(each)]
-            for each in evaluations(run.path / "evaluations.jsonl")[-MOST_EVALUATIONS:]
+            for each in read_evaluations(run.path / "evaluations.jsonl")[-MOST_EVALUATIONS:]
         ],
         columns=EVALUATION,
         changed=[(each.key, _cell(each.value), _cell(each.default)) for each in found.changed],

@@ -10,7 +10,7 @@ from PIL import Image
 from ..errors import SnapshotError
 from ..images import read_grid
 from ..storage.run_dir import RunDir
-from ..storage.sample_grids import evenly
+from ..storage.run_log import evenly
 
 MOST_GRIDS = 60
 MOST_BYTES = 7_000_000  # of all grids as they stand in the page

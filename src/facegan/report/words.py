@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from ..storage.run_summary import Account
+from ..storage.run_summary import RunSummary
 
 STANDING = {
     "running": "The run goes on: this page shows it as it stood when the page was made.",
@@ -16,7 +16,7 @@ STANDING = {
 }
 
 
-def summary(found: Account) -> list[str]:
+def summary(found: RunSummary) -> list[str]:
     """A run in plain sentences, as far as it is known."""
     run, environment = found.standing, found.environment
     sentences = ["The faces on this page are synthetic: a network drew them from noise, and they are of nobody."]
@@ -47,7 +47,7 @@ def _on(environment: Mapping[str, Any]) -> str:
     return f" on {'a CPU' if machine == 'cpu' else machine}{f' under {system}' if system else ''}"
 
 
-def _stands(found: Account) -> str:
+def _stands(found: RunSummary) -> str:
     run = found.standing
     said = STANDING[run.standing]
     return f"{said[:-1]}: {run.reason}." if run.reason else said

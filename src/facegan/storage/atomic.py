@@ -1,4 +1,4 @@
-"""How files get to the disk: whole, under their final names, or not at all."""
+"""Files on disk: written completely under their final names or not at all, and read without following links."""
 
 import errno
 import json
@@ -17,25 +17,25 @@ _OF_SAFETENSORS = re.compile(r"\.tmp\w{6}")  # its own temporary file, which it 
 
 
 def write_atomic(path: Path, content: bytes | Callable[[Path], None], *, durable: bool = True) -> None:
-    """Write a file whole or not at all: a temporary file beside it, fsync, rename, fsync of the folder.
+    """Write a file completely or not at all: temporary file next to it, fsync, rename, fsync of the folder.
 
     Args:
         path: The final name; its folder exists.
         content: The bytes, or a function that writes the file at the path it is given.
-        durable: False leaves both fsync away: after a kill the file is whole or not there, after a power cut it may be
+        durable: False skips both fsync: after a kill the file is complete or missing, after a power cut it may be
             empty. For many small files that can be made again.
 
     Raises:
-        OSError: The file could not be written; what stood at `path` before still stands.
+        OSError: The file could not be written; an existing file at `path` is unchanged.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+    temporary = _temporary(path)
     try:
         with temporary.open("xb") as file:
             mode = os.fstat(file.fileno()).st_mode & 0o777  # as the system gives it to a new file
             if isinstance(content, bytes):
                 file.write(content)
         if not isinstance(content, bytes):
-            content(temporary)  # it may put another file in its place, which on Windows must not be open
+            content(temporary)  # may replace the file, which on Windows must not be open
             temporary.chmod(mode)
         if durable:
             put_in_place(temporary, path)
@@ -44,21 +44,20 @@ def write_atomic(path: Path, content: bytes | Callable[[Path], None], *, durable
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and error.filename == str(temporary):
-            error.filename = str(path)  # the name that people know
+        _rename_in(error, temporary, path)
         raise
 
 
 def append_lines(path: Path, lines: bytes, *, durable: bool = False) -> None:
-    """Append whole lines to a file, all of them or none; a torn line that a killed writer left is ended before them.
+    """Append complete lines to a file, all or none; a torn line that a killed writer left is ended before them.
 
     Args:
-        path: The file; it need not be there.
+        path: The file; it need not exist.
         lines: Each with its line break.
-        durable: Also bring them to the disk.
+        durable: Also flush them to the disk.
 
     Raises:
-        OSError: They cannot be written; what stood in the file still stands.
+        OSError: They cannot be written; the file is unchanged.
     """
     with path.open("ab+") as file:
         end = file.seek(0, os.SEEK_END)
@@ -72,41 +71,40 @@ def append_lines(path: Path, lines: bytes, *, durable: bool = False) -> None:
             if durable:
                 os.fsync(file.fileno())
         except OSError:
-            with suppress(OSError):  # what is left in the buffer fails once more when the file is closed
+            with suppress(OSError):  # flushing the rest of the buffer fails once more
                 file.close()
             os.truncate(path, end)
             raise
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Make a folder with all its files or not at all: under a temporary name beside it, then renamed.
+    """Make a folder with all its files or not at all: under a temporary name next to it, then renamed.
 
     Args:
         path: The final name; the folder above it exists, and this one does not or is empty.
         fill: Writes the files into the folder it is given.
 
     Raises:
-        OSError: It could not be written, or something stands there; what stood there before still stands.
+        OSError: It could not be written, or `path` exists and is not empty; what exists there is unchanged.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+    temporary = _temporary(path)
     try:
         temporary.mkdir()
         fill(temporary)
         with suppress(FileNotFoundError):
-            path.rmdir()  # an empty one, which not every system replaces; another one stays, and is refused
+            path.rmdir()  # not every system replaces an empty folder; a full one raises
         temporary.rename(path)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError) and error.filename == str(temporary):
-            error.filename = str(path)
+        _rename_in(error, temporary, path)
         raise
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a file to read that somebody else may have put there: no link is followed, no pipe or device waited for.
+    """Open a file for reading that somebody else may have put there; never follow a link or block on a pipe.
 
     Raises:
-        OSError: It cannot be opened, or is no regular file.
+        OSError: It cannot be opened, or is not a regular file.
     """
     if path.is_symlink():
         raise OSError(errno.ELOOP, "it is a link, which is not followed", str(path))
@@ -119,21 +117,30 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """The first `most` bytes of a file, or all that it has; raises as `open_regular`."""
+    """Return the first `most` bytes of a file, or all of a shorter one; raises as `open_regular`."""
     with open_regular(path) as file:
         return file.read(most)
 
 
 def as_json(document: Any) -> bytes:
-    """A document as the indented JSON that our files hold."""
+    """Return a document as the indented JSON that our files hold."""
     return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def json_object(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of a line, or None for any other line."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
     """Give a complete temporary file its final name in the same file system: fsync, rename, fsync of the folder.
 
     Raises:
-        OSError: It could not be done; what stood at `path` before still stands.
+        OSError: It could not be done; an existing file at `path` is unchanged.
     """
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
@@ -147,7 +154,7 @@ def put_in_place(temporary: Path, path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left in a folder: temporary files and folders. Nobody may be writing there."""
+    """Remove the temporary files and folders that killed writers left; nobody may be writing there."""
     if folder.is_dir():
         for path in folder.iterdir():
             if is_temporary(path):
@@ -158,7 +165,7 @@ def sweep(folder: Path) -> None:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a file or folder has the name of one that was not completed."""
+    """Return whether a file or folder has the name of one that was not completed."""
     if _OF_SAFETENSORS.fullmatch(path.name):
         return True
     match = _TEMPORARY.fullmatch(path.name)
@@ -175,3 +182,13 @@ def size_of(folder: Path) -> int:
             elif entry.is_file(follow_symlinks=False):
                 total += entry.stat(follow_symlinks=False).st_size
     return total
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+
+
+def _rename_in(error: BaseException, temporary: Path, path: Path) -> None:
+    """Let an error name the final path, which people know."""
+    if isinstance(error, OSError) and error.filename == str(temporary):
+        error.filename = str(path)

@@ -1,6 +1,5 @@
-"""What a run measured while it was trained, and the best of its snapshots: evaluations.jsonl alone tells."""
+"""The best snapshot of a run, by the evaluations during training that evaluations.jsonl holds."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,27 +8,27 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ..config import EvaluationConfig
-from .atomic import write_atomic
-from .run_dir import MOST_STEPS, RunDir
-from .run_log import evaluations
+from .atomic import json_object, write_atomic
+from .run_dir import MAX_STEPS, RunDir
+from .run_log import read_evaluations
 
-RANKING = ("lower", "higher")  # what is better, of metrics that put snapshots in an order
-_KINDS = {
+RANKING = ("lower", "higher")  # values of "better" by which snapshots can be ranked
+_TYPES = {
     "metric": str, "title": str, "better": str, "value": int | float, "num_fake": int, "step": int, "protocol": dict,
     "digests": dict,
 }  # fmt: skip
 
 
-class Best(BaseModel):
-    """The best snapshot of a run, as far as it was measured while the run was trained.
+class BestSnapshot(BaseModel):
+    """The best snapshot of a run, of those that were evaluated during training.
 
     Attributes:
         step: Of the snapshot.
         path: Its file.
-        metric: The key of the metric that says so.
-        title: That metric in words.
-        value: What it found.
-        num_images: How many faces were judged.
+        metric: The key of the metric that ranks it.
+        title: The metric's title.
+        value: The metric's value.
+        num_images: How many generated images were evaluated.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,71 +41,68 @@ class Best(BaseModel):
     num_images: int
 
 
-def best(run: RunDir, settings: EvaluationConfig) -> Best | None:
-    """The best snapshot that stands; None: no evaluation ranks one."""
-    standing = set(run.steps("snapshots"))
-    line = best_of([each for each in measured(run) if each["step"] in standing], settings)
+def best_snapshot(run: RunDir, settings: EvaluationConfig) -> BestSnapshot | None:
+    """Return the best snapshot that still exists; None when no evaluation ranks one."""
+    existing = set(run.steps("snapshots"))
+    line = best_line([each for each in training_evaluations(run) if each["step"] in existing], settings)
     if line is None:
         return None
-    told = {key: line[key] for key in ("step", "metric", "title", "value")}
-    return Best(**told, path=run.snapshot(line["step"]), num_images=line["num_fake"])
+    fields = {key: line[key] for key in ("step", "metric", "title", "value")}
+    return BestSnapshot(**fields, path=run.snapshot(line["step"]), num_images=line["num_fake"])
 
 
-def best_of(lines: Sequence[Mapping[str, Any]], settings: EvaluationConfig) -> Mapping[str, Any] | None:
-    """The best of lines that `measured` gave, in their order; of equal ones the first; None: none can be ranked.
+def best_line(lines: Sequence[Mapping[str, Any]], settings: EvaluationConfig) -> Mapping[str, Any] | None:
+    """Return the best of the lines of `training_evaluations`, of equal ones the first; None when none can be ranked.
 
-    Only lines that were measured as the newest one was are compared with it: on as many images, by the same protocol.
+    Only lines with the protocol and number of images of the newest one are compared.
     """
     for key in (settings.keep_best,) if settings.keep_best else settings.keys:
         ranked = [line for line in lines if line["metric"] == key and line["better"] in RANKING]
         if ranked:
-            alike = [line for line in ranked if _protocol(line) == _protocol(ranked[-1])]
+            comparable = [line for line in ranked if _protocol(line) == _protocol(ranked[-1])]
             sign = 1 if ranked[-1]["better"] == "lower" else -1
-            return min(alike, key=lambda line: sign * float(line["value"]))
+            return min(comparable, key=lambda line: sign * float(line["value"]))
     return None
 
 
-def measured(run: RunDir) -> list[dict[str, Any]]:
-    """The lines of evaluations.jsonl that were measured during training, in order; what is none is passed over."""
-    return [line for line in evaluations(run.evaluations) if _is_ours(line) and _is_sound(line)]
+def training_evaluations(run: RunDir) -> list[dict[str, Any]]:
+    """Return the lines of evaluations.jsonl that were written during training, in order, without invalid ones."""
+    return [line for line in read_evaluations(run.evaluations) if _is_of_training(line) and _is_valid(line)]
 
 
-def cut(run: RunDir, step: int) -> None:
-    """Drop what was measured during training after `step`, and what is no line; other evaluations stay.
+def cut_evaluations(run: RunDir, step: int) -> None:
+    """Drop the evaluations during training after `step`, and lines that are not JSON; keep all others.
 
     Raises:
-        OSError: The file cannot be read or written; it is as it was.
+        OSError: The file cannot be read or written; it is unchanged.
     """
     if not run.evaluations.exists():
         return
     content = run.evaluations.read_bytes()
-    kept = b"".join(line + b"\n" for line in content.splitlines() if _outlasts(line, step))
+    kept = b"".join(line + b"\n" for line in content.splitlines() if _is_kept(line, step))
     if kept != content:
         write_atomic(run.evaluations, kept)
 
 
-def _outlasts(line: bytes, step: int) -> bool:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+def _is_kept(line: bytes, step: int) -> bool:
+    record = json_object(line)
+    if record is None:
         return False
-    if not isinstance(record, dict):
-        return False
-    return not _is_ours(record) or (_is_sound(record) and record["step"] <= step)
+    return not _is_of_training(record) or (_is_valid(record) and record["step"] <= step)
 
 
-def _is_ours(line: Mapping[str, Any]) -> bool:
+def _is_of_training(line: Mapping[str, Any]) -> bool:
     return line.get("during_training") is True
 
 
-def _is_sound(line: Mapping[str, Any]) -> bool:
-    if not all(isinstance(line.get(key), kind) and line[key] is not True for key, kind in _KINDS.items()):
+def _is_valid(line: Mapping[str, Any]) -> bool:
+    if not all(isinstance(line.get(key), kind) and line[key] is not True for key, kind in _TYPES.items()):
         return False
-    return math.isfinite(line["value"]) and 0 <= line["step"] <= MOST_STEPS
+    return math.isfinite(line["value"]) and 0 <= line["step"] <= MAX_STEPS
 
 
 def _protocol(line: Mapping[str, Any]) -> list[Any]:
-    """All that a number depends on but for the faces themselves, and the device, which only rounds differently."""
+    """All that a value depends on except the generated images, and the device, which only rounds differently."""
     settings = {key: value for key, value in line["protocol"].items() if key != "device"}
     compared = [line["digests"].get(key) for key in ("real", "extractor")]
     return [settings, compared, line["num_fake"], line.get("num_real"), line.get("weights")]

@@ -1,4 +1,4 @@
-"""Freeing the disk of what a run needs no more: never its newest whole snapshot and state, nor its best snapshot."""
+"""Free the disk of a run's older files, but never of its newest valid snapshot and state, nor its best snapshot."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,14 +6,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from ..errors import SnapshotError
-from .best_snapshot import best
+from .best_snapshot import best_snapshot
 from .run_dir import RunDir
-from .run_files import KINDS, Check, Kind, Leftover, StoredFile, leftovers, stored
-from .run_status import known_config
+from .run_status import KINDS, Check, Kind, Leftover, StoredFile, leftovers, read_run_config, stored_files
 
 
-class Cleaning(BaseModel):
-    """What can go from a run, and what stays although it is not among the newest."""
+class PrunePlan(BaseModel):
+    """The files of a run that can be removed, and the older ones that stay."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,25 +24,25 @@ class Cleaning(BaseModel):
 
     @property
     def size_bytes(self) -> int:
-        """What it frees."""
+        """The bytes it frees."""
         return sum(file.size_bytes for file in self.files)
 
 
-def plan_cleaning(run: RunDir, keep: Mapping[Kind, int], check: Check) -> Cleaning:
-    """What can go from a run; removes nothing.
+def plan_prune(run: RunDir, keep: Mapping[Kind, int], check: Check) -> PrunePlan:
+    """Return which files of a run can be removed; removes nothing.
 
     Args:
         run: Its folder.
-        keep: How many whole files of each kind stay, the newest; at least 1.
-        check: What tells why a file is not whole. Nothing goes that is not older than the `keep` newest whole ones.
+        keep: How many valid files of each kind stay, the newest; at least 1.
+        check: Returns why a file is damaged, or None. Only files older than the `keep` newest valid ones are removed.
     """
     if run.is_running():
-        return Cleaning(path=run.path, passed_over="another process is writing this run")
+        return PrunePlan(path=run.path, passed_over="another process is writing this run")
     return _plan(run, keep, check)
 
 
-def clean(run: RunDir, plan: Cleaning, keep: Mapping[Kind, int], check: Check) -> None:
-    """Remove what `plan_cleaning` with the same arguments found, if that is still so.
+def prune_run(run: RunDir, plan: PrunePlan, keep: Mapping[Kind, int], check: Check) -> None:
+    """Remove the files that `plan_prune` with the same arguments found, if it still finds the same.
 
     Raises:
         SnapshotError: The run has changed since, or another process is writing it; nothing was removed.
@@ -56,34 +55,34 @@ def clean(run: RunDir, plan: Cleaning, keep: Mapping[Kind, int], check: Check) -
             file.path.unlink(missing_ok=True)
 
 
-def _plan(run: RunDir, keep: Mapping[Kind, int], check: Check) -> Cleaning:
-    config, problem = known_config(run)
+def _plan(run: RunDir, keep: Mapping[Kind, int], check: Check) -> PrunePlan:
+    config, problem = read_run_config(run)
     if config is None:  # it may ask for files to be kept for good
-        return Cleaning(path=run.path, passed_over=problem)
-    files, damaged, for_good = leftovers(run), list[Path](), 0
-    output, found = config.output.model_dump(), best(run, config.evaluation)
+        return PrunePlan(path=run.path, passed_over=problem)
+    files, damaged, kept_for_good = leftovers(run), list[Path](), 0
+    output, best = config.output.model_dump(), best_snapshot(run, config.evaluation)
     for kind in KINDS:
         older, bad = _older(run, kind, keep[kind], check)
         damaged += bad
-        every = output.get(f"keep_{kind}_every", 0)
+        every = output[f"keep_{kind}_every"]
         for file in older:
-            if (every and file.step % every == 0) or (found and file.path == found.path):
-                for_good += 1
+            if (every and file.step % every == 0) or (best and file.path == best.path):
+                kept_for_good += 1
             else:
                 files.append(Leftover(path=file.path, size_bytes=file.size_bytes, why=f"an older {kind[:-1]}"))
-    return Cleaning(path=run.path, files=files, damaged=damaged, kept_for_good=for_good)
+    return PrunePlan(path=run.path, files=files, damaged=damaged, kept_for_good=kept_for_good)
 
 
 def _older(run: RunDir, kind: Kind, count: int, check: Check) -> tuple[list[StoredFile], list[Path]]:
-    """The files that are older than the `count` newest whole ones, and the damaged ones among those that are not."""
-    older, damaged, num_whole = list[StoredFile](), list[Path](), 0
-    if len(run.steps(kind)) <= count:  # none can go, and to check them may mean to read them
+    """Return the files older than the `count` newest valid ones, and the damaged ones among the others."""
+    older, damaged, num_valid = list[StoredFile](), list[Path](), 0
+    if len(run.steps(kind)) <= count:  # none can go, and checking may mean reading them
         return older, damaged
-    for file in stored(run, kind, lambda _: None):
-        if num_whole == count:
+    for file in stored_files(run, kind, lambda _: None):
+        if num_valid == count:
             older.append(file)
         elif check(file.path) is None:
-            num_whole += 1
+            num_valid += 1
         else:
             damaged.append(file.path)
     return older, damaged

@@ -1,4 +1,4 @@
-"""A run folder: where everything of a run lies, and who may write there."""
+"""A run folder: its layout, its lock and its metrics."""
 
 import json
 import os
@@ -11,76 +11,76 @@ from typing import Any
 
 from ..errors import SnapshotError
 from ..messages import nearest
-from .atomic import append_lines, as_json, is_temporary, sweep, write_atomic
+from .atomic import append_lines, as_json, is_temporary, json_object, sweep, write_atomic
 from .locks import is_locked
 
-STEP_FILE = re.compile(r"step-(\d{8,})\.\w+")
-DAMAGED = ".damaged"  # the ending that a file gets when its bytes are found not to be those that were written
-MOST_STEPS = 10**12  # more than any run has
+_STEP_FILE = re.compile(r"step-(\d{8,})\.\w+")
+DAMAGED = ".damaged"  # the suffix added to a file whose bytes are not those that were written
+MAX_STEPS = 10**12  # steps or images: more than any run has
 
 _KINDS = ("samples", "snapshots", "states")
 _LOCK = ".lock"
-_LOCK_SECONDS = 1.0  # long enough for whoever only looks whether the lock is taken
+_LOCK_SECONDS = 1.0  # outlasts a process that only checks whether the lock is held
 
 
 @dataclass(frozen=True)
 class RunDir:
-    """The layout of a run folder."""
+    """The folder of a run; a path next to others, nothing is read or written before a method is called."""
 
     path: Path
 
     @property
     def config(self) -> Path:
-        """The complete configuration, itself a valid `--config`."""
+        """The complete configuration, itself a valid `--config` file."""
         return self.path / "config.json"
 
     @property
     def environment(self) -> Path:
-        """What it was started on and with: metadata, nothing that a run depends on."""
+        """The machine and versions it was started with: metadata that nothing depends on."""
         return self.path / "environment.json"
 
     @property
     def evaluations(self) -> Path:
-        """A line of JSON for each metric of each evaluation."""
+        """One line of JSON for each metric of each evaluation."""
         return self.path / "evaluations.jsonl"
 
     @property
     def log(self) -> Path:
-        """What the console said."""
+        """A copy of the console output."""
         return self.path / "log.txt"
 
     @property
     def metrics(self) -> Path:
-        """A line of JSON a tick."""
+        """One line of JSON for each tick."""
         return self.path / "metrics.jsonl"
 
     def sample(self, step: int) -> Path:
-        """The grid of the fixed latents at a step."""
+        """The grid of samples from the fixed latents at a step."""
         return self.path / "samples" / f"step-{step:08d}.png"
 
     def snapshot(self, step: int) -> Path:
-        """The networks at a step, to use."""
+        """The networks at a step, for use."""
         return self.path / "snapshots" / f"step-{step:08d}.safetensors"
 
     def state(self, step: int) -> Path:
-        """Everything at a step, to resume."""
+        """The complete training state at a step, for resuming."""
         return self.path / "states" / f"step-{step:08d}.safetensors"
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the one process that writes this run; the system takes the right back from a process that dies.
+        """Hold the right to write this run; the system releases it when the process dies.
 
-        The folder is made if need be, and taken away again if nothing came of it.
+        The folder is made if missing, and removed again if nothing was written into it.
 
         Raises:
-            SnapshotError: Another process has the right.
+            SnapshotError: Another process holds it.
             OSError: The folder cannot be made or written.
         """
         from filelock import FileLock, Timeout
 
-        stood = next((each for each in (self.path, *self.path.parents) if each.exists()), None)
+        existing = next((each for each in (self.path, *self.path.parents) if each.exists()), None)
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / _LOCK, is_singleton=True)  # whoever has it may take it once more
+        lock = FileLock(self.path / _LOCK, is_singleton=True)  # its holder may take it once more
         inner = lock.is_locked
         try:
             lock.acquire(timeout=_LOCK_SECONDS)
@@ -94,36 +94,28 @@ class RunDir:
         finally:
             if not inner:
                 with suppress(OSError):
-                    self._remove_if_empty(stood)
+                    self._remove_if_empty(existing)
             lock.release()
 
     def is_running(self) -> bool:
-        """Whether a process is writing this run just now."""
+        """Return whether a process is writing this run now."""
         return is_locked(self.path / _LOCK)
 
     def refuse_running(self) -> None:
-        """Refuse a run that another process is writing.
-
-        Raises:
-            SnapshotError: One is.
-        """
+        """Raise SnapshotError if another process is writing this run."""
         if self.is_running():
             raise self._taken()
 
     def refuse_existing(self) -> None:
-        """Refuse a folder that holds something already.
-
-        Raises:
-            SnapshotError: It does, or it is a file.
-        """
+        """Raise SnapshotError if the folder holds something already, or is a file."""
         if self.path.exists() and (not self.path.is_dir() or self._holds_something()):
             raise SnapshotError(
                 f"{self.path}: exists already; choose another --run, continue it with 'facegan resume', "
-                "or start anew with --force (it is kept under another name)"
+                "or start again with --force (it is kept under another name)"
             )
 
     def create(self, config: str, environment: Mapping[str, Any]) -> None:
-        """Make the folder and write what it was started with; raises as `refuse_existing`."""
+        """Make the folder and write the configuration and environment; raises as `refuse_existing`."""
         self.refuse_existing()
         for folder in _KINDS:
             (self.path / folder).mkdir(parents=True, exist_ok=True)
@@ -131,7 +123,7 @@ class RunDir:
         write_atomic(self.environment, as_json(environment))
 
     def move_aside(self) -> Path | None:
-        """Give an existing folder another name, so that a new run can take this one; None when there was none."""
+        """Rename an existing folder, so that a new run can take its name; return the new name, or None."""
         if not self.path.exists():
             return None
         self.refuse_running()
@@ -143,18 +135,18 @@ class RunDir:
         return path.rename(aside)
 
     def steps(self, kind: str) -> list[int]:
-        """The steps at which a file of `kind` ("samples", "snapshots" or "states") stands, ascending."""
+        """Return the steps for which a file of `kind` ("samples", "snapshots" or "states") exists, ascending."""
         return sorted(self._files(kind))
 
     def latest(self, kind: str) -> Path | None:
-        """The file of the highest step of a kind, or None."""
+        """Return the file of the highest step of a kind, or None."""
         files = self._files(kind)
         return files[max(files)] if files else None
 
     def keep(self, kind: str, newest: int, every: int = 0, spare: Collection[int] = ()) -> None:
-        """Remove all files of a kind but the `newest` ones, those at multiples of `every` (0: none), and at `spare`.
+        """Remove all files of a kind except the `newest` ones, those at multiples of `every` (0: none), and at `spare`.
 
-        One that cannot be removed, because a program has it open, stays until the next time.
+        A file that cannot be removed, because a program has it open, stays until the next call.
         """
         files = self._files(kind)
         for step in sorted(files)[:-newest]:
@@ -163,42 +155,39 @@ class RunDir:
                     files[step].unlink()
 
     def put_aside(self, path: Path) -> Path:
-        """Give a damaged file a name under which it is no longer taken for a result; returns that name."""
+        """Rename a damaged file so that it no longer counts as a result; return the new name."""
         return path.replace(path.with_name(path.name + DAMAGED))
 
     def sweep(self) -> None:
-        """Remove the temporary files of writers that were killed; only for who holds the lock."""
+        """Remove the temporary files of killed writers; the caller holds the lock."""
         for folder in (self.path, *(self.path / kind for kind in _KINDS)):
             sweep(folder)
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Append one line to metrics.jsonl, whole or not at all.
+        """Append one line to metrics.jsonl, completely or not at all.
 
         Raises:
-            OSError: It cannot be written; the lines before it stand.
+            OSError: It cannot be written; the lines before it are unchanged.
         """
         append_lines(self.metrics, json.dumps(record).encode() + b"\n")
 
     def sync_metrics(self) -> None:
-        """Bring the lines written so far to the disk, as a state is that counts on them."""
+        """Flush the lines written so far to the disk, before a state that relies on them."""
         with self.metrics.open("ab") as file:
             os.fsync(file.fileno())
 
     def read_metrics(self, read: Callable[[Path], bytes] = Path.read_bytes) -> Iterator[dict[str, Any]]:
-        """The lines of metrics.jsonl, as `read` reads it; what is none, as a crash may leave it, is passed over."""
+        """Yield the lines of metrics.jsonl, without invalid ones, which a crash may leave; `read` reads the file."""
         for line in read(self.metrics).splitlines() if self.metrics.exists() else ():
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(record, dict) and _is_sound(record):
+            record = json_object(line)
+            if record is not None and _is_valid(record):
                 yield record
 
     def cut_metrics(self, step: int, *, inside_tick: bool) -> None:
-        """Drop what metrics.jsonl says of steps after `step`, and of `step` itself if it lies between two ticks.
+        """Drop the lines of metrics.jsonl after `step`, and that of `step` itself if it lies between two ticks.
 
         Raises:
-            OSError: The file cannot be written; it is as it was.
+            OSError: The file cannot be written; it is unchanged.
         """
         if self.metrics.exists():
             records = [each for each in self.read_metrics() if each["step"] < step + (not inside_tick)]
@@ -208,17 +197,17 @@ class RunDir:
     def _taken(self) -> SnapshotError:
         return SnapshotError(f"{self.path}: another facegan process is writing this run; wait until it ends, or end it")
 
-    def _remove_if_empty(self, stood: Path | None) -> None:
-        """Take away a folder in which nothing came to be, and those above it up to `stood`, which was there before."""
+    def _remove_if_empty(self, existing: Path | None) -> None:
+        """Remove the folder if it holds nothing, and those above it up to `existing`, which was there before."""
         if not self._holds_something():
             (self.path / _LOCK).unlink()
             for folder in (self.path, *self.path.parents):
-                if folder == stood:
+                if folder == existing:
                     break
                 folder.rmdir()
 
     def _holds_something(self) -> bool:
-        """Whether there is more than what a process leaves that is killed before it has made the run."""
+        """Return whether there is more than a process leaves that is killed before it has made the run."""
         return any(
             not (entry.name == _LOCK or is_temporary(entry) or (entry.name in _KINDS and not any(entry.iterdir())))
             for entry in self.path.iterdir()
@@ -228,22 +217,22 @@ class RunDir:
         folder = self.path / kind
         if not folder.is_dir():
             return {}
-        matches = ((STEP_FILE.fullmatch(path.name), path) for path in folder.iterdir())
+        matches = ((_STEP_FILE.fullmatch(path.name), path) for path in folder.iterdir())
         return {int(match[1]): path for match, path in matches if match}
 
 
-def _is_sound(record: Mapping[str, Any]) -> bool:
-    """Whether a line of metrics tells of a step in numbers, but for the word that says how the run stands."""
-    if type(step := record.get("step")) is not int or not 0 <= step <= MOST_STEPS:
+def _is_valid(record: Mapping[str, Any]) -> bool:
+    """Return whether a line of metrics has a step and otherwise numbers, except for the word of its health."""
+    if type(step := record.get("step")) is not int or not 0 <= step <= MAX_STEPS:
         return False
     return all(isinstance(value, int | float | None) for key, value in record.items() if key != "health")
 
 
 def find_run(name: str | Path | None, root: Path = Path("runs")) -> RunDir:
-    """The run that a person means: a path, then a name under `root`; None is the latest one there.
+    """Return the run at a path, else the one of that name under `root`; None is the latest one there.
 
     Raises:
-        SnapshotError: There is no such run; the nearest names are given.
+        SnapshotError: There is no such run; the message gives the nearest names.
     """
     known = sorted(root.glob("*/config.json"), key=lambda path: path.stat().st_mtime)
     if name is None:
@@ -263,7 +252,7 @@ def find_run(name: str | Path | None, root: Path = Path("runs")) -> RunDir:
 
 @contextmanager
 def next_free(root: Path, stem: str) -> Iterator[RunDir]:
-    """The run folder `root/stem-NUMBER` of the first number that is free, with its lock: nobody else is given it."""
+    """Hold the lock of the run folder `root/stem-NUMBER` with the first number that no run has."""
     number = 1
     while True:
         run = RunDir(root / f"{stem}-{number}")

@@ -1,22 +1,20 @@
-"""What a run wrote of itself line by line: the ends of metrics.jsonl and log.txt, and how its health went."""
+"""The lines a run writes: metrics.jsonl, evaluations.jsonl and log.txt, the course of its health, captions of grids."""
 
-import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from .atomic import open_regular, read_regular
-from .run_dir import RunDir
+from .atomic import json_object, open_regular, read_regular
+from .run_dir import MAX_STEPS, RunDir
 
-TAIL_BYTES = 1 << 16  # of a file of lines: some hundred lines of metrics
-MOST_LINES = 1 << 28  # bytes of a whole file of lines: more than any run writes
-MOST = 10**12  # steps, images: more than any run has; what lies beyond is no number of ours
-LONGEST_LINE = 300  # characters of a log's line
-FAILED = "failed: "  # how the last line of a log begins when its run ended by an error
-NOT_FINITE = "not finite"  # the health of a run whose numbers are lost
+TAIL_BYTES = 1 << 16  # read from the end of a file of lines: some hundred lines of metrics
+MAX_BYTES = 1 << 28  # of a file of lines: more than any run writes
+MAX_LINE = 300  # characters shown of a line of the log
+FAILED = "failed: "  # how the last line of a log begins when the run ended with an error
+NOT_FINITE = "not finite"  # the health of a run with losses that are not finite
 
 
 class Span(BaseModel):
@@ -31,75 +29,64 @@ class Span(BaseModel):
 
 
 def last_record(path: Path) -> tuple[dict[str, Any] | None, bool]:
-    """The last whole line of a metrics.jsonl, and whether what follows it is torn; reads only the file's end.
+    """Return the last valid line of a metrics.jsonl, and whether a torn one follows it; reads only the file's end.
 
     Raises:
-        OSError: The file is there and cannot be read.
+        OSError: The file exists and cannot be read.
     """
     torn = False
     for line in reversed(_tail(path)):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            record = None
-        if isinstance(record, dict) and type(record.get("step")) is int and 0 <= record["step"] <= MOST:
+        record = json_object(line)
+        if record is not None and type(record.get("step")) is int and 0 <= record["step"] <= MAX_STEPS:
             return record, torn
         torn = True
     return None, torn
 
 
-def metrics(run: RunDir) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl; none of a file that cannot be read."""
+def read_metrics(run: RunDir) -> list[dict[str, Any]]:
+    """Return the lines of a run's metrics.jsonl; none of a file that cannot be read."""
     try:
-        return list(run.read_metrics(lambda path: read_regular(path, MOST_LINES)))
+        return list(run.read_metrics(lambda path: read_regular(path, MAX_BYTES)))
     except OSError:
         return []
 
 
-def evaluations(path: Path) -> list[dict[str, Any]]:
-    """The lines of an evaluations.jsonl, in order; none of a file that cannot be read; other lines are passed over."""
-    found = []
+def read_evaluations(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of an evaluations.jsonl, without invalid ones; none of a file that cannot be read."""
     try:
-        lines = read_regular(path, MOST_LINES).splitlines()
+        lines = read_regular(path, MAX_BYTES).splitlines()
     except OSError:
         return []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict):
-            found.append(record)
-    return found
+    return [record for line in lines if (record := json_object(line)) is not None]
 
 
 def last_line(path: Path) -> str:
-    """The last line of a log that is not empty; "" when there is none."""
+    """Return the last line of a log that is not blank; "" when there is none."""
     lines = [text for line in _tail(path) if (text := line.decode("utf-8", "replace").strip())]
-    return "".join(char if char.isprintable() else "?" for char in lines[-1][:LONGEST_LINE]) if lines else ""
+    return "".join(char if char.isprintable() else "?" for char in lines[-1][:MAX_LINE]) if lines else ""
 
 
-def number(record: Mapping[str, Any] | None, key: str) -> float | None:
-    """A finite number of a line of metrics, or None."""
+def finite_number(record: Mapping[str, Any] | None, key: str) -> float | None:
+    """Return a finite number of a line of metrics, or None."""
     value = (record or {}).get(key)
     if isinstance(value, int):
-        return value if abs(value) <= MOST else None
+        return value if abs(value) <= MAX_STEPS else None
     return value if isinstance(value, float) and math.isfinite(value) else None
 
 
 def is_finite(record: Mapping[str, Any]) -> bool:
-    """Whether every number of a line of metrics is finite."""
+    """Return whether every number of a line of metrics is finite."""
     return all(math.isfinite(value) for value in record.values() if isinstance(value, float))
 
 
 def health_of(record: Mapping[str, Any] | None) -> str | None:
-    """What a line of metrics says of the run's health; None when it says nothing, as those of older runs."""
+    """Return the health that a line of metrics gives; None when it gives none, as those of older runs."""
     value = (record or {}).get("health")
     return value if isinstance(value, str) else None
 
 
-def spans(records: Iterable[Mapping[str, Any]]) -> list[Span]:
-    """The health of a run in the order of its steps, equal neighbours joined; empty for a run that tells none."""
+def health_spans(records: Iterable[Mapping[str, Any]]) -> list[Span]:
+    """Return a run's health in the order of its steps, equal neighbours joined; empty when no line gives any."""
     found: list[Span] = []
     for record in records:
         health, step = health_of(record), record["step"]
@@ -112,8 +99,38 @@ def spans(records: Iterable[Mapping[str, Any]]) -> list[Span]:
     return found
 
 
+def evenly(steps: Sequence[int], most: int) -> list[int]:
+    """Choose at most so many of the steps, evenly: always the last, and the first when two fit."""
+    if len(steps) <= most:
+        return list(steps)
+    if most == 1:
+        return [steps[-1]]
+    return [steps[round(place * (len(steps) - 1) / (most - 1))] for place in range(most)]
+
+
+def caption(records: Sequence[Mapping[str, Any]], step: int) -> str:
+    """Return `step 1,000   epoch 2.35   64 kimg` as far as known, in proportion to the nearest line of metrics."""
+    epoch, kimg = (_interpolated(records, key, step) for key in ("epoch", "kimg"))
+    parts = [f"step {step:,}"]
+    parts += [f"epoch {epoch:.2f}"] if epoch is not None else []
+    parts += [f"{kimg:,.0f} kimg" if kimg >= 10 or kimg == 0 else f"{kimg:.2f} kimg"] if kimg is not None else []
+    return "   ".join(parts)
+
+
+def _interpolated(records: Sequence[Mapping[str, Any]], key: str, step: int) -> float | None:
+    known = [
+        (record["step"], value)
+        for record in records
+        if record["step"] > 0 and (value := finite_number(record, key)) is not None
+    ]
+    if not known:
+        return None
+    nearest_step, value = min(known, key=lambda pair: abs(pair[0] - step))
+    return float(value * step / nearest_step)
+
+
 def _tail(path: Path) -> list[bytes]:
-    """The last lines of a file, not empty ones; none of a file that is not there."""
+    """Return the last lines of a file that are not blank; none of a missing file."""
     try:
         with open_regular(path) as file:
             size = file.seek(0, 2)

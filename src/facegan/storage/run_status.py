@@ -1,6 +1,6 @@
-"""How runs stand: running, finished, stopped, failed, damaged or empty, and how far they have come."""
+"""The status of runs: running, finished, stopped, failed, damaged or empty, how far they are, and their files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -9,137 +9,190 @@ from pydantic import BaseModel, ConfigDict
 
 from ..config import RunConfig, read_file, validate
 from ..errors import ConfigError
-from .atomic import read_regular, size_of
-from .run_dir import RunDir
-from .run_files import KINDS, Kind, StoredFile, stored
-from .run_log import FAILED, MOST, NOT_FINITE, health_of, is_finite, last_line, last_record, number
+from ..messages import printable
+from .atomic import is_temporary, read_regular, size_of
+from .run_dir import DAMAGED, MAX_STEPS, RunDir
+from .run_log import FAILED, NOT_FINITE, finite_number, health_of, is_finite, last_line, last_record
+from .safetensors_file import header_problem
 
-PARTS = ("config.json", "environment.json", "metrics.jsonl", "snapshots", "states")  # what tells a run's folder
-MOST_SETTINGS = 1 << 20  # bytes of config.json or environment.json: far more than is ever written
+Kind = Literal["snapshots", "states"]
+KINDS: tuple[Kind, ...] = ("snapshots", "states")
+Check = Callable[[Path], str | None]  # returns why a file is damaged, or None
+
+MAX_SETTINGS = 1 << 20  # bytes of config.json or environment.json: far more than is ever written
+
+_PARTS = ("config.json", "environment.json", "metrics.jsonl", "snapshots", "states")  # any of them marks a run
 
 
-class Standing(BaseModel):
-    """A run in short. What cannot be known is None."""
+class StoredFile(BaseModel):
+    """A snapshot or a state; `problem` is why it is damaged, or None."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    step: int
+    path: Path
+    size_bytes: int
+    problem: str | None
+
+
+class Leftover(BaseModel):
+    """A file that can be removed, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    size_bytes: int
+    why: str
+
+
+class RunStatus(BaseModel):
+    """A run in short. What is unknown is None."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     path: Path
     standing: Literal["running", "finished", "stopped", "failed", "damaged", "empty"]
-    reason: str | None  # what is amiss; None for a run that goes on, or that ended or was stopped in good order
-    step: int | None  # the last one that anything is known of
-    num_steps: int | None  # of the whole run
+    reason: str | None  # why it is not in order; None for a run that goes on, is finished or was stopped cleanly
+    step: int | None  # the last known one
+    num_steps: int | None  # of the complete run
     share: float | None  # of the steps that are done, 0 to 1
     num_images: int | None
     epoch: float | None
     kimg: float | None
-    data: str | None  # the source's last name
+    data: str | None  # the last part of the source's path
     architecture: str | None
     resolution: int | None
     active: datetime  # when it was last written
     size_bytes: int
     health: str | None  # of the last tick
-    state: int | None  # the step of the newest whole state
-    snapshot: int | None  # the step of the newest whole snapshot
+    state: int | None  # the step of the newest valid state
+    snapshot: int | None  # the step of the newest valid snapshot
 
 
-def survey(root: Path) -> tuple[list[Standing], list[str]]:
-    """Every run in a folder, the last active first, and the names of folders there that are no runs.
+def list_runs(root: Path) -> tuple[list[RunStatus], list[str]]:
+    """Return every run in a folder, the last active first, and the names of the folders there that are no runs.
 
-    A folder whose name is no text counts as none, for nobody could name it to a command.
+    A folder with an undecodable name counts as none, because no command could name it.
     """
     if not root.is_dir():
         return [], []
     folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
     ours = [path for path in folders if path.name.isprintable() and _may_be_run(path)]
-    foreign = [path.name for path in folders if path not in ours]
-    foreign = [name if name.isprintable() else name.encode("unicode_escape").decode() for name in foreign]
-    return sorted(map(stand, map(RunDir, ours)), key=lambda run: run.active, reverse=True), foreign
+    foreign = [printable(path.name) for path in folders if path not in ours]
+    return sorted(map(run_status, map(RunDir, ours)), key=lambda run: run.active, reverse=True), foreign
 
 
-def stand(run: RunDir) -> Standing:
-    """How a run stands, whatever state its folder is in."""
+def run_status(run: RunDir) -> RunStatus:
+    """Return the status of a run, whatever condition its folder is in."""
     try:
-        return _stand(run)
+        return _status(run)
     except OSError as error:
-        about: dict[str, Any] = dict.fromkeys(Standing.model_fields)
+        unknown: dict[str, Any] = dict.fromkeys(RunStatus.model_fields)
         reason = f"{error.filename or run.path}: cannot be read ({error.strerror or error})"
         active = datetime.fromtimestamp(run.path.stat().st_mtime, UTC)
         known = {"name": _name(run), "path": run.path, "active": active, "size_bytes": 0}
-        return Standing(**about | known | {"standing": "damaged", "reason": reason})
+        return RunStatus(**unknown | known | {"standing": "damaged", "reason": reason})
 
 
-def known_config(run: RunDir) -> tuple[RunConfig | None, str | None]:
-    """The configuration of a run, or why it cannot be read; sections of plugins stay unchecked."""
+def read_run_config(run: RunDir) -> tuple[RunConfig | None, str | None]:
+    """Return the configuration of a run, or why it cannot be read; sections of plugins stay unchecked."""
     try:
-        return validate(read_file(run.config, lambda path: read_regular(path, MOST_SETTINGS))), None
+        return validate(read_file(run.config, lambda path: read_regular(path, MAX_SETTINGS))), None
     except ConfigError as error:
         return None, str(error).removeprefix(f"{run.path}/")
 
 
 def num_images_of(config: RunConfig, record: Mapping[str, Any] | None) -> int | None:
-    """How many images an epoch has, as a line of metrics tells."""
-    step, epoch = number(record, "step"), number(record, "epoch")
+    """Return how many images an epoch has, by a line of metrics; None when it does not say."""
+    step, epoch = finite_number(record, "step"), finite_number(record, "epoch")
     num_images = step * config.train.batch_size / epoch if step and epoch else 0
-    return round(num_images) if 1 <= num_images <= MOST else None
+    return round(num_images) if 1 <= num_images <= MAX_STEPS else None
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is one that a run has left, however little of it, or an empty one."""
+    """Return whether a folder holds any part of a run, or is empty but for hidden files such as locks."""
     return folder.is_dir() and (
-        any((folder / part).exists() for part in PARTS) or not any(_is_shown(path) for path in folder.iterdir())
+        any((folder / part).exists() for part in _PARTS) or all(path.name.startswith(".") for path in folder.iterdir())
     )
+
+
+def stored_files(run: RunDir, kind: Kind, check: Check = header_problem) -> Iterator[StoredFile]:
+    """Yield the files of a kind, the newest first; each is checked when it is yielded."""
+    path_of = run.snapshot if kind == "snapshots" else run.state
+    for step in reversed(run.steps(kind)):
+        path = path_of(step)
+        try:
+            size_bytes = path.stat().st_size
+        except FileNotFoundError:  # a running process has removed it meanwhile
+            continue
+        yield StoredFile(kind=kind, step=step, path=path, size_bytes=size_bytes, problem=check(path))
+
+
+def leftovers(run: RunDir) -> list[Leftover]:
+    """Return the temporary files of killed writers, and the damaged files that a resume put aside."""
+    found = []
+    for folder in (run.path, run.path / "samples", *(run.path / kind for kind in KINDS)):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if is_temporary(path):
+                why = "left by a writer that was killed"
+            elif path.name.endswith(f".safetensors{DAMAGED}"):
+                why = "damaged, and put aside"
+            else:
+                continue
+            found.append(Leftover(path=path, size_bytes=path.lstat().st_size, why=why))
+    return found
 
 
 def _may_be_run(folder: Path) -> bool:
     try:
         return is_run(folder)
-    except OSError:  # one that may not be looked into: `stand` says so
+    except OSError:  # a folder without permission to read: its status says so
         return True
-
-
-def _is_shown(path: Path) -> bool:
-    return not path.name.startswith(".")  # as locks and temporary files do
 
 
 def _name(run: RunDir) -> str:
     return run.path.name or run.path.absolute().name
 
 
-def _stand(run: RunDir) -> Standing:
-    config, problem = known_config(run)
+def _status(run: RunDir) -> RunStatus:
+    config, problem = read_run_config(run)
     record, torn = last_record(run.metrics)
-    newest, damaged = _newest_whole(run)
+    newest, damaged = _newest_valid(run)
     state, snapshot = newest["states"], newest["snapshots"]
     steps = ([state.step] if state else []) + ([record["step"]] if record else [])
-    # A snapshot may be of a later step, when a damaged state sent the run back: that step is yet to come once more.
+    # A snapshot may be of a later step, when a damaged state sent the run back: that step is still to come.
     step = max(steps, default=snapshot.step if snapshot else None)
     num_images = num_images_of(config, record) if config else None
     num_steps = _num_steps(config, num_images) if config else None
     saved = max((each.step for each in newest.values() if each), default=None)
     finished = saved is not None and num_steps is not None and saved >= num_steps
-    standing, reason = _judge(run, problem, record, newest, damaged, finished)
-    if torn and reason is None and standing != "running":  # who writes just now is not done with the line
-        reason = "metrics.jsonl ends in a torn line"
-    return Standing(
+    if run.is_running():
+        standing, reason = "running", None
+    else:
+        standing, reason = _standing(run, problem, record, newest, damaged, finished=finished)
+        if torn and reason is None:
+            reason = "metrics.jsonl ends in a torn line"
+    return RunStatus(
         name=_name(run), path=run.path, standing=standing, reason=reason, step=step, num_steps=num_steps,
         share=min(1.0, step / num_steps) if step is not None and num_steps else None,
-        num_images=num_images, epoch=number(record, "epoch"),
-        kimg=step * config.train.batch_size / 1000 if config and step is not None else number(record, "kimg"),
+        num_images=num_images, epoch=finite_number(record, "epoch"),
+        kimg=step * config.train.batch_size / 1000 if config and step is not None else finite_number(record, "kimg"),
         data=Path(config.data.source).name if config else None,
         architecture=config.architecture.name if config else None,
         resolution=config.resolution if config else None,
         active=_active(run, newest), size_bytes=size_of(run.path), health=health_of(record),
-        state=_step(newest["states"]), snapshot=_step(newest["snapshots"]),
+        state=state.step if state else None, snapshot=snapshot.step if snapshot else None,
     )  # fmt: skip
 
 
-def _newest_whole(run: RunDir) -> tuple[dict[Kind, StoredFile | None], list[StoredFile]]:
-    """The newest whole file of each kind, and the damaged ones that are newer."""
+def _newest_valid(run: RunDir) -> tuple[dict[Kind, StoredFile | None], list[StoredFile]]:
+    """Return the newest valid file of each kind, and the damaged ones that are newer."""
     newest: dict[Kind, StoredFile | None] = dict.fromkeys(KINDS)
     damaged = []
     for kind in KINDS:
-        for file in stored(run, kind):
+        for file in stored_files(run, kind):
             if file.problem is None:
                 newest[kind] = file
                 break
@@ -147,13 +200,12 @@ def _newest_whole(run: RunDir) -> tuple[dict[Kind, StoredFile | None], list[Stor
     return newest, damaged
 
 
-def _judge(
+def _standing(
     run: RunDir, problem: str | None, record: Mapping[str, Any] | None,
-    newest: Mapping[Kind, StoredFile | None], damaged: list[StoredFile], finished: bool,
+    newest: Mapping[Kind, StoredFile | None], damaged: list[StoredFile], *, finished: bool,
 ) -> tuple[Any, str | None]:  # fmt: skip
-    """How it stands, and why."""
-    if run.is_running():
-        return "running", None
+    """Return the standing of a run that nobody is writing, and the reason."""
+    state, snapshot = newest["states"], newest["snapshots"]
     names = " and ".join(f"{file.kind}/{file.path.name}" for file in damaged)
     bad = f"{names} {'is' if len(damaged) == 1 else 'are'} damaged" if damaged else None
     nothing = record is None and not damaged and not any(newest.values())
@@ -170,16 +222,14 @@ def _judge(
         return "failed", log.removeprefix(FAILED)
     if (record is not None and not is_finite(record)) or health_of(record) == NOT_FINITE:
         return "failed", "its numbers were not finite any more"
-    state = newest["states"]
     if state is None:
-        missing = bad or f"it holds no {'state' if newest['snapshots'] else 'snapshot and no state'}"
-        return ("stopped" if newest["snapshots"] else "damaged" if bad else "empty"), missing
-    reached = max(state.step, record["step"] if record else 0)
+        missing = bad or f"it holds no {'state' if snapshot else 'snapshot and no state'}"
+        return ("stopped" if snapshot else "damaged" if bad else "empty"), missing
     if bad:
         return "stopped", f"{bad}; it can go on from step {state.step}"
-    if reached == state.step:
-        return "stopped", None
-    return "stopped", f"killed after step {reached}; it can go on from step {state.step}"
+    if record and record["step"] > state.step:
+        return "stopped", f"killed after step {record['step']}; it can go on from step {state.step}"
+    return "stopped", None
 
 
 def _num_steps(config: RunConfig, num_images: int | None) -> int | None:
@@ -192,7 +242,3 @@ def _active(run: RunDir, newest: Mapping[Kind, StoredFile | None]) -> datetime:
     paths = [run.config, run.metrics, run.log, *(file.path for file in newest.values() if file)]
     times = [path.stat().st_mtime for path in paths if path.exists()]
     return datetime.fromtimestamp(max(times, default=run.path.stat().st_mtime), UTC)
-
-
-def _step(file: StoredFile | None) -> int | None:
-    return file.step if file else None

@@ -1,26 +1,38 @@
-"""Everything that a run's folder tells about it."""
+"""All that the folder of a run says about it, and the differences between several runs."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ..config import PLUGIN_SECTIONS, RunConfig, flat
-from ..errors import FaceganError
-from .atomic import read_regular
-from .best_snapshot import Best, best
+from ..config import DURATIONS, PLUGIN_SECTIONS, RunConfig, flat
+from ..errors import FaceganError, SnapshotError
+from .atomic import json_object, read_regular
+from .best_snapshot import BestSnapshot, best_snapshot
 from .run_dir import RunDir
-from .run_files import KINDS, Check, Leftover, StoredFile, leftovers, stored
-from .run_log import Span, metrics, number, spans
-from .run_status import MOST_SETTINGS, Standing, known_config, stand
-from .safetensors_file import header_problem
+from .run_log import Span, finite_number, health_spans, last_record, read_metrics
+from .run_status import (
+    KINDS,
+    MAX_SETTINGS,
+    Check,
+    Leftover,
+    RunStatus,
+    StoredFile,
+    leftovers,
+    read_run_config,
+    run_status,
+    stored_files,
+)
+from .safetensors_file import header_problem, weights_digest
 
-WORTH_A_LOOK = ("faces.png", "losses.png", "model-card.md", "metrics.jsonl", "log.txt")
+_FOR_PEOPLE = ("faces.png", "losses.png", "model-card.md", "metrics.jsonl", "log.txt")
+_WITHOUT_EFFECT = ("output.", "evaluation.", *(f"train.{name}" for name in DURATIONS))  # on the weights at a step
 
 
-class Changed(BaseModel):
+class ChangedSetting(BaseModel):
     """A setting that is not at its default; `default` is None where there is none."""
 
     model_config = ConfigDict(frozen=True)
@@ -30,62 +42,102 @@ class Changed(BaseModel):
     default: Any
 
 
-class Account(BaseModel):
+class RunSummary(BaseModel):
     """A run in full."""
 
     model_config = ConfigDict(frozen=True)
 
-    standing: Standing
+    standing: RunStatus
     settings: dict[str, Any]  # all of them, with dotted keys; empty if they cannot be read
-    changed: list[Changed]
-    environment: dict[str, Any]  # as it was written when the run was started; empty if it cannot be read
+    changed: list[ChangedSetting]
+    environment: dict[str, Any]  # as written when the run was started; empty if it cannot be read
     num_ticks: int  # lines of metrics.jsonl
     seconds: float | None  # of training
-    images_per_second: float | None  # over the whole training
+    images_per_second: float | None  # averaged over the training
     metrics: dict[str, Any] | None  # of the last tick
     health: list[Span]
-    best: Best | None = None  # by the evaluations during training
+    best: BestSnapshot | None = None  # by the evaluations during training
     files: list[StoredFile]  # snapshots and states, the newest first
     leftovers: list[Leftover]
     look: list[Path]  # files for people
 
 
-def account(run: RunDir, check: Check = header_problem, *, plugins: bool = True) -> Account:
-    """Read a run whole; a file that cannot be read is left out, and `standing` names it.
+class Twins(BaseModel):
+    """Runs with settings that make the same weights, and whether they did at the newest step with a snapshot of each.
+
+    `step` and `identical` are None when there is no such step.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    runs: list[int]  # their places in the comparison
+    step: int | None
+    identical: bool | None
+
+
+class RunComparison(BaseModel):
+    """Runs side by side; lists have a value for each run, in their order, None where a run has none."""
+
+    model_config = ConfigDict(frozen=True)
+
+    runs: list[RunStatus]
+    settings: dict[str, list[Any]]  # only those that differ, with dotted keys
+    metrics: dict[str, list[Any]]  # of the last tick of each
+    twins: list[Twins]
+
+
+def summarize_run(run: RunDir, check: Check = header_problem, *, plugins: bool = True) -> RunSummary:
+    """Summarize a run; files that cannot be read are left out, and `standing` names them.
 
     Args:
         run: Its folder.
-        check: What tells why a snapshot or a state is not whole.
-        plugins: Whether the defaults of the network's and the loss's settings are asked for, which may load torch;
-            without, all of these count as changed.
+        check: Returns why a snapshot or state is damaged, or None.
+        plugins: Ask the plugins for the defaults of the network and the loss, which may load torch; if False, all of
+            these settings count as changed.
     """
-    standing = stand(run)
-    config, _ = known_config(run)
-    records = metrics(run)
+    status = run_status(run)
+    config, _ = read_run_config(run)
+    records = read_metrics(run)
     last = records[-1] if records else None
-    shown, seconds = number(last, "kimg"), number(last, "seconds")
-    return Account(
-        standing=standing,
+    shown, seconds = finite_number(last, "kimg"), finite_number(last, "seconds")
+    return RunSummary(
+        standing=status,
         settings=flat(config.model_dump(mode="json")) if config else {},
-        changed=_changed(config, standing.num_steps, plugins) if config else [],
+        changed=_changed(config, status.num_steps, plugins) if config else [],
         environment=_environment(run),
         num_ticks=len(records),
         seconds=seconds,
         images_per_second=shown * 1000 / seconds if shown and seconds else None,
         metrics=last,
-        health=spans(records),
-        best=best(run, config.evaluation) if config else None,
-        files=[file for kind in KINDS for file in stored(run, kind, check)],
+        health=health_spans(records),
+        best=best_snapshot(run, config.evaluation) if config else None,
+        files=[file for kind in KINDS for file in stored_files(run, kind, check)],
         leftovers=leftovers(run),
-        look=_worth_a_look(run),
+        look=_for_people(run),
     )
 
 
-def defaults(config: RunConfig, num_steps: int | None, plugins: bool = True) -> dict[str, Any]:
-    """The settings that a run with the same plugins and length has by default, with dotted keys.
+def compare_runs(runs: Sequence[RunDir]) -> RunComparison:
+    """Compare runs side by side.
 
-    The plugins' own are asked for, which loads them, unless `plugins` is false; those of one that is not installed are
-    left out.
+    Raises:
+        SnapshotError: The configuration of one cannot be read.
+    """
+    configs = [_config(run) for run in runs]
+    records = [last_record(run.metrics)[0] or {} for run in runs]
+    keys = dict.fromkeys(key for record in records for key in record)
+    return RunComparison(
+        runs=[run_status(run) for run in runs],
+        settings=differing([flat(config.model_dump(mode="json")) for config in configs]),
+        metrics={key: [record.get(key) for record in records] for key in keys},
+        twins=_twins(runs, configs),
+    )
+
+
+def default_settings(config: RunConfig, num_steps: int | None, plugins: bool = True) -> dict[str, Any]:
+    """Return the settings, with dotted keys, that a run with the same plugins and length has by default.
+
+    Those of the plugins are left out when `plugins` is false or the plugin is not installed; asking loads it.
     """
     base = RunConfig()
     if num_steps is not None:
@@ -99,24 +151,55 @@ def defaults(config: RunConfig, num_steps: int | None, plugins: bool = True) -> 
     return flat(tree)
 
 
-def _changed(config: RunConfig, num_steps: int | None, plugins: bool) -> list[Changed]:
-    usual = defaults(config, num_steps, plugins)
+def differing(settings: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return the settings that are not the same everywhere; None where one is missing."""
+    keys = dict.fromkeys(key for each in settings for key in each)
+    values = {key: [each.get(key) for each in settings] for key in keys}
+    return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
+
+
+def _changed(config: RunConfig, num_steps: int | None, plugins: bool) -> list[ChangedSetting]:
+    defaults = default_settings(config, num_steps, plugins)
     return [
-        Changed(key=key, value=value, default=usual.get(key))
+        ChangedSetting(key=key, value=value, default=defaults.get(key))
         for key, value in flat(config.model_dump(mode="json")).items()
-        if value is not None and value != usual.get(key)
+        if value is not None and value != defaults.get(key)
     ]
 
 
 def _environment(run: RunDir) -> dict[str, Any]:
     try:
-        environment = json.loads(read_regular(run.environment, MOST_SETTINGS))
-    except (OSError, ValueError, RecursionError):
+        return json_object(read_regular(run.environment, MAX_SETTINGS)) or {}
+    except OSError:
         return {}
-    return environment if isinstance(environment, dict) else {}
 
 
-def _worth_a_look(run: RunDir) -> list[Path]:
+def _for_people(run: RunDir) -> list[Path]:
     newest = run.latest("samples")
-    paths = [run.path / name for name in WORTH_A_LOOK]
+    paths = [run.path / name for name in _FOR_PEOPLE]
     return [path for path in (*([newest] if newest else []), *paths) if path.is_file()]
+
+
+def _config(run: RunDir) -> RunConfig:
+    config, problem = read_run_config(run)
+    if config is None:
+        raise SnapshotError(f"{run.path}/{problem}")
+    return config
+
+
+def _twins(runs: Sequence[RunDir], configs: Sequence[RunConfig]) -> list[Twins]:
+    groups: dict[str, list[int]] = {}
+    for place, config in enumerate(configs):
+        settings = flat(config.model_dump(mode="json"))
+        effective = {key: value for key, value in settings.items() if not key.startswith(_WITHOUT_EFFECT)}
+        groups.setdefault(json.dumps(effective, sort_keys=True), []).append(place)
+    return [_compare_weights(runs, places) for places in groups.values() if len(places) > 1]
+
+
+def _compare_weights(runs: Sequence[RunDir], places: list[int]) -> Twins:
+    common = set.intersection(*(set(runs[place].steps("snapshots")) for place in places))
+    for step in sorted(common, reverse=True):
+        paths = [runs[place].snapshot(step) for place in places]
+        if not any(header_problem(path) for path in paths):
+            return Twins(runs=places, step=step, identical=len({weights_digest(path) for path in paths}) == 1)
+    return Twins(runs=places, step=None, identical=None)

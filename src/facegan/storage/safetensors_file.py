@@ -18,7 +18,7 @@ from ..errors import DamagedError, SnapshotError
 from ..messages import one_line as one_line
 from ..messages import quoted
 from .atomic import write_atomic
-from .run_dir import MOST_STEPS
+from .run_dir import MAX_STEPS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -261,5 +261,5 @@ def _check_kind(path: Path, kind: str, metadata: Mapping[str, str]) -> None:
         raise SnapshotError(
             f"{path}: written by facegan {writer}, which is newer than this one ({__version__}); upgrade"
         )
-    if not 0 <= step <= MOST_STEPS:
+    if not 0 <= step <= MAX_STEPS:
         raise SnapshotError(f"{path}: carries the step {step}, which no run has")

@@ -9,7 +9,7 @@ from .. import __version__, images
 from ..checkpoint import snapshot_metadata
 from ..config import RunConfig
 from ..storage.atomic import write_atomic
-from ..storage.best_snapshot import best
+from ..storage.best_snapshot import best_snapshot
 from ..storage.run_dir import RunDir
 from ..storage.safetensors_file import read_tensors, write_tensors
 from .state import NETWORKS
@@ -49,7 +49,7 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[
     sheet = images.side_by_side((real, fake), ("training images", f"generated, step {step:,}"))
     images.save(run.path / "faces.png", sheet)
     write_atomic(run.path / "model-card.md", _card(config, run, step, num_images).encode("utf-8", "backslashreplace"))
-    if found := best(run, config.evaluation):
+    if found := best_snapshot(run, config.evaluation):
         report(f"best by {found.metric} ({found.value:.4g} at step {found.step}): {found.path}")
     report(f"{run.path}: finished; look at faces.png and losses.png there")
 
@@ -70,7 +70,7 @@ def complete(config: RunConfig, run: RunDir, *, num_images: int, report: Callabl
 
 
 def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
-    architecture, found = config.part("architecture"), best(run, config.evaluation)
+    architecture, found = config.part("architecture"), best_snapshot(run, config.evaluation)
     row = "| best snapshot | {}: {} {:.4g} on {:,} faces |\n"
     told = row.format(found.path.name, found.title, found.value, found.num_images) if found else ""
     return CARD.format(

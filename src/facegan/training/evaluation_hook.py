@@ -20,7 +20,7 @@ from ..evaluation.extractors import SPACES, Look, extractor_of
 from ..evaluation.metric import PIXELS
 from ..features import Extractor
 from ..generator import FaceGenerator
-from ..storage.best_snapshot import RANKING, best_of, measured
+from ..storage.best_snapshot import RANKING, best_line, training_evaluations
 from ..storage.run_dir import RunDir
 from .checkpointing import Saver
 from .loop import Report, calibrate
@@ -92,7 +92,7 @@ class Evaluating:
 
     def take_up(self) -> None:
         """Start the clock, and go on from what was measured of this run before; a lost snapshot ranks no more."""
-        self._lines = list(measured(self._run))
+        self._lines = list(training_evaluations(self._run))
         self._lost = {line["step"] for line in self._lines}.difference(self._run.steps("snapshots"))
         self._began = time.monotonic()
 
@@ -141,7 +141,7 @@ class Evaluating:
         if finite:
             saver.at_once(f"the evaluation of step {step:,}", partial(append, self._run.evaluations, finite))
         self._lines += lines
-        best = best_of([line for line in self._lines if line["step"] not in self._lost], self._settings)
+        best = best_line([line for line in self._lines if line["step"] not in self._lost], self._settings)
         self._latest = time.monotonic() - began
         self._spent += self._latest
         if finite:

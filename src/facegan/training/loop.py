@@ -16,7 +16,7 @@ from ..data.loader import Feed
 from ..data.packed.load import PackedImages
 from ..errors import TrainingError
 from ..generator import FaceGenerator
-from ..storage.best_snapshot import best
+from ..storage.best_snapshot import best_snapshot
 from ..storage.run_dir import RunDir
 from ..storage.run_log import NOT_FINITE
 from ..storage.safetensors_file import write_tensors
@@ -180,7 +180,7 @@ def weights(config: RunConfig, run: RunDir, state: TrainState, data_digest: str 
         if snapshot:
             networks = {key: value for key, value in copies.items() if key.partition(".")[0] in NETWORKS}
             write_tensors(run.snapshot(step), "snapshot", networks, snapshot_metadata(config, step))
-            found = best(run, config.evaluation)
+            found = best_snapshot(run, config.evaluation)
             spare = {found.step} if found else ()
             run.keep("snapshots", every.keep_snapshots, every.keep_snapshots_every, spare)
         if about is not None:

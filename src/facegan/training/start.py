@@ -11,9 +11,9 @@ import torch
 from ..checkpoint import load_generator
 from ..config import named_layer, refuse_idle_metrics, resolve
 from ..generator import FaceGenerator
-from ..storage.best_snapshot import best
+from ..storage.best_snapshot import best_snapshot
 from ..storage.run_dir import RunDir, next_free
-from ..storage.run_status import known_config
+from ..storage.run_status import read_run_config
 from .distributed import joined
 from .loop import Report, Stop
 from .trainer import Packing
@@ -41,11 +41,11 @@ class TrainedRun:
         return newest
 
     @property
-    def best(self) -> Path | None:
+    def best_snapshot(self) -> Path | None:
         """The snapshot file that evaluations during training found best; None: there were none that say so."""
         run = RunDir(self.path)
-        config, _ = known_config(run)
-        found = best(run, config.evaluation) if config else None
+        config, _ = read_run_config(run)
+        found = best_snapshot(run, config.evaluation) if config else None
         return found.path if found else None
 
     def generator(self, *, raw: bool = False, device: str | torch.device = "cpu") -> FaceGenerator:

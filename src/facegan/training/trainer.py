@@ -18,7 +18,7 @@ from ..data.source import in_words
 from ..errors import ConfigError, DamagedError, SnapshotError, TrainingError
 from ..plugins import claim, names
 from ..storage.atomic import as_json, write_atomic
-from ..storage.best_snapshot import cut
+from ..storage.best_snapshot import cut_evaluations
 from ..storage.run_dir import RunDir
 from ..storage.run_status import num_images_of
 from ..storage.safetensors_file import read_header
@@ -164,7 +164,7 @@ def resume(
         name = device or config.train.device
         lead(world, config, run.path, data_digest=data.digest, device=name, state=newest)
         run.cut_metrics(state.step, inside_tick=bool(state.sums[-1]))
-        cut(run, state.step)
+        cut_evaluations(run, state.step)
         if duration or output or evaluation:
             write_atomic(run.config, config.to_json().encode())
         if not run.environment.exists():
