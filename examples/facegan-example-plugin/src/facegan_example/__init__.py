@@ -1,1 +1,1 @@
-"""One plugin of each kind for facegan, small enough to copy from."""
+"""One plugin of each kind for facegan, small enough to copy."""

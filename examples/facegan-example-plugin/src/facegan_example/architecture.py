@@ -8,18 +8,20 @@ from facegan.networks.dcgan import DCGAN
 
 
 class SpectralDCGAN(DCGAN):
-    """DCGAN whose D is kept smooth by dividing each weight by its largest singular value, without batch norm.
+    """DCGAN whose D divides each weight by its largest singular value, in place of batch norm.
 
-    Its settings are DCGAN's and `num_power_iterations`. G is DCGAN's own.
+    The settings are those of DCGAN and `num_power_iterations`. G is DCGAN's.
 
     Source: T. Miyato, T. Kataoka, M. Koyama, Y. Yoshida, "Spectral Normalization for Generative Adversarial Networks",
-    ICLR 2018, arXiv:1802.05957, section 2.1 and algorithm 1. Unlike theirs (table 3) the convolutions are DCGAN's.
+    ICLR 2018, arXiv:1802.05957, section 2.1 and algorithm 1. Unlike in table 3, the convolutions are DCGAN's.
     """
 
-    num_power_iterations: int = Field(1, ge=1, description="power iterations a step towards the largest singular value")
+    num_power_iterations: int = Field(
+        1, ge=1, description="power iterations per step, towards the largest singular value"
+    )
 
     def discriminator(self, resolution: int, channels: int) -> nn.Module:
-        """D: images (N, channels, resolution, resolution) -> logits (N,), freshly initialised."""
+        """Return a new D: images (N, channels, resolution, resolution) -> logits (N,)."""
         network = super().discriminator(resolution, channels)
         for module in list(network.modules()):
             for name, child in list(module.named_children()):

@@ -1,4 +1,4 @@
-"""`facegan hello-faces`: a look at a generator's faces where no image can be opened, for instance over ssh."""
+"""`facegan hello-faces`: show faces in the terminal, for example over ssh."""
 
 from typing import Annotated
 
@@ -6,12 +6,12 @@ import typer
 
 from facegan.cli.options import Model, find_snapshot
 
-HALF = "▀"  # the upper half of a character cell; the lower half shows the cell's ground
+HALF = "▀"  # the upper half of a character cell; the lower half shows the background colour
 
 
 def hello_faces(
     model: Model = None,
-    num: Annotated[int, typer.Option("-n", "--num", min=1, max=16, help="How many, side by side.")] = 4,
+    num: Annotated[int, typer.Option("-n", "--num", min=1, max=16, help="Number of faces, side by side.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first face; the next ones follow.")] = 0,
     size: Annotated[int, typer.Option(min=8, max=64, help="Width of a face in characters.")] = 16,
 ) -> None:
@@ -30,9 +30,9 @@ def hello_faces(
             + "\x1b[0m"
         )
     last = seed + num - 1
-    print(f"seeds {seed} to {last}, step {generator.info['step']}: synthetic faces")
+    print(f"seeds {seed} to {last}, step {generator.origin.step}: synthetic faces")
 
 
 def cell(upper: tuple[int, int, int], lower: tuple[int, int, int]) -> str:
-    """One character that shows two pixels, one above the other."""
+    """Return one character that shows two pixels, one above the other."""
     return f"\x1b[38;2;{upper[0]};{upper[1]};{upper[2]}m\x1b[48;2;{lower[0]};{lower[1]};{lower[2]}m{HALF}"

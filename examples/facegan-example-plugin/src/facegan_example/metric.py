@@ -1,4 +1,4 @@
-"""A metric of one's own: whether generated images are as sharp as real ones."""
+"""A metric: whether generated images are as sharp as real ones."""
 
 from typing import ClassVar, Literal
 
@@ -9,20 +9,20 @@ from facegan.evaluation import Measurement, Metric, Pair, Sample
 
 
 class Sharpness(Metric):
-    """The mean sharpness of generated images, over that of real ones: 1 for images as sharp, less for blurred ones.
+    """The mean sharpness of generated images over that of real ones: 1 is as sharp, less is blurred.
 
-    The sharpness of an image is the mean absolute difference of pixels side by side.
+    The sharpness of an image is the mean absolute difference of neighbouring pixels in a row.
     """
 
     title: ClassVar[str] = "Sharpness, over that of real images"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "nearer"
-    space: ClassVar[str] = "pixels"  # or "random", "discriminator", "inception": whose vectors `Sample.seen` holds
+    space: ClassVar[str] = "pixels"  # or "random", "discriminator", "inception": the features in `Sample.seen`
     at_least: ClassVar[int] = 10
 
-    num_images: int = Field(default=1000, ge=10, description="pictures of each side, the first ones")
+    num_images: int = Field(default=1000, ge=10, description="number of images of each side, the first ones")
 
     def measure(self, pair: Pair) -> Measurement:
-        """The interval is over other generated images: twice the standard error to either side, for 95 %."""
+        """Return the value and its 95 % interval over other generated images: 1.96 standard errors to either side."""
         real, fake = self._sharpness(pair.real), self._sharpness(pair.fake)
         value = float(fake.mean() / real.mean())
         if not pair.intervals:
@@ -31,6 +31,6 @@ class Sharpness(Metric):
         return Measurement(value, (value - margin, value + margin), {"real": float(real.mean())})
 
     def _sharpness(self, sample: Sample) -> np.ndarray:
-        """Of each image of a side, in float64."""
-        pictures = sample.take(0, self.num_images).astype(np.float64)  # (n, C, H, W)
-        return np.abs(np.diff(pictures, axis=3)).mean((1, 2, 3))
+        """Return the sharpness of each image of one side, float64 (n,)."""
+        images = sample.take(0, self.num_images).astype(np.float64)  # (n, C, H, W)
+        return np.abs(np.diff(images, axis=3)).mean((1, 2, 3))
