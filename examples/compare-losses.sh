@@ -1,9 +1,9 @@
 #!/bin/sh
-# Train the same networks on the same images with two losses, and lay their curves over each other.
+# Train the same networks on the same images with two losses, and plot their curves together.
 #
 #   examples/compare-losses.sh
 #
-# DATA, PRESET, STEPS, WIDTH (feature maps) and LOSSES (two or more names; `facegan plugins` lists them) can be set before it.
+# You can set DATA, PRESET, STEPS, WIDTH (feature maps) and LOSSES (two or more names; `facegan plugins` lists them).
 set -eu
 
 losses=${LOSSES:-"nonsaturating saturating"}
@@ -13,5 +13,5 @@ for loss in $losses; do
         --set loss.name="$loss" --set architecture.ngf="${WIDTH:-32}" --set architecture.ndf="${WIDTH:-32}"
 done
 
-# shellcheck disable=SC2086 # one argument a name
+# shellcheck disable=SC2086 # one argument per name
 facegan plot $losses -o losses-compared.png

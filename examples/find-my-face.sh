@@ -1,10 +1,10 @@
 #!/bin/sh
-# The faces of a run that are nearest to photos, whether it knows such faces at all, and a film from one to the next.
+# Find the faces of a run that are nearest to photos, check whether it knows such faces, and make a film from one to the next.
 #
 #   examples/find-my-face.sh runs/drawn-demo-1 me.jpg you.jpg
 #
-# CROP (auto: the largest centre square; center:N and box:X,Y,W,H for closer ones), STEPS (of the search), FRAMES (of the
-# film) and OUT (where the results go) can be set before it.
+# You can set CROP (auto: the largest centre square; center:N and box:X,Y,W,H are closer), STEPS (of the search), FRAMES (of
+# the film) and OUT (the output folder).
 set -eu
 
 run=${1:?"give a run, and photos"}
@@ -13,10 +13,10 @@ shift
 out=${OUT:-found}
 mkdir -p "$out"
 
-# Each photo beside its face, and the latents of all, which stand wherever seeds do.
+# Each photo next to its face, and a file with all latents, which you can use like seeds.
 facegan project "$@" --model "$run" --crop "${CROP:-auto}" --steps "${STEPS:-100}" \
     -o "$out/found.png" --save "$out/found.safetensors" > "$out/found.txt"
 cat "$out/found.txt"
 
-# From photo's face to photo's face, to that of seed 0, and back to the first.
+# From one photo's face to the next, to the face of seed 0, and back to the first.
 facegan interpolate "$run" --seeds "$out/found.safetensors,0" --loop --frames "${FRAMES:-60}" -o "$out/walk.gif"

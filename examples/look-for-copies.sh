@@ -1,10 +1,10 @@
 #!/bin/sh
-# Does a run memorise? Its faces beside the training images nearest to them, and a measure against images unseen.
+# Does a run memorise? Show its faces next to their nearest training images, and compare with held-out images.
 #
 #   examples/look-for-copies.sh runs/drawn-demo-1
 #
-# For the measure, a run must have left images out: facegan train --set data.split=train. SEEDS (the faces shown),
-# SAMPLES (how many are measured) and OUT (the image; it has training images in it) can be set before it.
+# The measure needs a run with held-out images: facegan train --set data.split=train. You can set SEEDS (the faces shown),
+# SAMPLES (the number measured) and OUT (the output image, which contains training images).
 set -eu
 
 run=${1:?"give a run"}

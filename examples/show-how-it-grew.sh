@@ -1,17 +1,17 @@
 #!/bin/sh
-# A run to show to others: a film of the same latents through training, and a report that is one file.
+# Show a run to others: a film of the same latents through training, and a report in one file.
 #
 #   examples/show-how-it-grew.sh runs/drawn-demo-1
 #
-# SECONDS_LONG (of the film) and OUT (where the results go) can be set before it.
+# You can set SECONDS_LONG (of the film) and OUT (the output folder).
 set -eu
 
 run=${1:?"give a run"}
 out=${OUT:-growth}
 mkdir -p "$out"
 
-# Under each image stand its step and epoch; .gif and .webp work as well.
+# Each image has its step and epoch below it; .gif and .webp work as well.
 facegan timelapse "$run" --seconds "${SECONDS_LONG:-10}" -o "$out/growth.mp4"
 
-# Settings, curves, a slider over the grids: opens in any browser, needs no other file and no network.
+# Settings, curves, a slider over the grids: opens in any browser, without other files or a network.
 facegan report "$run" -o "$out/report.html"

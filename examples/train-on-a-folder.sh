@@ -1,10 +1,10 @@
 #!/bin/sh
-# From a folder of face images to new faces, the curves of the losses, and a film of how the faces grew.
+# Go from a folder of face images to new faces, loss curves, and a film of how the faces grew.
 #
 #   examples/train-on-a-folder.sh ~/Pictures/faces
 #
-# RESOLUTION, BATCH_SIZE, EPOCHS, WIDTH (feature maps), RUN (the run's folder) and OUT (where the results go) can be set
-# before it. Interrupted, it goes on with: facegan resume $RUN
+# You can set RESOLUTION, BATCH_SIZE, EPOCHS, WIDTH (feature maps), RUN (the run's folder) and OUT (the output folder). If it is
+# interrupted, continue with: facegan resume $RUN
 set -eu
 
 images=${1:?"give a folder of images, a .zip, a .tar or a .tgz"}

@@ -3,8 +3,7 @@
 #
 #   examples/walk-between-faces.sh runs/drawn-demo-1
 #
-# SEEDS (the faces, in order), CORNERS (four of them), FRAMES (of each film) and OUT (where the results go) can be set
-# before it.
+# You can set SEEDS (the faces, in order), CORNERS (four of them), FRAMES (of each film) and OUT (the output folder).
 set -eu
 
 run=${1:?"give a run, or a snapshot file"}
@@ -12,17 +11,17 @@ seeds=${SEEDS:-3,14,15,92}
 frames=${FRAMES:-120}
 out=${OUT:-walks}
 
-# From face to face and back to the first, for ever.
+# From face to face and back to the first, in a loop.
 facegan interpolate "$run" --seeds "$seeds" --frames "$frames" --fps 25 --loop -o "$out/walk.gif"
 
-# A circle never stands still: once around the great circle through the first face.
+# Once around the great circle through the first face.
 facegan interpolate "$run" --seeds "${seeds%%,*}" --circle --frames "$frames" -o "$out/circle.mp4"
 
-# Sixteen walks at once, through faces by chance; .webp is smaller than .gif and has all colours.
+# Sixteen walks at once, through random faces; .webp is smaller than .gif and has all colours.
 facegan interpolate "$run" --grid 4x4 --seed 1 --frames "$frames" --loop -o "$out/sixteen.webp"
 
 # As in figure 4 of the DCGAN paper: a row from each face to the next.
 facegan interpolate "$run" --seeds "$seeds" -o "$out/strip.png"
 
-# Four faces in the corners, and what lies between them.
+# A sheet with four faces in the corners.
 facegan interpolate "$run" --corners "${CORNERS:-$seeds}" -o "$out/corners.png"

@@ -131,9 +131,9 @@ def test_faces_are_drawn_as_a_sheet_tamed_and_one_by_one(shell, run, tmp_path):
 
 def test_sum_of_faces_is_drawn_beside_those_that_it_was_made_onto(shell, run, tmp_path):
     shell("add-and-subtract-faces.sh", run, WITH="1,2", WITHOUT="3", ONTO="4,5")
-    assert names(tmp_path / "arithmetic") == ["beside.png", "sum.png", "sum.safetensors"]
+    assert names(tmp_path / "arithmetic") == ["compared.png", "sum.png", "sum.safetensors"]
     assert load_latents(tmp_path / "arithmetic" / "sum.safetensors")[0].shape == (1, 100)
-    assert pixels(tmp_path / "arithmetic" / "beside.png").shape[1] == 3 * 66 - 2
+    assert pixels(tmp_path / "arithmetic" / "compared.png").shape[1] == 3 * 66 - 2
 
 
 def test_walks_are_films_a_strip_and_a_sheet(shell, run, tmp_path):
@@ -178,7 +178,7 @@ def test_film_and_report_show_how_a_run_grew(shell, run, tmp_path):
 def test_picture_is_traced_and_made_again(shell, run, tmp_path):
     facegan_says = shell("draw-faces.sh", run, NUM=2)
     assert "faces/sheet.png" in facegan_says
-    said = shell("trace-a-picture.sh", "faces/tame.png")
+    said = shell("trace-an-image.sh", "faces/tame.png")
     assert "the same to the pixel" in said
     assert np.array_equal(pixels(tmp_path / "again.png"), pixels(tmp_path / "faces" / "tame.png"))
 
