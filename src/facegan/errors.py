@@ -1,23 +1,23 @@
-"""What can go wrong, in one line each: where, what is wrong (what was given), what would be right."""
+"""Errors, each one line: where: what is wrong (what was given); what would be right."""
 
-from .messages import printable as printable
+from .messages import printable
 
 
 class FaceganError(Exception):
-    """Anything facegan refuses or fails at; the message is one line for the person at the shell.
+    """Base class of the errors of facegan; the message is one line for the person at the shell.
 
-    `exit_code` is 2 when the person can mend it (a flag, a setting, a missing or wrong file) and 1 otherwise.
+    `exit_code` is 2 for a user's mistake (a flag, a setting, a missing or wrong file) and 1 otherwise.
     """
 
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        """Take the message; what a file has put into it cannot break its line or move a terminal's cursor."""
+        """Take the message; unprintable characters in it are escaped, so that no file can control the terminal."""
         super().__init__(printable(message))
 
 
 class ConfigError(FaceganError):
-    """A setting, flag or preset that does not exist or cannot be."""
+    """A setting, flag or preset that does not exist or is invalid."""
 
     exit_code = 2
 
@@ -29,7 +29,7 @@ class DataError(FaceganError):
 
 
 class SnapshotError(FaceganError):
-    """A run folder, snapshot or state that is missing, damaged, or not ours."""
+    """A run folder, snapshot or state that is missing, damaged or foreign."""
 
     exit_code = 2
 
@@ -39,7 +39,7 @@ class DamagedError(SnapshotError):
 
 
 class WeightsError(FaceganError):
-    """Weights of a published network that are missing, or not those that were published."""
+    """Weights of a published network that are missing or differ from the published ones."""
 
     exit_code = 2
 

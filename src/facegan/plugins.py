@@ -1,9 +1,9 @@
-"""Every pluggable part by kind and name: the built-in ones and those that installed packages bring.
+"""Pluggable parts by kind and name: built-in ones and those of installed packages.
 
-A package joins by declaring an entry point in one of the groups `facegan.command`, `facegan.architecture`,
-`facegan.loss`, `facegan.dataset` or `facegan.metric`; `pip install` is the whole registration. Built-in parts stand in
-the same table and are loaded by the same code. Listing imports nothing; a part is imported when it is asked for. An
-installed package whose own record is damaged is passed over (`unreadable` names it).
+A package registers a part by an entry point in one of the groups `facegan.command`, `facegan.architecture`,
+`facegan.loss`, `facegan.dataset` or `facegan.metric`; `pip install` is all it takes. Built-in parts are in the same
+table and are loaded by the same code. Listing imports nothing (`claims`); `find` and `probe` import a part. An
+installed package with damaged metadata is skipped (`unreadable` names it).
 """
 
 import functools
@@ -16,9 +16,7 @@ from typing import Any
 
 from . import __version__
 from .errors import ConfigError, PluginError
-from .messages import nearest as nearest  # re-exported
-from .messages import one_line
-from .messages import quoted as quoted
+from .messages import nearest, one_line, quoted
 
 KINDS = ("command", "architecture", "loss", "dataset", "metric")
 
@@ -81,7 +79,7 @@ BUILT_IN = {
 
 @dataclass(frozen=True)
 class Plugin:
-    """One owner's claim to a name: `target` is `module:attribute`, `origin` the package and its version."""
+    """A part and its owner: `target` is `module:attribute`, `origin` the package and its version."""
 
     kind: str
     name: str
@@ -92,12 +90,12 @@ class Plugin:
         """Import and return the part.
 
         Raises:
-            PluginError: The import failed; the message carries the reason.
+            PluginError: The import failed; the message gives the reason.
         """
         module, _, attribute = self.target.partition(":")
         try:
             return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
-        except (Exception, SystemExit) as error:  # whatever a foreign package does, ours goes on
+        except (Exception, SystemExit) as error:  # a broken package must not break facegan
             raise PluginError(
                 f"{self.kind} '{self.name}': cannot be loaded from {self.origin} "
                 f"({type(error).__name__}: {one_line(error)}); update or uninstall that package"
@@ -106,7 +104,7 @@ class Plugin:
 
 @functools.cache
 def claims(kind: str) -> dict[str, tuple[Plugin, ...]]:
-    """Every name of a kind with its owners, in alphabetical order within built-in and installed; imports nothing."""
+    """Return the owners of every name of a kind, built-in names first, installed ones in order; imports nothing."""
     found: dict[str, list[Plugin]] = {
         name: [Plugin(kind, name, target, f"facegan {__version__}")] for name, target in BUILT_IN[kind].items()
     }
@@ -118,21 +116,21 @@ def claims(kind: str) -> dict[str, tuple[Plugin, ...]]:
 
 
 def unreadable() -> dict[str, str]:
-    """The folder of every installed package whose record cannot be read, and why; none of its parts are listed."""
+    """Return the folder of every installed package with unreadable metadata, and why; its parts are not listed."""
     found: dict[str, str] = {}
     for package in importlib.metadata.distributions():
-        for read in (_points, _signed):
+        for read in (_entry_points, _name_and_version):
             try:
                 read(package)
             except Exception as error:
-                # The standard library has no public word for where a record lies.
+                # The standard library has no public name for the path of the metadata.
                 folder = str(getattr(package, "_path", package.locate_file("")))
                 found.setdefault(folder, f"{type(error).__name__}: {one_line(error)}")
     return found
 
 
 def names(kind: str) -> list[str]:
-    """The names of a kind; imports nothing."""
+    """Return the names of a kind; imports nothing."""
     return list(claims(kind))
 
 
@@ -140,14 +138,14 @@ def find(kind: str, name: str) -> Any:
     """Load the part of this kind and name.
 
     Raises:
-        ConfigError: There is none of that name; the nearest are named.
+        ConfigError: There is none of that name; the message gives the nearest.
         PluginError: Two packages claim the name, or it cannot be loaded.
     """
     return claim(kind, name).load()
 
 
 def claim(kind: str, name: str) -> Plugin:
-    """The one owner of a name, not yet loaded; raises as `find` does."""
+    """Return the only owner of a name without loading it; raises as `find`."""
     owners = claims(kind).get(name, ())
     if not owners:
         raise ConfigError(f"{kind}: there is no {quoted(name)}; {nearest(name, names(kind))}")
@@ -158,7 +156,7 @@ def claim(kind: str, name: str) -> Plugin:
 
 
 def probe(plugin: Plugin, check: Callable[[Any], Any] = lambda part: part) -> str | None:
-    """Why a part is unavailable, in one line, or None when it loads and passes the check."""
+    """Import a part; return why it is unavailable, in one line, or None when it loads and passes the check."""
     owners = claims(plugin.kind).get(plugin.name, ())
     if len(owners) > 1:
         return "claimed by " + " and ".join(owner.origin for owner in owners)
@@ -170,28 +168,28 @@ def probe(plugin: Plugin, check: Callable[[Any], Any] = lambda part: part) -> st
 
 
 def _installed(kind: str) -> list[Plugin]:
-    """What packages bring of a kind; of a package that the path holds twice, the first."""
+    """Return the parts of a kind in installed packages; of a package found twice on the path, the first counts."""
     found: dict[str, list[Plugin]] = {}
     for package in importlib.metadata.distributions():
         try:
-            points = [point for point in _points(package) if point.group == f"facegan.{kind}"]
-            if not points:  # most packages, whose names need not be read
+            points = [point for point in _entry_points(package) if point.group == f"facegan.{kind}"]
+            if not points:  # most packages: their names need not be read
                 continue
-            name, version = _signed(package)
-        except Exception:  # whatever a foreign package's record holds; `unreadable` tells
+            name, version = _name_and_version(package)
+        except Exception:  # damaged metadata can raise anything; `unreadable` reports it
             continue
         plugins = [Plugin(kind, point.name, point.value, f"{name} {version}") for point in points]
         found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), plugins)
     return [plugin for plugins in found.values() for plugin in plugins]
 
 
-def _points(package: importlib.metadata.Distribution) -> list[importlib.metadata.EntryPoint]:
-    """A package's entry points; raises whatever a damaged entry_points.txt leads to."""
+def _entry_points(package: importlib.metadata.Distribution) -> list[importlib.metadata.EntryPoint]:
+    """Return a package's entry points; raises anything if entry_points.txt is damaged."""
     return list(package.entry_points)
 
 
-def _signed(package: importlib.metadata.Distribution) -> tuple[str, str]:
-    """A package's name and version; ValueError, or whatever else a damaged METADATA leads to."""
+def _name_and_version(package: importlib.metadata.Distribution) -> tuple[str, str]:
+    """Return a package's name and version; raises anything if METADATA is damaged."""
     missing = [field for field in ("Name", "Version") if field not in package.metadata]
     if missing:
         raise ValueError(f"its METADATA holds no {' and no '.join(missing)}")

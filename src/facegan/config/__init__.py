@@ -1,11 +1,10 @@
-"""The settings of a run: one validated tree, built from layers, refused in the user's words.
+"""The settings of a run: one validated tree, built from layers.
 
-The core sections are checked without loading torch; a plugin's section, by that plugin (`RunConfig.complete`).
+The core sections are validated without torch; a plugin validates its own section (`RunConfig.complete`).
 """
 
 from ..devices import DEVICE_PATTERN
 from .error_messages import build
-from .evaluation import EvaluationConfig
 from .filters import Condition, parse_where
 from .loading import (
     flat,
@@ -23,6 +22,7 @@ from .schema import (
     DURATIONS,
     PLUGIN_SECTIONS,
     DataConfig,
+    EvaluationConfig,
     OutputConfig,
     RunConfig,
     TrainConfig,

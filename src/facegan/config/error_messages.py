@@ -1,4 +1,4 @@
-"""A setting's mistake in one line of the user's words."""
+"""An invalid setting in one line: which, the given value, and what would be valid."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,26 +10,26 @@ from ..devices import DEVICE_PATTERN
 from ..errors import ConfigError
 from ..messages import nearest, quoted
 
-LONGEST_RULE = 300  # characters of what a plugin's own rule says
+MAX_RULE = 300  # characters of the message of a plugin's own validator
 CROP_PATTERN = r"^(auto|none|center:[1-9]\d*|box:\d+,\d+,[1-9]\d*,[1-9]\d*)$"
 
 
 def build(model: Any, fields: Mapping[str, Any], where: str) -> Any:
-    """Make a plugin from its settings, with mistakes named as `where.field`.
+    """Build a plugin from its settings; errors name a setting as `where.field`.
 
     Raises:
-        ConfigError: A setting does not exist or cannot be.
+        ConfigError: A setting does not exist, or its value is invalid.
     """
     try:
         return model(**fields)
     except ValidationError as error:
-        raise ConfigError(in_words(error, model, where)) from None
-    except UnicodeEncodeError as error:  # as in a whole tree
+        raise ConfigError(describe_error(error, model, where)) from None
+    except UnicodeEncodeError as error:  # as in `validate`
         raise ConfigError(f"config: a setting of {where} is not text ({quoted(error.object)})") from None
 
 
-def in_words(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """The first mistake of a validation as one line in the user's words; unknown settings come first."""
+def describe_error(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """Return the first error of a validation as one line; unknown settings come first."""
     details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
     detail = details[0]
     path = [str(part) for part in detail["loc"] if not str(part).startswith("function-")]
@@ -37,8 +37,8 @@ def in_words(error: ValidationError, model: type[BaseModel], where: str) -> str:
     if detail["type"] == "extra_forbidden":
         known = _settings_of(model, path[:-1])
         return f"config: no setting {quoted(key)}; {nearest(path[-1], known)}"
-    if detail["type"] == "value_error" and isinstance(detail["input"], dict):  # a rule of a whole section
-        return f"config: {key + ': ' if key else ''}{str(detail['ctx']['error'])[:LONGEST_RULE]}"
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict):  # a rule of an entire section
+        return f"config: {key + ': ' if key else ''}{str(detail['ctx']['error'])[:MAX_RULE]}"
     return f"config: {key} {_what_is_wrong(detail)}"
 
 
@@ -78,7 +78,7 @@ _KINDS = {
 
 def _what_is_wrong(detail: ErrorDetails) -> str:
     context = {
-        name: str(value)[:LONGEST_RULE] if name == "error" else value for name, value in detail.get("ctx", {}).items()
+        name: str(value)[:MAX_RULE] if name == "error" else value for name, value in detail.get("ctx", {}).items()
     }
     given = detail["input"]
     rule = detail["type"]

@@ -1,4 +1,4 @@
-"""The grammar of `data.where`: conditions on what is known of the images, all of which must hold."""
+"""The grammar of `data.where`: conditions on the images' attributes, all of which must hold."""
 
 import math
 import operator
@@ -21,9 +21,9 @@ class Condition:
     """One comparison of `data.where`.
 
     Attributes:
-        attribute: What is compared.
+        attribute: The name of the attribute.
         operator: One of =, !=, <, <=, >, >=.
-        value: What it is compared with, as it was written.
+        value: The value it is compared with, as written.
     """
 
     attribute: str
@@ -31,12 +31,12 @@ class Condition:
     value: str
 
     def holds(self, known: bool | int | float | str | None) -> bool:
-        """Whether the condition holds for what is known of one image; of an unknown value nothing holds.
+        """Return whether the condition holds for an image's value of the attribute; False for an unknown one (None).
 
-        The known value decides how the written one is read: true or false, a number, or text.
+        The type of the known value decides how the written one is read: true or false, a number, or text.
 
         Raises:
-            ValueError: The written value cannot be read that way; the message says so.
+            ValueError: The written value cannot be read as that type.
         """
         if known is None:
             return False
@@ -59,10 +59,10 @@ class Condition:
 
 
 def parse_where(text: str) -> tuple[Condition, ...]:
-    """Read conditions such as `Smiling=1,Male=0`; an empty text has none.
+    """Parse conditions such as `Smiling=1,Male=0`; an empty text has none.
 
     Raises:
-        ValueError: A part is no condition; the message begins with "must be".
+        ValueError: A part is not a condition; the message begins with "must be".
     """
     if not text.strip():
         return ()

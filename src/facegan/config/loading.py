@@ -1,4 +1,4 @@
-"""A configuration from its layers: preset < config file < flags < `--set`."""
+"""Configurations from layers: preset < config file < flags < `--set`."""
 
 import json
 import tomllib
@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import ConfigError
-from ..messages import nearest, quoted
-from .error_messages import in_words
+from ..messages import nearest, one_line, quoted
+from .error_messages import describe_error
 from .schema import DURATIONS, PLUGIN_SECTIONS, RunConfig
 
 
@@ -25,13 +25,13 @@ def resolve(
     """Build a configuration from its layers: preset < file < flags < settings.
 
     Args:
-        preset: Name of a preset; None is the defaults, which are those of the preset `dcgan`.
+        preset: Name of a preset; None: the defaults, which equal the preset `dcgan`.
         file: A .toml or .json file with any part of the tree.
-        flags: A nested dictionary of what the command line's own flags gave; see `named_layer`.
+        flags: The settings given by the command line's own flags, as a nested dictionary; see `named_layer`.
         settings: Lines `section.key=value`, the value in TOML, a bare word a string; or values by `section.key`.
 
     Raises:
-        ConfigError: Something does not exist, cannot be, or excludes something else.
+        ConfigError: A preset, file or setting does not exist, or a value is invalid.
     """
     layers: list[Mapping[str, Any]] = [preset_layer(preset)] if preset else []
     if file is not None:
@@ -45,43 +45,43 @@ def resolve(
 
 
 def validate(tree: Mapping[str, Any]) -> RunConfig:
-    """Check a whole tree; raises ConfigError with the first mistake in the user's words."""
+    """Validate a complete tree; raises ConfigError with the first error."""
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(in_words(error, RunConfig, "")) from None
-    except UnicodeEncodeError as error:  # half of a sign, which JSON can write and no text has
+        raise ConfigError(describe_error(error, RunConfig, "")) from None
+    except UnicodeEncodeError as error:  # a lone surrogate, which JSON can hold and no text
         raise ConfigError(f"config: a setting is not text ({quoted(error.object)})") from None
 
 
 def preset_names() -> list[str]:
-    """The names of the presets, `dcgan` first."""
+    """Return the names of the presets, `dcgan` first."""
     folder = resources.files("facegan") / "presets"
     found = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
     return sorted(found, key=lambda name: name != "dcgan")
 
 
 def preset_text(name: str) -> str:
-    """A preset's TOML text, each value with its source in a comment; raises ConfigError for an unknown name."""
+    """Return a preset's TOML text, with the source of each value in a comment; raises ConfigError if unknown."""
     if name not in preset_names():
         raise ConfigError(f"preset: there is no '{name}'; {nearest(name, preset_names())}")
     return (resources.files("facegan") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def preset_layer(name: str) -> dict[str, Any]:
-    """A preset's values; raises ConfigError for an unknown name."""
+    """Return a preset's values; raises ConfigError if unknown."""
     return tomllib.loads(preset_text(name))
 
 
 def read_file(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> dict[str, Any]:
-    """Read a configuration file, TOML or JSON by its ending.
+    """Read a configuration file, TOML or JSON by its suffix.
 
     Args:
         path: The file.
-        read: How its bytes are read; may raise OSError.
+        read: Returns the bytes of a path; may raise OSError.
 
     Raises:
-        ConfigError: The file is missing, is neither, or does not hold a table.
+        ConfigError: The file is missing, has another suffix, or does not hold a table.
     """
     readers = {".toml": tomllib.loads, ".json": json.loads}
     if path.suffix.lower() not in readers:
@@ -91,7 +91,7 @@ def read_file(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> di
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:  # both formats' errors are ValueErrors, and so is bad UTF-8
-        raise ConfigError(f"{path}: not valid {path.suffix[1:].upper()} ({' '.join(str(error).split())})") from None
+        raise ConfigError(f"{path}: not valid {path.suffix[1:].upper()} ({one_line(error)})") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: holds a {type(tree).__name__}; a configuration is a table of settings")
     return tree
@@ -106,10 +106,10 @@ def named_layer(
     metrics: str | None = None,
     **train: Any,
 ) -> dict[str, Any]:
-    """One nested dictionary from the settings that have names of their own, in a shell and in Python.
+    """Return the settings that have flags and Python arguments of their own as one nested dictionary.
 
     Args:
-        data: `data.source`; of this and all others, None is not given.
+        data: `data.source`; here and below, None means not given.
         seed: `seed`.
         resolution: `resolution`.
         evaluate_every: `evaluation.every`.
@@ -124,7 +124,7 @@ def named_layer(
 
 
 def refuse_idle_metrics(metrics: str | None, every: Any) -> None:
-    """Refuse metrics that were named where nothing is measured; raises ConfigError."""
+    """Raise ConfigError if metrics are named but never evaluated."""
     if metrics is not None and not every:
         raise ConfigError(
             f"--metrics {metrics}: measures nothing without --evaluate-every K, the steps between evaluations"
@@ -132,19 +132,19 @@ def refuse_idle_metrics(metrics: str | None, every: Any) -> None:
 
 
 def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """What is not None, without the sections that are left empty."""
+    """Return the values that are not None, without empty sections."""
     given = {key: _given(value) if isinstance(value, Mapping) else value for key, value in flags.items()}
     return {key: value for key, value in given.items() if value is not None and value != {}}
 
 
 def settings_layer(settings: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
-    """One nested dictionary from lines `section.key=value`, or from values by `section.key`.
+    """Return lines `section.key=value`, or values by `section.key`, as one nested dictionary.
 
     Args:
-        settings: The value of a line is in TOML; a bare word is a string.
+        settings: The value of a line is TOML; a bare word is a string.
 
     Raises:
-        ConfigError: A line is not of that form.
+        ConfigError: A line does not have that form.
     """
     layer: dict[str, Any] = {}
     for key, value in settings.items() if isinstance(settings, Mapping) else map(_pair, settings):
@@ -155,7 +155,7 @@ def settings_layer(settings: Iterable[str] | Mapping[str, Any]) -> dict[str, Any
 
 
 def _pair(line: str) -> tuple[str, Any]:
-    """The key and the value of a line `section.key=value`."""
+    """Return the key and the value of a line `section.key=value`."""
     key, equals, text = line.partition("=")
     if not equals or not all(part.strip() for part in key.split(".")):
         raise ConfigError(f"--set {line}: give section.key=value, for instance --set train.batch_size=64")
@@ -167,7 +167,7 @@ def _pair(line: str) -> tuple[str, Any]:
 
 
 def _overlay(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """`lower` with `upper` laid over it, table by table."""
+    """Return `lower` updated with `upper`, table by table."""
     merged = dict(lower)
     for key, value in upper.items():
         below = merged.get(key)
@@ -176,10 +176,10 @@ def _overlay(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, An
 
 
 def _merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """`lower` with `upper` laid over it, where what excludes each other is replaced and not mixed.
+    """Return `lower` updated with `upper`; settings that exclude each other are replaced, not mixed.
 
-    A duration replaces any of the lower layer's (null stands for none given); another plugin's name, or another data
-    source, brings its own settings and drops those of the one below.
+    A duration replaces that of the lower layer (null means none given); another plugin or data source drops the
+    settings of the one below.
     """
     replaced = dict(lower)
     for section, value in upper.items():
@@ -198,7 +198,7 @@ def _merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The settings of a tree with dotted keys, as `--set` takes them; an empty table has none."""
+    """Return the settings of a tree by dotted keys, as `--set` takes them; an empty table has none."""
     lines: dict[str, Any] = {}
     for key, value in tree.items():
         lines |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}

@@ -1,4 +1,4 @@
-"""The settings of a run: one frozen tree. The sections `architecture` and `loss` belong to the plugin they name."""
+"""The settings of a run: a frozen tree. The sections `architecture` and `loss` belong to the plugins they name."""
 
 import json
 import math
@@ -11,18 +11,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from .. import plugins
 from ..devices import DEVICE_PATTERN
 from ..errors import PluginError
-from ..messages import nearest
+from ..messages import nearest, quoted
 from .error_messages import CROP_PATTERN, build
-from .evaluation import EvaluationConfig
 from .filters import parse_where
-from .section import Section
 
 DURATIONS = ("epochs", "kimg", "steps")
 PLUGIN_SECTIONS = ("architecture", "loss")
 
 
+class Section(BaseModel):
+    """Settings that belong together: frozen, and unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
 class DataConfig(Section):
-    """Which images, and how each becomes a square of the network's size."""
+    """Which images to use, and how to crop and resize each to the network's square."""
 
     source: str = Field(
         "drawn",
@@ -35,9 +39,11 @@ class DataConfig(Section):
         description="`auto` (the dataset's own, else the largest centre square), `none` (the whole image, which must "
         "be square), `center:N` or `box:X,Y,W,H`, in pixels",
     )
-    mirror: bool = Field(False, description="show half of the images mirrored left to right, chosen anew each epoch")
+    mirror: bool = Field(
+        False, description="mirror each image left to right with probability 1/2, drawn again each epoch"
+    )
     limit: int = Field(
-        0, ge=0, description="use only the first so many of the images that `split` and `where` leave; 0: all"
+        0, ge=0, description="use at most this many images, the first of those that `split` and `where` leave; 0: all"
     )
     split: Literal["all", "train", "val", "test", "heldout"] = Field(
         "all",
@@ -48,7 +54,7 @@ class DataConfig(Section):
     where: str = Field(
         "",
         description="only images with these attributes, for instance `Smiling=1,Male=0`: a comma means and; `=`, "
-        "`!=`, `<`, `<=`, `>`, `>=`; an image of which the attribute is not known is left out",
+        "`!=`, `<`, `<=`, `>`, `>=`; images without a known value are left out",
     )
     filter: Literal["bicubic", "bilinear", "lanczos", "box"] = Field(
         "bicubic", description="the resampling filter, always antialiased"
@@ -64,7 +70,7 @@ class DataConfig(Section):
 
     @property
     def takes_all(self) -> bool:
-        """Whether no image of the source is left out."""
+        """Return whether every image of the source is used."""
         return self.split == "all" and not self.where.strip() and not self.limit
 
     @field_validator("crop")
@@ -84,7 +90,7 @@ class DataConfig(Section):
 
 
 class PluginSection(BaseModel):
-    """A section whose fields belong to the plugin that `name` names."""
+    """A section with the settings of the plugin called `name`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
@@ -115,7 +121,7 @@ class EMAConfig(Section):
 class AugmentConfig(Section):
     """Differentiable augmentation of what D sees (Zhao et al. 2020)."""
 
-    policy: str = Field("", description="of `color`, `translation`, `cutout`, separated by commas; empty: none")
+    policy: str = Field("", description="any of `color`, `translation`, `cutout`, separated by commas; empty: none")
 
     @field_validator("policy")
     @classmethod
@@ -129,12 +135,12 @@ class AugmentConfig(Section):
 
 
 class TrainConfig(Section):
-    """How long, how many at once, and on what."""
+    """Length, batch size, device and precision."""
 
     batch_size: int = Field(
         128,
         ge=2,
-        description="pictures a step (one real and one fake mini-batch of this size); of all processes together",
+        description="images per step (one real and one fake mini-batch of this size), over all processes together",
     )
     epochs: float | None = Field(25, gt=0, description="length in passes over the images")
     kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown, instead of epochs")
@@ -183,39 +189,83 @@ class TrainConfig(Section):
         return self
 
     def num_steps(self, num_images: int) -> int:
-        """Updates of G that the duration asks for on a set of `num_images` images, rounded up; at least 1."""
+        """Return the updates of G in the duration, for a set of `num_images` images, rounded up; at least 1."""
         if self.steps is not None:
             return self.steps
         shown = self.kimg * 1000 if self.kimg is not None else (self.epochs or 0) * num_images
-        return max(1, math.ceil(round(shown, 6) / self.batch_size))  # 256.896 kimg are 256,896 images, not a hair more
+        return max(1, math.ceil(round(shown, 6) / self.batch_size))  # 256.896 kimg are exactly 256,896 images
 
 
 class OutputConfig(Section):
-    """What a run writes and keeps. Intervals are in steps; 0: scaled with the run's length."""
+    """Files that a run writes and keeps. Intervals are in steps; 0 scales them with the run's length."""
 
-    tick_every: int = Field(0, ge=0, description="a line of metrics every so many steps; 0: 1,000 lines a run")
-    sample_every: int = Field(0, ge=0, description="a grid of the same latents every so many steps; 0: 20 grids a run")
-    snapshot_every: int = Field(0, ge=0, description="a snapshot, to use, every so many steps; 0: 10 a run")
-    state_every: int = Field(0, ge=0, description="a state, to resume, every so many steps; 0: 20 a run")
-    state_minutes: float = Field(
-        15.0, ge=0, description="a state, to resume, also when the last one is so many minutes old; 0: only by steps"
+    tick_every: int = Field(0, ge=0, description="steps between lines of metrics; 0: 1,000 lines a run")
+    sample_every: int = Field(
+        0, ge=0, description="steps between grids of samples from the same latents; 0: 20 grids a run"
     )
-    keep_states: int = Field(2, ge=1, description="how many states are kept, the newest")
-    keep_states_every: int = Field(0, ge=0, description="states at multiples of so many steps stay as well; 0: none")
-    keep_snapshots: int = Field(5, ge=1, description="how many snapshots are kept, the newest")
+    snapshot_every: int = Field(0, ge=0, description="steps between snapshots (networks, for use); 0: 10 a run")
+    state_every: int = Field(0, ge=0, description="steps between states (everything, for resuming); 0: 20 a run")
+    state_minutes: float = Field(
+        15.0, ge=0, description="minutes after which a state is saved in any case; 0: only by steps"
+    )
+    keep_states: int = Field(2, ge=1, description="how many of the newest states to keep")
+    keep_states_every: int = Field(0, ge=0, description="also keep states at multiples of this many steps; 0: none")
+    keep_snapshots: int = Field(5, ge=1, description="how many of the newest snapshots to keep")
     keep_snapshots_every: int = Field(
-        0, ge=0, description="snapshots at multiples of so many steps stay as well; 0: none"
+        0, ge=0, description="also keep snapshots at multiples of this many steps; 0: none"
     )
 
     def scaled(self, num_steps: int) -> "OutputConfig":
-        """The same with no interval 0: rounded down to 1, 2, 5, 10, 20, ... steps."""
+        """Return these settings with each interval 0 replaced by one of 1, 2, 5, 10, 20, ... steps."""
         shares = {"tick_every": 1000, "sample_every": 20, "snapshot_every": 10, "state_every": 20}
         given = {name: getattr(self, name) or _round_number(num_steps / share) for name, share in shares.items()}
         return self.model_copy(update=given)
 
 
+class EvaluationConfig(Section):
+    """Evaluation of G_ema during training; it takes time and does not change the training."""
+
+    every: int = Field(0, ge=0, description="steps between evaluations, and one at the end; 0: never")
+    metrics: str = Field("fd_random", description="metrics, separated by commas (`facegan plugins` lists all)")
+    num_images: int = Field(
+        1000,
+        ge=2,
+        description="images generated for each evaluation, and at most as many training images, the same each time",
+    )
+    keep_best: str = Field(
+        "", description="the metric that ranks snapshots; the best is kept. Empty: the first metric that can rank"
+    )
+    max_share: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="the largest share of the time that evaluations may take: one that would exceed it waits for the "
+        "next step at which it is due. The first, of unknown duration, and the last always take place. 1: none "
+        "waits, and equal runs evaluate the same steps",
+    )
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The metrics' names, in order."""
+        return tuple(self.metrics.split(","))
+
+    @field_validator("metrics")
+    @classmethod
+    def _listed(cls, metrics: str) -> str:
+        names = [name.strip() for name in metrics.split(",")]
+        if not all(names) or len(set(names)) < len(names):
+            raise ValueError("must be names of metrics, each once, separated by commas")
+        return ",".join(names)
+
+    @model_validator(mode="after")
+    def _best_is_measured(self) -> Self:
+        if self.keep_best and self.keep_best not in self.keys:
+            raise ValueError(f"keep_best is {quoted(self.keep_best)}; it must be one of metrics ({self.metrics})")
+        return self
+
+
 def _round_number(value: float) -> int:
-    """The largest of 1, 2, 5, 10, 20, 50, ... that is not above `value`; at least 1."""
+    """Return the largest of 1, 2, 5, 10, 20, 50, ... up to `value`; at least 1."""
     if value < 1:
         return 1
     power = 10 ** math.floor(math.log10(value))
@@ -229,11 +279,11 @@ def _power_of_two(value: int) -> int:
 
 
 class RunConfig(Section):
-    """Everything that a run depends on. `config.json` in a run folder is one of these, complete."""
+    """All settings that a run depends on, as `config.json` in the run folder holds them."""
 
-    seed: int = Field(0, ge=0, lt=2**32, description="what weights, data order and noise are drawn from")
+    seed: int = Field(0, ge=0, lt=2**32, description="the seed of weights, data order and noise")
     resolution: Annotated[int, AfterValidator(_power_of_two)] = Field(
-        64, ge=16, le=256, description="side of the images in pixels, a power of two from 16 to 256"
+        64, ge=16, le=256, description="height and width of the images in pixels, a power of two from 16 to 256"
     )
     channels: Literal[1, 3] = Field(3, description="3: colour, 1: grey")
     data: DataConfig = DataConfig()
@@ -247,10 +297,10 @@ class RunConfig(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     def complete(self) -> "RunConfig":
-        """The same with the plugins' sections checked and filled in; loads those plugins (and with them torch).
+        """Return the settings with the plugins' sections validated and filled in; loads those plugins and torch.
 
         Raises:
-            ConfigError: A setting of a plugin does not exist or cannot be.
+            ConfigError: A setting of a plugin does not exist, or its value is invalid.
             PluginError: A plugin cannot be loaded.
         """
         filled = {}
@@ -264,20 +314,20 @@ class RunConfig(Section):
         return self.model_copy(update=filled)
 
     def part(self, kind: str) -> Any:
-        """The architecture or the loss, made from its section; raises as `complete`."""
+        """Return the architecture or the loss, built from its section; raises as `complete`."""
         section: PluginSection = getattr(self, kind)
         return build(plugins.find(kind, section.name), section.fields, where=kind)
 
     def run_name(self, settings_name: str) -> str:
-        """What its run is called when it is given no name, but for a number: `drawn-demo`.
+        """Return the name of a run that is given none, without its number: `drawn-demo`.
 
         Args:
-            settings_name: Of the preset or the file that the settings are from.
+            settings_name: The name of the preset or configuration file.
         """
         source = re.sub(r"\.(zip|tar|tgz|tar\.\w+|parquet)$", "", Path(self.data.source).name.lower())
         stem, settings = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (source, settings_name))
         return f"{stem or 'faces'}-{settings or 'own'}"
 
     def to_json(self) -> str:
-        """The whole tree as indented JSON, itself a valid `--config`."""
+        """Return the tree as indented JSON, itself a valid `--config` file."""
         return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"

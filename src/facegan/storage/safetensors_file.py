@@ -15,8 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from .. import __version__
 from ..errors import DamagedError, SnapshotError
-from ..messages import one_line as one_line
-from ..messages import quoted
+from ..messages import one_line, quoted
 from .atomic import write_atomic
 from .run_dir import MAX_STEPS
 
