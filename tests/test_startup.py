@@ -62,7 +62,7 @@ def test_help_of_every_command_loads_nothing_heavy(seen):
 
 # What a training step needs nothing of, as long as nothing is evaluated or drawn as a curve.
 ASIDE = (
-    *("torchvision", "matplotlib", "scipy", "pandas", "pyarrow", "networkx", "av", "imagehash", "jinja2"),
+    *("torchvision", "matplotlib", "scipy", "pandas", "pyarrow", "networkx", "av", "jinja2"),
     *("requests", "urllib3", "gdown", "huggingface_hub", "facegan.evaluation", "facegan.plots"),
     *("torch._dynamo", "torch._inductor", "sympy", "mpmath"),  # the compiler and its algebra
 )

@@ -10,13 +10,13 @@ from facegan.data.check.findings import Report
 
 KINDS = {
     "unreadable": ("finding  unreadable files", "Unreadable files"),
-    "refused": ("finding  images that the crop refuses", "Pictures that the crop refuses"),
-    "tiny": ("finding  images that are enlarged", "Pictures that are enlarged"),
+    "refused": ("finding  images that the crop refuses", "Images that the crop refuses"),
+    "tiny": ("finding  images that are enlarged", "Images that are enlarged"),
     "duplicates": ("finding  copies of a file", "Copies of a file"),
     "same_pixels": ("finding  other files with the same pixels", "Other files with the same pixels"),
     "near_duplicates": ("finding  near duplicates", "Near duplicates"),
     "greyscale": ("note     greyscale images", "Greyscale images"),
-    "rotated": ("note     images that lie on their side or head", "Pictures that lie on their side or head"),
+    "rotated": ("note     images that lie on their side or head", "Images that lie on their side or head"),
 }
 
 
@@ -161,7 +161,7 @@ def test_names_are_printed_without_their_control_characters(facegan, sound):
 def test_resolution_crop_and_distance_change_what_is_found(facegan, spoil):
     root = spoil("near_duplicates")
     assert facegan("data", "check", root, "--near", -1, "--strict").code == 0
-    assert "finding  near duplicates                          not searched" in (
+    assert "finding  near duplicates                        not searched" in (
         facegan("data", "check", root, "--near", -1).out
     )
     assert facegan("data", "check", root, "--resolution", 128, "--json").json["findings"]["tiny"] == 4

@@ -26,11 +26,11 @@ FINDINGS = {
         "Training skips them. Fetch them again, or let --quarantine DIR move them out.",
     ),
     "refused": (
-        "pictures that the crop refuses",
+        "images that the crop refuses",
         "Training skips them. Try another crop with --set data.crop=...; 'facegan data preview' shows several.",
     ),
     "tiny": (
-        "pictures that are enlarged",
+        "images that are enlarged",
         "They teach G to draw blur. Train at a smaller --resolution, take a larger crop, or leave them out.",
     ),
     "duplicates": (
@@ -53,7 +53,7 @@ NOTES = {
         "Among coloured ones they teach G to draw some faces in grey. A wholly grey set trains with --set channels=1.",
     ),
     "rotated": (
-        "pictures that lie on their side or head",
+        "images that lie on their side or head",
         "Nothing to do: they are turned upright, as their EXIF mark says.",
     ),
 }
@@ -139,23 +139,23 @@ def preview(
     check_ending(out)
 
     from .. import __version__
-    from ..data.check.preview import as_seen, choose, crops_compared
+    from ..data.check.preview import choose, crop_sheet, network_input
     from ..data.open import open_source
     from .console import console
 
     side, filter = config.resolution, config.data.filter
     pictures = open_source(config.data)
     chosen = choose(
-        pictures, config.data, num=num, num_whole=rows, resolution=side, channels=config.channels, seed=seed
+        pictures, config.data, num=num, num_originals=rows, resolution=side, channels=config.channels, seed=seed
     )
     for name, reason in chosen.unusable:
         console().print(f"left out: {name}: {reason}", markup=False)
     about = {
         "Software": f"facegan {__version__}",
-        "Description": f"{config.data.source}: crop {chosen.crop}, {filter}, {side}x{side}, seed {seed}",
+        "Description": f"{config.data.source}: crop {chosen.crop_name}, {filter}, {side}x{side}, seed {seed}",
     }
-    seen = as_seen(chosen, mirror=config.data.mirror, seed=seed)
-    compared = crops_compared(chosen, resolution=side, filter=filter)
+    seen = network_input(chosen, mirror=config.data.mirror, seed=seed)
+    compared = crop_sheet(chosen, resolution=side, filter=filter)
     beside = out.with_stem(f"{out.stem}-crops")
     for path, picture in ((out, grid(seen)), (beside, compared)):
         save(path, picture, about)
@@ -164,14 +164,14 @@ def preview(
 
 def _show(report: "Report", quarantine: Path | None) -> None:
     """The report for people, at most 80 columns wide but for long names."""
-    from ..data.check.quarantine import JOURNAL, superfluous
-    from ..data.source import in_words
+    from ..data.check.quarantine import JOURNAL, removable
+    from ..data.source import suffix_counts
     from .console import table
 
     size = f", {decimal(report.size_bytes)}" if report.size_bytes else ""
     print(f"{report.source}: {report.num_pictures:,} images{size}")
     if report.passed_over:
-        print(f"passed over {in_words(report.passed_over)}, which are not read")
+        print(f"skipped {suffix_counts(report.passed_over)}, which are not read")
     print(f"tried with crop {report.crop}, resized to {report.resolution}x{report.resolution}\n")
     counts = [
         ("size", report.sizes),
@@ -179,7 +179,7 @@ def _show(report: "Report", quarantine: Path | None) -> None:
         ("format", report.formats),
         ("mode", report.modes),
     ]
-    table("", ("what there is", "", "pictures"), [row for title, each in counts for row in _rows(title, each)])
+    table("", ("what there is", "", "images"), [row for title, each in counts for row in _rows(title, each)])
     print()
     numbers = report.findings | {"greyscale": len(report.greyscale), "rotated": len(report.rotated)}
     shown_numbers = {key: f"{number:,}" for key, number in numbers.items()}
@@ -187,13 +187,13 @@ def _show(report: "Report", quarantine: Path | None) -> None:
         shown_numbers["near_duplicates"] = "not searched"
     kinds = [("finding", FINDINGS), ("note", NOTES)]
     lines = [(kind, words[0], shown_numbers[key]) for kind, group in kinds for key, words in group.items()]
-    table("", ("kind", "", "pictures"), lines)
+    table("", ("kind", "", "images"), lines)
     for key, (title, advice) in (FINDINGS | NOTES).items():
         if numbers[key]:
             _show_kind(title, numbers[key], getattr(report, key), advice)
     if quarantine is not None:
         num_moved = len(report.quarantined)
-        left = len(superfluous(report)) - num_moved
+        left = len(removable(report)) - num_moved
         stayed = f"; {left:,} that links lead to, or that have gone, stay" if left else ""
         listed = f", listed in {JOURNAL}" if num_moved else ""
         print(f"\n{quarantine}: {num_moved:,} files moved there{listed}{stayed}")
@@ -218,7 +218,7 @@ def _show_kind(title: str, number: int, listed: tuple[Any, ...], advice: str) ->
         else:
             print(f"    {shown(each.name)}: {each.reason}")
     if len(listed) > SHOWN:
-        what = "groups" if isinstance(listed[0], tuple) else "pictures"
+        what = "groups" if isinstance(listed[0], tuple) else "images"
         print(f"    and {len(listed) - SHOWN:,} more {what}")
 
 

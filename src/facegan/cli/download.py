@@ -108,13 +108,12 @@ def _bring_weights(copy: str | None, console: Any) -> dict[str, Any]:
 
 def _bring(row: "Publication", root: Path | None, copy: str | None, accept_licence: bool, console: Any) -> "Record":
     """Fetch or register; says what it does on the console."""
-    from ..data.image.resize import refuse_unreadable
-    from ..data.open import open_path
+    from ..data.open import check_decodable, open_path
     from ..downloads import download as fetch
 
     def count_images(path: Path) -> int:
         pictures = open_path(path, crop=row.crop)
-        refuse_unreadable(pictures, str(path))
+        check_decodable(pictures, str(path))
         return len(pictures.names)
 
     reporter = _reporter(console)

@@ -90,8 +90,8 @@ def _check_above(path: Path, where: str) -> None:
 
 def check_size(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
     """Refuse an image or film that nobody could hold or open, before it is drawn; raises ConfigError."""
-    from ..data.image.decode import MAX_PIXELS
     from ..images import check_fits
+    from ..images.decode import MAX_PIXELS
 
     height, width = recipe.size(generator.origin.config.resolution)
     if height * width > MAX_PIXELS:

@@ -33,7 +33,7 @@ def pack(
     config = config_of(source, resolution, settings, (*WHICH, "data.filter", "data.draft", "channels"))
 
     from ..data.packed.load import pack_cached, pack_folder
-    from ..data.source import in_words, shown
+    from ..data.source import shown, suffix_counts
     from .console import console
     from .counting import counting
 
@@ -48,7 +48,7 @@ def pack(
         return
     say = console().print
     if packed.index.passed_over:
-        say(f"passed over {in_words(packed.index.passed_over)}, which are not read")
+        say(f"skipped {suffix_counts(packed.index.passed_over)}, which are not read")
     for name, reason in packed.skipped[:SHOWN]:
         say(f"skipped {shown(name)}: {reason}", markup=False)
     if packed.num_skipped > SHOWN:

@@ -176,8 +176,8 @@ def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | 
     """Draw the grids of the same seeds side by side, every image as large as the largest run's."""
     from .. import __version__, images
     from ..checkpoint import load_generator
-    from ..data.image.decode import MAX_PIXELS
     from ..devices import resolve_device
+    from ..images.decode import MAX_PIXELS
     from .telling import letter
 
     where = resolve_device(device or "auto")

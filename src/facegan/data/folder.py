@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .source import Delivered, encoded, is_hidden, is_image_name, no_images, other_ending, too_large
-from .sources.annotations import Annotations, beside, on_disk
-from .sources.tables import AnnotationFile
+from ..images.decode import too_large
+from .annotations import AnnotationFile, Annotations, in_folder, next_to
+from .source import Delivered, encoded, is_hidden, is_image_name, no_images, unsupported_suffix
 
 
 class FolderSource:
-    """The image files in a folder and the folders inside it.
+    """The image files in a folder and its subfolders.
 
     Linked folders are followed, but no folder is entered twice, so that loops end.
 
     Attributes:
         names: Paths relative to the folder, sorted.
         crop: What crop="auto" means here.
-        passed_over: How many images of which other endings there are.
+        passed_over: The number of images in unsupported formats, by suffix.
         chunk: Names that one thread reads at a time.
         path: The folder.
     """
@@ -34,7 +34,7 @@ class FolderSource:
         Args:
             path: The folder.
             crop: What crop="auto" means here.
-            where: How messages name the folder; None: by its path.
+            where: The folder's name in messages; None: its path.
 
         Raises:
             DataError: The folder cannot be read, or holds no image.
@@ -54,7 +54,7 @@ class FolderSource:
         self._annotations = Annotations(_annotation_files(path), self.names)
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """What annotation files in the folder, or beside it, say of the images.
+        """Return the attributes from annotation files in the folder, or next to it.
 
         Raises:
             DataError: Such a file is malformed; its line is named.
@@ -62,7 +62,7 @@ class FolderSource:
         return self._annotations.columns(names)
 
     def fingerprint(self, names: Sequence[str]) -> str:
-        """Of the folder's place and of each file's name, size and modification time, annotations included."""
+        """Hash the folder's path and each file's name, size and modification time, annotation files included."""
         digest = hashlib.sha256(os.fsencode(self.path.resolve()) + self._annotations.stamp)
         for name in names:
             digest.update(b"\n%b %d %d" % (encoded(name), *self._stats[name]))
@@ -71,18 +71,7 @@ class FolderSource:
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
         """Yield each file's bytes in the order of the names."""
         for name in names:
-            yield name, self._content(name)
-
-    def _content(self, name: str) -> Delivered:
-        try:
-            file = os.open(f"{self.path}/{name}", os.O_RDONLY | getattr(os, "O_BINARY", 0))  # half the time of Path's
-            try:
-                size_bytes = os.fstat(file).st_size
-                return too_large(size_bytes) or _read(file, size_bytes)
-            finally:
-                os.close(file)
-        except OSError as error:
-            return DataError(f"the file cannot be read ({error.strerror or error})")
+            yield name, _content(f"{self.path}/{name}")
 
     def _search(self, folder: str, prefix: str, entered: set[tuple[int, int]]) -> None:
         status = os.stat(folder)  # noqa: PTH116  # a Path for each of thousands of folders takes longer than the search
@@ -99,24 +88,33 @@ class FolderSource:
                 elif is_image_name(entry.name) and entry.is_file():
                     status = entry.stat()
                     self._stats[prefix + entry.name] = (status.st_size, status.st_mtime_ns)
-                elif ending := other_ending(entry.name):
-                    self.passed_over[ending] += 1
-        for _, name in sorted(inner):  # true folders before links to them
+                elif suffix := unsupported_suffix(entry.name):
+                    self.passed_over[suffix] += 1
+        for _, name in sorted(inner):  # real folders before links to them
             self._search(f"{folder}/{name}", f"{prefix}{name}/", entered)
 
 
 def _annotation_files(folder: Path) -> list[AnnotationFile]:
-    """Those in a folder of images, then those beside it; beside both when a folder lies in one of the same name."""
-    files = on_disk(folder) + beside(folder)
+    """Return those in the folder, then those next to it; where it lies in a folder of the same name, next to both."""
+    files = in_folder(folder) + next_to(folder)
     folder = folder.resolve()
     if folder.name == folder.parent.name:  # as the Kaggle copy of CelebA unpacks
-        files += on_disk(folder.parent.parent, surplus=f"{folder.name}/{folder.name}/")
+        files += in_folder(folder.parent.parent, surplus=f"{folder.name}/{folder.name}/")
     return files
 
 
-def _read(file: int, size_bytes: int) -> bytes:
-    """All of a file, in one call unless the system breaks it up."""
-    content = os.read(file, size_bytes)
-    while len(content) < size_bytes and (more := os.read(file, size_bytes - len(content))):
-        content += more
-    return content
+def _content(path: str) -> Delivered:
+    try:
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # half the time of Path's
+        try:
+            size_bytes = os.fstat(file).st_size
+            if refusal := too_large(size_bytes):
+                return refusal
+            content = os.read(file, size_bytes)
+            while len(content) < size_bytes and (more := os.read(file, size_bytes - len(content))):
+                content += more  # a system may deliver a large file in parts
+            return content
+        finally:
+            os.close(file)
+    except OSError as error:
+        return DataError(f"the file cannot be read ({error.strerror or error})")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from ..errors import DataError
-from .image.decode import header, quiet_pillow
+from ..images.decode import quiet_pillow, read_header
 from .packed.packed_images import PackedSource
 from .parallel import parallel_map
 from .source import Delivered, ImageSource
@@ -86,7 +86,7 @@ def _look(_: str, content: Delivered) -> tuple[tuple[int, int], bool, bool] | No
     if isinstance(content, Image.Image):
         return content.size, content.mode in _GREY, False
     try:
-        size, mode, format = header(content)
+        size, mode, format = read_header(content)
     except DataError:
         return None
     # A lossless WebP file has a chunk VP8L among its first ones; a lossy one has VP8 instead.

@@ -1,4 +1,4 @@
-"""From the words that name a source of images to the opened source."""
+"""Open the source of images that `data.source` names."""
 
 import os
 from pathlib import Path
@@ -6,27 +6,27 @@ from pathlib import Path
 from .. import plugins
 from ..config import DataConfig, build
 from ..errors import ConfigError, DataError
+from ..images.decode import decode, quiet_pillow
 from ..messages import nearest
+from .archive import open_archive
 from .folder import FolderSource
+from .image.crop import Crop, parse_crop
 from .packed.packed_images import PackedSource, is_packed
-from .source import ImageSource
-from .sources.archives import open_archive
-from .sources.parquet import ParquetSource
-from .sources.shards import is_parquet
-
-__all__ = ["FolderSource", "ImageSource", "absolute_source", "open_archive", "open_source"]
+from .parquet import ParquetSource, is_parquet
+from .source import ImageSource, shown
 
 _FORMS = "give a folder of images, a .zip, .tar, .tgz or .parquet, 'drawn', or a dataset's name"
+_NUM_TRIED = 16  # images of a source that nobody has used yet
 
 
 def open_source(data: DataConfig) -> ImageSource:
-    """Open what `data.source` names: a dataset, else an existing path.
+    """Open the dataset that `data.source` names, else the path.
 
-    A folder that has a dataset's name is given as a path, for instance ./drawn.
+    Write a folder that has a dataset's name as a path, for instance ./drawn.
 
     Raises:
-        DataError: There is nothing of that name, it is not downloaded yet, it holds no images, or it is unsafe.
-        ConfigError: `data.options` has a setting that the dataset does not know, or that cannot be.
+        DataError: Nothing has that name, it is not downloaded yet, it holds no images, or it is unsafe.
+        ConfigError: `data.options` has a setting that the dataset does not know, or an invalid value.
     """
     text = data.source
     if text in plugins.names("dataset"):
@@ -34,9 +34,13 @@ def open_source(data: DataConfig) -> ImageSource:
         return opened
     path = _existing(text)
     if path is not None:
-        _refuse_options(data)
+        if data.options:
+            raise ConfigError(
+                f"config: data.options.{next(iter(data.options))} is set, but {text} has no options; "
+                "they belong to dataset plugins"
+            )
         return open_path(path, where=text)
-    if _is_path(text):
+    if any(sign in text for sign in {os.sep, "/", "~"}) or Path(text).suffix:
         raise DataError(f"{text}: no such folder or file; {_FORMS}")
     raise DataError(
         f"{text}: no such dataset, folder or file; {nearest(text, plugins.names('dataset'))} "
@@ -45,10 +49,8 @@ def open_source(data: DataConfig) -> ImageSource:
 
 
 def absolute_source(text: str) -> str:
-    """The same source, named so that it is found from any folder: a relative path is made absolute."""
-    if text in plugins.names("dataset"):
-        return text
-    path = _existing(text)
+    """Return the same source, valid from any folder: an existing relative path is made absolute."""
+    path = None if text in plugins.names("dataset") else _existing(text)
     return str(path.absolute()) if path else text
 
 
@@ -58,7 +60,7 @@ def open_path(path: Path, *, crop: str = "auto", where: str | None = None) -> Im
     Args:
         path: An existing path.
         crop: What crop="auto" means here.
-        where: How messages name it; None: by its path.
+        where: The path's name in messages; None: the path.
 
     Raises:
         DataError: It is a file of another kind, holds no images, or is unsafe.
@@ -76,19 +78,34 @@ def _existing(text: str) -> Path | None:
     try:
         path = Path(text).expanduser()
         return path if text and path.exists() else None
-    except RuntimeError:  # ~somebody who is unknown
+    except RuntimeError:  # ~name of an unknown user
         return None
     except OSError as error:
         raise DataError(f"{text}: cannot be read ({error.strerror or error})") from None
 
 
-def _is_path(text: str) -> bool:
-    return any(sign in text for sign in {os.sep, "/", "~"}) or Path(text).suffix != ""
+def applied_crop(source: ImageSource, data: DataConfig) -> tuple[str, Crop]:
+    """Return the crop in force as text and as a region; packed images are already cropped, so theirs is "none"."""
+    text = source.crop if data.crop == "auto" else data.crop
+    return text, parse_crop("none" if isinstance(source, PackedSource) else text)
 
 
-def _refuse_options(data: DataConfig) -> None:
-    if data.options:
-        name = next(iter(data.options))
-        raise ConfigError(
-            f"config: data.options.{name} is set, but {data.source} has no options; they belong to dataset plugins"
-        )
+def check_decodable(source: ImageSource, where: str) -> None:
+    """Check that one of the first few images can be decoded.
+
+    Raises:
+        DataError: None can.
+    """
+    names = source.names[:_NUM_TRIED]
+    name, error = names[0], DataError("the source did not deliver it")
+    with quiet_pillow():
+        for name, content in source.read(names, 64):  # noqa: B007
+            try:
+                if isinstance(content, DataError):
+                    raise content
+                if isinstance(content, bytes):
+                    decode(content, 3)
+                return
+            except DataError as failure:
+                error = failure
+    raise DataError(f"{where}: none of the first {len(names)} images can be used; {shown(name)}: {error}")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageSequence
 
-from ..data.image.decode import quiet_pillow
 from ..errors import ConfigError, DataError, SnapshotError
 from ..storage.atomic import write_atomic, write_folder
+from .decode import quiet_pillow
 from .files import as_exif, check_ending, write_png
 
 FILMS = (".gif", ".webp", ".mp4", "/")

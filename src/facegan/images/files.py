@@ -15,10 +15,9 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
-from ..data.image.decode import decode, quiet_pillow
-from ..data.source import too_large
 from ..errors import ConfigError, DataError, SnapshotError
 from ..storage.atomic import open_regular, write_atomic
+from .decode import decode, quiet_pillow, too_large
 
 MOST_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels
 MOST_EXIF = 65_000  # bytes, of a JPEG

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..data.image.decode import MAX_PIXELS
 from ..errors import ConfigError
 from ..images import contact_sheet
+from ..images.decode import MAX_PIXELS
 from .search import Neighbours
 from .spaces import Space
 

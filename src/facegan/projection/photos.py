@@ -8,12 +8,11 @@ from torch import Tensor
 
 from ..config import DataConfig, RunConfig
 from ..data.image.crop import parse_crop
-from ..data.image.decode import quiet_pillow
-from ..data.image.resize import square
+from ..data.image.resize import to_square
 from ..data.open import open_source
-from ..data.source import too_large
 from ..errors import DataError, FaceganError
 from ..images import to_float
+from ..images.decode import quiet_pillow, too_large
 
 
 def read_photo(path: Path, config: RunConfig, crop: str) -> Tensor:
@@ -33,7 +32,7 @@ def read_photo(path: Path, config: RunConfig, crop: str) -> Tensor:
         if refusal := too_large(path.stat().st_size):
             raise refusal
         with quiet_pillow():
-            picture = square(
+            picture = to_square(
                 path.read_bytes(),
                 crop=region,
                 resolution=config.resolution,

@@ -14,7 +14,7 @@ from .. import __version__
 from ..config import DURATIONS, RunConfig, read_file, validate
 from ..data.open import absolute_source
 from ..data.packed.load import PackedImages, load
-from ..data.source import in_words
+from ..data.source import suffix_counts
 from ..errors import ConfigError, DamagedError, SnapshotError, TrainingError
 from ..plugins import claim, names
 from ..storage.atomic import as_json, write_atomic
@@ -243,7 +243,7 @@ def _load(config: RunConfig, report: Report, packing: Packing | None) -> PackedI
         progress=packing,
     )
     if data.index.passed_over:
-        report(f"{config.data.source}: passed over {in_words(data.index.passed_over)}, which are not read")
+        report(f"{config.data.source}: skipped {suffix_counts(data.index.passed_over)}, which are not read")
     if data.num_skipped:
         named = "; ".join(f"{name}: {reason}" for name, reason in data.skipped[:3])
         more = f"; and {data.num_skipped - 3} more" if data.num_skipped > 3 else ""

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from facegan.config import resolve
-from facegan.data.check.preview import as_seen, choose, crops_compared, crops_that_fit
+from facegan.data.check.preview import choose, crop_sheet, fitting_crops, network_input
 from facegan.data.image.crop import NAMED_CROPS, parse_crop
 from facegan.data.open import open_source
 from facegan.data.packed import load as packed
@@ -12,15 +12,21 @@ from facegan.errors import DataError
 CELL, GAP, MARGIN = 128, 6, 12
 
 
-def chosen_from(source, *settings, num=64, num_whole=64, resolution=16, channels=3, seed=0):
+def chosen_from(source, *settings, num=64, num_originals=64, resolution=16, channels=3, seed=0):
     data = resolve(flags={"data": {"source": str(source)}}, settings=settings).data
     return choose(
-        open_source(data), data, num=num, num_whole=num_whole, resolution=resolution, channels=channels, seed=seed
+        open_source(data),
+        data,
+        num=num,
+        num_originals=num_originals,
+        resolution=resolution,
+        channels=channels,
+        seed=seed,
     )
 
 
 def bytes_of(chosen):
-    return [image.tobytes() for image in chosen.pictures]
+    return [image.tobytes() for image in chosen.originals]
 
 
 def cells(sheet, row, num):
@@ -32,7 +38,7 @@ def cells(sheet, row, num):
 
 def test_choice_depends_on_the_seed_and_shows_no_picture_twice(folder):
     root = folder(*(f"{number}.png" for number in range(20)))
-    one, again, other = (bytes_of(chosen_from(root, num=12, num_whole=12, seed=seed)) for seed in (0, 0, 1))
+    one, again, other = (bytes_of(chosen_from(root, num=12, num_originals=12, seed=seed)) for seed in (0, 0, 1))
     assert one == again != other
     assert len(set(one)) == 12 and len(bytes_of(chosen_from(root, num=99))) == 20
 
@@ -49,7 +55,7 @@ def test_only_the_chosen_pictures_are_read(folder, monkeypatch):
     asked = []
     read = pictures.read
     monkeypatch.setattr(pictures, "read", lambda names, resolution: asked.extend(names) or read(names, resolution))
-    choose(pictures, data, num=3, num_whole=2, resolution=16, channels=3, seed=0)
+    choose(pictures, data, num=3, num_originals=2, resolution=16, channels=3, seed=0)
     assert len(set(asked)) == 3 and len(asked) == 5
 
 
@@ -58,7 +64,7 @@ def test_unusable_pictures_are_named_and_the_others_shown(folder):
     (root / "bad\n.png").write_bytes(b"")
     Image.new("RGB", (9, 9)).save(root / "small.png")
     chosen = chosen_from(root, "data.crop=center:20")
-    assert len(chosen.pictures) == 2
+    assert len(chosen.originals) == 2
     assert sorted(chosen.unusable) == [
         ("bad\\n.png", "not an image (it begins like an empty file)"),
         ("small.png", "the image (9x9) is smaller than the crop center:20"),
@@ -81,8 +87,8 @@ def test_source_of_which_nothing_can_be_used_is_refused(folder):
 def test_pictures_are_seen_as_packing_makes_them(folder, settings, channels):
     root = folder(*(f"{number}/x.jpg" for number in range(30)), size=(50, 40))
     data = resolve(flags={"data": {"source": str(root)}}, settings=settings).data
-    chosen = choose(open_source(data), data, num=99, num_whole=1, resolution=16, channels=channels, seed=0)
-    seen = as_seen(chosen, mirror=False, seed=0)
+    chosen = choose(open_source(data), data, num=99, num_originals=1, resolution=16, channels=channels, seed=0)
+    seen = network_input(chosen, mirror=False, seed=0)
     trained_on = packed.load(data, resolution=16, channels=channels).images
     assert seen.dtype == np.uint8 and seen.shape == trained_on.shape
     assert sorted(each.tobytes() for each in seen) == sorted(each.tobytes() for each in np.asarray(trained_on))
@@ -91,8 +97,8 @@ def test_pictures_are_seen_as_packing_makes_them(folder, settings, channels):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_some_pictures_are_mirrored_left_to_right_when_asked(folder, channels):
     chosen = chosen_from(folder(*(f"{number}.png" for number in range(20))), channels=channels)
-    plain = as_seen(chosen, mirror=False, seed=0)
-    mixed = as_seen(chosen, mirror=True, seed=0)
+    plain = network_input(chosen, mirror=False, seed=0)
+    mixed = network_input(chosen, mirror=True, seed=0)
     flipped = [not np.array_equal(*pair) for pair in zip(plain, mixed, strict=True)]
     assert 3 < sum(flipped) < 17
     np.testing.assert_array_equal(mixed[flipped], plain[flipped][..., ::-1])
@@ -100,15 +106,15 @@ def test_some_pictures_are_mirrored_left_to_right_when_asked(folder, channels):
 
 def test_packed_pictures_are_shown_as_they_are(store):
     chosen = chosen_from(store(5), num=5)
-    seen = as_seen(chosen, mirror=False, seed=0)
+    seen = network_input(chosen, mirror=False, seed=0)
     pixels = np.load(store(5) / "images.npy")
     assert sorted(each.tobytes() for each in seen) == sorted(each.tobytes() for each in pixels)
-    assert list(crops_that_fit(chosen)) == ["none"]
+    assert list(fitting_crops(chosen)) == ["none"]
 
 
 def test_crops_that_fit_are_the_one_in_force_and_the_named_ones(folder):
     chosen = chosen_from(folder("a.png", "b.png", size=(178, 218)), "data.crop=center:100")
-    columns = crops_that_fit(chosen)
+    columns = fitting_crops(chosen)
     assert list(columns) == ["center:100", *(words for words in NAMED_CROPS if words != "center:178")]
     assert columns["center:100"] == (parse_crop("center:100"), "in force")
     assert columns["auto"][1] == ("the largest centre square; same as center:178 (mimicry; PyTorch's DCGAN tutorial)")
@@ -116,22 +122,22 @@ def test_crops_that_fit_are_the_one_in_force_and_the_named_ones(folder):
 
 def test_named_crop_in_force_stands_first_with_whose_it_is(folder):
     chosen = chosen_from(folder("a.png", size=(250, 250)), "data.crop=center:128")
-    columns = crops_that_fit(chosen)
+    columns = fitting_crops(chosen)
     assert list(columns) == ["center:128", *(words for words in NAMED_CROPS if words != "center:128")]
     assert columns["center:128"][1] == "in force; for LFW, deep-funneled"
 
 
 def test_crops_that_fit_no_picture_have_no_column(folder):
-    assert list(crops_that_fit(chosen_from(folder("a.png", size=(130, 150))))) == ["auto", "center:128", "center:108"]
+    assert list(fitting_crops(chosen_from(folder("a.png", size=(130, 150))))) == ["auto", "center:128", "center:108"]
 
 
 @pytest.mark.parametrize("resolution, factor", [(16, 8), (64, 2), (128, 1)])
 def test_sheet_shows_each_crop_at_the_networks_size_enlarged(folder, resolution, factor):
     chosen = chosen_from(folder("a.png", "b.png", size=(150, 150)), resolution=resolution)
-    sheet = crops_compared(chosen, resolution=resolution, filter="box")
-    columns = crops_that_fit(chosen)
+    sheet = crop_sheet(chosen, resolution=resolution, filter="box")
+    columns = fitting_crops(chosen)
     assert list(columns) == ["auto", "center:148", "center:140", "center:128", "center:108"]
-    for row, image in enumerate(reversed(chosen.pictures)):
+    for row, image in enumerate(reversed(chosen.originals)):
         whole, *cut = cells(sheet, row, 6)
         np.testing.assert_array_equal(whole, np.asarray(image.resize((CELL, CELL), Image.Resampling.LANCZOS)))
         for cell, (crop, _) in zip(cut, columns.values(), strict=True):
@@ -141,16 +147,16 @@ def test_sheet_shows_each_crop_at_the_networks_size_enlarged(folder, resolution,
 
 def test_sheet_at_the_largest_size_is_reduced_to_the_cell(folder):
     chosen = chosen_from(folder("a.png", size=(256, 256)), resolution=256)
-    _, auto = cells(crops_compared(chosen, resolution=256, filter="bicubic"), 0, 2)
-    reduced = chosen.pictures[0].resize((CELL, CELL), Image.Resampling.BOX)
+    _, auto = cells(crop_sheet(chosen, resolution=256, filter="bicubic"), 0, 2)
+    reduced = chosen.originals[0].resize((CELL, CELL), Image.Resampling.BOX)
     np.testing.assert_array_equal(auto, np.asarray(reduced))
 
 
 def test_sheet_has_as_many_rows_as_asked_for_or_as_there_are(folder):
     root = folder("a.png", "b.png", "c.png")
-    chosen = [chosen_from(root, num=2, num_whole=num) for num in (1, 2, 3, 9)]
+    chosen = [chosen_from(root, num=2, num_originals=num) for num in (1, 2, 3, 9)]
     assert [len(each.squares) for each in chosen] == [2, 2, 2, 2]
-    heights = [len(crops_compared(each, resolution=16, filter="box")) for each in chosen]
+    heights = [len(crop_sheet(each, resolution=16, filter="box")) for each in chosen]
     assert np.diff(heights).tolist() == [CELL + GAP, CELL + GAP, 0]
 
 
@@ -158,9 +164,9 @@ def test_crop_that_fits_only_some_pictures_leaves_a_gap_at_the_others(folder):
     root = folder("large.png", size=(130, 130))
     Image.new("RGB", (110, 110), "red").save(root / "small.png")
     chosen = chosen_from(root)
-    small = [image.size for image in reversed(chosen.pictures)].index((110, 110))
-    sheet = crops_compared(chosen, resolution=64, filter="box")
-    assert list(crops_that_fit(chosen)) == ["auto", "center:128", "center:108"]
+    small = [image.size for image in reversed(chosen.originals)].index((110, 110))
+    sheet = crop_sheet(chosen, resolution=64, filter="box")
+    assert list(fitting_crops(chosen)) == ["auto", "center:128", "center:108"]
     _, auto, refused, fits = cells(sheet, small, 4)
     assert (auto == (255, 0, 0)).all() and (fits == (255, 0, 0)).all()
     assert (refused[0, 0] == 240).all() and refused.std() > 0  # light grey with words on it

@@ -8,7 +8,7 @@ import pytest
 
 from facegan.config import resolve
 from facegan.data.check.check import check
-from facegan.data.check.quarantine import Quarantine, superfluous
+from facegan.data.check.quarantine import Quarantine, removable
 from facegan.data.open import open_source
 from facegan.errors import DataError
 
@@ -137,9 +137,9 @@ def test_move_that_is_killed_half_way_loses_nothing_and_goes_on_later(
         elif broken == "flush":
             patch.setattr(os, "fsync", killed)
         elif broken == "name":
-            patch.setattr(os, "rename", killed)
+            patch.setattr(os, "replace", killed)
         else:
-            patch.setattr("facegan.data.check.quarantine._sync_folder", killed)
+            patch.setattr(Path, "unlink", killed)
         with pytest.raises(KeyboardInterrupt):
             clear_out(faulty, tmp_path / "away")
     assert files_in(faulty) == before
@@ -179,7 +179,7 @@ def test_files_that_are_reached_through_links_stay(faulty, tmp_path):
     (faulty / "linked").symlink_to(others)
     (faulty / "link.png").symlink_to(faulty / "a" / "one.png")
     report = clear_out(faulty, tmp_path / "away")
-    assert {named.name for named in superfluous(report)} - {each.name for each in report.quarantined} == {
+    assert {named.name for named in removable(report)} - {each.name for each in report.quarantined} == {
         "link.png", "linked/bad.png",
     }  # fmt: skip
     assert (others / "bad.png").read_bytes() == b"theirs" and (faulty / "link.png").is_symlink()

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facegan.data.image import decode as decode_module
-from facegan.data.image.decode import decode, plain, quiet_pillow
 from facegan.errors import DataError
+from facegan.images import decode as decode_module
+from facegan.images.decode import decode, quiet_pillow, to_channels
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 
@@ -239,7 +239,7 @@ def test_numbers_that_are_no_brightness_are_refused(values, reason, encode):
 
 def test_picture_of_the_wanted_mode_is_taken_as_it_is(picture):
     image = picture()
-    assert plain(image, 3) is image
+    assert to_channels(image, 3) is image
 
 
 SEEDS = []

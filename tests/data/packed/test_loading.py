@@ -1,4 +1,5 @@
 import concurrent.futures
+import errno
 import hashlib
 import json
 import os
@@ -46,8 +47,8 @@ PEOPLE = [f"person{i:03d}" for i in range(20, 40)]
 def decoded(monkeypatch):
     """The number of decoded images so far, as the length of this list."""
     calls = []
-    original = packing.square
-    monkeypatch.setattr(packing, "square", lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs))
+    original = packing.to_square
+    monkeypatch.setattr(packing, "to_square", lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs))
     return calls
 
 
@@ -571,11 +572,15 @@ def test_damaged_pixels_in_the_cache_are_packed_anew_when_compared(folder, decod
 
 
 def test_file_that_could_not_be_read_is_tried_again(folder, monkeypatch, decoded):
-    root, locked = folder("a.png", "b.png"), {"b.png"}
-    read = FolderSource._content
-    refused = DataError("the file cannot be read (Permission denied)")
-    monkeypatch.setattr(FolderSource, "_content", lambda self, name: refused if name in locked else read(self, name))
-    assert load(source(root), **SIZE).skipped == [("b.png", str(refused))]
+    root, locked, open_file = folder("a.png", "b.png"), {"b.png"}, os.open
+
+    def refuse(path, *args, **options):
+        if str(path).endswith(tuple(locked)):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return open_file(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert load(source(root), **SIZE).skipped == [("b.png", "the file cannot be read (Permission denied)")]
     assert load(source(root), **SIZE).num_skipped == 1 and len(decoded) == 2
     locked.clear()
     assert load(source(root), **SIZE).names == ["a.png", "b.png"]

@@ -1,10 +1,11 @@
-"""Which square of an image is used, and its reduction to the network's size in one resampling step."""
+"""The square of an image that is used, and its reduction to the network's resolution in one resampling step."""
 
 import re
 from dataclasses import dataclass
 
 from PIL import Image
 
+from ...config.error_messages import CROP_PATTERN
 from ...errors import ConfigError, DataError
 from ...messages import quoted
 
@@ -15,13 +16,26 @@ FILTERS = {
     "box": Image.Resampling.BOX,
 }
 
+# The crops that published work on faces uses. They are meant for CelebA's aligned images (178x218), where "CelebA at
+# 64x64" is a different set of images with each of them.
+NAMED_CROPS = {
+    "auto": "the largest centre square",
+    "center:178": "mimicry; PyTorch's DCGAN tutorial",  # the tutorial's resize and centre crop give the same region
+    "center:160": "compare_gan",
+    "center:148": "papers on VAEs",
+    "center:140": "NCSN",
+    "center:128": "for LFW, deep-funneled",
+    "center:108": "DCGAN-tensorflow",
+    "box:25,57,128,128": "PGGAN; DDIM",  # 128x128 around (89, 121)
+}
+
 
 @dataclass(frozen=True)
 class Crop:
     """A square region of an image.
 
     Attributes:
-        kind: "auto" (the largest centre square), "none" (the whole image), "center" or "box".
+        kind: "auto" (the largest centre square), "none" (the full image), "center" or "box".
         values: (N,) for "center", (X, Y, W, H) for "box", in pixels; else empty.
     """
 
@@ -29,7 +43,7 @@ class Crop:
     values: tuple[int, ...] = ()
 
     def region(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """The region's left, top, right and bottom in an image of this size.
+        """Return the region's left, top, right and bottom in an image of this size.
 
         Raises:
             DataError: The image is too small, or not square where it must be.
@@ -50,9 +64,9 @@ class Crop:
         return left, top, left + side, top + side
 
     def apply(self, image: Image.Image, resolution: int, filter: str = "bicubic") -> Image.Image:
-        """Cut the region out and resize it to resolution x resolution, antialiased.
+        """Crop the region and resize it to resolution x resolution, antialiased.
 
-        The region is cut out first, so that nothing outside of it shines in.
+        It is cropped first, so that no pixel outside of it contributes.
 
         Raises:
             DataError: The image is too small, or not square where it must be.
@@ -62,32 +76,14 @@ class Crop:
 
 
 def parse_crop(text: str) -> Crop:
-    """Read "auto", "none", "center:N" or "box:X,Y,W,H".
+    """Parse "auto", "none", "center:N" or "box:X,Y,W,H".
 
     Raises:
-        ConfigError: The text has another form, or the box is not a square.
+        ConfigError: The text has another form, or the box is not square.
     """
-    if text in ("auto", "none"):
-        return Crop(text)
-    if match := re.fullmatch(r"center:([1-9]\d*)", text, re.ASCII):
-        return Crop("center", (int(match[1]),))
-    if match := re.fullmatch(r"box:(\d+),(\d+),([1-9]\d*),([1-9]\d*)", text, re.ASCII):
-        x, y, w, h = (int(number) for number in match.groups())
-        if w != h:
-            raise ConfigError(f"config: data.crop is '{text}'; a box must be a square, or faces would be squashed")
-        return Crop("box", (x, y, w, h))
-    raise ConfigError(f"config: data.crop is {quoted(text)}; it must be auto, none, center:N or box:X,Y,W,H")
-
-
-# The crops that published work on faces names, with whose they are; they are meant for CelebA's aligned images
-# (178x218), where "CelebA at 64x64" is a different set of images with each of them.
-NAMED_CROPS = {
-    "auto": "the largest centre square",
-    "center:178": "mimicry; PyTorch's DCGAN tutorial",  # the tutorial's resize and centre crop give the same region
-    "center:160": "compare_gan",
-    "center:148": "papers on VAEs",
-    "center:140": "NCSN",
-    "center:128": "for LFW, deep-funneled",
-    "center:108": "DCGAN-tensorflow",
-    "box:25,57,128,128": "PGGAN; DDIM",  # 128x128 around (89, 121)
-}
+    if re.fullmatch(CROP_PATTERN, text, re.ASCII):
+        kind, _, numbers = text.partition(":")
+        values = tuple(map(int, numbers.split(","))) if numbers else ()
+        if kind != "box" or values[2] == values[3]:
+            return Crop(kind, values)
+    raise ConfigError(f"config: data.crop is {quoted(text)}; it must be auto, none, center:N or box:X,Y,N,N")

@@ -1,20 +1,30 @@
-"""The quick way through plain JPEG files: the same pixels as Pillow's, upright, at full or reduced size."""
+"""Fast decoding of plain JPEG files: the same pixels as Pillow's, upright, at full or reduced size.
+
+simplejpeg is faster than Pillow; without it, Pillow decodes.
+"""
 
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from .decode import MAX_PIXELS, orientation
+from ...errors import DataError
+from ...images.decode import MAX_PIXELS, orientation
 
-_PLAIN = {"Gray": "GRAY", "YCbCr": "RGB"}  # other colour spaces have conventions that Pillow knows
-_MARKS = (b"Exif\x00\x00", b"tiff:Orientation")  # without these nothing says how the image is turned
+try:
+    import simplejpeg
+except ImportError:
+    simplejpeg = None
+
+SIMPLEJPEG_VERSION: str | None = simplejpeg and simplejpeg.__version__
+_COLOUR_SPACES = {"Gray": "GRAY", "YCbCr": "RGB"}  # others have conventions that Pillow knows
+_ORIENTATION_MARKS = (b"Exif\x00\x00", b"tiff:Orientation")
 # EXIF's orientations, undone on an array (H, W, ...) without copying it.
 _TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
     4: lambda pixels: pixels[::-1],
@@ -25,14 +35,17 @@ _TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 }
 
 
+Scale = Callable[[int, int], int]
+
+
 @dataclass(frozen=True)
 class Jpeg:
     """A decoded JPEG file.
 
     Attributes:
-        pixels: uint8 (h, w, 3) or, of a grey file, (h, w), turned upright; w = width / scale, rounded up.
-        width: Of the image at full size, upright.
-        height: Of the image at full size, upright.
+        pixels: uint8 (h, w, 3), or (h, w) of a grey file, turned upright; w = width / scale, rounded up.
+        width: Of the upright image at full size.
+        height: Of the upright image at full size.
         scale: 1, 2, 4 or 8.
     """
 
@@ -42,34 +55,47 @@ class Jpeg:
     scale: int
 
 
-def read_jpeg(content: bytes, scale: Callable[[int, int], int]) -> Jpeg | None:
-    """Decode a sound, plain JPEG file; None for anything else, which Pillow then reads or says what is wrong.
+def read_jpeg(content: bytes, scale: Scale) -> Jpeg | None:
+    """Decode a valid, plain JPEG file; None for anything else, which `decode` then reads or refuses with a reason.
 
     Args:
         content: A file's bytes.
-        scale: Given the upright width and height, the number by which both are divided while decoding (DCT scaling):
-            1, 2, 4 or 8.
+        scale: Called with the upright width and height; returns the factor by which both are divided while decoding
+            (DCT scaling): 1, 2, 4 or 8.
     """
     if content[:3] != b"\xff\xd8\xff":
         return None
     try:
-        height, width, space, _ = simplejpeg.decode_jpeg_header(content)
-        if space not in _PLAIN or width * height > MAX_PIXELS:
-            return None
-        turn = _orientation(content)
-        upright = (height, width) if turn >= 5 else (width, height)
-        factor = scale(*upright)
-        smaller = {"min_height": -(-height // factor), "min_width": -(-width // factor), "min_factor": factor}
-        pixels = simplejpeg.decode_jpeg(content, _PLAIN[space], **(smaller if factor > 1 else {}))
-    except ValueError:  # damaged, or cut short
+        return _read_with_pillow(content, scale) if simplejpeg is None else _read_with_simplejpeg(content, scale)
+    except DataError:
+        raise
+    except Exception:  # damaged, or cut short
         return None
-    if space == "Gray":
-        pixels = pixels[:, :, 0]
-    return Jpeg(_TURNS[turn](pixels) if turn in _TURNS else pixels, *upright, factor)
 
 
-def _orientation(content: bytes) -> int:
-    if _MARKS[0] not in content and _MARKS[1] not in content:
-        return 1
+def _read_with_simplejpeg(content: bytes, scale: Scale) -> Jpeg | None:
+    height, width, space, _ = simplejpeg.decode_jpeg_header(content)
+    if space not in _COLOUR_SPACES or width * height > MAX_PIXELS:
+        return None
+    turn = 1
+    if any(mark in content for mark in _ORIENTATION_MARKS):
+        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+            turn = orientation(image)
+    upright = (height, width) if turn >= 5 else (width, height)
+    factor = scale(*upright)
+    smaller = {"min_height": -(-height // factor), "min_width": -(-width // factor), "min_factor": factor}
+    pixels = simplejpeg.decode_jpeg(content, _COLOUR_SPACES[space], **(smaller if factor > 1 else {}))
+    pixels = pixels[:, :, 0] if space == "Gray" else pixels
+    return Jpeg(_TURNS[turn](pixels), *upright, factor)
+
+
+def _read_with_pillow(content: bytes, scale: Scale) -> Jpeg | None:
     with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
-        return orientation(image)
+        is_plain = image.mode == "L" or (image.mode == "RGB" and image.info.get("adobe_transform", 1) == 1)
+        if not is_plain or image.width * image.height > MAX_PIXELS:
+            return None
+        turn = orientation(image)
+        upright = image.size[::-1] if turn >= 5 else image.size
+        factor = scale(*upright)
+        image.draft(None, (image.width // factor, image.height // factor))
+        return Jpeg(_TURNS[turn](np.asarray(image)), *upright, factor)

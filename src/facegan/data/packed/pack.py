@@ -14,18 +14,18 @@ from typing import BinaryIO
 
 import numpy as np
 import PIL
-import simplejpeg
 from PIL import Image
 
 from ... import __version__
 from ...errors import DataError, FaceganError
+from ...images.decode import quiet_pillow
 from ...reporter import Progress
 from ...storage.cache import cache_root
 from ..image.crop import Crop, parse_crop
-from ..image.decode import quiet_pillow
-from ..image.resize import square
+from ..image.jpeg import SIMPLEJPEG_VERSION
+from ..image.resize import to_square
 from ..parallel import parallel_map
-from ..source import Delivered, ImageSource, as_text, passed_over, shown
+from ..source import Delivered, ImageSource, as_text, num_unsupported, shown
 from .columns import write_columns, write_json
 from .packed_images import IMAGES, INDEX, LAYOUT, PICTURES, SKIPPED, Index
 
@@ -35,7 +35,11 @@ PACKING_VERSION = 2  # raised when the same images and settings would give other
 
 def decoders() -> dict[str, str]:
     """The libraries that make pixels, by the part of their version that may change them."""
-    return {"pillow": PIL.__version__.split(".")[0], "simplejpeg": simplejpeg.__version__.split(".")[0]}
+    return {name: version.split(".")[0] for name, version in _decoder_versions().items()}
+
+
+def _decoder_versions() -> dict[str, str]:
+    return {"pillow": PIL.__version__} | ({"simplejpeg": SIMPLEJPEG_VERSION} if SIMPLEJPEG_VERSION else {})
 
 
 @dataclass(frozen=True)
@@ -168,13 +172,13 @@ def _fill(
     skipped = [(as_text(name), reason, digests.get(name, b"").hex()) for name, reason in reasons.items()]
     write_json(folder / SKIPPED, skipped)
     facts = {key: value for key, value in vars(recipe).items() if key != "cropped"}
-    versions = {"facegan": __version__, "pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
+    versions = {"facegan": __version__, **_decoder_versions()}
     index = Index(
         layout=LAYOUT,
         packing=PACKING_VERSION,
         num_images=len(kept),
         num_skipped=len(reasons),
-        passed_over=dict(passed_over(pictures)),
+        passed_over=num_unsupported(pictures),
         digest=digest,
         versions=versions,
         **origin,
@@ -185,7 +189,7 @@ def _fill(
 
 def _pixels(content: Delivered, crop: Crop, recipe: Recipe) -> bytes:
     """One image's bytes in the order (C, H, W); raises a DataError that says why there are none."""
-    image = square(
+    image = to_square(
         content, crop=crop, resolution=recipe.resolution, channels=recipe.channels, filter=recipe.filter,
         draft=recipe.draft,
     )  # fmt: skip

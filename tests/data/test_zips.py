@@ -4,8 +4,8 @@ import zipfile
 
 import pytest
 
-from facegan.data.sources import zips
-from facegan.data.sources.archives import open_archive
+from facegan.data import archive as zips
+from facegan.data.archive import open_archive
 from facegan.errors import DataError
 
 NOT_USED = "get it from its publisher, or unpack it yourself and give the folder"
@@ -111,7 +111,7 @@ def test_absurdly_long_list_of_members_is_refused_before_it_is_read(tmp_path, mo
 
 
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("facegan.data.sources.members.MAX_NAMES", 3)
+    monkeypatch.setattr("facegan.data.archive.MAX_NAMES", 3)
     path = make_zip(tmp_path / "faces.zip", [(f"{i}.png", b"") for i in range(40)])
     assert "(it has more than 3 members)" in refusal(path)
 

@@ -4,8 +4,8 @@ import sys
 import pytest
 
 from facegan.data.folder import FolderSource
-from facegan.data.source import MAX_BYTES
 from facegan.errors import DataError
+from facegan.images.decode import MAX_BYTES
 
 
 def contents(source):

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facegan.data.source import MAX_BYTES
-from facegan.data.sources.archives import open_archive
+from facegan.data.archive import open_archive
 from facegan.errors import DataError
+from facegan.images.decode import MAX_BYTES
 
 NOT_USED = "get it from its publisher, or unpack it yourself and give the folder"
 
@@ -105,7 +105,7 @@ def test_tar_is_read_in_one_pass(tmp_path, files, monkeypatch):
 
     backward = []
     source = open_archive(written(tmp_path / "faces.tar", files))
-    monkeypatch.setattr(source, "_opened", lambda: Recorded(tmp_path / "faces.tar"))
+    monkeypatch.setattr(source, "_open", lambda: Recorded(tmp_path / "faces.tar"))
     assert len(list(source.read(source.names, 64))) == 3
     assert backward and not any(backward)
 

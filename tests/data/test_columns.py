@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from facegan.data.sources.columns import Column, as_partition, column_of, is_plain, part
+from facegan.data.annotations import column_of, is_plain, partition_of
 
 ROWS = np.array([2, 0, -1, 1])
 
@@ -47,8 +47,8 @@ def test_only_truth_numbers_and_text_are_plain(type, plain):
     assert is_plain(type) is plain
 
 
-def test_parts_are_called_train_val_and_test():
-    words = ["0", "1", "2", "TRAIN", "valid", "Validation", "dev", "val", "Test", "other"]
-    assert [part(word) for word in words] == ["train", "val", "test", "train", *["val"] * 4, "test", "other"]
-    column = as_partition(Column(np.array([1, 0]), words=["0", "valid"]))
-    assert column.take(np.array([0, 1, -1])) == ["val", "train", None]
+def test_partition_names_are_train_val_and_test():
+    words = ["0", "1", "2", "TRAIN", "valid", "Validation", "dev", "val", "Test", "other", None]
+    column = partition_of(pa.chunked_array([words]))
+    expected = ["train", "val", "test", "train", *["val"] * 4, "test", "other", None]
+    assert column.take(np.arange(len(words))) == expected

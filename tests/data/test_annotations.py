@@ -2,11 +2,10 @@ import os
 
 import pytest
 
+from facegan.data.annotations import AnnotationFile, Annotations, in_folder, is_annotation
 from facegan.data.folder import FolderSource
-from facegan.data.source import MAX_BYTES
-from facegan.data.sources.annotations import Annotations, is_annotation, on_disk
-from facegan.data.sources.tables import AnnotationFile
 from facegan.errors import DataError
+from facegan.images.decode import MAX_BYTES
 
 
 def told(csv, names, **places):
@@ -51,8 +50,8 @@ def test_column_of_two_files_is_refused():
     with pytest.raises(DataError) as caught:
         Annotations(files, ["1.jpg"]).columns(["1.jpg"])
     assert str(caught.value) == (
-        "here/list_attr_celeba.csv: line 1: the column 'Bald' stands in attributes.csv too; "
-        "mend the file, or move it away to go without"
+        "here/list_attr_celeba.csv: line 1: the column 'Bald' is in attributes.csv too; "
+        "fix the file, or move it away to do without"
     )
 
 
@@ -125,4 +124,4 @@ def test_annotation_files_are_known_by_name(tmp_path):
     assert [name for name in ("a/attributes.csv", "attributes.txt", "my-attributes.csv") if is_annotation(name)] == [
         "a/attributes.csv"
     ]
-    assert on_disk(tmp_path) == on_disk(tmp_path / "nowhere") == []
+    assert in_folder(tmp_path) == in_folder(tmp_path / "nowhere") == []

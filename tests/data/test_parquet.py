@@ -7,9 +7,9 @@ import pytest
 
 from facegan.config import DataConfig
 from facegan.data.open import open_source
-from facegan.data.source import MAX_BYTES
-from facegan.data.sources.parquet import ParquetSource
+from facegan.data.parquet import ParquetSource
 from facegan.errors import DataError
+from facegan.images.decode import MAX_BYTES
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -54,7 +54,7 @@ def test_stored_paths_are_the_names(shard):
     source = ParquetSource(shard({"image": images(b"1", b"2", b"3", paths=["b/2.jpg", "a/1.jpg", "b/1.jpg"])}))
     assert source.names == ["a/1.jpg", "b/1.jpg", "b/2.jpg"]
     assert contents(source) == {"b/2.jpg": b"1", "a/1.jpg": b"2", "b/1.jpg": b"3"}
-    assert source.crop == "auto" and source.passed_over == {}
+    assert source.crop == "auto"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_folder_of_parquet_files_is_opened_as_such_unless_pictures_lie_beside_th
 
 
 def test_too_many_rows_are_refused(shard, monkeypatch):
-    monkeypatch.setattr("facegan.data.sources.parquet.MAX_NAMES", 1)
+    monkeypatch.setattr("facegan.data.parquet.MAX_NAMES", 1)
     assert (
         refusal(shard({"image": images(b"1", b"2")}))
         == "faces.parquet: 2 rows are too many (the limit is 1); give fewer"

@@ -6,7 +6,7 @@ import pytest
 
 from facegan.data.drawn import DrawnFaces
 from facegan.data.open import open_path
-from facegan.data.source import in_words, is_image_name, no_images, other_ending, passed_over, shown
+from facegan.data.source import is_image_name, no_images, num_unsupported, shown, suffix_counts, unsupported_suffix
 from facegan.errors import DataError
 
 FILES = ["a.png", "b/c.HEIC", "b/d.heic", "e.gif", ".hidden.gif", "notes.txt", "__MACOSX/._c.heic"]
@@ -30,31 +30,31 @@ def source(request, tmp_path):
 def test_pictures_of_other_kinds_are_counted(source):
     opened = open_path(source)
     assert opened.names == ["a.png"]
-    assert passed_over(opened) == {".heic": 2, ".gif": 1}
-    assert in_words(passed_over(opened)) == "2 .heic, 1 .gif"
+    assert num_unsupported(opened) == {".heic": 2, ".gif": 1}
+    assert suffix_counts(num_unsupported(opened)) == "2 .heic, 1 .gif"
 
 
 def test_source_of_other_kinds_alone_is_refused_with_their_number(tmp_path):
     (tmp_path / "a.avif").touch()
     with pytest.raises(DataError) as caught:
         open_path(tmp_path, where="faces/")
-    assert str(caught.value).endswith(".tif, .tiff; passed over 1 .avif)")
+    assert str(caught.value).endswith(".tif, .tiff; skipped 1 .avif)")
 
 
 def test_source_that_keeps_no_count_has_passed_over_nothing():
-    assert passed_over(SimpleNamespace(names=["a"])) == {}
-    assert passed_over(DrawnFaces(num_images=1).open()) == {}
-    assert "passed over" not in str(no_images("faces/", {}))
+    assert num_unsupported(SimpleNamespace(names=["a"])) == {}
+    assert num_unsupported(DrawnFaces(num_images=1).open()) == {}
+    assert "skipped" not in str(no_images("faces/", {}))
 
 
 @pytest.mark.parametrize("name", ["x.jpg", "x.PNG", "x.txt", "x", ".gif", "a/.b/x.gif"])
 def test_other_endings_are_those_of_pictures_that_are_not_read(name):
-    assert other_ending(name) is None
+    assert unsupported_suffix(name) is None
 
 
 @pytest.mark.parametrize("name", ["x.gif", "a/x.JXL", "x.cr2"])
 def test_nothing_is_both_read_and_passed_over(name):
-    assert other_ending(name) == "." + name.rpartition(".")[2].lower() and not is_image_name(name)
+    assert unsupported_suffix(name) == "." + name.rpartition(".")[2].lower() and not is_image_name(name)
 
 
 def test_name_is_shown_on_one_line_and_not_endlessly():

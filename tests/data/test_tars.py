@@ -6,8 +6,8 @@ import tarfile
 
 import pytest
 
-from facegan.data.sources import tars
-from facegan.data.sources.archives import open_archive
+from facegan.data import archive as tars
+from facegan.data.archive import open_archive
 from facegan.errors import DataError
 
 
@@ -24,7 +24,7 @@ def tar_of(*members):
 @pytest.fixture
 def small(monkeypatch):
     """Archives may expand to 1 MiB instead of 1 GiB, or 200 times."""
-    monkeypatch.setattr(tars, "_FREE_BYTES", 2**20)
+    monkeypatch.setattr(tars, "_TAR_FREE_BYTES", 2**20)
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
@@ -49,7 +49,7 @@ def test_archive_is_refused_before_the_bomb_is_expanded(tmp_path, small, monkeyp
             super().close()
 
     told = []
-    monkeypatch.setattr(tars.TarSource, "_opened", lambda self: Recorded(self._path))
+    monkeypatch.setattr(tars.TarSource, "_open", lambda self: Recorded(self._path))
     with pytest.raises(DataError, match="expands more than 200 times"):
         open_archive(path)
     assert told[0] < 2**20
@@ -77,7 +77,7 @@ def test_archive_that_is_not_compressed_has_no_such_limit(tmp_path, small):
 
 
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("facegan.data.sources.members.MAX_NAMES", 3)
+    monkeypatch.setattr("facegan.data.archive.MAX_NAMES", 3)
     path = tmp_path / "faces.tar"
     path.write_bytes(tar_of(*[(f"{i}.txt", b"") for i in range(4)]))
     with pytest.raises(DataError, match=r"\(it has more than 3 members\)"):
@@ -94,7 +94,7 @@ def test_of_many_annotation_files_the_outermost_is_kept(tmp_path):
 
 
 def test_annotation_that_is_too_large_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("facegan.data.source.MAX_BYTES", 100)
+    monkeypatch.setattr("facegan.images.decode.MAX_BYTES", 100)
     path = tmp_path / "faces.tar"
     path.write_bytes(tar_of(("a.png", b"x"), ("attributes.csv", b"1" * 101)))
     with pytest.raises(DataError, match=r"^faces.tar/attributes\.csv: the file is too large \("):

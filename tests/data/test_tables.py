@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from facegan.data.sources.tables import AnnotationFile, parse
+from facegan.data.annotations import AnnotationFile, parse
 from facegan.errors import DataError
 
-ADVICE = "; mend the file, or move it away to go without"
+ADVICE = "; fix the file, or move it away to do without"
 
 
 def table(name, content):
@@ -78,7 +78,7 @@ def test_columns_of_anyones_file_have_the_types_that_they_show():
 MALFORMED = {
     ("list_attr_celeba.txt", "3\nBald Male\na.jpg 1 1\nb.jpg 1 1\n"): (" line 1: it says 3 images, but 2 follow"),
     ("list_attr_celeba.txt", "Bald Male\na.jpg 1\nb.jpg 1\n"): (
-        " line 1: the number of images should stand there, not 'Bald Male'"
+        " line 1: expected the number of images, not 'Bald Male'"
     ),
     ("list_attr_celeba.txt", "2\nBald Male\na.jpg 1 1\nb.jpg 1\n"): " line 4: 2 columns instead of 3",
     ("list_attr_celeba.txt", "2\nBald Male\n\na.jpg 1 1\n\nb.jpg 1 1 1\n"): " line 6: 4 columns instead of 3",
@@ -87,8 +87,8 @@ MALFORMED = {
         " line 3: CSV conversion error to int8: invalid value 'x' (in 'Male')"
     ),
     ("list_attr_celeba.txt", "2\nBald Bald\na.jpg 1 1\nb.jpg 1 1\n"): " line 2: two columns are called 'Bald'",
-    ("list_attr_celeba.txt", "2\nBald\na.jpg 1\na.jpg 1\n"): " line 4: 'a.jpg' stands there for the second time",
-    ("list_attr_celeba.txt", "2"): " line 2: the names of the columns should stand there, the image's first",
+    ("list_attr_celeba.txt", "2\nBald\na.jpg 1\na.jpg 1\n"): " line 4: 'a.jpg' is listed a second time",
+    ("list_attr_celeba.txt", "2"): " line 2: expected the names of the columns, the image's first",
     ("list_attr_celeba.txt", "2\nBald\n"): " line 2: no rows follow",
     ("attributes.csv", "file,x"): " line 1: no rows follow",
     ("identity_CelebA.txt", "\n"): " it is empty",
@@ -107,7 +107,7 @@ MALFORMED = {
     ),
     ("attributes.csv", "file,,x\na.jpg,1,2\n"): " line 1: column 2 has no name",
     ("attributes.csv", "file,x\n,1\n"): " line 2: the image's name is missing",
-    ("attributes.csv", "file\na.jpg\n"): " line 1: the names of the columns should stand there, the image's first",
+    ("attributes.csv", "file\na.jpg\n"): " line 1: expected the names of the columns, the image's first",
     ("attributes.csv", "file," + ",".join(map(str, range(5000)))): " line 1: 5001 columns (the limit is 4096)",
     ("attributes.csv", b"file,x\na.jpg,1\nb.jpg,\xff\n"): " line 3: not UTF-8 text",
     ("attributes.csv", "file,x\n\na.jpg,1\nb.jpg,1,2\n"): " line 4: 3 columns instead of 2",

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
 
+from facegan.data import parquet as shards
 from facegan.data.open import open_path
-from facegan.data.sources import shards
 from facegan.errors import DataError
 
 
@@ -131,7 +131,7 @@ def test_words_that_outgrow_the_files_own_dictionary_are_read(tmp_path):
 def test_too_much_beside_the_pictures_is_refused(path, monkeypatch):
     monkeypatch.setattr(shards, "_MAX_PLAIN_BYTES", 10)
     source = open_path(path)
-    with pytest.raises(DataError, match=r"too much beside the images \(1 columns, 0 MiB; "):
+    with pytest.raises(DataError, match=r"too much next to the images \(1 columns, 0 MiB; "):
         source.attributes(source.names)
 
 

@@ -130,7 +130,7 @@ def test_member_that_lies_about_its_size_is_not_unpacked(tmp_path, method):
         content[start : start + 4] = (1000).to_bytes(4, "little")
     path.write_bytes(content)
     code = (
-        "import resource, sys; from pathlib import Path; from facegan.data.sources.archives import open_archive\n"
+        "import resource, sys; from pathlib import Path; from facegan.data.archive import open_archive\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print(*[type(content).__name__ for _, content in open_archive(Path(sys.argv[1])).read(['a.png'], 64)])\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"

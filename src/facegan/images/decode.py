@@ -1,0 +1,185 @@
+"""Decode the bytes of an image file to an upright 8-bit image. Whatever the bytes, the worst outcome is a DataError."""
+
+import functools
+import io
+import re
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import DataError
+
+MAX_BYTES = 64 * 2**20  # of an image file
+MAX_PIXELS = 89_478_485  # Pillow's own limit, where it only warns
+# Formats that decode inside Pillow; others start programs (EPS) or are not expected behind an image's suffix.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIGNATURES = (
+    (b"PK\x03\x04", "a zip archive"),
+    (b"PK\x05\x06", "a zip archive"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"BZh", "a bzip2 file"),
+    (b"\xfd7zXZ\x00", "an xz file"),
+    (b"Rar!", "a rar archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"PAR1", "a parquet file"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"II*\x00", "a TIFF image"),
+    (b"MM\x00*", "a TIFF image"),
+    (b"BM", "a BMP image"),
+    (b"%PDF", "a PDF document"),
+    (b"\x93NUMPY", "a numpy array"),
+)
+
+
+def decode(content: bytes, channels: int) -> Image.Image:
+    """Decode a file to an image of mode RGB (3 channels) or L (1 channel), turned upright by its EXIF orientation.
+
+    Transparency is composited on white; 16-bit values are divided by 257; of an animation the first frame is used.
+
+    Raises:
+        DataError: The bytes are no image, are damaged, or have too many pixels; the message is the reason alone.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_many_pixels(image.width * image.height)
+            image.load()
+            turn = orientation(image)
+            return to_channels(image if turn == 1 else image.transpose(_UPRIGHT[turn]), channels)
+    except DataError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels(int(re.findall(r"\d+", str(error))[0])) from None
+    except UnidentifiedImageError:
+        kind = sniff_file_type(content)
+        if kind.endswith(" image"):
+            raise DataError(f"the image is damaged (it begins like {kind}, but its header cannot be read)") from None
+        raise DataError(f"not an image (it begins like {kind})") from None
+    except MemoryError:
+        raise DataError("too large for the memory") from None
+    except Exception as error:
+        raise DataError(f"the image is {_damage(error)}") from None
+
+
+def read_header(content: bytes) -> tuple[tuple[int, int], str, str]:
+    """Return an image file's upright (width, height), its mode and its format; no pixel is decoded.
+
+    Raises:
+        DataError: It is no image.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+            is_sideways = orientation(image) >= 5
+            return image.size[::-1] if is_sideways else image.size, image.mode, str(image.format)
+    except Exception as error:
+        raise DataError(f"the image is {_damage(error)}") from None
+
+
+def to_channels(image: Image.Image, channels: int) -> Image.Image:
+    """Convert an image of any mode to RGB (3 channels) or L (1 channel), 8 bits each.
+
+    Raises:
+        DataError: Its values cannot be interpreted as brightness.
+    """
+    mode = "RGB" if channels == 3 else "L"
+    if image.mode.startswith(("I", "F")):
+        image = _to_8_bits(image)
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    elif image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return image if image.mode == mode else image.convert(mode)
+
+
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF or XMP orientation: 1 (upright) to 8; an invalid tag next to valid pixels counts as 1."""
+    try:
+        turn = image.getexif().get(_ORIENTATION, 1)
+    except Exception:
+        return 1
+    return turn if turn in _UPRIGHT else 1
+
+
+def too_large(size_bytes: int) -> DataError | None:
+    """Return the error for a file above the size limit, or None."""
+    if size_bytes <= MAX_BYTES:
+        return None
+    return DataError(f"the file is too large ({-(-size_bytes // 2**20)} MiB; the limit is {MAX_BYTES // 2**20} MiB)")
+
+
+def sniff_file_type(content: bytes) -> str:
+    """Name a file's type from its first 512 bytes, with an article: "a zip archive", "a web page", "plain text"."""
+    if not content:
+        return "an empty file"
+    for signature, words in _SIGNATURES:
+        if content.startswith(signature):
+            return words
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "a WebP image"
+    if content[257:262] == b"ustar":
+        return "a tar archive"
+    text = content[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if re.match(rb"<(!doctype html|html|head|body|!--|meta|script|title)", text):
+        return "a web page"
+    if text and not re.search(rb"[^\t\n\r\x20-\x7e]", text):
+        return "plain text"
+    return "data of an unknown kind"
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Silence Pillow's warnings about malformed files while many are decoded; for the whole process."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of our formats that this copy of Pillow was built with."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Convert 16-bit integers (0...65535) or floats (0...1, or 0...255 when any is above 1) to 8-bit grey."""
+    values = np.asarray(image)
+    if values.dtype.kind == "f":
+        low, high = values.min(), values.max()  # either is NaN when any value is
+        if not (low >= 0 and high <= 255):
+            raise DataError(f"its numbers are not brightnesses (from {low:g} to {high:g})")
+        grey = np.rint(values * (255 if high <= 1 else 1))
+    else:
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError(f"its numbers are not 16-bit brightnesses (from {values.min()} to {values.max()})")
+        grey = (values.astype(np.uint32) + 128) // 257  # x / 257, rounded
+    return Image.fromarray(grey.astype(np.uint8))
+
+
+def _too_many_pixels(num_pixels: int) -> DataError:
+    return DataError(f"the image has too many pixels ({num_pixels:,}; the limit is {MAX_PIXELS:,})")
+
+
+def _damage(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    if isinstance(error, (EOFError, struct.error)) or "truncated" in words.lower():
+        return "cut short"
+    return f"damaged ({words[:100] or type(error).__name__})"
