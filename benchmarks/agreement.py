@@ -1,10 +1,10 @@
-"""Whole evaluations beside torch-fidelity and prdc: the same images, the same file of Inception's weights.
+"""Compare complete evaluations with torch-fidelity and prdc, on the same images and the same file of Inception weights.
 
     python benchmarks/agreement.py [--num 256] [--resolution 64] [--weights FILE]
 
-Real ones are drawn faces; the judged ones are others, a little blurred. Without --weights, weights with the published
-layout are drawn. torch-fidelity runs whole (`calculate_metrics`); prdc gets its features, since torch-fidelity takes
-precision and recall itself of another network, VGG-16.
+The real images are drawn faces; the evaluated ones are others, slightly blurred. Without --weights, random weights with
+the published layout are used. torch-fidelity runs completely (`calculate_metrics`); prdc gets its features, because
+torch-fidelity computes precision and recall on another network, VGG-16.
 """
 
 import argparse
@@ -30,7 +30,7 @@ KEYS = ("fid", "kid", "is", "precision", "recall", "density", "coverage")
 
 
 class ImageSource(torch.utils.data.Dataset):
-    """uint8 (n, 3, H, W), as torch-fidelity takes them."""
+    """A dataset of uint8 (3, H, W), as torch-fidelity expects."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         self._pixels = torch.from_numpy(pixels)
@@ -44,7 +44,7 @@ class ImageSource(torch.utils.data.Dataset):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num", type=int, default=256)
+    parser.add_argument("--num", type=int, default=256, help="images of each side")
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--weights", type=Path)
     options = parser.parse_args()
@@ -60,11 +60,11 @@ def main() -> None:
 
 
 def faces(num: int, resolution: int, seed: int) -> np.ndarray:
-    """Drawn faces, uint8 (num, 3, H, W); those of seed 1 are blurred."""
+    """Return drawn faces, uint8 (num, 3, H, W); those of seed 1 are blurred."""
     source = DrawnFaces(num_images=num, seed=seed).open()
-    pictures = (picture for _, picture in source.read(source.names, resolution))
+    images = (image for _, image in source.read(source.names, resolution))
     blurred = (
-        each.filter(ImageFilter.GaussianBlur(seed)) if isinstance(each, Image.Image) else each for each in pictures
+        each.filter(ImageFilter.GaussianBlur(seed)) if isinstance(each, Image.Image) else each for each in images
     )
     return np.stack([np.asarray(each) for each in blurred]).transpose(0, 3, 1, 2).copy()
 
@@ -79,16 +79,16 @@ def ours(real: np.ndarray, fake: np.ndarray, weights: Path) -> dict[str, float]:
 
 
 def theirs(real: np.ndarray, fake: np.ndarray, weights: Path) -> dict[str, float]:
-    """By torch-fidelity whole, and by prdc on its features."""
+    """Compute the metrics with torch-fidelity, and with prdc on its features."""
     found = calculate_metrics(
         input1=ImageSource(fake), input2=ImageSource(real), fid=True, kid=True, isc=True, cache=False, cuda=False,
         verbose=False, rng_seed=SEED, kid_subset_size=min(1000, len(real)), batch_size=16, save_cpu_ram=True,
         feature_extractor_weights_path=str(weights),
     )  # fmt: skip
-    look = FeatureExtractorInceptionV3("look", ["2048"], feature_extractor_weights_path=str(weights))
+    extract = FeatureExtractorInceptionV3("extract", ["2048"], feature_extractor_weights_path=str(weights))
     with torch.no_grad():
         seen = [
-            torch.cat([look(part)[0] for part in torch.from_numpy(each).split(16)]).double().numpy()
+            torch.cat([extract(part)[0] for part in torch.from_numpy(each).split(16)]).double().numpy()
             for each in (real, fake)
         ]
     shares = {

@@ -1,4 +1,4 @@
-"""What the data cost: packing a folder, opening packed images, feeding a training step.
+"""Measure the cost of the data: packing a folder, opening packed images, feeding a training step.
 
     python benchmarks/data.py [--what packing|opening|feeding|memory|all] [--turns 5]
     python benchmarks/data.py --what packing --data FOLDER_OF_FOLDERS [--crop 128] [--resolution 64]
@@ -6,16 +6,16 @@
     python benchmarks/data.py --what feeding --data SOURCE [--set data.crop=center:128] [--steps 40] [--device auto]
     python benchmarks/data.py --what memory --data PACKED_FOLDER --limit-mb 300
 
-packing: how long a folder of images takes, beside one epoch of torchvision's ImageFolder in a DataLoader. Both read,
-decode, cut out the centre and resize it with the same filter, with as many workers; torchvision's side also makes
-batches of bytes and drops them, facegan's also writes the packed set, its digests and its index to the disk.
-opening: what it costs a new process to open NUM packed images of 64x64, in time and resident memory, beside numpy,
-which maps the same file and checks nothing.
-feeding: which part of a training step the data take: steps on new batches beside steps on one batch that is there.
-memory (Linux): one epoch read in a process that may not allocate more than so many megabytes beyond what it has when
-it begins, beside one without a limit; the batches of both must be equal.
+packing: the time for a folder of images, against one epoch of torchvision's ImageFolder in a DataLoader. Both read,
+decode, crop the centre and resize it with the same filter, with as many workers. torchvision's side also makes batches
+of bytes and drops them; facegan's also writes the packed set, its digests and its index to the disk.
+opening: the time and resident memory for a new process to open NUM packed images of 64x64, against numpy, which maps
+the same file and checks nothing.
+feeding: the share of a training step that the data take: steps on new batches against steps on one batch in memory.
+memory (Linux): one epoch in a process that may allocate only so many megabytes beyond what it has at the start, against
+one without a limit; the batches of both must be equal.
 
-Without --data, drawn faces are made and jittered: files for packing, a packed folder for the rest (--keep keeps it).
+Without --data, drawn faces are made and jittered: files for packing, a packed folder for the others (--keep keeps it).
 """
 
 import argparse
@@ -59,7 +59,7 @@ print(json.dumps([len(packed), seconds, resident() - before]))
 
 
 def packing(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
-    """Pictures a second from files to what a training reads."""
+    """Measure the images per second of packing files for training."""
     import jittered
 
     warnings.filterwarnings("ignore", module="torch")
@@ -71,7 +71,7 @@ def packing(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
         "facegan": partial(by_facegan, folder, crop, resolution, draft=False),
         "facegan, data.draft": partial(by_facegan, folder, crop, resolution, draft=True),
     }
-    num_images = sides["facegan"]()  # reads every file once, so that none comes from the disk later
+    num_images = sides["facegan"]()  # reads every file once, so that later reads come from the page cache
 
     def seconds(side: Callable[[], int]) -> float:
         begin = time.perf_counter()
@@ -101,8 +101,8 @@ def by_torchvision(folder: Path, crop: int, resolution: int) -> int:
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, PILToTensor, Resize
 
     steps = [CenterCrop(crop), Resize(resolution, InterpolationMode.BICUBIC), PILToTensor()]
-    pictures = datasets.ImageFolder(folder, Compose(steps))
-    loader = torch.utils.data.DataLoader(pictures, batch_size=128, num_workers=turns.cores())
+    images = datasets.ImageFolder(folder, Compose(steps))
+    loader = torch.utils.data.DataLoader(images, batch_size=128, num_workers=turns.cores())
     return sum(len(batch) for batch, _ in loader)
 
 
@@ -116,7 +116,7 @@ def by_facegan(folder: Path, crop: int, resolution: int, *, draft: bool) -> int:
 
 
 def opening(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
-    """Milliseconds and megabytes of opening, in new processes."""
+    """Measure the milliseconds and megabytes of opening, in new processes."""
     folder = drawn(options, temporary)
 
     def side(name: str) -> tuple[int, float, int]:
@@ -132,7 +132,7 @@ def opening(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
         }  # fmt: skip
     size = sum(file.stat().st_size for file in os.scandir(folder))
     turns.table(
-        f"Opening {counts[0]:,} packed images, {size / 1e6:,.0f} MB on the disk",
+        f"Opening {counts[0]:,} packed images, {size / 1e6:,.0f} MB on disk",
         ("side", "milliseconds", "MB of memory"),
         [(name, *map(turns.in_words, side.values())) for name, side in document.items()],
     )
@@ -140,7 +140,7 @@ def opening(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
 
 
 def feeding(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
-    """Seconds of steps on new batches, from the second epoch on, beside steps on one that lies there."""
+    """Measure steps on new batches, from the second epoch on, against steps on one batch in memory."""
     import bound
 
     from facegan.config import resolve
@@ -197,7 +197,7 @@ def feeding(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
 
 
 def memory(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
-    """An epoch read within a limit of memory, and without one."""
+    """Measure an epoch with and without a memory limit."""
     source = options.data or drawn(options, temporary)
 
     def side(limit_mb: int) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def memory(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
     }
     set_mb = results["free"][0]["set_mb"]
     turns.table(
-        f"Reading {set_mb:,} MB of images with at most {options.limit_mb} MB of memory, and with any",
+        f"Reading {set_mb:,} MB of images with at most {options.limit_mb} MB of memory, and without a limit",
         ("side", "images/s", "MB of private memory"),
         [(name, *map(turns.in_words, side.values())) for name, side in document.items()],
     )
@@ -226,7 +226,7 @@ def memory(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
 
 
 def read_an_epoch(packed: "PackedImages", limit_mb: int) -> dict[str, object]:
-    """Feed one epoch, with private memory limited to `limit_mb` beyond what is in use; 0: without a limit."""
+    """Read one epoch with private memory limited to `limit_mb` beyond what is in use; 0 is no limit."""
     from facegan.data.loader import Feed
 
     if limit_mb:
@@ -252,7 +252,7 @@ def _status(key: str) -> int:
 
 
 def drawn(options: argparse.Namespace, temporary: Path) -> Path:
-    """Packed drawn faces of 64x64, made once."""
+    """Return a packed folder of drawn faces of 64x64; it is made once."""
     import jittered
 
     from facegan.data.packed.packed_images import is_packed
@@ -272,13 +272,13 @@ def main() -> None:
     parser.add_argument("--what", choices=(*QUESTIONS, "all"), default="all")
     parser.add_argument("--data", type=Path, help="the images; default: drawn faces")
     parser.add_argument("--set", dest="settings", action="append", default=[], help="a setting, for feeding")
-    parser.add_argument("--crop", type=int, default=128, help="side of the cut centre, for packing")
-    parser.add_argument("--resolution", type=int, default=64, help="for packing")
-    parser.add_argument("--num", type=int, default=200_000, help="of drawn faces")
-    parser.add_argument("--keep", type=Path, help="where packed drawn faces are kept")
-    parser.add_argument("--steps", type=int, default=40, help="of each side in a turn, for feeding")
-    parser.add_argument("--device", default="auto", help="for feeding")
-    parser.add_argument("--limit-mb", type=int, default=300, help="for memory")
+    parser.add_argument("--crop", type=int, default=128, help="side of the centre crop, for packing")
+    parser.add_argument("--resolution", type=int, default=64, help="resolution, for packing")
+    parser.add_argument("--num", type=int, default=200_000, help="number of drawn faces")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the packed drawn faces")
+    parser.add_argument("--steps", type=int, default=40, help="steps per side and turn, for feeding")
+    parser.add_argument("--device", default="auto", help="device, for feeding")
+    parser.add_argument("--limit-mb", type=int, default=300, help="memory limit, for memory")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:

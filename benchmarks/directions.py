@@ -1,9 +1,9 @@
-"""What each direction of a run moves, as the tables of docs/directions.md.
+"""Print what each direction of a run moves, as the tables of docs/directions.md.
 
     python benchmarks/directions.py runs/NAME [--least 20]
 
-One question: along each direction that `facegan directions` finds, what else changes beside what it is called? Every
-change of a mean probability by LEAST points or more is told.
+One question: along each direction that `facegan directions` finds, what else changes apart from its own attribute? The
+table lists every change of a mean probability by LEAST percentage points or more.
 """
 
 import argparse
@@ -19,7 +19,7 @@ Table = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
-    parser.add_argument("--least", type=float, default=20, help="points")
+    parser.add_argument("--least", type=float, default=20, help="percentage points")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         command = [
@@ -41,7 +41,7 @@ def main() -> None:
     print("\n| attribute | classifier: AUC, accuracy (base rate) | why it has no direction |")
     print("|---|---|---|")
     for name, reason in found["refused"].items():
-        print(f"| `{name}` | {told(scores.get(name))} | {reason} |")
+        print(f"| `{name}` | {scores_of(scores.get(name))} | {reason} |")
 
 
 def row(direction: Table, score: Table | None, least: float) -> str:
@@ -51,10 +51,10 @@ def row(direction: Table, score: Table | None, least: float) -> str:
     itself = f"{100 * moved[name]:+.0f}" if name in moved else ""
     rule = f"{direction['auc']:.2f}" if direction["auc"] is not None else ""
     share = f"{100 * direction['share']:.0f} %" if name in moved else f"({100 * direction['share']:.0f} %)"
-    return f"| `{name}` | {told(score)} | {share} | {rule} | {itself} | {also or '-'} |"
+    return f"| `{name}` | {scores_of(score)} | {share} | {rule} | {itself} | {also or '-'} |"
 
 
-def told(score: Table | None) -> str:
+def scores_of(score: Table | None) -> str:
     if score is None:
         return ""
     return f"{score['auc']:.2f}, {100 * score['accuracy']:.0f} % ({100 * score['base_rate']:.0f} %)"

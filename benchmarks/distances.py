@@ -1,10 +1,10 @@
-"""What each statistic of vectors takes beside torch-fidelity's own, and whether both say the same.
+"""Compare the time and value of each statistic of feature vectors with torch-fidelity's.
 
     python benchmarks/distances.py [--num 10000] [--features 2048] [--rounds 3] [--threads N] [--json FILE]
 
-Both sides are given the same vectors in memory and run in turns in one process. Ours is timed twice: the value alone,
-and with its interval, which torch-fidelity has none of. The means and covariances are part of FID on both sides; ours
-are gathered in batches of 64, as images come. Precision and recall share their distances, as in an evaluation.
+Both sides get the same vectors in memory and run in turns in one process. Ours is timed twice: the value alone, and
+with its interval, which torch-fidelity does not have. The means and covariances are part of FID on both sides; ours are
+accumulated in batches of 64, as images arrive. Precision and recall share their distances, as in an evaluation.
 """
 
 import argparse
@@ -32,7 +32,7 @@ Vectors = np.ndarray
 
 
 def vectors(num: int, width: int, seed: int, shift: float) -> Vectors:
-    """Not negative and with a falling spectrum, as Inception's are: float32 (num, width)."""
+    """Return nonnegative vectors with a falling spectrum, like Inception's: float32 (num, width)."""
     rng = np.random.default_rng(seed)
     mixed = rng.standard_normal((num, width), np.float32) / np.sqrt(np.arange(1, width + 1, dtype=np.float32))
     turn = np.random.default_rng(0).standard_normal((width, width), np.float32) / width**0.5
@@ -103,7 +103,7 @@ def timed(work: Callable[[], list[float]]) -> tuple[float, list[float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num", type=int, default=10_000, help="vectors of either side")
+    parser.add_argument("--num", type=int, default=10_000, help="vectors per side")
     parser.add_argument("--features", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

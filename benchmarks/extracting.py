@@ -1,9 +1,9 @@
-"""How fast Inception looks at images, beside torch-fidelity's extractor with the same weights.
+"""Compare the speed of Inception's feature extraction with torch-fidelity's extractor, with the same weights.
 
     python benchmarks/extracting.py [--batch-size 32] [--rounds 5] [--device cpu] [--weights FILE]
 
-Both look at the same batch in turns; a ratio is that of two turns that follow each other. Without --weights, weights
-with the published layout are drawn: what they are does not change the time. The first turn of each is not counted.
+Both process the same batch in turns; a ratio divides two consecutive turns. Without --weights, random weights with the
+published layout are used: their values do not change the time. The first turn of each side does not count.
 """
 
 import argparse
@@ -44,11 +44,11 @@ def main() -> None:
 
 
 def drawn(path: Path) -> Path:
-    """A file with the published layout; its digest stands for the published one in this process."""
+    """Write random weights with the published layout; this process accepts their digest as the published one."""
     torch.manual_seed(0)
     network = Inception()
     for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):  # under weights as they are drawn by default all vectors are alike
+        if isinstance(module, torch.nn.Conv2d):  # with the default initialisation, all vectors are alike
             torch.nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
     torch.save(network.state_dict(), path)
     checksum = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
@@ -57,7 +57,7 @@ def drawn(path: Path) -> Path:
 
 
 def measured(sides: dict[str, Callable], batch_size: int, options: argparse.Namespace) -> dict:
-    """Both sides in turns."""
+    """Measure both sides in turns."""
     shape = (batch_size, 3, options.resolution, options.resolution)
     batch = torch.randint(256, shape, dtype=torch.uint8, device=options.device)
     rates: dict[str, list[float]] = {name: [] for name in sides}

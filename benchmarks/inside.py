@@ -1,4 +1,4 @@
-"""The product's own training, inside this process, watched from some step on: with everything that a run does."""
+"""A run of facegan's own training inside this process, timed from a given step on, with all that a run does."""
 
 import tempfile
 import time
@@ -18,14 +18,14 @@ from facegan.training.trainer import train
 
 @dataclass(frozen=True)
 class Lap:
-    """Steps that ran back to back, and how long they took until the device had done them."""
+    """Consecutive steps, and the seconds until the device had finished them."""
 
     steps: int
     seconds: float
 
     @property
     def milliseconds(self) -> float:
-        """A step."""
+        """Milliseconds per step."""
         return 1e3 * self.seconds / self.steps
 
 
@@ -33,18 +33,18 @@ def lap(
     settings: Iterable[str], data: Path | str, *, warm: int, enough: Callable[[int, float], bool],
     begin: Callable[[], None] = lambda: None, end: Callable[[], None] = lambda: None,
 ) -> Lap:  # fmt: skip
-    """Train in a folder that is removed, and stop when enough has been seen.
+    """Train in a temporary folder, and stop when enough steps have run.
 
     Args:
-        settings: Of the run.
-        data: What it is trained on.
-        warm: Steps before the clock starts: at least 1.
-        enough: Asked after each step with the steps and the seconds since then.
+        settings: Settings of the run.
+        data: Source of the images.
+        warm: Warm-up steps before the clock starts, at least 1.
+        enough: Called after each step with the steps and seconds since then; True ends the lap.
         begin: Called when the clock starts.
-        end: Called when it has stopped.
+        end: Called when the clock stops.
 
     Raises:
-        TrainingError: The memory is full, among others.
+        TrainingError: For example, the memory is full.
     """
     config = resolve(settings=[*EQUAL_WRITING, *settings, f"data.source={data}", "train.steps=1000000"])
     device = resolve_device(config.train.device)
@@ -69,7 +69,7 @@ def lap(
     return found
 
 
-def pictures(folder: Path, size: int, num: int = 2048) -> Path:
-    """Packed drawn faces of a size, made once."""
+def packed_faces(folder: Path, size: int, num: int = 2048) -> Path:
+    """Return a packed folder of drawn faces of this size; it is made once."""
     path = folder / str(size)
     return path if path.exists() else jittered.packed_folder(path, num, resolution=size, distinct=512)

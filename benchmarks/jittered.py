@@ -1,4 +1,4 @@
-"""As many images as a benchmark needs, quickly: drawn faces, repeated, shifted, mirrored, brightened and darkened."""
+"""Make as many images as a benchmark needs, quickly: drawn faces, repeated, shifted, mirrored and relit."""
 
 import hashlib
 import os
@@ -18,13 +18,13 @@ from facegan.data.packed.columns import write_columns, write_json
 from facegan.data.packed.load import pack_folder
 from facegan.data.packed.packed_images import IMAGES, INDEX, PICTURES, SKIPPED
 
-CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # of its aligned images
-_BLOCK = 4096  # images made at a time
-_REACH = 4  # pixels of shift each way
+CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # size of its aligned images
+_BLOCK = 4096  # images per block
+_REACH = 4  # maximum shift in pixels, in each direction
 
 
 def jittered(faces: NDArray[np.uint8], num: int) -> Iterator[NDArray[np.uint8]]:
-    """Blocks (n, C, H, W) of `num` images in all, each one of the faces (N, C, H, W), moved and lit at random."""
+    """Yield blocks (n, C, H, W) of `num` images: the faces (N, C, H, W), shifted, mirrored and relit at random."""
     side = faces.shape[-1]
     rng = np.random.default_rng(0)
     margins = ((0, 0), (0, 0), (_REACH, _REACH), (_REACH, _REACH))
@@ -41,7 +41,7 @@ def jittered(faces: NDArray[np.uint8], num: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def packed_folder(path: Path, num: int, *, resolution: int, distinct: int = 2048) -> Path:
-    """A packed folder of `num` images, which `facegan train --data` opens as it opens any other."""
+    """Make a packed folder of `num` images for `facegan train --data`."""
     with tempfile.TemporaryDirectory() as temporary:
         drawn = DataConfig(source="drawn", options={"num_images": min(num, distinct)})
         few, _ = pack_folder(drawn, Path(temporary) / "few", resolution=resolution, channels=3)
@@ -62,7 +62,7 @@ def packed_folder(path: Path, num: int, *, resolution: int, distinct: int = 2048
 
 
 def jpeg_folder(path: Path, num: int, *, distinct: int = 4096) -> Path:
-    """A folder with one folder of `num` JPEG files, 178x218 as CelebA's; each of the distinct ones has many names."""
+    """Make a folder of one folder of `num` JPEG files, 178x218 like CelebA; each distinct file has several names."""
     inner = path / "faces"
     inner.mkdir(parents=True)
     distinct = min(num, distinct)
@@ -70,15 +70,15 @@ def jpeg_folder(path: Path, num: int, *, distinct: int = 4096) -> Path:
     above = (CELEBA_HEIGHT - CELEBA_WIDTH) // 2
     tall = np.pad(few, ((0, 0), (above, above), (0, 0), (0, 0)), mode="edge")
 
-    def write(index: int, picture: NDArray[np.uint8]) -> None:
-        content = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality=90)
+    def write(index: int, image: NDArray[np.uint8]) -> None:
+        content = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=90)
         (inner / f"{index:07d}.jpg").write_bytes(content)
 
     rng = np.random.default_rng(0)
     shifts = rng.integers(-above, above + 1, size=distinct)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pictures = (np.roll(tall[index % len(tall)], int(shifts[index]), axis=0) for index in range(distinct))
-        for _ in pool.map(write, range(distinct), pictures):
+        images = (np.roll(tall[index % len(tall)], int(shifts[index]), axis=0) for index in range(distinct))
+        for _ in pool.map(write, range(distinct), images):
             pass
     for index in range(distinct, num):
         os.link(inner / f"{index % distinct:07d}.jpg", inner / f"{index:07d}.jpg")

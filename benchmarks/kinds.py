@@ -1,4 +1,4 @@
-"""What profile.py watches a training step with, and the kinds that it sorts its work into."""
+"""Watch a training step for profile.py, and sort its work into kinds."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 REST = "between operations"
 FORWARD, BY_INPUT, BY_WEIGHTS = "convolution, forward", "convolution, by input", "convolution, by weights"
 
-# The first that is found in the name of an operation or of a kernel.
+# The first pattern found in the name of an operation or kernel decides.
 KINDS = (
     (FORWARD, r"aten::(_|mkldnn_|cudnn_)?convolution|fprop|implicit_convolve|conv2d_c1"),
     (BY_INPUT, r"dgrad"),
@@ -39,16 +39,16 @@ KINDS = (
 
 
 def kind_of(name: str) -> str:
-    """The kind of an operation (aten::relu_) or of a kernel."""
+    """Return the kind of an operation (aten::relu_) or kernel."""
     return next((kind for kind, pattern in KINDS if re.search(pattern, name, re.IGNORECASE)), "other")
 
 
 class Operations(TorchDispatchMode):
-    """Times every operation of torch while `watching`, and notes of which part of a step it is.
+    """Time every torch operation while `watching`, and record which part of a step it belongs to.
 
     Attributes:
-        watching: Whether it does.
-        seen: (kind, name, begin, seconds) of each.
+        watching: Whether operations are timed.
+        seen: (kind, name, begin, seconds) of each operation.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Operations(TorchDispatchMode):
         return result
 
     def _convolution_backward(self, func: Any, args: Any) -> Any:
-        """The gradients of the input, of the weights and of the bias, the first apart from the others."""
+        """Compute the gradient of the input separately from those of the weights and the bias."""
         *rest, mask = args
         results: list[Any] = [None, None, None]
         for kind, wanted in ((BY_INPUT, [mask[0], False, False]), (BY_WEIGHTS, [False, mask[1], mask[2]])):
@@ -85,7 +85,7 @@ class Operations(TorchDispatchMode):
         self.seen.append((kind, name, begin, time.perf_counter() - begin))
 
     def part(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function; operations in it are of the kind `name`."""
+        """Wrap a function so that its operations count as the kind `name`."""
 
         def named(*args: Any, **kwargs: Any) -> Any:
             before, self._part = self._part, self._part or name
@@ -98,7 +98,7 @@ class Operations(TorchDispatchMode):
 
     @contextmanager
     def in_parts(self) -> Iterator[None]:
-        """What feeds a step, averages G and keeps account of the metrics is known by where it happens."""
+        """Assign the operations of the loader, the average of G and the metrics to their kinds by where they happen."""
         from facegan import ema
         from facegan.data.loader import Feed
         from facegan.training import loop, step
@@ -116,14 +116,14 @@ class Operations(TorchDispatchMode):
             yield
 
     def seconds(self) -> dict[str, float]:
-        """Of each kind, in all."""
+        """Return the seconds of each kind."""
         totals: dict[str, float] = {}
         for kind, _, _, seconds in self.seen:
             totals[kind] = totals.get(kind, 0.0) + seconds
         return totals
 
     def write_trace(self, path: Path) -> None:
-        """As a Chrome trace."""
+        """Write a Chrome trace."""
         events = [
             {"name": name, "cat": kind, "ph": "X", "ts": begin * 1e6, "dur": seconds * 1e6, "pid": 0, "tid": 0}
             for kind, name, begin, seconds in self.seen
@@ -132,10 +132,10 @@ class Operations(TorchDispatchMode):
 
 
 class Kernels:
-    """What a CUDA device did, as torch.profiler saw it.
+    """The work of a CUDA device, as recorded by torch.profiler.
 
     Attributes:
-        trace: In Chrome's form.
+        trace: The profile in Chrome's format.
     """
 
     def __init__(self) -> None:
@@ -145,11 +145,11 @@ class Kernels:
         self.trace: Mapping[str, Any] = {}
 
     def begin(self) -> None:
-        """Watch from here on."""
+        """Start recording."""
         self._profiler.start()
 
     def end(self) -> None:
-        """Watch no longer."""
+        """Stop recording."""
         self._profiler.stop()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "trace.json"
@@ -157,7 +157,7 @@ class Kernels:
             self.trace = json.loads(path.read_text(encoding="utf-8"))
 
     def seconds(self) -> dict[str, float]:
-        """Of each kind, and of the device's waiting between the first kernel and the last."""
+        """Return the seconds of each kind, and of the device's idle time between the first and the last kernel."""
         kernels = self._kernels()
         totals: dict[str, float] = {}
         busy, until = 0.0, 0.0
@@ -176,5 +176,5 @@ class Kernels:
         return sorted((e for e in self.trace["traceEvents"] if e.get("cat") in kinds), key=lambda event: event["ts"])
 
     def write_trace(self, path: Path) -> None:
-        """As a Chrome trace, with what the CPU did meanwhile."""
+        """Write a Chrome trace, including the work of the CPU."""
         path.write_text(json.dumps(self.trace), encoding="utf-8")

@@ -1,22 +1,22 @@
-"""Where the time of a training step goes, by kind of work.
+"""Measure where the time of a training step goes, by kind of work.
 
     python benchmarks/profile.py [--device auto] [--steps 5] [--turns 2] [--trace FILE] [--set train.compile=true]
 
-Runs of the product inside this process, in turns: one that is not watched, and one that is; the ratio of both says how
-far watching distorts. On a CPU each operation of torch is timed as it is called, one after the other; of a
-convolution's backward pass the gradient of the input and that of the weights are computed apart, as oneDNN does anyhow.
-What remains of the step is Python, autograd and the memory between operations. On CUDA torch.profiler tells the
-kernels; what is left is the time in which the device had nothing to do. There a transposed convolution's forward pass
-is the same kernel as another's gradient of the input, and counts as such.
+Runs of facegan inside this process, in turns: one without and one with profiling; the ratio of both shows how much
+profiling distorts. On a CPU each torch operation is timed as it is called, one after the other; the backward pass of a
+convolution is computed separately for the input and for the weights, as oneDNN does anyway. The rest of the step is
+Python, autograd and the memory between operations. On CUDA, torch.profiler reports the kernels; the rest is the time in
+which the device was idle. There the forward pass of a transposed convolution is the same kernel as the input gradient
+of another, and counts as such.
 
---trace writes what was seen as a Chrome trace (chrome://tracing, ui.perfetto.dev).
+--trace writes the profile as a Chrome trace (chrome://tracing, ui.perfetto.dev).
 """
 
 import sys
 
 if __name__ == "profile":
-    # cProfile, which torch loads for its compiler, imports a module of this name and means the standard library's; a
-    # script's own folder comes first in sys.path. It gets what it means, and nothing below is of use to it.
+    # torch's compiler loads cProfile, which imports `profile` and means the standard library's module, but the script's
+    # own folder comes first in sys.path. Give it the standard library's module.
     import importlib.util
     import sysconfig
 
@@ -36,9 +36,9 @@ import turns
 def main() -> None:
     parser = turns.parser(__doc__, "profile", turns=2)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--data", help="what is trained on; default: drawn faces")
-    parser.add_argument("--steps", type=int, default=0, help="watched in a turn; default: 5 on a CPU, 50 on CUDA")
-    parser.add_argument("--trace", type=Path, help="a file for the trace of the last turn")
+    parser.add_argument("--data", help="the images; default: drawn faces")
+    parser.add_argument("--steps", type=int, default=0, help="profiled steps per turn; default: 5 on a CPU, 50 on CUDA")
+    parser.add_argument("--trace", type=Path, help="file for the trace of the last turn")
     parser.add_argument("--set", dest="settings", action="append", default=[], help="a setting of the runs")
     options = parser.parse_args()
     import inside
@@ -50,7 +50,7 @@ def main() -> None:
     steps = options.steps or (50 if device.type == "cuda" else 5)
     settings = [*options.settings, f"train.device={device}"]
     with tempfile.TemporaryDirectory() as folder:
-        data = options.data or inside.pictures(Path(folder), resolve(settings=settings).resolution)
+        data = options.data or inside.packed_faces(Path(folder), resolve(settings=settings).resolution)
         run = partial(
             inside.lap, settings, data, warm=60 if device.type == "cuda" else 2, enough=lambda done, _: done >= steps
         )
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def by_operations(run: Any, trace: Path | None) -> dict[str, float]:
-    """Seconds of each kind of work on the CPU; they add up to the time on the clock."""
+    """Return the seconds of each kind of work on the CPU; their sum is the wall-clock time."""
     import kinds
 
     watch = kinds.Operations()
@@ -95,7 +95,7 @@ def by_operations(run: Any, trace: Path | None) -> dict[str, float]:
 
 
 def by_kernels(run: Any, trace: Path | None) -> dict[str, float]:
-    """Seconds of each kind of kernel on a CUDA device, and of its waiting."""
+    """Return the seconds of each kind of kernel on a CUDA device, and of its idle time."""
     import kinds
 
     watch = kinds.Kernels()

@@ -1,10 +1,10 @@
-"""How many of a model's own samples projection finds again, by what it compares and how it searches.
+"""Measure how many of a model's own samples projection finds again, by objective and by search.
 
     python benchmarks/projecting.py SNAPSHOT [--num 16] [--threads 1]
 
-A sample is found again when the root mean squared difference of its pixels, in [-1, 1], is below 0.05; the cosine of
-the two latents says whether it is also the same point. Times are per image and include the random faces that starts
-are chosen from. torch's own L-BFGS, which takes all starts for one problem, and Adam run on the same objective.
+A sample is found again if the root mean squared difference of its pixels, in [-1, 1], is below 0.05; the cosine of the
+two latents shows whether it is also the same point. Times are per image and include the random faces from which starts
+are chosen. torch's own L-BFGS, which treats all starts as one problem, and Adam run on the same objective.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main() -> None:
     generator, D = load_generator(options.snapshot), load_discriminator(options.snapshot)
     generator.network.requires_grad_(False)
     z = generator.latents(range(10**6, 10**6 + options.num))
-    pictures = generator.images(z)
+    images = generator.images(z)
     ours = searching.minimise
     rows = [
         ("default", ours, Settings()),
@@ -72,12 +72,12 @@ def main() -> None:
         ("Adam", adam, Settings()),
     ]
     print(
-        "| search | found again | latent's cosine above 0.9 | median error | seconds an image |\n|---|---|---|---|---|"
+        "| search | found again | latent's cosine above 0.9 | median error | seconds per image |\n|---|---|---|---|---|"
     )
     for name, minimise, settings in rows:
         searching.minimise = minimise
         start = time.perf_counter()
-        found = projection.project(generator, D, pictures, settings)
+        found = projection.project(generator, D, images, settings)
         seconds = (time.perf_counter() - start) / options.num
         rms = torch.tensor([each.rms for each in found])
         cosine = torch.cosine_similarity(torch.stack([each.z for each in found]), z)

@@ -1,10 +1,10 @@
-"""What `facegan sample` costs beside what cannot be saved: forward passes, PNG encoding, and loading torch.
+"""Compare `facegan sample` with the work it cannot avoid: forward passes, PNG encoding, and loading torch.
 
     python benchmarks/sampling.py [--num 10000] [--model SNAPSHOT] [--turns 3]
 
-Three questions, each asked of whole processes in turns: `facegan sample -n 64` beside `python -c "import torch"`;
-NUM faces to a folder beside the bare forward passes and PNG encoding of as many; the peak memory of 20,000 faces beside
-that of 1,000. Without --model, an untrained DCGAN of the default width is drawn from.
+Three comparisons of complete processes, in turns: `facegan sample -n 64` with `python -c "import torch"`; NUM faces to
+a folder with the bare forward passes and PNG encoding of as many; the peak memory of 20,000 faces with that of 1,000.
+Without --model, an untrained DCGAN of the default width makes the faces.
 """
 
 import tempfile
@@ -44,10 +44,10 @@ save_snapshot(Path(sys.argv[1]), config, 0, {"G": config.part("architecture").ge
 
 def main() -> None:
     parser = turns.parser(__doc__, "sampling")
-    parser.add_argument("--num", type=int, default=10_000)
-    parser.add_argument("--model", type=Path)
-    parser.add_argument("--few", type=int, default=1_000, help="faces whose memory is compared")
-    parser.add_argument("--many", type=int, default=20_000, help="with that of so many; 0: leave that out")
+    parser.add_argument("--num", type=int, default=10_000, help="faces to a folder")
+    parser.add_argument("--model", type=Path, help="a snapshot; default: an untrained DCGAN")
+    parser.add_argument("--few", type=int, default=1_000, help="number of faces whose memory is compared")
+    parser.add_argument("--many", type=int, default=20_000, help="with that of this many faces; 0 leaves it out")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         model = str(options.model or Path(temporary) / "G.safetensors")
@@ -56,22 +56,22 @@ def main() -> None:
         sample = ["-m", "facegan", "sample", model]
         folder = f"{temporary}/faces/"
         questions = {
-            "a grid of 64, beside loading torch": {
+            "a grid of 64, against loading torch": {
                 "facegan sample -n 64": [*sample, "-n", 64, "-o", f"{temporary}/g.png"],
                 "import torch": ["-c", "import torch"],
             },
-            f"{options.num:,} faces to a folder, beside forward passes and PNG": {
+            f"{options.num:,} faces to a folder, against forward passes and PNG": {
                 f"facegan sample -n {options.num}": [*sample, "-n", options.num, "-o", folder],
                 "bare": ["-c", BARE, model, options.num],
             },
         }
         if options.many:
-            questions["memory of many faces, beside that of few"] = {
+            questions["memory of many faces, against that of few"] = {
                 f"facegan sample -n {num}": [*sample, "-n", num, "-o", folder] for num in (options.many, options.few)
             }
         document = {question: asked(sides, options.turns) for question, sides in questions.items()}
     turns.table(
-        "Sampling, whole processes",
+        "Sampling, complete processes",
         ("process", "seconds", "over the other", "peak MB", "over the other"),
         [(name, *map(turns.in_words, side.values())) for sides in document.values() for name, side in sides.items()],
     )
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def asked(sides: dict[str, list[object]], num_turns: int) -> dict[str, dict[str, Any]]:
-    """Seconds and peak memory of two processes, and how they compare turn by turn."""
+    """Measure seconds and peak memory of two processes, and their ratios turn by turn."""
     runs = turns.alternate({name: partial(turns.process, *words) for name, words in sides.items()}, num_turns)
     document = {}
     for name, other in zip(sides, reversed(sides), strict=True):

@@ -1,11 +1,11 @@
-"""What saving costs: a block of steps with a grid, a snapshot and a state in its middle, beside one without.
+"""Measure the cost of saving: blocks of steps with a grid, a snapshot and a state in the middle, and blocks without.
 
     python benchmarks/saving.py [--preset demo] [--set section.key=value] [--steps 60] [--blocks 5] [--folder DIR]
 
-Both kinds of block run in turns in one process, through the product's own loop. The difference of their medians is what
-one saving costs, from the calibration of the averaged G to the slower steps beside the writing; as a share of the steps
-between two savings at the default intervals it is what saving costs a run. Two more kinds leave out calibration and
-grid: one copies the weights and writes them beside the loop, as the product does, the other holds the loop up.
+Both kinds of block run in turns in one process, through facegan's own loop. The difference of their medians is the cost
+of one save, from the calibration of the averaged G to the slower steps during the writing. As a share of the steps
+between two saves at the default intervals, it is the cost for a run. Two more kinds leave out calibration and grid: one
+copies the weights and writes them in the background, as facegan does, the other stops the loop to write.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from facegan.training.step import training_step
 
 
 def block(config: RunConfig, run: RunDir, state: TrainState, feed: Feed, num_steps: int, *, kind: str) -> float:
-    """Seconds of so many steps; a `kind` other than "" saves in the middle."""
+    """Return the seconds of `num_steps` steps; a `kind` other than "" saves in the middle."""
     device = state.sums.device
     settings = loop.step_settings(config, device)
     _synchronize(device)
@@ -67,9 +67,9 @@ def main() -> None:
     num_images = 20_000
     config = config.model_copy(update={"output": config.output.scaled(config.train.num_steps(num_images))})
     side = config.resolution
-    pictures = np.random.default_rng(0).integers(0, 256, (2048, config.channels, side, side), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (2048, config.channels, side, side), np.uint8)
     feed = Feed(
-        pictures, batch_size=config.train.batch_size, seed=0, mirror=False, device=device,
+        images, batch_size=config.train.batch_size, seed=0, mirror=False, device=device,
         memory_format=memory_format(config),
     )  # fmt: skip
     state = build_state(config, device)
@@ -77,7 +77,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         run = RunDir(Path(folder) / "run")
         run.create(config.to_json(), {})
-        block(config, run, state, feed, options.steps, kind="all")  # for warmth
+        block(config, run, state, feed, options.steps, kind="all")  # warm-up
         for _ in range(options.blocks):
             for kind, times in seconds.items():
                 times.append(block(config, run, state, feed, options.steps, kind=kind))

@@ -1,15 +1,15 @@
-"""How the cost of a training step grows with the batch, the width and the size of the images.
+"""Measure how the cost of a training step grows with the batch, the width and the size of the images.
 
     python benchmarks/scaling.py [--device auto] [--quick] [--seconds 10] [--turns 3] [--set train.compile=true]
 
-One axis at a time around batches of 128, width 64 and 64 pixels: batches of 32 to 1024, widths of 32 to 128, sizes of
-32 to 128. Every point is a run of the product inside this process, in turns, on drawn faces: some steps for warmth,
-then as many as fit --seconds, at least one. A point that the memory does not hold is left out, and named.
+One axis at a time changes around batches of 128, width 64 and 64 pixels: batches of 32 to 1024, widths of 32 to 128,
+sizes of 32 to 128. Every point is a run of facegan inside this process, in turns, on drawn faces: some warm-up steps,
+then as many as fit into --seconds, at least one. A point that does not fit into the memory is left out and reported.
 
-Per point: milliseconds a step and images/s of the median, operations a second (see bound.py), and the time an image
-takes over what it takes at the middle, divided by the same ratio of operations: 1 where the cost is that of the
-operations, less where larger is cheaper. The exponent of an axis is the slope of log(milliseconds a step) over
-log(axis), and beside it that of the operations: a step of twice the width has about four times as many.
+For each point: milliseconds per step and images/s of the median, operations per second (see bound.py), and the time per
+image relative to the middle point, divided by the same ratio of operations: 1 if the cost grows like the operations,
+less if larger is cheaper. The exponent of an axis is the slope of log(milliseconds per step) over log(axis), shown with
+that of the operations: a step of twice the width has about four times as many.
 """
 
 import argparse
@@ -52,17 +52,17 @@ def main() -> None:
         if all(times)
     }
     document = {axis: along(place, points[axis], measured, middle) for place, axis in enumerate(AXES)}
-    for axis, told in document.items():
-        title = f"Along the {axis}: the time of a step grows with its power {told['exponent']:.2f}"
+    for axis, found in document.items():
+        title = f"Along the {axis}: the time of a step grows with its power {found['exponent']:.2f}"
         turns.table(
-            f"{title}, its operations with {told['exponent_of_operations']:.2f}",
+            f"{title}, its operations with {found['exponent_of_operations']:.2f}",
             (axis, "ms a step", "images/s", "GFLOP/s", "time over operations, middle = 1"),
             [
                 (
                     str(point[axis]), turns.in_words(point["milliseconds"]), point["images_per_second"],
                     point["flops_a_second"] / 1e9, point["time_over_operations"],
                 )
-                for point in told["points"]
+                for point in found["points"]
             ],
         )  # fmt: skip
     left_out = [name for name, times in results.items() if not all(times)]
@@ -72,19 +72,19 @@ def main() -> None:
 
 
 def measure(point: Point, data: Path, options: argparse.Namespace) -> float:
-    """Milliseconds a step at a point; 0 where the memory does not hold them."""
+    """Return the milliseconds per step at a point; 0 if it does not fit into the memory."""
     import inside
 
     from facegan.errors import TrainingError
 
-    warm = 60 if options.device.startswith("cuda") else 1  # a captured iteration is recorded in its first steps
+    warm = 60 if options.device.startswith("cuda") else 1  # the first steps record the captured iteration
 
     def enough(steps: int, seconds: float) -> bool:
         return seconds + seconds / steps > options.seconds
 
     try:
         return inside.lap(
-            settings_of(point, options), inside.pictures(data, point[2]), warm=warm, enough=enough
+            settings_of(point, options), inside.packed_faces(data, point[2]), warm=warm, enough=enough
         ).milliseconds
     except TrainingError as error:
         if "out of memory" not in str(error):
@@ -101,7 +101,7 @@ def settings_of(point: Point, options: argparse.Namespace) -> list[str]:
 
 
 def flops(point: Point, options: argparse.Namespace) -> float:
-    """Operations of a step."""
+    """Return the operations of a step."""
     import bound
 
     from facegan.config import resolve
@@ -110,15 +110,15 @@ def flops(point: Point, options: argparse.Namespace) -> float:
 
 
 def along(place: int, points: list[Point], measured: dict[Point, dict[str, Any]], middle: Point) -> dict[str, Any]:
-    """What an axis shows: its points, and the exponents of time and operations."""
+    """Return the points of an axis, and the exponents of time and operations."""
     axis = list(AXES)[place]
     found = [point for point in points if point in measured]
-    told = []
+    rows = []
     for point in found:
         seconds, operations = measured[point]["milliseconds"]["median"] / 1e3, measured[point]["flops_a_step"]
         there = measured.get(middle, measured[found[0]])
         ratio = seconds / (there["milliseconds"]["median"] / 1e3) / (operations / there["flops_a_step"])
-        told.append({
+        rows.append({
             axis: point[place], "milliseconds": measured[point]["milliseconds"],
             "images_per_second": point[0] / seconds, "flops_a_second": operations / seconds,
             "time_over_operations": ratio,
@@ -126,19 +126,19 @@ def along(place: int, points: list[Point], measured: dict[Point, dict[str, Any]]
     logs = [math.log(point[place]) for point in found]
     times = [math.log(measured[point]["milliseconds"]["median"]) for point in found]
     operations = [math.log(measured[point]["flops_a_step"]) for point in found]
-    return {"points": told, "exponent": slope(logs, times), "exponent_of_operations": slope(logs, operations)}
+    return {"points": rows, "exponent": slope(logs, times), "exponent_of_operations": slope(logs, operations)}
 
 
 def slope(x: list[float], y: list[float]) -> float:
-    """Of the straight line through the points, by least squares; nan for fewer than two."""
+    """Return the slope of the least-squares line through the points; nan for fewer than two."""
     return statistics.linear_regression(x, y).slope if len(x) > 1 else math.nan
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = turns.parser(__doc__, "scaling")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--seconds", type=float, default=10, help="of each point in a turn, at most, but for one step")
-    parser.add_argument("--quick", action="store_true", help="two points an axis, around batches of 32")
+    parser.add_argument("--seconds", type=float, default=10, help="limit per point and turn")
+    parser.add_argument("--quick", action="store_true", help="two points per axis, around batches of 32")
     parser.add_argument("--set", dest="settings", action="append", default=[], help="a setting of all points")
     return parser
 

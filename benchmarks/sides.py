@@ -1,4 +1,4 @@
-"""The sides of the training benchmarks as whole processes: `facegan train`, and the textbook's loop."""
+"""The sides of the training benchmarks as complete processes: `facegan train`, and the textbook's loop."""
 
 import json
 import tempfile
@@ -9,8 +9,8 @@ from typing import Any
 
 import turns
 
-# What the textbook's loop does now and then, facegan does as often; beside its first and last grid it writes one
-# snapshot and one state, at its end. The losses are read every 50 steps, a grid is drawn every 500.
+# facegan reads losses (every 50 steps) and draws grids (every 500) as often as the textbook's loop. In addition to its
+# first and last grid, it writes one snapshot and one state, at its end.
 NEVER = 10**9
 EQUAL_WRITING = (
     "output.tick_every=50", "output.sample_every=500", f"output.snapshot_every={NEVER}",
@@ -20,29 +20,30 @@ EQUAL_WRITING = (
 
 @dataclass(frozen=True)
 class Trained:
-    """A training process that ran to its end."""
+    """A finished training process."""
 
     images: int  # real images shown
-    seconds: float  # of the whole process
+    seconds: float  # of the complete process
     cpu_seconds: float
     peak_mb: float
-    loop_images_per_second: float  # of the loop alone: without its first 50 steps, if it has more
+    loop_images_per_second: float  # of the loop alone, without its first 50 steps if it has more
 
     @property
     def images_per_second(self) -> float:
-        """Of the whole process, from its start to its end."""
+        """Images per second of the complete process, from start to end."""
         return self.images / self.seconds
 
 
 def textbook(*arguments: object, env: Mapping[str, str]) -> Trained:
-    """One run of textbook.py."""
+    """Run textbook.py once."""
     spent = turns.process(turns.HERE / "textbook.py", *arguments, env=env)
-    told = json.loads(spent.output)
-    return Trained(told["images"], spent.seconds, spent.cpu_seconds, spent.peak_mb, told["sustained_images_per_second"])
+    result = json.loads(spent.output)
+    rate = result["sustained_images_per_second"]
+    return Trained(result["images"], spent.seconds, spent.cpu_seconds, spent.peak_mb, rate)
 
 
 def facegan(*arguments: object, settings: Iterable[str], batch_size: int, env: Mapping[str, str]) -> Trained:
-    """One run of `facegan train` in a new run folder, which is removed."""
+    """Run `facegan train` once, in a temporary run folder."""
     chosen = [word for setting in settings for word in ("--set", setting)]
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
@@ -58,7 +59,7 @@ def facegan(*arguments: object, settings: Iterable[str], batch_size: int, env: M
 
 
 def report(results: Mapping[str, Sequence[Trained]], base: str) -> dict[str, Any]:
-    """What each side reached, and how it compares with the side `base` in the same turns, as JSON."""
+    """Return the rates of each side, and their ratios to the side `base` in the same turns, for JSON."""
     document = {}
     for name, runs in results.items():
         document[name] = {"runs": [asdict(run) for run in runs]}
@@ -69,8 +70,8 @@ def report(results: Mapping[str, Sequence[Trained]], base: str) -> dict[str, Any
 
 
 def show(title: str, document: Mapping[str, Any], base: str, shares: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print the table; `shares` are columns of summaries a side, by their title, in parts of 1."""
-    columns = ("side", "images/s, whole process", "in the loop", f"over {base}", "loop over loop", *shares)
+    """Print the table; `shares` adds columns by title, each with a summary per side in [0, 1]."""
+    columns = ("side", "images/s, complete process", "in the loop", f"over {base}", "loop over loop", *shares)
     turns.table(
         title,
         columns,

@@ -1,12 +1,12 @@
-"""CPU seconds until a command answers, and until `facegan train` begins its first step.
+"""Measure the CPU seconds until a command answers, and until `facegan train` begins its first step.
 
     python benchmarks/startup.py [--turns 5] [--data SOURCE]
 
-The time is user and system time of the whole process, as the system counts it for a child that has ended. In turns:
+The time is user and system time of the complete process, as the system reports it for a finished child. In turns:
 `python -c pass`, `python -c "import torch"`, `facegan --help`, the help of every command, and a training on packed
-images up to the start of its first step. That last one is the product's own command line, run in a child that ends
-itself when facegan.training.step.training_step is called for the first time: what the process has spent then is what
-the system counts. Everything before is in it: settings, opening the images, networks, the run folder, the first grid.
+images up to its first step. The training is facegan's own command line, run in a child that exits when
+facegan.training.step.training_step is called for the first time. Everything before that call counts: settings, opening
+the images, networks, the run folder, the first grid.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import turns
 
-# The loop takes the function out of its module, so it is replaced as soon as that module has been loaded. Importing the
-# module beforehand would do as well, but would change the order in which things are loaded.
+# The loop imports the function from its module, so it must be replaced as soon as that module is loaded. Importing the
+# module beforehand would change the order of loading.
 UNTIL_THE_FIRST_STEP = """
 import importlib.util, os, sys
 
@@ -40,7 +40,7 @@ class Finder:
 sys.meta_path.insert(0, Finder())
 from facegan.cli import main
 main(sys.argv[1:])
-raise SystemExit("no step was begun")
+raise SystemExit("no step began")
 """
 
 
@@ -87,25 +87,25 @@ TRAIN = "facegan train, to its first step"
 
 
 def cpu(env: dict[str, str], *command: object) -> float:
-    """CPU seconds of a process."""
+    """Return the CPU seconds of a process."""
     return turns.process(*command, env=env).cpu_seconds
 
 
 def first_step(env: dict[str, str], packed: Path, settings: list[str]) -> float:
-    """CPU seconds of a training until its first step, on packed images, in a new run folder."""
+    """Return the CPU seconds of a training until its first step, on packed images, in a new run folder."""
     chosen = [word for setting in settings for word in ("--set", setting)]
     with tempfile.TemporaryDirectory() as folder:
-        run = ["--run", Path(folder) / "run", "--steps", 1]  # one, so that a step that was missed is an error soon
+        run = ["--run", Path(folder) / "run", "--steps", 1]  # one step, so that a missed replacement fails soon
         return cpu(env, "-c", UNTIL_THE_FIRST_STEP, "train", "--data", packed, *run, *chosen)
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = turns.parser(__doc__, "startup", turns=5)
-    parser.add_argument("--data", default="drawn", help="what is packed and trained on; default: drawn faces")
-    parser.add_argument("--num-images", type=int, default=2000, help="of drawn faces")
+    parser.add_argument("--data", default="drawn", help="the images; default: drawn faces")
+    parser.add_argument("--num-images", type=int, default=2000, help="number of drawn faces")
     parser.add_argument("--set", dest="settings", action="append", default=[], help="a setting of the training")
-    parser.add_argument("--threads", type=int, default=0, help="OMP_NUM_THREADS; default: as torch likes")
-    parser.add_argument("--quick", action="store_true", help="leave out the help of the single commands")
+    parser.add_argument("--threads", type=int, default=0, help="OMP_NUM_THREADS; default: torch's choice")
+    parser.add_argument("--quick", action="store_true", help="leave out the help of the commands")
     return parser
 
 

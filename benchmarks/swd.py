@@ -1,11 +1,11 @@
-"""How long the metrics of pixels take beside the straightforward way to compute them.
+"""Compare the time of the metrics on pixels with straightforward implementations.
 
     python benchmarks/swd.py [--num 2048] [--resolution 64] [--threads 2] [--baseline 2048] [--rounds 3] [-o swd.json]
 
-The sliced Wasserstein distance beside its literal form: all patches in memory as float32, normalised in place, one
-product and one np.sort a repeat of 128 directions. MS-SSIM beside pytorch_msssim on the same pairs at 176 pixels, where
-both are defined. The memory is the peak of the process before the literal form runs. --baseline 0 leaves that out. The
-two take turns, and the ratio is the median of the turns', for an eighth of the images too.
+The sliced Wasserstein distance against its literal form: all patches in memory as float32, normalised in place, one
+product and one np.sort per repeat of 128 directions. MS-SSIM against pytorch_msssim on the same pairs at 176 pixels,
+where both are defined. The memory is the peak of the process before the literal form runs. --baseline 0 leaves that
+form out. The two take turns, and the ratio is the median over the turns, for an eighth of the images too.
 """
 
 import argparse
@@ -25,27 +25,27 @@ from facegan.distances.ms_ssim import ms_ssim
 from facegan.distances.sliced import Slicing, sliced_wasserstein
 
 
-def pictures(num: int, resolution: int, seed: int) -> np.ndarray:
-    """Blocks and a little noise: uint8 (num, 3, resolution, resolution)."""
+def block_images(num: int, resolution: int, seed: int) -> np.ndarray:
+    """Return images of blocks with a little noise: uint8 (num, 3, resolution, resolution)."""
     rng = np.random.default_rng(seed)
     found = np.empty((num, 3, resolution, resolution), np.uint8)
-    for picture in found:
+    for image in found:
         blocks = np.kron(rng.integers(0, 200, (3, resolution // 8, resolution // 8)), np.ones((8, 8), np.int64))
-        picture[:] = blocks + rng.integers(0, 50, blocks.shape)
+        image[:] = blocks + rng.integers(0, 50, blocks.shape)
     return found
 
 
 def literal(real: np.ndarray, fake: np.ndarray) -> list[float]:
-    """The distance of each level: everything at once."""
+    """Return the distance of each level, computed literally: all patches at once."""
     rng, levels, found = np.random.default_rng(0), pyramid.sizes(*real.shape[2:]), []
     for number, (height, width) in enumerate(levels):
         sides = []
         for chosen in (real, fake):
             band = pyramid.laplacian(torch.from_numpy(chosen).float(), number, len(levels)).numpy()
-            picture = np.repeat(np.arange(len(band)), 128)[:, None, None, None]
-            y = rng.integers(0, height - 6, (len(picture), 1, 1, 1)) + np.arange(7)[:, None]
-            x = rng.integers(0, width - 6, (len(picture), 1, 1, 1)) + np.arange(7)
-            patches = band[picture, np.arange(3)[:, None, None], y, x]
+            index = np.repeat(np.arange(len(band)), 128)[:, None, None, None]
+            y = rng.integers(0, height - 6, (len(index), 1, 1, 1)) + np.arange(7)[:, None]
+            x = rng.integers(0, width - 6, (len(index), 1, 1, 1)) + np.arange(7)
+            patches = band[index, np.arange(3)[:, None, None], y, x]
             patches -= patches.mean((0, 2, 3), keepdims=True)
             patches /= patches.std((0, 2, 3), keepdims=True)
             sides.append(patches.reshape(len(patches), -1))
@@ -60,7 +60,7 @@ def literal(real: np.ndarray, fake: np.ndarray) -> list[float]:
 
 
 def timed(work, clock=time.perf_counter):
-    """(seconds, what it returns)."""
+    """Return the seconds that `work` takes, and its result."""
     start = clock()
     found = work()
     return clock() - start, found
@@ -71,12 +71,12 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=2048)
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--baseline", type=int, default=2048, help="pictures for the literal form, at most")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of the two forms")
+    parser.add_argument("--baseline", type=int, default=2048, help="at most so many images for the literal form")
+    parser.add_argument("--rounds", type=int, default=3, help="number of turns")
     parser.add_argument("-o", "--output", type=Path, default=Path("swd.json"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    real, fake = (pictures(options.num, options.resolution, seed) for seed in (0, 1))
+    real, fake = (block_images(options.num, options.resolution, seed) for seed in (0, 1))
 
     def ours(num: int, groups: int):
         take = [lambda a, b, each=each: each[a:b] for each in (real, fake)]
@@ -98,7 +98,7 @@ def main() -> None:
             found["literal"].append({"num": num, "seconds": seconds, "literal_seconds": theirs, "ratio": ratio})
         found["literal_levels"] = turns[0][1][1]
 
-    a, b = (torch.from_numpy(pictures(16, 176, seed)) for seed in (2, 3))
+    a, b = (torch.from_numpy(block_images(16, 176, seed)) for seed in (2, 3))
     rates: dict[str, list[float]] = {"ours": [], "pytorch_msssim": []}
     for _ in range(3):  # in turns
         rates["ours"].append(16 / timed(lambda: ms_ssim(a, b))[0])

@@ -1,17 +1,17 @@
-"""The textbook way to train a DCGAN, as the other side of the benchmarks.
+"""Train a DCGAN the textbook way, as the other side of the benchmarks.
 
     python benchmarks/textbook.py --data FOLDER_OF_FOLDERS [--batch-size 128] [--width 64] [--size 64] [--epochs 1]
     python benchmarks/textbook.py --data PACKED_FOLDER --resident [--device cuda] [--steps 2000]
 
-What PyTorch's DCGAN tutorial teaches, in our own words: torchvision's ImageFolder, a DataLoader with a worker for every
-core, G and D with a sigmoid at its end, BCELoss, Adam, float32 in the usual memory order; D is not frozen while G is
-trained; 64 fixed latents are drawn every 500 steps and at the end. Losses are read with .item() every 50 steps: the
-tutorial reads five numbers at every step, so this is kinder to it on a GPU. Nothing is written to the disk. With
---resident no loader takes part: the images lie on the device as bytes (from a packed folder, or decoded before the
-clock starts), and a batch is picked, cast and scaled there.
+The loop of PyTorch's DCGAN tutorial, written by us: torchvision's ImageFolder, a DataLoader with one worker per core, G
+and D with a sigmoid at its end, BCELoss, Adam, float32 in the default memory order. D is not frozen while G is trained;
+64 fixed latents are drawn every 500 steps and at the end. Losses are read with .item() every 50 steps: the tutorial
+reads five numbers at every step, so this favours it on a GPU. Nothing is written to the disk. With --resident there is
+no loader: the images are on the device as bytes (from a packed folder, or decoded before the clock starts), and each
+batch is picked, cast and scaled there.
 
-Prints one line of JSON: how many images were shown, in how many steps, and the seconds in the loop, which begins
-with the first batch and ends when the device has done its work; sustained is what it did after its first 50 steps.
+Prints one line of JSON: the number of images shown, the number of steps, and the seconds in the loop, which begins with
+the first batch and ends when the device has finished; the sustained rate leaves out the first 50 steps.
 
 Source: N. Inkawhich, "DCGAN Tutorial", pytorch.org, which follows Radford et al., ICLR 2016.
 """
@@ -32,7 +32,7 @@ PRINT_EVERY, DRAW_EVERY = 50, 500
 
 
 def generator(width: int, size: int) -> nn.Sequential:
-    """Latents (N, 100, 1, 1) to images (N, 3, size, size) in [-1, 1]."""
+    """Return G: latents (N, 100, 1, 1) to images (N, 3, size, size) in [-1, 1]."""
     wide = width * size // 8
     layers: list[nn.Module] = [
         nn.ConvTranspose2d(Z_DIM, wide, 4, 1, 0, bias=False),
@@ -46,7 +46,7 @@ def generator(width: int, size: int) -> nn.Sequential:
 
 
 def discriminator(width: int, size: int) -> nn.Sequential:
-    """Images (N, 3, size, size) to probabilities of being real (N, 1, 1, 1)."""
+    """Return D: images (N, 3, size, size) to probabilities of being real (N, 1, 1, 1)."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
     wide = width
     while wide < width * size // 8:
@@ -56,7 +56,7 @@ def discriminator(width: int, size: int) -> nn.Sequential:
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights N(0, 0.02), batch norm's scale N(1, 0.02)."""
+    """Initialise weights from N(0, 0.02) and the scale of batch norm from N(1, 0.02)."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
@@ -75,7 +75,7 @@ class Textbook:
         self.criterion = nn.BCELoss()
 
     def step(self, real: Tensor) -> dict[str, Tensor]:
-        """One update of D and one of G; returns what is read now and then."""
+        """Update D and G once; return the losses and mean probabilities."""
         num, device = len(real), real.device
         self.D.zero_grad()
         ones = torch.full((num,), 1.0, device=device)
@@ -89,11 +89,11 @@ class Textbook:
         self.opt_D.step()
 
         self.G.zero_grad()
-        judged = self.D(fake).view(-1)
-        loss_G = self.criterion(judged, ones)
+        on_new_fake = self.D(fake).view(-1)
+        loss_G = self.criterion(on_new_fake, ones)
         loss_G.backward()
         self.opt_G.step()
-        means = (each.mean() for each in (on_real, on_fake, judged))
+        means = (each.mean() for each in (on_real, on_fake, on_new_fake))
         return {
             "D": loss_real + loss_fake,
             "G": loss_G,
@@ -102,7 +102,7 @@ class Textbook:
 
 
 def image_folder(options: argparse.Namespace) -> torch.utils.data.DataLoader[tuple[Tensor, Tensor]]:
-    """Batches (N, 3, size, size) in [-1, 1] of the images of a folder of folders, decoded by workers."""
+    """Return a loader of batches (N, 3, size, size) in [-1, 1] from a folder of folders, decoded by workers."""
     try:
         from torchvision import datasets, transforms
     except ImportError as error:
@@ -114,14 +114,12 @@ def image_folder(options: argparse.Namespace) -> torch.utils.data.DataLoader[tup
         transforms.ToTensor(),
         transforms.Normalize(half, half),
     ]
-    pictures = datasets.ImageFolder(options.data, transforms.Compose(steps))
-    return torch.utils.data.DataLoader(
-        pictures, batch_size=options.batch_size, shuffle=True, num_workers=options.workers
-    )
+    images = datasets.ImageFolder(options.data, transforms.Compose(steps))
+    return torch.utils.data.DataLoader(images, batch_size=options.batch_size, shuffle=True, num_workers=options.workers)
 
 
 def loaded(options: argparse.Namespace, device: torch.device) -> Iterator[Tensor]:
-    """Epoch after epoch of a folder, as a DataLoader gives it."""
+    """Yield batches from a DataLoader, epoch after epoch."""
     loader = image_folder(options)
     while True:
         for images, _ in loader:
@@ -129,7 +127,7 @@ def loaded(options: argparse.Namespace, device: torch.device) -> Iterator[Tensor
 
 
 def resident(options: argparse.Namespace, device: torch.device) -> Iterator[Tensor]:
-    """Epoch after epoch of images that lie on the device as bytes."""
+    """Yield batches from images that are on the device as bytes, epoch after epoch."""
     if (options.data / "images.npy").is_file():
         import numpy as np
 
@@ -143,8 +141,8 @@ def resident(options: argparse.Namespace, device: torch.device) -> Iterator[Tens
             yield pixels[index].float() / 127.5 - 1
 
 
-def num_pictures(data: Path) -> int:
-    """How many images an epoch shows."""
+def count_images(data: Path) -> int:
+    """Return the number of images of an epoch."""
     if (data / "images.npy").is_file():
         import numpy as np
 
@@ -155,19 +153,19 @@ def num_pictures(data: Path) -> int:
 
 
 def train(options: argparse.Namespace) -> dict[str, object]:
-    """The loop, timed."""
+    """Run and time the loop."""
     device = torch.device(options.device)
     torch.manual_seed(0)
     book = Textbook(options.width, options.size, device)
     fixed = torch.randn(64, Z_DIM, 1, 1, device=device)
-    num_steps = options.steps or options.epochs * -(-num_pictures(options.data) // options.batch_size)
+    num_steps = options.steps or options.epochs * -(-count_images(options.data) // options.batch_size)
     batches = (resident if options.resident else loaded)(options, device)
-    first = next(batches) if options.resident else None  # what is resident is there before the clock starts
+    first = next(batches) if options.resident else None  # loads resident images before the clock starts
     grids, losses, num_images = [], [], 0
     begin = warm_since = time.perf_counter()
     num_cold = 0
     for step in range(num_steps):
-        if step == PRINT_EVERY:  # the same clock once more, from where the other side's begins
+        if step == PRINT_EVERY:  # the sustained rate starts here, as on the other side
             wait(device)
             warm_since, num_cold = time.perf_counter(), num_images
         real = first if first is not None and step == 0 else next(batches)
@@ -192,7 +190,7 @@ def train(options: argparse.Namespace) -> dict[str, object]:
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done its work."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -209,7 +207,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=0, help="instead of --epochs")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--resident", action="store_true", help="no loader: the images lie on the device")
+    parser.add_argument("--resident", action="store_true", help="no loader: the images are on the device")
     print(json.dumps(train(parser.parse_args())))
 
 

@@ -1,16 +1,16 @@
-"""`facegan train` on the CPU beside the textbook's loop: whole processes, end to end, on the same images.
+"""Compare `facegan train` on the CPU with the textbook's loop: complete processes on the same images.
 
     python benchmarks/train_cpu.py --data FOLDER_OF_FOLDERS [--steps 40] [--turns 3]
     python benchmarks/train_cpu.py --variant train.precision=bf16 --variant "train.channels_last=false"
 
 Sides: textbook.py with as many workers as cores; facegan's first run on a folder, which packs it; later runs, which
-find it packed; and one more for each --variant. One epoch unless --steps says otherwise. Before each turn the machine's
-own rate is measured: of float32 products of two 4096x4096 matrices by torch's BLAS library, and of the same product as
-a 1x1 convolution by oneDNN, which is the quicker one on some processors. The share is images/s times the operations an
-image takes (2.28 GFLOP at the default size), over that rate.
+find it packed; and one more for each --variant. One epoch, unless --steps is given. Before each turn the machine's own
+rate is measured: float32 products of two 4096x4096 matrices with torch's BLAS library, and the same product as a 1x1
+convolution with oneDNN, which is faster on some processors. The share is images/s times the operations per image (2.28
+GFLOP at the default size), divided by that rate.
 
-Both sides write as often: losses every 50 steps, a grid every 500; facegan's one snapshot and state at the end, its
-curves and its card come on top of that. With --defaults it writes at its own intervals.
+Both sides write equally often: losses every 50 steps, a grid every 500. facegan additionally writes one snapshot and
+state at the end, its curves and its model card. With --defaults it writes at its own intervals.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
         turns.note(", ".join(f"{name} {each[-1] / 1e9:.0f} GFLOP/s" for name, each in rates.items()))
 
     with tempfile.TemporaryDirectory() as temporary:
-        data = options.data or drawn_folder(Path(temporary) / "pictures", options.num_images)
+        data = options.data or drawn_folder(Path(temporary) / "images", options.num_images)
         results = turns.alternate(
             chosen(options, data, settings, Path(temporary)), options.turns, between=measure_the_machine
         )
@@ -59,7 +59,7 @@ def main() -> None:
     sides.show(title, document, "textbook", {f"% of the {name}'s rate": each for name, each in shares.items()})
     for name, each in rates.items():
         print(f"float32 {name}, GFLOP/s: {turns.in_words(turns.summary(each), 1e-9)}")
-    print(f"{flops / 1e9:.4g} GFLOP an image")
+    print(f"{flops / 1e9:.4g} GFLOP per image")
     turns.write(options, {
         "sides": document, "shares": shares, "flops_an_image": flops, "facegan_settings": settings,
         "flops_a_second": {name: turns.summary(each) for name, each in rates.items()},
@@ -69,13 +69,13 @@ def main() -> None:
 def chosen(
     options: argparse.Namespace, data: Path, settings: list[str], temporary: Path
 ) -> dict[str, Callable[[], object]]:
-    """The sides, by name; what later runs find packed is packed here."""
+    """Return the sides by name; packs the images that later runs find packed."""
     import sides
 
     length = ["--steps", options.steps] if options.steps else ["--epochs", options.epochs]
     kept = turns.surroundings(options.threads, FACEGAN_CACHE=str(temporary / "kept"))
     words = ["-m", "facegan", "pack", data, "--resolution", options.size]
-    turns.process(*words, env=kept)  # it reads every file once, too, so that none comes from the disk later
+    turns.process(*words, env=kept)  # also reads every file once, so that later reads come from the page cache
 
     def train(extra: str, env: dict[str, str]) -> sides.Trained:
         return sides.facegan(
@@ -97,7 +97,7 @@ def chosen(
 
 
 def drawn_folder(path: Path, num: int) -> Path:
-    """Drawn faces as files, of CelebA's size."""
+    """Make a folder of drawn faces as files, of CelebA's size."""
     from jittered import jpeg_folder
 
     turns.note(f"drawing {num} images, since no --data was given")
@@ -107,18 +107,18 @@ def drawn_folder(path: Path, num: int) -> Path:
 def arguments() -> argparse.ArgumentParser:
     parser = turns.parser(__doc__, "train_cpu")
     parser.add_argument("--data", type=Path, help="a folder of folders of images; default: drawn faces")
-    parser.add_argument("--num-images", type=int, default=8192, help="how many are drawn without --data")
+    parser.add_argument("--num-images", type=int, default=8192, help="number of drawn faces without --data")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--steps", type=int, default=0, help="instead of --epochs")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--width", type=int, default=64, help="ngf and ndf")
     parser.add_argument("--size", type=int, default=64, choices=(16, 32, 64, 128), help="side of the images")
-    parser.add_argument("--threads", type=int, default=0, help="OMP_NUM_THREADS of both sides; default: as torch likes")
-    parser.add_argument("--workers", type=int, default=turns.cores(), help="of the textbook's DataLoader")
-    parser.add_argument("--set", dest="settings", action="append", default=[], help="of all of facegan's sides")
-    parser.add_argument("--variant", action="append", default=[], help="settings (a=b c=d) of one more side of facegan")
+    parser.add_argument("--threads", type=int, default=0, help="OMP_NUM_THREADS of both sides; default: torch's choice")
+    parser.add_argument("--workers", type=int, default=turns.cores(), help="workers of the textbook's DataLoader")
+    parser.add_argument("--set", dest="settings", action="append", default=[], help="a setting of all facegan sides")
+    parser.add_argument("--variant", action="append", default=[], help="settings (a=b c=d) of one more facegan side")
     parser.add_argument("--defaults", action="store_true", help="facegan writes at its own intervals")
-    parser.add_argument("--product", type=int, default=4096, help="side of the matrices whose product is the bound")
+    parser.add_argument("--product", type=int, default=4096, help="side of the matrices whose product gives the bound")
     return parser
 
 

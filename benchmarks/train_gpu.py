@@ -1,17 +1,18 @@
-"""`facegan train` on one CUDA device beside the textbook's loop: whole processes on a set as large as CelebA.
+"""Compare `facegan train` on one CUDA device with the textbook's loop: complete processes, a set of CelebA's size.
 
     python benchmarks/train_gpu.py [--num-images 202599] [--epochs 25] [--steps 3000] [--turns 3]
     python benchmarks/train_gpu.py --variant train.compile=true --variant train.precision=tf32 --epochs 0
 
-The images are drawn faces, repeated and jittered: packed ones for facegan and for the textbook's step that is fed
-from the device's memory, and as many JPEG files of CelebA's size for the textbook's loader. Sides, in turns: facegan as
-it comes (the iteration captured as a CUDA graph), facegan with train.capture=off, the textbook's step fed from the
-device, the textbook with --workers, and one more of facegan for each --variant. All write as often (see sides.py). Last
-comes one whole run of --epochs with facegan's own intervals; 0 leaves it out.
+The images are drawn faces, repeated and jittered: packed ones for facegan and for the textbook's step fed from the
+device's memory, and as many JPEG files of CelebA's size for the textbook's loader. Sides, in turns: facegan with its
+defaults (one iteration captured as a CUDA graph), facegan with train.capture=off, the textbook's step fed from the
+device, the textbook with --workers, and one more facegan for each --variant. All write equally often (see sides.py). At
+the end comes one complete run of --epochs with facegan's own intervals; 0 leaves it out.
 
-Images a second are of whole processes, and of the loop alone, without its first 50 steps.
-The bound is what the device itself does, measured before each turn: bf16 products of matrices at 2.28 GFLOP an image,
-and copies at 14 MB of activations an image; the share is of the lower of both. Without a CUDA device it exits with 2.
+Images per second are measured for complete processes, and for the loop alone without its first 50 steps. The bound is
+the rate of the device itself, measured before each turn: bf16 products of matrices at 2.28 GFLOP per image, and copies
+at 14 MB of activations per image; the share refers to the lower of both. Without a CUDA device, the benchmark exits
+with code 2.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def main() -> None:
     settings = [*size, "train.device=cuda", *options.settings]
     flops = bound.flops_of(resolve(settings=size).complete())
     moved = bound.activation_bytes_an_image(options.size, options.width, options.width)
-    floors: dict[str, list[float]] = {"product": [], "copy": []}  # images/s that the device itself would allow
+    floors: dict[str, list[float]] = {"product": [], "copy": []}  # images/s that the device would allow
 
     def measure_the_device() -> None:
         product, copy = device_rates(torch.device("cuda"))
@@ -54,11 +55,11 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         begin = time.perf_counter()
-        packed, files = pictures(options, Path(temporary))
+        packed, files = make_images(options, Path(temporary))
         turns.note(f"made {options.num_images:,} images in {time.perf_counter() - begin:.0f} s")
         each = chosen(options, packed, files, settings)
         results = turns.alternate(each, options.turns, between=measure_the_device)
-        whole = whole_run(options, packed, settings) if options.epochs else None
+        complete = complete_run(options, packed, settings) if options.epochs else None
     document = sides.report(results, "textbook, resident")
     lowest = [min(pair) for pair in zip(*floors.values(), strict=True)]
     shares = {
@@ -74,20 +75,20 @@ def main() -> None:
         print(
             f"facegan's loop over the textbook's with {options.workers} workers: {turns.in_words(turns.ratios(*rates))}"
         )
-    if whole:
+    if complete:
         print(
-            f"{options.epochs} epochs of {options.num_images:,}: {whole['seconds']:.1f} s the whole process, "
-            f"{whole['loop_images_per_second']:,.0f} images/s sustained"
+            f"{options.epochs} epochs of {options.num_images:,}: {complete['seconds']:.1f} s the complete process, "
+            f"{complete['loop_images_per_second']:,.0f} images/s sustained"
         )
     turns.write(options, {
-        "sides": document, "shares": shares, "whole_run": whole, "flops_an_image": flops, "bytes_an_image": moved,
+        "sides": document, "shares": shares, "whole_run": complete, "flops_an_image": flops, "bytes_an_image": moved,
         "bounds_images_per_second": {name: turns.summary(floor) for name, floor in floors.items()},
         "facegan_settings": settings,
     })  # fmt: skip
 
 
 def device_rates(device: "torch.device") -> tuple[float, float]:
-    """Operations a second of bf16 products, and bytes a second of copies; the memory they took is free again."""
+    """Return operations per second of bf16 products and bytes per second of copies; frees its memory afterwards."""
     import bound
     import torch
 
@@ -96,8 +97,8 @@ def device_rates(device: "torch.device") -> tuple[float, float]:
     return rates
 
 
-def pictures(options: argparse.Namespace, temporary: Path) -> tuple[Path, Path | None]:
-    """A packed folder, and a folder of files, if there is a loader that can read them."""
+def make_images(options: argparse.Namespace, temporary: Path) -> tuple[Path, Path | None]:
+    """Make a packed folder, and a folder of files if a loader can read them."""
     import jittered
 
     packed = jittered.packed_folder(temporary / "packed", options.num_images, resolution=options.size)
@@ -110,7 +111,7 @@ def pictures(options: argparse.Namespace, temporary: Path) -> tuple[Path, Path |
 def chosen(
     options: argparse.Namespace, packed: Path, files: Path | None, settings: list[str]
 ) -> "dict[str, Callable[[], Trained]]":
-    """The sides, by name."""
+    """Return the sides by name."""
     import sides
 
     env, settings = turns.surroundings(), [*settings, *sides.EQUAL_WRITING]
@@ -134,8 +135,8 @@ def chosen(
     return every | {f"facegan, {extra}": partial(train, extra) for extra in options.variant}
 
 
-def whole_run(options: argparse.Namespace, packed: Path, settings: list[str]) -> dict[str, Any]:
-    """A run of so many epochs, written at facegan's own intervals."""
+def complete_run(options: argparse.Namespace, packed: Path, settings: list[str]) -> dict[str, Any]:
+    """Run all epochs with facegan's own intervals of writing."""
     from dataclasses import asdict
 
     import sides
@@ -148,17 +149,17 @@ def whole_run(options: argparse.Namespace, packed: Path, settings: list[str]) ->
 
 def arguments() -> argparse.ArgumentParser:
     parser = turns.parser(__doc__, "train_gpu")
-    parser.add_argument("--num-images", type=int, default=202_599, help="pictures made; default: as many as CelebA has")
-    parser.add_argument("--epochs", type=int, default=25, help="of the whole run at the end; 0: none")
-    parser.add_argument("--steps", type=int, default=3000, help="of each side in a turn")
-    parser.add_argument("--loader-steps", type=int, default=1583, help="of the textbook's loader: an epoch of CelebA")
+    parser.add_argument("--num-images", type=int, default=202_599, help="number of images; default: CelebA's")
+    parser.add_argument("--epochs", type=int, default=25, help="epochs of the complete run at the end; 0 leaves it out")
+    parser.add_argument("--steps", type=int, default=3000, help="steps per side and turn")
+    parser.add_argument("--loader-steps", type=int, default=1583, help="steps of the textbook's loader: an epoch")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--width", type=int, default=64, help="ngf and ndf")
     parser.add_argument("--size", type=int, default=64, choices=(16, 32, 64, 128), help="side of the images")
-    parser.add_argument("--workers", type=int, default=16, help="of the textbook's DataLoader; 0: leave that side out")
-    parser.add_argument("--set", dest="settings", action="append", default=[], help="of all of facegan's sides")
-    parser.add_argument("--variant", action="append", default=[], help="settings (a=b c=d) of one more side of facegan")
-    parser.add_argument("--folder", type=Path, help="where the images are made: 5 GB by default, removed at the end")
+    parser.add_argument("--workers", type=int, default=16, help="workers of the textbook's loader; 0: none")
+    parser.add_argument("--set", dest="settings", action="append", default=[], help="a setting of all facegan sides")
+    parser.add_argument("--variant", action="append", default=[], help="settings (a=b c=d) of one more facegan side")
+    parser.add_argument("--folder", type=Path, help="folder for the images: 5 GB by default, removed at the end")
     return parser
 
 

@@ -1,7 +1,8 @@
-"""What all benchmarks share: sides that take turns, medians and spread, a table on the screen and a file of JSON.
+"""Code shared by the benchmarks: sides that take turns, medians and spread, a table on the screen and a JSON file.
 
-A machine's speed drifts, above all a shared one's, so two sides are compared only within one turn: each turn runs every
-side once, every second turn in the opposite order (A B, B A, A B, ...), and a ratio is that of two times of one turn.
+A machine's speed drifts, above all a shared one's. Two sides are therefore compared only within one turn: each turn
+runs every side once, every second turn in reverse order (A B, B A, A B, ...), and a ratio divides two times of one
+turn.
 """
 
 import argparse
@@ -28,31 +29,31 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Spent:
-    """What a process took, and what it printed."""
+    """The resources and the output of a finished process."""
 
-    seconds: float  # on the clock, from before it was started until it had ended
-    cpu_seconds: float  # of all its threads and children, in user code and in the system
-    peak_mb: float  # of resident memory
+    seconds: float  # wall-clock time, from before its start to its end
+    cpu_seconds: float  # user and system time of all its threads and children
+    peak_mb: float  # peak resident memory
     output: str
 
 
 def parser(doc: str | None, name: str, *, turns: int = 3) -> argparse.ArgumentParser:
-    """The options that every benchmark has; `doc` is its text for --help."""
+    """Return a parser with the options that every benchmark has; `doc` is the text of --help."""
     options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--turns", type=int, default=turns, help=f"how often each side runs (default: {turns})")
+    options.add_argument("--turns", type=int, default=turns, help=f"runs of each side (default: {turns})")
     options.add_argument("--out", type=Path, default=Path("benchmark-results"), help="folder of the results")
     options.add_argument("--json", type=Path, default=Path(f"{name}.json"), help="their file in it, or a path")
     return options
 
 
 def refuse(text: str) -> None:
-    """Say why nothing can be measured, and exit with 2."""
+    """Print why nothing can be measured, and exit with code 2."""
     print(text, file=sys.stderr)
     raise SystemExit(2)
 
 
 def process(*command: object, env: Mapping[str, str] | None = None) -> Spent:
-    """Run a Python process to its end: `process("-m", "facegan", "--help")`; one that fails ends the benchmark."""
+    """Run a Python process to its end: `process("-m", "facegan", "--help")`; a failure ends the benchmark."""
     words = [sys.executable, *(str(word) for word in command)]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         begin = time.perf_counter()
@@ -75,12 +76,12 @@ def process(*command: object, env: Mapping[str, str] | None = None) -> Spent:
 def alternate(
     sides: Mapping[str, Callable[[], T]], turns: int, *, between: Callable[[], None] = lambda: None
 ) -> dict[str, list[T]]:
-    """What each side returned in each turn.
+    """Run the sides in turns and return the results of each side, in order.
 
     Args:
-        sides: Run in this order in the first turn and in every other one, backwards in those between.
-        turns: How often each runs.
-        between: Called before each turn, for what is measured beside the sides.
+        sides: Run in this order in odd turns, in reverse order in even turns.
+        turns: Number of turns.
+        between: Called before each turn, to measure something else.
     """
     results: dict[str, list[T]] = {name: [] for name in sides}
     for turn in range(turns):
@@ -93,29 +94,29 @@ def alternate(
 
 
 def note(text: str) -> None:
-    """Say something of the progress."""
+    """Print a line of progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def summary(values: Iterable[float], digits: int = 4) -> dict[str, Any]:
-    """Median and spread of some values, each rounded to so many significant digits."""
+    """Return median, minimum, maximum and all values, rounded to `digits` significant digits."""
     each = [_rounded(value, digits) for value in values]
     return {"median": _rounded(statistics.median(each), digits), "least": min(each), "most": max(each), "each": each}
 
 
 def ratios(over: Sequence[float], under: Sequence[float]) -> dict[str, Any]:
-    """The ratio of two sides turn by turn, and its median and spread."""
+    """Return the summary of the ratios of two sides, turn by turn."""
     return summary(a / b for a, b in zip(over, under, strict=True))
 
 
 def in_words(values: Mapping[str, Any], scale: float = 1) -> str:
-    """A summary as a table shows it: the median, and in brackets the least and the most."""
+    """Format a summary for a table: the median, with minimum and maximum in brackets."""
     middle, least, most = (_plain(_rounded(values[key] * scale, 3)) for key in ("median", "least", "most"))
     return middle + (f" [{least}–{most}]" if len(values["each"]) > 1 else "")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; numbers stand at the right."""
+    """Print a table with right-aligned numbers."""
     shown = Table(title=title, title_justify="left")
     for place, column in enumerate(columns):
         shown.add_column(column, justify="right" if place else "left")
@@ -127,7 +128,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def write(options: argparse.Namespace, result: Mapping[str, Any]) -> None:
-    """Write the result as JSON with what it was measured on, and say where."""
+    """Write the result as JSON together with the environment, and print the path."""
     path = options.out / options.json
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {"benchmark": Path(sys.argv[0]).stem, "arguments": sys.argv[1:], "environment": environment(), **result}
@@ -136,7 +137,7 @@ def write(options: argparse.Namespace, result: Mapping[str, Any]) -> None:
 
 
 def environment() -> dict[str, Any]:
-    """The machine and the versions; nothing of it loads torch, but what has loaded it already is asked for its GPU."""
+    """Return the machine and the versions. Does not load torch; reports the GPU if torch is loaded already."""
     torch = sys.modules.get("torch")
     gpu = torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
     return {
@@ -152,7 +153,7 @@ def environment() -> dict[str, Any]:
 
 
 def cores() -> int:
-    """The processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -160,7 +161,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def surroundings(threads: int = 0, **variables: str) -> dict[str, str]:
-    """The environment of a child that may use all cores, or so many threads."""
+    """Return the environment of a child process; `threads` limits its threads, 0 allows all cores."""
     inherited = {key: value for key, value in os.environ.items() if key not in THREADS}
     return {**inherited, **({"OMP_NUM_THREADS": str(threads)} if threads else {}), **variables}
 
