@@ -164,11 +164,11 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("line", "words"), MISTAKES.items())
-def test_a_mistake_is_named_in_the_users_words(line, words):
+def test_an_invalid_setting_is_explained(line, words):
     assert message(settings=[line]) == words
 
 
-def test_a_section_in_the_place_of_a_value_is_refused(file):
+def test_a_section_instead_of_a_value_is_refused(file):
     assert message(file=file("train = 3\n")) == "config: train is 3; it must be a table"
     assert message(file=file("[seed]\nx = 3\n")) == "config: seed is {'x': 3}; it must be a whole number"
 
@@ -251,7 +251,7 @@ def test_every_preset_is_a_complete_and_valid_configuration(name):
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_every_value_of_a_preset_has_its_source_beside_it(name):
+def test_every_value_of_a_preset_has_its_source_in_a_comment(name):
     values = [line for line in preset_text(name).splitlines() if re.match(r"\w+ *=", line)]
     assert len(values) > 12
     for line in values:
@@ -307,12 +307,12 @@ def test_a_configuration_cannot_be_changed():
         RunConfig().train.batch_size = 3
 
 
-def test_kimg_of_whole_batches_is_that_many_steps():
+def test_kimg_of_complete_batches_is_that_many_steps():
     for steps in range(1, 20_000):
         assert TrainConfig(epochs=None, kimg=steps * 128 / 1000, batch_size=128).num_steps(5) == steps
 
 
-def test_a_setting_of_two_lines_is_not_cut_in_half():
+def test_a_setting_of_two_lines_keeps_both():
     with pytest.raises(ConfigError, match="config: seed is"):
         resolve(settings=["seed=1\nresolution=32"])
 
@@ -331,7 +331,7 @@ def test_flat_settings_have_the_keys_that_set_takes():
     assert resolve(settings=settings) == config
 
 
-def test_value_that_is_long_or_cannot_be_printed_is_shown_short_and_escaped(file):
+def test_long_and_unprintable_values_are_cut_and_escaped(file):
     assert message(file=file(json.dumps({"resolution": "x" * 99_999}), "c.json")) == (
         f"config: resolution is '{'x' * 99}...{'x' * 16}'; it must be a whole number"
     )
@@ -343,7 +343,7 @@ def test_value_that_is_long_or_cannot_be_printed_is_shown_short_and_escaped(file
     assert len(message(file=file(f'augment.policy = "{"x" * 99_999}"'))) < 500
 
 
-def test_half_of_a_sign_is_refused(file):
+def test_a_lone_surrogate_is_refused(file):
     assert message(file=file(r'{"data": {"crop": "\ud800"}}', "c.json")) == (
         r"config: data.crop is '\ud800'; it must be a word"
     )
@@ -379,17 +379,17 @@ def test_half_of_a_sign_is_refused(file):
         (["evaluation.num_images=1"], "config: evaluation.num_images is 1; it must be at least 2"),
     ],
 )  # fmt: skip
-def test_mistakes_in_evaluation_are_told(settings, complaint):
+def test_invalid_evaluation_settings_are_explained(settings, complaint):
     assert message(settings=settings) == complaint
 
 
-def test_metrics_of_packages_that_are_not_here_do_not_hinder_the_reading_of_a_run():
+def test_a_run_with_metrics_of_a_missing_package_can_still_be_read():
     config = resolve(settings=["evaluation.every=5", "evaluation.metrics= elsewhere , fid"])
     assert config.evaluation.keys == ("elsewhere", "fid")
     assert config.complete().evaluation.metrics == "elsewhere,fid"
 
 
-def test_runs_of_before_have_no_evaluation():
+def test_old_runs_have_no_evaluation():
     tree = RunConfig().model_dump()
     del tree["evaluation"]
     assert RunConfig.model_validate(tree).evaluation.every == 0

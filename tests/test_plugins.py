@@ -59,7 +59,7 @@ def test_installed_loss_is_loaded_when_it_is_asked_for(install):
         ("loss.margin=wide", "config: loss.margin is 'wide'; it must be a number"),
     ],
 )
-def test_plugins_settings_are_refused_in_the_users_words(install, setting, message):
+def test_invalid_settings_of_a_plugin_are_explained(install, setting, message):
     install("faceplug", LOSS, {"facegan.loss": {"mine": "faceplug:Mine"}})
     with pytest.raises(ConfigError) as refusal:
         resolve(settings=["loss.name=mine", setting]).complete()
@@ -81,7 +81,7 @@ def test_another_plugins_settings_are_not_carried_over(install):
         ("", "module 'faceplug' has no attribute 'Mine'"),
     ],
 )
-def test_broken_plugin_is_listed_with_its_reason_and_spoils_nothing_else(install, source, reason):
+def test_a_broken_plugin_is_listed_with_its_reason_and_breaks_nothing_else(install, source, reason):
     install("faceplug", source, {"facegan.loss": {"mine": "faceplug:Mine"}})
     code, out, err = call("plugins", "--json")
     assert (code, err) == (0, "")
@@ -141,7 +141,7 @@ def test_group_of_commands_can_be_installed(install):
     assert call("mine", "two") == (0, "2\n", "")
 
 
-def test_two_owners_of_one_name_is_an_error_that_names_both(install):
+def test_a_name_claimed_twice_is_an_error_that_names_both_owners(install):
     install("faceplug", LOSS, {"facegan.loss": {"mine": "faceplug:Mine"}})
     install("otherplug", LOSS, {"facegan.loss": {"mine": "otherplug:Mine"}}, version="2.5")
     with pytest.raises(PluginError) as refusal:
@@ -171,9 +171,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize(("file", "content", "why"), DAMAGE.values(), ids=DAMAGE)
-def test_package_with_a_damaged_record_is_passed_over_and_named_and_spoils_nothing_else(
-    install, tmp_path, file, content, why
-):
+def test_a_package_with_damaged_metadata_is_skipped_and_named(install, tmp_path, file, content, why):
     install("faceplug", LOSS, {"facegan.loss": {"mine": "faceplug:Mine"}})
     install("otherplug", LOSS, {"facegan.loss": {"other": "otherplug:Mine"}})
     info = tmp_path / "site-faceplug" / "faceplug-1.0.dist-info"
@@ -191,7 +189,7 @@ def test_package_with_a_damaged_record_is_passed_over_and_named_and_spoils_nothi
         plugins.find("loss", "mine")
 
 
-def test_damaged_package_that_is_no_plugin_spoils_the_start_of_no_command(install, tmp_path):
+def test_a_damaged_package_without_plugins_breaks_no_command(install, tmp_path):
     install("facelib", "", {"console_scripts": {"facelib": "facelib:main"}})
     (tmp_path / "site-facelib" / "facelib-1.0.dist-info" / "entry_points.txt").write_text(
         "[console_scripts]\nfacelib\n"
@@ -204,7 +202,7 @@ def test_damaged_package_that_is_no_plugin_spoils_the_start_of_no_command(instal
     assert "  train " in done.stdout
 
 
-def test_package_that_the_path_holds_twice_is_its_first_copy_alone(install, tmp_path, monkeypatch):
+def test_of_a_package_found_twice_only_the_first_copy_counts(install, tmp_path, monkeypatch):
     install("faceplug", LOSS, {"facegan.loss": {"mine": "faceplug:Mine"}}, version="1.0")
     monkeypatch.syspath_prepend(str(tmp_path / "newer"))
     info = tmp_path / "newer" / "FacePlug-2.0.dist-info"

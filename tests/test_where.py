@@ -49,7 +49,7 @@ def test_conditions_are_read_with_spaces_or_without():
         ("age<30", None, False),
     ],
 )
-def test_what_is_known_decides_how_the_value_is_read(text, value, held):
+def test_the_type_of_the_attribute_decides_how_the_value_is_read(text, value, held):
     assert holds(text, value) is held
 
 
@@ -62,14 +62,14 @@ def test_what_is_known_decides_how_the_value_is_read(text, value, held):
         ("age<nan", 30.0, "'age' is a number, not 'nan'; give a number"),
     ],
 )
-def test_value_that_does_not_fit_is_named(text, value, message):
+def test_a_value_of_the_wrong_type_is_named(text, value, message):
     with pytest.raises(ValueError) as caught:
         holds(text, value)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("part", ["Smiling", "=1", "Smiling=", "a==1", "a=<1", "a=1=2", "", "a<>b"])
-def test_part_that_is_no_condition_is_refused_in_one_line(part):
+def test_a_part_that_is_not_a_condition_is_refused_in_one_line(part):
     with pytest.raises(ConfigError) as caught:
         resolve(settings=[f"data.where=Male=1,{part}"])
     text = f"Male=1,{part}"

@@ -15,7 +15,7 @@ from torch import Tensor
 from .errors import ConfigError, SnapshotError
 from .generator import FaceGenerator
 from .messages import quoted
-from .storage.safetensors_file import read_header, read_tensors, write_tensors
+from .storage.safetensors_file import open_tensors, read_tensors, write_tensors
 
 MOST = 10_000_000  # points in one go
 ENDING = ".safetensors"
@@ -199,7 +199,7 @@ def load_latents(path: Path) -> tuple[Tensor, str]:
     Raises:
         SnapshotError: The file is missing, damaged, or holds no latents.
     """
-    metadata, _ = read_header(path, "latents")
+    metadata = open_tensors(path, "latents").metadata
     z = read_tensors(path).get("z")
     if z is None or z.ndim != 2 or not z.numel() or not z.is_floating_point() or not z.isfinite().all():
         raise SnapshotError(f"{path}: holds no latents of shape (N, z_dim) that are finite")

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import ConfigError, SnapshotError
 from ..generator import FaceGenerator
 from ..messages import nearest
-from ..storage.safetensors_file import read_header, read_tensors, write_tensors
+from ..storage.safetensors_file import open_tensors, read_tensors, write_tensors
 from .linear import keeping
 
 
@@ -104,7 +104,7 @@ def load(path: Path, generator: FaceGenerator) -> Directions:
     Raises:
         SnapshotError: The file is missing, damaged or holds none, or they were found for another snapshot.
     """
-    metadata, _ = read_header(path, "directions")
+    metadata = open_tensors(path, "directions").metadata
     try:
         about = _ABOUT.validate_json(metadata["directions"])
         attributes = [str(name) for name in json.loads(metadata["attributes"])]

@@ -8,13 +8,14 @@ from facegan.storage.atomic import (
     is_temporary,
     open_regular,
     read_regular,
+    size_of,
     sweep,
     write_atomic,
     write_folder,
 )
 
 
-def test_a_file_appears_whole_with_ordinary_permissions(tmp_path):
+def test_a_file_appears_complete_with_ordinary_permissions(tmp_path):
     path = tmp_path / "file.txt"
     write_atomic(path, b"one")
     write_atomic(path, b"two")
@@ -51,7 +52,7 @@ def test_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     assert order == ["fsync", "replace", "fsync"]
 
 
-def test_permissions_are_those_of_any_new_file_without_a_look_at_the_umask_of_all_threads(tmp_path, monkeypatch):
+def test_permissions_follow_the_umask_without_changing_it(tmp_path, monkeypatch):
     before = os.umask(0o027)
     try:
         monkeypatch.setattr(os, "umask", None)
@@ -72,7 +73,7 @@ def other(folder):
 
 
 @pytest.mark.parametrize("name", ["config.json", "step-00000001.safetensors", "no-ending", "losses.png"])
-def test_what_a_killed_writer_leaves_is_known_by_its_name_and_swept(tmp_path, name):
+def test_files_of_a_killed_writer_are_recognised_by_name_and_swept(tmp_path, name):
     seen = []
 
     def die(temporary):
@@ -92,7 +93,7 @@ def test_what_a_killed_writer_leaves_is_known_by_its_name_and_swept(tmp_path, na
     sweep(tmp_path / "nowhere")
 
 
-def test_a_place_that_cannot_be_written_is_named_as_people_know_it(tmp_path):
+def test_an_error_names_the_final_path_not_the_temporary_one(tmp_path):
     with pytest.raises(FileNotFoundError) as refusal:
         write_atomic(tmp_path / "gone" / "grid.png", b"x")
     assert refusal.value.filename == str(tmp_path / "gone" / "grid.png")
@@ -101,7 +102,7 @@ def test_a_place_that_cannot_be_written_is_named_as_people_know_it(tmp_path):
     assert refusal.value.filename == str(tmp_path / "gone" / "walk")
 
 
-def test_a_folder_is_whole_or_not_there(tmp_path):
+def test_a_folder_is_complete_or_missing(tmp_path):
     def break_off(folder):
         (folder / "a").write_bytes(b"x")
         raise KeyboardInterrupt
@@ -113,7 +114,7 @@ def test_a_folder_is_whole_or_not_there(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["walk", "a"]
 
 
-def test_a_folder_takes_the_place_of_an_empty_one_alone(tmp_path):
+def test_a_folder_replaces_only_an_empty_one(tmp_path):
     (tmp_path / "walk").mkdir()
     for name, refused in (("a", False), ("b", True)):
         with pytest.raises(OSError, match="not empty") if refused else nullcontext():
@@ -130,7 +131,7 @@ def test_a_folder_that_a_killed_writer_left_is_swept(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["walk"]
 
 
-def test_no_more_of_a_regular_file_is_read_than_asked_for(tmp_path):
+def test_reading_stops_at_the_given_number_of_bytes(tmp_path):
     (tmp_path / "file").write_bytes(b"12\r\n34")
     assert [read_regular(tmp_path / "file", most) for most in (3, 100)] == [b"12\r", b"12\r\n34"]
 
@@ -145,7 +146,7 @@ def test_a_link_a_pipe_and_a_folder_are_not_opened(tmp_path):
         assert caught.value.filename == str(tmp_path / name)
 
 
-def test_a_link_that_comes_between_the_look_and_the_opening_is_not_followed(tmp_path, monkeypatch):
+def test_a_link_that_appears_between_check_and_opening_is_not_followed(tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"secret")
     (tmp_path / "link").symlink_to("file")
     monkeypatch.setattr(type(tmp_path), "is_symlink", lambda self: False)
@@ -162,7 +163,7 @@ def test_lines_are_appended_and_a_torn_one_is_ended_before_them(tmp_path, before
     assert path.read_bytes() == after
 
 
-def test_lines_that_the_disk_does_not_take_are_not_there_at_all(tmp_path, monkeypatch):
+def test_lines_that_do_not_fit_on_the_disk_are_not_written_at_all(tmp_path, monkeypatch):
     path = tmp_path / "lines.jsonl"
     path.write_bytes(b"x\n")
 
@@ -174,3 +175,13 @@ def test_lines_that_the_disk_does_not_take_are_not_there_at_all(tmp_path, monkey
     with pytest.raises(OSError, match="No space left"):
         append_lines(path, b"a\n", durable=True)
     assert path.read_bytes() == b"x\n"
+
+
+def test_the_size_of_a_folder_counts_files_and_no_links(tmp_path):
+    (tmp_path / "run" / "deep").mkdir(parents=True)
+    (tmp_path / "run" / "a").write_bytes(b"1" * 10)
+    (tmp_path / "run" / "deep" / "b").write_bytes(b"1" * 100)
+    (tmp_path / "large").write_bytes(b"1" * 1000)
+    (tmp_path / "run" / "link").symlink_to(tmp_path / "large")
+    (tmp_path / "run" / "round").symlink_to(tmp_path / "run")
+    assert size_of(tmp_path / "run") == 110

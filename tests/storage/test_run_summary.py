@@ -1,10 +1,12 @@
 import json
+import re
 
 import pytest
 
 from facegan.config import resolve
-from facegan.storage.run_summary import default_settings, summarize_run
-from runfolders import tear, tick, write_evaluations, write_metrics
+from facegan.errors import SnapshotError
+from facegan.storage.run_summary import Twins, compare_runs, default_settings, differing, summarize_run
+from runfolders import store, tear, tick, write_evaluations, write_metrics
 
 
 def test_changed_settings_are_those_that_are_not_the_defaults(make):
@@ -38,7 +40,7 @@ def test_defaults_are_those_of_the_plugins_that_the_run_names(install):
     assert not any(key.startswith("loss.") and key != "loss.name" for key in gone)
 
 
-def test_length_and_speed_are_those_of_the_whole_training(make):
+def test_length_and_speed_cover_the_entire_training(make):
     found = summarize_run(make("one", saved=[20], ticks=range(1, 21)))
     assert (found.num_ticks, found.seconds, found.images_per_second) == (20, 10.0, 32.0)
     assert found.metrics == tick(20)
@@ -46,7 +48,7 @@ def test_length_and_speed_are_those_of_the_whole_training(make):
     assert found.settings["resolution"] == 16
 
 
-def test_health_of_the_run_is_told_in_stretches(make):
+def test_the_summary_joins_equal_health_into_spans(make):
     run = make("one", saved=[20])
     write_metrics(run, tick(1, health="good"), tick(2, health="good"), tick(3, health="D has won"))
     assert [(span.health, span.first, span.last) for span in summarize_run(run).health] == [
@@ -64,7 +66,7 @@ def test_every_file_is_listed_with_what_the_check_finds(make):
     assert {file.problem for file in summarize_run(run, lambda _: "flipped").files} == {"flipped"}
 
 
-def test_files_worth_a_look_are_those_that_exist(make):
+def test_files_for_people_are_listed_where_they_exist(make):
     run = make("one", saved=[20], ticks=[20], log="done")
     for step in (10, 20):
         run.sample(step).touch()
@@ -83,7 +85,7 @@ def test_unreadable_files_are_left_out(make, environment):
     assert json.loads(found.model_dump_json())["standing"]["standing"] == "damaged"
 
 
-def test_without_plugins_all_that_is_set_of_theirs_counts_as_changed(make):
+def test_without_plugins_all_their_settings_count_as_changed(make):
     run = make("one", "architecture.ngf=64", "architecture.ndf=8", "train.batch_size=8")
     rows = [
         {each.key: each.default for each in summarize_run(run, plugins=plugins).changed} for plugins in (True, False)
@@ -93,8 +95,43 @@ def test_without_plugins_all_that_is_set_of_theirs_counts_as_changed(make):
     assert rows[0]["train.batch_size"] == rows[1]["train.batch_size"] == 128
 
 
-def test_best_snapshot_of_evaluations_during_training_is_told(make):
+def test_the_summary_names_the_best_snapshot(make):
     run = make("one", saved=[5, 10])
     assert summarize_run(run).best is None
     write_evaluations(run, (5, 1.0), (10, 2.0))
     assert summarize_run(run).best.step == 5
+
+
+def test_only_differing_settings_are_compared():
+    assert differing([{"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 5}]) == {"b": [2, 5], "c": [3, None]}
+
+
+def test_runs_are_compared_side_by_side(make):
+    one, two = make("one", saved=[20], ticks=[20]), make("two", "seed=1", "train.steps=40", saved=[20], ticks=[19])
+    found = compare_runs([one, two])
+    assert found.settings == {"seed": [0, 1], "train.steps": [20, 40]}
+    assert found.metrics["step"] == [20, 19]
+    assert [run.standing for run in found.runs] == ["finished", "stopped"]
+    assert found.twins == []
+
+
+def test_equal_settings_are_compared_to_the_bit_at_the_newest_common_step(make):
+    runs = [
+        make("one", saved=[5, 10, 20]),
+        make("two", "seed=1", saved=[10]),
+        make("three", "train.steps=30", "output.tick_every=7", saved=[5, 10]),
+    ]
+    assert compare_runs(runs).twins == [Twins(runs=[0, 2], step=10, identical=True)]
+    store(runs[2].snapshot(10), "snapshot", 10, seed=1)
+    assert compare_runs(runs).twins == [Twins(runs=[0, 2], step=10, identical=False)]
+    tear(runs[2].snapshot(10))
+    assert compare_runs(runs).twins == [Twins(runs=[0, 2], step=5, identical=True)]
+    runs[2].snapshot(5).unlink()
+    assert compare_runs(runs).twins == [Twins(runs=[0, 2], step=None, identical=None)]
+
+
+def test_a_run_with_unreadable_settings_is_not_compared(make):
+    run = make("one")
+    run.config.write_text("{")
+    with pytest.raises(SnapshotError, match=re.escape(f"{run.config}: not valid JSON (")):
+        compare_runs([run, run])

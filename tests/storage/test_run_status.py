@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from facegan.storage import run_status as standing
 from facegan.storage.run_dir import RunDir
-from facegan.storage.run_status import list_runs, run_status
+from facegan.storage.run_status import leftovers, list_runs, run_status, stored_files
 from runfolders import tear, tick, write_metrics
 
 
@@ -20,7 +19,7 @@ def test_finished_run_has_its_last_step_saved(make):
     assert run.size_bytes > 1000
 
 
-def test_length_in_epochs_counts_the_pictures_that_the_metrics_tell_of(make):
+def test_a_length_in_epochs_uses_the_number_of_images_from_the_metrics(make):
     run = run_status(make("one", "train.epochs=10", saved=[10], ticks=range(1, 11)))
     assert (run.standing, run.step, run.num_steps, run.share) == ("stopped", 10, 40, 0.25)
     untold = run_status(make("two", "train.epochs=10", saved=[10]))
@@ -28,14 +27,14 @@ def test_length_in_epochs_counts_the_pictures_that_the_metrics_tell_of(make):
 
 
 @pytest.mark.parametrize("epoch", [5e-324, -1.0, 1e308, 0.0])
-def test_length_that_cannot_be_is_not_known(make, epoch):
+def test_an_impossible_length_is_unknown(make, epoch):
     run = make("one", "train.epochs=10", saved=[10])
     write_metrics(run, tick(10) | {"epoch": epoch})
     found = run_status(run)
     assert (found.standing, found.num_images, found.num_steps) == ("stopped", None, None)
 
 
-def test_run_that_another_process_writes_is_running(make):
+def test_a_run_locked_by_another_process_is_running(make):
     run = make("one", saved=[10], ticks=range(1, 14))
     with run.lock():
         found = run_status(run)
@@ -43,7 +42,7 @@ def test_run_that_another_process_writes_is_running(make):
     assert run_status(run).standing == "stopped"
 
 
-def test_stop_in_good_order_is_told_from_a_kill(make):
+def test_a_clean_stop_is_distinguished_from_a_kill(make):
     said = "saved at step 10; continue with: facegan resume runs/one"
     assert run_status(make("one", saved=[10], ticks=range(1, 11), log=said)).reason is None
     killed = run_status(make("two", saved=[10], ticks=range(1, 14), log="step 13/20  ETA 0:01"))
@@ -64,7 +63,7 @@ def test_damaged_newest_file_does_not_count(make):
 
 
 @pytest.mark.parametrize("config", ['{"seed": ', "[]", '{"seed": -1}', '{"sed": 1}', None])
-def test_unreadable_config_makes_a_damaged_run_that_still_tells_what_it_can(make, config):
+def test_a_run_with_an_unreadable_config_is_damaged_and_still_has_its_other_fields(make, config):
     run = make("one", saved=[10], ticks=range(1, 11))
     if config is None:
         run.config.unlink()
@@ -92,14 +91,14 @@ def test_run_without_a_state_says_so(make, lost, standing, reason):
     assert (found.standing, found.reason, found.state) == (standing, reason, None)
 
 
-def test_run_of_which_no_file_is_whole_is_damaged(make):
+def test_a_run_without_a_valid_file_is_damaged(make):
     run = make("one", saved=[5, 10], ticks=range(1, 11))
     for path in run.path.glob("s*/*"):
         tear(path)
     assert run_status(run).standing == "damaged"
 
 
-def test_run_whose_numbers_are_lost_has_failed(make):
+def test_a_run_with_numbers_that_are_not_finite_has_failed(make):
     by_loss = make("one", saved=[10])
     write_metrics(by_loss, tick(10), tick(11) | {"loss/D": float("nan")})
     by_health = make("two", saved=[10])
@@ -112,7 +111,7 @@ def test_run_whose_numbers_are_lost_has_failed(make):
     assert [run.reason for run in found] == [lost, lost, message]
 
 
-def test_torn_metrics_are_told_and_the_line_before_counts(make):
+def test_torn_metrics_are_reported_and_the_line_before_counts(make):
     run = make("one", saved=[20], ticks=range(1, 21))
     tear(run.metrics, 0.99)
     found = run_status(run)
@@ -125,7 +124,7 @@ def test_health_is_that_of_the_last_tick(make):
     assert run_status(run).health == "good"
 
 
-def test_survey_puts_the_last_active_first_and_names_what_is_no_run(make, root):
+def test_runs_are_listed_last_active_first_and_foreign_folders_are_named(make, root):
     make("old", saved=[20], age=100)
     new = make("new", saved=[20])
     make("new.replaced-1", saved=[20], age=50)
@@ -144,7 +143,7 @@ def test_survey_puts_the_last_active_first_and_names_what_is_no_run(make, root):
     assert list_runs(root / "nowhere") == ([], [])
 
 
-def test_run_that_cannot_be_read_spoils_no_other(make, root, monkeypatch):
+def test_an_unreadable_run_does_not_hide_the_others(make, root, monkeypatch):
     make("good", saved=[20], ticks=[20])
     bad = make("bad", saved=[20], age=9)
 
@@ -153,14 +152,14 @@ def test_run_that_cannot_be_read_spoils_no_other(make, root, monkeypatch):
             raise OSError(5, "Input/output error", str(folder / "states"))
         return 1
 
-    monkeypatch.setattr(standing, "size_of", fail)
+    monkeypatch.setattr("facegan.storage.run_status.size_of", fail)
     found, _ = list_runs(root)
     assert {run.name: run.standing for run in found} == {"good": "finished", "bad": "damaged"}
     reason = next(run.reason for run in found if run.name == "bad")
     assert reason == f"{bad.path}/states: cannot be read (Input/output error)"
 
 
-def test_name_that_is_no_text_spoils_no_list(make, root):
+def test_an_undecodable_name_does_not_break_the_list(make, root):
     make("good", saved=[20], ticks=[20])
     try:
         make("bad", saved=[20]).path.rename(root / os.fsdecode(b"b\xffd"))
@@ -170,6 +169,30 @@ def test_name_that_is_no_text_spoils_no_list(make, root):
     assert ([run.name for run in found], foreign) == (["good"], ["b\\udcffd"])
 
 
-def test_name_is_that_of_the_folder_also_from_inside_of_it(make, monkeypatch):
+def test_a_run_has_its_folders_name_inside_the_folder_as_well(make, monkeypatch):
     monkeypatch.chdir(make("one", saved=[20]).path)
     assert run_status(RunDir(Path())).name == "one"
+
+
+def test_files_are_listed_newest_first_with_their_sizes(make):
+    run = make("one", saved=[5, 10])
+    found = list(stored_files(run, "states"))
+    assert [(file.step, file.problem) for file in found] == [(10, None), (5, None)]
+    assert found[0].size_bytes == run.state(10).stat().st_size
+    assert found[0].path == run.state(10)
+
+
+def test_leftovers_are_temporary_and_damaged_files_and_no_others(make):
+    run = make("one", saved=[5])
+    temporary = run.path / "states" / ".step-00000006.safetensors.ab12cd_9.safetensors"
+    config = run.path / ".config.json.ab12cd_9.json"
+    damaged = run.path / "snapshots" / "step-00000004.safetensors.damaged"
+    for path in (temporary, config, damaged):
+        path.write_bytes(b"12345")
+    (run.path / ".lock").touch()
+    (run.path / "notes.damaged").touch()
+    assert [(file.path, file.size_bytes, file.why) for file in leftovers(run)] == [
+        (config, 5, "left by a writer that was killed"),
+        (damaged, 5, "damaged, and put aside"),
+        (temporary, 5, "left by a writer that was killed"),
+    ]

@@ -16,7 +16,7 @@ def plan(run, keep=ONE, check=header_problem):
     return plan_prune(run, keep, check)
 
 
-def test_all_but_the_newest_go(make):
+def test_all_but_the_newest_are_removed(make):
     run = make("one", saved=[5, 10, 20], ticks=range(1, 21), log="done")
     run.sample(5).touch()
     found = plan(run, {"snapshots": 2, "states": 1})
@@ -64,14 +64,14 @@ def test_damaged_newest_file_is_neither_counted_nor_removed(make):
     assert names(found.damaged, run) == ["snapshots/step-00000020.safetensors", "states/step-00000020.safetensors"]
 
 
-def test_nothing_goes_where_too_few_are_whole(make):
+def test_nothing_is_removed_where_too_few_files_are_valid(make):
     run = make("one", saved=[5, 10, 20])
     assert plan(run, check=lambda path: "flipped").files == []
     only = {run.state(5), run.snapshot(5)}
     assert plan(run, check=lambda path: None if path in only else "flipped").files == []
 
 
-def test_what_writers_and_resumes_left_goes(make):
+def test_leftovers_of_writers_and_resumes_are_removed(make):
     run = make("one", saved=[20])
     temporary = run.path / "states" / ".step-00000021.safetensors.ab12cd_9.safetensors"
     damaged = run.path / "states" / "step-00000019.safetensors.damaged"
@@ -83,7 +83,7 @@ def test_what_writers_and_resumes_left_goes(make):
     assert not temporary.exists() and not damaged.exists() and run.state(20).exists()
 
 
-def test_run_that_is_written_is_passed_over(make):
+def test_a_running_run_is_skipped(make):
     run = make("one", saved=[5, 10])
     found = plan(run)
     with run.lock():
@@ -92,7 +92,7 @@ def test_run_that_is_written_is_passed_over(make):
     assert found.files
 
 
-def test_run_that_changed_meanwhile_is_left_as_it_is(make):
+def test_a_run_that_changed_since_the_plan_is_left_unchanged(make):
     run = make("one", saved=[5, 10])
     found = plan(run)
     tear(run.state(10))  # now the older one is the newest whole one
@@ -102,14 +102,14 @@ def test_run_that_changed_meanwhile_is_left_as_it_is(make):
     assert run.state(5).exists() and run.snapshot(5).exists()
 
 
-def test_unreadable_config_is_passed_over_since_it_may_keep_files_for_good(make):
+def test_a_run_with_an_unreadable_config_is_skipped_since_it_may_keep_files_for_good(make):
     run = make("one", saved=[5, 10])
     run.config.write_text("{")
     found = plan(run)
     assert found.files == [] and found.passed_over.startswith("config.json: not valid JSON")
 
 
-def test_files_are_not_read_where_none_can_go(make):
+def test_files_are_not_read_where_none_can_be_removed(make):
     run = make("one", saved=[20])
     read = []
     plan(run, check=lambda path: read.append(path))

@@ -3,21 +3,26 @@ import random
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
 from facegan.errors import DamagedError, SnapshotError
 from facegan.storage.safetensors_file import (
     digest,
+    header_problem,
     open_tensors,
     read_header,
     read_tensors,
     seal,
     verify,
+    weights_digest,
     write_tensors,
 )
+from runfolders import store, tear
 
 TENSORS = {"a": torch.arange(24.0).reshape(2, 3, 4), "b": torch.tensor([1, 2], dtype=torch.int64), "c": torch.zeros(0)}
 
@@ -29,7 +34,7 @@ def path(tmp_path):
     return file
 
 
-def test_what_was_written_is_read(path):
+def test_tensors_and_metadata_are_read_as_written(path):
     metadata, keys = read_header(path, "state")
     assert (metadata["format"], metadata["schema"], metadata["step"]) == ("facegan-state", "2", "7")
     assert keys == set(TENSORS)
@@ -64,7 +69,7 @@ def test_every_single_flipped_bit_is_found(path):
     assert found == 400
 
 
-def test_changed_tensors_changed_metadata_and_a_missing_digest_are_damage(path):
+def test_changed_tensors_changed_metadata_and_a_missing_digest_count_as_damage(path):
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     undigested = {key: metadata[key] for key in metadata if key != "digest"}
@@ -81,7 +86,7 @@ def test_changed_tensors_changed_metadata_and_a_missing_digest_are_damage(path):
             assert str(refusal.value) == reason
 
 
-def test_a_file_is_sealed_anew_after_an_honest_change(path):
+def test_a_changed_file_can_be_sealed_again(path):
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     save_file(TENSORS, path, metadata | {"step": "8"})
@@ -89,7 +94,7 @@ def test_a_file_is_sealed_anew_after_an_honest_change(path):
     assert read_header(path, "state")[0]["step"] == "8"
 
 
-def test_the_header_alone_can_be_looked_at(path):
+def test_the_header_can_be_read_without_verifying(path):
     damaged = bytearray(path.read_bytes())
     damaged[-1] ^= 1
     path.write_bytes(damaged)
@@ -97,7 +102,7 @@ def test_the_header_alone_can_be_looked_at(path):
 
 
 @pytest.mark.parametrize("step", ["-1", "1000000000001", "9" * 5000])
-def test_steps_that_no_run_has_are_refused(tmp_path, step):
+def test_impossible_steps_are_refused(tmp_path, step):
     write_tensors(tmp_path / "s.safetensors", "state", TENSORS, {"step": step})
     with pytest.raises(SnapshotError, match="carries"):
         read_header(tmp_path / "s.safetensors", "state")
@@ -135,3 +140,37 @@ def test_opening_a_file_loads_neither_torch_nor_numpy(path):
         "assert not {'torch', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+
+@pytest.mark.parametrize("part", [0, 0.3, 0.99])
+def test_the_header_alone_shows_that_a_file_is_torn(make, part):
+    run = make("one", saved=[5])
+    tear(run.snapshot(5), part)
+    assert header_problem(run.snapshot(5)).startswith("not a valid safetensors file (")
+
+
+def test_a_file_of_another_kind_counts_as_foreign(make):
+    run = make("one", saved=[5])
+    run.state(5).replace(run.snapshot(5))
+    assert header_problem(run.snapshot(5)) == "not a snapshot of facegan"
+    save_arrays({"a": np.zeros(1)}, run.state(5))
+    assert header_problem(run.state(5)) == "not a state of facegan"
+
+
+def test_the_header_check_reads_no_weights(make):
+    run = make("one", saved=[5])
+    content = bytearray(run.state(5).read_bytes())
+    content[-1] ^= 1
+    run.state(5).write_bytes(content)
+    assert header_problem(run.state(5)) is None
+
+
+def test_weights_digest_depends_on_weights_alone(tmp_path):
+    for name, step, seed in (("a", 1, 0), ("b", 2, 0), ("c", 1, 1)):
+        store(tmp_path / name, "snapshot", step, seed)
+    a, b, c = (weights_digest(tmp_path / name) for name in "abc")
+    assert a == b != c
+    save_arrays({"G.other": np.zeros((4, 3), np.float32)}, tmp_path / "d")
+    save_arrays({"G.weight": np.zeros((4, 3), np.float32)}, tmp_path / "e")
+    save_arrays({"G.weight": np.zeros((3, 4), np.float32)}, tmp_path / "f")
+    assert len({weights_digest(tmp_path / name) for name in "def"}) == 3

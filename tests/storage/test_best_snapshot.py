@@ -31,7 +31,7 @@ DEFAULT = EvaluationConfig()
         ([], {}, None),
     ],
 )  # fmt: skip
-def test_best_snapshot_is_told_by_comparable_lines_of_training_alone(make, lines, settings, step):
+def test_only_comparable_lines_of_training_choose_the_best_snapshot(make, lines, settings, step):
     run = make("one", saved=[5, 10, 15])
     write_evaluations(run, *lines)
     found = best_snapshot(run, EvaluationConfig(**settings))
@@ -39,7 +39,7 @@ def test_best_snapshot_is_told_by_comparable_lines_of_training_alone(make, lines
     assert found is None or found.path == run.snapshot(step)
 
 
-def test_best_is_told_in_full(make):
+def test_the_best_snapshot_has_all_its_fields(make):
     run = make("one", saved=[5])
     write_evaluations(run, (5, 0.25))
     told = best_snapshot(run, DEFAULT).model_dump()
@@ -56,7 +56,7 @@ UNSOUND = [
 
 
 @pytest.mark.parametrize("harm", UNSOUND)
-def test_lines_that_lie_are_passed_over(make, harm):
+def test_invalid_lines_are_skipped(make, harm):
     run = make("one", saved=[5, 10])
     write_evaluations(run, {**evaluated(5, 0.5), **harm}, (10, 2.0))
     assert [line["step"] for line in training_evaluations(run)] == [10]

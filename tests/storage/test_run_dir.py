@@ -1,8 +1,8 @@
 import json
+import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -18,7 +18,7 @@ def run(tmp_path):
     return folder
 
 
-def test_temporary_files_are_never_taken_for_results(run):
+def test_temporary_files_do_not_count_as_results(run):
     def look(temporary):
         temporary.write_bytes(b"half")
         assert run.steps("states") == []
@@ -28,7 +28,7 @@ def test_temporary_files_are_never_taken_for_results(run):
     assert run.steps("states") == [5]
 
 
-def test_a_run_folder_is_laid_out_as_promised(run):
+def test_a_run_folder_has_the_documented_layout(run):
     assert sorted(path.name for path in run.path.iterdir()) == [
         "config.json", "environment.json", "samples", "snapshots", "states",
     ]  # fmt: skip
@@ -63,7 +63,7 @@ def test_latest_is_the_highest_number_not_the_newest_or_last_in_order_of_names(r
         (1, 3, {1}, [1, 3, 6, 10]),
     ],
 )
-def test_the_newest_files_of_a_kind_those_of_round_steps_and_spared_ones_are_kept(run, newest, every, spare, kept):
+def test_the_newest_files_multiples_of_a_step_and_spared_steps_are_kept(run, newest, every, spare, kept):
     for step in (1, 2, 3, 6, 10):
         run.snapshot(step).write_bytes(b"")
         run.state(step).write_bytes(b"")
@@ -72,7 +72,7 @@ def test_the_newest_files_of_a_kind_those_of_round_steps_and_spared_ones_are_kep
     assert run.steps("states") == [1, 2, 3, 6, 10]
 
 
-def test_a_damaged_file_that_was_put_aside_is_no_state_any_more(run):
+def test_a_damaged_file_that_was_put_aside_is_not_a_state(run):
     for step in (1, 2):
         run.state(step).write_bytes(b"x")
     assert run.put_aside(run.state(2)) == run.path / "states" / "step-00000002.safetensors.damaged"
@@ -103,7 +103,7 @@ TORN = (
 
 
 @pytest.mark.parametrize("torn", TORN)
-def test_what_a_crash_leaves_at_the_end_of_the_metrics_is_passed_over_and_cut_off(run, torn):
+def test_a_torn_end_of_the_metrics_is_skipped_and_cut_off(run, torn):
     for record in RECORDS:
         run.append_metrics(record)
     with run.metrics.open("ab") as file:
@@ -125,7 +125,7 @@ def test_metrics_are_cut_back_to_a_step(run, inside_tick, last):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of file sizes")
-def test_a_line_that_the_disk_does_not_take_whole_is_not_there_at_all(run):
+def test_a_line_that_does_not_fit_on_the_disk_is_not_written_at_all(run):
     import resource
 
     for record in RECORDS:
@@ -143,27 +143,28 @@ def test_a_line_that_the_disk_does_not_take_whole_is_not_there_at_all(run):
 
 
 TAKE = """
-import sys, time
+import sys
 from pathlib import Path
 from facegan.storage.run_dir import RunDir
 with RunDir(Path(sys.argv[1])).lock():
     print("taken", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
 @pytest.fixture
 def other_process(run):
     """A process that holds the lock of the run."""
-    process = subprocess.Popen([sys.executable, "-c", TAKE, run.path], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", TAKE, run.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"taken\n"
     yield process
     process.kill()
     process.wait()
+    process.stdin.close()
     process.stdout.close()
 
 
-def test_a_run_that_another_process_writes_is_refused_until_that_process_dies(run, other_process):
+def test_a_run_locked_by_another_process_is_refused_until_that_process_dies(run, other_process):
     assert run.is_running()
     for attempt in (run.lock().__enter__, run.refuse_running, run.move_aside):
         with pytest.raises(SnapshotError) as refusal:
@@ -178,7 +179,7 @@ def test_a_run_that_another_process_writes_is_refused_until_that_process_dies(ru
         pass
 
 
-def test_whoever_holds_the_lock_may_take_it_once_more(run):
+def test_the_holder_of_a_lock_may_take_it_again(run):
     assert not run.is_running()
     with run.lock():
         with run.lock():
@@ -188,7 +189,7 @@ def test_whoever_holds_the_lock_may_take_it_once_more(run):
     assert run.config.exists()
 
 
-def test_a_lock_under_which_nothing_was_made_leaves_nothing(tmp_path):
+def test_a_lock_removes_the_folder_when_nothing_was_written(tmp_path):
     (tmp_path / "there").mkdir()
     with RunDir(tmp_path / "there" / "runs" / "faces-1").lock():
         assert (tmp_path / "there" / "runs" / "faces-1").is_dir()
@@ -220,7 +221,7 @@ def test_an_existing_run_is_refused_with_three_ways_out(run):
     assert refusal.value.exit_code == 2
 
 
-def test_a_file_in_the_place_of_a_run_is_refused_and_an_empty_folder_taken(tmp_path):
+def test_a_file_at_the_path_of_a_run_is_refused_and_an_empty_folder_is_used(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(SnapshotError, match="exists already"):
         RunDir(tmp_path / "file").create("{}", {})
@@ -242,9 +243,9 @@ def test_moving_aside_keeps_everything_under_a_free_name(run):
 @pytest.fixture
 def runs(tmp_path):
     root = tmp_path / "runs"
-    for name in ("celeba-dcgan-1", "celeba-dcgan-2", "drawn-dcgan-1"):
+    for place, name in enumerate(("celeba-dcgan-1", "celeba-dcgan-2", "drawn-dcgan-1")):
         RunDir(root / name).create("{}", {})
-        time.sleep(0.02)
+        os.utime(root / name / "config.json", (10**9 + place,) * 2)
     return root
 
 
@@ -253,7 +254,7 @@ def test_a_run_is_found_as_a_path_and_then_by_its_name(runs):
     assert find_run("celeba-dcgan-2", runs).path == runs / "celeba-dcgan-2"
 
 
-def test_without_a_name_the_run_last_written_to_is_meant(runs):
+def test_the_default_run_is_the_one_last_written(runs):
     assert find_run(None, runs).path == runs / "drawn-dcgan-1"
     RunDir(runs / "celeba-dcgan-1").append_metrics({"step": 1})
     assert find_run(None, runs).path == runs / "celeba-dcgan-1"
@@ -271,14 +272,14 @@ def test_a_mistyped_run_gets_the_nearest_names(runs):
     assert str(refusal.value).endswith("; there is: celeba-dcgan-1, celeba-dcgan-2, drawn-dcgan-1")
 
 
-def test_a_folder_that_is_no_run_is_refused(runs, tmp_path):
+def test_a_folder_without_a_run_is_refused(runs, tmp_path):
     (tmp_path / "pictures").mkdir()
     with pytest.raises(SnapshotError) as refusal:
         find_run(tmp_path / "pictures", runs)
     assert str(refusal.value) == f"{tmp_path}/pictures: not a run folder (it holds no config.json)"
 
 
-def test_no_runs_at_all_says_how_to_start_one(tmp_path):
+def test_without_runs_the_message_says_how_to_start_one(tmp_path):
     with pytest.raises(SnapshotError) as refusal:
         find_run(None, tmp_path / "runs")
     assert str(refusal.value) == (
@@ -286,7 +287,7 @@ def test_no_runs_at_all_says_how_to_start_one(tmp_path):
     )
 
 
-def test_new_runs_take_the_first_free_number_and_nobody_else_is_given_it(runs):
+def test_new_runs_take_the_first_free_number_and_lock_it(runs):
     with next_free(runs, "celeba-dcgan") as first, next_free(runs, "celeba-dcgan") as other:
         assert first.path == runs / "celeba-dcgan-3"
         assert other.path == runs / "celeba-dcgan-4"
@@ -296,7 +297,7 @@ def test_new_runs_take_the_first_free_number_and_nobody_else_is_given_it(runs):
         assert run.path == runs / "lfw-dcgan-1"
 
 
-def test_a_folder_that_a_killed_process_had_only_begun_is_free(runs):
+def test_a_folder_abandoned_by_a_killed_process_counts_as_free(runs):
     with RunDir(runs / "lfw-dcgan-1").lock():
         (runs / "lfw-dcgan-1" / "states").mkdir()
         (runs / "lfw-dcgan-1" / ".config.json.ab12_z9x.json").write_bytes(b"{")
