@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from facegan.config import DataConfig
 from facegan.data.drawn.attributes import draw_attributes
 from facegan.data.drawn.render import render
-from facegan.data.packed.columns import write_columns, write_json
 from facegan.data.packed.load import pack_folder
+from facegan.data.packed.pack import write_columns, write_json
 from facegan.data.packed.packed_images import IMAGES, INDEX, PICTURES, SKIPPED
 
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # size of its aligned images

@@ -8,7 +8,7 @@ from torch import nn
 
 from facegan.checkpoint import load_generator, save_snapshot
 from facegan.config import resolve
-from facegan.data.packed.columns import write_columns
+from facegan.data.packed.pack import write_columns
 from facegan.data.packed.packed_images import PICTURES, Index, PackedImages
 from facegan.generator import FaceGenerator
 from facegan.images import save, to_uint8

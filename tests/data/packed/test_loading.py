@@ -323,8 +323,8 @@ def test_cache_that_cannot_be_written_is_refused(folder, tmp_path, monkeypatch):
 
 
 def test_header_of_the_array_has_one_length_whatever_the_number_of_pictures():
-    recipe = packing.Recipe(crop="auto", filter="bicubic", resolution=64, channels=3, fingerprint="")
-    assert len({len(packing._header(number, recipe)) for number in (1, 99, 202_599, 10**9)}) == 1
+    recipe = packing.PackSpec(crop="auto", filter="bicubic", resolution=64, channels=3, fingerprint="")
+    assert len({len(packing._npy_header(number, recipe)) for number in (1, 99, 202_599, 10**9)}) == 1
 
 
 # A packed folder as the source
@@ -446,7 +446,7 @@ def test_attribute_of_mixed_kinds_is_refused(folder, monkeypatch):
         load(source(root), **SIZE)
     assert str(caught.value) == f"{root}: attribute 'mood' mixes words, numbers or others; give it one kind"
     monkeypatch.setattr(FolderSource, "attributes", lambda self, names: {"_sha256": ["a", "b"]})
-    with pytest.raises(DataError, match="an attribute is called '_sha256', as the index calls a column of its own"):
+    with pytest.raises(DataError, match="an attribute is called '_sha256', which the index reserves"):
         load(source(root), **SIZE)
 
 
@@ -457,7 +457,7 @@ def test_opening_reads_neither_names_nor_pictures(store):
     index = json.loads((folder / INDEX).read_text()) | {"num_images": num, "resolution": 64}
     (folder / INDEX).write_text(json.dumps(index))
     with (folder / IMAGES).open("wb") as file:  # sparse: only its header takes room on the disk
-        file.write(packing._header(num, packing.Recipe("none", "bicubic", 64, 3, "")))
+        file.write(packing._npy_header(num, packing.PackSpec("none", "bicubic", 64, 3, "")))
         file.truncate(file.tell() + num * 64 * 64 * 3)
     columns = {"_name": [f"{n:06d}.jpg" for n in range(num)], "_sha256": [b"%032d" % n for n in range(num)]}
     pyarrow.parquet.write_table(pyarrow.table(columns), folder / PICTURES)

@@ -5,7 +5,7 @@ from pathlib import Path
 from ...errors import DataError
 from ...storage.cache import PACKED, CacheEntry
 from ...storage.locks import is_locked, lock_file
-from .pack import PACKING_VERSION, decoders
+from .pack import PACKING_VERSION, decoder_majors
 from .packed_images import Index, open_packed
 
 
@@ -42,7 +42,7 @@ def _packed(entry: CacheEntry) -> PackedEntry:
 def _useless(index: Index) -> str | None:
     versions = {name: version for name, version in index.versions.items() if name != "facegan"}
     majors = {name: version.split(".")[0] for name, version in versions.items()}
-    if index.packing != PACKING_VERSION or majors != decoders():
+    if index.packing != PACKING_VERSION or majors != decoder_majors():
         words = ", ".join(f"{name} {version}" for name, version in versions.items())
         return f"made with {words}; other ones are installed now"
     source = Path(index.source)

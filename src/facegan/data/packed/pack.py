@@ -1,4 +1,4 @@
-"""Decoding, cropping and writing images with all cores, in constant memory; a packed folder is complete or absent."""
+"""Decode, crop and write images with all cores, in constant memory; a packed folder is complete or absent."""
 
 import hashlib
 import io
@@ -8,9 +8,9 @@ import shutil
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
@@ -21,39 +21,29 @@ from ...errors import DataError, FaceganError
 from ...images.decode import quiet_pillow
 from ...reporter import Progress
 from ...storage.cache import cache_root
-from ..image.crop import Crop, parse_crop
+from ..image.crop import parse_crop
 from ..image.jpeg import SIMPLEJPEG_VERSION
 from ..image.resize import to_square
 from ..parallel import parallel_map
 from ..source import Delivered, ImageSource, as_text, num_unsupported, shown
-from .columns import write_columns, write_json
-from .packed_images import IMAGES, INDEX, LAYOUT, PICTURES, SKIPPED, Index
+from .packed_images import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, Index
 
 _one_writer = threading.Lock()  # where a file has one position for all threads
 PACKING_VERSION = 2  # raised when the same images and settings would give other pixels
 
 
-def decoders() -> dict[str, str]:
-    """The libraries that make pixels, by the part of their version that may change them."""
-    return {name: version.split(".")[0] for name, version in _decoder_versions().items()}
-
-
-def _decoder_versions() -> dict[str, str]:
-    return {"pillow": PIL.__version__} | ({"simplejpeg": SIMPLEJPEG_VERSION} if SIMPLEJPEG_VERSION else {})
-
-
 @dataclass(frozen=True)
-class Recipe:
-    """All that packed pixels depend on.
+class PackSpec:
+    """Everything that packed pixels depend on.
 
     Attributes:
         crop: As `parse_crop` reads it.
         filter: The resampling filter.
-        draft: Whether JPEG files are decoded at a reduced size where that is enough.
         resolution: Height and width in pixels.
         channels: 3 for colour, 1 for grey.
-        fingerprint: Of the images.
-        cropped: Whether the images come cropped already, so that `crop` is on record only.
+        fingerprint: The images' fingerprint.
+        draft: Whether JPEG files are decoded at a reduced size where that is enough.
+        cropped: Whether the images are cropped already, so that `crop` is only recorded.
     """
 
     crop: str
@@ -67,7 +57,7 @@ class Recipe:
     @property
     def key(self) -> str:
         """A name that differs whenever the pixels might."""
-        parts = {**vars(self), "packing": PACKING_VERSION, **decoders()}
+        parts = {**asdict(self), "packing": PACKING_VERSION, **decoder_majors()}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
     @property
@@ -76,33 +66,50 @@ class Recipe:
         return self.channels * self.resolution**2
 
 
-def pack(
-    pictures: ImageSource,
-    names: Sequence[str],
-    recipe: Recipe,
-    path: Path,
-    *,
-    source: str,
-    selection: str = "all",
-    progress: Progress | None = None,
-) -> None:
-    """Write the packed folder `path`, replacing what stands there; what a killed packing left is cleared first.
+@dataclass(frozen=True)
+class PackJob:
+    """Images of an opened source that are to be packed.
 
-    One process at a time: call it within `alone`. `source` and `selection` say in the index which images these are.
+    Attributes:
+        source: The source.
+        names: Which of its images, sorted.
+        spec: How they are packed.
+        origin: What the index records of them: the source as `data.source` names it, and the selection as text.
+    """
+
+    source: ImageSource
+    names: Sequence[str]
+    spec: PackSpec
+    origin: dict[str, str]
+
+
+def decoder_majors() -> dict[str, str]:
+    """Return the libraries that make pixels, by the part of their version that may change them."""
+    return {name: version.split(".")[0] for name, version in _decoder_versions().items()}
+
+
+def _decoder_versions() -> dict[str, str]:
+    return {"pillow": PIL.__version__} | ({"simplejpeg": SIMPLEJPEG_VERSION} if SIMPLEJPEG_VERSION else {})
+
+
+def pack(job: PackJob, path: Path, progress: Progress | None = None) -> None:
+    """Write the packed folder `path`, replacing an existing one; remains of a killed packing are removed first.
+
+    Only one process at a time may call it for a path.
 
     Raises:
         DataError: None of the images can be used.
         FaceganError: The disk is too small.
     """
-    parse_crop(recipe.crop)
+    parse_crop(job.spec.crop)
     folder = growing(path)
     try:
         shutil.rmtree(folder, ignore_errors=True)
-        _check_room(path.parent, len(names) * recipe.image_bytes + 2**20)
+        _check_room(path.parent, len(job.names) * job.spec.image_bytes + 2**20)
         folder.mkdir()
         try:
             with quiet_pillow():
-                _fill(folder, pictures, names, recipe, {"source": source, "selection": selection}, progress)
+                _fill(folder, job, progress)
             _move_into_place(folder, path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -111,7 +118,7 @@ def pack(
 
 
 def content_digest(content: Delivered) -> bytes:
-    """SHA-256 of a file's bytes; of mode, size and pixels of a drawn image; empty where neither could be read."""
+    """Return the SHA-256 of a file's bytes, or of a drawn image's mode, size and pixels; empty for an unread file."""
     if isinstance(content, DataError):
         return b""
     if isinstance(content, Image.Image):
@@ -119,88 +126,79 @@ def content_digest(content: Delivered) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _fill(
-    folder: Path,
-    pictures: ImageSource,
-    names: Sequence[str],
-    recipe: Recipe,
-    origin: dict[str, str],
-    progress: Progress | None,
-) -> None:
-    """Write the array, a row a name and then without the rows that stayed empty, and the index."""
-    crop = parse_crop("none" if recipe.cropped else recipe.crop)
-    pictures.attributes(names[:1])  # what is wrong with a file of attributes shows now, not after all the decoding
-    digests: dict[str, bytes] = {}
-    reasons = dict.fromkeys(names, "the source did not deliver it")
+def _fill(folder: Path, job: PackJob, progress: Progress | None) -> None:
+    """Write the four files of a packed folder."""
+    job.source.attributes(job.names[:1])  # a malformed annotation file is reported before, not after, all the decoding
     with (folder / IMAGES).open("wb+") as file:
-        start = file.write(_header(len(names), recipe))
+        digests, reasons = _write_images(file, job, progress)
         file.flush()
-        rows = {name: row for row, name in enumerate(names)}
-
-        def keep(name: str, content: Delivered) -> tuple[bytes, DataError | None]:
-            """Write an image into its row; its digest, and why it cannot be used, if so."""
-            digest = content_digest(content)
-            try:
-                pixels = _pixels(content, crop, recipe)
-            except DataError as error:
-                return digest, error
-            _write_at(file, start + rows[name] * recipe.image_bytes, pixels)
-            return digest, None
-
-        results = parallel_map(pictures, names, recipe.resolution, keep)
-        for done, (name, (image_digest, refusal)) in enumerate(results, start=1):
-            digests[name] = image_digest
-            if refusal is not None:
-                reasons[name] = str(refusal)
-            else:
-                reasons.pop(name, None)
-            if progress is not None:
-                progress(done, len(names))
-        kept = [name for name in names if name not in reasons]
-        if not kept:
-            name, reason = next(iter(reasons.items()))
-            raise DataError(f"{origin['source']}: none of the {len(names)} images can be used; {shown(name)}: {reason}")
-        _close_gaps(file, start, [rows[name] for name in kept], recipe)
-        file.flush()
-        with ThreadPoolExecutor(1) as beside:  # the disk writes while the digest is computed
-            written = beside.submit(os.fsync, file.fileno())
-            digest = _digest(file, start)
+        with ThreadPoolExecutor(1) as pool:  # the disk writes while the digest is computed
+            written = pool.submit(os.fsync, file.fileno())
+            digest = _digest(file, len(_npy_header(len(job.names), job.spec)))
             written.result()
-    write_columns(
-        folder / PICTURES, kept, [digests[name] for name in kept], pictures.attributes(kept), origin["source"]
-    )
+    kept = [name for name in job.names if name not in reasons]
+    columns = job.source.attributes(kept)
+    write_columns(folder / PICTURES, kept, [digests[name] for name in kept], columns, job.origin["source"])
     skipped = [(as_text(name), reason, digests.get(name, b"").hex()) for name, reason in reasons.items()]
     write_json(folder / SKIPPED, skipped)
-    facts = {key: value for key, value in vars(recipe).items() if key != "cropped"}
-    versions = {"facegan": __version__, **_decoder_versions()}
+    facts = {key: value for key, value in asdict(job.spec).items() if key != "cropped"}
     index = Index(
         layout=LAYOUT,
         packing=PACKING_VERSION,
         num_images=len(kept),
         num_skipped=len(reasons),
-        passed_over=num_unsupported(pictures),
+        passed_over=num_unsupported(job.source),
         digest=digest,
-        versions=versions,
-        **origin,
+        versions={"facegan": __version__, **_decoder_versions()},
+        **job.origin,
         **facts,
     )
     write_json(folder / INDEX, index.model_dump())
 
 
-def _pixels(content: Delivered, crop: Crop, recipe: Recipe) -> bytes:
-    """One image's bytes in the order (C, H, W); raises a DataError that says why there are none."""
-    image = to_square(
-        content, crop=crop, resolution=recipe.resolution, channels=recipe.channels, filter=recipe.filter,
-        draft=recipe.draft,
-    )  # fmt: skip
-    if recipe.channels == 1:
-        return image.tobytes()
-    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(recipe.resolution, recipe.resolution, 3)
-    return pixels.transpose(2, 0, 1).tobytes()
+def _write_images(file: BinaryIO, job: PackJob, progress: Progress | None) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Write the array; return the digest of each image's content, and why images are missing from the array."""
+    spec, names = job.spec, job.names
+    crop = parse_crop("none" if spec.cropped else spec.crop)
+    start = file.write(_npy_header(len(names), spec))
+    file.flush()
+    rows = {name: row for row, name in enumerate(names)}
+
+    def write_row(name: str, content: Delivered) -> tuple[bytes, DataError | None]:
+        digest = content_digest(content)
+        try:
+            image = to_square(
+                content, crop=crop, resolution=spec.resolution, channels=spec.channels, filter=spec.filter,
+                draft=spec.draft,
+            )  # fmt: skip
+        except DataError as error:
+            return digest, error
+        pixels = np.asarray(image)  # (H, W, 3) or (H, W)
+        pixels = pixels if spec.channels == 1 else pixels.transpose(2, 0, 1)
+        _write_at(file, start + rows[name] * spec.image_bytes, pixels.tobytes())
+        return digest, None
+
+    digests: dict[str, bytes] = {}
+    reasons = dict.fromkeys(names, "the source did not deliver it")
+    results = parallel_map(job.source, names, spec.resolution, write_row)
+    for done, (name, (digest, error)) in enumerate(results, start=1):
+        digests[name] = digest
+        if error is not None:
+            reasons[name] = str(error)
+        else:
+            reasons.pop(name, None)
+        if progress is not None:
+            progress(done, len(names))
+    if len(reasons) == len(names):
+        name, reason = next(iter(reasons.items()))
+        where = job.origin["source"]
+        raise DataError(f"{where}: none of the {len(names)} images can be used; {shown(name)}: {reason}")
+    _close_gaps(file, start, [row for name, row in rows.items() if name not in reasons], spec)
+    return digests, reasons
 
 
 def _write_at(file: BinaryIO, offset: int, content: bytes) -> None:
-    """Write into a file at a place, whoever else writes at others; the file's own position is not to be relied on."""
+    """Write at an offset while others write at other ones; the file's own position is undefined afterwards."""
     if hasattr(os, "pwrite"):
         while content:
             written = os.pwrite(file.fileno(), content, offset)
@@ -211,17 +209,17 @@ def _write_at(file: BinaryIO, offset: int, content: bytes) -> None:
             file.write(content)
 
 
-def _header(num_images: int, recipe: Recipe) -> bytes:
-    """The start of a .npy file; numpy pads it to the same length whatever the number of images."""
-    shape = (num_images, recipe.channels, recipe.resolution, recipe.resolution)
+def _npy_header(num_images: int, spec: PackSpec) -> bytes:
+    """Return the start of a .npy file; numpy pads it to the same length whatever the number of images."""
+    shape = (num_images, spec.channels, spec.resolution, spec.resolution)
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return header.getvalue()
 
 
-def _close_gaps(file: BinaryIO, start: int, rows: list[int], recipe: Recipe) -> None:
-    """Move the kept rows together, and make the file and its header as short as that leaves it."""
-    size = recipe.image_bytes
+def _close_gaps(file: BinaryIO, start: int, rows: list[int], spec: PackSpec) -> None:
+    """Move the kept rows together, and shorten the file and its header accordingly."""
+    size = spec.image_bytes
     for place, row in enumerate(rows):
         if place != row:
             file.seek(start + row * size)
@@ -229,7 +227,7 @@ def _close_gaps(file: BinaryIO, start: int, rows: list[int], recipe: Recipe) -> 
             file.seek(start + place * size)
             file.write(content)
     file.truncate(start + len(rows) * size)
-    header = _header(len(rows), recipe)
+    header = _npy_header(len(rows), spec)
     if len(header) != start:
         raise AssertionError("numpy's header changed its length with the number of rows")
     file.seek(0)
@@ -244,10 +242,52 @@ def _digest(file: BinaryIO, start: int) -> str:
     return digest.hexdigest()
 
 
+def write_columns(
+    path: Path, names: list[str], digests: list[bytes], attributes: dict[str, list[Any]], source: str
+) -> None:
+    """Write a table with a row per image: its name, the SHA-256 of its file, its attributes.
+
+    Args:
+        path: The file.
+        names: The images' names.
+        digests: 32 bytes each.
+        attributes: A column each, aligned with the names.
+        source: The source's name in messages.
+
+    Raises:
+        DataError: A column holds values of several kinds, or its name is reserved.
+    """
+    import pyarrow.parquet  # heavy, and not needed to train
+
+    columns: dict[str, Any] = {
+        NAME: pyarrow.array([as_text(name) for name in names], pyarrow.string()),
+        DIGEST: pyarrow.array(digests, pyarrow.binary(32)),
+    }
+    for key, values in attributes.items():
+        if str(key) in columns:
+            raise DataError(f"{source}: an attribute is called '{key}', which the index reserves; rename it")
+        try:
+            columns[str(key)] = pyarrow.array(values)
+        except (pyarrow.ArrowException, TypeError):
+            raise DataError(f"{source}: attribute '{key}' mixes words, numbers or others; give it one kind") from None
+    with path.open("wb") as file:
+        pyarrow.parquet.write_table(pyarrow.table(columns), file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a document and flush it to the disk."""
+    with path.open("wb") as file:
+        file.write(json.dumps(document).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _move_into_place(folder: Path, path: Path) -> None:
-    """Give a finished folder its name, in the place of what stands there."""
-    if path.is_dir() and not any(path.iterdir()):  # somebody may be standing in it, or have linked to it
-        for name in (IMAGES, PICTURES, SKIPPED, INDEX):  # the index last: with it, all is there
+    """Give a complete folder its name, replacing an existing one."""
+    if path.is_dir() and not any(path.iterdir()):  # it may be a working directory, or have links to it
+        for name in (IMAGES, PICTURES, SKIPPED, INDEX):  # the index last: with it, the folder is complete
             (folder / name).rename(path / name)
     elif path.exists():
         old = folder.with_name(f"{folder.name}-replaced")
@@ -262,16 +302,12 @@ def _move_into_place(folder: Path, path: Path) -> None:
 def _check_room(parent: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(parent).free
     if needed_bytes > free_bytes:
-        other = "set FACEGAN_CACHE to" if is_cache(parent) else "choose"
+        needed, free = (f"{n / 1e9:.2f} GB" if n >= 1e9 else f"{n / 1e6:.1f} MB" for n in (needed_bytes, free_bytes))
+        other = "set FACEGAN_CACHE to" if _is_cache(parent) else "choose"
         raise FaceganError(
-            f"{parent}: no room for the packed images ({size_in_words(needed_bytes)} needed, "
-            f"{size_in_words(free_bytes)} free); free some, or {other} a folder on another disk"
+            f"{parent}: no room for the packed images ({needed} needed, {free} free); "
+            f"free some, or {other} a folder on another disk"
         )
-
-
-def size_in_words(size_bytes: int) -> str:
-    """1.23 GB, or 4.5 MB."""
-    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
 
 
 def growing(path: Path) -> Path:
@@ -282,11 +318,10 @@ def growing(path: Path) -> Path:
 def cannot_write(parent: Path, error: OSError) -> FaceganError:
     """Return the error for a folder, in the cache or chosen by the user, that the system refuses to write."""
     what = f"{parent}: the packed images cannot be written ({error.strerror or error})"
-    if is_cache(parent):
+    if _is_cache(parent):
         return FaceganError(f"{what}; set FACEGAN_CACHE to a folder with room that you may write to")
     return DataError(f"{what}; choose another folder")
 
 
-def is_cache(folder: Path) -> bool:
-    """Return whether a folder lies in the cache."""
+def _is_cache(folder: Path) -> bool:
     return folder.is_relative_to(cache_root())

@@ -1,8 +1,8 @@
-"""Packed images on the disk: one memory-mapped array, and an index of which only the facts are read on opening.
+"""Packed images on disk: one memory-mapped array, and an index of which only the facts are read on opening.
 
 A packed folder holds `images.npy` (uint8, N x C x H x W), `index.json` (how they were packed, and a digest of the
-pixels), `pictures.parquet` (a row an image: name, SHA-256 of its file, attributes) and `skipped.json` (what could not
-be used, and why).
+pixels), `pictures.parquet` (a row per image: name, SHA-256 of its file, attributes) and `skipped.json` (the images that
+could not be used, and why).
 """
 
 import hashlib
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ...config import DataConfig
 from ...errors import DataError
+from ...messages import one_line
 from ..source import Delivered, encoded, shown
 
 IMAGES, INDEX, PICTURES, SKIPPED = "images.npy", "index.json", "pictures.parquet", "skipped.json"
@@ -31,21 +33,21 @@ class Index(BaseModel):
     """How the images of a packed folder were made.
 
     Attributes:
-        layout: Which files the folder holds, and what they mean.
-        packing: Which way of decoding and resizing made the pixels.
-        source: What was packed, in the words of `data.source`.
-        selection: Which of its images: "all", or the settings that chose.
+        layout: The version of the folder's files.
+        packing: The version of decoding and resizing that made the pixels.
+        source: The source, as `data.source` names it.
+        selection: Which of its images: "all", or the settings that chose them.
         num_images: Packed images.
         num_skipped: Images that could not be used.
-        passed_over: How many of which endings the source holds that are not read.
+        passed_over: Images of the source in unsupported formats, by suffix.
         channels: 3 for colour, 1 for grey.
         resolution: Height and width in pixels.
         crop: The crop that was applied; "auto" is the largest centre square.
         filter: The resampling filter.
         draft: Whether JPEG files were decoded at a reduced size.
-        fingerprint: Of the source, by names, sizes and times.
-        digest: SHA-256 of the pixels, as they lie in the array.
-        versions: Of the libraries that made them.
+        fingerprint: The source's fingerprint, from names, sizes and times.
+        digest: SHA-256 of the pixels in the order of the array.
+        versions: Versions of the libraries that made them.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -69,7 +71,7 @@ class Index(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class PackedImages:
-    """Pictures of one size, decoded and cropped, memory-mapped from the disk.
+    """Images of one size, decoded and cropped, memory-mapped from disk.
 
     Attributes:
         images: uint8 (N, C, H, W), read-only.
@@ -86,27 +88,27 @@ class PackedImages:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the pixels, as they lie in `images`."""
+        """SHA-256 of the pixels in the order of `images`."""
         return self.index.digest
 
     @property
     def num_skipped(self) -> int:
-        """How many images could not be used."""
+        """The number of images that could not be used."""
         return self.index.num_skipped
 
     @cached_property
     def names(self) -> list[str]:
-        """The images' names in their source, sorted; read when asked for, and raises as `open_packed`."""
+        """The images' names in their source, sorted; read on first use, and raises as `open_packed`."""
         return self._columns([NAME])[NAME]
 
     @cached_property
     def digests(self) -> list[bytes]:
-        """SHA-256 of each image's file (of the pixels, where there was no file), aligned with the names."""
+        """SHA-256 of each image's file (of the pixels, if there was no file), aligned with the names."""
         return self._columns([DIGEST])[DIGEST]
 
     @cached_property
     def attributes(self) -> dict[str, list[Any]]:
-        """What is known of the images: one column per attribute, aligned with the names."""
+        """One column per attribute, aligned with the names."""
         return {key: column for key, column in self._columns(None).items() if key not in (NAME, DIGEST)}
 
     @property
@@ -116,7 +118,7 @@ class PackedImages:
 
     @property
     def skipped_digests(self) -> dict[str, bytes]:
-        """SHA-256 of the file of each image that could not be used; empty where it could not even be read."""
+        """SHA-256 of the file of each image that could not be used; empty if it could not even be read."""
         return {name: digest for name, _, digest in self._skipped}
 
     @cached_property
@@ -141,12 +143,12 @@ class PackedImages:
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a folder holds packed images."""
+    """Return whether a folder holds packed images."""
     return (path / IMAGES).is_file() and (path / INDEX).is_file()
 
 
 def open_packed(path: Path, *, where: str | None = None) -> PackedImages:
-    """Open a folder of packed images: maps the array and reads some facts, whatever the number of images.
+    """Open a folder of packed images: map the array and read a few facts, whatever the number of images.
 
     Raises:
         DataError: It is damaged: a file is missing, cut short or unreadable, or two disagree.
@@ -174,7 +176,7 @@ def open_packed(path: Path, *, where: str | None = None) -> PackedImages:
 
 
 def is_damaged(packed: PackedImages) -> bool:
-    """Whether the pixels are not those that were packed; reads all of them."""
+    """Return whether the pixels differ from those that were packed; reads all of them."""
     digest, images = hashlib.sha256(), packed.images
     step = max(1, _CHUNK_BYTES // images[0].nbytes)
     for start in range(0, len(images), step):
@@ -182,19 +184,22 @@ def is_damaged(packed: PackedImages) -> bool:
     return digest.hexdigest() != packed.digest
 
 
-def refuse_damage(packed: PackedImages) -> None:
-    """Raise a DataError if the pixels are not those that were packed; reads all of them."""
+def check_pixels(packed: PackedImages) -> None:
+    """Check that the pixels are those that were packed; reads all of them.
+
+    Raises:
+        DataError: They differ.
+    """
     if is_damaged(packed):
         raise DataError(f"{packed.path}/: damaged packed images (their digest is another); pack them again")
 
 
 def _damaged(where: str, error: Exception) -> DataError:
     if isinstance(error, ValidationError):
-        reason = (
-            f"{INDEX} lacks or misstates {', '.join(str(each['loc'][0]) for each in error.errors() if each['loc'])}"
-        )
+        fields = ", ".join(str(each["loc"][0]) for each in error.errors() if each["loc"])
+        reason = f"{INDEX} lacks or misstates {fields}"
     else:
-        reason = shown(" ".join(str(error).split()))[:100] or type(error).__name__
+        reason = one_line(error, 100)
     return DataError(f"{where}: damaged packed images ({reason}); pack them again")
 
 
@@ -203,7 +208,7 @@ def _disagree(where: str, name: str) -> DataError:
 
 
 class PackedSource:
-    """Packed images as a source, from which a part can be taken.
+    """Packed images as a source, of which a part can be selected.
 
     Attributes:
         crop: The crop that was applied when they were packed.
@@ -218,15 +223,15 @@ class PackedSource:
 
     @property
     def names(self) -> Sequence[str]:
-        """As they were in the source that was packed."""
+        """The names in the source that was packed."""
         return self.packed.names
 
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.names)}
 
-    def check(self, *, crop: str, filter: str, draft: bool, resolution: int, channels: int) -> None:
-        """Refuse settings other than those the images were packed with.
+    def check_settings(self, data: DataConfig, resolution: int, channels: int) -> None:
+        """Check that the settings are those the images were packed with.
 
         Raises:
             DataError: One differs; it is named.
@@ -235,9 +240,9 @@ class PackedSource:
         for setting, wanted, given in (
             ("resolution", resolution, index.resolution),
             ("channels", channels, index.channels),
-            ("data.crop", index.crop if crop == "auto" else crop, index.crop),
-            ("data.filter", filter, index.filter),
-            ("data.draft", draft or index.draft, index.draft),
+            ("data.crop", index.crop if data.crop == "auto" else data.crop, index.crop),
+            ("data.filter", data.filter, index.filter),
+            ("data.draft", data.draft or index.draft, index.draft),
         ):
             if wanted != given:
                 given = shown(str(given))  # from a file
@@ -247,12 +252,12 @@ class PackedSource:
                 )
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """The columns that were packed, for these names."""
+        """Return the columns that were packed, for these names."""
         rows = [self._rows[name] for name in names]
         return {key: [column[row] for row in rows] for key, column in self.packed.attributes.items()}
 
     def fingerprint(self, names: Sequence[str]) -> str:
-        """Of the packed pixels and the names."""
+        """Hash the digest of the packed pixels and the names."""
         digest = hashlib.sha256(encoded(self.packed.digest))
         for name in names:
             digest.update(b"\n" + encoded(name))
