@@ -1,4 +1,4 @@
-"""What a page is, to a program that reads it."""
+"""A parsed HTML page."""
 
 import json
 from html.parser import HTMLParser

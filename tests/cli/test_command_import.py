@@ -58,7 +58,7 @@ def test_key_takes_one_of_several(facegan, tutorial):
     torch.save({"G": tutorial.state_dict(), "G_ema": tutorial.state_dict()}, "run.pth")
     said = facegan("import", "run.pth", "-o", "G.safetensors")
     assert said.code == 2
-    assert said.complaint == "facegan: run.pth: holds several generators: 'G', 'G_ema'; take one with --key NAME"
+    assert said.complaint == "facegan: run.pth: contains several generators: 'G', 'G_ema'; take one with --key NAME"
     said = facegan("import", "run.pth", "-o", "G.safetensors", "--key", "G_ema")
     assert said.code == 0
     assert said.err.startswith("run.pth, in 'G_ema', holds ")
@@ -114,11 +114,11 @@ def test_existing_file_is_replaced_only_by_force(facegan, tutorial):
         (["netG.pth"], "facegan import: missing option '-o' / '--out'; see 'facegan import --help'"),
         (
             ["D.pth", "-o", "G.safetensors"],
-            "D.pth: holds a discriminator, which draws nothing; give the file of the generator",
+            "D.pth: contains a discriminator, which draws nothing; give the file of the generator",
         ),
         (
             ["whole.pth", "-o", "G.safetensors"],
-            "whole.pth: holds more than weights ('Tutorial' of 'dcgans'); such a file can run any code, and is not "
+            "whole.pth: contains more than weights ('Tutorial' of 'dcgans'); such a file can run any code, and is not "
             "opened; where it was made, save the weights alone: G.state_dict() instead of G, or safetensors",
         ),
         (["text.pth", "-o", "G.safetensors"], "text.pth: neither a file that torch.save wrote nor safetensors"),

@@ -53,19 +53,19 @@ def draws_the_same(generator, original):
 
 
 ORIGINALS = {
-    "the tutorial's": lambda: Tutorial(),
+    "the tutorial's": lambda: Tutorial(ngf=16),
     "the tutorial's, grey, 32": lambda: Tutorial(z_dim=128, ngf=8, channels=1, resolution=32),
     "the tutorial's, 128": lambda: Tutorial(z_dim=512, ngf=4, resolution=128),
     "with biases before the norms": lambda: Tutorial(ngf=8, hidden_bias=True),
     "with a bias in the last layer": lambda: Tutorial(ngf=8, hidden_bias=True, last_bias=True),
-    "linear-headed": lambda: LinearHeaded(),
+    "linear-headed": lambda: LinearHeaded(conv_dim=16),
     "linear-headed, grey, 32": lambda: LinearHeaded(z_dim=64, conv_dim=8, channels=1, resolution=32),
     "norms apart, default biases": lambda: Apart(),
 }
 
 
 @pytest.mark.parametrize("original", ORIGINALS.values(), ids=ORIGINALS)
-def test_imported_generator_draws_the_originals_pictures(original, imported):
+def test_an_imported_generator_draws_the_same_images(original, imported):
     original = trained(original())
     assert draws_the_same(imported(original.state_dict()), original)
 
@@ -140,12 +140,12 @@ def test_generator_is_found_among_other_things(key, imported, tmp_path):
 def test_key_chooses_among_several_generators(imported, refusal):
     one, other = trained(Tutorial(10, 4, resolution=16), 1), trained(Tutorial(10, 4, resolution=16), 2)
     content = {"G": one.state_dict(), "G_ema": other.state_dict()}
-    assert refusal(content) == "holds several generators: 'G', 'G_ema'; take one with --key NAME"
+    assert refusal(content) == "contains several generators: 'G', 'G_ema'; take one with --key NAME"
     assert draws_the_same(imported(content, key="G"), one)
     assert draws_the_same(imported(content, key="G_ema"), other)
 
 
-def test_rest_of_a_network_that_is_not_known_is_never_taken_for_a_whole_one(refusal):
+def test_a_part_of_an_unknown_network_is_never_taken_for_a_complete_one(refusal):
     """The convolutions after a linear layer could be a generator of their own, had they no linear layer before them."""
     state = {f"main.{name}": each for name, each in Tutorial(64, 2, resolution=16).main.state_dict().items()}
     state["fc.weight"] = torch.ones(50, 10)
@@ -156,17 +156,17 @@ def test_rest_of_a_network_that_is_not_known_is_never_taken_for_a_whole_one(refu
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ({"epoch": 3}, {}, "holds no dictionary of weights"),
-        (torch.ones(3), {}, "holds no dictionary of weights"),
+        ({"epoch": 3}, {}, "contains no dictionary of weights"),
+        (torch.ones(3), {}, "contains no dictionary of weights"),
         (
             Discriminator().state_dict(),
             {},
-            "holds a discriminator, which draws nothing; give the file of the generator",
+            "contains a discriminator, which draws nothing; give the file of the generator",
         ),
         (
             {"epoch": 3, "netD": Discriminator().state_dict()},
             {},
-            "holds a discriminator ('netD'), which draws nothing; give the file of the generator",
+            "contains a discriminator ('netD'), which draws nothing; give the file of the generator",
         ),
         (
             {"netG": Tutorial(10, 4).state_dict(), "netD": Discriminator().state_dict()},
@@ -190,7 +190,7 @@ def test_other_contents_are_refused_by_name(content, options, message, refusal):
 
 
 @pytest.mark.parametrize("options", [{}, {"key": "netG"}])
-def test_stranger_is_told_what_was_found_and_what_is_known(options, refusal):
+def test_an_unknown_layout_is_refused_with_the_found_and_the_known_ones(options, refusal):
     state = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2, bias=False)).state_dict()
     assert refusal({"netG": state, "netD": Discriminator().state_dict()}, **options) == (
         "no generator of a known layout in 'netG': it has no convolutions; found '0.weight' 4x3, '0.bias' 4, "
@@ -200,7 +200,7 @@ def test_stranger_is_told_what_was_found_and_what_is_known(options, refusal):
     )
 
 
-def test_only_the_first_of_a_strangers_tensors_are_listed(refusal):
+def test_only_the_first_tensors_of_an_unknown_layout_are_listed(refusal):
     state = {f"layer{number}.gamma": torch.ones(2, 3) for number in range(30)} | {"n.weight": torch.tensor(1.0)}
     said = refusal(state)
     assert ", 'layer5.gamma' 2x3 and 25 more; known is " in said
@@ -225,7 +225,7 @@ def test_negative_variance_is_refused(refusal):
 @pytest.mark.parametrize(
     ("network", "head", "usual"), [(Tutorial, "conv", "normal"), (LinearHeaded, "linear", "uniform")]
 )
-def test_configuration_says_what_was_found_and_where_it_came_from(network, head, usual, imported, tmp_path):
+def test_the_configuration_has_the_found_sizes_and_the_origin(network, head, usual, imported, tmp_path):
     generator = imported(network(z_dim=64, channels=1, resolution=32).state_dict())
     config = generator.info["config"]
     assert (config.resolution, config.channels, config.data.source) == (32, 1, "imported")

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from dcgans import Apart, Discriminator, LinearHeaded, Tutorial
-from facegan.importing.layouts import DiscriminatorLayout, GeneratorLayout, StrangerError, recognise
+from facegan.importing.layouts import DiscriminatorLayout, GeneratorLayout, UnknownLayoutError, recognise
 from facegan.networks.dcgan import DCGAN
 
 
@@ -43,7 +43,7 @@ def test_linear_layer_is_followed_by_no_norm():
 
 
 @pytest.mark.parametrize("head", ["conv", "linear"])
-def test_discriminators_are_told_apart_from_generators(head):
+def test_discriminators_are_distinguished_from_generators(head):
     assert isinstance(recognise(Discriminator().state_dict()), DiscriminatorLayout)
     assert isinstance(recognise(DCGAN(head=head, ndf=4).discriminator(64, 3).state_dict()), DiscriminatorLayout)
     assert isinstance(recognise(DCGAN(head=head, ngf=4).generator(64, 3).state_dict()), GeneratorLayout)
@@ -61,7 +61,7 @@ def block(wide, narrow, size=4, norm=nn.BatchNorm2d):
 
 T = Tutorial(z_dim=6, ngf=2, resolution=16)
 L = LinearHeaded(6, 2, resolution=16)
-STRANGERS = {
+UNKNOWN = {
     "nothing but numbers": ({"a": torch.ones(3)}, "'' is none of convolution, batch norm and linear layer"),
     "no convolutions": (nn.Linear(3, 4).state_dict(), "it has no convolutions"),
     "attention": (changed(T, attn__gamma=torch.ones(1)), "'attn' is none of convolution, batch norm and linear layer"),
@@ -133,8 +133,8 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize("state, message", STRANGERS.values(), ids=STRANGERS)
-def test_strangers_are_told_in_which_way_they_are(state, message):
-    with pytest.raises(StrangerError) as caught:
+@pytest.mark.parametrize("state, message", UNKNOWN.values(), ids=UNKNOWN)
+def test_unknown_layouts_are_refused_with_the_difference(state, message):
+    with pytest.raises(UnknownLayoutError) as caught:
         recognise(state)
     assert str(caught.value) == message

@@ -117,7 +117,7 @@ def _of_ours(files, config, run):
         here = RunDir(path.parent)
         plots.read_columns(here)
         plots.save_arrays(here, path.parent / "arrays")
-        plots.curves([here])
+        plots.plot_curves([here])
         here.cut_metrics(2, inside_tick=False)
 
     def packed(path):

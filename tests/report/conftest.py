@@ -7,7 +7,7 @@ from facegan.storage.run_dir import RunDir
 from runfolders import tick
 
 
-def told(step, **more):
+def line_of(step, **more):
     """A line of metrics as training writes it."""
     scores = {"loss/G": 2.0 + step / 10, "score/real": 0.75, "score/fake": 0.25, "images_per_second": 100.0}
     return tick(step, **{**scores, "health": "good", **more})
@@ -23,7 +23,7 @@ def make(tmp_path):
         environment = {"facegan": "1", "command": ["x", "train", "--run", name], "device": "cpu", "platform": "Linux-6"}
         run.create(config.to_json(), environment)
         for step in ticks:
-            run.append_metrics(told(step))
+            run.append_metrics(line_of(step))
         rng = np.random.default_rng(0)
         for path in [*map(run.sample, grids), *([run.path / "samples" / "real.png"] if grids else [])]:
             images.save(path, np.kron(rng.integers(0, 256, (4, 4, 3)), np.ones((9, 9, 1))).astype(np.uint8))

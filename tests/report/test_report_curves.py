@@ -44,7 +44,7 @@ def test_a_spike_beyond_the_averages_does_not_leave_the_drawing():
     assert all(TOP <= y <= BOTTOM for _, y in points(panel.curves[0].band))
 
 
-def test_what_is_not_told_has_no_panel_and_what_is_beyond_drawing_no_point():
+def test_missing_values_have_no_panel_and_values_too_large_to_draw_no_point():
     assert panels([], 1) == []
     assert panels([record(1, health="good", **{"loss/D": None})], 1) == []
     assert panels([record(1, **{"loss/D": 1e300})], 1) == []
@@ -58,7 +58,6 @@ def test_levels_that_never_change_can_be_drawn():
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
         (0, 9735, [0, 2000, 4000, 6000, 8000]),
         (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
         (-3, 12, [0, 5, 10]),

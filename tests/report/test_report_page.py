@@ -6,14 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from facegan import images
 from facegan.errors import SnapshotError
+from facegan.report import page as report_page
 from facegan.report import write_report
-from facegan.report.page import MOST_CARD
+from facegan.reporter import Callbacks
+from facegan.storage.run_status import RunStatus
 from pages import Page
 
 STEPS = (0, 6, 12)
@@ -30,7 +34,7 @@ def write(tmp_path):
     return write
 
 
-def picture(source):
+def decoded(source):
     start = "data:image/webp;base64,"
     assert source.startswith(start)
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.removeprefix(start)))).convert("RGB"))
@@ -44,7 +48,7 @@ def test_a_page_holds_every_grid_with_its_caption(make, write):
     ]  # fmt: skip
     for grid, step in zip(page.data["grids"], STEPS, strict=True):
         wanted = np.asarray(Image.open(run.sample(step)))
-        assert np.abs(picture(grid["src"]).astype(int) - wanted).mean() < 12
+        assert np.abs(decoded(grid["src"]).astype(int) - wanted).mean() < 12
     (shown,) = page.all("img")  # without scripts, the last grid
     assert (shown["src"], shown["alt"]) == (
         page.data["grids"][-1]["src"],
@@ -80,19 +84,19 @@ def test_everything_from_a_run_is_shown_as_text(make, write):
     assert len(page.all("pre")) == 1
 
 
-def test_training_pictures_stand_in_a_page_only_when_they_are_asked_for(make, write):
+def test_training_images_are_shown_only_on_request(make, write):
     run = make(ticks=(1,), grids=(0, 1))
     assert "Training images are left out." in write(run).text
     page = write(run, real=True)
     _, real = page.all("img")
     assert real["alt"] == "Grid of training images"
     wanted = np.asarray(Image.open(run.path / "samples" / "real.png"))
-    assert np.abs(picture(real["src"]).astype(int) - wanted).mean() < 12
+    assert np.abs(decoded(real["src"]).astype(int) - wanted).mean() < 12
     assert "These are not synthetic" in page.text
     assert "Training images are left out." not in page.text
 
 
-def test_training_pictures_that_are_not_there_cannot_be_shown(make, tmp_path):
+def test_damaged_training_images_cannot_be_shown(make, tmp_path):
     run = make(grids=(0,))
     (run.path / "samples" / "real.png").write_bytes(b"x")
     with pytest.raises(SnapshotError, match=r"real.png: not an image \(it begins like .*; remove it to go without"):
@@ -100,7 +104,7 @@ def test_training_pictures_that_are_not_there_cannot_be_shown(make, tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
-def test_training_pictures_that_are_missing_are_told_as_such(make, tmp_path):
+def test_missing_training_images_are_reported_as_such(make, tmp_path):
     with pytest.raises(SnapshotError, match=r"real.png: cannot be read \(No such file or directory\)$"):
         write_report(make(), tmp_path / "report.html", commands=lambda found: [], real=True)
 
@@ -116,7 +120,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize("part", [*PARTS, "samples/step-00000006.png"])
-def test_what_stands_elsewhere_does_not_come_into_a_page_by_a_link(make, write, tmp_path, part):
+def test_files_elsewhere_do_not_come_into_a_page_by_a_link(make, write, tmp_path, part):
     run = make(ticks=range(1, 13), grids=(6, 12))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(PARTS[part].encode() if part in PARTS else run.sample(12).read_bytes())
@@ -141,11 +145,11 @@ def test_of_a_model_card_no_more_is_read_than_is_shown(make, write, tmp_path):
         file.write(b"# what it is for")
         file.truncate(2**40)
     assert "# what it is for" in write(run).text
-    assert (tmp_path / "report.html").stat().st_size < 10 * MOST_CARD
+    assert (tmp_path / "report.html").stat().st_size < 10 * report_page.MAX_CARD_BYTES
 
 
 @pytest.mark.parametrize("step", ["1" + "0" * 400, "-1", "true", "1.5"])
-def test_a_line_of_a_step_that_no_run_has_is_passed_over(make, write, step):
+def test_a_line_with_an_impossible_step_is_skipped(make, write, step):
     run = make(ticks=(1, 2), grids=(0, 2))
     with run.metrics.open("a") as file:
         file.write(f'{{"step": {step}, "epoch": 1.0, "loss/D": 9.0}}\n')
@@ -154,7 +158,7 @@ def test_a_line_of_a_step_that_no_run_has_is_passed_over(make, write, step):
     assert page.data["grids"][-1]["caption"].startswith("step 2   epoch 0.5")
 
 
-def test_a_page_tells_settings_environment_evaluations_health_and_what_is_next(make, write):
+def test_a_page_shows_settings_environment_evaluations_health_and_next_commands(make, write):
     run = make("faces", "architecture.ngf=8", ticks=range(1, 13))
     rows = [
         {"snapshot": "step-00000012", "metric": "fid", "value": 31.23456789, "interval": [30.5, 32], "num_images": 1000,
@@ -174,7 +178,7 @@ def test_a_page_tells_settings_environment_evaluations_health_and_what_is_next(m
     assert "# what it is for" in page.text
 
 
-def test_evaluations_come_with_their_yardstick(make, write):
+def test_evaluations_are_shown_with_real_against_real(make, write):
     run = make("faces", ticks=(1,))
     line = {"metric": "swd", "step": 12, "value": 31.5, "interval": None, "num_fake": 100, "num_real": 200,
             "snapshot": "x", "floor": {"value": 10.5, "ratio": 3.0},
@@ -201,7 +205,7 @@ def test_curves_come_with_their_values_and_a_text_for_those_who_cannot_see_them(
     }
 
 
-def test_every_control_has_a_name_and_every_picture_a_text(make, write):
+def test_every_control_has_a_name_and_every_image_a_text(make, write):
     page = write(make(ticks=range(1, 13), grids=STEPS), real=True)
     assert all(each.get("alt") for each in page.all("img"))
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -228,14 +232,14 @@ def test_a_run_that_has_hardly_begun_has_a_page_too(make, write, ticks, grids, s
     assert page.all("input") == []  # one grid needs no slider
 
 
-def test_a_run_going_on_is_said_to_go_on(make, write):
+def test_a_run_in_progress_is_said_to_be(make, write):
     run = make(ticks=(1, 2), grids=(0, 2))
     with run.lock():
         page = write(run)
-    assert "The run goes on: this page shows it as it stood when the page was made." in page.text
+    assert "The run is in progress: this page shows its state at the time when the page was made." in page.text
 
 
-def test_damage_is_left_out_and_told(make, write):
+def test_damaged_parts_are_left_out_and_reported(make, write):
     run = make(ticks=range(1, 13), grids=STEPS)
     run.sample(6).write_bytes(b"x")
     run.config.write_text("{")
@@ -257,7 +261,7 @@ def test_a_page_without_anything_but_a_folder(make, write):
     assert "There are no grids" in write(run).text
 
 
-def test_a_page_is_written_whole_or_not_at_all(make, tmp_path, monkeypatch):
+def test_a_page_is_written_completely_or_not_at_all(make, tmp_path, monkeypatch):
     run = make(ticks=(1,), grids=(0,))
     path = tmp_path / "new" / "report.html"
     first = write_report(run, path, commands=lambda found: [])
@@ -274,11 +278,10 @@ def test_a_page_is_written_whole_or_not_at_all(make, tmp_path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_progress_is_told_grid_by_grid(make, tmp_path):
+def test_progress_is_reported_grid_by_grid(make, tmp_path):
     seen = []
-    write_report(
-        make(grids=STEPS), tmp_path / "a.html", commands=lambda found: [], progress=lambda *at: seen.append(at)
-    )
+    reporter = Callbacks(progress={"embedding grids": lambda *at: seen.append(at)})
+    write_report(make(grids=STEPS), tmp_path / "a.html", commands=lambda found: [], reporter=reporter)
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -294,3 +297,61 @@ print({"torch", "matplotlib", "av"} & set(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", code, run.path, tmp_path / "a.html"], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+def test_at_most_so_many_grids_are_embedded_and_always_the_first_and_last(make, write):
+    page = write(make(grids=range(0, 200, 2)))
+    captions = [grid["caption"] for grid in page.data["grids"]]
+    assert (len(captions), captions[0], captions[-1]) == (report_page.MAX_GRIDS, "step 0", "step 198")
+    assert "Shown are 60 of 100 grids, evenly chosen" in page.text
+
+
+def test_grids_that_would_be_too_large_together_are_thinned_out(make, write, monkeypatch):
+    run = make(grids=range(20))
+    size_bytes = len(write(run).data["grids"][0]["src"])
+    monkeypatch.setattr(report_page, "MAX_GRID_BYTES", 7 * size_bytes)
+    grids = write(run).data["grids"]
+    assert 3 <= len(grids) <= 8
+    assert sum(len(grid["src"]) for grid in grids) <= 7 * size_bytes
+    assert (grids[0]["caption"], grids[-1]["caption"]) == ("step 0", "step 19")
+
+
+@pytest.mark.parametrize(("size", "embedded"), [((2200, 1100), (1100, 550)), ((40, 30), (40, 30))])
+def test_large_grids_are_made_smaller(make, write, size, embedded):
+    run = make(grids=(0,))
+    images.save(run.sample(0), np.zeros((size[1], size[0], 3), np.uint8))
+    assert decoded(write(run).data["grids"][0]["src"]).shape[1::-1] == embedded
+
+
+SYNTHETIC = "The faces on this page are synthetic: a network drew them from noise, and they are of nobody."
+
+
+def test_a_run_is_described_in_sentences(make, write):
+    run = make(ticks=range(1, 13))
+    config = run.config.read_text().replace('"batch_size": 128', '"batch_size": 16')
+    run.config.write_text(config)
+    assert (
+        " ".join(
+            [
+                SYNTHETIC,
+                "The network is a dcgan for images of 16x16 pixels, trained on “drawn” (64 images). A face can still "
+                "resemble one that it learned from.",
+                "Its length so far: 12 of 20 steps, 0.2 thousand images, 3.00 times through all of them.",
+                "That took 0:00:06 hours of training on a CPU under Linux, 32 images a second.",
+                "The run has hardly begun: it holds no snapshot and no state.",
+            ]
+        )
+        in write(run).text
+    )
+
+
+def test_nothing_is_said_of_a_run_of_which_nothing_is_known(make, write):
+    run = make()
+    run.config.unlink()
+    run.environment.unlink()
+    assert f"{SYNTHETIC} The run has hardly begun: nothing was written into it. Faces through" in write(run).text
+
+
+def test_every_status_of_a_run_has_its_sentence():
+    (statuses,) = [get_args(RunStatus.model_fields["standing"].annotation)]
+    assert set(report_page.STATUS) == set(statuses)

@@ -65,15 +65,15 @@ def plot(
 
 def _save_metrics(runs: "Sequence[RunDir]", metrics: list[str], out: Path) -> None:
     """Draw metrics over steps; says what is left out, and what is not alike."""
-    from ..plots import course, save_over_steps, unlike
+    from ..plots import protocol_difference, read_metric, save_metrics
     from .console import console
 
-    panels = [[course(run, metric) for run in runs] for metric in metrics]
-    for metric, courses in zip(metrics, panels, strict=True):
-        for each in courses:
-            if each.left_out:
-                what = f"values of another protocol, left out: {each.left_out:,}"
+    panels = [[read_metric(run, metric) for run in runs] for metric in metrics]
+    for metric, curves in zip(metrics, panels, strict=True):
+        for each in curves:
+            if each.num_left_out:
+                what = f"values of another protocol, left out: {each.num_left_out:,}"
                 console().print(f"{each.label}: {metric}: {what} (step {each.why})", markup=False)
-        if difference := unlike(courses):
+        if difference := protocol_difference(curves):
             console().print(f"{metric}: the runs were not measured alike ({difference})", markup=False)
-    save_over_steps(panels, out)
+    save_metrics(panels, out)

@@ -23,10 +23,11 @@ def report(
 
     It shows the grids through training, curves, health, evaluations and settings. The file needs no other file and no
     network. Training images stay out of it unless you ask for them, as who is on them may not want to be passed on.
-    Settings and command lines stand in it as they were given, paths included.
+    Settings and command lines are shown as they were given, paths included.
     """
     from ..images import check_ending
     from ..report import write_report
+    from ..reporter import Callbacks
     from .console import console
     from .counting import counting
     from .telling import next_commands
@@ -34,7 +35,8 @@ def report(
     check_ending(out, ENDINGS)
     found = any_run(run)
     with counting("embedding grids") as progress:
-        written = write_report(found, out, commands=next_commands, real=real, progress=progress)
+        reporter = Callbacks(progress={"embedding grids": progress})
+        written = write_report(found, out, commands=next_commands, real=real, reporter=reporter)
     if written.damaged:
         console().print(f"{out}: goes without {', '.join(written.damaged)}, which cannot be read", markup=False)
     if written.num_left_out:

@@ -1,4 +1,4 @@
-"""A generator that another program trained, made into a snapshot of facegan."""
+"""Convert a generator that another program trained to a snapshot of facegan."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from ..checkpoint import save_snapshot
 from ..config import RunConfig, resolve
 from ..errors import SnapshotError
-from .layouts import KNOWN, NORM, DiscriminatorLayout, GeneratorLayout, Module, StrangerError, recognise
+from .layouts import KNOWN, NORM, DiscriminatorLayout, GeneratorLayout, Layer, UnknownLayoutError, recognise
 from .pth_file import Parts, read_parts
 
-LISTED = 6  # tensors of a layout that is not known
-PRIORS = {"conv": "normal", "linear": "uniform"}  # the tutorial's; that of the notebooks with a linear layer
+MAX_LISTED = 6  # tensors or names in a message
+PRIORS = {"conv": "normal", "linear": "uniform"}  # of PyTorch's tutorial; of notebooks with a linear layer
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What was made of a file: which part of it (`""`: the whole), its layout, the configuration and the network."""
+    """An imported generator: the part of the file (`""`: the outermost), its layout, configuration and network."""
 
     key: str
     layout: GeneratorLayout
@@ -34,24 +34,23 @@ class Imported:
 
 
 def import_generator(path: Path, out: Path, *, key: str | None = None, prior: str | None = None) -> Imported:
-    """Turn generator weights of a known layout into a snapshot that draws the same images.
+    """Convert generator weights of a known layout to a snapshot that draws the same images.
 
-    A file of weights does not tell everything: ReLU and tanh, batch norm's epsilon of 1e-5 and doubling by stride 2 are
-    taken for granted, as all known layouts have them. The snapshot's settings of training are facegan's defaults, and
-    say nothing of how the generator was trained.
+    Weights do not determine ReLU and tanh, batch norm's epsilon of 1e-5 and doubling by stride 2; they are assumed, as
+    all known layouts have them. The snapshot's training settings are facegan's defaults, not those of the training.
 
     Args:
         path: A file of `torch.save`, or safetensors.
         out: The snapshot; missing folders are made.
-        key: The part of the file to take, for instance "netG"; None is the one generator in it.
-        prior: "normal" or "uniform"; None is what is usual for the layout.
+        key: The part of the file to take, for instance "netG"; None: the only generator in it.
+        prior: "normal" or "uniform"; None: the usual one for the layout.
 
     Raises:
-        SnapshotError: The file is missing, damaged, or holds no generator of a known layout, or several.
-        OSError: It cannot be read, or the snapshot not written.
+        SnapshotError: The file is missing or damaged, or contains no generator of a known layout, or several.
+        OSError: It cannot be read, or the snapshot cannot be written.
     """
     parts = read_parts(path)
-    key, layout = _generator(path, parts) if key is None else (key, _part(path, parts, key))
+    key, layout = _only_generator(path, parts) if key is None else (key, _generator_at(path, parts, key))
     config = resolve(
         flags={
             "resolution": layout.resolution,
@@ -73,35 +72,35 @@ def import_generator(path: Path, out: Path, *, key: str | None = None, prior: st
     return imported
 
 
-def _generator(path: Path, parts: Parts) -> tuple[str, GeneratorLayout]:
-    """The one generator of a file, and where it stands."""
+def _only_generator(path: Path, parts: Parts) -> tuple[str, GeneratorLayout]:
+    """Return the only generator of a file, and its key."""
     found: dict[str, GeneratorLayout | DiscriminatorLayout] = {}
-    strangers: dict[str, str] = {}
+    unknown: dict[str, str] = {}
     for name, tensors in parts.items():
         try:
-            found |= _networks(name, tensors)
-        except StrangerError as error:
-            strangers[name] = str(error)
+            found |= _recognise_all(name, tensors)
+        except UnknownLayoutError as error:
+            unknown[name] = str(error)
     generators = {name: layout for name, layout in found.items() if isinstance(layout, GeneratorLayout)}
     if len(generators) == 1:
         return generators.popitem()
     if generators:
-        raise SnapshotError(f"{path}: holds several generators: {_listed(generators)}; take one with --key NAME")
-    strangers = {name: why for name, why in strangers.items() if any(key.endswith("weight") for key in parts[name])}
-    if found and not strangers:
+        raise SnapshotError(f"{path}: contains several generators: {_listed(generators)}; take one with --key NAME")
+    unknown = {name: why for name, why in unknown.items() if any(key.endswith("weight") for key in parts[name])}
+    if found and not unknown:
         where = next(iter(found))
         raise SnapshotError(
-            f"{path}: holds a discriminator{f' ({where!r})' if where else ''}, which draws nothing; "
+            f"{path}: contains a discriminator{f' ({where!r})' if where else ''}, which draws nothing; "
             "give the file of the generator"
         )
-    largest = max(strangers or parts, key=lambda name: len(parts[name]), default=None)
+    largest = max(unknown or parts, key=lambda name: len(parts[name]), default=None)
     if largest is None:
-        raise SnapshotError(f"{path}: holds no dictionary of weights")
-    raise _stranger(path, largest, parts[largest], strangers.get(largest, "it has no weights"))
+        raise SnapshotError(f"{path}: contains no dictionary of weights")
+    raise _unknown_layout(path, largest, parts[largest], unknown.get(largest, "it has no weights"))
 
 
-def _part(path: Path, parts: Parts, key: str) -> GeneratorLayout:
-    """The generator in the part of a file that `key` names."""
+def _generator_at(path: Path, parts: Parts, key: str) -> GeneratorLayout:
+    """Return the generator in the part of a file that `key` names."""
     everything = {f"{name}.{each}".lstrip("."): tensor for name, part in parts.items() for each, tensor in part.items()}
     tensors = {name.removeprefix(f"{key}."): each for name, each in everything.items() if name.startswith(f"{key}.")}
     if not tensors:
@@ -109,22 +108,22 @@ def _part(path: Path, parts: Parts, key: str) -> GeneratorLayout:
         raise SnapshotError(f"{path}: --key {key}: there is no such part; there is: {_listed(names)}")
     try:
         layout = recognise(tensors)
-    except StrangerError as error:
-        raise _stranger(path, key, tensors, str(error)) from None
+    except UnknownLayoutError as error:
+        raise _unknown_layout(path, key, tensors, str(error)) from None
     if isinstance(layout, DiscriminatorLayout):
         raise SnapshotError(f"{path}: --key {key}: is a discriminator, which draws nothing; take the generator")
     return layout
 
 
-def _networks(name: str, tensors: Mapping[str, Tensor]) -> dict[str, GeneratorLayout | DiscriminatorLayout]:
-    """The network of a dictionary, or the several that stand in it side by side under first names of their own.
+def _recognise_all(name: str, tensors: Mapping[str, Tensor]) -> dict[str, GeneratorLayout | DiscriminatorLayout]:
+    """Return the network of a dictionary, or the several networks in it, each under its own first name.
 
     Raises:
-        StrangerError: It is no known network, and does not fall into nothing but known ones.
+        UnknownLayoutError: It is no known network, and does not consist of known ones.
     """
     try:
         return {name: recognise(tensors)}
-    except StrangerError:
+    except UnknownLayoutError:
         levels = zip(*(key.split(".") for key in tensors), strict=False)
         shared = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
         pieces: dict[str, dict[str, Tensor]] = {}
@@ -132,17 +131,17 @@ def _networks(name: str, tensors: Mapping[str, Tensor]) -> dict[str, GeneratorLa
             pieces.setdefault(".".join(key.split(".")[: shared + 1]), {})[key] = tensor
         try:
             return {f"{name}.{piece}".lstrip("."): recognise(inside) for piece, inside in pieces.items()}
-        except StrangerError:
+        except UnknownLayoutError:
             pass
         raise
 
 
 def _network(path: Path, layout: GeneratorLayout, config: RunConfig) -> nn.Module:
-    """Our own generator with the weights of a found one.
+    """Build our generator with the weights of a recognised one.
 
-    A bias b before a batch norm moves the mean that it subtracts: (x + b) - mean = x - (mean - b).
+    A bias b before a batch norm is folded into its mean: (x + b) - mean = x - (mean - b).
     """
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn and at once replaced
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn and replaced at once
         network: nn.Module = config.part("architecture").generator(layout.resolution, layout.channels)
     modules = list(network.named_modules())
     layers = [name for name, module in modules if isinstance(module, nn.Linear | nn.ConvTranspose2d)]
@@ -166,16 +165,15 @@ def _network(path: Path, layout: GeneratorLayout, config: RunConfig) -> nn.Modul
     return network
 
 
-def _bias(layer: Module) -> Tensor:
-    """What a layer adds to its output, float64; zeros, when it adds nothing."""
+def _bias(layer: Layer) -> Tensor:
+    """Return the bias of a layer, float64; zeros without one."""
     given = layer.tensors.get("bias")
     return torch.zeros(layer.width, dtype=torch.float64) if given is None else given.double()
 
 
-def _stranger(path: Path, where: str, tensors: Mapping[str, Tensor], why: str) -> SnapshotError:
-    """The refusal of a layout that is not known: what was found, and what is known."""
-    some = [f"{key[:40]!r} {'x'.join(map(str, each.shape)) or 'scalar'}" for key, each in tensors.items()][:LISTED]
-    more = f" and {len(tensors) - LISTED:,} more" if len(tensors) > LISTED else ""
+def _unknown_layout(path: Path, where: str, tensors: Mapping[str, Tensor], why: str) -> SnapshotError:
+    some = [f"{key[:40]!r} {'x'.join(map(str, each.shape)) or 'scalar'}" for key, each in tensors.items()][:MAX_LISTED]
+    more = f" and {len(tensors) - MAX_LISTED:,} more" if len(tensors) > MAX_LISTED else ""
     part = f" in {where[:80]!r}" if where else ""
     return SnapshotError(
         f"{path}: no generator of a known layout{part}: {why}; found {', '.join(some)}{more}; known is {KNOWN}"
@@ -184,4 +182,4 @@ def _stranger(path: Path, where: str, tensors: Mapping[str, Tensor], why: str) -
 
 def _listed(names: Iterable[str]) -> str:
     some = list(names)
-    return ", ".join(repr(name[:80]) for name in some[:LISTED]) + (" ..." if len(some) > LISTED else "")
+    return ", ".join(repr(name[:80]) for name in some[:MAX_LISTED]) + (" ..." if len(some) > MAX_LISTED else "")

@@ -1,13 +1,13 @@
-"""Which network a dictionary of weights belongs to, told from its keys' structure and the shapes alone.
+"""Recognise the network that a dictionary of weights belongs to, from the structure of its keys and its shapes alone.
 
-Names do not matter, as long as what stands in one module has one name before its last dot: the 4x4 transposed
+Names do not matter, as long as the tensors of one layer share everything before the last dot: the 4x4 transposed
 convolutions of `main.0`, `main.3`, ..., of `deconv1.0`, `deconv2.0`, ... and of `tconv1`, `tconv2`, ... are one layout.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,26 +22,30 @@ KNOWN = (
 NORM = {"weight", "bias", "running_mean", "running_var"}
 
 
+class UnknownLayoutError(Exception):
+    """Weights of no known layout; the message says how they differ."""
+
+
 @dataclass(frozen=True)
-class Module:
-    """One layer with weights: its name, its tensors by the last part of their names."""
+class Layer:
+    """One layer with weights: its name, and its tensors by the last part of their names."""
 
     name: str
     tensors: Mapping[str, Tensor]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of its weight; (), when it has none."""
+        """Of its weight; () without one."""
         return tuple(self.tensors["weight"].shape) if "weight" in self.tensors else ()
 
     @property
     def width(self) -> int:
-        """How many numbers, or feature maps, it gives in a generator."""
+        """The number of its outputs, or of its output channels in a generator."""
         return self.shape[1] if self.kind == "convolution" else self.shape[0]
 
     @property
     def kind(self) -> Literal["convolution", "linear", "norm", "unknown"]:
-        """What its tensors say it is."""
+        """Its kind, by the names and shapes of its tensors."""
         names = set(self.tensors)
         if names - {"num_batches_tracked"} == NORM and len({self.tensors[name].shape for name in NORM}) == 1:
             return "norm" if len(self.shape) == 1 else "unknown"
@@ -50,21 +54,22 @@ class Module:
         return "unknown"
 
 
-class StrangerError(Exception):
-    """Weights of no known layout; the message says in which way they are not."""
+@dataclass(frozen=True)
+class DiscriminatorLayout:
+    """Convolutions from images to one number; recognised so that messages can name it."""
 
 
 @dataclass(frozen=True)
 class GeneratorLayout:
-    """A DCGAN generator found in a dictionary: its sizes, and its layers in the order in which they act."""
+    """A DCGAN generator: its sizes, and its layers in the order in which they act."""
 
     head: Literal["conv", "linear"]
     z_dim: int
     ngf: int
     channels: int
     resolution: int
-    layers: list[Module]  # the linear layer, if there is one, and the convolutions
-    norms: list[Module]  # one for each convolution but the last
+    layers: list[Layer]  # the linear layer, if there is one, and the convolutions
+    norms: list[Layer]  # one for each convolution but the last
 
     @property
     def bias(self) -> bool:
@@ -72,94 +77,85 @@ class GeneratorLayout:
         return "bias" in self.layers[-1].tensors
 
     @property
-    def normed(self) -> list[Module]:
+    def normed(self) -> list[Layer]:
         """The layers that a batch norm follows."""
         return self.layers[1:-1] if self.head == "linear" else self.layers[:-1]
 
-    @classmethod
-    def of(cls, linear: list[Module], convolutions: list[Module], norms: list[Module]) -> Self:
-        """Read the sizes off the shapes; raises StrangerError when they are not a DCGAN's."""
-        for each in convolutions:
-            if each.shape[2:] != (4, 4):
-                raise StrangerError(f"{each.name!r} is a {each.shape[2]}x{each.shape[3]} convolution")
-        if len(linear) > 1:
-            raise StrangerError(f"it has {len(linear)} linear layers")
-        if len(norms) != len(convolutions) - 1:
-            raise StrangerError(
-                f"it has {len(norms)} batch norms; to {len(convolutions)} convolutions belong {len(convolutions) - 1}"
-            )
-        for each in linear + convolutions:
-            if "bias" in each.tensors and each.tensors["bias"].shape != (each.width,):
-                raise StrangerError(f"the bias of {each.name!r} does not have its width, {each.width}")
-        upscaling = convolutions[0 if linear else 1 :]
-        for one, other in pairwise(convolutions):
-            if one.shape[1] != other.shape[0]:
-                raise _mismatch(one, other)
-        for each, norm in zip(convolutions, norms, strict=False):
-            if norm.shape != each.shape[1:2]:
-                raise _mismatch(each, norm)
-        found = [each.shape[0] for each in reversed(upscaling)]
-        resolution, channels = 4 * 2 ** len(upscaling), convolutions[-1].shape[1]
-        if channels not in (1, 3) or not 16 <= resolution <= 256:
-            raise StrangerError(f"its images would be {resolution}x{resolution} with {channels} channels")
-        if found != widths(found[0], resolution):
-            raise StrangerError(f"its layers are {', '.join(map(str, reversed(found)))} feature maps wide")
-        z_dim = convolutions[0].shape[0]
-        if linear:
-            numbers, z_dim = linear[0].shape
-            if numbers != found[-1] * 16:
-                raise StrangerError(f"{linear[0].name!r} gives {numbers} numbers for {found[-1]} feature maps of 4x4")
-        head: Literal["conv", "linear"] = "linear" if linear else "conv"
-        return cls(head, z_dim, found[0], channels, resolution, linear + convolutions, norms)
-
-
-def _mismatch(one: Module, other: Module) -> StrangerError:
-    return StrangerError(f"{one.name!r} gives {one.shape[1]} feature maps, {other.name!r} takes {other.shape[0]}")
-
-
-@dataclass(frozen=True)
-class DiscriminatorLayout:
-    """Convolutions that lead from images to one number: known so that it can be named."""
-
 
 def recognise(tensors: Mapping[str, Tensor]) -> GeneratorLayout | DiscriminatorLayout:
-    """Tell the network that a dictionary of weights belongs to.
+    """Return the layout of a dictionary of weights.
 
     Args:
-        tensors: By their names, in the order of the layers; batch norms may stand apart from the convolutions.
+        tensors: By name, in the order of the layers; batch norms may lie apart from the convolutions.
 
     Raises:
-        StrangerError: It is no known one.
+        UnknownLayoutError: It is no known one.
     """
     grouped: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, leaf = key.rpartition(".")
         grouped.setdefault(name, {})[leaf] = tensor
-    modules = [Module(name, leaves) for name, leaves in grouped.items()]
-    for module in modules:
-        _refuse_strange(module)
+    layers = [Layer(name, leaves) for name, leaves in grouped.items()]
+    for layer in layers:
+        if layer.kind == "unknown":
+            raise UnknownLayoutError(f"{layer.name!r} is none of convolution, batch norm and linear layer")
+        for leaf, tensor in layer.tensors.items():
+            if leaf != "num_batches_tracked" and not _is_plain(tensor):
+                raise UnknownLayoutError(f"{leaf!r} of {layer.name!r} is no plain tensor of floating-point numbers")
     linear, convolutions, norms = (
-        [module for module in modules if module.kind == kind] for kind in ("linear", "convolution", "norm")
+        [layer for layer in layers if layer.kind == kind] for kind in ("linear", "convolution", "norm")
     )
     if not convolutions:
-        raise StrangerError("it has no convolutions")
+        raise UnknownLayoutError("it has no convolutions")
     last = linear[0] if len(linear) == 1 else convolutions[-1]
-    narrowing = all(one.shape[0] == other.shape[1] for one, other in pairwise(convolutions))
-    if narrowing and len(convolutions) > 1 and last.shape[0] == 1:
+    is_narrowing = all(one.shape[0] == other.shape[1] for one, other in pairwise(convolutions))
+    if is_narrowing and len(convolutions) > 1 and last.shape[0] == 1:
         return DiscriminatorLayout()
-    return GeneratorLayout.of(linear, convolutions, norms)
+    return _generator_layout(linear, convolutions, norms)
 
 
-def _refuse_strange(module: Module) -> None:
-    if module.kind == "unknown":
-        raise StrangerError(f"{module.name!r} is none of convolution, batch norm and linear layer")
-    for leaf, tensor in module.tensors.items():
-        if leaf != "num_batches_tracked" and not _is_plain(tensor):
-            raise StrangerError(f"{leaf!r} of {module.name!r} is no plain tensor of floating-point numbers")
+def _generator_layout(linear: list[Layer], convolutions: list[Layer], norms: list[Layer]) -> GeneratorLayout:
+    """Read the sizes off the shapes; raises UnknownLayoutError when they are not a DCGAN's."""
+    _check_layers(linear, convolutions, norms)
+    upscaling = convolutions[0 if linear else 1 :]
+    found = [each.shape[0] for each in reversed(upscaling)]
+    resolution, channels = 4 * 2 ** len(upscaling), convolutions[-1].shape[1]
+    if channels not in (1, 3) or not 16 <= resolution <= 256:
+        raise UnknownLayoutError(f"its images would be {resolution}x{resolution} with {channels} channels")
+    if found != widths(found[0], resolution):
+        raise UnknownLayoutError(f"its layers are {', '.join(map(str, reversed(found)))} feature maps wide")
+    z_dim = convolutions[0].shape[0]
+    if linear:
+        numbers, z_dim = linear[0].shape
+        if numbers != found[-1] * 16:
+            raise UnknownLayoutError(f"{linear[0].name!r} gives {numbers} numbers for {found[-1]} feature maps of 4x4")
+    head: Literal["conv", "linear"] = "linear" if linear else "conv"
+    return GeneratorLayout(head, z_dim, found[0], channels, resolution, linear + convolutions, norms)
+
+
+def _check_layers(linear: list[Layer], convolutions: list[Layer], norms: list[Layer]) -> None:
+    """Check that the layers fit together."""
+    for each in convolutions:
+        if each.shape[2:] != (4, 4):
+            raise UnknownLayoutError(f"{each.name!r} is a {each.shape[2]}x{each.shape[3]} convolution")
+    if len(linear) > 1:
+        raise UnknownLayoutError(f"it has {len(linear)} linear layers")
+    if len(norms) != len(convolutions) - 1:
+        raise UnknownLayoutError(
+            f"it has {len(norms)} batch norms; to {len(convolutions)} convolutions belong {len(convolutions) - 1}"
+        )
+    for each in linear + convolutions:
+        if "bias" in each.tensors and each.tensors["bias"].shape != (each.width,):
+            raise UnknownLayoutError(f"the bias of {each.name!r} does not have its width, {each.width}")
+    for one, other in [*pairwise(convolutions), *zip(convolutions, norms, strict=False)]:
+        if one.shape[1] != other.shape[0]:
+            raise UnknownLayoutError(
+                f"{one.name!r} gives {one.shape[1]} feature maps, {other.name!r} takes {other.shape[0]}"
+            )
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Floating-point numbers that are really there: a tensor can claim any shape over one number, or over none."""
+    """Return whether all numbers exist: a tensor can claim any shape over one number, or over none."""
     return (
         tensor.is_floating_point()
         and tensor.layout == torch.strided

@@ -1,17 +1,16 @@
-"""Tensors out of a file that another program wrote: `torch.save` in either of its formats, or safetensors.
+"""Read tensors from a file that another program wrote: `torch.save` in either of its formats, or safetensors.
 
-A file of `torch.save` is a pickle, and this is the one place where facegan opens one. Its instructions are first read
-through without being carried out; a file that asks for anything but tensors and plain containers is refused. Only then
-`torch.load(weights_only=True)` opens it, which for its part builds nothing else.
+A file of `torch.save` is a pickle. `torch.load(weights_only=True)` opens it, which runs no code. Before that, the
+pickle's instructions are scanned without executing them, since torch also allows what is no part of weights and can
+take any amount of memory, such as a bytearray.
 """
 
 import io
 import pickletools
 import re
-import struct
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,58 +19,59 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import SnapshotError
+from ..messages import one_line
 
 Parts = dict[str, dict[str, Tensor]]
 
-# What a dictionary of tensors, numbers and texts is made of. torch.load's own list is longer: some of what it allows
-# takes any amount of memory (bytearray), and none of it stands in a file of weights.
-PLAIN = re.compile(
+# The globals in a pickle of tensors, numbers and texts.
+_ALLOWED = re.compile(
     r"collections OrderedDict|torch\._utils _rebuild_(tensor(_v2|_v3)?|parameter)|torch\.nn\.parameter Parameter"
     r"|torch \w+Storage|torch\.storage UntypedStorage|torch (Size|device|b?float\w*|u?int\d+|bool)"
     r"|torch\.torch_version TorchVersion"
 )
-ADVICE = (
+_ADVICE = (
     "; such a file can run any code, and is not opened; where it was made, save the weights alone: "
     "G.state_dict() instead of G, or safetensors"
 )
-NUM_PICKLES = 5  # in the older format: magic number, version, the writer's machine, the object, the storages' keys
-MAGIC = 0x1950A86A20F9469CFC6C
-MOST_BYTES = 16 * 2**20  # of instructions, tensors aside: those of a generator are about 10 kB
-DEEPEST = 8  # dictionaries in dictionaries
+_NUM_PICKLES = 5  # in the older format: magic number, version, the writer's machine, the object, the storages' keys
+_MAGIC = b"\x8a\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # of the older format
+_MAX_BYTES = 16 * 2**20  # of instructions, without the tensors; a generator has about 10 kB
+_MAX_DEPTH = 8  # of dictionaries in dictionaries
 
 
 def read_parts(path: Path) -> Parts:
-    """The tensors of a file, on the CPU, dictionary by dictionary.
+    """Read the tensors of a file to the CPU, one dictionary for each that contains any.
 
     Returns:
-        For each dictionary in the file that holds tensors, by its path (`""` is the outermost, `state_dict.netG` one
-        in another): its tensors by their names, in the order in which they were written.
+        By the path of each dictionary in the file (`""` is the outermost, `state_dict.netG` a nested one): its tensors
+        by name, in the order in which they were written.
 
     Raises:
-        SnapshotError: The file is missing, damaged, neither of the formats, or holds more than weights.
+        SnapshotError: The file is missing, damaged, of neither format, or contains more than weights.
         OSError: It cannot be read.
     """
     if not path.exists():
         raise SnapshotError(f"{path}: no such file")
     with path.open("rb") as file:
-        head = file.read(9)
-    if head[8:] == b"{":
-        return {"": _from_safetensors(path)}
-    zipped = head.startswith(b"PK\3\4")
-    for name in _names(path, _zipped_pickle(path) if zipped else _leading_pickles(path), 1 if zipped else NUM_PICKLES):
-        if not PLAIN.fullmatch(name):
-            module, _, kind = name.rpartition(" ")
-            raise SnapshotError(f"{path}: holds more than weights ({kind!r} of {module!r}){ADVICE}")
+        head = file.read(_MAX_BYTES)
+    is_zip = head.startswith(b"PK\3\4")
+    if head[8:9] == b"{":
+        return {"": _read_safetensors(path)}
+    if not is_zip and _MAGIC not in head[:32]:
+        raise SnapshotError(f"{path}: neither a file that torch.save wrote nor safetensors")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of torch's own ways with old files
-            root = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # whatever a damaged file makes of torch's reader
-        raise SnapshotError(f"{path}: damaged; torch.load cannot read it ({type(error).__name__})") from None
-    return _parts(root)
+        _scan(path, _zipped_pickle(path) if is_zip else head, 1 if is_zip else _NUM_PICKLES)
+        with warnings.catch_warnings(action="ignore"):  # torch warns of its older formats
+            root = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except SnapshotError:
+        raise
+    except Exception as error:  # on damaged bytes the readers raise a dozen kinds
+        raise SnapshotError(f"{path}: damaged or incomplete ({type(error).__name__})") from None
+    return _collect(root)
 
 
-def _from_safetensors(path: Path) -> dict[str, Tensor]:
-    """Its tensors; the format keeps no order, so names are sorted, with numbers as numbers."""
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read tensors by name; the format keeps no order, so `10` is sorted behind `9`."""
     try:
         with safe_open(path, framework="pt") as file:
             made_by = (file.metadata() or {}).get("format", "")
@@ -80,7 +80,7 @@ def _from_safetensors(path: Path) -> dict[str, Tensor]:
                 raise SnapshotError(f"{path}: is a {kind} of facegan already; there is nothing to import")
             return {name: file.get_tensor(name) for name in sorted(file.keys(), key=_natural)}
     except (SafetensorError, ValueError) as error:
-        raise SnapshotError(f"{path}: not a valid safetensors file ({' '.join(str(error).split())[:200]})") from None
+        raise SnapshotError(f"{path}: not a valid safetensors file ({one_line(error, 200)})") from None
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -88,79 +88,48 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _zipped_pickle(path: Path) -> bytes:
-    """The instructions in a zip archive of torch.save, which stores its members as they are."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            pickles = [member for member in members if member.filename.endswith("data.pkl")]
-            if any(member.filename.endswith("/constants.pkl") for member in members):
-                raise SnapshotError(f"{path}: is a TorchScript program{ADVICE}")
-            if len(pickles) != 1 or any(member.compress_type != zipfile.ZIP_STORED for member in members):
-                raise SnapshotError(f"{path}: a zip archive, but none that torch.save wrote; unpack it first")
-            if sum(member.compress_size for member in members) > path.stat().st_size or archive.testzip() is not None:
-                raise SnapshotError(f"{path}: damaged; its contents do not have their checksums")
-            if pickles[0].file_size > MOST_BYTES:
-                raise SnapshotError(f"{path}: holds too much besides weights; save the weights alone, as a state dict")
-            return archive.read(pickles[0])
-    except (
-        zipfile.BadZipFile,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-        struct.error,
-    ) as error:
-        raise _damaged(path, error) from None
+    """Return the instructions in a zip archive of torch.save, which compresses nothing."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        pickles = [member for member in members if member.filename.endswith("data.pkl")]
+        if any(member.filename.endswith("/constants.pkl") for member in members):
+            raise SnapshotError(f"{path}: is a TorchScript program{_ADVICE}")
+        if len(pickles) != 1 or any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise SnapshotError(f"{path}: a zip archive, but none that torch.save wrote; unpack it first")
+        if sum(member.compress_size for member in members) > path.stat().st_size or archive.testzip() is not None:
+            raise SnapshotError(f"{path}: damaged; its contents do not have their checksums")
+        if pickles[0].file_size > _MAX_BYTES:
+            raise SnapshotError(f"{path}: contains too much besides weights; save the weights alone, as a state dict")
+        return archive.read(pickles[0])
 
 
-def _leading_pickles(path: Path) -> bytes:
-    """The beginning of a file in the older format, in which all instructions stand before the tensors' bytes."""
-    with path.open("rb") as file:
-        pickles = file.read(MOST_BYTES)
-    magic = b"\x8a\x0a" + MAGIC.to_bytes(10, "little")  # as a pickle writes a number of ten bytes
-    if magic not in pickles[:32]:
-        raise SnapshotError(f"{path}: neither a file that torch.save wrote nor safetensors")
-    return pickles
-
-
-def _names(path: Path, pickles: bytes, number: int) -> Iterator[str]:
-    """`module name` of everything that pickles would import, in their order."""
+def _scan(path: Path, pickles: bytes, num_pickles: int) -> None:
+    """Refuse pickles that import anything but parts of tensors and plain containers."""
     stream = io.BytesIO(pickles)
-    try:
-        for _ in range(number):
-            for opcode, argument, _ in pickletools.genops(stream):
-                if opcode.name == "GLOBAL":
-                    yield str(argument)
-                elif opcode.name in ("STACK_GLOBAL", "INST"):
-                    raise SnapshotError(
-                        f"{path}: saved with a newer pickle protocol, which torch reads only where it may run code; "
-                        "save it anew with torch.save's own protocol, 2"
-                    )
-    except (ValueError, IndexError, struct.error, MemoryError) as error:
-        raise _damaged(path, error) from None
+    for _ in range(num_pickles):
+        for opcode, argument, _ in pickletools.genops(stream):
+            if opcode.name in ("STACK_GLOBAL", "INST"):
+                raise SnapshotError(
+                    f"{path}: saved with a newer pickle protocol, which torch reads only where it may run code; "
+                    "save it again with torch.save's own protocol, 2"
+                )
+            if opcode.name == "GLOBAL" and not _ALLOWED.fullmatch(str(argument)):
+                module, _, kind = str(argument).rpartition(" ")
+                raise SnapshotError(f"{path}: contains more than weights ({kind!r} of {module!r}){_ADVICE}")
 
 
-def _damaged(path: Path, error: Exception) -> SnapshotError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return SnapshotError(f"{path}: damaged, or not all there ({reason[:200]})")
-
-
-def _parts(root: Any) -> Parts:
-    """The dictionaries and lists with tensors in them; one that stands in several places is taken once."""
+def _collect(root: Any) -> Parts:
+    """Return the tensors of all dictionaries and lists; those of one that occurs several times once."""
     parts: Parts = {}
     waiting: list[tuple[tuple[str, ...], Any]] = [((), root)]
     seen = set()
-    for where, node in waiting:  # grows as it is gone through
-        entries = (
-            node.items() if isinstance(node, Mapping) else enumerate(node if isinstance(node, list | tuple) else ())
-        )
-        if id(node) in seen or len(where) > DEEPEST:
+    for where, node in waiting:  # grows during the loop
+        if id(node) in seen or len(where) > _MAX_DEPTH or not isinstance(node, Mapping | list | tuple):
             continue
         seen.add(id(node))
-        for key, value in entries:
+        for key, value in node.items() if isinstance(node, Mapping) else enumerate(node):
             if isinstance(value, Tensor) and isinstance(key, str | int):
                 parts.setdefault(".".join(where), {})[str(key)] = value
-            elif isinstance(value, Mapping | list | tuple) and isinstance(key, str | int):
+            elif isinstance(key, str | int):
                 waiting.append(((*where, str(key)), value))
     return parts

@@ -1,22 +1,29 @@
-"""Pictures of numbers: curves of runs, metrics over steps, and bars of what generators make."""
+"""Figures for people: training curves, metrics over steps, and bars of attributes."""
 
-from .bars import attributes, save_attributes
-from .courses import Course, course, over_steps, save_over_steps, unlike
-from .lines import BINS, COLOURS, ENDINGS, curves, read_columns, save_arrays, save_curves
+from .curves import BINS, COLOURS, ENDINGS, plot_curves, read_columns, save_arrays, save_curves
+from .metrics import (
+    MetricCurve,
+    plot_attributes,
+    plot_metrics,
+    protocol_difference,
+    read_metric,
+    save_attributes,
+    save_metrics,
+)
 
 __all__ = [
     "BINS",
     "COLOURS",
     "ENDINGS",
-    "Course",
-    "attributes",
-    "course",
-    "curves",
-    "over_steps",
+    "MetricCurve",
+    "plot_attributes",
+    "plot_curves",
+    "plot_metrics",
+    "protocol_difference",
     "read_columns",
+    "read_metric",
     "save_arrays",
     "save_attributes",
     "save_curves",
-    "save_over_steps",
-    "unlike",
+    "save_metrics",
 ]

@@ -1,4 +1,4 @@
-"""A run as one HTML file for people to send to each other: read without torch, and needing no network."""
+"""A run as one HTML page to send to others: written without torch, and needing no network."""
 
 from .page import Report, write_report
 

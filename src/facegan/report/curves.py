@@ -1,4 +1,4 @@
-"""Curves over the steps of a run, as what an inline SVG needs."""
+"""Curves over the steps of a run, as the paths of an inline SVG."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,36 +9,49 @@ from ..storage.run_log import finite_number
 
 WIDTH, HEIGHT = 480, 190  # of the drawing, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 48, WIDTH - 8, 10, HEIGHT - 24  # of the axes
-BINS = 240  # a curve of more points is drawn as their averages over so many bins, above a pale band of their range
-LARGEST = 1e100  # of what can be drawn
+BINS = 240  # longer curves are drawn as the averages over so many bins, above a pale band of their range
+MAX_VALUE = 1e100  # that can be drawn
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A panel before anything is known of a run: its curves' keys in metrics.jsonl, and the range they always show."""
+class PanelSpec:
+    """A kind of panel: the keys of its curves in metrics.jsonl, and the range of its axis."""
 
     title: str
     curves: Mapping[str, str]  # key: label
     low: float | None = None
     high: float | None = None
-    line: float | None = None  # a level to compare with
+    line: float | None = None  # drawn as a dashed level
     note: str = ""
 
 
-KINDS = (
-    Kind("Training losses", {"loss/D": "D", "loss/G": "G"}, note="They show whether D and G keep up with each other, "
-         "not how good the faces are."),
-    Kind("What D believes", {"score/real": "D(x), training images", "score/fake": "D(G(z)), generated faces"},
-         low=0, high=1, line=0.5, note="How real D finds images. At 0.5 it cannot tell."),
-    Kind("How much images differ", {"spread/real": "training images", "spread/fake": "generated faces"},
-         low=0, note="Generated faces that differ far less than training images are a collapse."),
-    Kind("Speed", {"images_per_second": "images/s"}, low=0),
-)  # fmt: skip
+SPECS = (
+    PanelSpec(
+        "Training losses",
+        {"loss/D": "D", "loss/G": "G"},
+        note="They show whether D and G keep up with each other, not how good the faces are.",
+    ),
+    PanelSpec(
+        "What D believes",
+        {"score/real": "D(x), training images", "score/fake": "D(G(z)), generated faces"},
+        low=0,
+        high=1,
+        line=0.5,
+        note="How real D finds images. At 0.5 it cannot tell.",
+    ),
+    PanelSpec(
+        "How much images differ",
+        {"spread/real": "training images", "spread/fake": "generated faces"},
+        low=0,
+        note="Generated faces that differ far less than training images are a collapse.",
+    ),
+    PanelSpec("Speed", {"images_per_second": "images/s"}, low=0),
+)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve: where it goes, and its values for whoever points at it."""
+    """One curve: its path, and its values for the pointer."""
 
     label: str
     line: str  # an SVG path of the averages
@@ -60,30 +73,30 @@ class Panel:
 
     @property
     def summary(self) -> str:
-        """What it shows, for those who cannot see it."""
+        """Its content as text, for screen readers."""
         return f"{self.title}; last values: " + ", ".join(f"{each.label} {each.last:.3g}" for each in self.curves)
 
 
 def panels(records: Sequence[Mapping[str, Any]], last: int) -> list[Panel]:
-    """Losses, scores with their 0.5 line, spreads and speed over 0...last steps; what no line tells is left out."""
+    """Return the panels of losses, scores, spreads and speed over 0...last steps; those without values are left out."""
     bins = _bins(records)
     steps = [sum(record["step"] for record in part) / len(part) for part in bins]
     found = []
-    for kind in KINDS:
-        columns = {key: [_told(part, key) for part in bins] for key in kind.curves}
+    for spec in SPECS:
+        columns = {key: [_values(part, key) for part in bins] for key in spec.curves}
         columns = {key: column for key, column in columns.items() if any(column)}
         if columns:
-            found.append(_panel(kind, steps, columns, last))
+            found.append(_panel(spec, steps, columns, last))
     return found
 
 
 def across(step: float, last: int) -> float:
-    """Where a step lies on the horizontal axis."""
+    """Return the position of a step on the horizontal axis."""
     return round(LEFT + (RIGHT - LEFT) * step / max(last, 1), 1)
 
 
 def marks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers in a range, evenly spaced: 1, 2 or 5 times a power of ten."""
+    """Return round numbers in a range, evenly spaced: 1, 2 or 5 times a power of ten."""
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
@@ -95,20 +108,20 @@ def _bins(records: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, An
     return [records[start : start + size] for start in range(0, len(records), size)]
 
 
-def _told(part: Sequence[Mapping[str, Any]], key: str) -> list[float]:
+def _values(part: Sequence[Mapping[str, Any]], key: str) -> list[float]:
     values = (finite_number(record, key) for record in part)
-    return [float(value) for value in values if value is not None and abs(value) < LARGEST]
+    return [float(value) for value in values if value is not None and abs(value) < MAX_VALUE]
 
 
-def _panel(kind: Kind, steps: Sequence[float], columns: Mapping[str, Sequence[list[float]]], last: int) -> Panel:
+def _panel(spec: PanelSpec, steps: Sequence[float], columns: Mapping[str, Sequence[list[float]]], last: int) -> Panel:
     means = {
         key: [sum(values) / len(values) if values else None for values in column] for key, column in columns.items()
     }
     known = [value for column in means.values() for value in column if value is not None]
     low, high = min(known, default=0.0), max(known, default=1.0)
-    low = min(low, 0.0) if kind.low is None else kind.low
-    high = max(high, low + 1e-6) if kind.high is None else kind.high
-    margin = 0.05 * (high - low) if kind.high is None else 0.0
+    low = min(low, 0.0) if spec.low is None else spec.low
+    high = max(high, low + 1e-6) if spec.high is None else spec.high
+    margin = 0.05 * (high - low) if spec.high is None else 0.0
 
     def up(value: float) -> float:
         share = (value - low) / (high + margin - low)
@@ -117,7 +130,7 @@ def _panel(kind: Kind, steps: Sequence[float], columns: Mapping[str, Sequence[li
     xs = [across(step, last) for step in steps]
     curves = [
         Curve(
-            label=kind.curves[key],
+            label=spec.curves[key],
             line=_line(xs, [None if mean is None else up(mean) for mean in means[key]]),
             band=_band(xs, [[up(min(values)), up(max(values))] if values else None for values in column]),
             values=[None if mean is None else float(f"{mean:.4g}") for mean in means[key]],
@@ -126,11 +139,11 @@ def _panel(kind: Kind, steps: Sequence[float], columns: Mapping[str, Sequence[li
         for key, column in columns.items()
     ]
     levels = [(up(mark), f"{mark:,.6g}") for mark in marks(low, high + margin)]
-    return Panel(kind.title, kind.note, curves, levels, None if kind.line is None else up(kind.line), steps)
+    return Panel(spec.title, spec.note, curves, levels, None if spec.line is None else up(spec.line), steps)
 
 
 def _line(xs: Sequence[float], ys: Sequence[float | None]) -> str:
-    """A path through what is known, broken where nothing is; a lone point is a dot."""
+    """Return a path through the known values with gaps between them; a single point is a dot."""
     path, pen = [], "M"
     for x, y in zip(xs, ys, strict=True):
         if y is not None:
@@ -140,7 +153,7 @@ def _line(xs: Sequence[float], ys: Sequence[float | None]) -> str:
 
 
 def _band(xs: Sequence[float], ranges: Sequence[list[float] | None]) -> str:
-    """A closed path around the ranges; empty when they are points."""
+    """Return a closed path around the ranges; empty when all are points."""
     known = [(x, *each) for x, each in zip(xs, ranges, strict=True) if each is not None]
     if all(low == high for _, low, high in known):
         return ""

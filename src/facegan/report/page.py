@@ -1,40 +1,63 @@
-"""The page: what is said of a run, and the one file it becomes."""
+"""The HTML page of a run: its sentences, grids, curves and tables in one file."""
 
+import base64
+import io
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
 
 from .. import __version__
 from ..config import flat
+from ..errors import SnapshotError
+from ..images import read_grid
+from ..reporter import SILENT, Progress, Reporter
 from ..storage.atomic import read_regular, write_atomic
 from ..storage.run_dir import RunDir
-from ..storage.run_log import caption, read_evaluations, read_metrics
+from ..storage.run_log import caption, evenly, read_evaluations, read_metrics
 from ..storage.run_summary import RunSummary, summarize_run
 from ..training.diagnostics import ADVICE
 from . import curves
-from .pictures import Progress, embedded, embedded_grids
-from .words import summary
 
-MOST_CARD = 20_000  # bytes of a model card
-MOST_EVALUATIONS = 500  # lines, the newest
-EVALUATION = ("step", "metric", "value", "95 % interval", "real against real", "ratio", "judged", "real", "protocol")
+MAX_CARD_BYTES = 20_000  # of the model card
+MAX_EVALUATIONS = 500  # lines, the newest
+MAX_GRIDS = 60
+MAX_GRID_BYTES = 7_000_000  # of all grids, as they are written in the page
+MAX_SIDE = 1_100  # pixels; larger grids are made smaller
+COLUMNS = ("step", "metric", "value", "95 % interval", "real against real", "ratio", "judged", "real", "protocol")
+STATUS = {
+    "running": "The run is in progress: this page shows its state at the time when the page was made.",
+    "finished": "The run is finished.",
+    "stopped": "The run was stopped before its end.",
+    "failed": "The run failed.",
+    "damaged": "The run's folder is damaged.",
+    "empty": "The run has hardly begun.",
+}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written."""
+    """A written page.
+
+    Attributes:
+        path: The file.
+        size_bytes: Its size.
+        num_grids: Grids in the page.
+        num_left_out: Grids left out, so that the page stays small.
+        damaged: Names of grids that cannot be read.
+    """
 
     path: Path
     size_bytes: int
-    num_grids: int  # in the page
-    num_left_out: int  # so that it stays small
-    damaged: Sequence[str]  # names of grids that cannot be read
+    num_grids: int
+    num_left_out: int
+    damaged: Sequence[str]
 
 
 def write_report(
@@ -43,30 +66,30 @@ def write_report(
     *,
     commands: Callable[[RunSummary], Sequence[tuple[str, str]]],
     real: bool = False,
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
 ) -> Report:
-    """Write a run as one HTML file that needs no other file and no network; whatever state the run is in.
+    """Write a run, in any state, as one HTML file that needs no other file and no network.
 
     Args:
-        run: Its folder; read, not changed.
+        run: Its folder; only read.
         path: The file.
-        commands: The command lines to go on with, each with what it does.
-        real: Whether real.png stands in it too, which shows the training images.
-        progress: Called with (grids done, grids in all).
+        commands: Returns command lines to continue with, each with its effect.
+        real: Whether to show real.png, which has training images.
+        reporter: Receives the progress of "embedding grids".
 
     Raises:
-        SnapshotError: real.png is wanted, and missing or damaged.
+        SnapshotError: real.png is to be shown, and is missing or damaged.
         OSError: The file cannot be written.
     """
     found = summarize_run(run, plugins=False)
     steps = run.steps("samples")
-    grids, damaged = embedded_grids(run, steps, progress)
+    grids, damaged = _embed_grids(run, steps, reporter.counter("embedding grids"))
     records = read_metrics(run)
     last: int = max([1, *steps, *(record["step"] for record in records[-1:])])
     panels = curves.panels(records, last)
     content = _template().render(
         run=found.standing,
-        summary=summary(found),
+        summary=_sentences(found),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         version=__version__,
         grids=[
@@ -75,7 +98,7 @@ def write_report(
         ],
         num_grids=len(steps) - len(damaged),
         damaged=damaged,
-        real=embedded(run.path / "samples" / "real.png") if real else None,
+        real=_embed(run.path / "samples" / "real.png") if real else None,
         panels=panels,
         panels_data=[{"steps": each.steps, "values": [curve.values for curve in each.curves]} for each in panels],
         axes=curves,
@@ -83,15 +106,15 @@ def write_report(
         last=last,
         health=[(span, ADVICE.get(span.health, "")) for span in found.health],
         evaluations=[
-            [_cell(cell) for cell in _evaluation(each)]
-            for each in read_evaluations(run.path / "evaluations.jsonl")[-MOST_EVALUATIONS:]
+            list(map(_cell, _evaluation(line)))
+            for line in read_evaluations(run.path / "evaluations.jsonl")[-MAX_EVALUATIONS:]
         ],
-        columns=EVALUATION,
+        columns=COLUMNS,
         changed=[(each.key, _cell(each.value), _cell(each.default)) for each in found.changed],
         settings=[(key, _cell(value)) for key, value in found.settings.items()],
         environment=_environment(found.environment),
         commands=commands(found),
-        card=_card(run),
+        card=_model_card(run),
     )
     encoded = content.encode("utf-8", "backslashreplace")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,8 +122,66 @@ def write_report(
     return Report(path, len(encoded), len(grids), len(steps) - len(grids) - len(damaged), damaged)
 
 
+def _sentences(found: RunSummary) -> list[str]:
+    """Describe a run in sentences, as far as it is known."""
+    run = found.standing
+    sentences = ["The faces on this page are synthetic: a network drew them from noise, and they are of nobody."]
+    if run.architecture:
+        of = f" ({run.num_images:,} images)" if run.num_images else ""
+        sentences.append(
+            f"The network is a {run.architecture} for images of {run.resolution}x{run.resolution} pixels, trained on "
+            f"“{run.data}”{of}. A face can still resemble one that it learned from."
+        )
+    if run.step is not None:
+        steps = f"{run.step:,} of {run.num_steps:,} steps" if run.num_steps else f"{run.step:,} steps"
+        shown = f", {run.kimg:,.1f} thousand images" if run.kimg is not None else ""
+        epochs = f", {run.epoch:,.2f} times through all of them" if run.epoch is not None else ""
+        sentences.append(f"Its length so far: {steps}{shown}{epochs}.")
+    if found.seconds is not None:
+        machine, system = found.environment.get("gpu") or found.environment.get("device"), ""
+        if isinstance(machine, str):
+            system = str(found.environment.get("platform", "")).partition("-")[0]
+            system = f" on {'a CPU' if machine == 'cpu' else machine}{f' under {system}' if system else ''}"
+        speed = f", {found.images_per_second:,.0f} images a second" if found.images_per_second else ""
+        sentences.append(f"That took {timedelta(seconds=round(found.seconds))} hours of training{system}{speed}.")
+    status = STATUS[run.standing]
+    return [*sentences, f"{status[:-1]}: {run.reason}." if run.reason else status]
+
+
+def _embed(path: Path) -> str:
+    """Return a grid as a WebP in a `data:` address; raises SnapshotError when it cannot be read."""
+    grid = read_grid(path)
+    grid.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    grid.save(buffer, "WEBP", quality=85, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _embed_grids(run: RunDir, steps: Sequence[int], progress: Progress) -> tuple[dict[int, str], list[str]]:
+    """Embed as many grids as a page can have, evenly chosen; return them by step, and the names of damaged ones."""
+    found: dict[int, str] = {}
+    damaged = []
+    chosen = evenly(steps, MAX_GRIDS)
+    for done, step in enumerate(chosen, 1):
+        path = run.sample(step)
+        try:
+            found[step] = _embed(path)
+        except SnapshotError:
+            damaged.append(path.name)
+        progress(done, len(chosen))
+    while len(found) > 1 and sum(map(len, found.values())) > MAX_GRID_BYTES:
+        found = {step: found[step] for step in evenly(list(found), len(found) - 1 - len(found) // 8)}
+    return found, damaged
+
+
+def _template() -> Any:
+    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
+    folder = FileSystemLoader(Path(__file__).parent)
+    return Environment(loader=folder, autoescape=True, undefined=StrictUndefined, **options).get_template("page.html")
+
+
 def _evaluation(line: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The cells of a line of evaluations.jsonl; of an older or foreign one, as far as it has them."""
+    """Return the cells of a line of evaluations.jsonl; an older or foreign line may lack some."""
     floor = line.get("floor")
     floor = floor if isinstance(floor, dict) else {}
     bounds, protocol = line.get("interval"), line.get("protocol")
@@ -113,12 +194,6 @@ def _evaluation(line: Mapping[str, Any]) -> tuple[Any, ...]:
     return step, *numbers, judged, line.get("num_real"), protocol
 
 
-def _template() -> Any:
-    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
-    folder = FileSystemLoader(Path(__file__).parent)
-    return Environment(loader=folder, autoescape=True, undefined=StrictUndefined, **options).get_template("page.html")
-
-
 def _environment(environment: dict[str, Any]) -> list[tuple[str, str]]:
     command = environment.get("command")
     rest = {key: value for key, value in environment.items() if key != "command" and value is not None}
@@ -126,17 +201,15 @@ def _environment(environment: dict[str, Any]) -> list[tuple[str, str]]:
     return [("command", shlex.join(["facegan", *map(str, command[1:])])), *rows] if isinstance(command, list) else rows
 
 
-def _card(run: RunDir) -> str:
-    """The model card's text, without its heading; "" when there is none."""
+def _model_card(run: RunDir) -> str:
     try:
-        text = read_regular(run.path / "model-card.md", MOST_CARD)
+        text = read_regular(run.path / "model-card.md", MAX_CARD_BYTES)
     except OSError:
         return ""
     return text.decode("utf-8", "replace").strip()
 
 
 def _cell(value: Any) -> str:
-    """A value as it stands in a table."""
     if value is None:
         return "-"
     if isinstance(value, str):

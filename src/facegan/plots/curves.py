@@ -1,4 +1,4 @@
-"""Curves of runs, from their metrics.jsonl."""
+"""Training curves of runs, from their metrics.jsonl."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -15,15 +15,15 @@ from ..storage.run_dir import RunDir
 ENDINGS = (".png", ".svg", ".pdf")
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#a16207", "#0e7490")
 DRAWN = ("step", "loss/D", "loss/G", "score/real", "score/fake", "images_per_second")
-LARGEST = 1e100  # of what can be drawn
-BINS = 400  # a curve of more points is drawn as their averages over so many bins, above a pale band of their range
+MAX_VALUE = 1e100  # that can be drawn
+BINS = 400  # longer curves are drawn as the averages over so many bins, above a pale band of their range
 
 
-def curves(runs: Sequence[RunDir]) -> Figure:
-    """Four panels over steps: "Training losses", D(x) and D(G(z)) with the 0.5 line, spreads, and images per second.
+def plot_curves(runs: Sequence[RunDir]) -> Figure:
+    """Plot losses, D(x) and D(G(z)) with the 0.5 line, spreads, and images per second over steps.
 
-    D's curves and the images' are solid, G's and the fakes' dashed; each run has a colour of its own when there are
-    several. There is no panel of spreads when no run has any.
+    With several runs, each has its own colour, and G's curves and those of generated images are dashed. There is no
+    panel of spreads when no run has any.
 
     Raises:
         SnapshotError: A run has no metrics yet.
@@ -33,18 +33,19 @@ def curves(runs: Sequence[RunDir]) -> Figure:
     heights = (3, 3, 2, 1.6) if has_spreads else (3, 3, 1.6)
     figure = Figure(figsize=(9, 1.3 * sum(heights)), layout="constrained")
     losses, scores, *spreads, speed = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    is_single = len(runs) == 1
     for number, (run, columns) in enumerate(zip(runs, tables, strict=True)):
-        steps, label = columns["step"], f"{run.path.name}: " if len(runs) > 1 else ""
+        steps, label = columns["step"], "" if is_single else f"{run.path.name}: "
         first = COLOURS[number % len(COLOURS)]
-        second = first if len(runs) > 1 else COLOURS[1]
+        second = COLOURS[1] if is_single else first
         _curve(losses, steps, columns["loss/D"], f"{label}D", first)
-        _curve(losses, steps, columns["loss/G"], f"{label}G", second, dashed=len(runs) > 1)
+        _curve(losses, steps, columns["loss/G"], f"{label}G", second, dashed=not is_single)
         _curve(scores, steps, columns["score/real"], f"{label}D(x)", first)
-        _curve(scores, steps, columns["score/fake"], f"{label}D(G(z))", second, dashed=len(runs) > 1)
+        _curve(scores, steps, columns["score/fake"], f"{label}D(G(z))", second, dashed=not is_single)
         for axes in spreads if "spread/fake" in columns else ():
-            known = np.isfinite(columns["spread/fake"])  # a run that an older version began has none at first
+            known = np.isfinite(columns["spread/fake"])  # older versions wrote none
             _curve(axes, steps[known], columns["spread/real"][known], f"{label}images", first)
-            _curve(axes, steps[known], columns["spread/fake"][known], f"{label}fakes", second, dashed=len(runs) > 1)
+            _curve(axes, steps[known], columns["spread/fake"][known], f"{label}fakes", second, dashed=not is_single)
         _curve(speed, steps, columns["images_per_second"], label.rstrip(": ") or None, first)
     losses.set_ylabel("loss")
     scores.set(ylabel="probability of being real", ylim=(-0.02, 1.02))
@@ -54,25 +55,19 @@ def curves(runs: Sequence[RunDir]) -> Figure:
     speed.set(ylabel="images/s", xlabel="step", ylim=(0, None))
     titles = ("Training losses", "What D believes", *("How much images differ" for _ in spreads), "Speed")
     for axes, title in zip((losses, scores, *spreads, speed), titles, strict=True):
-        axes.set_title(title, loc="left")
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        style_axes(axes, title)
         if axes.get_legend_handles_labels()[0]:
-            beside = 6 if len(runs) == 1 else 3
-            axes.legend(frameon=False, fontsize=9, ncols=beside, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
+            legend_above(axes, columns=6 if is_single else 3)
     return figure
 
 
 def save_curves(runs: Sequence[RunDir], path: Path) -> None:
-    """Draw `curves` into a file, whole or not at all; its ending is one of ENDINGS."""
-    buffer = BytesIO()
-    curves(runs).savefig(buffer, format=path.suffix[1:].lower(), dpi=100)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, buffer.getvalue())
+    """Save `plot_curves` atomically; the ending is one of ENDINGS."""
+    save_figure(plot_curves(runs), path)
 
 
 def save_arrays(run: RunDir, folder: Path) -> list[Path]:
-    """Write d_losses.npy and g_losses.npy, float64 (num_ticks,), one value a line of metrics.jsonl."""
+    """Write d_losses.npy and g_losses.npy, float64 (num_ticks,), one value for each line of metrics.jsonl."""
     columns = read_columns(run)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -85,12 +80,12 @@ def save_arrays(run: RunDir, folder: Path) -> list[Path]:
 
 
 def read_columns(run: RunDir) -> dict[str, np.ndarray]:
-    """The metrics of a run that are numbers, as float64 columns of equal length; NaN where a line lacks one.
+    """Read a run's numeric metrics as float64 columns of equal length; NaN where a line lacks one.
 
     Raises:
         SnapshotError: There are none yet.
     """
-    records = [record for record in run.read_metrics() if "loss/D" in record]  # a line may tell of an end alone
+    records = [record for record in run.read_metrics() if "loss/D" in record]  # other lines only report an end
     if not records:
         raise SnapshotError(f"{run.metrics}: holds no metrics yet; train for a few steps first")
     others = [key for each in records for key, value in each.items() if isinstance(value, int | float)]
@@ -98,9 +93,28 @@ def read_columns(run: RunDir) -> dict[str, np.ndarray]:
     return {key: np.array([_number(record.get(key)) for record in records], np.float64) for key in keys}
 
 
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure atomically; the ending is one of ENDINGS."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=100)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, buffer.getvalue())
+
+
+def style_axes(axes: Axes, title: str) -> None:
+    """Give axes a title and a pale grid, and remove the upper and right spines."""
+    axes.set_title(title, loc="left")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def legend_above(axes: Axes, *, columns: int) -> None:
+    """Put the legend above the axes, on the right."""
+    axes.legend(frameon=False, fontsize=9, ncols=columns, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
+
+
 def _number(value: object) -> float:
-    """A value of a record as a number; a gap where it is none, or too large for an axis."""
-    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else np.nan
+    return float(value) if isinstance(value, int | float) and abs(value) < MAX_VALUE else np.nan
 
 
 def _curve(

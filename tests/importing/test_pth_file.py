@@ -22,7 +22,7 @@ def old(content, path):
 
 
 def rezipped(path, method=zipfile.ZIP_STORED, **members):
-    """The same archive, packed anew, some members replaced."""
+    """The same archive, packed again, some members replaced."""
     with zipfile.ZipFile(path) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w", method) as archive:
@@ -51,7 +51,7 @@ def test_every_format_gives_the_tensors_in_the_order_of_the_layers(write, tmp_pa
         assert torch.equal(parts[""][key], tensor)
 
 
-def test_dictionaries_are_found_at_any_depth_and_what_is_no_tensor_is_passed_over(tmp_path):
+def test_dictionaries_are_found_at_any_depth_and_other_values_are_skipped(tmp_path):
     state = LAYERS.state_dict()
     adam = {
         "state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.ones(4, 3)}},
@@ -80,15 +80,15 @@ def test_numbers_of_every_floating_kind_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("write", [torch.save, old])
-def test_whole_module_is_refused_with_the_way_to_save_its_weights(write, tmp_path):
+def test_a_pickled_module_is_refused_with_the_way_to_save_its_weights(write, tmp_path):
     write(LAYERS, tmp_path / "file")
     said = refusal(tmp_path / "file")
-    assert said == f"holds more than weights ('Sequential' of 'torch.nn.modules.container'){ADVICE}"
+    assert said == f"contains more than weights ('Sequential' of 'torch.nn.modules.container'){ADVICE}"
 
 
-def test_numpy_number_beside_the_weights_is_named(tmp_path):
+def test_a_numpy_number_next_to_the_weights_is_named(tmp_path):
     torch.save({"G": LAYERS.state_dict(), "loss": np.float64(0.5)}, tmp_path / "file")
-    assert "holds more than weights ('scalar' of 'numpy." in refusal(tmp_path / "file")
+    assert "contains more than weights ('scalar' of 'numpy." in refusal(tmp_path / "file")
 
 
 class Trap:
@@ -113,7 +113,7 @@ def test_code_in_a_file_is_never_run(write, tmp_path):
 def test_file_that_asks_for_memory_alone_is_refused_before_it_gets_it(tmp_path):
     torch.save(LAYERS.state_dict(), tmp_path / "file")
     rezipped(tmp_path / "file", data_pkl=b"\x80\x02c__builtin__\nbytearray\nJ\xff\xff\xff\x7f\x85R.")  # of 2 GB
-    assert refusal(tmp_path / "file") == f"holds more than weights ('bytearray' of '__builtin__'){ADVICE}"
+    assert refusal(tmp_path / "file") == f"contains more than weights ('bytearray' of '__builtin__'){ADVICE}"
 
 
 def test_compressed_archive_is_refused(tmp_path):
@@ -129,13 +129,13 @@ def test_program_of_torchscript_is_named(tmp_path):
     assert refusal(tmp_path / "file") == f"is a TorchScript program{ADVICE}"
 
 
-def test_file_that_holds_far_more_than_weights_is_refused_before_it_is_gone_through(tmp_path):
+def test_a_file_of_far_more_than_weights_is_refused_before_it_is_scanned(tmp_path):
     torch.save(LAYERS.state_dict(), tmp_path / "file")
     rezipped(tmp_path / "file", data_pkl=b"N" * (16 * 2**20 + 1))
-    assert refusal(tmp_path / "file") == "holds too much besides weights; save the weights alone, as a state dict"
+    assert refusal(tmp_path / "file") == "contains too much besides weights; save the weights alone, as a state dict"
 
 
-def test_history_of_losses_beside_the_weights_is_no_hindrance(tmp_path):
+def test_a_history_of_losses_next_to_the_weights_does_not_matter(tmp_path):
     torch.save({"G": LAYERS.state_dict(), "losses": [step / 7 for step in range(20_000)]}, tmp_path / "file")
     assert list(read_parts(tmp_path / "file")) == ["G"]
 
@@ -147,12 +147,12 @@ def test_history_of_losses_beside_the_weights_is_no_hindrance(tmp_path):
         (b"version https://git-lfs.github.com/spec/v1\n", "neither a file that torch.save wrote nor safetensors"),
         (b"<!DOCTYPE html><html></html>", "neither a file that torch.save wrote nor safetensors"),
         (pickle.dumps({"a": 1}), "neither a file that torch.save wrote nor safetensors"),
-        (b"PK\x03\x04" + bytes(100), "damaged, or not all there (File is not a zip file)"),
+        (b"PK\x03\x04" + bytes(100), "damaged or incomplete (BadZipFile)"),
         ((10**15).to_bytes(8, "little") + b"{", "not a valid safetensors file (Error while deserializing header: "),
     ],
     ids=["empty", "git lfs pointer", "web page", "bare pickle", "torn zip", "lying header"],
 )
-def test_what_is_no_file_of_weights_is_told_apart(content, message, tmp_path):
+def test_other_files_are_refused_with_the_reason(content, message, tmp_path):
     (tmp_path / "file").write_bytes(content)
     assert refusal(tmp_path / "file").startswith(message)
 
@@ -204,4 +204,4 @@ def test_lying_size_of_a_tensor_takes_no_memory(tmp_path):
     claim = pickled.replace(b"K\x04", b"\x8a\x06\x00\x00\x00\x00\x00\x01")
     assert claim != pickled
     rezipped(tmp_path / "file", data_pkl=claim)
-    assert refusal(tmp_path / "file") == "damaged; torch.load cannot read it (RuntimeError)"
+    assert refusal(tmp_path / "file") == "damaged or incomplete (RuntimeError)"
