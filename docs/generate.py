@@ -16,25 +16,24 @@ FOLDER = Path(__file__).resolve().parent
 NOTE = "<!-- Written by docs/generate.py; change the code and run it again. -->\n"
 
 EXIT_CODES = (
-    ("0", "done; also when a run was finished already, and it says so"),
-    ("1", "something failed that is not your mistake: a disk without room, a loss that is not finite, a broken plugin"),
-    ("2", "a mistake that you can mend: a flag, a setting, a missing or wrong file"),
-    ("130", "stopped by Ctrl-C; a training run has been saved first"),
-    ("143", "stopped by SIGTERM; a training run has been saved first"),
-    ("129", "stopped because the terminal was closed (SIGHUP); a training run has been saved first"),
+    ("0", "done; also if the run was finished already, which the command reports"),
+    ("1", "a failure that is not your mistake: a full disk, a loss that is not finite, a broken plugin"),
+    ("2", "a mistake that you can fix: a flag, a setting, a missing or wrong file"),
+    ("130", "stopped by Ctrl-C, after saving a training run"),
+    ("143", "stopped by SIGTERM, after saving a training run"),
+    ("129", "stopped because the terminal was closed (SIGHUP), after saving a training run"),
 )
 
 COMMANDS = """\
 # Commands
 
 {note}
-`facegan COMMAND --help` prints the same. What is settable beyond these options stands in
-[configuration.md](configuration.md).
+`facegan COMMAND --help` prints the same. [configuration.md](configuration.md) has the settings beyond these options.
 
-**MODEL and RUN** are tried as a path, then as a name under `runs/`; without one, the latest run is meant.
-**stdout** carries results only: paths, tables, or one JSON document with `--json`. Talk and progress go to stderr.
-**Global options** stand before the command: `facegan --version`, and `facegan --debug COMMAND ...` for the traceback of
-an error.
+- **MODEL and RUN** are a path, or a name under `runs/`. Without one, a command uses the latest run.
+- **stdout** has only results: paths, tables, or one JSON document with `--json`. Messages and progress go to stderr.
+- **Global options** come before the command: `facegan --version`, and `facegan --debug COMMAND ...` for the traceback
+  of an error.
 
 ## Exit codes
 
@@ -44,49 +43,49 @@ CONFIGURATION = """\
 # Configuration
 
 {note}
-Everything that a run depends on is one tree of settings. A run writes it, complete, to `config.json` in its folder, and
-that file is itself a valid `--config`.
+All settings of a run form one tree. A run writes the complete tree to `config.json` in its folder; that file is itself
+a valid `--config`.
 
 ## Where a value comes from
 
-**preset < config file < flags < `--set`**: each replaces what stands to its left.
+**preset < config file < flags < `--set`**: each overrides those to its left.
 
 ```sh
 facegan train --preset dcgan-linear --config mine.toml --batch-size 32 --set optimizer.lr_G=1e-4
 ```
 
-- `--preset NAME` starts from one of the [presets](#presets); without it, from the defaults below, which are `dcgan`'s.
-- `--config FILE` takes a .toml or .json file with any part of the tree.
-- `--set section.key=value` takes a line of TOML; a bare word is a string. It can be repeated.
-- A length replaces any other length of the layers below it: `--steps 100` over a preset's `epochs = 25` is 100 steps.
-- Another `architecture.name` or `loss.name` drops the settings of the one below; another `data.source` drops its
-  `data.options`.
-- A setting that does not exist is refused, with the nearest name, before anything is written.
+- `--preset NAME` starts from one of the [presets](#presets). The default is the values below, those of `dcgan`.
+- `--config FILE` reads a .toml or .json file with any part of the tree.
+- `--set section.key=value` takes a line of TOML; a bare word is a string. You can repeat it.
+- A length overrides every other length to its left: `--steps 100` over a preset's `epochs = 25` is 100 steps.
+- A different `architecture.name` or `loss.name` discards the settings of the previous one; a different `data.source`
+  discards its `data.options`.
+- A setting that does not exist is an error that suggests the nearest name, before anything is written.
 
 {sections}
 ## Presets
 
-`facegan presets` prints each value with where it comes from. A run starts from one with `facegan train --preset NAME`.
+`facegan presets` prints each value with its source. Use one with `facegan train --preset NAME`.
 
 {presets}"""
 
 SECTION_NOTES = {
-    "data": "Settings of the dataset itself go under `data.options`; see [`data.options`](#dataoptions) below.",
+    "data": "The dataset's own settings are under `data.options`; see [`data.options`](#dataoptions) below.",
 }
 PLUGIN_TITLES = {"architecture": "architecture", "loss": "loss", "dataset": "data.options"}
 PLUGIN_NOTES = {
     "architecture": """\
-`architecture.name` chooses the pair of networks; the other settings belong to it. Installed packages bring more
+`architecture.name` selects the pair of networks; the other settings belong to it. Installed packages can add more
 ([plugins.md](plugins.md)); `facegan plugins` lists them.""",
     "loss": """\
-`loss.name` chooses the loss; the other settings belong to it. Installed packages bring more.""",
+`loss.name` selects the loss; the other settings belong to it. Installed packages can add more.""",
     "dataset": """\
-What can stand under `data.options` when `data.source` names one of these datasets. Folders and archives have none.""",
+The settings under `data.options` if `data.source` names one of these datasets. Folders and archives have none.""",
 }
 
 
 def main(arguments: list[str]) -> int:
-    """Write the pages, or with --check compare them; returns the exit code."""
+    """Write the pages, or with --check compare them; return the exit code."""
     pages = {FOLDER / "commands.md": commands_page(), FOLDER / "configuration.md": configuration_page()}
     if arguments == ["--check"]:
         stale = [page.name for page, text in pages.items() if not page.exists() or page.read_text("utf-8") != text]
@@ -102,7 +101,7 @@ def main(arguments: list[str]) -> int:
 
 
 def commands_page() -> str:
-    """The reference of the built-in commands."""
+    """Return the reference of the built-in commands."""
     parts = [COMMANDS.format(note=NOTE, exit_codes=table(("code", "meaning"), EXIT_CODES))]
     for path, command, context in commands():
         usage = " ".join([path, *command.collect_usage_pieces(context)])
@@ -119,7 +118,7 @@ def commands_page() -> str:
 
 
 def commands() -> Iterator[tuple[str, Any, Any]]:
-    """Every built-in command as (its path, the command, a context), sub-commands after their group."""
+    """Yield (path, command, context) of every built-in command; a group yields its sub-commands."""
     menu: Any = get_command(app)
     top = menu.make_context("facegan", [], resilient_parsing=True)
     for name in plugins.BUILT_IN["command"]:
@@ -136,18 +135,18 @@ def _below(path: str, command: Any, parent: Any) -> Iterator[tuple[str, Any, Any
 
 
 def heading(parameter: Any, context: Any) -> str:
-    """How the command's own help names a parameter: `-o, --out <path>`."""
+    """Return the name of a parameter as in the command's help: `-o, --out <path>`."""
     return code(parameter.get_help_record(context)[0])
 
 
 def default_of(option: Any, context: Any) -> str:
-    """A default as the shell would take it; a dash when the help says what happens without the option."""
+    """Return a default as you would type it; a dash if the help explains the default."""
     default = option.get_default(context)
     return "-" if default is None or option.is_flag else code(str(default))
 
 
 def configuration_page() -> str:
-    """The reference of the settings."""
+    """Return the reference of the settings."""
     schema = RunConfig.model_json_schema()
     top = {key: value for key, value in schema["properties"].items() if key not in _section_names()}
     parts = [f"## Top level\n\n{settings_table(top, schema)}"]
@@ -170,7 +169,7 @@ def _section_names() -> list[str]:
 
 
 def plugin_section(kind: str) -> str:
-    """The settings of every built-in part of a kind."""
+    """Return the settings of every built-in part of a kind."""
     title = PLUGIN_TITLES[kind]
     parts = [f"## {title}\n\n{PLUGIN_NOTES[kind]}\n"]
     for name in plugins.BUILT_IN[kind]:
@@ -181,7 +180,7 @@ def plugin_section(kind: str) -> str:
 
 
 def settings_table(properties: Mapping[str, Any], schema: Mapping[str, Any], section: str = "") -> str:
-    """A row a setting: its name, what it may be, its default, what it means."""
+    """Return a table with name, allowed values, default and meaning of each setting."""
     prefix = f"{section}." if section else ""
     rows = [
         (code(prefix + name), allowed(each, schema), shown_default(each), each.get("description", ""))
@@ -191,7 +190,7 @@ def settings_table(properties: Mapping[str, Any], schema: Mapping[str, Any], sec
 
 
 def allowed(setting: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """What a setting may be, in words, from its JSON schema."""
+    """Describe the allowed values of a setting from its JSON schema."""
     if "anyOf" in setting:
         kinds = [allowed(each, schema) for each in setting["anyOf"] if each.get("type") != "null"]
         return " or ".join([*kinds, "none"] if len(kinds) < len(setting["anyOf"]) else kinds)
@@ -205,20 +204,20 @@ def allowed(setting: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def bound(value: float) -> str:
-    """A limit of a range; the largest whole numbers as powers of two."""
+    """Format a limit of a range; powers of two above 2^31 as such."""
     if isinstance(value, int) and value > 2**31 and value & (value - 1) == 0:
         return f"2^{value.bit_length() - 1}"
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def shown_default(setting: Mapping[str, Any]) -> str:
-    """A default as TOML writes it; none where there is no value."""
+    """Return a default in TOML, or none."""
     default = setting.get("default")
     return "none" if default is None else code(json.dumps(default))
 
 
 def presets_table() -> str:
-    """A row a setting that any preset sets, a column a preset."""
+    """Return a table with one row per setting that any preset sets, and one column per preset."""
     values = {name: dict(flat(preset_layer(name))) for name in preset_names()}
     keys = dict.fromkeys(key for layer in values.values() for key in layer)
     rows = [
@@ -229,7 +228,7 @@ def presets_table() -> str:
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of a nested table with dotted keys."""
+    """Yield the values of a nested table with dotted keys."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{key}.")
@@ -238,19 +237,19 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
+    """Format a Markdown table."""
     heads = list(heads)
     lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def paragraphs(text: str | None) -> str:
-    """A docstring with each paragraph on one line."""
+    """Return a docstring with each paragraph on one line."""
     return "\n\n".join(" ".join(part.split()) for part in (text or "").strip().split("\n\n"))
 
 
 def code(text: str) -> str:
-    """`text`."""
+    """Format text as inline code."""
     return f"`{text}`"
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks run, and count what they say they count; how fast anything is, no test asks."""
+"""The benchmarks run and count correctly; no test depends on speed."""
 
 import importlib
 import json
@@ -23,8 +23,8 @@ COMMANDS = ("textbook", "train_cpu", "train_gpu", "startup", "data", "sampling",
 
 
 @pytest.fixture(autouse=True)
-def beside_one_another(monkeypatch):
-    """The benchmarks find one another, as they do when one of them is started; nothing of them stays loaded."""
+def benchmarks_on_the_path(monkeypatch):
+    """Let the benchmarks import one another, as they do when you start one; unload them afterwards."""
     monkeypatch.syspath_prepend(str(FOLDER))
     yield
     for name, module in list(sys.modules.items()):
@@ -88,26 +88,26 @@ def test_sides_take_turns_and_every_second_turn_goes_backwards(turns):
     assert calls == ["A", "B", "B", "A", "A", "B"]
 
 
-def test_ratios_are_of_one_turn_and_their_median_is_told_with_the_spread(turns):
+def test_ratios_are_of_one_turn_and_are_shown_as_median_with_spread(turns):
     found = turns.ratios([2.0, 9.0, 4.0], [1.0, 3.0, 4.0])
     assert found == {"median": 2.0, "least": 1.0, "most": 3.0, "each": [2.0, 3.0, 1.0]}
     assert turns.in_words(found) == "2 [1–3]"
 
 
-def test_a_process_that_fails_ends_the_benchmark_with_its_last_words(turns):
+def test_a_process_that_fails_ends_the_benchmark_with_its_last_lines(turns):
     with pytest.raises(SystemExit, match=r"(?s)-c .*failed with exit code 3\nno room"):
         turns.process("-c", "import sys; sys.stderr.write('no room'); sys.exit(3)")
 
 
 @pytest.mark.parametrize("resident", [[], ["--resident"]])
-def test_textbook_counts_the_pictures_of_an_epoch(files, resident, monkeypatch, capsys):
+def test_textbook_counts_the_images_of_an_epoch(files, resident, monkeypatch, capsys):
     size = ["--size", 16, "--width", 4, "--batch-size", 10, "--workers", 0, "--device", "cpu"]
     start(monkeypatch, "textbook", "--data", files, *size, *resident)
-    told = json.loads(capsys.readouterr().out)
-    assert (told["images"], told["steps"]) == (24, 3)
+    result = json.loads(capsys.readouterr().out)
+    assert (result["images"], result["steps"]) == (24, 3)
 
 
-def test_a_jittered_folder_is_a_sound_packed_folder_of_different_pictures(jittered, tmp_path):
+def test_a_jittered_folder_is_a_valid_packed_folder_of_different_images(jittered, tmp_path):
     path = jittered.packed_folder(tmp_path / "packed", 30, resolution=16, distinct=4)
     packed = load(DataConfig(source=str(path)), resolution=16, channels=3)
     assert len(packed) == len(packed.names) == 30
@@ -117,7 +117,7 @@ def test_a_jittered_folder_is_a_sound_packed_folder_of_different_pictures(jitter
 
 def test_train_cpu_compares_both_sides_and_writes_json(files, tmp_path, monkeypatch, capsys, turns):
     def here(*command, env=None):
-        """The same command in this process, which has loaded all it needs."""
+        """Run the same command in this process, which has loaded torch already."""
         capsys.readouterr()
         with monkeypatch.context() as surroundings:
             surroundings.setenv("FACEGAN_CACHE", (env or {}).get("FACEGAN_CACHE", ""))
@@ -137,16 +137,16 @@ def test_train_cpu_compares_both_sides_and_writes_json(files, tmp_path, monkeypa
         "--variant", "train.channels_last=false",
     )  # fmt: skip
     assert "over textbook" in capsys.readouterr().out
-    told = json.loads((tmp_path / "train_cpu.json").read_text())
-    assert list(told["sides"]) == [
+    result = json.loads((tmp_path / "train_cpu.json").read_text())
+    assert list(result["sides"]) == [
         "textbook", "facegan, first run", "facegan, packed", "facegan, train.channels_last=false"
     ]  # fmt: skip
-    packed = told["sides"]["facegan, packed"]
+    packed = result["sides"]["facegan, packed"]
     assert packed["images_per_second"]["median"] == 2 * 8 / 2.0
     assert packed["over"]["textbook"]["median"] == 1.0
-    share = 8.0 * told["flops_an_image"] / told["flops_a_second"]["product"]["median"]
-    assert told["shares"]["product"]["facegan, packed"]["median"] == pytest.approx(share, rel=1e-3)
-    assert torch.__version__.startswith(told["environment"]["torch"])
+    share = 8.0 * result["flops_an_image"] / result["flops_a_second"]["product"]["median"]
+    assert result["shares"]["product"]["facegan, packed"]["median"] == pytest.approx(share, rel=1e-3)
+    assert torch.__version__.startswith(result["environment"]["torch"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -159,7 +159,7 @@ def test_train_gpu_refuses_in_one_line_where_there_is_no_device(monkeypatch, cap
     )
 
 
-def test_profile_tells_convolutions_apart_and_all_kinds_fill_the_step(jittered, tmp_path, monkeypatch):
+def test_profile_separates_convolutions_and_its_kinds_add_up_to_the_step(jittered, tmp_path, monkeypatch):
     data = jittered.packed_folder(tmp_path / "packed", 24, resolution=16, distinct=4)
     small = ["resolution=16", "architecture.ngf=4", "architecture.ndf=4", "train.batch_size=8"]
     chosen = [word for setting in small for word in ("--set", setting)]
@@ -172,7 +172,7 @@ def test_profile_tells_convolutions_apart_and_all_kinds_fill_the_step(jittered, 
     assert json.loads(trace.read_text())["traceEvents"]
 
 
-def test_profile_leaves_the_standard_librarys_module_of_its_name_in_place(monkeypatch):
+def test_profile_does_not_hide_the_standard_librarys_module(monkeypatch):
     monkeypatch.delitem(sys.modules, "profile", raising=False)
     assert hasattr(importlib.import_module("profile"), "Profile")
 
@@ -193,9 +193,9 @@ def test_kernels_are_sorted_by_their_names(name, kind):
     assert importlib.import_module("kinds").kind_of(name) == kind
 
 
-def test_a_device_waits_while_no_kernel_runs():
+def test_a_device_is_idle_while_no_kernel_runs():
     watch = importlib.import_module("kinds").Kernels()
-    begins = {"fprop": (10, 5), "leaky_relu": (12, 2), "wgrad": (18, 4)}  # microseconds; two run beside one another
+    begins = {"fprop": (10, 5), "leaky_relu": (12, 2), "wgrad": (18, 4)}  # microseconds; two run concurrently
     watch.trace = {"traceEvents": [
         {"cat": "kernel", "name": name, "ts": begin, "dur": length} for name, (begin, length) in begins.items()
     ] + [{"cat": "cpu_op", "name": "aten::mm", "ts": 0, "dur": 99}]}  # fmt: skip

@@ -1,4 +1,4 @@
-"""What README.md and docs/ say is true: pages are fresh, links lead somewhere, commands parse, examples run."""
+"""README.md and docs/ are correct: pages are fresh, links and files exist, commands parse, examples run."""
 
 import importlib.util
 import re
@@ -14,7 +14,9 @@ from facegan.config import RunConfig, resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 FRONT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
-PAGES = sorted([*FRONT, *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("README.md")])
+PAGES = sorted(
+    [*FRONT, *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md", *(ROOT / "examples").rglob("README.md")]
+)
 
 
 def name_of(path):
@@ -23,7 +25,7 @@ def name_of(path):
 
 @pytest.fixture(scope="module")
 def generate():
-    """docs/generate.py as a module."""
+    """Import docs/generate.py as a module."""
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -34,7 +36,7 @@ def test_generated_pages_are_fresh(generate, capsys):
     assert generate.main(["--check"]) == 0, capsys.readouterr().err
 
 
-def test_stale_page_is_named_and_refused_and_written_anew(generate, tmp_path, monkeypatch, capsys):
+def test_stale_page_fails_the_check_until_it_is_written_again(generate, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(generate, "FOLDER", tmp_path)
     (tmp_path / "commands.md").write_text(generate.commands_page())
     (tmp_path / "configuration.md").write_text("old")
@@ -70,13 +72,13 @@ def _sections():
 
 
 def headings(page):
-    """The anchors of a page's headings."""
+    """Return the anchors of a page's headings."""
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
-def test_anchors_are_formed_as_readers_form_them(tmp_path):
+def test_anchors_are_formed_as_markdown_viewers_form_them(tmp_path):
     (tmp_path / "page.md").write_text("# One `facegan train`\n\n```sh\n# no heading\n```\n\n## What D(x) means\n")
     assert headings(tmp_path / "page.md") == {"one-facegan-train", "what-dx-means"}
 
@@ -94,11 +96,18 @@ def test_links_lead_to_files_and_headings_that_exist(page):
     assert broken == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_source_files_that_are_named_exist(page):
+    folders = (ROOT / "src" / "facegan", ROOT, page.parent)
+    named = re.findall(r"`([\w./-]+\.py)`", page.read_text())
+    assert [path for path in named if not any((folder / path).is_file() for folder in folders)] == []
+
+
 # Command lines
 
 
 def command_lines(text):
-    """Every `facegan ...` command in fenced sh blocks, with its arguments."""
+    """Yield the arguments of every `facegan ...` command in fenced sh blocks."""
     for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         for line in re.sub(r"\\\n\s*", " ", block).splitlines():
             for part in re.split(r"&&|\|\||;|\|", line):
@@ -108,7 +117,7 @@ def command_lines(text):
 
 
 def refuse_unknown(arguments):
-    """Parse a command line without running it; fails on a name, option, setting or preset that does not exist."""
+    """Parse a command line without running it; fail on a name, option, setting or preset that does not exist."""
     menu = get_command(cli.app)
     context = menu.make_context("facegan", ["--version"], resilient_parsing=True)
     if arguments[:1] in (["--version"], ["--help"]):
@@ -126,7 +135,7 @@ def refuse_unknown(arguments):
 def test_commands_that_are_shown_exist_with_their_options(page):
     text = page.read_text()
     if "examples" in page.parts or page.name == "plugins.md":
-        text = text.replace("facegan hello-faces", "facegan plugins")  # the example package brings it
+        text = text.replace("facegan hello-faces", "facegan plugins")  # a command of the example package
     for arguments in command_lines(text):
         refuse_unknown(arguments)
 
@@ -137,7 +146,7 @@ def test_command_lines_are_found_in_blocks():
 
 
 @pytest.mark.parametrize("line", ["trian", "train --stps 3", "train --set trian.x=1", "train --preset nothing"])
-def test_command_lines_that_do_not_exist_are_found_out(line):
+def test_command_lines_that_do_not_exist_fail(line):
     with pytest.raises(Exception, match=r"did you mean|No such option|there is"):
         refuse_unknown(line.split())
 
@@ -150,7 +159,7 @@ MAKERS = [
 
 
 def make_targets(text):
-    """The targets of every `make ...` in code: fenced blocks, inline code, and lines of a script or workflow."""
+    """Yield the targets of every `make ...` in fenced blocks, inline code, and lines of scripts and workflows."""
     for words in re.findall(r"(?:^|`|run: |# )make ((?:[a-z]+(?: |\b))+)", text, re.MULTILINE):
         yield from words.split()
 
@@ -189,18 +198,18 @@ def test_excerpts_in_the_plugin_guide_are_the_files_themselves():
 
 
 def python_blocks(text):
-    """The fenced python blocks of a page, each at its own lines, so that an error tells the page's line."""
+    """Yield the fenced python blocks of a page, padded so that an error shows the line of the page."""
     for match in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         yield "\n" * text[: match.start(1)].count("\n") + match[1]
 
 
-def test_python_of_the_guide_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+def test_python_of_the_guide_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     page = ROOT / "docs" / "python.md"
     names = {}
     for block in python_blocks(page.read_text()):
         exec(compile(block, page, "exec"), names)
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith(f"{Path('runs/mine')} True ")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(f"{Path('runs/mine')} True ")
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {"runs", "sum.safetensors", "sheet.png", "equation.webp", "walk.gif"}

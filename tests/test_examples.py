@@ -1,4 +1,4 @@
-"""The scripts in examples/ do what they say, at small sizes."""
+"""The scripts in examples/ work, at small sizes."""
 
 import contextlib
 import io
@@ -24,7 +24,7 @@ TINY = {
     "train.device": "cpu",
 }  # fmt: skip
 
-# Stands for `facegan` in a script: the command is run by the test's own process, which has torch loaded already.
+# Replaces `facegan` in a script: the test's own process, which has loaded torch already, runs the command.
 STAND_IN = """#!/bin/sh
 printf '%s\\n' "$@" > "$HERE/arguments"
 mv "$HERE/arguments" "$HERE/asked"
@@ -38,7 +38,7 @@ exit "$code"
 
 
 def answer(here):
-    """Run the command that a script waits for, and let the script go on."""
+    """Run the command that a script waits for, and let the script continue."""
     out, err = io.StringIO(), io.StringIO()
     arguments = (here / "asked").read_text().removesuffix("\n").split("\n")
     (here / "asked").unlink()
@@ -52,7 +52,7 @@ def answer(here):
 
 @pytest.fixture
 def shell(tmp_path, tmp_path_factory, monkeypatch):
-    """shell("draw-faces.sh", argument, NUM=3): run an example in the test's folder; returns what it printed."""
+    """shell("draw-faces.sh", argument, NUM=3): run an example in the test's folder and return its output."""
     here = tmp_path_factory.mktemp("stand-in")
     (here / "facegan").write_text(STAND_IN)
     (here / "facegan").chmod(0o755)
@@ -80,7 +80,7 @@ def shell(tmp_path, tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """A cache for all scripts, so that images are packed, and classifiers trained, once."""
+    """One cache for all scripts, so that images are packed and classifiers trained once."""
     return tmp_path_factory.mktemp("examples-cache")
 
 
@@ -91,7 +91,7 @@ def cache(shared, monkeypatch):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, shared):
-    """A finished tiny run on drawn faces (shared: not to be changed)."""
+    """A finished tiny run on drawn faces; it is shared, so don't change it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEGAN_CACHE", str(shared))
         return facegan.train(
@@ -101,21 +101,21 @@ def trained(tmp_path_factory, shared):
 
 @pytest.fixture
 def run(trained, tmp_path):
-    """A copy of it, at runs/tiny in the test's folder."""
+    """A copy of the trained run, at runs/tiny in the test's folder."""
     shutil.copytree(trained, tmp_path / "runs" / "tiny")
     return "runs/tiny"
 
 
 def pixels(path):
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_every_script_is_tried_and_says_how_it_is_called():
+def test_every_script_is_tested_and_shows_its_usage():
     tried = set(re.findall(r"shell\(\"([\w-]+\.sh)\"", Path(__file__).read_text()))
     assert [script.name for script in SCRIPTS] == sorted(tried)
     for script in SCRIPTS:
@@ -123,13 +123,13 @@ def test_every_script_is_tried_and_says_how_it_is_called():
         assert re.search(rf"^#   examples/{script.name}( |$)", script.read_text(), re.MULTILINE), script.name
 
 
-def test_faces_are_drawn_as_a_sheet_tamed_and_one_by_one(shell, run, tmp_path):
+def test_faces_are_written_as_a_sheet_truncated_and_as_single_files(shell, run, tmp_path):
     shell("draw-faces.sh", run, NUM=3)
     assert names(tmp_path / "faces") == ["sheet.png", "single", "tame.png"]
     assert names(tmp_path / "faces" / "single") == ["manifest.jsonl", *(f"seed-0000000{n}.png" for n in range(3))]
 
 
-def test_sum_of_faces_is_drawn_beside_those_that_it_was_made_onto(shell, run, tmp_path):
+def test_sum_of_faces_is_shown_next_to_the_faces_it_was_added_to(shell, run, tmp_path):
     shell("add-and-subtract-faces.sh", run, WITH="1,2", WITHOUT="3", ONTO="4,5")
     assert names(tmp_path / "arithmetic") == ["compared.png", "sum.png", "sum.safetensors"]
     assert load_latents(tmp_path / "arithmetic" / "sum.safetensors")[0].shape == (1, 100)
@@ -151,7 +151,7 @@ def test_faces_are_edited_along_one_direction_and_two(shell, run, tmp_path):
     assert not np.array_equal(pixels(tmp_path / "edits" / "edit.png"), pixels(tmp_path / "edits" / "two.png"))
 
 
-def test_photos_are_found_judged_and_filmed(shell, run, tmp_path):
+def test_photos_are_projected_and_filmed(shell, run, tmp_path):
     for name in ("me.png", "my friend.png"):
         noise = np.random.default_rng(len(name)).integers(0, 256, (20, 18, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / name)
@@ -164,28 +164,27 @@ def test_photos_are_found_judged_and_filmed(shell, run, tmp_path):
         assert film.n_frames == 6
 
 
-def test_nearest_training_pictures_are_shown_and_measured(shell, run, tmp_path):
+def test_nearest_training_images_are_shown_and_measured(shell, run, tmp_path):
     said = shell("look-for-copies.sh", run, SEEDS="0-1", SAMPLES=8)
     assert "8 samples and 6 held-out images against 58 training images" in said
     assert (tmp_path / "neighbours.png").is_file()
 
 
-def test_film_and_report_show_how_a_run_grew(shell, run, tmp_path):
+def test_film_and_report_show_a_run(shell, run, tmp_path):
     shell("show-how-it-grew.sh", run, SECONDS_LONG=1)
     assert names(tmp_path / "growth") == ["growth.mp4", "report.html"]
 
 
-def test_picture_is_traced_and_made_again(shell, run, tmp_path):
-    facegan_says = shell("draw-faces.sh", run, NUM=2)
-    assert "faces/sheet.png" in facegan_says
+def test_image_is_traced_and_made_again(shell, run, tmp_path):
+    assert "faces/sheet.png" in shell("draw-faces.sh", run, NUM=2)
     said = shell("trace-an-image.sh", "faces/tame.png")
     assert "the same to the pixel" in said
     assert np.array_equal(pixels(tmp_path / "again.png"), pixels(tmp_path / "faces" / "tame.png"))
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """pictures(8) -> a folder of so many small images, none of them square."""
+def photos(tmp_path):
+    """photos(8) -> a folder of 8 small images, none of them square."""
 
     def make(num):
         (tmp_path / "my faces").mkdir()
@@ -197,8 +196,8 @@ def pictures(tmp_path):
     return make
 
 
-def test_example_trains_on_a_folder_and_leaves_grid_singles_curves_and_film(shell, tmp_path, pictures):
-    shell("train-on-a-folder.sh", pictures(8), RESOLUTION=16, BATCH_SIZE=8, EPOCHS=2, WIDTH=4)
+def test_example_trains_on_a_folder_and_writes_grid_singles_curves_and_film(shell, tmp_path, photos):
+    shell("train-on-a-folder.sh", photos(8), RESOLUTION=16, BATCH_SIZE=8, EPOCHS=2, WIDTH=4)
     assert sorted(path.name for path in (tmp_path / "my-faces").iterdir()) == [
         "d_losses.npy", "g_losses.npy", "grid.png", "growth.gif", "losses.png", "single",
     ]  # fmt: skip
@@ -206,7 +205,7 @@ def test_example_trains_on_a_folder_and_leaves_grid_singles_curves_and_film(shel
     assert len(np.load(tmp_path / "my-faces" / "d_losses.npy")) == 2
 
 
-def test_example_compares_two_losses(shell, tmp_path, pictures):
-    shell("compare-losses.sh", DATA=pictures(64), STEPS=1, WIDTH=4)
+def test_example_compares_two_losses(shell, tmp_path, photos):
+    shell("compare-losses.sh", DATA=photos(64), STEPS=1, WIDTH=4)
     assert (tmp_path / "losses-compared.png").is_file()
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["nonsaturating", "saturating"]
