@@ -22,7 +22,9 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from facegan import plugins
 from facegan.data.drawn import DrawnFaces
-from facegan.evaluation import Known, Reference, Subject, evaluate
+from facegan.data.image_set import ImageSet
+from facegan.evaluation import Pair, Sample
+from facegan.evaluation.measure import measure
 from facegan.features import inception_extractor
 
 SEED = 0
@@ -70,11 +72,11 @@ def faces(num: int, resolution: int, seed: int) -> np.ndarray:
 
 
 def ours(real: np.ndarray, fake: np.ndarray, weights: Path) -> dict[str, float]:
-    """By `facegan.evaluation.evaluate`."""
+    """By `facegan.evaluation.measure`."""
     metrics = {key: plugins.find("metric", key)() for key in KEYS}
-    reference, subject = Reference(real, "none", "none", "drawn", Known()), Subject("fakes", fake, {})
+    reals = Sample.shuffled(ImageSet(real, "drawn"), SEED)
     network = {"inception": inception_extractor(weights)}
-    found = evaluate(metrics, reference, subject, network, seed=SEED, floor=False, intervals=False)
+    found = measure(metrics, Pair(reals, Sample(fake), intervals=False, seed=SEED), network, floor=False)
     return {each.metric: each.value for each in found}
 
 

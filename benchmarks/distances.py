@@ -22,11 +22,11 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from facegan.distances.frechet import Gaussian, frechet
-from facegan.distances.inception_score import inception_score
-from facegan.distances.kernel import kernel_distance
-from facegan.distances.manifolds import between, neighbours, precision, recall
-from facegan.distances.moments import Moments
+from facegan.evaluation.metrics.fid import Gaussian, frechet_distance
+from facegan.evaluation.metrics.inception_score import inception_score
+from facegan.evaluation.metrics.kid import kernel_distance
+from facegan.evaluation.metrics.prdc import cross_distances, nearest_neighbours, precision, recall
+from facegan.features import Moments
 
 Vectors = np.ndarray
 
@@ -43,11 +43,11 @@ def gathered(values: Vectors) -> Gaussian:
     moments = Moments.empty(values.shape[1])
     for start in range(0, len(values), 64):
         moments.add(values[start : start + 64])
-    return Gaussian.of(moments, values)
+    return Gaussian.fit(moments, values)
 
 
 def our_fid(real: Vectors, fake: Vectors, interval: bool) -> list[float]:
-    return [frechet(gathered(real), gathered(fake), fake if interval else None).value]
+    return [frechet_distance(gathered(real), gathered(fake), fake if interval else None).value]
 
 
 def their_fid(real: Vectors, fake: Vectors) -> list[float]:
@@ -74,10 +74,10 @@ def their_is(_: Vectors, fake: Vectors) -> list[float]:
 
 
 def our_shares(real: Vectors, fake: Vectors, interval: bool) -> list[float]:
-    cross = between(real, fake)
+    cross = cross_distances(real, fake)
     found = (
-        precision(cross, neighbours(real), 3, interval=interval),
-        recall(cross, neighbours(fake), 3, interval=interval),
+        precision(cross, nearest_neighbours(real), 3, interval=interval),
+        recall(cross, nearest_neighbours(fake), 3, interval=interval),
     )
     return [each.value for each in found]
 

@@ -20,9 +20,8 @@ import numpy as np
 import pytorch_msssim
 import torch
 
-from facegan.distances import pyramid
-from facegan.distances.ms_ssim import ms_ssim
-from facegan.distances.sliced import Slicing, sliced_wasserstein
+from facegan.evaluation.metrics.ms_ssim import ms_ssim
+from facegan.evaluation.metrics.swd import Slicing, laplacian, pyramid_sizes, sliced_wasserstein
 
 
 def block_images(num: int, resolution: int, seed: int) -> np.ndarray:
@@ -37,11 +36,11 @@ def block_images(num: int, resolution: int, seed: int) -> np.ndarray:
 
 def literal(real: np.ndarray, fake: np.ndarray) -> list[float]:
     """Return the distance of each level, computed literally: all patches at once."""
-    rng, levels, found = np.random.default_rng(0), pyramid.sizes(*real.shape[2:]), []
+    rng, levels, found = np.random.default_rng(0), pyramid_sizes(*real.shape[2:]), []
     for number, (height, width) in enumerate(levels):
         sides = []
         for chosen in (real, fake):
-            band = pyramid.laplacian(torch.from_numpy(chosen).float(), number, len(levels)).numpy()
+            band = laplacian(torch.from_numpy(chosen).float(), number, len(levels)).numpy()
             index = np.repeat(np.arange(len(band)), 128)[:, None, None, None]
             y = rng.integers(0, height - 6, (len(index), 1, 1, 1)) + np.arange(7)[:, None]
             x = rng.integers(0, width - 6, (len(index), 1, 1, 1)) + np.arange(7)
@@ -80,7 +79,7 @@ def main() -> None:
 
     def ours(num: int, groups: int):
         take = [lambda a, b, each=each: each[a:b] for each in (real, fake)]
-        return timed(lambda: sliced_wasserstein(*take, num, Slicing(), num_groups=groups))
+        return timed(lambda: sliced_wasserstein(*take, num, Slicing(), num_parts=groups))
 
     found = {"num": options.num, "resolution": options.resolution, "threads": options.threads}
     found |= {"machine": platform.processor() or platform.machine(), "torch": torch.__version__}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checkpoint import load_generator
-    from .evaluation.start import evaluate
+    from .evaluation.evaluate import evaluate
     from .sampling import sample
     from .training.start import train
 
@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "evaluate", "load_generator", "sample", "train"]
 
 _HOMES = {
-    "evaluate": "evaluation.start",
+    "evaluate": "evaluation.evaluate",
     "load_generator": "snapshots",
     "sample": "sampling",
     "train": "training.start",

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from facegan import plugins
-from facegan.evaluation.evaluate import Judge
+from facegan.evaluation import Evaluator
 from facegan.generator import FaceGenerator
 from facegan.storage.safetensors_file import read_header, read_tensors, write_tensors
 
 QUICK = ("--metrics", "fd_random", "-n", 12)
-FEW = "pictures, fewer than 2,048: Fréchet distances (fd_random) come out too high"
+FEW = "images, fewer than 2,048: Fréchet distances (fd_random) come out too high"
 
 
 @pytest.fixture
@@ -90,12 +90,12 @@ def test_json_is_the_line_that_is_remembered(facegan, run):
 
 
 def test_faces_that_are_judged_are_those_of_sample(facegan, run):
-    from facegan.evaluation import digest_of
+    from facegan.data.image_set import digest_pixels
 
     facegan("sample", "-n", 12, "-o", "faces/")
     pictures = [np.asarray(Image.open(path)).transpose(2, 0, 1) for path in sorted(Path("faces").glob("*.png"))]
     (found,) = results(facegan("evaluate", "--metrics", "fd_random", "-n", 12, "--json"))
-    assert found["digests"]["fake"] == digest_of(np.stack(pictures))
+    assert found["digests"]["fake"] == digest_pixels(np.stack(pictures))
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,7 @@ def test_default_is_every_metric_and_what_cannot_be_measured_is_said(facegan, ru
     assert said.json["remarks"][0].startswith("metric 'lost': cannot be loaded from mine 1.0")
     assert "left out: many: needs at least 100 real images (there are 48)" in said.err
     assert (
-        "seen: is left out: G.safetensors: holds no discriminator, only a generator; take a snapshot of a run of "
-        "facegan"
+        "left out: seen: G.safetensors: holds no discriminator, only a generator; take a snapshot of a run of facegan"
     ) in said.err
     ours = results(facegan("evaluate", "--metrics", " ours, ours", "-n", 12, "--set", "ours.scale=4", "--json"))
     assert len(ours) == 1
@@ -209,20 +208,20 @@ def test_pictures_that_are_not_finite_are_refused_and_leave_nothing(facegan, run
     monkeypatch.setattr(FaceGenerator, "images", lambda self, z: torch.full((len(z), 3, 16, 16), torch.nan))
     said = facegan("evaluate", *QUICK)
     assert said.code == 2
-    assert said.complaint.endswith("pictures are not finite, its weights are too large; take another snapshot")
+    assert said.complaint.endswith("images are not finite, its weights are too large; take another snapshot")
     assert not (run / "evaluations.jsonl").exists()
 
 
 def test_ctrl_c_keeps_what_was_found(facegan, run, monkeypatch):
     shutil.copytree(run, "runs/other")
-    judged = Judge.model
+    evaluate = Evaluator.evaluate_checkpoint
 
-    def model(self, snapshot, *rest, **options):
-        if "other" in str(snapshot):
+    def interrupted(self, checkpoint, *source):
+        if "other" in str(checkpoint.path):
             raise KeyboardInterrupt
-        return judged(self, snapshot, *rest, **options)
+        return evaluate(self, checkpoint, *source)
 
-    monkeypatch.setattr(Judge, "model", model)
+    monkeypatch.setattr(Evaluator, "evaluate_checkpoint", interrupted)
     said = facegan("evaluate", "faces-1", "other", *QUICK)
     assert said.code == 130
     assert said.out == ""
@@ -301,7 +300,7 @@ ADVICE = "--resolution N crops the real images to squares and brings both to one
         ("wide", "reals", "{wide}: its images are not square (20x16); " + ADVICE),
         ("two", "reals", "{two}: its images differ in size (16x16, 8x8); " + ADVICE),
         ("tiny", "tiny", "{tiny}: images of 8x8 pixels are too small to be judged; 16x16 are the smallest"),
-        ("reals", "one", "{one}: holds 1 image that can be used, need at least 2"),
+        ("reals", "one", "{one}: holds 1 usable images, need at least 2"),
     ],
 )
 def test_sizes_that_cannot_be_compared_are_refused(facegan, folders, real, fake, message):
@@ -316,8 +315,8 @@ def test_judged_pictures_that_are_not_square_are_refused(facegan, folders, size)
     said = facegan("evaluate", "--real", folders / "reals", "--fake", folders / "wide", *size, *QUICK)
     assert said.code == 2
     assert said.complaint == (
-        f"facegan: {folders / 'wide'}: 12 of 12 judged images are not square (20x16); they are taken whole, so cut "
-        "them to squares first"
+        f"facegan: {folders / 'wide'}: 12 of 12 judged images are not square (20x16); they are not cropped, so "
+        "cut them to squares first"
     )
 
 
@@ -326,8 +325,7 @@ def test_pictures_of_a_source_have_no_discriminator(facegan, folders):
     said = facegan("evaluate", "--real", folders / "reals", "--fake", fake, "--metrics", keys)
     assert (said.code, said.err.splitlines()[-1]) == (
         2,
-        f"facegan: {fake}: has no discriminator, which fd_discriminator, kd_discriminator need; judge a snapshot, or "
-        "choose other metrics",
+        f"facegan: {fake}: has no discriminator; judge a snapshot, or choose other metrics",
     )
 
 
@@ -349,7 +347,7 @@ def test_results_that_cannot_be_remembered_are_shown(facegan, run):
     assert len(said.json["results"]) == 1
     assert said.err.splitlines()[-1] == (
         f"facegan: {(run / 'evaluations.jsonl').absolute()}: the results shown cannot be added to it (Is a "
-        "directory); make room or the folder writable, and call it again"
+        "directory); make room or the folder writable, and run the command again"
     )
 
 

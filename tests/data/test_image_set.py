@@ -6,8 +6,17 @@ import pytest
 
 from facegan.checkpoint import Checkpoint
 from facegan.config import DataConfig, RunConfig
-from facegan.data.image_set import held_out_settings, random_subset, training_settings, unseen
+from facegan.data.image_set import (
+    ImageSet,
+    digest_pixels,
+    from_packed,
+    held_out_settings,
+    random_subset,
+    training_settings,
+    unseen,
+)
 from facegan.data.packed.load import load
+from facegan.data.packed.packed_images import open_packed
 from facegan.errors import ConfigError, DataError
 
 
@@ -146,3 +155,18 @@ def test_pictures_that_are_in_both_sets_are_not_unseen(faces):
     heldout[1], heldout[4] = training[7], training[3, :, :, ::-1]
     assert np.array_equal(unseen(heldout, training, mirror=False), heldout[[0, 2, 3, 4, 5]])
     assert np.array_equal(unseen(heldout, training, mirror=True), heldout[[0, 2, 3, 5]])
+
+
+def test_digest_of_pixels_is_that_of_packed_images(store, monkeypatch):
+    packed = open_packed(store(num=20))
+    assert ImageSet(packed.images, "images").digest == packed.digest == from_packed(packed).digest
+    monkeypatch.setattr("facegan.data.image_set._CHUNK_BYTES", 5 * packed.images[0].nbytes)
+    assert digest_pixels(packed.images) == packed.digest
+    assert digest_pixels(packed.images[::-1]) != packed.digest
+
+
+def test_packed_images_are_a_set_with_their_source_crop_and_filter(store):
+    packed = open_packed(store(num=20))
+    found = from_packed(packed)
+    assert (found.crop, found.filter, found.label) == ("none", "bicubic", "noise")
+    assert found.images is packed.images

@@ -3,8 +3,10 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from facegan.evaluation import Known, Measurement, Metric, Reference, Subject, digest_of
+from facegan.data.image_set import ImageSet
+from facegan.evaluation import Measurement, Metric, Pair, Sample
 from facegan.features import Extractor
+from facegan.reporter import Reporter
 
 
 class Shift(Metric):
@@ -33,43 +35,51 @@ class Brightness(Metric):
 
 @pytest.fixture
 def metrics():
-    """Two metrics of one space and one in pixels."""
+    """Two metrics of one space and one of pixels."""
     Shift.pairs.clear()
     return {"shift": Shift(), "again": Shift(), "brightness": Brightness()}
 
 
 @pytest.fixture
 def means():
-    """means() -> an extractor of the mean of each channel, and a list that grows by the images it is shown."""
+    """means() -> an extractor of the mean of each channel, and a list that grows by the images it embeds."""
 
     def make(**changes):
-        shown = []
+        embedded = []
 
-        def see(pictures):
-            shown.extend(pictures.numpy())
-            return pictures.float().mean((2, 3)), None
+        def see(images):
+            embedded.extend(images.numpy())
+            return images.float().mean((2, 3)), None
 
         settings = {"title": "means", "digest": "a" * 64, "resize": "none", "comparable": "nothing"}
-        return Extractor(**{"key": "random", **settings, "num_features": 3, "see": see, **changes}), shown
+        return Extractor(**{"key": "random", **settings, "num_features": 3, "see": see, **changes}), embedded
 
     return make
 
 
 @pytest.fixture
-def reference():
-    """reference(images) -> these as the reals."""
+def pair():
+    """pair(real, fake) -> both sides of a comparison, the reals in the order of a seed."""
 
-    def make(pictures, **known):
-        return Reference(pictures, "none", "bicubic", "faces/", Known(digest=digest_of(pictures), **known))
+    def make(real, fake, *, seed=0, num_real=0, rows=None, **settings):
+        reals = Sample.shuffled(ImageSet(real, "faces/", filter="bicubic"), seed, num_real)
+        return Pair(reals, Sample(ImageSet(fake, "mine"), rows), seed=seed, **settings)
 
     return make
+
+
+class Recorder(Reporter):
+    def __init__(self):
+        self.lines, self.tasks = [], []
+
+    def info(self, line):
+        self.lines.append(line)
+
+    def progress(self, task, done, total, **_):
+        self.tasks.append((task, done, total))
 
 
 @pytest.fixture
-def subject():
-    """subject(images) -> these as what is judged."""
-
-    def make(pictures, **more):
-        return Subject("mine", pictures, {"fake": digest_of(pictures)}, **more)
-
-    return make
+def reporter():
+    """A reporter that keeps its `lines`, and its `tasks` as (task, done, total)."""
+    return Recorder()

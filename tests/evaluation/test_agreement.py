@@ -1,4 +1,4 @@
-"""The numbers of whole evaluations beside torch-fidelity's and the published formulas, by one file of weights."""
+"""The numbers of complete evaluations next to torch-fidelity's and the published formulas, by one file of weights."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,9 @@ from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, k
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
 from facegan import plugins
-from facegan.evaluation import Known, Reference, Subject, evaluate
+from facegan.data.image_set import ImageSet
+from facegan.evaluation import Pair, Sample
+from facegan.evaluation.measure import measure
 from facegan.features import inception_extractor
 from inception import pictures
 
@@ -39,9 +41,9 @@ def ours(sides, inception_weights):
     real, fake = sides
     settings = {"fid": {}, "kid": {}, "is": {"num_splits": 2}, "precision": {"k": 1}, "recall": {"k": 1}}
     metrics = {key: metric(key, **each) for key, each in settings.items()}
-    reference, subject = Reference(real, "none", "none", "drawn", Known()), Subject("mine", fake, {})
+    reals = Sample.shuffled(ImageSet(real, "drawn"), SEED)
     network = {"inception": inception_extractor(inception_weights)}
-    found = evaluate(metrics, reference, subject, network, seed=SEED, floor=False, intervals=False)
+    found = measure(metrics, Pair(reals, Sample(fake), intervals=False, seed=SEED), network, floor=False)
     return {result.metric: result for result in found}
 
 
@@ -63,7 +65,7 @@ def distance(real, fake):
     return np.square(one - other).sum() + np.trace(a + b - 2 * sqrtm(a @ b).real)
 
 
-def test_whole_evaluations_agree_with_torch_fidelity_and_the_published_formulas(ours, theirs):
+def test_complete_evaluations_agree_with_torch_fidelity_and_the_published_formulas(ours, theirs):
     (real, _), (fake, logits) = theirs
 
     kid = kid_features_to_metric(fake, real, kid_subsets=100, kid_subset_size=NUM_FAKE, rng_seed=SEED, verbose=False)

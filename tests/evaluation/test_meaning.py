@@ -9,7 +9,9 @@ from PIL import Image, ImageFilter
 
 from facegan import plugins
 from facegan.data.drawn import DrawnFaces
-from facegan.evaluation import Known, Reference, Subject, evaluate
+from facegan.data.image_set import ImageSet
+from facegan.evaluation import Pair, Sample
+from facegan.evaluation.measure import measure
 from facegan.features import random_extractor
 
 NUM_REAL, NUM_FAKE, SIDE = 240, 120, 32
@@ -30,7 +32,7 @@ SHARES = ("precision", "recall", "density", "coverage")
 
 def faces(seed, num):
     opened = DrawnFaces(num_images=num, seed=seed).open()
-    return np.stack([np.asarray(picture).transpose(2, 0, 1) for _, picture in opened.read(opened.names, SIDE)])
+    return np.stack([np.asarray(image).transpose(2, 0, 1) for _, image in opened.read(opened.names, SIDE)])
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +48,14 @@ def judge(people, tmp_path_factory):
     metrics = {key: plugins.find("metric", key)(**settings) for key, settings in METRICS.items()}
     network = {"inception": random_extractor(3, SIDE)}  # its vectors in the place of Inception's
 
-    def measure(pictures, changed=lambda pictures: pictures, *, copies=False):
+    def judge(images, changed=lambda images: images, *, copies=False):
         chosen = {key: metric for key, metric in metrics.items() if copies or key != "memorisation"}
-        known = Known(trained=True, heldout=heldout)
-        reference, subject = Reference(changed(real), "none", "none", "drawn", known), Subject("mine", pictures, {})
-        found = evaluate(chosen, reference, subject, network, floor=False, intervals=False)
+        reals = Sample.shuffled(ImageSet(changed(real), "drawn", is_training_set=True), 0)
+        pair = Pair(reals, Sample(images), ImageSet(heldout, "held out"), intervals=False)
+        found = measure(chosen, pair, network, floor=False)
         return {result.metric: result.value for result in found}
 
-    return measure
+    return judge
 
 
 @pytest.fixture(scope="module")
@@ -63,19 +65,19 @@ def honest(people, judge):
 
 
 def one_by_one(change):
-    return lambda pictures: np.stack(
-        [np.asarray(change(Image.fromarray(each.transpose(1, 2, 0)))).transpose(2, 0, 1) for each in pictures]
+    return lambda images: np.stack(
+        [np.asarray(change(Image.fromarray(each.transpose(1, 2, 0)))).transpose(2, 0, 1) for each in images]
     )
 
 
 def blurred(sigma):
-    return one_by_one(lambda picture: picture.filter(ImageFilter.GaussianBlur(sigma)))
+    return one_by_one(lambda image: image.filter(ImageFilter.GaussianBlur(sigma)))
 
 
 def compressed(quality):
-    def change(picture):
+    def change(image):
         file = io.BytesIO()
-        picture.save(file, "JPEG", quality=quality)
+        image.save(file, "JPEG", quality=quality)
         return Image.open(file)
 
     return one_by_one(change)
@@ -83,12 +85,12 @@ def compressed(quality):
 
 def redder(levels):
     shift = np.array([levels, 0, -levels])[:, None, None]
-    return lambda pictures: (pictures.astype(int) + shift).clip(0, 255).astype(np.uint8)
+    return lambda images: (images.astype(int) + shift).clip(0, 255).astype(np.uint8)
 
 
 def noisy(sigma):
     noise = np.random.default_rng(0).normal(0, sigma, (NUM_FAKE, 3, SIDE, SIDE))
-    return lambda pictures: (pictures + noise).clip(0, 255).astype(np.uint8)
+    return lambda images: (images + noise).clip(0, 255).astype(np.uint8)
 
 
 def rising(*values):
@@ -159,8 +161,8 @@ def test_mirror_images_are_seen_where_faces_have_a_side(people, judge):
     """All are lit from the left but for those that are mirrored."""
     light = np.linspace(1.2, 0.4, SIDE)
 
-    def lit(pictures):
-        return (pictures * light).clip(0, 255).astype(np.uint8)
+    def lit(images):
+        return (images * light).clip(0, 255).astype(np.uint8)
 
     none, half, all_ = (
         judge(np.concatenate([fakes[:num, :, :, ::-1], fakes[num:]]), lit)
@@ -175,7 +177,7 @@ def test_mirror_images_are_seen_where_faces_have_a_side(people, judge):
     assert half["ms_ssim"] < none["ms_ssim"]
 
 
-def test_copies_of_training_pictures_are_caught_by_memorisation_and_by_nothing_else(people, judge, honest):
+def test_copies_of_training_images_are_caught_by_memorisation_and_by_nothing_else(people, judge, honest):
     """All others take them for the best of faces."""
     some, all_ = (
         judge(np.concatenate([people[0][:num], people[1][num:]]), copies=True) for num in (NUM_FAKE // 2, NUM_FAKE)

@@ -1,6 +1,6 @@
 """Metrics of vectors: what they mean, what they need, and what their settings change."""
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +8,9 @@ import torch
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
 from facegan import plugins
-from facegan.distances import manifolds
-from facegan.distances.moments import Moments
 from facegan.evaluation import Pair, Sample
-from facegan.features import Embedding
+from facegan.evaluation.metrics import prdc
+from facegan.features import Embedding, Moments
 
 FRECHET = ("fid", "fd_random", "fd_discriminator")
 KERNEL = ("kid", "kd_random", "kd_discriminator")
@@ -95,21 +94,21 @@ def test_noise_around_everything_recalls_all_and_is_hardly_precise():
     assert found["recall"] > 0.9
 
 
-def test_a_collapsed_generator_is_farther_than_a_whole_one_and_scores_1():
+def test_a_collapsed_generator_is_farther_than_a_good_one_and_scores_1():
     one = np.repeat(REAL[:1], 120, 0)
     assert measure("fid", pair(REAL, one)).value > 3 * measure("fid", pair(REAL, FAKE)).value
     assert measure("kid", pair(REAL, one)).value > measure("kid", pair(REAL, FAKE)).value
     assert measure("is", pair(REAL, one)).value == pytest.approx(1)
 
 
-def test_the_frechet_distance_takes_all_pictures_though_not_all_vectors_were_kept():
+def test_the_frechet_distance_takes_all_images_though_not_all_vectors_were_kept():
     fake = normal(900, 1, shift=0.3)
-    whole = pair(REAL, fake)
-    cut = dataclasses.replace(whole.fake, embedding=dataclasses.replace(whole.fake.seen, features=fake[:300]))
-    part = dataclasses.replace(whole, fake=cut)
-    assert measure("fid", part).value == pytest.approx(measure("fid", whole).value, rel=1e-12)
+    complete = pair(REAL, fake)
+    seen = replace(complete.fake.seen, features=fake[:300])
+    part = replace(complete, fake=Sample(complete.fake.image_set, complete.fake.rows, seen))
+    assert measure("fid", part).value == pytest.approx(measure("fid", complete).value, rel=1e-12)
     # The interval is that of 900 fakes, though estimated from 300: that of 300 would be 1.7 times as long.
-    lengths = [np.subtract(*measure("fid", each).interval[::-1]) for each in (part, whole)]
+    lengths = [np.subtract(*measure("fid", each).interval[::-1]) for each in (part, complete)]
     assert lengths[0] == pytest.approx(lengths[1], rel=0.3)
 
 
@@ -155,18 +154,18 @@ def test_torch_fidelity_shuffles_for_the_inception_score_in_the_same_way():
 
 def test_the_four_shares_compute_their_distances_once(monkeypatch):
     called = []
-    for name in ("between", "neighbours"):
-        original = getattr(manifolds, name)
+    for name in ("cross_distances", "nearest_neighbours"):
+        original = getattr(prdc, name)
 
         def counted(*vectors, name=name, original=original):
             called.append(name)
             return original(*vectors)
 
-        monkeypatch.setattr(manifolds, name, counted)
+        monkeypatch.setattr(prdc, name, counted)
     given = pair(REAL, FAKE)
     for key in MANIFOLDS:
         measure(key, given)
-    assert sorted(called) == ["between", "neighbours", "neighbours"]
+    assert sorted(called) == ["cross_distances", "nearest_neighbours", "nearest_neighbours"]
 
 
 @pytest.mark.parametrize(
@@ -179,13 +178,13 @@ def test_the_four_shares_compute_their_distances_once(monkeypatch):
         ("is", 50, 19, "needs at least 20 generated images (there are 19)"),
     ],
 )
-def test_too_few_pictures_are_named_with_how_many_are_needed(key, num_real, num_fake, message):
+def test_too_few_images_are_named_with_how_many_are_needed(key, num_real, num_fake, message):
     metric = plugins.find("metric", key)()
     assert metric.lacks(pair(normal(num_real), normal(num_fake))) == message
 
 
 @pytest.mark.parametrize("key", ALL)
-def test_the_least_number_of_pictures_suffices(key):
+def test_the_least_number_of_images_suffices(key):
     least = 20 if key == "is" else plugins.find("metric", key).at_least
     for settings in [{}, {"k": 10}] if key in MANIFOLDS else [{}]:
         found = measure(key, pair(normal(least), normal(least, 1)), **settings)
@@ -193,9 +192,9 @@ def test_the_least_number_of_pictures_suffices(key):
 
 
 @pytest.mark.parametrize("key", ALL)
-def test_what_is_lacking_can_be_asked_before_pictures_are_looked_at(key):
+def test_too_few_images_are_refused_before_any_is_embedded(key):
     metric = plugins.find("metric", key)()
-    many, one = (dataclasses.replace(sample(normal(num)), embedding=None) for num in (20, 1))
+    many, one = (Sample(np.zeros((num, 1, 1, 1), np.uint8)) for num in (20, 1))
     assert metric.lacks(Pair(many, many)) is None
     least = 20 if key == "is" else metric.at_least
     assert metric.lacks(Pair(many, one)) == f"needs at least {least} generated images (there are 1)"

@@ -45,15 +45,15 @@ def test_batch_size_changes_no_more_than_the_rounding(faces, batch_size):
 def test_blocks_change_no_more_than_the_rounding(faces, monkeypatch):
     pictures, rows = faces(40, 0), np.random.default_rng(1).permutation(40)
     one = embed(means()[0], pictures, rows)
-    monkeypatch.setattr("facegan.features.embedding._MOST_BYTES", 3 * pictures[0].nbytes)
+    monkeypatch.setattr("facegan.features.embedding._MAX_BLOCK_BYTES", 3 * pictures[0].nbytes)
     other = embed(means()[0], pictures, rows)
     np.testing.assert_array_equal(one.features, other.features)
     np.testing.assert_allclose(one.moments.scatter, other.moments.scatter, rtol=1e-10)
 
 
 def test_features_are_kept_of_the_first_pictures_alone_and_moments_of_all(faces, monkeypatch):
-    monkeypatch.setattr("facegan.features.embedding.KEPT", 12)
-    monkeypatch.setattr("facegan.features.embedding.SCORED", 20)
+    monkeypatch.setattr("facegan.features.embedding.MAX_FEATURES", 12)
+    monkeypatch.setattr("facegan.features.embedding.MAX_LOGITS", 20)
     pictures = faces(30, 0)
     found = embed(means(batch_size=5)[0], pictures, np.arange(30))
     assert found.features.shape == (12, 3) and found.logits.shape == (20, 2) and found.moments.num == 30
@@ -62,8 +62,8 @@ def test_features_are_kept_of_the_first_pictures_alone_and_moments_of_all(faces,
 
 @pytest.mark.parametrize("parts", [(0, 25), (9, 16), (16, 9), (3, 22)])
 def test_whole_is_the_sum_of_its_parts(faces, monkeypatch, parts):
-    monkeypatch.setattr("facegan.features.embedding.KEPT", 14)
-    monkeypatch.setattr("facegan.features.embedding.SCORED", 17)
+    monkeypatch.setattr("facegan.features.embedding.MAX_FEATURES", 14)
+    monkeypatch.setattr("facegan.features.embedding.MAX_LOGITS", 17)
     pictures, rows = faces(25, 0), np.random.default_rng(1).permutation(25)
     extractor, _ = means()
     whole = embed(extractor, pictures, rows)

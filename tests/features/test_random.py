@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from facegan.distances.frechet import Gaussian, frechet
+from facegan.evaluation.metrics.fid import Gaussian, frechet_distance
 from facegan.features import embed, random_extractor
 from facegan.features.random import RandomNetwork
 
@@ -57,8 +57,9 @@ def distance():
 
     def measure(pictures, real):
         if "real" not in known:
-            known["real"] = Gaussian.of(embed(extractor, real, np.arange(len(real))).moments)
-        return frechet(known["real"], Gaussian.of(embed(extractor, pictures, np.arange(len(pictures))).moments)).value
+            known["real"] = Gaussian.fit(embed(extractor, real, np.arange(len(real))).moments)
+        fake = Gaussian.fit(embed(extractor, pictures, np.arange(len(pictures))).moments)
+        return frechet_distance(known["real"], fake).value
 
     return measure
 

@@ -9,11 +9,14 @@ from safetensors import safe_open
 
 from facegan.checkpoint import load_generator
 from facegan.config import RunConfig
+from facegan.data.image_set import from_packed
 from facegan.data.packed.packed_images import open_packed
 from facegan.errors import ConfigError, DataError, PluginError
-from facegan.evaluation import Known, Subject, digest_of, drawn, evaluate, reference_of
-from facegan.evaluation.metrics.frechet import FrechetRandom
+from facegan.evaluation import Pair, Sample
+from facegan.evaluation.measure import measure
+from facegan.evaluation.metrics.fid import FrechetRandom
 from facegan.features import random_extractor
+from facegan.sampling import generated
 from facegan.storage.best_snapshot import best_snapshot
 from facegan.storage.run_dir import RunDir
 from facegan.training import loop
@@ -126,12 +129,9 @@ def test_values_are_those_of_the_snapshot_and_lines_say_where_they_are_from(tiny
     train(tiny("train.steps=2", "train.channels_last=false", *EVERY_2, "evaluation.num_images=20", data=data), run)
     (line,) = lines(run)
     packed, generator = open_packed(data), load_generator(run.snapshot(2))
-    with drawn(generator, 20) as faces:
-        subject = Subject("x", faces, {"fake": digest_of(faces)})
-        reference = reference_of(packed, Known(digest=packed.digest))
-        (result,) = evaluate(
-            {"fd_random": FrechetRandom()}, reference, subject, {"random": random_extractor(3, 16)}, num_real=20
-        )
+    with generated(generator, 20) as faces:
+        pair = Pair(Sample.shuffled(from_packed(packed), 0, 20), Sample(faces))
+        (result,) = measure({"fd_random": FrechetRandom()}, pair, {"random": random_extractor(3, 16)})
     assert line["value"] == pytest.approx(result.value, rel=1e-12)
     assert line["digests"] == result.digests
     assert line["floor"]["value"] == pytest.approx(result.floor.value, rel=1e-12)

@@ -1,7 +1,8 @@
 """`facegan evaluate`."""
 
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,13 +10,13 @@ import typer
 from ..errors import ConfigError, DamagedError, DataError, FaceganError
 from ..messages import nearest, quoted
 from ..plugins import names
+from ..reporter import Reporter
 from .options import Device, Json, find_snapshot, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..evaluation import Result
-    from ..evaluation.evaluate import Judge
+    from ..evaluation import Evaluator, Result
 
 
 def evaluate(
@@ -90,31 +91,28 @@ def evaluate(
         raise ConfigError("--num-real 1: give at least 2, or 0 for all")
 
     from ..devices import resolve_device
-    from ..evaluation.choosing import choose, read_settings
-    from ..evaluation.evaluate import Judge
-    from ..evaluation.start import check_forms
+    from ..evaluation import Evaluator
+    from ..evaluation.evaluate import check_forms, choose_metrics, read_settings
     from .console import ByteProgress
     from .evaluations import tell_results
 
     check_forms(bool(models) or source is not None or every or raw, real, fake, resolution)
-    say = _Saying()
-    wanted = read_settings(settings or [])
-    if real is None and wanted.channels is not None:
+    options, of_metrics = read_settings(settings or [])
+    if real is None and options.channels is not None:
         raise ConfigError("--set channels: is for --real A --fake B; a model has its own")
-    choice = choose(keys, wanted.metrics, say)
-    snapshots = [] if real is not None else _snapshots(models or [], every)
-    where = str(resolve_device(device or "auto"))
-    with ByteProgress() as arriving, _Counting() as tell:
-        judge = Judge(
-            choice=choice, settings=wanted, num=num, num_real=num_real, seed=seed, device=where, weights=weights,
-            floor=floor, tell=tell, say=say, arriving=arriving.show,
+    with ByteProgress() as transfers, _Console(transfers.show) as reporter:
+        metric_models = choose_metrics(keys, of_metrics, reporter)
+        options = replace(
+            options, num_fake=num, num_real=num_real, seed=seed, raw=raw, floor=floor, weights=weights,
+            device=str(resolve_device(device or "auto")),
         )  # fmt: skip
+        evaluator = Evaluator(metric_models, options, reporter=reporter)
         if real is not None and fake is not None:
-            judged, failure = [judge.pictures(real, fake, resolution=resolution)], None
+            judged, failure = [evaluator.evaluate_sources(real, fake, resolution=resolution)], None
         else:
-            judged, failure = _judge(judge, snapshots, source, raw)
+            judged, failure = _judge(evaluator, _snapshots(models or [], every), source)
     if as_json:
-        print_json({"results": [result.line() for results in judged for result in results], "remarks": say.lines})
+        print_json({"results": [result.line() for results in judged for result in results], "remarks": reporter.lines})
     else:
         tell_results(judged)
     if failure:
@@ -148,35 +146,23 @@ def _draw(plot: Path, results: "list[Result]") -> None:
 
 
 def _judge(
-    judge: "Judge", snapshots: list[Path], source: str | None, raw: bool
+    evaluator: "Evaluator", snapshots: list[Path], source: str | None
 ) -> "tuple[list[list[Result]], FaceganError | None]":
-    """Judge snapshots; what is found of one is kept at once, and shown whatever becomes of the next: its failure."""
+    """Judge snapshots and record each one's results at once; a failure after the first is returned, not raised."""
+    from ..checkpoint import Checkpoint
+    from ..evaluation import record
+
     judged: list[list[Result]] = []
     for snapshot in snapshots:
         try:
-            judged.append(judge.model(snapshot, source, raw=raw))
-            _keep(snapshot, judged[-1])
+            checkpoint = Checkpoint.open(snapshot)
+            judged.append(evaluator.evaluate_checkpoint(checkpoint, source))
+            record(checkpoint, judged[-1])
         except FaceganError as error:
             if not judged:
                 raise
             return judged, error
     return judged, None
-
-
-def _keep(snapshot: Path, results: "list[Result]") -> None:
-    """Add results to the run's evaluations; raises FaceganError where that cannot be written."""
-    from ..checkpoint import Checkpoint
-    from ..evaluation import append
-
-    if folder := Checkpoint.open(snapshot).run_folder:
-        path = folder / "evaluations.jsonl"
-        try:
-            append(path, results)
-        except OSError as error:
-            raise FaceganError(
-                f"{path}: the results shown cannot be added to it ({error.strerror or error}); make room or the folder "
-                "writable, and call it again"
-            ) from None
 
 
 def _keys(text: str | None) -> list[str] | None:
@@ -217,41 +203,34 @@ def _snapshots(models: list[str], every: bool) -> list[Path]:
     return found
 
 
-class _Saying:
-    """Lines on stderr, each once."""
+class _Console(Reporter):
+    """Lines on stderr, each once, and one progress after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, transfer: "Callable[[str, int, int | None], None]") -> None:
         self.lines: list[str] = []
+        self._transfer, self._task, self._done, self._shown = transfer, "", 0, ExitStack()
 
-    def __call__(self, line: str) -> None:
+    def __enter__(self) -> "_Console":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._shown.__exit__(*error)
+
+    def info(self, line: str) -> None:
         from .console import console
 
         if line not in self.lines:
             self.lines.append(line)
             console().print(line, markup=False)
 
-
-class _Counting:
-    """One progress after the other, each ended by the next."""
-
-    def __init__(self) -> None:
-        self._open: Any = None
-
-    def __enter__(self) -> "_Counting":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._open is not None:
-            self._open.__exit__(kind, error, trace)
-
-    def __call__(self, what: str) -> "Callable[[int, int], None]":
-        """Begin to show a piece of work."""
+    def progress(self, task: str, done: int, total: int | None, *, unit: str = "images", **_: Any) -> None:
         from .counting import counting
 
-        if self._open is not None:
-            self._open.__exit__(None, None, None)
-        self._open = counting(what)
-        show: Callable[[int, int], None] = self._open.__enter__()
-        return show
+        if unit == "bytes":
+            self._transfer(task, done, total)
+            return
+        if task != self._task or done < self._done:
+            self._shown.close()
+            self._task, self._show = task, self._shown.enter_context(counting(task))
+        self._done = done
+        self._show(done, total or 0)

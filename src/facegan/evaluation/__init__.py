@@ -1,27 +1,21 @@
-"""How good generated faces are: every number with its protocol, its interval and a yardstick."""
+"""Evaluation: the quality of generated faces, each number with its protocol, its interval and a yardstick."""
 
-from .evaluate import Judge  # the module first: imported later, it would take the place of the function of its name
-from .measure import evaluate
-from .metric import Measurement, Metric
-from .pair import Known, Pair, Sample
-from .results import Floor, Result, append, read
-from .subjects import Reference, Subject, digest_of, drawn, reference_of
+from .evaluate import Evaluator, Options, evaluate
+from .metric import Known, Measurement, Metric, Pair, Sample
+from .results import Floor, Result, append, read, record
 
 __all__ = [
+    "Evaluator",
     "Floor",
-    "Judge",
     "Known",
     "Measurement",
     "Metric",
+    "Options",
     "Pair",
-    "Reference",
     "Result",
     "Sample",
-    "Subject",
     "append",
-    "digest_of",
-    "drawn",
     "evaluate",
     "read",
-    "reference_of",
+    "record",
 ]

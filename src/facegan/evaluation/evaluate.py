@@ -1,197 +1,343 @@
-"""From a model, or from any images, to results: gathers what the metrics need, and measures."""
+"""From a checkpoint, or from two sources of images, to results."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import nn
-
-from ..checkpoint import load_discriminator, load_generator
-from ..data.packed.packed_images import PackedImages
-from ..errors import DataError, FaceganError
-from .choosing import Choice, Settings
-from .extractors import Arriving, Look, Made, extractors_of
-from .measure import FEW, Floors, Tell, evaluate
-from .metric import PIXELS
-from .pair import Known
-from .reals import LEAST, Say, Wanted, named, packed_of, reals_of
+from .. import plugins
+from ..checkpoint import Checkpoint
+from ..config import build, settings_layer
+from ..data.image_set import ImageSet, held_out, training_set
+from ..devices import resolve_device
+from ..errors import ConfigError, DataError, FaceganError, PluginError, SnapshotError
+from ..features import Extractor
+from ..messages import nearest, quoted
+from ..reporter import SILENT, Callbacks, Progress, Reporter
+from ..sampling import generated
+from ..storage.run_dir import RunDir, find_run
+from .extractors import check_spaces, make_extractor
+from .measure import Floors, measure
+from .metric import PIXELS, Metric, Pair, Sample
 from .results import Result
-from .sources import Two, compare_sources
-from .subjects import Progress, Reference, Subject, digest_of, drawn, reference_of
+from .sources import load_sources
 
 NUM_FAKE = 10_000
 NUM_REAL = 50_000
+FEW = 2048  # images: below, a covariance of Inception's 2,048 features is singular and FID is hardly meaningful
+DATA_SETTINGS = ("split", "where", "limit", "options", "crop", "filter", "draft")  # which real images, how cropped
 
 
-def silent(_: str) -> Progress:
-    """Tells nobody."""
-    return lambda *_: None
+def evaluate(
+    model: str | Path | None = None,
+    data: str | Path | None = None,
+    *,
+    real: str | Path | None = None,
+    fake: str | Path | None = None,
+    metrics: Iterable[str] | None = None,
+    settings: Mapping[str, Any] | Iterable[str] = (),
+    n: int | None = None,
+    num_real: int = NUM_REAL,
+    resolution: int | None = None,
+    raw: bool = False,
+    weights: str | Path | None = None,
+    floor: bool = True,
+    device: str = "auto",
+    seed: int = 0,
+    tell: Callable[[str], Progress] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> list[Result]:
+    """Judge the faces of a model, or any images; prints nothing and writes into no run.
+
+    Args:
+        model: A snapshot file, a run's folder, or its name under runs/; by default the latest run's.
+        data: Real images, instead of those that the model was trained on; cropped as those.
+        real: Instead of a model, with `fake`: a source of real images.
+        fake: A source of images that are judged.
+        metrics: Their keys; by default all that can be measured.
+        settings: Of the real images, as `{"data.split": "heldout"}`, and of metrics, by `key.setting`.
+        n: Judged images; by default the faces of the seeds 0 to 9,999, or all of `fake`.
+        num_real: Real images at most, drawn at random; 0: all.
+        resolution: For `real` and `fake`: the size to which both are brought; by default they have one.
+        raw: Take the current weights instead of their moving average.
+        weights: A file of Inception's weights; by default those of the cache, else downloaded.
+        floor: Whether real images are measured against real ones, too.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        seed: Seed of whatever is drawn at random, except the faces.
+        tell: Called with each task as it begins; returns a callback (done, total).
+        say: Called with a line about each metric left out and each warning; `print` will do.
+
+    Returns:
+        A result for each metric.
+
+    Raises:
+        ConfigError, DataError, SnapshotError: An argument is wrong.
+        FaceganError: Weights that the metrics need are missing.
+    """
+    check_forms(model is not None or data is not None, real, fake, resolution)
+    for name, value in (("n", n), ("num_real", num_real or None)):
+        if value is not None and value < 2:
+            raise ConfigError(f"{name} is {value}; it must be at least 2")
+    reporter = Callbacks(line=say, begin=tell)
+    options, of_metrics = read_settings(settings)
+    options = replace(
+        options,
+        num_fake=n,
+        num_real=num_real,
+        seed=seed,
+        raw=raw,
+        floor=floor,
+        device=str(resolve_device(device)),
+        weights=None if weights is None else Path(weights),
+    )
+    evaluator = Evaluator(choose_metrics(metrics, of_metrics, reporter), options, reporter=reporter)
+    if real is not None:
+        return evaluator.evaluate_sources(str(real), str(fake), resolution=resolution)
+    snapshot = Path(model) if model is not None and Path(model).is_file() else newest_snapshot(find_run(model))
+    return evaluator.evaluate_checkpoint(Checkpoint.open(snapshot), None if data is None else str(data))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Judge:
-    """What is measured, on how many images, and whom to tell; the same for everything that it judges.
+def check_forms(model: bool, real: object, fake: object, resolution: int | None) -> None:
+    """Refuse arguments that belong to different evaluations: of a model, or of two sources.
+
+    Raises:
+        ConfigError: Both are given, or one source is missing.
+    """
+    if real is None and fake is None:
+        if resolution is not None:
+            raise ConfigError(f"--resolution {resolution}: is for --real A --fake B; a model has its own")
+        return
+    if real is None or fake is None:
+        raise ConfigError(f"--{'fake' if real is None else 'real'}: give --real A and --fake B, both")
+    if model:
+        raise ConfigError("--real, --fake: are instead of a MODEL and its --data; give either")
+
+
+def newest_snapshot(run: RunDir) -> Path:
+    """Return the newest snapshot of a run; raises SnapshotError when there is none."""
+    found = run.latest("snapshots")
+    if found is None:
+        raise SnapshotError(f"{run.path}: holds no snapshot yet; train it further with 'facegan resume {run.path}'")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The settings of an evaluation, the same for everything that is judged.
 
     Attributes:
-        choice: The metrics.
-        settings: Of the real images.
-        num: Judged images; None: 10,000 faces of a model, all images of a source.
+        data: Settings of `data` for the real images.
+        channels: For two sources, 3 for colour, 1 for grey; None: as the images are.
+        num_fake: Judged images; None: 10,000 faces of a checkpoint, all images of a source.
         num_real: Real images at most, drawn at random; 0: all.
-        seed: Of what is drawn at random: which real images and in which order, and what metrics draw.
-        device: Where networks run.
-        weights: A file of Inception's weights; None: where they are found, else fetched.
+        seed: Seed of whatever is drawn at random, except the faces.
+        raw: Take the current weights instead of their moving average.
         floor: Whether real images are measured against real ones, too.
-        tell: Called with what is begun; returns what is called with (done, total).
-        say: Called with a line on what is left out, and on what to keep in mind.
-        arriving: Called with (file, bytes here, bytes in all) while weights are fetched.
+        device: Where networks run.
+        weights: A file of Inception's weights; None: those of the cache, else downloaded ones.
     """
 
-    choice: Choice
-    settings: Settings = field(default_factory=Settings)
-    num: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    channels: int | None = None
+    num_fake: int | None = None
     num_real: int = NUM_REAL
     seed: int = 0
+    raw: bool = False
+    floor: bool = True
     device: str = "cpu"
     weights: Path | None = None
-    floor: bool = True
-    tell: Tell = silent
-    say: Say = lambda _: None
-    arriving: Arriving = lambda *_: None
-    _made: Made = field(default_factory=dict)
-    _floors: Floors = field(default_factory=dict)
 
-    def model(self, snapshot: Path, source: str | None = None, *, raw: bool = False) -> list[Result]:
-        """Judge the faces of the seeds 0 to num - 1 of a snapshot.
+
+def read_settings(settings: Iterable[str] | Mapping[str, Any]) -> tuple[Options, dict[str, Mapping[str, Any]]]:
+    """Sort lines `section.key=value`, or values by `section.key`, into options and the settings of each metric.
+
+    Raises:
+        ConfigError: There is no such section, or the setting has no effect on an evaluation.
+    """
+    layer = settings_layer(settings)
+    data, channels = layer.pop("data", {}), layer.pop("channels", None)
+    if channels not in (None, 1, 3):
+        raise ConfigError(f"config: channels is {quoted(channels)}; it must be 1 or 3")
+    known = plugins.names("metric")
+    for key, fields in {"data": data, **layer}.items():
+        if key not in ("data", *known):
+            raise ConfigError(f"config: no setting {quoted(key)}; {nearest(key, ['data', 'channels', *known])}")
+        if not isinstance(fields, Mapping):
+            raise ConfigError(f"config: {key} is {quoted(fields)}; it must be a table")
+    for key in data:
+        if key not in DATA_SETTINGS:
+            can = ", ".join(f"data.{each}" for each in DATA_SETTINGS)
+            raise ConfigError(f"config: data.{key} has no effect on an evaluation; what can be set is {can}")
+    return Options(data=data, channels=channels), layer
+
+
+def choose_metrics(
+    names: Iterable[str] | None, settings: Mapping[str, Mapping[str, Any]], reporter: Reporter = SILENT
+) -> dict[str, Metric]:
+    """Build metrics from their keys and settings, in the order of measuring.
+
+    Args:
+        names: Keys; None: all there are, without those of packages that do not load.
+        settings: Settings of each metric, by key.
+        reporter: Receives a warning about each package that does not load.
+
+    Raises:
+        ConfigError: There is no such metric, none is named, or a setting does not exist, is invalid, or belongs to a
+            metric that is not measured.
+        PluginError: A metric that was named does not load.
+    """
+    wanted = plugins.names("metric") if names is None else list(dict.fromkeys(names))
+    if not wanted:
+        raise ConfigError(f"metrics: none is named; there is: {', '.join(plugins.names('metric'))}")
+    for key, fields in settings.items():
+        if key not in wanted:
+            raise ConfigError(
+                f"config: {key}.{next(iter(fields), '')} is set, but {key} is not among the metrics "
+                f"({', '.join(wanted)}); add it, or leave the setting out"
+            )
+    metrics: dict[str, Metric] = {}
+    for key in wanted:
+        try:
+            model = plugins.find("metric", key)
+        except PluginError as error:
+            if names is not None:
+                raise
+            reporter.warning(str(error))
+            continue
+        metrics[key] = build(model, settings.get(key, {}), where=key)
+    return metrics
+
+
+class Evaluator:
+    """Evaluate checkpoints and sources by the same metrics; networks and floors are computed once and shared."""
+
+    def __init__(
+        self, metrics: Mapping[str, Metric], options: Options | None = None, *, reporter: Reporter = SILENT
+    ) -> None:
+        """Take metrics by key; raises PluginError if one names a space that does not exist."""
+        check_spaces(metrics)
+        self._metrics, self._options, self._reporter = metrics, options or Options(), reporter
+        self._floors: Floors = {}
+        self._made: dict[tuple[str, int, int], Extractor | FaceganError] = {}
+
+    def evaluate_checkpoint(self, checkpoint: Checkpoint, source: str | None = None) -> list[Result]:
+        """Judge the faces of the seeds 0 to num_fake - 1.
 
         Args:
-            snapshot: Its file.
+            checkpoint: The snapshot.
             source: Real images, instead of those that it was trained on; cropped as those.
-            raw: Take the current weights instead of their moving average.
 
         Raises:
-            SnapshotError: It is missing or damaged, or its images are not finite.
-            DataError: The real images are not there, or nothing can be measured.
-            FaceganError: What all metrics need is not there.
+            SnapshotError: Its weights do not fit, or its images are not finite.
+            DataError: The real images are missing, or nothing can be measured.
+            FaceganError: A network that all metrics need cannot be had.
         """
-        generator = load_generator(snapshot, raw=raw, device=self.device)
-        origin = generator.origin
-        wanted = Wanted(source, self.settings.data, self._num_held_out())
-        reference = reals_of(snapshot, origin.config, wanted, tell=self.tell, say=self.say)
-        D = self._discriminator(snapshot)
-        num = self.num or NUM_FAKE
-        with drawn(generator, num, progress=self.tell("sampling")) as pictures:
-            subject = Subject(
-                name=_name(snapshot),
-                pictures=pictures,
-                digests={"fake": digest_of(pictures), "snapshot": origin.digest},
-                D=D if isinstance(D, nn.Module) else None,
-                step=origin.step,
-                weights=origin.weights,
-            )
-            return self._measure(reference, subject, D)
+        options, reporter = self._options, self._reporter
+        generator = checkpoint.generator(raw=options.raw, device=options.device)
+        real = training_set(checkpoint, source, settings=options.data, reporter=reporter)
+        unseen = self._held_out(real)
+        subject = checkpoint.run_folder.name if checkpoint.run_folder else checkpoint.path.name
+        with generated(generator, options.num_fake or NUM_FAKE, reporter=reporter) as images:
+            fake = replace(images, label=f"{subject}, step {checkpoint.step:,}")
+            results = self._measure(real, Sample(fake), held_out=unseen, checkpoint=checkpoint)
+        provenance = {"subject": subject, "step": checkpoint.step, "weights": generator.origin.weights}
+        return [
+            result.model_copy(update={**provenance, "digests": {**result.digests, "snapshot": checkpoint.digest}})
+            for result in results
+        ]
 
-    def pictures(self, real: str, fake: str, *, resolution: int | None = None) -> list[Result]:
+    def evaluate_sources(self, real: str, fake: str, *, resolution: int | None = None) -> list[Result]:
         """Judge the images of one source by those of another.
 
         Args:
-            real: A source; its images are taken whole unless a resolution or a crop is given.
-            fake: Another; its images are taken whole.
-            resolution: To which the real ones are cropped and resized, and the judged ones resized if they have
-                another size; None: both have one size, and no pixel is changed.
+            real: A source of real images.
+            fake: A source of judged images.
+            resolution: Size to which both are brought; None: both have one size, and no pixel is changed.
 
         Raises:
             DataError: A source is missing, the images are not all of one size or kind, or nothing can be measured.
-            FaceganError: What all metrics need is not there.
+            FaceganError: A network that all metrics need cannot be had.
         """
-        two = compare_sources(real, fake, self.settings, resolution, tell=self.tell)
-        size = {"resolution": two.resolution, "channels": two.channels}
-        reals = packed_of(two.real, **size, tell=self.tell, say=self.say)
-        fakes = packed_of(two.fake, **size, tell=self.tell, say=self.say)
-        known = Known(digest=reals.digest)
-        if PIXELS in self.choice.spaces:
-            known = replace(known, attributes=reals.attributes, names=reals.names)
-        reference = named(reference_of(reals, known), two.real, reals)
-        warnings = (*two.warnings, *_copies(two, reals, fakes))
-        for line in warnings:
-            self.say(line)
-        order = np.random.default_rng(self.seed).permutation(len(fakes))[: self.num]  # folders are sorted by something
-        if len(order) < LEAST:
-            raise DataError(f"-n {len(order)}: need at least {LEAST} images")
-        subject = Subject(
-            name=fake, pictures=fakes.images, rows=order, digests={"fake": fakes.digest}, warnings=warnings
+        options = self._options
+        reals, fakes = load_sources(
+            real, fake, options.data, resolution=resolution, channels=options.channels, reporter=self._reporter
         )
-        return self._measure(reference, subject, _no_discriminator(self.choice, fake))
+        # Folders are sorted by something, and the parts from which intervals are taken are consecutive.
+        return self._measure(reals, Sample.shuffled(fakes, options.seed, options.num_fake))
 
-    def _discriminator(self, snapshot: Path) -> nn.Module | FaceganError:
-        if "discriminator" not in self.choice.spaces:
-            return FaceganError("the discriminator is not wanted")
+    def _held_out(self, training: ImageSet) -> ImageSet | None:
+        """As many images that the model has not seen as the metrics use; None: there are none."""
+        num = max(metric.num_held_out for metric in self._metrics.values())
+        if not (num and training.is_training_set):
+            return None
         try:
-            return load_discriminator(snapshot, device=self.device)
-        except FaceganError as error:  # an imported snapshot has none
+            return held_out(training, num, reporter=self._reporter)
+        except DataError as error:
+            self._reporter.warning(f"no held-out images: {error}")
+            return None
+
+    def _measure(
+        self,
+        real: ImageSet,
+        fake: Sample,
+        *,
+        held_out: ImageSet | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> list[Result]:
+        options = self._options
+        reals = Sample.shuffled(real, options.seed, options.num_real)
+        pair = Pair(reals, fake, held_out, device=options.device, seed=options.seed)
+        extractors = self._extractors(fake.image_set, checkpoint)
+        metrics = {
+            key: metric for key, metric in self._metrics.items() if metric.space == PIXELS or metric.space in extractors
+        }
+        self._warn_of_few(pair, metrics)
+        return measure(metrics, pair, extractors, floor=options.floor, floors=self._floors, reporter=self._reporter)
+
+    def _extractors(self, images: ImageSet, checkpoint: Checkpoint | None) -> dict[str, Extractor]:
+        """The networks that the metrics need; warns about each that cannot be had, and raises if none can."""
+        found: dict[str, Extractor] = {}
+        missing: dict[str, FaceganError] = {}
+        spaces = {metric.space for metric in self._metrics.values()}
+        for space in sorted(spaces - {PIXELS}):
+            key = (space, images.channels, images.resolution)
+            made = self._made.get(key) or self._make_extractor(space, images, checkpoint)
+            if isinstance(made, Extractor):
+                found[space] = made
+            else:
+                missing[space] = made
+            if space != "discriminator":  # each snapshot has its own
+                self._made[key] = made
+        if missing and len(missing) == len(spaces):
+            raise next(iter(missing.values()))
+        for space, reason in missing.items():
+            keys = [key for key, metric in self._metrics.items() if metric.space == space]
+            self._reporter.warning(f"left out: {', '.join(keys)}: {reason}")
+        return found
+
+    def _make_extractor(self, space: str, images: ImageSet, checkpoint: Checkpoint | None) -> Extractor | FaceganError:
+        options = self._options
+        try:
+            return make_extractor(
+                space, images, device=options.device, weights=options.weights, checkpoint=checkpoint,
+                reporter=self._reporter,
+            )  # fmt: skip
+        except FaceganError as error:
+            if space == "inception" and options.weights is not None:  # a file that was named must be right
+                raise
             return error
 
-    def _num_held_out(self) -> int | None:
-        """How many images that the model has not seen are wanted; None: nothing is to be known of the real ones."""
-        if PIXELS not in self.choice.spaces:
-            return None
-        return int(getattr(self.choice.metrics.get("memorisation"), "num_images", 0))
-
-    def _measure(self, reference: Reference, subject: Subject, D: nn.Module | FaceganError) -> list[Result]:
-        channels, resolution = subject.pictures.shape[1:3]
-        name = subject.name if subject.step is None else f"{subject.name}, step {subject.step:,}"
-        look = Look(name, channels, resolution, self.device, self.weights, D, self.arriving)
-        extractors = extractors_of(self.choice, look, made=self._made, say=self.say)
-        metrics = {
-            key: metric
-            for key, metric in self.choice.metrics.items()
-            if metric.space == PIXELS or metric.space in extractors
-        }
-        self._warn_of_few(reference, subject, metrics)
-        refused: list[str] = []
-        results = evaluate(
-            metrics, reference, subject, extractors, seed=self.seed, num_real=self.num_real, floor=self.floor,
-            device=self.device, tell=self.tell, refuse=refused.append, say=self.say, floors=self._floors,
-        )  # fmt: skip
-        if not results:
-            raise DataError(refused[0] if refused else "nothing can be measured")
-        for line in refused:
-            self.say(f"left out: {line}")
-        return results
-
-    def _warn_of_few(self, reference: Reference, subject: Subject, metrics: Mapping[str, Any]) -> None:
-        """One line where too few images bias the Fréchet distances."""
-        num_fake = len(subject.order())
-        num_real = min(self.num_real or len(reference.pictures), len(reference.pictures))
-        num, side = min((num_fake, "judged"), (num_real, "real"))
+    def _warn_of_few(self, pair: Pair, metrics: Mapping[str, Metric]) -> None:
+        """Warn where too few images bias the Fréchet distances."""
+        num, side = min((len(pair.fake), "judged"), (len(pair.real), "real"))
         biased = [
             key
             for key, metric in metrics.items()
             if (key == "fid" or key.startswith("fd_")) and num >= metric.at_least  # else it is left out
         ]
         if biased and num < FEW:
-            self.say(
+            self._reporter.warning(
                 f"{num:,} {side} images, fewer than {FEW:,}: Fréchet distances ({', '.join(biased)}) come out too "
                 "high, the more so the fewer there are; compare them at equal numbers only, and prefer kernel "
                 "distances (kid, kd_random)"
             )
-
-
-def _name(snapshot: Path) -> str:
-    """What a snapshot is called: after its run, or by its own name."""
-    folder = snapshot.absolute().parent
-    return folder.parent.name if folder.name == "snapshots" else snapshot.name
-
-
-def _no_discriminator(choice: Choice, source: str) -> DataError:
-    """Why there is none of a source's images."""
-    keys = ", ".join(choice.of_space("discriminator"))
-    return DataError(f"{source}: has no discriminator, which {keys} need; judge a snapshot, or choose other metrics")
-
-
-def _copies(two: Two, reals: PackedImages, fakes: PackedImages) -> list[str]:
-    """A line on files that are in both sources."""
-    known = set(reals.digests)
-    same = sum(digest in known for digest in fakes.digests)
-    return [f"{two.fake.source}: {same:,} of its images are in {two.real.source}, too (equal files)"] if same else []

@@ -1,119 +1,71 @@
-"""In which spaces images are compared: the network that a metric's space names, made when it is wanted."""
+"""The network that a metric's space names."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-from torch import nn
-
+from ..checkpoint import Checkpoint
+from ..data.image_set import ImageSet
 from ..downloads.inception_weights import BRIEF, fetch_weights, find_weights
-from ..errors import FaceganError, PluginError
+from ..errors import DataError, FaceganError, PluginError
 from ..features import Extractor, discriminator_extractor, inception_extractor, random_extractor
-from ..reporter import Callbacks
-from .choosing import Choice
-from .metric import PIXELS
-from .reals import Say
-
-Arriving = Callable[[str, int, int | None], None]  # (file, bytes here, bytes in all or None)
+from ..reporter import SILENT, Callbacks, Reporter
+from .metric import PIXELS, Metric
 
 SPACES = (PIXELS, "inception", "random", "discriminator")
 
 
-@dataclass(frozen=True, eq=False)
-class Look:
-    """What networks are made for.
-
-    Attributes:
-        name: Of what is judged.
-        channels: Of the images.
-        resolution: Of the images.
-        device: Where networks run.
-        weights: A file of Inception's weights; None: where they are found, else fetched.
-        D: The discriminator of the snapshot, or why there is none.
-        arriving: Called with (file, bytes here, bytes in all) while weights are fetched.
-    """
-
-    name: str
-    channels: int
-    resolution: int
-    device: str
-    weights: Path | None
-    D: nn.Module | FaceganError
-    arriving: Arriving = lambda *_: None
+def check_spaces(metrics: Mapping[str, Metric]) -> None:
+    """Raise a PluginError if a metric names a space that does not exist."""
+    for key, metric in metrics.items():
+        if metric.space not in SPACES:
+            raise PluginError(f"metric '{key}': names the space '{metric.space}'; there is: {', '.join(SPACES)}")
 
 
-Made = dict[str, Extractor | FaceganError]
-
-
-def extractors_of(choice: Choice, look: Look, *, made: Made, say: Say) -> dict[str, Extractor]:
-    """The networks of every space that is wanted but pixels; one that cannot be had is told of in a line.
+def make_extractor(
+    space: str,
+    images: ImageSet,
+    *,
+    device: str = "cpu",
+    weights: Path | None = None,
+    checkpoint: Checkpoint | None = None,
+    reporter: Reporter = SILENT,
+) -> Extractor:
+    """Build the network of a space; Inception's weights are downloaded if they are not here.
 
     Args:
-        choice: The metrics.
-        look: What networks are made for.
-        made: Those of what was judged before, and why some could not be had; the new ones are added.
-        say: Told which metrics are left out, and why.
+        space: One of SPACES except pixels.
+        images: The judged images, whose size and channels the network takes.
+        device: Where it runs.
+        weights: A file of Inception's weights; None: those of the cache, or downloaded ones.
+        checkpoint: The snapshot whose discriminator is taken; None: there is none.
+        reporter: Receives the progress of the download.
 
     Raises:
-        FaceganError: None of the metrics can be measured, since all are of such spaces; it is the first one's reason.
-        PluginError: A metric names a space that does not exist.
-    """
-    found: dict[str, Extractor] = {}
-    missing: dict[str, FaceganError] = {}
-    for space in sorted(choice.spaces - {PIXELS}):
-        if space not in SPACES:
-            keys = ", ".join(choice.of_space(space))
-            raise PluginError(f"{keys}: names the space '{space}'; there is: {', '.join(SPACES)}")
-        known = made.get(space) or _tried(space, look)
-        if isinstance(known, Extractor):
-            found[space] = known
-        else:
-            missing[space] = known
-        if space != "discriminator":  # each snapshot has its own
-            made[space] = known
-    if missing and len(missing) == len(choice.spaces):
-        raise next(iter(missing.values()))
-    for space, reason in missing.items():
-        say(f"{_listed(choice.of_space(space))} left out: {reason}")
-    return found
-
-
-def _tried(space: str, look: Look) -> Extractor | FaceganError:
-    """The network of a space, or why it cannot be had; raises FaceganError for a wrong file that was named."""
-    try:
-        return extractor_of(space, look)
-    except FaceganError as error:
-        if space == "inception" and look.weights is not None:
-            raise
-        return error
-
-
-def extractor_of(space: str, look: Look) -> Extractor:
-    """The network of one of SPACES but pixels; Inception's weights are fetched if they are not here.
-
-    Raises:
-        FaceganError: It cannot be had.
+        FaceganError: The network cannot be had.
     """
     if space == "random":
-        return random_extractor(look.channels, look.resolution, device=look.device)
+        return random_extractor(images.channels, images.resolution, device=device)
     if space == "inception":
-        return inception_extractor(look.weights or _weights(look.arriving), device=look.device)
-    if isinstance(look.D, FaceganError):
-        raise look.D
-    size = {"channels": look.channels, "resolution": look.resolution}
-    return discriminator_extractor(look.D, **size, device=look.device, of=look.name)
+        return inception_extractor(weights or _inception_weights(reporter), device=device)
+    if checkpoint is None:
+        raise DataError(f"{images.label}: has no discriminator; judge a snapshot, or choose other metrics")
+    return discriminator_extractor(
+        checkpoint.discriminator(device=device),
+        channels=images.channels,
+        resolution=images.resolution,
+        device=device,
+        of=images.label,
+    )
 
 
-def _weights(arriving: Arriving) -> Path:
-    """Inception's weights: those that are here, else fetched with little patience; raises FaceganError."""
+def _inception_weights(reporter: Reporter) -> Path:
+    """Return Inception's weights: those of the cache, or downloaded ones after a single short attempt."""
+    transfers = Callbacks(transfer=partial(reporter.progress, unit="bytes"))  # the error says what went wrong
     try:
-        return find_weights() or fetch_weights(reporter=Callbacks(transfer=arriving), patience=BRIEF)
+        return find_weights() or fetch_weights(reporter=transfers, patience=BRIEF)
     except OSError as error:  # a cache that cannot be written
         raise FaceganError(
-            f"{error.filename}: Inception's weights cannot be kept there ({error.strerror}); "
+            f"{error.filename}: Inception's weights cannot be stored there ({error.strerror}); "
             "name a copy with --weights FILE"
         ) from None
-
-
-def _listed(keys: Sequence[str]) -> str:
-    return f"{', '.join(keys)}: {'are' if len(keys) > 1 else 'is'}"

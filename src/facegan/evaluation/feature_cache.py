@@ -1,78 +1,75 @@
-"""What extractors say of real images, kept on the disk by content: these are looked at once, whatever is judged.
+"""A cache of real images' embeddings, by content: these images are embedded once, whatever is judged.
 
-An entry is asked for by all that its numbers depend on: the digest of the real images' pixels, the very rows in their
+An entry's key holds everything that its numbers depend on: the digest of the real images' pixels, the rows in their
 order, the extractor's weights, version and resize, and the kind of device and the version of torch, which round sums in
-ways of their own (convolutions in TF32 on a GPU coarsely). So what comes from the disk is what would have been
+ways of their own (convolutions in TF32 on a GPU coarsely). So a cached embedding is the one that would have been
 computed. Another number of judged images divides the reals otherwise, and makes entries of its own.
 """
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..distances.moments import Moments
+from ..data.image_set import ImageSet
 from ..errors import SnapshotError
-from ..features import KEPT, SCORED, Embedding, Extractor, embed
+from ..features import MAX_FEATURES, MAX_LOGITS, Embedding, Extractor, Moments, embed
+from ..reporter import SILENT, Progress, Reporter
 from ..storage.cache import REFERENCES, hashed_key
 from ..storage.safetensors_file import open_tensors, read_tensors, write_tensors
-from .subjects import Reference, Rows
 
 LAYOUT = 2  # raised when an entry's tensors change their meaning
 
-Progress = Callable[[int, int], None]
-Say = Callable[[str], None]
 
-
-def embedded(
+def cached_embedding(
     extractor: Extractor,
-    reference: Reference,
-    rows: Rows,
+    images: ImageSet,
+    rows: NDArray[np.int64],
     *,
-    progress: Callable[[], Progress | None] = lambda: None,
-    say: Say | None = None,
+    progress: Progress = lambda *_: None,
+    reporter: Reporter = SILENT,
 ) -> Embedding:
-    """What an extractor says of real images, from the cache when it was asked before.
+    """Embed real images, or take their embedding from the cache.
 
     Args:
-        extractor: The network; one that is not lasting is asked anew each time.
-        reference: The reals, whose digest must be known for anything to be kept.
+        extractor: The network; the vectors of one that is not lasting are not cached.
+        images: The real images.
         rows: Which of them.
-        progress: Called when the images must be looked at, for what is to be told of it.
-        say: Called with one line when what was computed cannot be kept.
+        progress: Called with (images embedded, of how many); not at all when the embedding is in the cache.
+        reporter: Receives a warning when the embedding cannot be cached.
 
     Raises:
         FaceganError: As `embed`.
     """
-    if not (extractor.lasting and reference.known.digest):
-        return embed(extractor, reference.pictures, rows, progress=progress())
-    key = _key(extractor, reference, rows)
+    if not extractor.lasting:
+        return embed(extractor, images.images, rows, progress=progress)
+    key = _key(extractor, images, rows)
     name = f"{extractor.key}-{hashed_key(key)}.safetensors"
     if (cached := REFERENCES.read(name, lambda path: _load(path, key))) is not None:
         return cached
-    found = embed(extractor, reference.pictures, rows, progress=progress())
+    found = embed(extractor, images.images, rows, progress=progress)
+    metadata = {"step": "0", "key": key}
     try:
-        REFERENCES.write(
-            name, lambda path: write_tensors(path, "reference", _tensors(found), {"step": "0", "key": key})
-        )
+        REFERENCES.write(name, lambda path: write_tensors(path, "reference", _tensors(found), metadata))
     except OSError as error:
-        if say:
-            say(f"{REFERENCES.path}: features of the real images cannot be kept there ({error.strerror or error})")
+        reason = error.strerror or error
+        reporter.warning(f"{REFERENCES.path}: features of the real images cannot be stored there ({reason})")
     return found
 
 
-def _key(extractor: Extractor, reference: Reference, rows: Rows) -> str:
-    """All that an embedding depends on, as JSON."""
+def _key(extractor: Extractor, images: ImageSet, rows: NDArray[np.int64]) -> str:
+    """Everything that an embedding depends on, as JSON."""
     return json.dumps(
         {
             "layout": LAYOUT,
-            "pixels": reference.known.digest,
-            "shape": list(reference.pictures.shape),
+            "pixels": images.digest,
+            "shape": list(images.images.shape),
             "rows": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest(),
-            "kept": [KEPT, SCORED],
+            "kept": [MAX_FEATURES, MAX_LOGITS],
             "extractor": extractor.digest,
             "version": extractor.version,
             "resize": extractor.resize,

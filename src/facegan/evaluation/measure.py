@@ -1,4 +1,4 @@
-"""Real images and fakes -> vectors -> metrics -> results."""
+"""Two samples of images -> vectors -> metrics -> floor -> results."""
 
 import time
 from collections import defaultdict
@@ -7,236 +7,224 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .. import __version__
 from ..errors import DataError
-from ..features import Extractor
-from .feature_cache import Say
-from .looking import Compared, Tell, compared, ordered
-from .metric import PIXELS, Measurement, Metric
-from .pair import Pair
+from ..features import Embedding, Extractor, embed
+from ..reporter import SILENT, Reporter
+from .feature_cache import cached_embedding
+from .metric import PIXELS, Measurement, Metric, Pair, Sample
 from .results import Floor, Result
-from .subjects import Reference, Subject
 
-__all__ = ["FEW", "Floors", "Tell", "evaluate"]
-
-Floors = dict[tuple[Any, ...], Measurement]  # reals against reals, by all that they depend on
-
-FEW = 2048  # samples: below, a covariance of Inception's 2,048 features is singular and FID hardly says anything
+Floors = dict[tuple[Any, ...], Measurement]  # real images against real ones, by everything that they depend on
 
 
-def evaluate(
+def measure(
     metrics: Mapping[str, Metric],
-    reference: Reference,
-    subject: Subject,
+    pair: Pair,
     extractors: Mapping[str, Extractor],
     *,
-    seed: int = 0,
-    num_real: int = 0,
     floor: bool = True,
-    intervals: bool = True,
-    device: str = "cpu",
-    tell: Tell | None = None,
-    refuse: Say | None = None,
-    say: Say | None = None,
     floors: Floors | None = None,
+    reporter: Reporter = SILENT,
 ) -> list[Result]:
-    """Measure a subject against real images, in titled steps: check, order, look, measure, compare with the floor.
+    """Embed each image once in each space, measure, and measure real images against real ones as the floor.
 
     Args:
-        metrics: By their keys; those whose images do not suffice are passed to `refuse`.
-        reference: The reals.
-        subject: What is judged.
-        extractors: By space, for every space that the metrics name but "pixels".
-        seed: Of the order of the reals, and of whatever metrics draw.
-        num_real: How many reals, drawn at random; 0: all.
-        floor: Whether to measure reals against reals.
-        intervals: Whether intervals are wanted, which may take several times as long as the values.
-        device: Where metrics in pixels may compute.
-        tell: Called with what is begun; returns its progress callback, which hears (0, 0) of what may not count.
-        refuse: Called with one line for each metric that cannot be measured; None raises it instead.
-        say: Called with one line for what went wrong without being in the way of a number.
-        floors: Those of earlier evaluations, which need not be measured again; new ones are added.
+        metrics: By key.
+        pair: Real and judged images, without embeddings.
+        extractors: By space, for the spaces that the metrics name.
+        floor: Whether to measure real images against real ones.
+        floors: Those of earlier calls, which are not measured again; new ones are added. None: there are none.
+        reporter: Receives the progress, and a warning for each metric that cannot be measured.
 
     Raises:
-        DataError: Sizes or channels differ, or a metric cannot be measured and `refuse` is None.
-        FaceganError: An extractor gives vectors that are not finite.
+        DataError: Sizes or channels differ, or no metric can be measured.
+        FaceganError: An extractor returns vectors that are not finite.
     """
-    # Check: only images of one kind and size are compared.
-    _check_alike(reference.pictures, subject.pictures, reference.source, subject.name)
-
-    # Order: the seed's; the first reals are the floor's.
-    order = ordered(reference, subject, seed=seed, num_real=num_real, floor=floor)
-
+    _check_alike(pair)
+    num_floor = min(len(pair.fake), len(pair.real) // 2) if floor else 0
+    known = {} if floors is None else floors
     results: list[Result] = []
-    for space, chosen in _by_space(metrics, extractors, refuse).items():
-        # Look: each image goes once through the network whose vectors these metrics compare.
+    refused: list[str] = []
+    for space, chosen in _by_space(metrics).items():
         extractor = extractors.get(space)
-        seen = compared(
-            order, reference, subject, extractor, seed=seed, intervals=intervals, device=device, tell=tell, say=say
-        )
-
-        # Measure: what cannot be measured is said, and does not keep the others back.
+        if extractor is None and space != PIXELS:
+            refused += [f"{key}: compares vectors of the space '{space}', which has no network here" for key in chosen]
+            continue
+        complete, real_pair, matched = _embed(pair, num_floor, extractor, reporter)
         able: dict[str, Metric] = {}
         for key, metric in chosen.items():
-            if why := metric.lacks(_told(key, seen.whole, tell)):
-                _refuse(f"{key}: {why}", refuse)
+            if reason := metric.lacks(_with_progress(complete, key, reporter)):
+                refused.append(f"{key}: {reason}")
             else:
                 able[key] = metric
-        spent: dict[str, float] = defaultdict(float)
-        found = _measured(able, seen.whole, spent, tell)
-
-        # Compare with the floor: what the same number of true images would have got.
-        yardsticks = _yardsticks(able, seen, extractor, {} if floors is None else floors, spent, tell)
-        results += [
-            _result(key, metric, found[key], yardsticks.get(key), seen.whole, reference, subject, extractor, spent[key])
-            for key, metric in able.items()
-        ]
-        del seen  # one space's vectors at a time
+        seconds: dict[str, float] = defaultdict(float)
+        found = _measure(able, complete, seconds, reporter)
+        of_reals = {}
+        if real_pair and matched:
+            of_reals = _measure_floors(able, real_pair, matched, extractor, known, seconds, reporter)
+        for key, metric in able.items():
+            result = _result(key, metric, found[key], complete, extractor)
+            results.append(result.model_copy(update={"floor": of_reals.get(key), "seconds": seconds[key]}))
+    if refused and not results:
+        raise DataError(refused[0])
+    for line in refused:
+        reporter.warning(f"left out: {line}")
     return results
 
 
-def _told(what: str, pair: Pair, tell: Tell | None) -> Pair:
-    """A pair whose metric may tell how far it is; whoever waits hears at once that it has begun."""
-    if tell is None:
-        return pair
-    progress = tell(f"measuring {what}")
+def _by_space(metrics: Mapping[str, Metric]) -> dict[str, dict[str, Metric]]:
+    """The metrics of each space together, so that one space's vectors are in memory at a time."""
+    found: dict[str, dict[str, Metric]] = {}
+    for key, metric in metrics.items():
+        found.setdefault(metric.space, {})[key] = metric
+    return found
+
+
+def _embed(
+    pair: Pair, num_floor: int, extractor: Extractor | None, reporter: Reporter
+) -> tuple[Pair, Pair | None, Pair | None]:
+    """Embed all images once, those of the floor first; the embedding of a side is the sum of its two parts.
+
+    Returns:
+        All reals and all fakes; the other reals with the floor's reals in the place of the fakes; and the other reals
+        with as many fakes. The last two are None where there is no floor.
+    """
+
+    def part(sample: Sample, first: int, end: int) -> Sample:
+        rows = sample.rows[first:end]
+        if extractor is None or not len(rows):
+            return Sample(sample.image_set, rows)
+        kind = "real" if sample is pair.real else "generated"
+        progress = reporter.counter(f"embedding {kind} images ({extractor.title})")
+        if sample is pair.real:
+            embedding = cached_embedding(extractor, sample.image_set, rows, progress=progress, reporter=reporter)
+        else:
+            embedding = embed(extractor, sample.pictures, rows, progress=progress)
+        return Sample(sample.image_set, rows, embedding)
+
+    sides = []
+    for sample in (pair.real, pair.fake):
+        first, rest = part(sample, 0, num_floor), part(sample, num_floor, len(sample))
+        sides.append((first, rest, Sample(sample.image_set, sample.rows, _total(first.embedding, rest.embedding))))
+    (real_first, real_rest, real), (fake_first, _, fake) = sides
+    device = extractor.device if extractor else pair.device
+    complete = replace(pair, real=real, fake=fake, device=device, _memory={})
+    if not num_floor:
+        return complete, None, None
+    of_reals = replace(complete, real=real_rest, fake=real_first, _memory={})
+    return complete, of_reals, replace(complete, real=real_rest, fake=fake_first, intervals=False, _memory={})
+
+
+def _total(first: Embedding | None, rest: Embedding | None) -> Embedding | None:
+    """The embedding of both parts, of which either may be empty."""
+    return first + rest if first and rest else first or rest
+
+
+def _with_progress(pair: Pair, task: str, reporter: Reporter) -> Pair:
+    """A pair that reports how far a metric is; the task begins at once, as few metrics count."""
+    progress = reporter.counter(f"measuring {task}")
     progress(0, 0)
     return replace(pair, progress=progress)
 
 
-def _measured(
-    metrics: Mapping[str, Metric], pair: Pair, spent: dict[str, float], tell: Tell | None, of: str = ""
+def _measure(
+    metrics: Mapping[str, Metric], pair: Pair, seconds: dict[str, float], reporter: Reporter, suffix: str = ""
 ) -> dict[str, Measurement]:
-    """What metrics find in a pair, by their keys; what they share is freed, and their seconds are added to `spent`."""
+    """Measure a pair, add the time to `seconds`, and free what the metrics share."""
     found = {}
     for key, metric in metrics.items():
         began = time.perf_counter()
-        found[key] = metric.measure(_told(f"{key}{of}", pair, tell))
-        spent[key] += time.perf_counter() - began
+        found[key] = metric.measure(_with_progress(pair, f"{key}{suffix}", reporter))
+        seconds[key] += time.perf_counter() - began
     pair.forget()
     return found
 
 
-def _by_space(
-    metrics: Mapping[str, Metric], extractors: Mapping[str, Extractor], refuse: Say | None
-) -> dict[str, dict[str, Metric]]:
-    """The metrics of each space together, so that its images are looked at once; those without a network refused."""
-    found: dict[str, dict[str, Metric]] = {}
-    for key, metric in metrics.items():
-        if metric.space == PIXELS or metric.space in extractors:
-            found.setdefault(metric.space, {})[key] = metric
-        else:
-            _refuse(f"{key}: compares vectors of the space '{metric.space}', and no network for it was given", refuse)
-    return found
-
-
-def _refuse(line: str, refuse: Say | None) -> None:
-    """Pass on why a metric cannot be measured; raises DataError when nobody listens."""
-    if refuse is None:
-        raise DataError(line)
-    refuse(line)
-
-
-def _yardsticks(
+def _measure_floors(
     metrics: Mapping[str, Metric],
-    seen: Compared,
+    of_reals: Pair,
+    matched: Pair,
     extractor: Extractor | None,
     floors: Floors,
-    spent: dict[str, float],
-    tell: Tell | None,
+    seconds: dict[str, float],
+    reporter: Reporter,
 ) -> dict[str, Floor]:
-    """Reals against reals, and as many fakes against the same, by metric; without those for which they are too few."""
-    reals, matched = seen.reals, seen.matched
-    if reals is None or matched is None:
-        return {}
+    """Measure reals against reals, and as many fakes against the same, where there are enough of them."""
     able = {
         key: metric
         for key, metric in metrics.items()
-        if metric.has_floor and not metric.lacks(reals) and not metric.lacks(matched)
+        if metric.has_floor and not metric.lacks(of_reals) and not metric.lacks(matched)
     }
-    depends = reals.known.digest, len(reals.real), len(reals.fake), reals.seed, reals.intervals
-    keys = {key: (type(metric), metric, *depends, extractor and extractor.digest) for key, metric in able.items()}
+    sides = of_reals.real.image_set.digest, len(of_reals.real), len(of_reals.fake)
+    protocol = *sides, of_reals.seed, of_reals.intervals, extractor and extractor.digest
+    keys = {key: (type(metric), metric, *protocol) for key, metric in able.items()}
     new = {key: metric for key, metric in able.items() if keys[key] not in floors}
-    floors.update({keys[key]: found for key, found in _measured(new, reals, spent, tell, " of real images").items()})
-    fakes = _measured(able, matched, spent, tell, " of as many as these")
-    return {key: _floor(metric, reals, floors[keys[key]], fakes[key]) for key, metric in able.items()}
+    measured = _measure(new, of_reals, seconds, reporter, " of real images")
+    floors.update({keys[key]: found for key, found in measured.items()})
+    fakes = _measure(able, matched, seconds, reporter, " of as many as these")
+    found = {}
+    for key, metric in able.items():
+        floor = floors[keys[key]]
+        low, _ = floor.interval or (floor.value, floor.value)
+        found[key] = Floor(
+            value=floor.value,
+            interval=floor.interval,
+            num_real=len(of_reals.real),
+            num_fake=len(of_reals.fake),
+            matched=fakes[key].value,
+            ratio=fakes[key].value / floor.value if metric.has_ratio and low > 0 else None,
+        )
+    return found
 
 
-def _floor(metric: Metric, reals: Pair, found: Measurement, fakes: Measurement) -> Floor:
-    low, _ = found.interval or (found.value, found.value)
-    return Floor(
-        value=found.value,
-        interval=found.interval,
-        num_real=len(reals.real),
-        num_fake=len(reals.fake),
-        matched=fakes.value,
-        ratio=fakes.value / found.value if metric.has_ratio and low > 0 else None,
-    )
-
-
-def _result(
-    key: str,
-    metric: Metric,
-    found: Measurement,
-    floor: Floor | None,
-    pair: Pair,
-    reference: Reference,
-    subject: Subject,
-    extractor: Extractor | None,
-    seconds: float,
-) -> Result:
-    channels, resolution = subject.pictures.shape[1:3]
-    protocol: dict[str, Any] = {
-        "resolution": resolution,
-        "channels": channels,
-        "crop": reference.crop,
-        "filter": reference.filter,
+def _result(key: str, metric: Metric, found: Measurement, pair: Pair, extractor: Extractor | None) -> Result:
+    real, fake = pair.real.image_set, pair.fake.image_set
+    protocol = {
+        "resolution": fake.resolution,
+        "channels": fake.channels,
+        "crop": real.crop,
+        "filter": real.filter,
         "resize": extractor.resize if extractor else "none",
         "extractor": extractor.title if extractor else "pixels",
         "comparable": metric.comparable or (extractor.comparable if extractor else "any tool with the same protocol"),
         "seed": pair.seed,
         "device": pair.device,
-        "real": reference.source,
+        "real": real.label,
         **metric.model_dump(mode="json"),
     }
-    digests = {"real": reference.known.digest, **subject.digests}
-    if extractor:
-        digests["extractor"] = extractor.digest
+    digests = {"real": real.digest, "fake": fake.digest}
     return Result(
         metric=key,
         title=metric.title,
         better=metric.better,
-        subject=subject.name,
+        subject=fake.label,
         value=found.value,
         interval=found.interval,
         num_real=len(pair.real),
         num_fake=len(pair.fake),
-        floor=floor,
+        floor=None,
         protocol=protocol,
-        digests=digests,
+        digests={**digests, "extractor": extractor.digest} if extractor else digests,
         details=found.details,
-        step=subject.step,
-        weights=subject.weights,
-        warnings=subject.warnings,
-        seconds=seconds,
+        warnings=fake.warnings,
+        seconds=0,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         facegan=__version__,
     )
 
 
-def _check_alike(real: NDArray[np.uint8], fake: NDArray[np.uint8], real_name: str, fake_name: str) -> None:
+def _check_alike(pair: Pair) -> None:
     """Refuse images that cannot be compared; raises DataError."""
-    if real.shape[1] != fake.shape[1]:
+    real, fake = pair.real.image_set, pair.fake.image_set
+    if real.channels != fake.channels:
         kinds = {1: "grey", 3: "in colour"}
         raise DataError(
-            f"{fake_name}: is {kinds[fake.shape[1]]}, {real_name} {kinds[real.shape[1]]}; compare images of one kind"
+            f"{fake.label}: is {kinds[fake.channels]}, {real.label} {kinds[real.channels]}; compare images of one kind"
         )
-    if real.shape[2:] != fake.shape[2:]:
-        sizes = ["x".join(map(str, each.shape[:1:-1])) for each in (fake, real)]
+    if real.images.shape[2:] != fake.images.shape[2:]:
+        sizes = ["x".join(map(str, each.images.shape[:1:-1])) for each in (fake, real)]
         raise DataError(
-            f"{fake_name}: has {sizes[0]} pixels, {real_name} has {sizes[1]}; compare images of one size "
+            f"{fake.label}: has {sizes[0]} pixels, {real.label} has {sizes[1]}; compare images of one size "
             "(--resolution N brings both to one)"
         )

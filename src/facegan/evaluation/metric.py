@@ -1,22 +1,30 @@
-"""What a metric is: a frozen model whose fields are its protocol, and one method that measures."""
+"""The contract of a metric: a frozen model whose fields are its protocol, and the pair of samples that it compares."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from .pair import Pair
+from ..data.image_set import ImageSet
+from ..features import Embedding
+from ..reporter import Progress
 
 PIXELS = "pixels"  # the space of metrics that need no network
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one metric found.
+    """A value with its 95 % interval.
 
     Attributes:
         value: The number.
-        interval: Its 95 % interval, or None (where `Pair.intervals` asks for none).
+        interval: Where the value lies in 95 of 100 cases if other images were generated; None where
+            `Pair.intervals` asks for none.
         details: Further numbers that belong to it, for JSON: parts of the value, the real images' own value.
     """
 
@@ -25,19 +33,125 @@ class Measurement:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-class Metric(BaseModel):
-    """A metric; its fields are settings of its protocol and are written beside every value.
+class Sample:
+    """Images of one side, in an order that a seed fixed.
 
     Attributes:
-        title: In words, for tables and plots.
+        image_set: The images, and what is known about them.
+        rows: int64 (n,): which of them, in which order.
+        embedding: The vectors of these rows in the metric's space; None for metrics of pixels.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet | NDArray[np.uint8],
+        rows: NDArray[np.int64] | None = None,
+        embedding: Embedding | None = None,
+    ) -> None:
+        """Take a set of images, or an array uint8 (N, C, H, W); `rows` None takes all in their order."""
+        self.image_set = images if isinstance(images, ImageSet) else ImageSet(images, "images")
+        self.rows = np.arange(len(images)) if rows is None else rows
+        self.embedding = embedding
+
+    @classmethod
+    def shuffled(cls, images: ImageSet, seed: int, num: int | None = None) -> "Sample":
+        """Return `num` of the images in an order drawn from a seed; None or 0: all."""
+        return cls(images, np.random.default_rng(seed).permutation(len(images))[: num or None])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, first: int, end: int) -> NDArray[np.uint8]:
+        """Return the images of a part of the rows, in their order: uint8 (end - first, C, H, W)."""
+        return np.asarray(self.pictures[self.rows[first:end]])
+
+    @property
+    def pictures(self) -> NDArray[np.uint8]:
+        """All images of the set, uint8 (N, C, H, W), which `rows` indexes; may be memory-mapped."""
+        return self.image_set.images
+
+    @property
+    def seen(self) -> Embedding:
+        """The embedding, which every metric with a space other than pixels is given."""
+        assert self.embedding is not None, "a metric of pixels has no embedding"
+        return self.embedding
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The two sides that a metric compares.
+
+    Attributes:
+        real: Real images.
+        fake: Judged images: of a generator, of a folder, or, for the floor, real ones as well.
+        held_out: Images that the model was not trained on, none of which is a training image; None: there are none.
+        intervals: Whether intervals are wanted, which may take several times as long as the values.
+        device: Where large products may be computed.
+        seed: Seed of whatever is drawn, such as subsets and directions.
+        progress: Called by a metric that takes long with (images done, of how many).
+    """
+
+    real: Sample
+    fake: Sample
+    held_out: ImageSet | None = None
+    intervals: bool = True
+    device: str = "cpu"
+    seed: int = 0
+    progress: Progress = lambda *_: None
+    _memory: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def known(self) -> "Known":
+        """What is known of the real images beyond their pixels."""
+        return Known(self)
+
+    def once(self, key: Any, compute: Callable[[], T]) -> T:
+        """Return the result of `compute`, which runs only for the first metric that asks: several share distances."""
+        if key not in self._memory:
+            self._memory[key] = compute()
+        found: T = self._memory[key]
+        return found
+
+    def forget(self) -> None:
+        """Free the results of `once`; distances of 10,000 to 10,000 vectors take 400 MB."""
+        self._memory.clear()
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of a pair's real images beyond their pixels."""
+
+    pair: Pair = field(repr=False)
+
+    @property
+    def attributes(self) -> Mapping[str, Sequence[Any]]:
+        """A column for each attribute, aligned with `Sample.pictures` of the reals; empty where none is known."""
+        return self.pair.real.image_set.attributes
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the real images' pixels."""
+        return self.pair.real.image_set.digest
+
+    @property
+    def heldout(self) -> NDArray[np.uint8] | None:
+        """Images that the model was not trained on, uint8 (m, C, H, W); None: there are none."""
+        return self.pair.held_out.images if self.pair.held_out else None
+
+
+class Metric(BaseModel):
+    """A metric; its fields are settings of its protocol and are written next to every value.
+
+    Attributes:
+        title: Its name in tables and plots.
         better: Whether a lower or a higher value is better, or one nearer to that of real images.
-        space: Whose vectors it compares: "pixels", "inception", "random" or "discriminator".
+        space: The space whose vectors it compares: "pixels", "inception", "random" or "discriminator".
         at_least: Images of either side that it needs.
         has_floor: Whether real images in the place of the fakes are a yardstick for it.
-        has_ratio: Whether values may be divided by that yardstick: not where it is 0 but for chance.
-        comparable: What its numbers may be compared with, in words; "": what its network says, or, if it needs none,
-            any tool with the same protocol.
-        unit: Of the value, for axes; "" for a pure number.
+        has_ratio: Whether values may be divided by that yardstick: not where it is 0 except by chance.
+        comparable: What its numbers may be compared with; "": as its network says, or, if it needs none, any tool with
+            the same protocol.
+        unit: Unit of the value, for axes; "" for a pure number.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,12 +165,21 @@ class Metric(BaseModel):
     comparable: ClassVar[str] = ""
     unit: ClassVar[str] = ""
 
-    def lacks(self, pair: Pair) -> str | None:
-        """Why these images cannot be measured, in words; None: they can.
+    @property
+    def num_held_out(self) -> int:
+        """How many held-out images it uses at most."""
+        return 0
 
-        A run that is to be measured while it is trained asks before any image is looked at: without embeddings.
+    def lacks(self, pair: Pair) -> str | None:
+        """Return the reason why these images cannot be measured, or None if they can.
+
+        Training asks before any image is embedded: then it concerns the number of images alone.
         """
-        for side, sample in (("real", pair.real), ("generated", pair.fake)):
+        sides = (("real", pair.real), ("generated", pair.fake))
+        for side, sample in sides:
+            if sample.embedding is not None and not np.isfinite(sample.embedding.moments.mean).all():
+                return f"the {self.space} network's vectors of {side} images are not finite"
+        for side, sample in sides:
             if len(sample) < self.at_least:
                 return f"needs at least {self.at_least:,} {side} images (there are {len(sample):,})"
         return None

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: a line a metric, with all that the number depends on."""
+"""The results of an evaluation: one line of JSON for each metric, with everything that the number depends on."""
 
 import json
 import math
@@ -7,21 +7,22 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ..checkpoint import Checkpoint
 from ..errors import FaceganError
 from ..storage.atomic import append_lines
 from ..storage.run_log import read_evaluations
 
 
 class Floor(BaseModel):
-    """Real images against real ones, and the fakes against as many.
+    """The floor: real images against real ones, and the fakes against as many.
 
     Attributes:
         value: The metric with real images in the place of the fakes: two disjoint parts of the reals.
-        interval: Of it.
+        interval: Its 95 % interval.
         num_real: Real images in their own place.
         num_fake: Real images in the place of the fakes.
         matched: The fakes' value on exactly as many images of both sides.
-        ratio: matched / value; None where value is 0 but for chance, as for unbiased distances.
+        ratio: matched / value; None where value is 0 except by chance, as for unbiased distances.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,25 +40,25 @@ class Result(BaseModel):
 
     Attributes:
         metric: Its key.
-        title: In words.
+        title: Its name in words.
         better: "lower", "higher", or "nearer" to the real images' value.
-        subject: What was judged, as it was named.
+        subject: The name of the run, snapshot or source that was judged.
         value: The number.
         interval: Its 95 % interval over other fakes; None where the metric has none.
         num_real: Real images.
         num_fake: Judged images.
-        floor: The yardstick; None where it was not asked for or there is none.
+        floor: The yardstick; None where there is none.
         protocol: Everything that the number depends on besides the images: crop, filter, resize, resolution,
             channels, extractor, seed, device, and the metric's own settings.
-        digests: SHA-256 of what was compared: "real" and "fake" pixels, "extractor", "snapshot".
+        digests: SHA-256 of the "real" and "fake" pixels, the "extractor" and the "snapshot".
         details: Further numbers of the metric.
-        step: Of the snapshot; None for images of a folder.
-        weights: "G_ema" or "G"; None as well.
-        warnings: What to keep in mind, a sentence each.
-        seconds: What it took, features aside.
-        time: When, in UTC.
+        step: Step of the snapshot; None for images of a folder.
+        weights: "G_ema" or "G"; None for images of a folder.
+        warnings: What to keep in mind, one sentence each.
+        seconds: Duration without the embedding.
+        time: When it was measured, in UTC.
         facegan: The version.
-        during_training: Whether the run itself measured this while it was trained.
+        during_training: Whether it was measured during training.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,17 +84,17 @@ class Result(BaseModel):
     during_training: bool = False
 
     def line(self) -> dict[str, Any]:
-        """For JSON, in which numbers that are not finite are null; `num_images` is the number of judged images."""
+        """Return it for JSON: numbers that are not finite are null; `num_images` is the number of judged images."""
         document = json.loads(self.model_dump_json())
         return {**document, "snapshot": self.digests.get("snapshot"), "num_images": self.num_fake}
 
 
 def append(path: Path, results: list[Result]) -> None:
-    """Append results to an evaluations.jsonl, all of them or none; what a crash left half-written becomes a line.
+    """Append results to an evaluations.jsonl, all of them or none, on a new line after an incomplete one.
 
     Raises:
         FaceganError: A value is not finite: such a number is no result.
-        OSError: It cannot be written; the lines before stand.
+        OSError: It cannot be written; the earlier lines are unchanged.
     """
     for result in results:
         if not math.isfinite(result.value):
@@ -101,8 +102,26 @@ def append(path: Path, results: list[Result]) -> None:
     append_lines(path, b"".join(json.dumps(result.line()).encode() + b"\n" for result in results), durable=True)
 
 
+def record(checkpoint: Checkpoint, results: list[Result]) -> None:
+    """Append results to the evaluations.jsonl of the run that a snapshot lies in, if it lies in one.
+
+    Raises:
+        FaceganError: The file cannot be written, or a value is not finite.
+    """
+    if checkpoint.run_folder is None:
+        return
+    path = checkpoint.run_folder / "evaluations.jsonl"
+    try:
+        append(path, results)
+    except OSError as error:
+        raise FaceganError(
+            f"{path}: the results shown cannot be added to it ({error.strerror or error}); make room or the folder "
+            "writable, and run the command again"
+        ) from None
+
+
 def read(path: Path) -> list[Result]:
-    """The results of an evaluations.jsonl, in order; lines that are none are passed over."""
+    """Return the results of an evaluations.jsonl in their order; invalid lines are skipped."""
     found = []
     for line in read_evaluations(path):
         try:

@@ -1,126 +1,119 @@
-"""Two sources of anyone's images, brought to one size and kind without changing a pixel unless that is asked for."""
+"""Two sources of images, brought to one size and kind: nothing changes a pixel unless that is asked for."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..config import DataConfig
 from ..data.headers import Survey, survey
+from ..data.image_set import ImageSet, from_source, with_settings
 from ..data.open import open_source
 from ..data.packed.packed_images import is_packed
 from ..data.split import select
 from ..errors import DataError
-from .choosing import Settings
-from .measure import Tell
-from .reals import with_settings
+from ..reporter import SILENT, Reporter
 
-LEAST_SIDE = 16  # in pixels: below, networks see nothing
-DRAWN_SIDE = 64  # of images that are drawn at any size, when nothing else tells
+MIN_RESOLUTION = 16  # pixels: networks see nothing in smaller images
+DRAWN_RESOLUTION = 64  # of images that are drawn at any size, when nothing else sets it
 
 _ADVICE = "--resolution N crops the real images to squares and brings both to one size (--set data.crop=center:128)"
 
 
-@dataclass(frozen=True)
-class Two:
-    """How two sources are loaded.
-
-    Attributes:
-        real: The real images.
-        fake: Those that are judged.
-        resolution: Of both.
-        channels: Of both.
-        warnings: What to keep in mind, a sentence each.
-    """
-
-    real: DataConfig
-    fake: DataConfig
-    resolution: int
-    channels: int
-    warnings: list[str] = field(default_factory=list)
-
-
-def compare_sources(real: str, fake: str, settings: Settings, resolution: int | None, *, tell: Tell) -> Two:
-    """Find out how two sources of images can be compared; reads the headers of all files.
+def load_sources(
+    real: str,
+    fake: str,
+    settings: Mapping[str, Any],
+    *,
+    resolution: int | None = None,
+    channels: int | None = None,
+    reporter: Reporter = SILENT,
+) -> tuple[ImageSet, ImageSet]:
+    """Load real and judged images; reads the headers of all files first.
 
     Args:
-        real: A source.
-        fake: Another.
-        settings: Of the real images, and in how many channels both are compared.
-        resolution: To which both are brought; None: both have one size.
-        tell: Called with what is begun.
+        real: A source; its images are uncropped unless a resolution or a crop is given.
+        fake: A source of judged images, which are never cropped.
+        settings: Settings of `data` for the real images.
+        resolution: Real images are cropped and resized to it, and judged ones resized if they have another size; None:
+            both have one size.
+        channels: 3 for colour, 1 for grey; None: as the images are.
+        reporter: Receives the progress of "reading sizes" and "packing", and warnings.
 
     Raises:
-        DataError: A source is missing or holds no image, a size is not square or too small, or sizes or channels
-            differ.
-        ConfigError: A setting cannot be.
+        DataError: A source is missing or holds fewer than 2 usable images, a size is not square or too small, or sizes
+            or channels differ.
+        ConfigError: A setting is invalid.
     """
-    data = with_settings(DataConfig(source=real), settings.data)
-    judged = _whole(DataConfig(source=fake, filter=data.filter))
-    reals, fakes = _survey(data, tell), _survey(judged, tell)
-    _refuse_oblong(fakes, fake)
-    crops = resolution is not None or data.crop != "auto"
-    if not crops:
-        data = _whole(data)
-        sides = [side for side in (_side(reals, real), _side(fakes, fake)) if side]
-        if len(set(sides)) > 1:
-            raise DataError(
-                f"{fake}: has images of {sides[1]}x{sides[1]} pixels, {real} of {sides[0]}x{sides[0]}; {_ADVICE}"
-            )
-        resolution = sides[0] if sides else DRAWN_SIDE
-    if resolution is None:
-        resolution = _side(fakes, fake) or DRAWN_SIDE
-    if resolution < LEAST_SIDE:
+    data = with_settings(DataConfig(source=real), settings)
+    judged = _uncropped(DataConfig(source=fake, filter=data.filter))
+    reals, fakes = (_survey(each, reporter) for each in (data, judged))
+    oblong = sum(count for (width, height), count in fakes.sizes.items() if width != height)
+    if oblong:
+        raise DataError(
+            f"{fake}: {oblong:,} of {fakes.num:,} judged images are not square ({_listed(fakes)}); they are not "
+            "cropped, so cut them to squares first"
+        )
+    if resolution is None and data.crop == "auto":
+        data = _uncropped(data)
+        resolution = _common_size(reals, fakes, real, fake)
+    resolution = resolution or _size(fakes, fake) or DRAWN_RESOLUTION
+    if resolution < MIN_RESOLUTION:
         raise DataError(
             f"{fake}: images of {resolution}x{resolution} pixels are too small to be judged; "
-            f"{LEAST_SIDE}x{LEAST_SIDE} are the smallest"
+            f"{MIN_RESOLUTION}x{MIN_RESOLUTION} are the smallest"
         )
-    return Two(
-        data, judged, resolution, _channels(reals, fakes, real, fake, settings.channels),
-        _warnings(fakes, fake, resolution),
-    )  # fmt: skip
+    channels = channels or _channels(reals, fakes, real, fake)
+    real_images, fake_images = (
+        from_source(each, resolution=resolution, channels=channels, reporter=reporter) for each in (data, judged)
+    )
+    warnings = *_warnings(fakes, fake, resolution), *_copies(real_images, fake_images, real, fake)
+    for line in warnings:
+        reporter.warning(line)
+    return real_images, replace(fake_images, label=fake, warnings=warnings)
 
 
-def _whole(data: DataConfig) -> DataConfig:
-    """The same with nothing cut off; packed images have been cut already, and say how."""
+def _uncropped(data: DataConfig) -> DataConfig:
+    """The same without a crop; packed images have been cropped already."""
     return data if is_packed(Path(data.source)) else data.model_copy(update={"crop": "none"})
 
 
-def _survey(data: DataConfig, tell: Tell) -> Survey:
-    pictures = open_source(data)
-    found = survey(pictures, select(pictures, data), progress=tell("reading sizes"))
+def _survey(data: DataConfig, reporter: Reporter) -> Survey:
+    images = open_source(data)
+    found = survey(images, select(images, data), progress=reporter.counter("reading sizes"))
     if not found.num:
         raise DataError(f"{data.source}: none of its images can be read; 'facegan data check' says why")
     return found
 
 
-def _side(found: Survey, source: str) -> int | None:
-    """The side of a source's squares; None of one that draws at any size."""
+def _common_size(reals: Survey, fakes: Survey, real: str, fake: str) -> int | None:
+    """The one size of both; None where both draw at any size."""
+    sides = [side for side in (_size(reals, real), _size(fakes, fake)) if side]
+    if len(set(sides)) > 1:
+        raise DataError(
+            f"{fake}: has images of {sides[1]}x{sides[1]} pixels, {real} of {sides[0]}x{sides[0]}; {_ADVICE}"
+        )
+    return sides[0] if sides else None
+
+
+def _size(found: Survey, source: str) -> int | None:
+    """The size of a source's squares; None of one that draws at any size."""
     if not found.sizes:
         return None
     if len(found.sizes) > 1:
-        raise DataError(f"{source}: its images differ in size ({_some(found)}); {_ADVICE}")
+        raise DataError(f"{source}: its images differ in size ({_listed(found)}); {_ADVICE}")
     ((width, height),) = found.sizes
     if width != height:
         raise DataError(f"{source}: its images are not square ({width}x{height}); {_ADVICE}")
     return width
 
 
-def _refuse_oblong(fakes: Survey, source: str) -> None:
-    oblong = sum(count for (width, height), count in fakes.sizes.items() if width != height)
-    if oblong:
-        raise DataError(
-            f"{source}: {oblong:,} of {fakes.num:,} judged images are not square ({_some(fakes)}); they are taken "
-            "whole, so cut them to squares first"
-        )
-
-
-def _some(found: Survey) -> str:
+def _listed(found: Survey) -> str:
     sizes = [f"{width}x{height}" for width, height in found.sizes]
     return ", ".join(sizes[:3]) + (f" and {len(sizes) - 3:,} more" if len(sizes) > 3 else "")
 
 
-def _channels(reals: Survey, fakes: Survey, real: str, fake: str, wanted: int | None) -> int:
-    if wanted is not None:
-        return wanted
+def _channels(reals: Survey, fakes: Survey, real: str, fake: str) -> int:
     if reals.is_grey != fakes.is_grey:
         kinds = {True: "grey", False: "in colour"}
         raise DataError(
@@ -140,3 +133,11 @@ def _warnings(fakes: Survey, source: str, resolution: int) -> list[str]:
     if resized := sum(count for (side, _), count in fakes.sizes.items() if side != resolution):
         lines.append(f"{source}: {resized:,} of {fakes.num:,} judged images were resized to {resolution} pixels")
     return lines
+
+
+def _copies(reals: ImageSet, fakes: ImageSet, real: str, fake: str) -> list[str]:
+    """A line about files that are in both sources."""
+    assert reals.packed and fakes.packed, "loaded from sources"
+    known = set(reals.packed.digests)
+    num = sum(digest in known for digest in fakes.packed.digests)
+    return [f"{fake}: {num:,} of its images are in {real}, too (equal files)"] if num else []

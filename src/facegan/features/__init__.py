@@ -1,16 +1,18 @@
-"""What networks see in images: the vectors by which images are compared as faces, not pixel by pixel."""
+"""Networks that turn images into vectors, by which images are compared as faces, not pixel by pixel."""
 
 from .discriminator import activations, discriminator_extractor, last_activation
-from .embedding import KEPT, SCORED, Embedding, embed
+from .embedding import MAX_FEATURES, MAX_LOGITS, Embedding, embed
 from .extractor import Extractor
 from .inception import inception_extractor
+from .moments import Moments
 from .random import random_extractor
 
 __all__ = [
-    "KEPT",
-    "SCORED",
+    "MAX_FEATURES",
+    "MAX_LOGITS",
     "Embedding",
     "Extractor",
+    "Moments",
     "activations",
     "discriminator_extractor",
     "embed",

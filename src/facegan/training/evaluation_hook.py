@@ -13,13 +13,17 @@ import torch
 
 from .. import plugins
 from ..config import RunConfig
+from ..data.image_set import ImageSet, from_packed
 from ..data.packed.load import PackedImages
-from ..errors import ConfigError, DataError, FaceganError, PluginError
-from ..evaluation import Known, Metric, Pair, Result, Sample, Subject, append, digest_of, drawn, evaluate, reference_of
-from ..evaluation.extractors import SPACES, Look, extractor_of
+from ..errors import ConfigError, DataError
+from ..evaluation import Metric, Pair, Result, Sample, append
+from ..evaluation.extractors import check_spaces, make_extractor
+from ..evaluation.measure import measure
 from ..evaluation.metric import PIXELS
 from ..features import Extractor
 from ..generator import FaceGenerator
+from ..reporter import Callbacks
+from ..sampling import generated
 from ..storage.best_snapshot import RANKING, best_line, training_evaluations
 from ..storage.run_dir import RunDir
 from .checkpointing import Saver
@@ -77,13 +81,10 @@ class Evaluating:
         """
         self._config, self._settings, self._run, self._report = config, config.evaluation, run, report
         self._metrics = metrics_of(config)
-        known = Known(digest=data.digest, mirror=config.data.mirror, trained=True)
-        if any(metric.space == PIXELS for metric in self._metrics.values()):
-            known = replace(known, attributes=data.attributes, names=data.names)
-        self._reference = reference_of(data, known)
+        self._training_set = replace(from_packed(data), is_training_set=True, mirror=config.data.mirror)
         self._refuse_unmeasurable()
         with _own_randomness(device):
-            self._extractors = _extractors(self._metrics, config, str(device))
+            self._extractors = _extractors(self._metrics, self._training_set, str(device))
         self._num_steps = config.train.num_steps(len(data))
         self._lines: list[Mapping[str, Any]] = []
         self._lost: set[int] = set()
@@ -153,19 +154,15 @@ class Evaluating:
         architecture, device = config.part("architecture"), state.sums.device
         generator = FaceGenerator(state.G_ema, z_dim=architecture.z_dim, prior=architecture.prior)
         known = {line["metric"] for line in self._lines if line["num_fake"] == num_images}
-        with _own_randomness(device), drawn(generator, num_images) as faces:
-            subject = Subject(
-                name=f"{self._run.path.name}, step {state.step}",
-                pictures=faces,
-                digests={"fake": digest_of(faces)},
-                step=state.step,
-                weights="G_ema",
-            )
-            results = evaluate(
-                self._metrics, self._reference, subject, self._extractors, seed=ORDER_SEED, num_real=num_images,
-                floor=not known.issuperset(self._metrics), intervals=False,
-            )  # fmt: skip
-        return [result.model_copy(update={"during_training": True}) for result in results]
+        reporter = Callbacks(line=lambda line: self._report(f"step {state.step}: {line}"))
+        with _own_randomness(device), generated(generator, num_images) as images:
+            fake = replace(images, label=f"{self._run.path.name}, step {state.step}")
+            real = Sample.shuffled(self._training_set, ORDER_SEED, num_images)
+            pair = Pair(real, Sample(fake), intervals=False, seed=ORDER_SEED)
+            floor = not known.issuperset(self._metrics)
+            results = measure(self._metrics, pair, self._extractors, floor=floor, reporter=reporter)
+        provenance = {"step": state.step, "weights": "G_ema", "during_training": True}
+        return [result.model_copy(update=provenance) for result in results]
 
     def _tell(self, step: int, results: list[Result], best: str | None) -> None:
         values = [
@@ -180,12 +177,9 @@ class Evaluating:
 
     def _refuse_unmeasurable(self) -> None:
         """Refuse what the images do not suffice for, before there is a face; raises DataError."""
-        pictures, num_images = self._reference.pictures, self._settings.num_images
-        rows = np.arange(num_images)
-        blank = np.broadcast_to(np.zeros_like(pictures[:1]), (num_images, *pictures.shape[1:]))
-        pair = Pair(
-            Sample(pictures, rows[: len(pictures)]), Sample(blank, rows), self._reference.known, intervals=False
-        )
+        real, num_images = self._training_set, self._settings.num_images
+        blank = np.broadcast_to(np.zeros_like(real.images[:1]), (num_images, *real.images.shape[1:]))
+        pair = Pair(Sample(real, np.arange(len(real))[:num_images]), Sample(blank), intervals=False)
         for key, metric in self._metrics.items():
             if why := metric.lacks(pair):
                 raise DataError(
@@ -198,13 +192,8 @@ def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
-def _extractors(metrics: Mapping[str, Metric], config: RunConfig, device: str) -> dict[str, Extractor]:
+def _extractors(metrics: Mapping[str, Metric], images: ImageSet, device: str) -> dict[str, Extractor]:
     """The networks that metrics see by; raises FaceganError for what cannot be had."""
-    look = Look("", config.channels, config.resolution, device, None, FaceganError("D changes from step to step"))
-    made: dict[str, Extractor] = {}
-    for key, metric in metrics.items():
-        if metric.space not in SPACES:
-            raise PluginError(f"metric '{key}': names the space '{metric.space}'; there is: {', '.join(SPACES)}")
-        if metric.space != PIXELS and metric.space not in made:
-            made[metric.space] = extractor_of(metric.space, look)
-    return made
+    check_spaces(metrics)
+    spaces = dict.fromkeys(metric.space for metric in metrics.values())
+    return {space: make_extractor(space, images, device=device) for space in spaces if space != PIXELS}

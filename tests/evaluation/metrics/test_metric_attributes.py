@@ -1,10 +1,15 @@
+import hashlib
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from facegan.data.drawn import DrawnFaces
 from facegan.data.drawn.attributes import draw_attributes
+from facegan.data.image_set import ImageSet
 from facegan.directions import learning
-from facegan.evaluation import Known, Pair, Sample
+from facegan.evaluation import Pair, Sample
 from facegan.evaluation.metrics.attributes import AttributeProportions, rows, wilson
 
 METRIC = AttributeProportions()
@@ -12,7 +17,7 @@ BRIGHT = ("white", "mustard", "coral")
 NUM = 1300
 
 
-def pictures(names, seed):
+def draw(names, seed):
     opened = DrawnFaces(num_images=4000, seed=seed).open()
     chosen = [opened.names[number] for number in names]
     return np.stack([np.asarray(picture).transpose(2, 0, 1) for _, picture in opened.read(chosen, 16)])
@@ -27,10 +32,14 @@ def described(seed, num):
 
 @pytest.fixture(scope="module")
 def known_faces():
-    """(images, what is known of them)."""
-    images = pictures(range(NUM), 0)
-    names = [f"{number}.png" for number in range(NUM)]
-    return images, Known(attributes=described(0, NUM), names=names, digest="d" * 64)
+    """A set of images with attributes."""
+    return known_images(draw(range(NUM), 0), described(0, NUM))
+
+
+def known_images(images, attributes, **settings):
+    names, digest = [f"{number}.png" for number in range(NUM)], hashlib.sha256(repr(attributes).encode()).hexdigest()
+    packed = SimpleNamespace(names=names, attributes=attributes, digest=digest)
+    return ImageSet(images, "faces", packed=packed, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +57,7 @@ def quick(monkeypatch, learned):
 @pytest.fixture(scope="module")
 def others():
     """Faces of other people, and what they show."""
-    return pictures(range(1000), 1), described(1, 1000)
+    return draw(range(1000), 1), described(1, 1000)
 
 
 @pytest.fixture
@@ -56,8 +65,7 @@ def measured(known_faces, others):
     """measured(chosen) -> what the metric says of other people's faces of these numbers."""
 
     def measure(chosen, **pair):
-        images, known = known_faces
-        given = Pair(Sample(images, np.arange(NUM)), Sample(others[0], np.asarray(chosen)), known, **pair)
+        given = Pair(Sample(known_faces), Sample(others[0], np.asarray(chosen)), **pair)
         assert METRIC.lacks(given) is None
         return METRIC.measure(given)
 
@@ -106,9 +114,9 @@ def test_two_attributes_that_never_meet_are_found_though_each_alone_is_made(meas
 def test_table_holds_answers_of_both_sides_and_what_the_labels_say(measured, known_faces):
     found = measured(range(200))
     each = row(found, "glasses")
-    judged = learning.held_out(_as_pictures(known_faces))
+    judged = learning.held_out(known_faces)
     assert found.details["num_real"] == judged.sum()
-    assert each["labelled"] == pytest.approx(np.mean(np.array(known_faces[1].attributes["glasses"])[judged]))
+    assert each["labelled"] == pytest.approx(np.mean(np.array(known_faces.attributes["glasses"])[judged]))
     assert each["real"] == pytest.approx(each["labelled"], abs=0.1)
     assert each["real_interval"] == pytest.approx(wilson(each["real"], found.details["num_real"]))
     assert each["fake_interval"] == pytest.approx(wilson(each["fake"], 200))
@@ -116,11 +124,9 @@ def test_table_holds_answers_of_both_sides_and_what_the_labels_say(measured, kno
 
 
 def test_mirror_images_are_judged_where_they_were_trained_on(measured, known_faces, others):
-    images, known = known_faces
-    both = Known(attributes=known.attributes, names=known.names, digest=known.digest, mirror=True)
     sides = [
-        METRIC.measure(Pair(Sample(images, np.arange(NUM)), Sample(others[0], np.arange(200)), each, intervals=False))
-        for each in (known, both)
+        METRIC.measure(Pair(Sample(each), Sample(others[0], np.arange(200)), intervals=False))
+        for each in (known_faces, replace(known_faces, mirror=True))
     ]
     assert row(sides[0], "light")["real"] != row(sides[1], "light")["real"]
     assert row(sides[0], "light")["fake"] == row(sides[1], "light")["fake"]
@@ -134,9 +140,8 @@ def test_no_interval_and_no_chance_where_none_is_wanted(measured):
 
 
 def test_bounds_of_what_is_missed_count(known_faces, others):
-    images, known = known_faces
     few = np.flatnonzero(np.array(others[1]["background"]) != "mint")
-    given = Pair(Sample(images, np.arange(NUM)), Sample(others[0], few), known, intervals=False)
+    given = Pair(Sample(known_faces), Sample(others[0], few), intervals=False)
     counts = [
         AttributeProportions(common=common, made=made).measure(given).details
         for common, made in ((0.01, 0.1), (0.01, 0.9), (0.2, 0.1))
@@ -174,24 +179,15 @@ def test_wilson_interval_is_that_of_the_paper():
          "more"),
     ],
 )  # fmt: skip
-def test_what_is_lacking_is_said(known_faces, columns, num_real, why):
-    images, _ = known_faces
-    known = Known(attributes=columns, names=[f"{number}.png" for number in range(NUM)], digest="e" * 64)
-    sample = Sample(images, np.arange(NUM))
-    assert METRIC.lacks(Pair(Sample(images, np.arange(num_real)), sample, known)) == why
+def test_missing_attributes_and_images_are_named(known_faces, columns, num_real, why):
+    known = known_images(known_faces.images, columns)
+    assert METRIC.lacks(Pair(Sample(known, np.arange(num_real)), Sample(known))) == why
 
 
-def test_attribute_that_cannot_be_told_is_said(known_faces, monkeypatch):
+def test_attribute_that_cannot_be_recognised_is_named(known_faces, monkeypatch):
     monkeypatch.setattr(learning, "MOST_EPOCHS", 1)
-    images, _ = known_faces
-    known = Known(attributes={"odd": [n % 2 for n in range(NUM)]}, names=[f"{n}.png" for n in range(NUM)])
-    sample = Sample(images, np.arange(NUM))
-    said = METRIC.lacks(Pair(sample, sample, known))
-    assert said.startswith("needs an attribute that a classifier can tell (odd: the classifier hardly tells it (held-")
-
-
-def _as_pictures(known_faces):
-    from facegan.evaluation.metrics.attributes import _Pictures
-
-    images, known = known_faces
-    return _Pictures(images, known.attributes, known.names, known.digest)
+    sample = Sample(known_images(known_faces.images, {"odd": [n % 2 for n in range(NUM)]}))
+    reason = METRIC.lacks(Pair(sample, sample))
+    assert reason.startswith(
+        "needs an attribute that a classifier can recognise (odd: the classifier hardly tells it (held-"
+    )

@@ -1,1 +1,1 @@
-"""The built-in metrics, each a frozen model of its protocol."""
+"""The built-in metrics: the mathematics as free functions, then a frozen model of the protocol."""

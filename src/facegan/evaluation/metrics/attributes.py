@@ -14,26 +14,109 @@ from ...directions.classifier import Classifier
 from ...directions.finding import usable
 from ...directions.learning import held_out, learn
 from ...directions.targets import Targets, questions
-from ...distances import combinations
 from ...images import to_float
-from ..metric import Measurement, Metric
-from ..pair import Pair, Sample
+from ..metric import Measurement, Metric, Pair, Sample
 
 ENOUGH = 12  # faces: where so many are expected, there being none is no accident, though thousands are looked for
-LISTED = 50  # of the combinations that are hardly made, and of those made too often or too rarely
-_AT_ONCE = 512  # images that the classifier looks at
+MAX_LISTED = 50  # of the combinations that are hardly made, and of those made too often or too rarely
+NUM_DIVISIONS = 100  # random divisions into two sets, to see how far they are apart by chance
+Z_95 = 1.96  # standard deviations
+_BATCH = 512  # images that the classifier is given at a time
+
+
+def wilson(share: float, num: int) -> tuple[float, float]:
+    """The 95 % interval of a share.
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
+    """
+    z = Z_95
+    middle, margin = share + z**2 / (2 * num), z * (share * (1 - share) / num + z**2 / (4 * num**2)) ** 0.5
+    return max(0.0, (middle - margin) / (1 + z**2 / num)), min(1.0, (middle + margin) / (1 + z**2 / num))
+
+
+def one_hot(answers: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return answers (n, questions), each from 0 to the question's size, as 0 and 1 in cells: (n, sizes.sum())."""
+    table = np.zeros((len(answers), int(sizes.sum())), np.float32)
+    table[np.arange(len(answers))[:, None], answers + (np.cumsum(sizes) - sizes)] = 1
+    return table
+
+
+def joint_shares(table: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the share of a set that has both of two answers: (cells, cells); the diagonal is that of one answer."""
+    both: NDArray[np.float64] = (table.T @ table).astype(np.float64)
+    return both / len(table)
+
+
+def variation(difference: NDArray[np.float64], sizes: NDArray[np.int64]) -> float:
+    """The total variation distance between the joint shares of two questions, in the mean over all pairs of questions.
+
+    Of one pair of questions it is half the sum of |p - q| over the combinations of their answers: the share of one set
+    that would have to answer differently for the combinations to be as frequent as in the other.
+
+    Args:
+        difference: Of the `joint_shares` of both sets.
+        sizes: Answers to each question; of a single question, its own distance is taken.
+    """
+    return float((_weights(sizes) * np.abs(difference)).sum())
+
+
+def variation_interval(
+    judged: NDArray[np.float32], difference: NDArray[np.float64], sizes: NDArray[np.int64]
+) -> tuple[float, float]:
+    """The 95 % interval of `variation` if others were judged, the other set staying as it is.
+
+    Once it is known which combinations are too frequent, the distance is a mean over the judged images:
+    (1/n) sum_i sum_(cells a, b of i) w_ab sign_ab, up to a constant. Its standard error is that of this mean.
+
+    Args:
+        judged: The judged images' answers, one-hot (n, cells).
+        difference: Their `joint_shares` less those of the other set.
+        sizes: As in `variation`.
+    """
+    signs = (_weights(sizes) * np.sign(difference)).astype(np.float32)
+    each = ((judged @ signs) * judged).sum(1, dtype=np.float64)
+    value, margin = variation(difference, sizes), Z_95 * float(each.std()) / len(each) ** 0.5
+    return max(0.0, value - margin), min(1.0, value + margin)
+
+
+def variation_by_chance(
+    one: NDArray[np.float32], other: NDArray[np.float32], sizes: NDArray[np.int64], seed: int
+) -> NDArray[np.float64]:
+    """Return `variation` between random divisions of both sets together into two of these sizes: (NUM_DIVISIONS,).
+
+    Small sets differ by chance, the more so the more combinations there are.
+    """
+    rng = np.random.default_rng(seed)
+    everything = np.concatenate([one, other])
+    fewer = min(len(one), len(other))
+    rest = len(everything) - fewer
+    total = (everything.T @ everything).astype(np.float64)
+    found = []
+    for _ in range(NUM_DIVISIONS):
+        part = everything[rng.choice(len(everything), fewer, replace=False)]
+        dealt = (part.T @ part).astype(np.float64)
+        found.append(variation(dealt / fewer - (total - dealt) / rest, sizes))
+    return np.array(found)
+
+
+def _weights(sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Half of one over the number of pairs, at the cells of each pair of questions once: (cells, cells)."""
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    pairs = owner[:, None] < owner if len(sizes) > 1 else np.eye(len(owner), dtype=bool)
+    num_pairs = max(1, len(sizes) * (len(sizes) - 1) // 2)
+    return pairs / (2.0 * num_pairs)
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """What the classifier is asked of both sides.
+class Questions:
+    """The questions that a classifier answers about both sides.
 
     Attributes:
-        classifier: Of the attributes.
-        groups: The questions of each attribute, as places among the classifier's: of words several, else one.
-        left_out: Questions that it cannot be asked, and why.
+        classifier: The classifier of the attributes.
+        groups: The questions of each attribute, as indices into the classifier's: one for each word, or one.
+        left_out: Questions that it cannot answer, and why.
         targets: All questions, with the answers that are known of the reals.
-        rows: Of the reals those that it was not trained on.
+        rows: Rows of the reals that it was not trained on.
     """
 
     classifier: Classifier
@@ -43,18 +126,18 @@ class Asked:
     rows: NDArray[np.int64]
 
     @property
-    def told(self) -> list[int]:
-        """Places of the questions, in the order of the groups."""
+    def indices(self) -> list[int]:
+        """The questions' indices, in the order of the groups."""
         return [place for group in self.groups for place in group]
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """Answers that each group can give: its questions, and none of them."""
+        """The number of answers of each group: its questions, and none of them."""
         return np.array([len(group) + 1 for group in self.groups])
 
     @property
     def cells(self) -> list[str]:
-        """The name of every answer: "glasses", "not glasses", "hair_style=bob", "no hair_style that is told"."""
+        """The name of each answer: "glasses", "not glasses", "hair_style=bob", "no hair_style that is told"."""
         found = []
         for group in self.groups:
             names = [self.classifier.names[place] for place in group]
@@ -63,27 +146,27 @@ class Asked:
         return found
 
     def answers(self, sample: Sample, mirror: bool = False) -> NDArray[np.float32]:
-        """What it says of a sample: 0 and 1 in the cells of all answers, (n, cells).
+        """Answer for a sample: 0 and 1 in the cells of all answers, (n, cells).
 
         Of an attribute's words it is the likeliest one, if any is likelier than not. With `mirror`, every other image
-        is shown mirrored, as the generator was shown both.
+        is mirrored, as the generator was trained on both.
         """
         found = []
-        for start in range(0, len(sample), _AT_ONCE):
-            images = to_float(torch.from_numpy(sample.take(start, min(start + _AT_ONCE, len(sample)))))
+        for start in range(0, len(sample), _BATCH):
+            images = to_float(torch.from_numpy(sample.take(start, min(start + _BATCH, len(sample)))))
             if mirror:
                 images[1::2] = images[1::2].flip(-1)
             logits = self.classifier.logits(images).numpy()
             chosen = [logits[:, group] for group in self.groups]
             found.append([np.where(each.max(1) > 0, each.argmax(1), each.shape[1]) for each in chosen])
-        return combinations.cells(np.concatenate([np.stack(each, 1) for each in found]), self.sizes)
+        return one_hot(np.concatenate([np.stack(each, 1) for each in found]), self.sizes)
 
 
 class AttributeProportions(Metric):
     """How far the attributes of fakes, two at a time, are from the proportions in which real images combine them.
 
-    A classifier, learned from the real images, says of both sides what they show; of the reals, only of images of
-    people that it has not learned from, so that its errors are the same on both. For two attributes, the total
+    A classifier, learned from the real images, labels both sides; of the reals, only images of people that it has not
+    learned from, so that its errors are the same on both. For two attributes, the total
     variation distance between their combinations is the share of fakes that would have to show another combination for
     all of them to be as frequent as among the reals; the value is the mean over all pairs of attributes: 0 for the
     reals' own proportions, up to 1 for fakes that share no combination with them. In a small sample chance alone gives
@@ -104,7 +187,7 @@ class AttributeProportions(Metric):
     )
 
     def lacks(self, pair: Pair) -> str | None:
-        """Why these images cannot be measured, in words; None: they can. Learns the classifier."""
+        """Return the reason why these images cannot be measured, or None; learns the classifier."""
         if short := super().lacks(pair):
             return short
         if not pair.known.attributes:
@@ -115,26 +198,26 @@ class AttributeProportions(Metric):
         if not (targets := questions(pair.known.attributes)).names:
             reasons = "; ".join(f"{name}: {why}" for name, why in targets.passed_over.items())
             return f"needs an attribute that can be learned from the real images ({reasons})"
-        unseen = held_out(_Pictures.of(pair))
+        unseen = held_out(pair.real.image_set)
         num = int(unseen[pair.real.rows].sum())
         if num < self.at_least or unseen.all():
             return (
                 f"needs at least {self.at_least} real images of people that its classifier does not learn from, a "
                 f"fifth of all, and others to learn from (there are {num:,} and {int((~unseen).sum()):,}); take more"
             )
-        if not _asked(pair).groups:
-            reasons = "; ".join(f"{name}: {why}" for name, why in _asked(pair).left_out.items())
-            return f"needs an attribute that a classifier can tell ({reasons})"
+        if not _questions(pair).groups:
+            reasons = "; ".join(f"{name}: {why}" for name, why in _questions(pair).left_out.items())
+            return f"needs an attribute that a classifier can recognise ({reasons})"
         return None
 
     def measure(self, pair: Pair) -> Measurement:
-        """Ask the classifier about both sides, and compare the answers two attributes at a time."""
-        asked = _asked(pair)
-        real = asked.answers(Sample(pair.real.pictures, asked.rows), pair.known.mirror)
+        """Compare the classifier's answers for both sides two attributes at a time."""
+        asked = _questions(pair)
+        real = asked.answers(Sample(pair.real.image_set, asked.rows), pair.real.image_set.mirror)
         fake = asked.answers(pair.fake)
-        shares = combinations.shares(real), combinations.shares(fake)
+        shares = joint_shares(real), joint_shares(fake)
         difference = shares[1] - shares[0]
-        value = combinations.variation(difference, asked.sizes)
+        value = variation(difference, asked.sizes)
         details: dict[str, Any] = {
             "num_real": len(real),
             "num_fake": len(fake),
@@ -144,23 +227,23 @@ class AttributeProportions(Metric):
         }
         if not pair.intervals:
             return Measurement(value, None, details)
-        chance = combinations.by_chance(real, fake, asked.sizes, pair.seed)
+        chance = variation_by_chance(real, fake, asked.sizes, pair.seed)
         low, high = np.quantile(chance, (0.025, 0.975))
         details = {"by_chance": {"value": float(chance.mean()), "interval": (float(low), float(high))}, **details}
-        return Measurement(value, combinations.interval(fake, difference, asked.sizes), details)
+        return Measurement(value, variation_interval(fake, difference, asked.sizes), details)
 
     def _combinations(
-        self, asked: Asked, real: NDArray[np.float64], fake: NDArray[np.float64], num_real: int, num_fake: int
+        self, asked: Questions, real: NDArray[np.float64], fake: NDArray[np.float64], num_real: int, num_fake: int
     ) -> dict[str, Any]:
-        """Which answers, and which two together, fakes hardly ever show, or show at another rate than is explained.
+        """Return which answers, alone and two together, fakes hardly ever show or show at an unexpected rate.
 
-        What is said of two answers is what the shares of each alone do not explain: if round glasses are rare, so are
+        Two answers are listed only if the shares of each alone do not explain it: if round glasses are rare, so are
         round glasses with a smile. Of the reals' share p, the fakes are expected to show p (q_a / p_a) (q_b / p_b).
         """
         owner = np.repeat(np.arange(len(asked.groups)), asked.sizes)
         row, column = np.nonzero((owner[:, None] < owner) | np.eye(len(owner), dtype=bool))
         least = max(self.common, ENOUGH / min(num_real, num_fake))
-        common = (real[row, column] >= least) & ~_unsure(asked)[row] & ~_unsure(asked)[column]
+        common = (real[row, column] >= least) & ~_is_none_of_several(asked)[row] & ~_is_none_of_several(asked)[column]
         row, column = row[common], column[common]
         p, q, two = real[row, column], fake[row, column], row != column
         alone = np.diag(fake) / np.maximum(np.diag(real), self.common)
@@ -169,9 +252,9 @@ class AttributeProportions(Metric):
         counts = num_fake * expected
         off = np.log(np.maximum(q, 0.5 / num_fake) / np.maximum(expected, 1e-12))
         error = np.sqrt(1 / np.maximum(counts, 1e-12) + 1 / (num_real * p))
-        sure = np.abs(off) > norm.isf(0.025 / max(1, len(p))) * error
+        is_sure = np.abs(off) > norm.isf(0.025 / max(1, len(p))) * error
         missed = q < self.made * p
-        lacking = missed & np.where(two, sure & (q < self.made * expected) & (counts >= ENOUGH), True)
+        lacking = missed & np.where(two, is_sure & (q < self.made * expected) & (counts >= ENOUGH), True)
 
         def listed(chosen: NDArray[np.bool_], order: NDArray[np.float64]) -> list[dict[str, Any]]:
             places = np.flatnonzero(chosen)
@@ -182,22 +265,22 @@ class AttributeProportions(Metric):
                     "fake": float(q[at]),
                     "expected": float(expected[at]),
                 }
-                for at in places[np.argsort(-order[places], kind="stable")][:LISTED]
+                for at in places[np.argsort(-order[places], kind="stable")][:MAX_LISTED]
             ]
 
         return {
             "num_combinations": len(p),
             "num_missed": int(missed.sum()),
             "missed": listed(lacking, p),
-            "farthest": listed(sure & two & ~lacking, np.abs(off)),
+            "farthest": listed(is_sure & two & ~lacking, np.abs(off)),
         }
 
 
 def rows(details: Mapping[str, Any], limit: int = 10) -> list[tuple[str, str, str, str]]:
-    """What people read of a result's details: attribute, share of reals and of fakes, their ratio; the worst first.
+    """Return a table for people: attribute, share of reals and of fakes, their ratio; the worst first.
 
     Args:
-        details: Of a result of this metric.
+        details: Details of a result of this metric.
         limit: Rows at most; 0: all.
     """
 
@@ -215,44 +298,29 @@ def rows(details: Mapping[str, Any], limit: int = 10) -> list[tuple[str, str, st
     ]
 
 
-@dataclass(frozen=True, eq=False)
-class _Pictures:
-    """All real images, as the classifier learns them."""
+def _questions(pair: Pair) -> Questions:
+    """Learn the classifier, or take it from the cache; once a pair."""
 
-    images: NDArray[np.uint8]
-    attributes: Mapping[str, Sequence[Any]]
-    names: Sequence[str]
-    digest: str
-
-    @classmethod
-    def of(cls, pair: Pair) -> "_Pictures":
-        return cls(pair.real.pictures, pair.known.attributes, pair.known.names, pair.known.digest)
-
-
-def _asked(pair: Pair) -> Asked:
-    """The classifier, learned or from the cache, and what it is asked; once a pair."""
-
-    def compute() -> Asked:
-        pictures = _Pictures.of(pair)
-        classifier, targets, _ = learn(pictures, device=pair.device, progress=pair.progress)
-        told, hardly = usable(classifier)
+    def compute() -> Questions:
+        classifier, targets, _ = learn(pair.real.image_set, device=pair.device, progress=pair.progress)
+        names, unusable = usable(classifier)
         groups: dict[str, list[int]] = {}
-        for name in told:
+        for name in names:
             groups.setdefault(name.partition("=")[0], []).append(classifier.names.index(name))
-        unseen = held_out(pictures)
+        unseen = held_out(pair.real.image_set)
         rows = pair.real.rows[unseen[pair.real.rows]]
-        return Asked(classifier, list(groups.values()), {**targets.passed_over, **hardly}, targets, rows)
+        return Questions(classifier, list(groups.values()), {**targets.passed_over, **unusable}, targets, rows)
 
     return pair.once("attributes", compute)
 
 
-def _unsure(asked: Asked) -> NDArray[np.bool_]:
-    """Which cells hold those of whom no word of several is told: (cells,)."""
+def _is_none_of_several(asked: Questions) -> NDArray[np.bool_]:
+    """Which cells stand for none of several words: (cells,)."""
     return np.concatenate([np.arange(size) == size - 1 if size > 2 else np.zeros(size, bool) for size in asked.sizes])
 
 
-def _proportions(asked: Asked, real: NDArray[np.float32], fake: NDArray[np.float32]) -> Iterator[dict[str, Any]]:
-    """A row a question, the surest differences first."""
+def _proportions(asked: Questions, real: NDArray[np.float32], fake: NDArray[np.float32]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each question, the surest differences first."""
     yes = np.concatenate([np.arange(size) < size - 1 for size in asked.sizes])
     p, q = real[:, yes].mean(0, dtype=np.float64), fake[:, yes].mean(0, dtype=np.float64)
     both = (p * len(real) + q * len(fake)) / (len(real) + len(fake))
@@ -260,8 +328,8 @@ def _proportions(asked: Asked, real: NDArray[np.float32], fake: NDArray[np.float
     z = np.divide(q - p, error, out=np.zeros_like(p), where=error > 0)
     bound = norm.isf(0.025 / len(z))  # 5 % for all of them together
     for place in np.argsort(-np.abs(z), kind="stable"):
-        name = asked.classifier.names[asked.told[place]]
-        answers = asked.targets.values[asked.rows, asked.told[place]]
+        name = asked.classifier.names[asked.indices[place]]
+        answers = asked.targets.values[asked.rows, asked.indices[place]]
         known = answers[~np.isnan(answers)]
         yield {
             "name": name,
@@ -274,13 +342,3 @@ def _proportions(asked: Asked, real: NDArray[np.float32], fake: NDArray[np.float
             "labelled": float(known.mean()) if len(known) else None,
             "auc": asked.classifier.scores[name].auc,
         }
-
-
-def wilson(share: float, num: int) -> tuple[float, float]:
-    """The 95 % interval of a share.
-
-    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
-    """
-    z = combinations.USUAL
-    middle, margin = share + z**2 / (2 * num), z * (share * (1 - share) / num + z**2 / (4 * num**2)) ** 0.5
-    return max(0.0, (middle - margin) / (1 + z**2 / num)), min(1.0, (middle + margin) / (1 + z**2 / num))

@@ -1,20 +1,53 @@
-"""The Inception Score."""
+"""The Inception Score: how sure a classifier is of each image, and how various its answers are."""
 
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
+from scipy.special import log_softmax
+from scipy.stats import t
 
-from ...distances.inception_score import inception_score
-from ..metric import Measurement
-from ..pair import Pair
-from .vectors import VectorMetric
+from ..metric import Measurement, Metric, Pair
 
 
-class InceptionScore(VectorMetric):
+def inception_score(logits: NDArray[np.floating], *, num_splits: int = 10, interval: bool = True) -> Measurement:
+    """The mean over splits of exp(E KL(p(y|x) || p(y))), p(y) the mean of p(y|x) over the split, in float64.
+
+    1 where all answers are alike, at most the number of classes. It rises with the images in a split. Splits are
+    disjoint, so that their values are independent: the interval is Student's for their mean.
+
+    Source: Salimans et al., "Improved techniques for training GANs", NeurIPS 2016, section 4.
+
+    Args:
+        logits: (n, classes), n >= num_splits, in random order.
+        num_splits: Consecutive parts, as equal as possible.
+        interval: Whether to compute an interval; it takes two splits.
+
+    Returns:
+        The score. Details: "spread", the standard deviation over the splits, which other tools print next to the value,
+        and "used_fake", n.
+    """
+    scores = np.empty(num_splits)
+    for number in range(num_splits):
+        part = logits[number * len(logits) // num_splits : (number + 1) * len(logits) // num_splits]
+        log_p = log_softmax(part.astype(np.float64), axis=1)
+        p = np.exp(log_p)
+        # A class whose probability is 0 for every image of the split has p(y) = 0, and adds nothing.
+        log_mean = np.log(np.maximum(p.mean(0), np.finfo(np.float64).tiny))
+        scores[number] = np.exp((p * (log_p - log_mean)).sum(1).mean())
+    value, spread = float(scores.mean()), float(scores.std())
+    details = {"spread": spread, "used_fake": len(logits)}
+    if not interval or num_splits < 2:
+        return Measurement(value, None, details)
+    margin = float(t.ppf(0.975, num_splits - 1)) * spread / np.sqrt(num_splits - 1)
+    return Measurement(value, (max(1.0, value - margin), value + margin), details)
+
+
+class InceptionScore(Metric):
     """How sure Inception is of each face and how various its answers are; no real image counts.
 
-    It knows things, not faces: read it beside the real images' own score.
+    It knows things, not faces: read it next to the real images' own score.
 
     Attributes:
         num_splits: Disjoint parts over which it is a mean; the score rises with the images in a part.
@@ -27,7 +60,7 @@ class InceptionScore(VectorMetric):
     num_splits: int = Field(default=10, ge=1)
 
     def lacks(self, pair: Pair) -> str | None:
-        """Two images a part, and a network that names classes."""
+        """Require two images a part, and a network that names classes."""
         if pair.fake.embedding is not None and pair.fake.embedding.logits is None:
             return f"needs a network that names classes (the {self.space} network gives vectors alone)"
         if len(pair.fake) < 2 * self.num_splits:
@@ -35,9 +68,8 @@ class InceptionScore(VectorMetric):
         return super().lacks(pair)
 
     def measure(self, pair: Pair) -> Measurement:
-        """Of the fakes whose logits were kept, shuffled by the seed: files may be sorted by what they show."""
+        """Score the fakes whose logits were kept, shuffled by the seed: files may be sorted by their content."""
         logits = pair.fake.seen.logits
-        assert logits is not None, "lacks() says so before"
+        assert logits is not None, "lacks() refuses a network without classes"
         order = np.random.RandomState(pair.seed % 2**32).permutation(len(logits))
-        found = inception_score(logits[order], num_splits=self.num_splits, interval=pair.intervals)
-        return Measurement(found.value, found.interval, {"spread": found.spread, "used_fake": len(logits)})
+        return inception_score(logits[order], num_splits=self.num_splits, interval=pair.intervals)

@@ -2,14 +2,11 @@
 
 from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from ...data.image_set import random_subset, unseen
+from ...data.image_set import random_subset
 from ...neighbours import Unseen, compare, pixels
-from ..metric import Measurement, Metric
-from ..pair import Pair
+from ..metric import Measurement, Metric, Pair
 
 
 class MemorisationInPixels(Metric):
@@ -28,24 +25,27 @@ class MemorisationInPixels(Metric):
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
     at_least: ClassVar[int] = 50
     comparable: ClassVar[str] = "facegan alone, on the same training and held-out images"
-    has_floor: ClassVar[bool] = False  # a training image is its own copy; 0 is what chance gives, by construction
+    has_floor: ClassVar[bool] = False  # a training image is its own copy; 0 is the value by chance, by construction
 
     num_images: int = Field(
         default=2000, ge=50, le=50_000, description="generated images, and at most as many held-out ones"
     )
 
+    @property
+    def num_held_out(self) -> int:
+        """As many as there are samples."""
+        return self.num_images
+
     def lacks(self, pair: Pair) -> str | None:
-        """Why these images cannot be measured, in words; None: they can."""
-        known = pair.known
-        if not known.trained:
+        """Require training images as the reals, and held-out ones."""
+        if not pair.real.image_set.is_training_set:
             return "needs the images that the model was trained on as the real ones"
-        if known.heldout is None:
+        if pair.held_out is None:
             return (
                 "needs images that the model was not trained on, and training kept none away; train with "
                 "--set data.split=train, or name some as held out"
             )
-        num = len(pair.once(("unseen", self.num_images), lambda: self._unseen(pair)))
-        if num < self.at_least:
+        if (num := len(pair.held_out)) < self.at_least:
             return (
                 f"needs at least {self.at_least} held-out images that are not training images as well (there are {num})"
             )
@@ -53,16 +53,17 @@ class MemorisationInPixels(Metric):
 
     def measure(self, pair: Pair) -> Measurement:
         """Find the nearest images of samples and held-out images; the details hold "shows", the verdict."""
+        assert pair.held_out is not None, "lacks() refuses"
         training = pair.real.pictures
         samples = pair.fake.take(0, self.num_images)
-        heldout = pair.once(("unseen", self.num_images), lambda: self._unseen(pair))
+        held_out = random_subset(pair.held_out.images, self.num_images)
         found = compare(
             pixels(),
             training,
             samples[:0],
-            Unseen(samples, heldout),
+            Unseen(samples, held_out),
             k=1,
-            mirror=pair.known.mirror,
+            mirror=pair.real.image_set.mirror,
             device=pair.device,
             progress=pair.progress,
         ).memorisation
@@ -74,12 +75,7 @@ class MemorisationInPixels(Metric):
             **found.model_dump(),
             "shows": found.shows,
             "num_samples": len(samples),
-            "num_heldout": len(heldout),
+            "num_heldout": len(held_out),
             "num_training": len(training),
         }
         return Measurement(value, (value - margin, min(1.0, value + margin)) if pair.intervals else None, details)
-
-    def _unseen(self, pair: Pair) -> NDArray[np.uint8]:
-        heldout = pair.known.heldout
-        assert heldout is not None, "asked for"
-        return unseen(random_subset(heldout, self.num_images), pair.real.pictures, mirror=pair.known.mirror)

@@ -1,15 +1,113 @@
-"""Diversity: how similar the images of one set are to each other."""
+"""Multi-scale structural similarity of pairs of images, and the mean over random pairs of one set: its diversity.
 
+Source: Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", 2003; as a measure of
+diversity: Odena, Olah, Shlens, "Conditional image synthesis with auxiliary classifier GANs", ICML 2017, section 4.2,
+and Karras, Aila, Laine, Lehtinen, "Progressive growing of GANs", ICLR 2018. As there, a window that is larger than the
+images of a level shrinks to them, its standard deviation with it; structure is averaged over pixels and channels
+together; and values below 0 count as 0, for they are raised to a fractional power.
+"""
+
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy import stats
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from ...distances.estimate import Estimate
-from ...distances.ms_ssim import SMALLEST, diversity
-from ..metric import Measurement, Metric
-from ..pair import Pair, Sample
+from ..metric import Measurement, Metric, Pair, Sample
+
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the levels, from the finest on
+SMALLEST = 2 ** (len(WEIGHTS) - 1)  # pixels: the last level has one
+WINDOW = 11  # pixels
+SIGMA = 1.5
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+CHUNK = 2**20  # numbers of one side at a time
+
+
+def diversity(
+    take: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
+    num: int,
+    at_most: int,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Measurement:
+    """Mean similarity of disjoint random pairs: 1 where all images are one, lower the more they differ.
+
+    The pairs are independent, so the interval is Student's t of their mean.
+
+    Args:
+        take: Returns the images of some numbers below `num`, uint8 (n, C, H, W), at least 16 x 16.
+        num: Images there are, 2 or more.
+        at_most: How many take part at most, 2 or more; with an odd number one is left over.
+        seed: Seed of the pairs.
+        device: Where the images are compared.
+    """
+    order = np.random.default_rng(seed).permutation(num)[:at_most]
+    pairs = len(order) // 2
+    first, second = order[:pairs], order[pairs : 2 * pairs]
+    step = max(1, CHUNK // int(np.prod(take(first[:1]).shape[1:])))
+    found = []
+    for start in range(0, len(first), step):
+        sides = (torch.from_numpy(take(side[start : start + step])).to(device) for side in (first, second))
+        found.append(ms_ssim(*sides).cpu().double())
+    values = torch.cat(found).numpy()
+    value = float(values.mean())
+    if len(values) < 2:
+        return Measurement(value)
+    margin = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+    return Measurement(value, (value - margin, value + margin))
+
+
+def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Similarity of each of n pairs, from 0 to 1: (n,).
+
+    Args:
+        a: uint8 (n, C, H, W), at least 16 pixels wide and high; of odd sizes the last row or column has no part in the
+            next level.
+        b: The same.
+    """
+    # Variances are small differences of large numbers; one kind of device knows no float64.
+    dtype = torch.float32 if a.device.type == "mps" else torch.float64
+    x, y = a.to(dtype), b.to(dtype)
+    product = x.new_ones(len(x))
+    for level, weight in enumerate(WEIGHTS):
+        similarity, contrast = _ssim(x, y)
+        last = level == len(WEIGHTS) - 1
+        product *= (similarity if last else contrast).clamp_min(0) ** weight
+        if not last:
+            x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
+    return product
+
+
+def _ssim(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Structural similarity, and its part of contrast and structure without luminance: means over pixels, (n,)."""
+    size = min(WINDOW, *x.shape[2:])
+    rows, columns = (_windows(length, size).to(x) for length in x.shape[2:])
+
+    def smooth(values: Tensor) -> Tensor:
+        return rows @ values @ columns.T  # a product of matrices is faster than a convolution of one channel
+
+    mean_x, mean_y = smooth(x), smooth(y)
+    between = smooth(x * y) - mean_x * mean_y
+    within = smooth(x * x + y * y) - mean_x.square() - mean_y.square()
+    contrast = (2 * between + C2) / (within + C2)
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x.square() + mean_y.square() + C1)
+    return (luminance * contrast).mean((1, 2, 3)), contrast.mean((1, 2, 3))
+
+
+def _windows(length: int, size: int) -> Tensor:
+    """The Gaussian window at each place where it fits: float64 (length - size + 1, length); rows sum to 1."""
+    offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    window = torch.exp(-offset.square() / (2 * (SIGMA * size / WINDOW) ** 2))
+    found = torch.zeros(length - size + 1, length, dtype=torch.float64)
+    for place, row in enumerate(found):
+        row[place : place + size] = window / window.sum()
+    return found
 
 
 class Diversity(Metric):
@@ -24,18 +122,18 @@ class Diversity(Metric):
     title: ClassVar[str] = "MS-SSIM of random pairs"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "nearer"
 
-    num_images: int = Field(default=10_000, ge=2, description="pictures of each side, at most, two to a pair")
+    num_images: int = Field(default=10_000, ge=2, description="images of each side, at most, two to a pair")
 
     def lacks(self, pair: Pair) -> str | None:
-        """Pictures, or pixels."""
+        """Require images that are large enough for all levels."""
         height, width = pair.fake.pictures.shape[2:]
         if min(height, width) < SMALLEST:
             return f"needs images of at least {SMALLEST} x {SMALLEST} pixels (they have {width} x {height})"
         return super().lacks(pair)
 
     def measure(self, pair: Pair) -> Measurement:
-        """Of the fakes, beside the reals."""
-        fake, real = (self._of(sample, pair) for sample in (pair.fake, pair.real))
+        """Measure the fakes, and the reals next to them."""
+        fake, real = self._diversity(pair.fake, pair), self._diversity(pair.real, pair)
         details = {
             "real": real.value,
             "real_interval": real.interval if pair.intervals else None,
@@ -44,7 +142,7 @@ class Diversity(Metric):
         }
         return Measurement(fake.value, fake.interval if pair.intervals else None, details)
 
-    def _of(self, sample: Sample, pair: Pair) -> Estimate:
+    def _diversity(self, sample: Sample, pair: Pair) -> Measurement:
         def take(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
             return np.asarray(sample.pictures[sample.rows[numbers]])
 

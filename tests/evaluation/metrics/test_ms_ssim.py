@@ -3,12 +3,14 @@ import pytest
 import pytorch_msssim
 import torch
 
-from facegan.distances import ms_ssim as module
-from facegan.distances.ms_ssim import WEIGHTS, diversity, ms_ssim
+from facegan import plugins
+from facegan.evaluation import Pair, Sample
+from facegan.evaluation.metrics import ms_ssim as module
+from facegan.evaluation.metrics.ms_ssim import WEIGHTS, diversity, ms_ssim
 
 
 def smooth(num, channels, size, seed=0):
-    """Pictures of blocks and a little noise."""
+    """Images of blocks and a little noise."""
     rng = np.random.default_rng(seed)
     blocks = np.kron(rng.integers(0, 200, (num, channels, size // 4, size // 4)), np.ones((4, 4)))
     return torch.from_numpy((blocks + rng.integers(0, 50, blocks.shape)).astype(np.uint8))
@@ -40,8 +42,8 @@ def slow(a, b):
     return whole
 
 
-def take(pictures):
-    return lambda numbers: np.asarray(pictures)[numbers]
+def take(images):
+    return lambda numbers: np.asarray(images)[numbers]
 
 
 def test_similarity_equals_pytorch_msssim_where_no_window_shrinks():
@@ -65,7 +67,7 @@ def test_channels_count_together():
     assert torch.allclose(ms_ssim(a.repeat(1, 3, 1, 1), b.repeat(1, 3, 1, 1)), ms_ssim(a, b))
 
 
-def test_equal_pictures_have_1_and_negatives_0():
+def test_equal_images_have_1_and_negatives_0():
     a = smooth(4, 3, 32)
     assert torch.allclose(ms_ssim(a, a), torch.ones(4, dtype=torch.float64))
     assert ms_ssim(a, 255 - a).tolist() == [0, 0, 0, 0]
@@ -92,21 +94,21 @@ def test_pairs_are_disjoint_and_random(monkeypatch):
 
     monkeypatch.setattr(module, "ms_ssim", spy)
     monkeypatch.setattr(module, "CHUNK", 3 * 256)  # several chunks
-    pictures = np.arange(21, dtype=np.uint8)[:, None, None, None].repeat(16, 2).repeat(16, 3)
-    diversity(take(pictures), 21, 100)
+    images = np.arange(21, dtype=np.uint8)[:, None, None, None].repeat(16, 2).repeat(16, 3)
+    diversity(take(images), 21, 100)
     first = list(seen)
     assert len(first) == 10
     assert len({number for pair in first for number in pair}) == 20
-    diversity(take(pictures), 21, 100, seed=1)
+    diversity(take(images), 21, 100, seed=1)
     assert seen[10:] != first
     seen.clear()
-    diversity(take(pictures), 21, 9)
+    diversity(take(images), 21, 9)
     assert len(seen) == 4
 
 
 def test_interval_covers_the_mean_of_other_pairs():
-    pictures = smooth(60, 1, 16)
-    found = [diversity(take(pictures), 60, 60, seed=seed) for seed in range(10)]
+    images = smooth(60, 1, 16)
+    found = [diversity(take(images), 60, 60, seed=seed) for seed in range(10)]
     whole = np.mean([each.value for each in found])
     assert sum(low <= whole <= high for low, high in (each.interval for each in found)) >= 8
     assert all(high - low < 0.5 for low, high in (each.interval for each in found))
@@ -114,3 +116,49 @@ def test_interval_covers_the_mean_of_other_pairs():
 
 def test_one_pair_has_no_interval():
     assert diversity(take(smooth(3, 1, 16)), 3, 3).interval is None
+
+
+def pair(real, fake, **settings):
+    return Pair(Sample(real), Sample(fake), **settings)
+
+
+def metric(**settings):
+    return plugins.find("metric", "ms_ssim")(**settings)
+
+
+def test_details_hold_the_value_of_the_reals(faces):
+    real, fake = faces(30, 0), np.repeat(faces(1, 1), 21, 0)
+    found = metric().measure(pair(real, fake))
+    assert found.value == pytest.approx(1)
+    assert found.details["real"] == metric().measure(pair(fake, real)).value < 0.5
+    low, high = found.details["real_interval"]
+    assert low < found.details["real"] < high
+    assert (found.details["num_pairs"], found.details["num_real_pairs"]) == (10, 15)
+    assert metric().better == "nearer"
+
+
+def test_number_of_images_and_seed_change_the_pairs(faces):
+    both = pair(faces(30, 0), faces(30, 1))
+    values = [metric().measure(both).value, metric(num_images=20).measure(both).value]
+    values.append(metric().measure(pair(faces(30, 0), faces(30, 1), seed=1)).value)
+    assert len(set(values)) == 3
+    assert metric().num_images == 10_000
+    assert metric(num_images=20).measure(both).details["num_pairs"] == 10
+
+
+def test_no_interval_where_none_is_asked_for(faces):
+    found = metric().measure(pair(faces(8, 0), faces(8, 1), intervals=False))
+    assert (found.interval, found.details["real_interval"]) == (None, None)
+    assert metric().measure(pair(faces(8, 0), faces(8, 1))).interval is not None
+
+
+@pytest.mark.parametrize(
+    ("num_fake", "size", "message"),
+    [
+        (1, 16, "needs at least 2 generated images (there are 1)"),
+        (9, 15, "needs images of at least 16 x 16 pixels (they have 15 x 15)"),
+        (9, 16, None),
+    ],
+)
+def test_what_is_lacking_is_said_with_numbers(faces, num_fake, size, message):
+    assert metric().lacks(pair(faces(9, 0)[..., :size, :size], faces(num_fake, 0)[..., :size, :size])) == message

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from facegan.distances import rows
-from facegan.distances.rows import sort_rows, workers
+from facegan.evaluation.metrics.swd import radix_sort, sort_rows, sorting_threads
 
 
 def numbers(num):
@@ -15,11 +14,10 @@ def numbers(num):
 
 
 @pytest.mark.parametrize("num", [6, 33_000])
-@pytest.mark.parametrize("sort", [rows._compare, rows._radix])
-def test_both_ways_sort_negative_tiny_and_infinite_numbers(sort, num):
+def test_radix_sort_orders_negative_tiny_and_infinite_numbers(num):
     row = torch.from_numpy(numbers(num)[0])
     expected = np.sort(row.numpy())
-    sort(row)
+    radix_sort(row)
     assert np.array_equal(row.numpy(), expected)
 
 
@@ -27,19 +25,19 @@ def test_both_ways_sort_negative_tiny_and_infinite_numbers(sort, num):
 def test_every_row_is_sorted_in_place(num):
     values = torch.from_numpy(numbers(num))
     expected = np.sort(values.numpy(), 1)
-    with workers("cpu") as crew:
-        found = sort_rows(values, crew)
+    with sorting_threads("cpu") as pool:
+        found = sort_rows(values, pool)
     assert found.data_ptr() == values.data_ptr()
     assert np.array_equal(found.numpy(), expected)
 
 
-def test_each_worker_computes_alone_and_threads_are_as_many_afterwards():
+def test_each_thread_computes_alone_and_threads_are_as_many_afterwards():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with workers("cpu") as crew:
+        with sorting_threads("cpu") as pool:
             both = threading.Barrier(2, timeout=10)  # none is passed before two are there
-            assert list(crew.map(lambda _: (both.wait() >= 0, torch.get_num_threads()), range(2))) == [(True, 1)] * 2
+            assert list(pool.map(lambda _: (both.wait() >= 0, torch.get_num_threads()), range(2))) == [(True, 1)] * 2
         new = []
         thread = threading.Thread(target=lambda: new.append(torch.get_num_threads()))
         thread.start()

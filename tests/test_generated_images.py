@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from facegan.data.packed.packed_images import open_packed
 from facegan.errors import FaceganError, SnapshotError
-from facegan.evaluation import Known, digest_of, drawn, reference_of
 from facegan.generator import FaceGenerator
 from facegan.images import to_uint8
+from facegan.reporter import Callbacks
+from facegan.sampling import generated
 from origins import origin
 
 
@@ -41,50 +41,36 @@ def temporary(tmp_path, monkeypatch):
     tempfile.tempdir = None
 
 
-def test_digest_is_that_of_packed_pictures(store, monkeypatch):
-    packed = open_packed(store(num=20))
-    assert digest_of(packed.images) == packed.digest
-    monkeypatch.setattr("facegan.evaluation.subjects._CHUNK_BYTES", 5 * packed.images[0].nbytes)
-    assert digest_of(packed.images) == packed.digest
-    assert digest_of(packed.images[::-1]) != packed.digest
-
-
-def test_packed_pictures_are_the_reals(store):
-    packed = open_packed(store(num=20))
-    found = reference_of(packed, Known(digest=packed.digest))
-    assert (found.crop, found.filter, found.source) == ("none", "bicubic", "noise")
-    assert found.pictures is packed.images
-
-
-def test_drawn_faces_are_those_of_the_seeds_in_a_file_that_goes(generator, temporary):
-    told = []
-    with drawn(generator, 70, progress=lambda *each: told.append(each)) as pictures:
+def test_images_are_those_of_the_seeds_in_a_file_that_goes(generator, temporary):
+    counts = []
+    reporter = Callbacks(progress={"sampling": lambda *each: counts.append(each)})
+    with generated(generator, 70, reporter=reporter) as images:
         expected = to_uint8(generator.sample(range(70))).numpy()
-        np.testing.assert_array_equal(pictures, expected)
-        assert isinstance(pictures, np.memmap) and pictures.dtype == np.uint8
+        np.testing.assert_array_equal(images.images, expected)
+        assert isinstance(images.images, np.memmap) and images.images.dtype == np.uint8
         (folder,) = temporary.iterdir()
         if os.name == "posix":  # nothing that takes room is left, even by a process that is killed
             assert list(folder.iterdir()) == []
-    assert list(temporary.iterdir()) == [] and told[-1] == (70, 70)
+    assert list(temporary.iterdir()) == [] and counts[-1] == (70, 70)
 
 
-def test_generator_of_pictures_that_are_not_finite_is_refused(generator, temporary):
+def test_images_that_are_not_finite_are_refused(generator, temporary):
     nn.init.constant_(generator.network.loudness, float("nan"))
     with (
         pytest.raises(SnapshotError, match=r"^G\.safetensors: images are not finite, its weights are too large"),
-        drawn(generator, 3),
+        generated(generator, 3),
     ):
         pass
     assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot set room aside")
-def test_disk_without_room_is_told_of_in_a_line(generator, temporary, monkeypatch):
+def test_disk_without_room_is_an_error_of_one_line(generator, temporary, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(FaceganError) as refused, drawn(generator, 70_000):
+    with pytest.raises(FaceganError) as refused, generated(generator, 70_000):
         pass
     assert str(refused.value) == (
         f"{temporary}: has no room for 70,000 generated images of together 3.4 MB (No space left on device); "

@@ -4,7 +4,7 @@ import torch
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
 from campaign import NUM_SIMULATIONS, assert_95_percent_coverage
-from facegan.distances.inception_score import inception_score
+from facegan.evaluation.metrics.inception_score import inception_score
 
 
 def answers(num, *, classes=7, sure=3.0, seed=0):
@@ -16,7 +16,7 @@ def test_torch_fidelity_gives_the_same_of_the_same_order(num, splits):
     theirs = isc_features_to_metric(torch.from_numpy(answers(num)), splits, shuffle=False)
     ours = inception_score(answers(num), num_splits=splits)
     assert ours.value == pytest.approx(theirs[KEY_METRIC_ISC_MEAN], rel=1e-12)
-    assert ours.spread == pytest.approx(theirs[KEY_METRIC_ISC_STD], rel=1e-9, abs=1e-12)
+    assert ours.details["spread"] == pytest.approx(theirs[KEY_METRIC_ISC_STD], rel=1e-9, abs=1e-12)
 
 
 def test_one_answer_for_all_scores_1_and_each_class_alike_scores_their_number():
@@ -25,7 +25,7 @@ def test_one_answer_for_all_scores_1_and_each_class_alike_scores_their_number():
     assert inception_score(sure, num_splits=4).value == pytest.approx(7)
 
 
-def test_a_constant_added_to_a_picture_s_logits_changes_nothing():
+def test_a_constant_added_to_an_images_logits_changes_nothing():
     logits = answers(60)
     moved = logits + np.arange(60, dtype=np.float32)[:, None]
     assert inception_score(moved).value == pytest.approx(inception_score(logits).value, rel=1e-5)

@@ -1,7 +1,7 @@
 import pytest
 
 from facegan.errors import ConfigError, PluginError
-from facegan.evaluation.choosing import choose, read_settings
+from facegan.evaluation.evaluate import choose_metrics, read_settings
 
 SOURCE = (
     "from pydantic import Field\nfrom facegan.evaluation import Metric\n"
@@ -16,9 +16,9 @@ def mine(install):
 
 
 def test_settings_are_sorted(mine):
-    found = read_settings(["data.split=heldout", "mine.num=5", "channels=1"])
-    assert (found.data, found.channels, found.metrics) == ({"split": "heldout"}, 1, {"mine": {"num": 5}})
-    assert read_settings({"mine.num": 5}).metrics == {"mine": {"num": 5}}
+    options, of_metrics = read_settings(["data.split=heldout", "mine.num=5", "channels=1"])
+    assert (options.data, options.channels, of_metrics) == ({"split": "heldout"}, 1, {"mine": {"num": 5}})
+    assert read_settings({"mine.num": 5})[1] == {"mine": {"num": 5}}
 
 
 @pytest.mark.parametrize(
@@ -31,30 +31,28 @@ def test_settings_are_sorted(mine):
         ("num", "--set num: give section.key=value, for instance --set train.batch_size=64"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(mine, line, message):
+def test_invalid_settings_are_refused(mine, line, message):
     with pytest.raises(ConfigError) as refusal:
         read_settings([line])
     assert str(refusal.value) == message
 
 
-def test_metrics_are_made_with_their_settings(mine):
-    found = choose(["mine", "fd_random", "mine"], {"mine": {"num": 7}}, print)
-    assert list(found.metrics) == ["mine", "fd_random"]
-    assert found.metrics["mine"].num == 7
-    assert (found.spaces, found.of_space("random")) == ({"random"}, ["mine", "fd_random"])
+def test_metrics_are_built_with_their_settings(mine):
+    found = choose_metrics(["mine", "fd_random", "mine"], {"mine": {"num": 7}})
+    assert list(found) == ["mine", "fd_random"]
+    assert found["mine"].num == 7
 
 
-def test_by_default_all_that_load_are_chosen(mine):
-    said = []
-    found = choose(None, {}, said.append)
-    assert {"mine", "fd_random"} <= set(found.metrics)
-    (line,) = [each for each in said if "lost" in each]
+def test_by_default_all_that_load_are_chosen(mine, reporter):
+    found = choose_metrics(None, {}, reporter)
+    assert {"mine", "fd_random"} <= set(found)
+    (line,) = [each for each in reporter.lines if "lost" in each]
     assert line.startswith("metric 'lost': cannot be loaded from mine 1.0")
 
 
 def test_metric_that_was_named_must_load(mine):
     with pytest.raises(PluginError, match=r"^metric 'lost': cannot be loaded from mine 1\.0"):
-        choose(["lost"], {}, print)
+        choose_metrics(["lost"], {})
 
 
 @pytest.mark.parametrize(
@@ -67,12 +65,12 @@ def test_metric_that_was_named_must_load(mine):
          "add it, or leave the setting out"),
     ],
 )  # fmt: skip
-def test_metrics_that_cannot_be_are_refused(mine, names, settings, message):
+def test_invalid_metrics_are_refused(mine, names, settings, message):
     with pytest.raises(ConfigError) as refusal:
-        choose(names, settings, print)
+        choose_metrics(names, settings)
     assert str(refusal.value) == message
 
 
 def test_no_metric_is_refused():
     with pytest.raises(ConfigError, match=r"^metrics: none is named; there is: "):
-        choose([], {}, print)
+        choose_metrics([], {})

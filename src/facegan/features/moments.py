@@ -12,7 +12,7 @@ class Moments:
     """Count, mean and scatter of vectors.
 
     Attributes:
-        num: How many vectors.
+        num: Number of vectors.
         mean: float64 (d,).
         scatter: float64 (d, d): the sum of (x - mean)(x - mean)^T.
     """
@@ -23,21 +23,21 @@ class Moments:
 
     @classmethod
     def empty(cls, num_features: int) -> "Moments":
-        """Of no vectors yet."""
+        """Return the moments of no vectors."""
         return cls(0, np.zeros(num_features), np.zeros((num_features, num_features)))
 
     @classmethod
     def of(cls, vectors: NDArray[np.floating]) -> "Moments":
-        """Of vectors (n, d), n >= 1."""
-        whole = cls.empty(vectors.shape[1])
-        whole.add(vectors)
-        return whole
+        """Return the moments of vectors (n, d), n >= 1."""
+        moments = cls.empty(vectors.shape[1])
+        moments.add(vectors)
+        return moments
 
     def add(self, vectors: NDArray[np.floating]) -> None:
-        """Take in further vectors (n, d), n >= 1; mean and scatter are changed in place.
+        """Add vectors (n, d), n >= 1, in place.
 
-        Each batch is centred by its own mean, so that large means cost no digits, and what the two means lie apart
-        joins the batch as one more row: scatter + rows^T rows is then one product, added where the scatter lies.
+        Each batch is centred by its own mean, so that large means cost no digits. The distance between the two means
+        joins the batch as one more row: scatter + rows^T rows is then one product, accumulated in place.
 
         Source: Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979,
         equation 2.1.
@@ -53,7 +53,7 @@ class Moments:
         self.num = num
 
     def __add__(self, other: "Moments") -> "Moments":
-        """Of both sets together, by the same formula."""
+        """Return the moments of both sets together, by the same formula."""
         num = self.num + other.num
         shift = other.mean - self.mean
         scatter = self.scatter + other.scatter

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from prdc import compute_prdc
 
-from facegan.distances import manifolds
-from facegan.distances.manifolds import between, coverage, density, neighbours, precision, recall
+from facegan.evaluation.metrics import prdc
+from facegan.evaluation.metrics.prdc import coverage, cross_distances, density, nearest_neighbours, precision, recall
 
 
 def normal(num, seed=0, *, shift=0.0, scale=1.0, width=6):
@@ -14,7 +14,7 @@ def normal(num, seed=0, *, shift=0.0, scale=1.0, width=6):
 
 
 def ours(real, fake, k):
-    cross, reals, fakes = between(real, fake), neighbours(real), neighbours(fake)
+    cross, reals, fakes = cross_distances(real, fake), nearest_neighbours(real), nearest_neighbours(fake)
     return {
         "precision": precision(cross, reals, k),
         "recall": recall(cross, fakes, k),
@@ -41,7 +41,7 @@ CASES = {
 @pytest.mark.parametrize("k", [1, 3, 5])
 @pytest.mark.parametrize("case", CASES)
 def test_the_reference_implementation_gives_the_same(case, k, monkeypatch):
-    monkeypatch.setattr(manifolds, "_BLOCK", 32)  # several blocks, the last of them short
+    monkeypatch.setattr(prdc, "_BLOCK", 32)  # several blocks, the last of them short
     real, fake = CASES[case]
     with contextlib.redirect_stdout(io.StringIO()):
         theirs = compute_prdc(real, fake, k)
@@ -51,14 +51,14 @@ def test_the_reference_implementation_gives_the_same(case, k, monkeypatch):
 def test_distances_are_those_of_the_differences():
     real, fake = normal(40) + 500, normal(30, 1) + 500
     truth = np.sqrt(np.square(real[:, None].astype(np.float64) - fake[None]).sum(2))
-    np.testing.assert_allclose(between(real, fake), truth, rtol=1e-6)
+    np.testing.assert_allclose(cross_distances(real, fake), truth, rtol=1e-6)
 
 
 @pytest.mark.parametrize("block", [7, 16, 1000])
-def test_nearest_fellows_are_those_of_a_full_search(block, monkeypatch):
-    monkeypatch.setattr(manifolds, "_BLOCK", block)
+def test_nearest_neighbours_are_those_of_a_full_search(block, monkeypatch):
+    monkeypatch.setattr(prdc, "_BLOCK", block)
     vectors = normal(60, 3)
-    found = neighbours(vectors)
+    found = nearest_neighbours(vectors)
     distances = np.sqrt(np.square(vectors[:, None].astype(np.float64) - vectors[None]).sum(2))
     order = np.argsort(distances, axis=1)[:, 1:41]  # the first is the vector itself
     np.testing.assert_array_equal(found.rows, order)
@@ -67,12 +67,12 @@ def test_nearest_fellows_are_those_of_a_full_search(block, monkeypatch):
 
 def test_equal_vectors_are_0_apart_whatever_their_length():
     vectors = np.repeat(normal(5, width=300) * 1e4 + 1e5, 4, 0)
-    assert (neighbours(vectors).radii(3) == 0).all()
-    assert (neighbours(vectors).radii(4) > 0).all()
-    assert (between(vectors, vectors)[0, :4] == 0).all()
+    assert (nearest_neighbours(vectors).radii(3) == 0).all()
+    assert (nearest_neighbours(vectors).radii(4) > 0).all()
+    assert (cross_distances(vectors, vectors)[0, :4] == 0).all()
 
 
-def test_a_ball_of_radius_0_holds_nothing_not_even_the_picture_that_it_is_around():
+def test_a_ball_of_radius_0_holds_nothing_not_even_the_image_at_its_centre():
     found = ours(REAL, np.repeat(REAL[:1], 60, 0), 3)
     assert found["recall"].value == 0
     assert found["precision"].value == 1
@@ -82,15 +82,15 @@ def test_a_ball_of_radius_0_holds_nothing_not_even_the_picture_that_it_is_around
 @pytest.mark.parametrize(("num", "shift", "scale"), [(60, 0.0, 1.0), (120, 0.4, 0.8)])
 def test_nineteen_in_twenty_intervals_hold_the_share_expected_with_these_reals(measure, num, shift, scale):
     real = normal(120)
-    reals = neighbours(real)
+    reals = nearest_neighbours(real)
     found = []
     for seed in range(1, 81):
         fake = normal(num, seed, shift=shift, scale=scale)
-        cross = between(real, fake)
+        cross = cross_distances(real, fake)
         if measure == "recall":
-            found.append(recall(cross, neighbours(fake), 3, seed=seed))
+            found.append(recall(cross, nearest_neighbours(fake), 3, seed=seed))
         else:
-            found.append(getattr(manifolds, measure)(cross, reals, 3))
+            found.append(getattr(prdc, measure)(cross, reals, 3))
     expected = np.mean([each.value for each in found])
     assert np.mean([each.interval[0] <= expected <= each.interval[1] for each in found]) >= 0.9
     widths = np.mean([each.interval[1] - each.interval[0] for each in found])
@@ -98,7 +98,7 @@ def test_nineteen_in_twenty_intervals_hold_the_share_expected_with_these_reals(m
 
 
 def test_no_interval_unless_asked_for():
-    cross, reals, fakes = between(REAL, REAL[:40]), neighbours(REAL), neighbours(REAL[:40])
+    cross, reals, fakes = cross_distances(REAL, REAL[:40]), nearest_neighbours(REAL), nearest_neighbours(REAL[:40])
     assert recall(cross, fakes, 3, interval=False).interval is None
     for measure in (precision, density, coverage):
         assert measure(cross, reals, 3, interval=False).interval is None

@@ -4,7 +4,7 @@ import torch
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
 from campaign import NUM_SIMULATIONS, assert_95_percent_coverage
-from facegan.distances.kernel import kernel_distance
+from facegan.evaluation.metrics.kid import kernel_distance
 
 
 def normal(num, seed, *, shift=0.0, scale=1.0, width=8):
@@ -42,7 +42,7 @@ def test_torch_fidelity_gives_the_same_of_the_same_seed(num_subsets, subset_size
     )
     ours = kernel_distance(real, fake, num_subsets=num_subsets, subset_size=subset_size, seed=seed)
     assert ours.value == pytest.approx(theirs[KEY_METRIC_KID_MEAN], rel=1e-4)
-    assert ours.spread == pytest.approx(theirs[KEY_METRIC_KID_STD], rel=1e-4)
+    assert ours.details["spread"] == pytest.approx(theirs[KEY_METRIC_KID_STD], rel=1e-4)
 
 
 def test_equal_distributions_are_nothing_apart_on_average():
@@ -54,7 +54,7 @@ def test_equal_distributions_are_nothing_apart_on_average():
     assert min(values) < -error < error < max(values)
 
 
-def test_few_pictures_give_the_distance_of_many_on_average():
+def test_few_images_give_the_distance_of_many_on_average():
     expected = np.mean(
         [kernel_distance(normal(300, s), normal(300, s + 50, shift=0.5), interval=False).value for s in range(15)]
     )
@@ -63,9 +63,9 @@ def test_few_pictures_give_the_distance_of_many_on_average():
 
 
 def test_a_subset_is_no_larger_than_the_smaller_side():
-    assert kernel_distance(normal(30, 0), normal(12, 1), num_subsets=3).subset_size == 12
-    assert kernel_distance(normal(9, 0), normal(12, 1), num_subsets=3).subset_size == 9
-    assert kernel_distance(normal(30, 0), normal(30, 1), num_subsets=3, subset_size=5).subset_size == 5
+    assert kernel_distance(normal(30, 0), normal(12, 1), num_subsets=3).details["used_subset_size"] == 12
+    assert kernel_distance(normal(9, 0), normal(12, 1), num_subsets=3).details["used_subset_size"] == 9
+    assert kernel_distance(normal(30, 0), normal(30, 1), num_subsets=3, subset_size=5).details["used_subset_size"] == 5
 
 
 @NUM_SIMULATIONS

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facegan.distances.moments import Moments
+from facegan.features import Moments
 
 
 def added(vectors, cuts):

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -5,9 +7,23 @@ from PIL import Image
 import facegan
 from facegan.checkpoint import save_snapshot
 from facegan.errors import ConfigError, SnapshotError
-from facegan.evaluation.start import check_forms
+from facegan.evaluation import Evaluator, Measurement, Metric, Options
+from facegan.evaluation.evaluate import check_forms
 
 ONE = {"metrics": ["fd_random"], "n": 12}
+
+
+@pytest.fixture
+def folder_of_faces(tmp_path, faces):
+    """folder_of_faces("a", 20, seed) -> the path of a folder of PNGs."""
+
+    def make(name, num, seed):
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(faces(num, seed)):
+            Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / name / f"{number:02d}.png")
+        return str(tmp_path / name)
+
+    return make
 
 
 @pytest.fixture
@@ -35,27 +51,22 @@ def test_a_snapshot_and_its_run_are_judged_alike(snapshot):
     assert not (path.parent.parent / "evaluations.jsonl").exists()
 
 
-def test_two_folders_are_judged(tmp_path, faces):
-    for name, seed in (("a", 0), ("b", 1)):
-        (tmp_path / name).mkdir()
-        for number, picture in enumerate(faces(13, seed)):
-            Image.fromarray(picture.transpose(1, 2, 0)).save(tmp_path / name / f"{number}.png")
-    said, told = [], []
+def test_two_folders_are_judged(folder_of_faces):
+    real, fake = folder_of_faces("a", 13, 0), folder_of_faces("b", 13, 1)
+    lines, tasks = [], []
 
-    def tell(what):
-        told.append(what)
+    def tell(task):
+        tasks.append(task)
         return lambda done, total: None
 
-    (found,) = facegan.evaluate(
-        real=tmp_path / "a", fake=tmp_path / "b", metrics=["fd_random"], n=11, say=said.append, tell=tell
-    )
+    (found,) = facegan.evaluate(real=real, fake=fake, metrics=["fd_random"], n=11, say=lines.append, tell=tell)
     assert (found.num_real, found.num_fake, found.step, found.weights) == (13, 11, None, None)
-    assert said[0].startswith("11 judged images, fewer than 2,048")
-    assert told[:2] == ["reading sizes", "reading sizes"]
+    assert lines[0].startswith("11 judged images, fewer than 2,048")
+    assert tasks[0] == "reading sizes"
 
 
 @pytest.mark.parametrize("name", ["n", "num_real"])
-def test_one_picture_is_too_few(snapshot, name):
+def test_one_image_is_too_few(snapshot, name):
     with pytest.raises(ConfigError) as refusal:
         facegan.evaluate(snapshot(), **{name: 1})
     assert str(refusal.value) == f"{name} is 1; it must be at least 2"
@@ -83,25 +94,24 @@ def test_forms_exclude_each_other():
         assert str(refusal.value) == message
 
 
-def test_judged_pictures_of_a_source_are_in_an_order_of_their_own(tmp_path, faces):
+def test_images_of_a_source_are_judged_in_a_random_order(folder_of_faces):
     """Folders are sorted by something, and the parts from which intervals are taken are consecutive."""
-    from facegan.evaluation.choosing import choose
-    from facegan.evaluation.evaluate import Judge
+    real, fake = folder_of_faces("a", 20, 0), folder_of_faces("b", 20, 1)
+    rows = []
 
-    for name, seed in (("a", 0), ("b", 1)):
-        (tmp_path / name).mkdir()
-        for number, picture in enumerate(faces(20, seed)):
-            Image.fromarray(picture.transpose(1, 2, 0)).save(tmp_path / name / f"{number:02d}.png")
-    seen = []
+    class Rows(Metric):
+        """Keeps the order."""
 
-    class Kept(Judge):
-        def _measure(self, reference, subject, D):
-            seen.append(subject.order())
-            return super()._measure(reference, subject, D)
+        title: ClassVar[str] = "rows"
+        better: ClassVar[str] = "lower"
+
+        def measure(self, pair):
+            rows.append(pair.fake.rows)
+            return Measurement(0.0)
 
     for seed in (0, 0, 1):
-        Kept(choice=choose(["fd_random"], {}, print), seed=seed).pictures(str(tmp_path / "a"), str(tmp_path / "b"))
-    np.testing.assert_array_equal(seen[0], seen[1])
-    assert not np.array_equal(seen[0], seen[2])
-    assert sorted(seen[0]) == list(range(20))
-    assert not np.array_equal(seen[0], np.arange(20))
+        Evaluator({"rows": Rows()}, Options(seed=seed, floor=False)).evaluate_sources(real, fake)
+    np.testing.assert_array_equal(rows[0], rows[1])
+    assert not np.array_equal(rows[0], rows[2])
+    assert sorted(rows[0]) == list(range(20))
+    assert not np.array_equal(rows[0], np.arange(20))
