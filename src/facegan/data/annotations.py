@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..images.decode import too_large
+from ..messages import one_line
 from .source import shown
 
 if TYPE_CHECKING:
@@ -344,7 +345,7 @@ class _Table:
         if row is not None:
             what = f"{row.actual_columns} columns instead of {row.expected_columns}"
             return self._file.error(what, row.number and self._line(row.number))
-        words = shown(" ".join(str(error).split()))[:160]
+        words = shown(one_line(error))[:160]
         place = re.match(r"In CSV column #(\d+): (?:Row #(\d+): )?(.*)", words)
         if not place:
             return self._file.error(words)

@@ -116,9 +116,7 @@ class ParquetSource:
         try:
             table = pa.concat_tables(tables, promote_options="permissive")
         except pa.ArrowException as error:
-            raise DataError(
-                f"{self._where}: its files disagree about a column ({' '.join(str(error).split())})"
-            ) from None
+            raise DataError(f"{self._where}: its files disagree about a column ({one_line(error)})") from None
         columns = {name: column_of(table[name]) for name in table.column_names if name != "partition"}
         if "partition" in table.column_names:
             columns["partition"] = partition_of(table["partition"].cast(pa.string()))

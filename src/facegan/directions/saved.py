@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, SnapshotError
 from ..generator import FaceGenerator
-from ..messages import nearest
+from ..messages import nearest, one_line
 from ..storage.safetensors_file import open_tensors, read_tensors, write_tensors
 from .linear import keeping
 
@@ -115,7 +115,7 @@ def load(path: Path, generator: FaceGenerator) -> Directions:
         if moved.shape != (len(about), len(attributes)):
             raise ValueError("its table is not of the attributes that it names")
     except (KeyError, ValueError, TypeError, ValidationError) as error:
-        raise SnapshotError(f"{path}: holds no directions that can be read ({' '.join(str(error).split())})") from None
+        raise SnapshotError(f"{path}: holds no directions that can be read ({one_line(error)})") from None
     where = generator.origin.path
     if vectors.shape[1] != generator.z_dim:
         raise SnapshotError(

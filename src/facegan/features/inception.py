@@ -6,6 +6,7 @@ import torch
 
 from ..downloads import inception_weights as published
 from ..errors import WeightsError
+from ..messages import one_line
 from ..networks.inception import NUM_FEATURES, Inception
 from .extractor import Extractor
 
@@ -31,8 +32,7 @@ def inception_extractor(weights: Path, device: str = "cpu") -> Extractor:
     try:
         network.load_state_dict(tensors, strict=True, assign=True)
     except (RuntimeError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).replace("\t", " ").split())
-        raise WeightsError(f"{weights}: its weights are not those of Inception v3 ({reason[:300]})") from None
+        raise WeightsError(f"{weights}: its weights are not those of Inception v3 ({one_line(error, 300)})") from None
     network = network.folded().to(device)
     return Extractor(
         key="inception",

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import DataError
+from ..messages import one_line
 
 MAX_BYTES = 64 * 2**20  # of an image file
 MAX_PIXELS = 89_478_485  # Pillow's own limit, where it only warns
@@ -179,7 +180,7 @@ def _too_many_pixels(num_pixels: int) -> DataError:
 
 
 def _damage(error: Exception) -> str:
-    words = " ".join(str(error).split())
+    words = one_line(error)
     if isinstance(error, (EOFError, struct.error)) or "truncated" in words.lower():
         return "cut short"
-    return f"damaged ({words[:100] or type(error).__name__})"
+    return f"damaged ({words[:100]})"
