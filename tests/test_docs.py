@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,15 @@ def test_source_files_that_are_named_exist(page):
     folders = (ROOT / "src" / "facegan", ROOT, page.parent)
     named = re.findall(r"`([\w./-]+\.py)`", page.read_text())
     assert [path for path in named if not any((folder / path).is_file() for folder in folders)] == []
+
+
+def test_layers_in_the_design_page_are_those_that_are_enforced():
+    section = (ROOT / "docs" / "design.md").read_text().partition("## Layers")[2].partition("\n## ")[0]
+    shown = [re.findall(r"`(\w+)`", row) for row in re.findall(r"^\| (`\w.*?) \|", section, re.MULTILINE)]
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    existing = {path.stem for path in (ROOT / "src" / "facegan").iterdir()}
+    layers = [re.findall(r"\w+", layer) for layer in contract["layers"]]
+    assert shown == [found for layer in layers if (found := [name for name in layer if name in existing])]
 
 
 # Command lines
