@@ -83,7 +83,7 @@ def test_pictures_alone_are_accepted_and_know_nothing(make, tmp_path):
     assert parts[0] | parts[1] == set(source.names) and not parts[0] & parts[1]
     with pytest.raises(DataError, match=r"^celeba: data\.split = test, but its images have no official partition; "):
         select(source, DataConfig(source="celeba", split="test"))
-    with pytest.raises(DataError, match=r"^celeba: data\.where is 'Male=1', but nothing is known of these images; "):
+    with pytest.raises(DataError, match=r"^celeba: data\.where is 'Male=1', but these images have no attributes; "):
         select(source, DataConfig(source="celeba", where="Male=1"))
 
 

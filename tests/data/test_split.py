@@ -152,7 +152,7 @@ def test_part_that_the_official_partition_lacks_is_refused():
 def test_val_and_test_need_an_official_partition(part):
     assert refusal(FLAT, split=part) == (
         f"faces/: data.split = {part}, but its images have no official partition; take train or heldout (90 % and "
-        "10 %), or put CelebA's list_eval_partition.txt or an attributes.csv with a column 'partition' beside them"
+        "10 %), or put CelebA's list_eval_partition.txt or an attributes.csv with a column 'partition' next to them"
     )
 
 
@@ -167,8 +167,8 @@ def test_unknown_attribute_is_refused_with_the_nearest():
 
 def test_source_that_knows_nothing_is_refused():
     assert refusal(FLAT, where="Smiling=1") == (
-        "faces/: data.where is 'Smiling=1', but nothing is known of these images; "
-        "put an attributes.csv (or CelebA's list_attr_celeba.txt) beside them"
+        "faces/: data.where is 'Smiling=1', but these images have no attributes; "
+        "put an attributes.csv (or CelebA's list_attr_celeba.txt) next to them"
     )
 
 

@@ -1,4 +1,4 @@
-"""Work on the images of a source with all cores, in the order of their delivery and in constant memory."""
+"""Process the images of a source on all cores, in the order of their delivery and in constant memory."""
 
 import multiprocessing
 import os
@@ -28,42 +28,42 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Job(Generic[T]):
-    """What is done with each image; a task of it is some names, or images that were read already."""
+    """The work on each image; a task is some names, or images that are already read."""
 
-    pictures: ImageSource
+    source: ImageSource
     resolution: int
     work: Callable[[str, Delivered], T]
 
     def __call__(self, task: Sequence[str] | list[tuple[str, Delivered]]) -> list[tuple[str, T]]:
         if not isinstance(task, list):
-            return [(name, self.work(name, content)) for name, content in self.pictures.read(task, self.resolution)]
+            return [(name, self.work(name, content)) for name, content in self.source.read(task, self.resolution)]
         return [(name, self.work(name, content)) for name, content in task]
 
 
 def parallel_map(
-    pictures: ImageSource, names: Sequence[str], resolution: int, work: Callable[[str, Delivered], T]
+    source: ImageSource, names: Sequence[str], resolution: int, work: Callable[[str, Delivered], T]
 ) -> Iterator[tuple[str, T]]:
     """Yield (name, work(name, content)) for each of these images, in the order of delivery.
 
-    The work runs in processes where the system can fork them, since threads wait for each other's Python; else, and for
-    few images, in threads. A source that has a `chunk` is read there as well, that many names at a time; any other is
-    read once, from beginning to end, by the caller.
+    The work runs in forked processes where the system has them, because threads wait for Python's lock; elsewhere, and
+    for few images, in threads. A source with the attribute `chunk` is read there as well, that many names at a time;
+    any other is read once, from beginning to end, by the caller.
 
     Args:
-        pictures: The source.
+        source: The source.
         names: Which of its images.
-        resolution: As `Pictures.read` takes it.
-        work: Called in one of the processes or threads; its result is sent back, and what it raises is raised here.
+        resolution: As in `ImageSource.read`.
+        work: Called in one of the processes or threads; its result is sent back, and its exceptions are raised here.
 
     Raises:
-        FaceganError: A process died at its work.
+        FaceganError: A process died.
     """
     num_workers = _num_cores()
-    job = _Job(pictures, resolution, work)
+    job = _Job(source, resolution, work)
     waiting: deque[Future[list[tuple[str, T]]]] = deque()
     pool, run = _workers(num_workers, job, few=len(names) < _FEW)
     try:
-        for task in _tasks(pictures, names, resolution):
+        for task in _tasks(source, names, resolution):
             waiting.append(pool.submit(run, task))
             while len(waiting) > num_workers * _AHEAD or (waiting and waiting[0].done()):
                 yield from waiting.popleft().result()
@@ -76,30 +76,30 @@ def parallel_map(
 
 
 def _workers(num_workers: int, job: _Job[T], *, few: bool) -> tuple[Executor, Callable[[Any], list[tuple[str, T]]]]:
-    """Who works, and the function that they are handed tasks with."""
+    """Return the executor, and the function that runs a task in it."""
     if few or sys.platform != "linux":
-        return ThreadPoolExecutor(num_workers, thread_name_prefix="pictures"), job
-    # Forked processes have the job already, start at once, and run none of the caller's script again. What other
-    # threads held when they were forked does not matter to them: they decode, and neither print nor compute with torch.
+        return ThreadPoolExecutor(num_workers, thread_name_prefix="images"), job
+    # Forked processes have the job already, start at once, and do not run the caller's script again. Locks that other
+    # threads held at the fork do not matter: these processes decode, and neither print nor compute with torch.
     pool = ProcessPoolExecutor(
         num_workers, multiprocessing.get_context("fork"), initializer=_adopt, initargs=(job, os.getpid())
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # a general one, of forking beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forking next to threads
         pool.submit(os.getpid)
     return pool, _run_adopted
 
 
 def _tasks(
-    pictures: ImageSource, names: Sequence[str], resolution: int
+    source: ImageSource, names: Sequence[str], resolution: int
 ) -> Iterator[Sequence[str] | list[tuple[str, Delivered]]]:
-    if chunk := getattr(pictures, "chunk", 0):
+    if chunk := getattr(source, "chunk", 0):
         for start in range(0, len(names), chunk):
             yield tuple(names[start : start + chunk])
         return
     task: list[tuple[str, Delivered]] = []
     size_bytes = 0
-    for name, content in pictures.read(names, resolution):
+    for name, content in source.read(names, resolution):
         task.append((name, content))
         size_bytes += len(content) if isinstance(content, bytes) else 0
         if len(task) == _CHUNK or size_bytes >= _CHUNK_BYTES:
@@ -110,7 +110,7 @@ def _tasks(
 
 
 def _num_cores() -> int:
-    """The cores that this process may use, where the system tells; else all."""
+    """Return the number of cores that this process may use, where the system knows; else of all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -118,12 +118,12 @@ _adopted: _Job[Any]  # in a worker process
 
 
 def _adopt(job: _Job[Any], caller: int) -> None:
-    """Begin as a worker: leave Ctrl-C to the caller, and end when the caller is gone or says so."""
+    """Start as a worker: leave Ctrl-C to the caller, and end with the caller."""
     global _adopted
     _adopted = job
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which a pool that is broken ends the rest of it
-    # A thread that drew a bar at the fork may have held the locks of the streams, which are flushed at the end.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a broken pool ends its other processes with it
+    # A thread that drew a progress bar at the fork may have held the locks of the streams, which are flushed at exit.
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
 
@@ -131,7 +131,7 @@ def _adopt(job: _Job[Any], caller: int) -> None:
 def _end_with(caller: int) -> None:
     while os.getppid() == caller:
         time.sleep(_WATCH_SECONDS)
-    os.kill(os.getpid(), signal.SIGKILL)  # this process only: whoever it worked for is gone
+    os.kill(os.getpid(), signal.SIGKILL)  # only this process; its caller is gone
 
 
 def _run_adopted(task: Any) -> list[tuple[str, Any]]:

@@ -1,6 +1,6 @@
-"""Datasets that others publish, as dataset plugins; one's own joins them by a subclass with a row of its own."""
+"""Published datasets as dataset plugins; add your own as a subclass with a `Publication`."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,10 +13,10 @@ from .source import ImageSource
 
 
 class PublishedDataset(BaseModel):
-    """A published dataset; `facegan download` fetches it under the name of its row, which is also the plugin's.
+    """A published dataset, which `facegan download` fetches under the name of its publication and of its plugin.
 
     Attributes:
-        publication: The row that says what it is and where it is fetched.
+        publication: What the dataset is and where it is fetched.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,10 +24,10 @@ class PublishedDataset(BaseModel):
     publication: ClassVar[Publication]
 
     def open(self) -> ImageSource:
-        """Open the copy that is on this machine.
+        """Open the copy on this machine.
 
         Raises:
-            DataError: There is none yet, it has gone, or it cannot be read.
+            DataError: There is none yet, it no longer exists, or it cannot be read.
         """
         row = self.publication
         path = locate(row.name)
@@ -55,17 +55,17 @@ class FFHQThumbnails(PublishedDataset):
 
 
 def publication(name: str) -> Publication:
-    """The row of a dataset.
+    """Return the publication of a dataset.
 
     Raises:
         DataError: There is no dataset of this name.
-        ConfigError: It is one that needs no download.
-        PluginError: It cannot be loaded, or calls itself by another name.
+        ConfigError: It needs no download.
+        PluginError: It cannot be loaded, or its publication has another name.
     """
     if name not in plugins.names("dataset"):
         raise DataError(f"{name}: no such dataset; {nearest(name, plugins.names('dataset'))}")
-    row = _row(plugins.find("dataset", name))
-    if row is None:
+    row = getattr(plugins.find("dataset", name), "publication", None)
+    if not isinstance(row, Publication):
         raise ConfigError(f"{name}: there is nothing to download; run 'facegan train --data {name}'")
     if row.name != name:
         raise PluginError(f"dataset '{name}': its publication is called '{row.name}'; they must have one name")
@@ -73,18 +73,13 @@ def publication(name: str) -> Publication:
 
 
 def publications() -> tuple[list[Publication], list[str]]:
-    """The rows of all datasets that are downloaded, and in a line each what is wrong with those that cannot be told."""
-    rows, complaints = [], []
+    """Return the publications of all downloadable datasets, and one line about each that is broken."""
+    rows, problems = [], []
     for name in plugins.names("dataset"):
         try:
             rows.append(publication(name))
         except PluginError as error:
-            complaints.append(str(error))
+            problems.append(str(error))
         except ConfigError:  # nothing to download
             continue
-    return rows, complaints
-
-
-def _row(part: Any) -> Publication | None:
-    row = getattr(part, "publication", None)
-    return row if isinstance(row, Publication) else None
+    return rows, problems

@@ -1,4 +1,4 @@
-"""Which of a source's images are used: a part of them, those with certain attributes, up to a limit."""
+"""Select images of a source: a part of the split, those with certain attributes, up to a limit."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -14,35 +14,35 @@ from .source import ImageSource, encoded
 _CHUNK = 2**15  # images whose attributes are in memory at a time
 
 
-def select(pictures: ImageSource, data: DataConfig) -> list[str]:
-    """The names that `data.split`, then `data.where`, then `data.limit` leave, in their order.
+def select(source: ImageSource, data: DataConfig) -> list[str]:
+    """Return the names that `data.split`, then `data.where`, then `data.limit` leave, in order.
 
     A source with the attribute `partition` (train, val, test) is split by it, and heldout is all but train. Any other
-    is split by a stable hash: people (the images' parent folders) are never divided between train and heldout; in a
-    flat source, with fewer than two such folders, each image stands for itself. Nobody changes sides when others are
-    added.
+    is split by a stable hash of people (the images' parent folders), who are never divided between train and heldout;
+    in a flat source, with fewer than two such folders, each image is hashed by itself. Adding images moves none of the
+    others to the other side.
 
     Raises:
-        DataError: Nothing is left, or the source does not know what is asked about.
+        DataError: Nothing is left, or the source lacks an attribute.
     """
-    names: Sequence[str] = pictures.names
+    names: Sequence[str] = source.names
     if data.split != "all":
-        official = "partition" in _known(pictures)
-        names = _official(pictures, data) if official else _by_hash(pictures, data)
+        official = "partition" in _known(source)
+        names = _official(source, data) if official else _by_hash(source, data)
     if data.where:
-        names = _where(pictures, names, data)
+        names = _where(source, names, data)
     return list(names[: data.limit or None])
 
 
-def _known(pictures: ImageSource) -> dict[str, list[Any]]:
-    """The attributes that there are, with the first image's values."""
-    return pictures.attributes(pictures.names[:1])
+def _known(source: ImageSource) -> dict[str, list[Any]]:
+    """Return the attributes that exist, with the first image's values."""
+    return source.attributes(source.names[:1])
 
 
-def _official(pictures: ImageSource, data: DataConfig) -> list[str]:
+def _official(source: ImageSource, data: DataConfig) -> list[str]:
     parts: set[str] = set()
     chosen: list[str] = []
-    for names, columns in _in_chunks(pictures, pictures.names):
+    for names, columns in _in_chunks(source, source.names):
         parts.update(filter(None, columns["partition"]))
         wanted = (part != "train" if data.split == "heldout" else part == data.split for part in columns["partition"])
         chosen += compress(names, wanted)
@@ -54,14 +54,14 @@ def _official(pictures: ImageSource, data: DataConfig) -> list[str]:
     return chosen
 
 
-def _by_hash(pictures: ImageSource, data: DataConfig) -> list[str]:
+def _by_hash(source: ImageSource, data: DataConfig) -> list[str]:
     if data.split not in ("train", "heldout"):
         raise DataError(
             f"{data.source}: data.split = {data.split}, but its images have no official partition; take train or "
             "heldout (90 % and 10 %), or put CelebA's list_eval_partition.txt or an attributes.csv with a column "
-            "'partition' beside them"
+            "'partition' next to them"
         )
-    names = pictures.names
+    names = source.names
     people = owners(names)
     held = {person: is_held_out(person) for person in set(people)}
     wanted = data.split == "heldout"
@@ -70,33 +70,33 @@ def _by_hash(pictures: ImageSource, data: DataConfig) -> list[str]:
         flat = people[0] == PurePosixPath(names[0]).stem
         raise DataError(
             f"{data.source}: no image falls into data.split = {data.split} "
-            f"(of {len(held)} {'pictures' if flat else 'sub-folders'}); give more, or data.split = all"
+            f"(of {len(held)} {'images' if flat else 'sub-folders'}); give more, or data.split = all"
         )
     return chosen
 
 
 def owners(names: Sequence[str]) -> list[str]:
-    """Whose each image is: its parent folder's; in a flat source, with fewer than two of them, its own."""
+    """Return the person of each image: its parent folder; in a flat source, with fewer than two folders, its name."""
     people = [PurePosixPath(name).parent.name for name in names]
     return [PurePosixPath(name).stem for name in names] if len(set(people)) < 2 else people
 
 
 def is_held_out(owner: str, *, share: int = 10, salt: str = "") -> bool:
-    """Whether the hash of a person's or image's name lies in the last 1 / `share` of the range.
+    """Return whether the hash of a person's or image's name lies in the last 1 / `share` of the range.
 
-    Another salt gives another choice, which has nothing to do with the first.
+    Another salt gives an independent choice.
     """
     number = int.from_bytes(hashlib.sha256(salt.encode() + encoded(owner)).digest()[:8], "big")
     return number >= 2**64 * (share - 1) // share
 
 
-def _where(pictures: ImageSource, names: Sequence[str], data: DataConfig) -> list[str]:
+def _where(source: ImageSource, names: Sequence[str], data: DataConfig) -> list[str]:
     conditions = parse_where(data.where)
-    known = list(_known(pictures))
+    known = list(_known(source))
     if not known:
         raise DataError(
-            f"{data.source}: data.where is '{data.where}', but nothing is known of these images; "
-            "put an attributes.csv (or CelebA's list_attr_celeba.txt) beside them"
+            f"{data.source}: data.where is '{data.where}', but these images have no attributes; "
+            "put an attributes.csv (or CelebA's list_attr_celeba.txt) next to them"
         )
     for condition in conditions:
         if condition.attribute not in known:
@@ -105,7 +105,7 @@ def _where(pictures: ImageSource, names: Sequence[str], data: DataConfig) -> lis
                 f"{nearest(condition.attribute, known)}"
             )
     chosen: list[str] = []
-    for chunk, columns in _in_chunks(pictures, names):
+    for chunk, columns in _in_chunks(source, names):
         held = [_holds(condition, columns[condition.attribute], data.source) for condition in conditions]
         chosen += compress(chunk, map(all, zip(*held, strict=True)))
     if not chosen:
@@ -121,7 +121,7 @@ def _holds(condition: Condition, column: Sequence[Any], source: str) -> list[boo
     return [answers[value] for value in column]
 
 
-def _in_chunks(pictures: ImageSource, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, list[Any]]]]:
+def _in_chunks(source: ImageSource, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, list[Any]]]]:
     for start in range(0, len(names), _CHUNK):
         chunk = names[start : start + _CHUNK]
-        yield chunk, pictures.attributes(chunk)
+        yield chunk, source.attributes(chunk)

@@ -1,4 +1,4 @@
-"""Built-in drawn faces: portraits drawn by our own code from seeded attributes, so that nothing need be downloaded."""
+"""Built-in drawn faces: portraits drawn from seeded attributes, so that nothing needs to be downloaded."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class DrawnSource:
         return draw_attributes(self._seed, self._indices(names)).columns()
 
     def fingerprint(self, names: Sequence[str]) -> str:
-        """Return a SHA-256 hex digest of all that the images depend on: the drawing's version, seed and names."""
+        """Hash everything that the images depend on: the drawing's version, the seed and the names."""
         digest = hashlib.sha256(f"drawn faces, version {DRAWING_VERSION}, seed {self._seed}".encode())
         for name in names:
             digest.update(b"\n" + name.encode())
@@ -72,17 +72,17 @@ class DrawnSource:
         """
         check_resolution(resolution)
         indices = self._indices(names)
-        return self._pictures(names, indices, resolution)
+        return self._images(names, indices, resolution)
 
-    def _pictures(
+    def _images(
         self, names: Sequence[str], indices: NDArray[np.int64], resolution: int
     ) -> Iterator[tuple[str, Image.Image]]:
         step = max(1, _BATCH_PIXELS // resolution**2)
         for start in range(0, len(indices), step):
             batch = slice(start, start + step)
-            pictures = render(draw_attributes(self._seed, indices[batch]), resolution)
-            for name, picture in zip(names[batch], pictures, strict=True):
-                yield name, Image.fromarray(picture)
+            images = render(draw_attributes(self._seed, indices[batch]), resolution)
+            for name, image in zip(names[batch], images, strict=True):
+                yield name, Image.fromarray(image)
 
     def _indices(self, names: Sequence[str]) -> NDArray[np.int64]:
         indices = np.empty(len(names), dtype=np.int64)

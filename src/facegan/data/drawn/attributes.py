@@ -1,4 +1,4 @@
-"""What a drawn face looks like, as numbers: every attribute is a pure function of (seed, index)."""
+"""The attributes of drawn faces: each is a pure function of (seed, index)."""
 
 from __future__ import annotations
 
@@ -14,36 +14,16 @@ Floats = NDArray[np.floating[Any]]  # float32 throughout
 Codes = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-# A category's code is its place in its tuple; the renderer's tables follow the same order.
+# A category's code is its position in its tuple; the renderer's tables have the same order.
 CATEGORIES: dict[str, tuple[str, ...]] = {
     "background": ("cream", "peach", "mint", "sky", "lavender", "butter", "rose", "sage", "denim"),
     "backdrop": ("plain", "gradient", "disc"),
     "skin": ("porcelain", "fair", "peach", "beige", "honey", "tan", "brown", "umber", "deep"),
     "face_shape": ("oval", "round", "square", "heart", "long"),
-    "hair_style": (
-        "bald",
-        "buzz",
-        "short",
-        "quiff",
-        "fringe",
-        "bob",
-        "long",
-        "wavy",
-        "curly",
-        "bun",
-        "bunches",
-    ),
+    "hair_style": ("bald", "buzz", "short", "quiff", "fringe", "bob", "long", "wavy", "curly", "bun", "bunches"),
     "hair_colour": (
-        "black",
-        "espresso",
-        "chestnut",
-        "auburn",
-        "ginger",
-        "blond",
-        "platinum",
-        "grey",
-        "pink",
-        "teal",
+        *("black", "espresso", "chestnut", "auburn", "ginger"),
+        *("blond", "platinum", "grey", "pink", "teal"),
     ),
     "eye_colour": ("brown", "hazel", "green", "blue", "grey"),
     "nose": ("button", "straight", "wide"),
@@ -181,57 +161,57 @@ def code(attribute: str, word: str) -> int:
     return CATEGORIES[attribute].index(word)
 
 
-def among(codes: Codes, attribute: str, words: Collection[str]) -> Flags:
+def is_any_of(codes: Codes, attribute: str, words: Collection[str]) -> Flags:
     """Return whether each code stands for one of these words."""
     return np.array([word in words for word in CATEGORIES[attribute]])[codes]
 
 
 def ears_show(hair_style: Codes) -> Flags:
     """Return whether a style leaves the ears free."""
-    return among(hair_style, "hair_style", _EARS_SHOW)
+    return is_any_of(hair_style, "hair_style", _EARS_SHOW)
 
 
 def draw_attributes(seed: int, indices: Sequence[int] | NDArray[np.int64]) -> Attributes:
     """Draw the attributes of the faces with these indices (each at least 0); each depends on (seed, index) alone."""
     dice = _Dice(seed, np.asarray(indices, dtype=np.int64))
-    skin = dice.pick("skin")
+    skin = dice.category("skin")
     dark = skin >= code("skin", "brown")
-    hair_style = dice.pick("hair_style")
-    short = among(hair_style, "hair_style", _SHORT_STYLES)
+    hair_style = dice.category("hair_style")
+    short = is_any_of(hair_style, "hair_style", _SHORT_STYLES)
     facial_hair = np.where(
         short,
-        dice.pick("facial_hair", _FACIAL_HAIR_WEIGHTS_SHORT),
-        dice.pick("facial_hair", _FACIAL_HAIR_WEIGHTS_LONG),
+        dice.category("facial_hair", _FACIAL_HAIR_WEIGHTS_SHORT),
+        dice.category("facial_hair", _FACIAL_HAIR_WEIGHTS_LONG),
     )
     shaven = facial_hair == 0
-    mouth = dice.pick("mouth")
+    mouth = dice.category("mouth")
     # The corners of the mouth, per expression: lowest and highest.
     low, high = np.array([[-0.6, -0.12, 0.35, 0.45], [-0.3, 0.15, 1.0, 1.0]])[:, mouth]
     return Attributes(
-        background=dice.pick("background"),
-        backdrop=dice.pick("backdrop"),
+        background=dice.category("background"),
+        backdrop=dice.category("backdrop"),
         skin=skin,
         skin_light=dice.between("skin_light", -1, 1),
-        face_shape=dice.pick("face_shape"),
+        face_shape=dice.category("face_shape"),
         hair_style=hair_style,
         hair_volume=dice.between("hair_volume", 0.96, 1.05),
         hair_colour=np.where(
             dark,
-            dice.pick("hair_colour", _HAIR_COLOUR_WEIGHTS_DARK),
-            dice.pick("hair_colour", _HAIR_COLOUR_WEIGHTS_LIGHT),
+            dice.category("hair_colour", _HAIR_COLOUR_WEIGHTS_DARK),
+            dice.category("hair_colour", _HAIR_COLOUR_WEIGHTS_LIGHT),
         ),
         part=np.where(dice.chance("part", 0.5), np.float32(1), np.float32(-1)),
         eye_colour=np.where(
-            dark & dice.chance("eye_colour_dark", 0.8), code("eye_colour", "brown"), dice.pick("eye_colour")
+            dark & dice.chance("eye_colour_dark", 0.8), code("eye_colour", "brown"), dice.category("eye_colour")
         ),
         eye_size=dice.between("eye_size", 0.9, 1.12),
         eye_spacing=dice.between("eye_spacing", 0.93, 1.08),
         eye_openness=dice.between("eye_openness", 0.78, 1),
-        gaze=dice.middling("gaze", -1, 1),
+        gaze=dice.triangular("gaze", -1, 1),
         lashes=np.where(short, dice.chance("lashes", 0.12), dice.chance("lashes", 0.75)) & shaven,
         brow_thickness=dice.between("brow_thickness", 0.7, 1.4),
-        brow_tilt=dice.middling("brow_tilt", -1, 1),
-        nose=dice.pick("nose"),
+        brow_tilt=dice.triangular("brow_tilt", -1, 1),
+        nose=dice.category("nose"),
         nose_size=dice.between("nose_size", 0.85, 1.2),
         mouth=mouth,
         smile=dice.between("smile", low, high),
@@ -239,25 +219,25 @@ def draw_attributes(seed: int, indices: Sequence[int] | NDArray[np.int64]) -> At
         lipstick=np.where(short, dice.chance("lipstick", 0.06), dice.chance("lipstick", 0.55)) & shaven,
         blush=dice.between("blush", 0, 1),
         freckles=dice.chance("freckles", 0.16),
-        glasses_style=dice.pick("glasses_style"),
+        glasses_style=dice.category("glasses_style"),
         facial_hair=facial_hair,
         earrings=np.where(short, dice.chance("earrings", 0.1), dice.chance("earrings", 0.5)) & ears_show(hair_style),
-        top=dice.pick("top"),
-        top_colour=dice.pick("top_colour"),
+        top=dice.category("top"),
+        top_colour=dice.category("top_colour"),
         light=dice.between("light", 0.45, 1) * np.where(dice.chance("light_side", 0.5), np.float32(1), np.float32(-1)),
-        shift_x=dice.middling("shift_x", -0.04, 0.04),
-        shift_y=dice.middling("shift_y", -0.03, 0.03),
+        shift_x=dice.triangular("shift_x", -0.04, 0.04),
+        shift_y=dice.triangular("shift_y", -0.03, 0.03),
         scale=dice.between("scale", 0.97, 1.08),
-        tilt=dice.middling("tilt", -7, 7),
-        turn=dice.middling("turn", -1, 1),
+        tilt=dice.triangular("tilt", -7, 7),
+        turn=dice.triangular("turn", -1, 1),
     )
 
 
 class _Dice:
-    """Named draws for a list of indices: a draw depends on (seed, index, name) and on no other draw.
+    """Named random draws for a list of indices: a draw depends on (seed, index, name) alone.
 
-    A counter-based generator: the SplitMix64 finaliser over a Weyl sequence that starts at a key hashed from
-    (seed, name). A sequential generator would tie face i to the faces drawn before it.
+    A counter-based generator: the SplitMix64 finalizer over a Weyl sequence that starts at a key hashed from
+    (seed, name). With a sequential generator face i would depend on the faces drawn before it.
 
     Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014, section 3, fig. 13-16.
     """
@@ -282,16 +262,16 @@ class _Dice:
         return self.uniform(name) < probability
 
     def between(self, name: str, low: float | NDArray[np.float64], high: float | NDArray[np.float64]) -> Floats:
-        """Return values spread evenly from low to high, in thousandths: what is reported is what is drawn."""
+        """Return uniform values from low to high, in thousandths, so that the reported value is the one drawn."""
         return np.round(low + (high - low) * self.uniform(name), 3).astype(np.float32)
 
-    def middling(self, name: str, low: float, high: float) -> Floats:
-        """Return values from low to high, most of them near the middle (a triangle), in thousandths."""
+    def triangular(self, name: str, low: float, high: float) -> Floats:
+        """Return triangularly distributed values from low to high, in thousandths."""
         both = (self.uniform(name) + self.uniform(name + "'")) / 2
         return np.round(low + (high - low) * both, 3).astype(np.float32)
 
-    def pick(self, name: str, weights: Sequence[float] | None = None) -> Codes:
-        """Return codes of the category of this name, as often as the weights say (default: the category's own)."""
+    def category(self, name: str, weights: Sequence[float] | None = None) -> Codes:
+        """Return codes of the category of this name, distributed by the weights (default: the category's own)."""
         weights = weights or _WEIGHTS.get(name) or (1.0,) * len(CATEGORIES[name])
         edges = np.cumsum(weights) / np.sum(weights)
         edges[-1] = 1.0  # rounding must not leave a gap below 1

@@ -1,11 +1,11 @@
-"""What lies around the features: background, shoulders, neck, ears and the head itself."""
+"""The body: background, shoulders, neck, ears and head."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .attributes import Attributes, Floats, among, code, ears_show
-from .canvas import Canvas, Window, box, circle, clip, column, ellipse, segment, soft
+from .attributes import Attributes, Floats, code, ears_show, is_any_of
+from .canvas import Canvas, Window, box, circle, clip, column, ellipse, segment, smoothstep
 from .palette import BACKGROUND, TOP, WHITE, mix, shade, skin_colour, skin_shade
 
 # Half width, chin, taper towards the chin and squareness of the jaw, per face shape.
@@ -60,14 +60,14 @@ def paint_shoulders(canvas: Canvas, look: Attributes) -> None:
         x, y = _upright(part, look)
         cloth = part.cover(box(x, y - 1.35, 0.88, 0.55, 0.36))
         part.paint(cloth, colour)
-        dark_side = soft(0.1 - x * column(look.light))
+        dark_side = smoothstep(0.1 - x * column(look.light))
         part.paint(cloth * dark_side * 0.35, shade(colour, 0.55))
         for words, paint in ((("striped",), _paint_stripes), (("v-neck", "shirt"), _paint_pointed_neck)):
-            chosen = among(look.top, "top", words)
+            chosen = is_any_of(look.top, "top", words)
             if chosen.any():
                 with part.part(chosen=chosen) as some:
                     paint(some, look.take(chosen), x[chosen], y[chosen], cloth[chosen])
-        chosen = among(look.top, "top", ("crew", "striped"))
+        chosen = is_any_of(look.top, "top", ("crew", "striped"))
         if chosen.any():
             with part.part(chosen=chosen) as some:
                 neckline = ellipse(x[chosen], y[chosen] - 0.78, 0.27, 0.15)
@@ -83,16 +83,16 @@ def _paint_stripes(part: Canvas, look: Attributes, x: Floats, y: Floats, cloth: 
     wave = np.abs((y * _STRIPES) % 1 - 0.5) - 0.25
     colour = mix(TOP[look.top_colour], WHITE, 0.7)
     light = column(look.light)
-    part.paint(cloth * part.cover(wave / -_STRIPES) * (1 - 0.25 * soft(0.1 - x * light)), colour)
+    part.paint(cloth * part.cover(wave / -_STRIPES) * (1 - 0.25 * smoothstep(0.1 - x * light)), colour)
 
 
 def _paint_pointed_neck(part: Canvas, look: Attributes, x: Floats, y: Floats, cloth: Floats) -> None:
     colour = TOP[look.top_colour]
-    beside = np.abs(x)
-    opening = np.maximum(beside * 0.8 + y * 0.6 - 0.63, 0.68 - y)
+    off_centre = np.abs(x)
+    opening = np.maximum(off_centre * 0.8 + y * 0.6 - 0.63, 0.68 - y)
     part.paint(part.cover(opening - 0.035) * cloth, shade(colour, 0.2))
     part.paint(part.cover(opening) * cloth, skin_colour(look))
-    collar = part.cover(segment(beside, y, (0.245, 0.74), (0.085, 0.95)) - 0.058)
+    collar = part.cover(segment(off_centre, y, (0.245, 0.74), (0.085, 0.95)) - 0.058)
     part.paint(collar * column(look.top == code("top", "shirt")), mix(colour, WHITE, 0.4))
 
 
@@ -134,6 +134,6 @@ def paint_head(canvas: Canvas, look: Attributes, head: Floats) -> None:
     with canvas.part(_HEAD) as part:
         part.paint(head, skin)
         away = np.sqrt(np.square((part.x - light * 0.16) * (1 / 0.56)) + np.square((part.y + 0.06) * (1 / 0.70)))
-        part.paint(head * soft((away - 0.74) * 2.6) * 0.8, skin_shade(skin))
-        glow = soft(1 - circle(part.x - light * 0.2, part.y + 0.3, 0.0) * 2.6)
+        part.paint(head * smoothstep((away - 0.74) * 2.6) * 0.8, skin_shade(skin))
+        glow = smoothstep(1 - circle(part.x - light * 0.2, part.y + 0.3, 0.0) * 2.6)
         part.paint(head * glow * 0.35, mix(skin, WHITE, 0.5))

@@ -1,4 +1,4 @@
-"""A batch of images being painted, and the shapes that are painted: signed distances and their coverage.
+"""A batch of images to paint on, and the shapes to paint: signed distances and their coverage.
 
 Pixel arithmetic uses only operations that IEEE 754 rounds correctly (+ - * / sqrt, min, max), so that a pixel does not
 depend on its place in a batch. Distances are in head units (half a frame wide is 1), negative inside.
@@ -33,7 +33,7 @@ class Window(NamedTuple):
     bottom: float
 
 
-WHOLE = Window(-1, 1, -1, 1)
+FULL_FRAME = Window(-1, 1, -1, 1)
 
 
 class Canvas(NamedTuple):
@@ -71,14 +71,14 @@ class Canvas(NamedTuple):
         return cls(rgb, frame_x, frame_y, x, y, np.float32(resolution / 2) * scale)
 
     @contextmanager
-    def part(self, window: Window = WHOLE, chosen: Flags | None = None) -> Iterator[Canvas]:
-        """Lend a copy of a window of the chosen images (default: all); what is painted there is put back at the end.
+    def part(self, window: Window = FULL_FRAME, chosen: Flags | None = None) -> Iterator[Canvas]:
+        """Yield a copy of a window of the chosen images (default: all), which is written back at the end.
 
-        A copy because numpy is several times faster on pixels that lie side by side.
+        numpy is several times faster on a copy, whose pixels are contiguous.
         """
         if chosen is None or chosen.all():
             chosen = None
-            if window == WHOLE:
+            if window == FULL_FRAME:
                 yield self
                 return
         faces = slice(None) if chosen is None else chosen
@@ -100,7 +100,7 @@ class Canvas(NamedTuple):
         )
 
     def pixels(self, window: Window) -> tuple[slice, slice]:
-        """Return the rows and columns of a window of the whole image."""
+        """Return the rows and columns of a window."""
         height, width = self.rgb.shape[2:]
         return (
             slice(int((window.top + 1) / 2 * height), min(height, int((window.bottom + 1) / 2 * height) + 1)),
@@ -112,7 +112,7 @@ class Canvas(NamedTuple):
         return self._replace(sharp=np.full_like(self.sharp, 1 / (self.frame_x[0, 0, 1] - self.frame_x[0, 0, 0])))
 
     def paint(self, cover: Floats, colour: Colour) -> None:
-        """Lay a colour, (3,) or (N, 3), over the image where cover, (N, H, W) in [0, 1], says."""
+        """Blend a colour, (3,) or (N, 3), into the image by its coverage, (N, H, W) in [0, 1]."""
         paint = np.asarray(colour, dtype=np.float32)
         paint = paint[:, :, None, None] if paint.ndim == 2 else paint[None, :, None, None]
         layer = paint - self.rgb
@@ -150,7 +150,7 @@ def _clip_in_place(values: Floats) -> Floats:
     return np.minimum(values, 1, out=values)
 
 
-def soft(values: Floats) -> Floats:
+def smoothstep(values: Floats) -> Floats:
     """Return the smooth step 3t^2 - 2t^3 of values clipped to [0, 1]."""
     t = clip(values)
     rest = 3 - 2 * t
@@ -219,8 +219,8 @@ def union(a: Floats, b: Floats, blend: float = 0.0) -> Floats:
     return nearer
 
 
-def both(a: Floats, b: Floats, blend: float = 0.0) -> Floats:
-    """Return the distance to what two shapes share, the outer corner rounded over a length of blend."""
+def intersection(a: Floats, b: Floats, blend: float = 0.0) -> Floats:
+    """Return the distance to the intersection of two shapes, the outer corner rounded over a length of blend."""
     farther = np.maximum(a, b)
     if blend > 0:
         h = np.maximum(blend - np.abs(a - b), 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .attributes import Attributes, Floats, code
-from .canvas import Canvas, Window, arc, both, box, circle, clip, column, ellipse, segment, soft
+from .canvas import Canvas, Window, arc, box, circle, clip, column, ellipse, intersection, segment, smoothstep
 from .palette import HAIR, INK, IRIS, WHITE, mix, shade, skin_colour, skin_shade
 
 _EYE_X, _EYE_Y = 0.232, 0.045
@@ -33,7 +33,7 @@ def paint_cheeks(canvas: Canvas, look: Attributes) -> None:
     skin = skin_colour(look)
     with canvas.part(_CHEEKS) as part:
         x, y = np.abs(_across(part, look)) - 0.32, part.y - 0.25
-        glow = soft(1.1 - np.sqrt(np.square(x / 0.15) + np.square(y / 0.11)))
+        glow = smoothstep(1.1 - np.sqrt(np.square(x / 0.15) + np.square(y / 0.11)))
         part.paint(glow * (0.15 + 0.5 * column(look.blush)), mix(skin, (0.95, 0.32, 0.34), 0.6))
     chosen = look.freckles
     if not chosen.any():
@@ -54,8 +54,8 @@ def paint_nose(canvas: Canvas, look: Attributes) -> None:
         x, y = part.x - 1.5 * _TURN * column(look.turn), part.y - _NOSE_Y
         straight = column(look.nose == code("nose", "straight"))
         side = segment(x + light * 0.045, y, (0.0, -0.2), (0.0, -0.02))
-        part.paint(soft(1 - side * 20) * (0.25 + 0.4 * straight), dark)
-        tip = soft(1 - circle(x - light * 0.02, y + 0.05, 0.0) * 13)
+        part.paint(smoothstep(1 - side * 20) * (0.25 + 0.4 * straight), dark)
+        tip = smoothstep(1 - circle(x - light * 0.02, y + 0.05, 0.0) * 13)
         part.paint(tip * 0.55, mix(skin, WHITE, 0.55))
         wide = column(_NOSE_WIDTHS[look.nose]) * column(look.nose_size)
         wings = arc(x, y - 0.01, wide, column(_NOSE_BENDS[look.nose]))
@@ -120,14 +120,14 @@ def paint_facial_hair(canvas: Canvas, look: Attributes, head: Floats) -> None:
     stubble, goatee, beard, moustache = (column(look.facial_hair == code("facial_hair", word)) for word in words)
     with canvas.part(_BEARD, chosen) as part:
         x, y = _across(part, look), part.y
-        beside = np.abs(x)
+        off_centre = np.abs(x)
         # Below a line that rises towards the ears, but for the place of mouth and moustache.
-        full = both(0.30 - 1.6 * np.maximum(beside - 0.30, 0) - y, -ellipse(x, y - 0.16, 0.36, 0.15), 0.05)
+        full = intersection(0.30 - 1.6 * np.maximum(off_centre - 0.30, 0) - y, -ellipse(x, y - 0.16, 0.36, 0.15), 0.05)
         part.paint(part.cover(full) * head * beard, colour)
-        part.paint(soft(0.5 - full * 7) * head * stubble * 0.35, mix(colour, INK, 0.4))
+        part.paint(smoothstep(0.5 - full * 7) * head * stubble * 0.35, mix(colour, INK, 0.4))
         part.paint(part.cover(box(x, y - 0.57, 0.15, 0.13, 0.09)) * goatee, colour)
-        tache = ellipse(beside - 0.10, y - 0.325 - beside * 0.25, 0.125, 0.052)
-        part.paint(part.cover(tache) * (goatee + beard + moustache), mix(colour, INK, 0.12))
+        shape = ellipse(off_centre - 0.10, y - 0.325 - off_centre * 0.25, 0.125, 0.052)
+        part.paint(part.cover(shape) * (goatee + beard + moustache), mix(colour, INK, 0.12))
 
 
 def paint_eyes(canvas: Canvas, look: Attributes) -> None:
@@ -152,10 +152,10 @@ def paint_eyes(canvas: Canvas, look: Attributes) -> None:
         part.paint(inside * part.cover(from_pupil - 0.08 * size), iris_colour)
         part.paint(inside * part.cover(from_pupil - 0.05 * size), (0.07, 0.05, 0.07))
         # The shadow of the lid, then the light in the eye, then the lid's line: the upper edge of the white.
-        part.paint(inside * soft((-y / b - 0.35) * 1.8) * 0.25, (0.35, 0.25, 0.35))
+        part.paint(inside * smoothstep((-y / b - 0.35) * 1.8) * 0.25, (0.35, 0.25, 0.35))
         side = np.sign(column(look.light))
         part.paint(part.cover(circle(seen - 0.034 * side, y + 0.036, 0.032 * size)), WHITE)
-        part.paint(part.stroke(white, 0.02) * soft((-0.015 - y) * 18), INK)
+        part.paint(part.stroke(white, 0.02) * smoothstep((-0.015 - y) * 18), INK)
     chosen = look.lashes
     if not chosen.any():
         return
@@ -185,8 +185,8 @@ def paint_glasses(canvas: Canvas, look: Attributes) -> None:
     half_rim = column(look.glasses_style == code("glasses_style", "half-rim"))
     with canvas.part(_GLASSES, chosen) as part:
         across = _across(part, look)
-        beside = np.abs(across)
-        x, y = beside - (_EYE_X + 0.008) * column(look.eye_spacing), part.y - (_EYE_Y + 0.01)
+        off_centre = np.abs(across)
+        x, y = off_centre - (_EYE_X + 0.008) * column(look.eye_spacing), part.y - (_EYE_Y + 0.01)
         lens = circle(x, y, 0.196) * (1 - square) + box(x, y, 0.203, 0.165, 0.06) * square
         inside = part.cover(lens)
         part.paint(inside * 0.07, (0.85, 0.95, 1.0))
@@ -194,6 +194,6 @@ def paint_glasses(canvas: Canvas, look: Attributes) -> None:
         part.paint(inside * part.cover(glint - 0.022) * 0.28, WHITE)
         rim = part.stroke(lens, 0.02) * (1 - half_rim * clip((y - 0.02) * part.sharp))
         bridge = part.stroke(arc(across, y + 0.06, 0.045, 0.02), 0.018)
-        arms = part.stroke(segment(beside, y, (0.42, -0.05), (0.56, -0.07)), 0.018)
+        arms = part.stroke(segment(off_centre, y, (0.42, -0.05), (0.56, -0.07)), 0.018)
         frame = mix(np.array([INK], dtype=np.float32), (0.45, 0.20, 0.16), square[:, 0, 0])
         part.paint(np.maximum(np.maximum(rim, bridge), arms), frame)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .attributes import CATEGORIES, Attributes, Flags, Floats, among, code
-from .canvas import WHOLE, Canvas, Window, both, box, circle, clip, column, ellipse, soft, union
+from .attributes import CATEGORIES, Attributes, Flags, Floats, code, is_any_of
+from .canvas import FULL_FRAME, Canvas, Window, box, circle, clip, column, ellipse, intersection, smoothstep, union
 from .palette import HAIR, WHITE, mix, shade, skin_colour, skin_shade
 
 
@@ -70,10 +70,10 @@ class Hair(NamedTuple):
     """The hair of N faces, measured once: it is painted behind the head and again in front of it.
 
     Attributes:
-        silhouette: (N, H, W), the distance to the whole of it.
+        silhouette: (N, H, W), the distance to its outline.
         opening: (N, H, W), the distance to the opening for the face.
         dome: (N, H, W), 0 at the middle of the cap and 1 on its edge.
-        window: What the arrays cover: all of the frame, or its upper part where that holds all the hair.
+        window: The part of the frame that the arrays cover: all of it, or the upper part where that holds all the hair.
         end: (N, 1, 1), where hair in front of the head ends.
         colour: (N, 3).
     """
@@ -89,7 +89,7 @@ class Hair(NamedTuple):
 def measure(canvas: Canvas, look: Attributes, head: Floats) -> Hair:
     """Return the hair's shape and colour; head is the distance to the outline of the head."""
     falls = _falls(look)
-    window = WHOLE if falls.any() else _CAP
+    window = FULL_FRAME if falls.any() else _CAP
     rows, columns = canvas.pixels(window)
     canvas, head = canvas.view(window), head[:, rows, columns]
     measures = dict(zip(_Cut._fields, (column(values) for values in _TABLE[look.hair_style].T), strict=True))
@@ -112,8 +112,10 @@ def measure(canvas: Canvas, look: Attributes, head: Floats) -> Hair:
     facing = across * column(look.part)
     off = facing - measures["part"]
     hairline = measures["line"] + measures["slope"] * facing + measures["curve"] * (off * off)
-    beside = np.abs(across)
-    opening = both(hairline - canvas.y, beside - (measures["side"] + measures["flare"] * np.maximum(canvas.y, 0)), 0.16)
+    off_centre = np.abs(across)
+    opening = intersection(
+        hairline - canvas.y, off_centre - (measures["side"] + measures["flare"] * np.maximum(canvas.y, 0)), 0.16
+    )
     for style, bumps, blend in (("curly", _CURLS, 0.02), ("wavy", _WAVES, 0.08), ("quiff", _QUIFF, 0.16)):
         chosen = look.hair_style == code("hair_style", style)
         if chosen.any():
@@ -121,15 +123,15 @@ def measure(canvas: Canvas, look: Attributes, head: Floats) -> Hair:
             silhouette[chosen] = _bumps(silhouette[chosen], x / volume[chosen], canvas.y[chosen], bumps, blend)
     chosen = look.hair_style == code("hair_style", "curly")
     if chosen.any():
-        opening[chosen] = -_bumps(-opening[chosen], beside[chosen], canvas.y[chosen], _FRINGE_CURLS, 0.02)
-    # Hair that ends at the temples leaves no gap beside the head.
+        opening[chosen] = -_bumps(-opening[chosen], off_centre[chosen], canvas.y[chosen], _FRINGE_CURLS, 0.02)
+    # Hair that ends at the temples leaves no gap next to the head.
     np.maximum(opening, np.where(column(falls) > 0, np.float32(-9), head), out=opening)
     return Hair(silhouette, opening, dome, window, measures["end"], HAIR[look.hair_colour])
 
 
 def _falls(look: Attributes) -> Flags:
     """Return whether the hair hangs behind the neck."""
-    return among(look.hair_style, "hair_style", [style for style, cut in _CUTS.items() if cut.bottom > 0])
+    return is_any_of(look.hair_style, "hair_style", [style for style, cut in _CUTS.items() if cut.bottom > 0])
 
 
 def _bumps(
@@ -170,7 +172,7 @@ def paint_shadow(canvas: Canvas, look: Attributes, hair: Hair, head: Floats) -> 
     """Paint the soft shadow that the hair casts on the face; head is its coverage."""
     rows, columns = canvas.pixels(_SHADOW)
     with canvas.part(_SHADOW) as part:
-        near = soft(1 + hair.opening[:, rows, columns] * 9)
+        near = smoothstep(1 + hair.opening[:, rows, columns] * 9)
         near *= clip((0.1 - part.y) * 4)
         near *= head[:, rows, columns]
         near *= column(look.hair_style != code("hair_style", "bald")) * 0.55
@@ -184,7 +186,7 @@ def paint_front(canvas: Canvas, look: Attributes, hair: Hair) -> None:
 
 
 def _paint_front(canvas: Canvas, look: Attributes, hair: Hair) -> None:
-    cover = canvas.cover(both(both(hair.silhouette, -hair.opening), canvas.y - hair.end, 0.05))
+    cover = canvas.cover(intersection(intersection(hair.silhouette, -hair.opening), canvas.y - hair.end, 0.05))
     cover *= column(np.where(look.hair_style == code("hair_style", "buzz"), 0.8, 1.0))
     canvas.paint(cover, hair.colour)
     x = canvas.x
@@ -196,15 +198,15 @@ def _paint_front(canvas: Canvas, look: Attributes, hair: Hair) -> None:
     fan *= 7.5
     fan -= np.floor(fan)
     fan -= 0.5
-    strand = soft(np.abs(fan) * 4 - 1)
-    strand *= column(among(look.hair_style, "hair_style", ("buzz", "curly"))) * -0.13 + 0.13
-    dark = soft(0.2 - 1.3 * lit)
+    strand = smoothstep(np.abs(fan) * 4 - 1)
+    strand *= column(is_any_of(look.hair_style, "hair_style", ("buzz", "curly"))) * -0.13 + 0.13
+    dark = smoothstep(0.2 - 1.3 * lit)
     dark *= 0.3
     dark += strand
     dark *= cover
     canvas.paint(dark, shade(hair.colour, 0.6))
-    band = soft(1 - np.abs(hair.dome - 0.8) * 9)
+    band = smoothstep(1 - np.abs(hair.dome - 0.8) * 9)
     band *= clip((-0.22 - canvas.y) * 5)
-    band *= soft(0.45 + 1.2 * lit)
+    band *= smoothstep(0.45 + 1.2 * lit)
     band *= cover
     canvas.paint(band * 0.5, mix(hair.colour, WHITE, 0.55))

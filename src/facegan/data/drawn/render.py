@@ -40,7 +40,7 @@ def render(look: Attributes, resolution: int) -> NDArray[np.uint8]:
         ValueError: The resolution is outside 16..256.
     """
     check_resolution(resolution)
-    pictures = np.empty((len(look), resolution, resolution, 3), dtype=np.uint8)
+    images = np.empty((len(look), resolution, resolution, 3), dtype=np.uint8)
     factor = -(-_SMALLEST_DRAWN // resolution)
     size = resolution * factor
     step = max(1, _TILE_PIXELS // size**2)
@@ -53,8 +53,8 @@ def render(look: Attributes, resolution: int) -> NDArray[np.uint8]:
             rgb = rgb.reshape(len(rgb), 3, resolution, factor, resolution, factor).mean(axis=(3, 5))
         rgb *= 255
         rgb += 0.5
-        pictures[tile] = rgb.astype(np.uint8).transpose(0, 2, 3, 1)
-    return pictures
+        images[tile] = rgb.astype(np.uint8).transpose(0, 2, 3, 1)
+    return images
 
 
 def _paint(look: Attributes, size: int) -> NDArray[np.float32]:
