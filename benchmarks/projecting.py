@@ -16,7 +16,7 @@ import torch
 
 from facegan import projection
 from facegan.checkpoint import load_discriminator, load_generator
-from facegan.projection import Settings, searching
+from facegan.projection import SearchSettings, search
 
 
 def adam(objective, start, num_steps, _):
@@ -61,21 +61,21 @@ def main() -> None:
     generator.network.requires_grad_(False)
     z = generator.latents(range(10**6, 10**6 + options.num))
     images = generator.images(z)
-    ours = searching.minimise
+    ours = search.minimise
     rows = [
-        ("default", ours, Settings()),
-        ("pixels alone", ours, Settings(features=0)),
-        ("1 restart", ours, Settings(restarts=1)),
-        ("200 steps", ours, Settings(steps=200)),
-        ("starts among 256", ours, Settings(candidates=256)),
-        ("L-BFGS of torch", joint_lbfgs, Settings()),
-        ("Adam", adam, Settings()),
+        ("default", ours, SearchSettings()),
+        ("pixels alone", ours, SearchSettings(features=0)),
+        ("1 restart", ours, SearchSettings(restarts=1)),
+        ("200 steps", ours, SearchSettings(steps=200)),
+        ("starts among 256", ours, SearchSettings(candidates=256)),
+        ("L-BFGS of torch", joint_lbfgs, SearchSettings()),
+        ("Adam", adam, SearchSettings()),
     ]
     print(
         "| search | found again | latent's cosine above 0.9 | median error | seconds per image |\n|---|---|---|---|---|"
     )
     for name, minimise, settings in rows:
-        searching.minimise = minimise
+        search.minimise = minimise
         start = time.perf_counter()
         found = projection.project(generator, D, images, settings)
         seconds = (time.perf_counter() - start) / options.num

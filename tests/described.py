@@ -8,6 +8,7 @@ from torch import nn
 
 from facegan.checkpoint import load_generator, save_snapshot
 from facegan.config import resolve
+from facegan.data.image_set import from_packed
 from facegan.data.packed.pack import write_columns
 from facegan.data.packed.packed_images import PICTURES, Index, PackedImages
 from facegan.generator import FaceGenerator
@@ -41,7 +42,7 @@ def painter(prior="normal", z_dim=8, digest="d" * 64):
 
 
 def paintings(folder, num=200, seed=0, columns=None):
-    """Packed images of a painter's kind, some known to be bright, some lit from the left."""
+    """An image set of a painter's kind, some known to be bright, some lit from the left."""
     generator = painter()
     z = torch.randn(num, 8, generator=torch.Generator().manual_seed(seed))
     pixels = to_uint8(generator.images(z)).numpy()
@@ -55,7 +56,7 @@ def paintings(folder, num=200, seed=0, columns=None):
     write_columns(
         folder / PICTURES, [f"{n:04d}.png" for n in range(num)], [b"%032d" % n for n in range(num)], known, ""
     )
-    return PackedImages(images=pixels, index=index, path=folder)
+    return from_packed(PackedImages(images=pixels, index=index, path=folder))
 
 
 def vivid_run(folder, pictures, num=150):

@@ -15,6 +15,7 @@ from torch import Tensor
 from .errors import ConfigError, SnapshotError
 from .generator import FaceGenerator
 from .messages import quoted
+from .reporter import Reporter
 from .storage.safetensors_file import open_tensors, read_tensors, write_tensors
 
 MOST = 10_000_000  # points in one go
@@ -129,9 +130,11 @@ class Points(BaseModel):
             rows.append(row)
         return torch.stack(rows)
 
-    def strangers(self, snapshot: str) -> list[str]:
-        """The names of the latents that were found for another snapshot than this digest's."""
-        return [name for name, latent in self.latents.items() if latent.snapshot not in ("", snapshot)]
+    def warn_of_foreign(self, generator: FaceGenerator, reporter: Reporter) -> None:
+        """Warn of each latent that was found for another snapshot: its image here is another one."""
+        for name, latent in self.latents.items():
+            if latent.snapshot not in ("", generator.origin.digest):
+                reporter.warning(f"{name}: was found for another snapshot; its face here is another one")
 
 
 def parse(text: str) -> Points:

@@ -10,11 +10,9 @@ import torch
 from safetensors import safe_open
 
 from described import vivid_run
-from facegan.cli.directions import _listed
-from facegan.cli.directions import _print as tell
-from facegan.directions import learning
-from facegan.directions.classifier import Classifier, Score
-from facegan.directions.saved import About, Directions
+from facegan.cli.directions import print_directions
+from facegan.directions import DirectionInfo, Directions, FoundDirections, classifier
+from facegan.directions.classifier import AttributeClassifier, AttributeScore
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +25,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def vivid(made, workplace, monkeypatch):
     """A run of our own, whose images say which of them are bright."""
-    monkeypatch.setattr(learning, "MOST_EPOCHS", 12)
+    monkeypatch.setattr(classifier, "MAX_EPOCHS", 12)
     shutil.copytree(made / "run", workplace / "runs" / "vivid")
     return Path("runs/vivid")
 
@@ -40,8 +38,8 @@ def test_directions_are_found_told_and_kept_in_the_runs_folder(facegan, vivid, o
     assert re.fullmatch(r"bright +(0\.9\d|1\.00) +\d\d\.\d % +(0\.\d\d|1\.00) +\+\d\d", bright)
     assert [line.split()[0] for line in others] == ["sefa-1", "sefa-2"]
     assert heading.split() == ["no", "direction", "why"]
-    assert re.fullmatch(r"odd +the classifier hardly tells it \(held-out AUC 0\.\d\d, below 0\.75\)", odd)
-    assert "2 attributes, learned, and kept in the cache" in said.err
+    assert re.fullmatch(r"odd +the classifier hardly recognises it \(held-out AUC 0\.\d\d, below 0\.75\)", odd)
+    assert "2 attributes, the classifier is trained, and cached" in said.err
     assert said.err.endswith("runs/vivid/directions.safetensors: 3 directions\n")
     with safe_open(vivid / "directions.safetensors", framework="pt") as file:
         assert file.metadata()["format"] == "facegan-directions"
@@ -50,7 +48,7 @@ def test_directions_are_found_told_and_kept_in_the_runs_folder(facegan, vivid, o
 
 def test_second_call_does_not_train_again_and_json_tells_everything(facegan, vivid, own_cache, monkeypatch):
     first = facegan("directions", vivid, "-n", 600, "--components", 1, "--json")
-    monkeypatch.setattr(learning, "fit", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(classifier, "fit", lambda *_, **__: pytest.fail("trained again"))
     second = facegan("directions", vivid, "-n", 600, "--components", 1, "--json", "-o", "new/d.safetensors")
     assert (first.json["classifier"]["cached"], second.json["classifier"]["cached"]) == (False, True)
     assert first.json["directions"] == second.json["directions"]
@@ -69,11 +67,11 @@ def test_attributes_chooses_and_one_that_cannot_be_told_is_an_error_with_its_rea
     assert [line.split()[0] for line in said.out.splitlines()[2:]] == ["bright"]
     said = facegan("directions", vivid, "-n", 600, "--components", 0, "--attributes", "odd", "-o", "odd.safetensors")
     assert said.code == 2
-    assert "no direction could be found (odd: the classifier hardly tells it (held-out AUC 0." in said.err
+    assert "no direction could be found (odd: the classifier hardly recognises it (held-out AUC 0." in said.err
     assert not Path("odd.safetensors").exists()
     said = facegan("directions", vivid, "-n", 600, "--keep", "odd")
     assert said.code == 2
-    assert "--keep odd: has no direction: the classifier hardly tells it (held-out AUC 0." in said.err
+    assert "--keep odd: has no direction: the classifier hardly recognises it (held-out AUC 0." in said.err
 
 
 def test_kept_attribute_is_not_kept_from_itself(facegan, vivid):
@@ -128,7 +126,7 @@ def test_unknown_attribute_gets_the_nearest(facegan, vivid):
     for flag in ("--attributes", "--keep"):
         said = facegan("directions", vivid, flag, "brigth")
         assert said.code == 2
-        assert re.search(rf"{flag}: .*images has no attribute 'brigth'; did you mean 'bright'\?$", said.err.strip())
+        assert re.search(rf"{flag}: .*pictures has no attribute 'brigth'; did you mean 'bright'\?$", said.err.strip())
 
 
 def test_another_file_is_never_replaced(facegan, vivid):
@@ -163,12 +161,12 @@ def test_snapshot_outside_of_a_run_needs_to_be_told_where_to_write_and_to_read(f
 def test_pictures_of_which_nothing_is_left_to_learn_from_are_named_with_the_way_out(
     facegan, vivid, own_cache, monkeypatch
 ):
-    monkeypatch.setattr(learning, "held_out", lambda pictures: np.ones(len(pictures.images), bool))
+    monkeypatch.setattr(classifier, "held_out_rows", lambda images: np.ones(len(images), bool))
     said = facegan("directions", vivid, "-n", 600)
     assert said.code == 2
     assert said.complaint.endswith(
-        "pictures: nothing is left to learn from: the images are of few people, and all of these are among the fifth "
-        "that the classifier is judged on; add images of others, or take --unlabelled"
+        "pictures: nothing is left to learn from: the images are of few people, all among the fifth that the "
+        "classifier is evaluated on; add images of others, or take --unlabelled"
     )
 
 
@@ -177,31 +175,26 @@ NAMES = ["facial_hair=moustache", "skin=porcelain", "eye_colour=brown", "mouth=o
 
 @pytest.fixture
 def found():
-    """Directions that move nearly everything."""
-    about = [About(name=name, kind="labelled", share=0.123, auc=0.9) for name in NAMES]
-    about += [About(name="sefa-1", kind="sefa", share=0.2)]
+    """Directions that move nearly everything, and their classifier."""
+    infos = [DirectionInfo(name=name, kind="labelled", share=0.123, auc=0.9) for name in NAMES]
+    infos += [DirectionInfo(name="sefa-1", kind="sefa", share=0.2)]
     moved = torch.linspace(-1, 1, 30).view(6, 5)
-    return Directions(about, torch.eye(6), NAMES, moved, "d" * 64, 7)
-
-
-@pytest.fixture
-def classifier():
     scores = {
-        name: Score(name=name, num=200, base_rate=0.5, accuracy=0.9, balanced_accuracy=0.9, auc=0.95) for name in NAMES
+        name: AttributeScore(name=name, num=200, base_rate=0.5, accuracy=0.9, balanced_accuracy=0.9, auc=0.95)
+        for name in NAMES
     }
-    return Classifier(torch.nn.Flatten(), NAMES, scores)
+    trained = AttributeClassifier(torch.nn.Flatten(), NAMES, scores)
+    refused = {"glasses_style=none": "the classifier hardly recognises it (held-out AUC 0.58, below 0.75)"}
+    return FoundDirections(Directions(infos, torch.eye(6), NAMES, moved, "d" * 64, 7), trained, False, refused)
 
 
-REFUSED = {"glasses_style=none": "the classifier hardly tells it (held-out AUC 0.58, below 0.75)"}
-
-
-def test_table_fits_a_terminal_of_80_columns_with_a_line_a_direction(found, classifier, monkeypatch):
+def test_table_fits_a_terminal_of_80_columns_with_a_line_per_direction(found, monkeypatch):
     screen = io.StringIO()
     screen.isatty = lambda: True
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
-    tell(found, classifier, REFUSED, [])
+    print_directions(found, ())
     lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
     assert max(map(len, lines)) <= 80
     directions = [line.split("  ")[0] for line in lines[2:8]]
@@ -210,15 +203,11 @@ def test_table_fits_a_terminal_of_80_columns_with_a_line_a_direction(found, clas
     assert "".join(screen.getvalue().split()).endswith("below0.75)")
 
 
-def test_table_without_a_terminal_fits_80_columns_too_and_tells_first_what_moves_most(found, classifier, capsys):
-    tell(found, classifier, {}, [])
+def test_table_without_a_terminal_fits_80_columns_too_and_names_what_moves_most_first(found, capsys):
+    print_directions(found, ("shift_y",))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert [" ".join(line.split()) for line in (lines[2], lines[7])] == [
         "facial_hair=moustache 0.95 12.3 % 0.90 -100 skin=porcelain -93",
         "sefa-1 20.0 % shift_y +100",
     ]
-
-
-def test_name_that_is_given_twice_counts_once():
-    assert _listed("smile, hat,smile,") == ["smile", "hat"]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from facegan.checkpoint import load_generator
 from facegan.cli.edit import parse_direction
-from facegan.directions.saved import About, Directions, save
+from facegan.directions import DirectionInfo, Directions, save_directions
 from facegan.errors import ConfigError
 from facegan.recipes import read
 
@@ -24,12 +24,13 @@ def pixels(path):
 
 def store(run, path=None, digest=None):
     info = load_generator(newest(run)).info
-    about = [
-        About(name=name, kind="labelled", auc=0.9, accuracy=0.9, share=0.5) for name in ("smile", "mouth=open smile")
+    infos = [
+        DirectionInfo(name=name, kind="labelled", auc=0.9, accuracy=0.9, share=0.5)
+        for name in ("smile", "mouth=open smile")
     ]
     vectors = torch.eye(12)[:2] * 0.8 + torch.eye(12)[2:3] * 0.6
-    found = Directions(about, vectors, [], torch.empty(2, 0), digest or info["digest"], info["step"])
-    save(path or run / "directions.safetensors", found)
+    found = Directions(infos, vectors, [], torch.empty(2, 0), digest or info["digest"], info["step"])
+    save_directions(path or run / "directions.safetensors", found)
 
 
 @pytest.fixture

@@ -28,15 +28,15 @@ def split_run(facegan, tiny):
 
 
 def pixels(path):
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def newest(run):
     return sorted((run / "snapshots").iterdir())[-1]
 
 
-def test_picture_and_measure_of_a_run_with_held_out_pictures(facegan, split_run):
+def test_image_and_measure_of_a_run_with_held_out_images(facegan, split_run):
     said = facegan("neighbours", split_run, *FEW)
     assert said.code == 0, said.err
     assert said.err == ""
@@ -72,7 +72,7 @@ def test_copies_are_called_memorising_and_others_are_not(facegan, split_run, sto
         assert said.out.splitlines()[-1] == verdict
 
 
-def test_too_few_held_out_pictures_give_no_verdict(facegan, run, store):
+def test_too_few_held_out_images_give_no_verdict(facegan, run, store):
     flags = ("--data", store(num=100), "--held-out", store(num=2, seed=5, at="others"), "-n", 10)
     assert facegan("neighbours", run, *flags).out.splitlines()[-1] == (
         "Too few samples or held-out images to tell: in pixels, chance alone explains any share."
@@ -112,12 +112,12 @@ def test_json_has_every_number(facegan, split_run):
     assert all(re.fullmatch(r"drawn-\d{5}\.png", each["name"]) for each in near)
 
 
-def test_nearest_training_picture_is_the_one_that_is_named(facegan, split_run):
+def test_nearest_training_image_is_the_one_that_is_named(facegan, split_run):
     facegan("sample", split_run, "--seeds", 4, "-o", "four.png")
     near = facegan("neighbours", split_run, "-n", 0, "--seeds", 4, "--json").json["neighbours"][0]["pixels"][0]
     opened = DrawnFaces(num_images=48).open()
-    ((_, picture),) = opened.read([near["name"]], 16)
-    difference = pixels("four.png").astype(float) - np.asarray(picture)
+    ((_, image),) = opened.read([near["name"]], 16)
+    difference = pixels("four.png").astype(float) - np.asarray(image)
     assert near["distance"] == pytest.approx(np.sqrt(np.mean((difference / 127.5) ** 2)), rel=1e-5)
 
 
@@ -126,18 +126,18 @@ def test_drawn_faces_that_were_all_trained_on_are_measured_by_others(facegan, ru
     assert (document["training"]["num_images"], document["num_heldout"], document["num_samples"]) == (48, 20, 20)
 
 
-def test_picture_says_that_it_contains_training_pictures(facegan, run):
+def test_image_says_that_it_contains_training_images(facegan, run):
     facegan("neighbours", "-n", 0, "--seeds", "0-2,9", "-o", "near.png")
-    with Image.open("near.png") as picture:
-        assert picture.text["Description"] == (
-            "synthetic faces beside their nearest training images: contains training images"
+    with Image.open("near.png") as image:
+        assert image.text["Description"] == (
+            "synthetic faces next to their nearest training images: contains training images"
         )
-        assert picture.text["seeds"] == "0-2,9"
-        assert picture.text["weights"] == "G_ema"
-        assert "recipe" not in picture.text
+        assert image.text["seeds"] == "0-2,9"
+        assert image.text["weights"] == "G_ema"
+        assert "recipe" not in image.text
 
 
-def test_every_option_of_the_picture_changes_it(facegan, run):
+def test_every_option_of_the_image_changes_it(facegan, run):
     facegan("neighbours", "-n", 0, "--seeds", "0-1", "-o", "two.png")
     facegan("neighbours", "-n", 0, "--seeds", "0-2", "-o", "three.png")
     facegan("neighbours", "-n", 0, "--seeds", "0-1", "--nearest", 1, "-o", "one.png")
@@ -157,7 +157,7 @@ def test_folder_that_was_all_trained_on_is_shown_and_not_measured(facegan, run, 
     assert (said.code, said.out) == (0, "neighbours.png\n")
     assert said.err == (
         "no measure: data.split = all kept no images away from this run; train with --set data.split=train, or name "
-        "pictures that it has not seen with --held-out SOURCE\n"
+        "images that it has not seen with --held-out SOURCE\n"
     )
     document = facegan("neighbours", run, "--data", source, *FEW, "--json").json
     assert document["training"]["num_images"] == 30
@@ -165,26 +165,26 @@ def test_folder_that_was_all_trained_on_is_shown_and_not_measured(facegan, run, 
     assert document["no_measure"] + "\n" == said.err
 
 
-def test_held_out_pictures_can_be_named(facegan, run, store):
+def test_held_out_images_can_be_named(facegan, run, store):
     source, others = store(num=30), store(num=12, seed=5, at="others")
     document = facegan("neighbours", run, "--data", source, "--held-out", others, *FEW, "--json").json
     assert document["num_heldout"] == 12
 
 
-def test_held_out_pictures_that_were_trained_on_are_left_out_or_refused(facegan, run, store):
+def test_held_out_images_that_were_trained_on_are_left_out_or_refused(facegan, run, store):
     source, others = store(num=30), store(num=12, seed=5, at="others")
     mixed = np.load(others / "images.npy")
     mixed[:3] = np.load(source / "images.npy")[:3]
     np.save(others / "images.npy", mixed)
     said = facegan("neighbours", run, "--data", source, "--held-out", others, *FEW, "--json")
-    assert said.err == "3 held-out images are training images, too: left out\n"
+    assert said.err == "3 held-out images are also training images: left out\n"
     assert said.json["num_heldout"] == 9
     said = facegan("neighbours", run, "--data", source, "--held-out", source, *FEW)
     assert said.code == 2
-    assert said.complaint == f"facegan: {source}: every held-out image is a training image, too; give others"
+    assert said.complaint == f"facegan: {source}: every held-out image is also a training image; give others"
 
 
-def test_lone_snapshot_of_a_folder_needs_to_be_told_where_its_pictures_are(facegan, tiny, store):
+def test_lone_snapshot_of_a_folder_needs_to_be_told_where_its_images_are(facegan, tiny, store):
     source = store(num=30)
     said = facegan("train", *tiny[:6], *tiny[8:], "--steps", 1, "--run", "mine", "--data", source)
     assert said.code == 0, said.err
@@ -228,7 +228,7 @@ def test_snapshot_without_discriminator_is_compared_in_pixels_alone(facegan, run
         ),
         (
             ["-n", "0", "--held-out", "drawn"],
-            "--held-out drawn: is for the measure, of which -n 0 wants none; give one of them",
+            "--held-out drawn: is for the measure, which -n 0 skips; give one of them",
         ),
         (
             ["--seeds", "0-2000", "--nearest", "3"],
@@ -248,7 +248,7 @@ def test_device_that_is_not_there_is_refused(facegan, run):
     assert "cuda:77" in said.complaint
 
 
-def test_more_neighbours_than_training_pictures_are_refused(facegan, run, store):
+def test_more_neighbours_than_training_images_are_refused(facegan, run, store):
     said = facegan("neighbours", "--data", store(num=5), "--nearest", 6)
     assert said.code == 2
     assert said.complaint == "facegan: --nearest 6: there are 5 training images; ask for fewer"

@@ -18,7 +18,7 @@ NOT_SAID = "; whether it is a face is not judged"
 @pytest.fixture(autouse=True)
 def few_faces(monkeypatch):
     """Drawing a thousand faces to compare with takes a while."""
-    monkeypatch.setattr("facegan.projection.NUM_COMPARED", 60)
+    monkeypatch.setattr("facegan.projection.comparison.NUM_COMPARED", 60)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_latents_are_seeds_and_their_faces_those_of_the_picture(facegan, run, ph
     assert said.code == 0, said.err
     assert re.fullmatch(r"error 0\.\d{3}, not judged", line(said))
     assert said.out.splitlines()[2:] == ["p.png", "me.safetensors"]
-    assert said.err == "compared with: nothing (--no-judge)\n"
+    assert against(said) == "nothing (--no-judge)"
     again = facegan("sample", run, "--seeds", "3,me.safetensors", "-o", "sheet.png")
     assert again.code == 0, again.err
     sheet = pixels("sheet.png")
@@ -80,7 +80,7 @@ def test_photo_is_held_against_drawn_faces_of_another_seed(facegan, run, photo):
     said = facegan("project", photo, *QUICK, "--save", "me.safetensors")
     known = r"not a face this model knows: to D, 100\.0 % of faces look more like its own"
     assert re.fullmatch(f"{JUDGED}; {known}", line(said))
-    assert said.err == "compared with: 60 faces that the run has not seen (errors: 16 of them)\n"
+    assert against(said) == "60 faces that the run has not seen (errors: 16 of them)"
 
 
 def test_json_has_error_percentiles_and_verdict(facegan, run, photo):
@@ -108,7 +108,7 @@ def test_pixels_alone_are_searched_without_features_and_D_still_judges(facegan, 
     assert document["results"][0]["known"] is False
 
 
-def test_pictures_that_the_split_kept_away_are_compared_and_may_be_too_few(facegan, on_a_folder, photo):
+def test_images_that_the_split_kept_away_are_compared_and_may_be_too_few(facegan, on_a_folder, photo):
     run = on_a_folder(60, "data.split=train")
     said = facegan("project", photo, "--model", run, *QUICK, "--save", "me.safetensors")
     assert re.fullmatch(JUDGED + NOT_SAID, line(said))
@@ -118,7 +118,7 @@ def test_pictures_that_the_split_kept_away_are_compared_and_may_be_too_few(faceg
     )
 
 
-def test_run_on_all_its_pictures_is_compared_with_half_of_those_or_with_data(facegan, on_a_folder, store, photo):
+def test_run_on_all_its_images_is_compared_with_half_of_those_or_with_data(facegan, on_a_folder, store, photo):
     run = on_a_folder(110)
     said = facegan("project", photo, "--model", run, *QUICK, "--save", "me.safetensors")
     assert "a face this model knows" in line(said)
@@ -133,13 +133,13 @@ def test_run_on_all_its_pictures_is_compared_with_half_of_those_or_with_data(fac
     )
 
 
-def test_without_the_run_s_pictures_nothing_is_judged_unless_data_is_given(facegan, on_a_folder, photo):
+def test_without_the_run_s_images_nothing_is_judged_unless_data_is_given(facegan, on_a_folder, photo):
     run = on_a_folder(110)
     shutil.copy(newest(run), "alone.safetensors")
     shutil.move("pictures", "moved")
     for model, reason in (
         ("alone.safetensors", "nothing, as the run's images are not here; give --data SOURCE"),
-        (run, r"nothing \(.*images: no such folder or file; .*\); give --data SOURCE"),
+        (run, r"nothing \(.*pictures: no such folder or file; .*\); give --data SOURCE"),
     ):
         said = facegan("project", photo, "--model", model, *QUICK, "--save", "me.safetensors")
         assert re.fullmatch(r"error 0\.\d{3}, not judged", line(said))
@@ -215,7 +215,7 @@ def test_two_times_the_same_gives_the_same_latents_and_each_option_others(facega
         ),
         (
             ["a.jpg", "--no-judge", "--data", "drawn", "--save", "m.safetensors"],
-            "--data drawn: is for the comparison, of which --no-judge wants none; give one of them",
+            "--data drawn: is for the comparison, which --no-judge skips; give one of them",
         ),
     ],
 )
@@ -231,7 +231,7 @@ def test_mistakes_are_refused_in_one_line_and_nothing_is_written(facegan, run, p
 
 
 def test_data_that_is_not_there_is_refused_before_the_search(facegan, run, photo, monkeypatch):
-    monkeypatch.setattr("facegan.projection.project", lambda *_: pytest.fail("searched"))
+    monkeypatch.setattr("facegan.projection.photos.project", lambda *_, **__: pytest.fail("searched"))
     said = facegan("project", photo, *QUICK, "--data", "nowhere", "--save", "m.safetensors")
     assert said.code == 2
     assert said.complaint.startswith("facegan: nowhere: no such dataset, folder or file; ")

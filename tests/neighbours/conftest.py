@@ -10,10 +10,10 @@ def few_resamples(monkeypatch):
 
 @pytest.fixture
 def noisy():
-    """noisy(images) -> the same with a little noise: what a generator draws that copies."""
+    """noisy(images) -> copies with a little noise, as a generator makes that memorises."""
 
-    def make(pictures):
-        noise = np.random.default_rng(99).integers(-8, 9, pictures.shape)
-        return (pictures + noise).clip(0, 255).astype(np.uint8)
+    def make(images):
+        noise = np.random.default_rng(99).integers(-8, 9, images.shape)
+        return (images + noise).clip(0, 255).astype(np.uint8)
 
     return make

@@ -2,17 +2,22 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from facegan.neighbours import measure
+from facegan.neighbours import Neighbours, measure
+
+
+def neighbours(distances, indices):
+    distances = np.asarray(distances, np.float64)[:, None]
+    return Neighbours(distances, np.asarray(indices)[:, None], np.zeros(distances.shape, bool))
 
 
 def compared(samples, heldout, to_heldout=None, nearest=None, num_training=10):
-    samples = np.asarray(samples, np.float64)
+    nearest = np.zeros((len(samples), 2), np.int64) if nearest is None else np.asarray(nearest)
+    to_heldout = np.full(len(samples), np.inf) if to_heldout is None else to_heldout
     return measure(
-        samples,
-        np.asarray(heldout, np.float64),
-        to_heldout=np.full(len(samples), np.inf) if to_heldout is None else np.asarray(to_heldout, np.float64),
-        nearest=np.zeros((len(samples), 2), np.int64) if nearest is None else np.asarray(nearest),
-        num_training=num_training,
+        neighbours(samples, nearest[:, 0]),
+        neighbours(heldout, np.zeros(len(heldout), np.int64)),
+        neighbours(to_heldout, nearest[:, 1]),
+        num_training,
     )
 
 
@@ -46,7 +51,7 @@ def test_interval_is_as_wide_as_theory_says_of_equal_distributions():
     assert share.interval[0] < 0.5 < share.interval[1]
 
 
-def test_shares_below_quantiles_count_the_samples_nearer_than_the_nearest_held_out_pictures():
+def test_shares_below_quantiles_count_the_samples_nearer_than_the_nearest_held_out_images():
     heldout = np.arange(1001) / 1000  # its 5 % quantile is 0.05, its 1 % quantile 0.01
     samples = [0.001] * 3 + [0.02] * 7 + [0.9] * 90
     found = compared(samples, heldout)
@@ -54,7 +59,7 @@ def test_shares_below_quantiles_count_the_samples_nearer_than_the_nearest_held_o
     assert found.below_5.interval[0] < 0.10 < found.below_5.interval[1]
 
 
-def test_a_few_copies_show_below_the_quantiles_though_the_rest_is_far():
+def test_a_few_copies_show_below_the_quantiles_though_the_others_are_far():
     rng = np.random.default_rng(0)
     heldout = rng.normal(10, 1, 1000)
     samples = np.concatenate([rng.normal(11, 1, 900), np.full(100, 0.1)])
@@ -63,7 +68,7 @@ def test_a_few_copies_show_below_the_quantiles_though_the_rest_is_far():
     assert found.below_1.interval[0] > 0.05
 
 
-def test_seen_is_the_share_of_samples_nearest_to_a_training_picture():
+def test_seen_is_the_share_of_samples_nearest_to_a_training_image():
     found = compared([1, 1, 1, 5], [1] * 30, to_heldout=[2, 2, 2, 2], nearest=[[0, 0], [1, 0], [2, 0], [3, 0]],
                      num_training=90)  # fmt: skip
     assert found.seen == 0.75
@@ -73,7 +78,7 @@ def test_seen_is_the_share_of_samples_nearest_to_a_training_picture():
     assert high == 1.0
 
 
-def test_chance_is_wider_where_few_pictures_are_near_to_many_samples():
+def test_chance_is_wider_where_few_images_are_near_to_many_samples():
     num = 200
     each_its_own = np.stack([np.arange(num)] * 2, axis=1)
     one_for_all = np.zeros((num, 2), np.int64)
@@ -85,7 +90,7 @@ def test_chance_is_wider_where_few_pictures_are_near_to_many_samples():
     assert widths[1] == 1.0
 
 
-def test_chance_interval_covers_what_dealing_the_labels_anew_gives():
+def test_chance_interval_covers_what_permuting_the_labels_gives():
     rng = np.random.default_rng(0)
     num_training, num_heldout, hubs = 80, 20, rng.zipf(1.7, 300) % 100  # some images near to many samples
     shares = []
@@ -108,7 +113,7 @@ def test_the_same_distances_give_the_same_intervals():
     assert compared(samples, heldout) == compared(samples, heldout)
 
 
-def test_verdict_follows_the_bounds_of_chance():
+def test_shows_follows_the_bounds_of_chance():
     nearest = np.stack([np.arange(100)] * 2, axis=1)
     ones, twos = np.ones(100), np.full(100, 2.0)
     assert compared(ones, np.ones(100), twos, nearest, num_training=100).shows is True  # all of 100, of 0.5

@@ -3,9 +3,10 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
+from ..reporter import Reporter
 from .signals import came, end
 
 if TYPE_CHECKING:
@@ -49,6 +50,33 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
         if watching is not None:
             watching.join()
         shown.stop()
+
+
+class ConsoleReporter(Reporter):
+    """Show lines, and the progress of one task at a time, on stderr."""
+
+    def __init__(self, task: ExitStack) -> None:
+        self._task, self._name = task, ""
+
+    def info(self, line: str) -> None:
+        """Print a line."""
+        from .console import console
+
+        console().print(line, markup=False)
+
+    def progress(self, task: str, done: int, total: int | None, **_: Any) -> None:
+        """Show the progress of a task in place of that of the one before it."""
+        if task != self._name:
+            self._task.close()
+            self._show, self._name = self._task.enter_context(counting(task)), task
+        self._show(done, total or 0)
+
+
+@contextmanager
+def reporting() -> Iterator[Reporter]:
+    """Yield a reporter that shows what it receives on stderr."""
+    with ExitStack() as task:
+        yield ConsoleReporter(task)
 
 
 class _Shown:

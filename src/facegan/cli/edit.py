@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError, SnapshotError
-from .directions import place_of
 from .making import STDOUT, about, check_place, check_still, command, make, points_of, warn_of_strangers
 from .options import Device, Json, Model, find_snapshot, print_json
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..directions.saved import Directions
+    from ..checkpoint import Checkpoint
+    from ..directions import Directions
     from ..generator import FaceGenerator
     from ..recipes import Edit
     from ..seeds import Points
@@ -66,11 +66,12 @@ def edit(
     points = points_of(seeds)
     snapshot = find_snapshot(model)
 
-    from ..checkpoint import load_generator
+    from ..checkpoint import Checkpoint
     from ..devices import resolve_device
 
-    generator = load_generator(snapshot, device=resolve_device(device or "auto"))
-    known = _directions(file, snapshot, generator)
+    checkpoint = Checkpoint.open(snapshot)
+    generator = checkpoint.generator(device=resolve_device(device or "auto"))
+    known = _directions(file, checkpoint, generator)
     recipe = _recipe(points, asked, [name.strip() for name in (keep or "").split(",") if name.strip()], columns, known)
     warn_of_strangers(points, generator)
     if out.endswith("/"):
@@ -114,15 +115,15 @@ def _twice(asked: list[tuple[str, float, float | None]]) -> str:
     return next(name for name in names if names.count(name) > 1)
 
 
-def _directions(file: Path | None, snapshot: Path, generator: "FaceGenerator") -> "Directions":
+def _directions(file: Path | None, checkpoint: "Checkpoint", generator: "FaceGenerator") -> "Directions":
     """The directions of a file, or those in the folder of the snapshot's run.
 
     Raises:
         SnapshotError: There are none, or they are another model's.
     """
-    from ..directions.saved import load
+    from ..directions import default_path, load_directions
 
-    place = file or place_of(snapshot)
+    place, snapshot = file or default_path(checkpoint), checkpoint.path
     if place is None:
         raise SnapshotError(
             f"{snapshot}: lies in no run's folder; find its directions with 'facegan directions {snapshot} -o "
@@ -133,7 +134,7 @@ def _directions(file: Path | None, snapshot: Path, generator: "FaceGenerator") -
             f"{place}: no directions yet; find them with 'facegan directions {place.parent}', or name a file with "
             "--directions"
         )
-    return load(place, generator)
+    return load_directions(place, generator)
 
 
 def _recipe(

@@ -111,11 +111,11 @@ def check_size(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
 
 
 def warn_of_strangers(points: "Points", generator: "FaceGenerator") -> None:
-    """Say so where a latent was found for another snapshot: it is some face here, but hardly the one meant."""
-    for name in points.strangers(generator.origin.digest):
-        from .console import console  # hardly ever
+    """Warn of latents that were found for another snapshot."""
+    from .counting import reporting
 
-        console().print(f"{name}: was found for another snapshot; its face here is another one", markup=False)
+    with reporting() as reporter:
+        points.warn_of_foreign(generator, reporter)
 
 
 def make(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:

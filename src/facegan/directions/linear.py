@@ -1,4 +1,4 @@
-"""Linear algebra of directions: fitting one to an attribute, and keeping it from moving others."""
+"""Linear algebra of directions: fit one to an attribute, make it orthogonal to others, move latents along it."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 
-def fit(z: Tensor, shares: Tensor) -> Tensor:
-    """The unit vector (z_dim,) along which a share rises fastest on the whole: least squares with an intercept.
+def fit_direction(z: Tensor, shares: Tensor) -> Tensor:
+    """Return the unit vector (z_dim,) along which a share rises fastest on average: least squares with an intercept.
 
     For the normal prior this is the mean gradient of the share with respect to z (Stein 1981, "Estimation of the mean
-    of a multivariate normal distribution", lemma 2), whatever G is like. Shen et al., "Interpreting the Latent Space of
-    GANs for Semantic Face Editing", CVPR 2020, section 3.2, fit a hyperplane to the most certain samples instead.
+    of a multivariate normal distribution", lemma 2), for any G. Shen et al., "Interpreting the Latent Space of GANs for
+    Semantic Face Editing", CVPR 2020, section 3.2, fit a hyperplane to the most certain samples instead.
 
     Args:
         z: Latents (N, z_dim), N well above z_dim.
@@ -19,36 +19,30 @@ def fit(z: Tensor, shares: Tensor) -> Tensor:
     """
     centred = z.double() - z.double().mean(0)
     slope = torch.linalg.lstsq(centred, (shares.double() - shares.double().mean())[:, None]).solution[:, 0]
-    return unit(slope).float()
+    return _unit(slope).float()
 
 
-def unit(vector: Tensor) -> Tensor:
-    """A vector at length 1; one of length 0 stays as it is."""
-    length = vector.norm()
-    return vector / length if length > 0 else vector
-
-
-def keeping(direction: Tensor, kept: Sequence[Tensor]) -> Tensor:
-    """A direction (z_dim,) without its part along others, at length 1; 0 where nothing is left of it.
+def orthogonalise(direction: Tensor, others: Sequence[Tensor]) -> Tensor:
+    """Return a direction (z_dim,) without its part along others, at length 1; 0 where nothing is left of it.
 
     Source: Shen et al. 2020, section 3.3, "conditional manipulation": n1 - (n1 . n2) n2; for several conditions, the
     projection out of the plane of all of them.
     """
-    if not kept:
+    if not others:
         return direction
-    along, sizes, _ = torch.linalg.svd(torch.stack(list(kept), 1).double(), full_matrices=False)
-    basis = along[:, sizes > 1e-6 * sizes[0]]  # orthonormal; what is equal but for the rounding of float32 counts once
+    along, sizes, _ = torch.linalg.svd(torch.stack(list(others), 1).double(), full_matrices=False)
+    basis = along[:, sizes > 1e-6 * sizes[0]]  # orthonormal; vectors equal up to float32 rounding count once
     rest = direction.double() - basis @ (basis.T @ direction.double())
-    return unit(rest).float() if rest.norm() > 1e-4 * direction.norm() else torch.zeros_like(direction)
+    return _unit(rest).float() if rest.norm() > 1e-4 * direction.norm() else torch.zeros_like(direction)
 
 
 def deviation(prior: str) -> float:
-    """The standard deviation of each number of z: 1 for the normal prior, 1 / sqrt(3) for the uniform one."""
+    """Return the standard deviation of each number of z: 1 for the normal prior, 1 / sqrt(3) for the uniform one."""
     return 3**-0.5 if prior == "uniform" else 1.0
 
 
 def shifted(z: Tensor, shift: Tensor, prior: str) -> Tensor:
-    """Latents moved by `shift` standard deviations of the prior; in the uniform one's cube, never out of it.
+    """Return latents moved by `shift` standard deviations of the prior, clamped to the uniform prior's cube.
 
     Args:
         z: (N, z_dim).
@@ -57,3 +51,8 @@ def shifted(z: Tensor, shift: Tensor, prior: str) -> Tensor:
     """
     moved = z + shift * deviation(prior)
     return moved.clamp(-1, 1) if prior == "uniform" else moved
+
+
+def _unit(vector: Tensor) -> Tensor:
+    length = vector.norm()
+    return vector / length if length > 0 else vector

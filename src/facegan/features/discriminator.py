@@ -6,9 +6,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..errors import PluginError
+from ..checkpoint import Checkpoint
+from ..errors import PluginError, SnapshotError
 from ..images import to_float
 from ..networks.guidelines import ACTIVATIONS
+from ..reporter import SILENT, Reporter
 from .extractor import Extractor, digest_of_weights
 
 
@@ -115,3 +117,17 @@ def _means(activation: Tensor) -> Tensor:
     scale = activation.float().square().mean((1, 2, 3), keepdim=True).add(1e-10).sqrt()
     means: Tensor = (activation.float() / scale).mean((2, 3))
     return means
+
+
+def discriminator_with_features(
+    checkpoint: Checkpoint, *, device: str | torch.device = "cpu", reporter: Reporter = SILENT
+) -> nn.Module | None:
+    """Rebuild a checkpoint's D; None, reported, where it holds none or its D has no features."""
+    config = checkpoint.config
+    try:
+        D = checkpoint.discriminator(device=device)
+        last_activation(D, torch.zeros(1, config.channels, config.resolution, config.resolution, device=device))
+    except (SnapshotError, PluginError) as error:
+        reporter.warning(f"{error}; comparing pixels alone")
+        return None
+    return D

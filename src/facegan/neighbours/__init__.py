@@ -1,21 +1,23 @@
-"""Which training images samples are near to, and whether they are nearer than unseen images are."""
+"""The training images nearest to samples, and whether samples are nearer to them than unseen images are."""
 
-from .comparing import Comparison, Unseen, compare
-from .drawing import check_fits, sheet
+from .feature_spaces import Space, features, pixels
+from .find import FoundNeighbours, NeighbourSettings, SpaceComparison, compare, find_neighbours
 from .memorisation import Memorisation, Share, measure
 from .search import Neighbours, nearest
-from .spaces import Space, features, pixels
+from .sheet import check_sheet_size, sheet
 
 __all__ = [
-    "Comparison",
+    "FoundNeighbours",
     "Memorisation",
+    "NeighbourSettings",
     "Neighbours",
     "Share",
     "Space",
-    "Unseen",
-    "check_fits",
+    "SpaceComparison",
+    "check_sheet_size",
     "compare",
     "features",
+    "find_neighbours",
     "measure",
     "nearest",
     "pixels",

@@ -1,6 +1,6 @@
 """Exact nearest neighbours among all training images, in constant memory, by matrix products."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 
@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..images import to_float
-from .spaces import Space
+from ..reporter import SILENT, Reporter
+from .feature_spaces import Space
 
-Progress = Callable[[int, int], None]  # (images looked at, of how many)
-
-_MOST_AT_ONCE = 512  # images; D's activations of more would take much memory
+_MAX_CHUNK = 512  # images; D's activations of more would take much memory
 _CHUNK_BYTES = 2**25  # of images as floats, and of differences, at a time
-_QUERY_BYTES = 2**29  # of queries' vectors at a time; more are looked for in several passes
+_QUERY_BYTES = 2**29  # of queries' vectors at a time; more are searched in several passes
 # A float32 product of vectors of length d errs by about sqrt(d) 6e-8 of their norms: 3e-5 at d = 256 x 256 x 3.
 _SLACK = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """For each query its nearest images, nearest first; equal distances in the order of the images.
+    """The nearest images of each query, nearest first; equal distances in the order of the images.
 
     Attributes:
         distances: float64 (num_queries, k), in the space's unit.
@@ -36,53 +35,51 @@ class Neighbours:
     mirrored: NDArray[np.bool_]
 
     def __getitem__(self, part: slice) -> "Neighbours":
-        """Those of a part of the queries."""
+        """Return the neighbours of some of the queries."""
         return Neighbours(self.distances[part], self.indices[part], self.mirrored[part])
 
 
 def nearest(
     queries: NDArray[np.uint8],
-    pictures: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     space: Space,
     *,
     k: int = 1,
     mirror: bool = False,
-    device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
 ) -> Neighbours:
-    """The k nearest of all images to each query.
+    """Find the k nearest of all images to each query.
 
-    Float32 products |a|^2 + |b|^2 - 2ab choose who may be among the nearest, with room for their rounding, which is
-    largest, against the distance, where a query is almost a copy. The differences of those few are then summed in
-    float64: what is returned is exact for the space's vectors.
+    Float32 products |a|^2 + |b|^2 - 2ab select the candidates, with room for their rounding, which is largest, relative
+    to the distance, where a query is almost a copy. The differences of those few are then summed in float64: the
+    result is exact for the space's vectors.
 
     Args:
         queries: uint8 (Q, C, H, W).
-        pictures: uint8 (N, C, H, W), N >= k; may be memory-mapped, and is read in chunks.
-        space: What is compared.
-        k: How many.
+        images: uint8 (N, C, H, W), N >= k; may be memory-mapped, and is read in chunks.
+        space: The space of the distances.
+        k: Neighbours of each query.
         mirror: Whether an image's mirror image counts as the image: its distance is the smaller of both.
-        device: Where products are computed, and where the space takes its images.
-        progress: Called with (images looked at, of how many), over all passes.
+        reporter: Receives the number of images searched, over all passes.
 
     Raises:
         ValueError: There are fewer than k images.
-        PluginError: As `Space.rows`.
+        PluginError: D has no features.
     """
-    if not 1 <= k <= len(pictures):
-        raise ValueError(f"k is {k}; there are {len(pictures)} images")
-    length = space.rows(_images(pictures[:1], device)).shape[1]
+    if not 1 <= k <= len(images):
+        raise ValueError(f"k is {k}; there are {len(images)} images")
+    length = space.rows(_floats(images[:1], space)).shape[1]
     group = max(1, _QUERY_BYTES // (4 * length))
     num_passes = -(-len(queries) // group)
     found = []
     for number in range(num_passes):
         part = queries[number * group : (number + 1) * group]
-        search = _Search(torch.cat([space.rows(images) for _, images in _chunks(part, device)]), k)
-        for start, images in _chunks(pictures, device):
-            views = [space.rows(images)] + ([space.rows(images.flip(-1))] if mirror else [])
-            search.look_at(start, views)
-            if progress:
-                progress(number * len(pictures) + start + len(images), num_passes * len(pictures))
+        search = _Search(torch.cat([space.rows(chunk) for _, chunk in _chunks(part, space)]), k)
+        for start, chunk in _chunks(images, space):
+            views = [space.rows(chunk)] + ([space.rows(chunk.flip(-1))] if mirror else [])
+            search.add(start, views)
+            done, total = number * len(images) + start + len(chunk), num_passes * len(images)
+            reporter.progress(f"comparing {space.name}", done, total)
         found.append(search)
     return Neighbours(
         space.distances(np.concatenate([each.squared for each in found])),
@@ -101,18 +98,18 @@ class _Search:
         self.indices = np.full((num, k), -1, np.int64)
         self.mirrored = np.zeros((num, k), np.bool_)
 
-    def look_at(self, start: int, views: list[Tensor]) -> None:
-        """Take in images `start` and on: their vectors (n, d), and maybe those of their mirror images."""
+    def add(self, start: int, views: list[Tensor]) -> None:
+        """Add the images from number `start` on: their vectors (n, d), and optionally those of their mirror images."""
         k = self.squared.shape[1]
         norms = [view.square().sum(1) for view in views]
-        # Of each view, (Q, n): squared distances, rounded.
+        # For each view, (Q, n): squared distances, rounded.
         near = [
             torch.addmm(norm, self._queries, view.T, alpha=-2).add_(self._norms[:, None])
             for view, norm in zip(views, norms, strict=True)
         ]
         closest = reduce(torch.minimum, near)
         limit = torch.from_numpy(self.squared[:, -1]).to(closest)
-        if closest.shape[1] >= k:  # the last of this chunk's own k nearest; nobody farther is among the k nearest
+        if closest.shape[1] >= k:  # the last of this chunk's own k nearest; nothing farther is among the k nearest
             limit = limit.minimum(closest.kthvalue(k, dim=1).values)
         error = _SLACK * (self._norms + torch.cat(norms).max())
         limit = (limit + 2 * error)[:, None]  # twice: the limit errs as well
@@ -121,7 +118,7 @@ class _Search:
             self._merge(rows.cpu().numpy(), columns.cpu().numpy() + start, self._exact(view, rows, columns), flipped)
 
     def _exact(self, view: Tensor, rows: Tensor, columns: Tensor) -> NDArray[np.float64]:
-        """Squared distances of pairs, from their differences in float64, on the CPU: not every device has it."""
+        """Return squared distances of pairs, from differences in float64, on the CPU: not every device has float64."""
         size = max(1, _CHUNK_BYTES // (8 * view.shape[1]))
         parts = [
             (self._queries[row].cpu().double() - view[column].cpu().double()).square().sum(1)
@@ -132,7 +129,7 @@ class _Search:
     def _merge(
         self, rows: NDArray[np.int64], indices: NDArray[np.int64], squared: NDArray[np.float64], flipped: int
     ) -> None:
-        """Keep the k nearest of each row, one entry an image."""
+        """Keep the k nearest of each row, one entry per image."""
         num, k = self.squared.shape
         all_rows = np.concatenate([np.repeat(np.arange(num), k), rows])
         all_indices = np.concatenate([self.indices.ravel(), indices])
@@ -149,12 +146,12 @@ class _Search:
         self.squared, self.indices, self.mirrored = all_squared[kept], all_indices[kept], all_mirrored[kept]
 
 
-def _chunks(pixels: NDArray[np.uint8], device: torch.device | str) -> Iterator[tuple[int, Tensor]]:
-    """(place of the first, images in [-1, 1] on the device), some at a time."""
-    size = min(_MOST_AT_ONCE, max(1, _CHUNK_BYTES // (4 * pixels[0].size)))
-    for start in range(0, len(pixels), size):
-        yield start, _images(pixels[start : start + size], device)
+def _chunks(images: NDArray[np.uint8], space: Space) -> Iterator[tuple[int, Tensor]]:
+    """Yield (number of the first image, images in [-1, 1] on the space's device) chunk by chunk."""
+    size = min(_MAX_CHUNK, max(1, _CHUNK_BYTES // (4 * images[0].size)))
+    for start in range(0, len(images), size):
+        yield start, _floats(images[start : start + size], space)
 
 
-def _images(pixels: NDArray[np.uint8], device: torch.device | str) -> Tensor:
-    return to_float(torch.from_numpy(np.array(pixels)).to(device))  # a copy: mapped images are read-only
+def _floats(images: NDArray[np.uint8], space: Space) -> Tensor:
+    return to_float(torch.from_numpy(np.array(images)).to(space.device))  # a copy: mapped images are read-only

@@ -1,21 +1,14 @@
-"""From an image back to a latent: the nearest face that a model knows, and how near others come."""
+"""GAN inversion: the latent whose image is nearest to a photo, compared with how near faces of the run's kind come."""
 
-from .familiarity import LEAST_COMPARED, NUM_COMPARED, UNKNOWN_ABOVE, Familiarity
-from .judging import NUM_REFERENCES, Faces, Reference, Verdict, judge, reference
-from .searching import Projection, Settings, project
+from .photos import PhotoProjections, project_photos, read_photo, read_photos
+from .search import Projection, SearchSettings, project
 
 __all__ = [
-    "LEAST_COMPARED",
-    "NUM_COMPARED",
-    "NUM_REFERENCES",
-    "UNKNOWN_ABOVE",
-    "Faces",
-    "Familiarity",
+    "PhotoProjections",
     "Projection",
-    "Reference",
-    "Settings",
-    "Verdict",
-    "judge",
+    "SearchSettings",
     "project",
-    "reference",
+    "project_photos",
+    "read_photo",
+    "read_photos",
 ]

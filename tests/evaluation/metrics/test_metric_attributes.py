@@ -8,7 +8,7 @@ import pytest
 from facegan.data.drawn import DrawnFaces
 from facegan.data.drawn.attributes import draw_attributes
 from facegan.data.image_set import ImageSet
-from facegan.directions import learning
+from facegan.directions import classifier
 from facegan.evaluation import Pair, Sample
 from facegan.evaluation.metrics.attributes import AttributeProportions, rows, wilson
 
@@ -51,7 +51,7 @@ def learned(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, learned):
     monkeypatch.setenv("FACEGAN_CACHE", str(learned))
-    monkeypatch.setattr(learning, "MOST_EPOCHS", 8)
+    monkeypatch.setattr(classifier, "MAX_EPOCHS", 8)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_two_attributes_that_never_meet_are_found_though_each_alone_is_made(meas
 def test_table_holds_answers_of_both_sides_and_what_the_labels_say(measured, known_faces):
     found = measured(range(200))
     each = row(found, "glasses")
-    judged = learning.held_out(known_faces)
+    judged = classifier.held_out_rows(known_faces)
     assert found.details["num_real"] == judged.sum()
     assert each["labelled"] == pytest.approx(np.mean(np.array(known_faces.attributes["glasses"])[judged]))
     assert each["real"] == pytest.approx(each["labelled"], abs=0.1)
@@ -185,9 +185,9 @@ def test_missing_attributes_and_images_are_named(known_faces, columns, num_real,
 
 
 def test_attribute_that_cannot_be_recognised_is_named(known_faces, monkeypatch):
-    monkeypatch.setattr(learning, "MOST_EPOCHS", 1)
+    monkeypatch.setattr(classifier, "MAX_EPOCHS", 1)
     sample = Sample(known_images(known_faces.images, {"odd": [n % 2 for n in range(NUM)]}))
     reason = METRIC.lacks(Pair(sample, sample))
     assert reason.startswith(
-        "needs an attribute that a classifier can recognise (odd: the classifier hardly tells it (held-"
+        "needs an attribute that a classifier can recognise (odd: the classifier hardly recognises it (held-"
     )

@@ -86,4 +86,4 @@ def parse_crop(text: str) -> Crop:
         values = tuple(map(int, numbers.split(","))) if numbers else ()
         if kind != "box" or values[2] == values[3]:
             return Crop(kind, values)
-    raise ConfigError(f"config: data.crop is {quoted(text)}; it must be auto, none, center:N or box:X,Y,N,N")
+    raise ConfigError(f"config: data.crop is {quoted(text)}; it must be auto, none, center:N or box:X,Y,W,H")

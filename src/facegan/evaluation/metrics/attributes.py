@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.stats import norm
 
-from ...directions.classifier import Classifier
-from ...directions.finding import usable
-from ...directions.learning import held_out, learn
-from ...directions.targets import Targets, questions
+from ...directions.attributes import AttributeLabels, binary_labels
+from ...directions.classifier import AttributeClassifier, held_out_rows, train_classifier
 from ...images import to_float
+from ...reporter import Callbacks
 from ..metric import Measurement, Metric, Pair, Sample
 
 ENOUGH = 12  # faces: where so many are expected, there being none is no accident, though thousands are looked for
@@ -119,10 +118,10 @@ class Questions:
         rows: Rows of the reals that it was not trained on.
     """
 
-    classifier: Classifier
+    classifier: AttributeClassifier
     groups: list[list[int]]
     left_out: dict[str, str]
-    targets: Targets
+    targets: AttributeLabels
     rows: NDArray[np.int64]
 
     @property
@@ -195,10 +194,10 @@ class AttributeProportions(Metric):
                 "needs real images whose attributes are known; take drawn faces or CelebA, or add an attributes.csv "
                 "to their folder"
             )
-        if not (targets := questions(pair.known.attributes)).names:
-            reasons = "; ".join(f"{name}: {why}" for name, why in targets.passed_over.items())
+        if not (targets := binary_labels(pair.known.attributes)).names:
+            reasons = "; ".join(f"{name}: {why}" for name, why in targets.skipped.items())
             return f"needs an attribute that can be learned from the real images ({reasons})"
-        unseen = held_out(pair.real.image_set)
+        unseen = held_out_rows(pair.real.image_set)
         num = int(unseen[pair.real.rows].sum())
         if num < self.at_least or unseen.all():
             return (
@@ -302,14 +301,15 @@ def _questions(pair: Pair) -> Questions:
     """Learn the classifier, or take it from the cache; once a pair."""
 
     def compute() -> Questions:
-        classifier, targets, _ = learn(pair.real.image_set, device=pair.device, progress=pair.progress)
-        names, unusable = usable(classifier)
+        reporter = Callbacks(begin=lambda _: pair.progress)
+        classifier, targets, _ = train_classifier(pair.real.image_set, device=pair.device, reporter=reporter)
+        names, unusable = classifier.usable()
         groups: dict[str, list[int]] = {}
         for name in names:
             groups.setdefault(name.partition("=")[0], []).append(classifier.names.index(name))
-        unseen = held_out(pair.real.image_set)
+        unseen = held_out_rows(pair.real.image_set)
         rows = pair.real.rows[unseen[pair.real.rows]]
-        return Questions(classifier, list(groups.values()), {**targets.passed_over, **unusable}, targets, rows)
+        return Questions(classifier, list(groups.values()), {**targets.skipped, **unusable}, targets, rows)
 
     return pair.once("attributes", compute)
 

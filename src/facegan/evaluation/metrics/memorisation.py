@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ...data.image_set import random_subset
-from ...neighbours import Unseen, compare, pixels
+from ...neighbours import compare, pixels
+from ...reporter import Callbacks
 from ..metric import Measurement, Metric, Pair
 
 
@@ -54,18 +55,16 @@ class MemorisationInPixels(Metric):
     def measure(self, pair: Pair) -> Measurement:
         """Find the nearest images of samples and held-out images; the details hold "shows", the verdict."""
         assert pair.held_out is not None, "lacks() refuses"
-        training = pair.real.pictures
+        training = pair.real.image_set
         samples = pair.fake.take(0, self.num_images)
         held_out = random_subset(pair.held_out.images, self.num_images)
         found = compare(
-            pixels(),
+            pixels(pair.device),
             training,
             samples[:0],
-            Unseen(samples, held_out),
+            measured=(samples, held_out),
             k=1,
-            mirror=pair.real.image_set.mirror,
-            device=pair.device,
-            progress=pair.progress,
+            reporter=Callbacks(begin=lambda _: pair.progress),
         ).memorisation
         assert found is not None, "there are held-out images"
         chance, (low, high) = found.seen_by_chance.value, found.seen_by_chance.interval

@@ -1,4 +1,4 @@
-"""Directions as a file: safetensors, with what is known of each."""
+"""Directions as a safetensors file, with what was measured of each."""
 
 import json
 from collections.abc import Sequence
@@ -9,22 +9,25 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
+from ..checkpoint import Checkpoint
 from ..errors import ConfigError, SnapshotError
 from ..generator import FaceGenerator
 from ..messages import nearest, one_line
 from ..storage.safetensors_file import open_tensors, read_tensors, write_tensors
-from .linear import keeping
+from .linear import orthogonalise
+
+FILE = "directions.safetensors"
 
 
-class About(BaseModel):
-    """What is known of one direction.
+class DirectionInfo(BaseModel):
+    """The name of a direction and what was measured of it.
 
     Attributes:
         name: As `--direction` takes it.
         kind: "labelled" (fitted to a classifier's answers) or "sefa" (of G's first layer).
         auc: Of the linear rule z . direction for the classifier's answers, on samples that it was not fitted to.
-        accuracy: Of that rule, cut where it gives as many yes as the classifier.
-        share: Of the samples that have the attribute, by the classifier; of |A|^2 that is explained, for SeFa.
+        accuracy: Of that rule, with the threshold that gives as many yes as the classifier.
+        share: Of the samples that have the attribute, by the classifier; for SeFa, of |A|^2 that it explains.
         kept: The attributes whose directions it was made orthogonal to.
     """
 
@@ -38,21 +41,24 @@ class About(BaseModel):
     kept: tuple[str, ...] = ()
 
 
+_INFOS: TypeAdapter[list[DirectionInfo]] = TypeAdapter(list[DirectionInfo])
+
+
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """Directions of one generator's latent space.
+    """Directions in one generator's latent space.
 
     Attributes:
-        about: Of each.
+        infos: One per direction.
         vectors: Of length 1, float32 (directions, z_dim).
-        attributes: What `moved` tells of.
-        moved: By how much each attribute's mean probability differs between both ends of each direction,
+        attributes: The columns of `moved`.
+        moved: The difference of each attribute's mean probability between both ends of each direction,
             (directions, attributes).
         snapshot: Digest of the snapshot that they were found for.
         step: Of that snapshot.
     """
 
-    about: list[About]
+    infos: list[DirectionInfo]
     vectors: Tensor
     attributes: list[str]
     moved: Tensor
@@ -61,70 +67,72 @@ class Directions:
 
     @property
     def names(self) -> list[str]:
-        """Of the directions, in their order."""
-        return [each.name for each in self.about]
+        """Names of the directions, in their order."""
+        return [each.name for each in self.infos]
 
     def vector(self, name: str, kept: Sequence[str] = ()) -> Tensor:
-        """A direction by its name, (z_dim,), of length 1, without its part along those named in `kept`.
+        """Return a direction by its name, (z_dim,), of length 1, without its part along those named in `kept`.
 
         Raises:
-            ConfigError: There is none of a name, or nothing is left of it.
+            ConfigError: A name is unknown, or nothing is left of the direction.
         """
         places = {known: place for place, known in enumerate(self.names)}
         for wanted in (name, *kept):
             if wanted not in places:
                 raise ConfigError(f"there is no direction '{wanted}'; {nearest(wanted, self.names)}")
-        vector = keeping(self.vectors[places[name]], [self.vectors[places[each]] for each in kept])
+        vector = orthogonalise(self.vectors[places[name]], [self.vectors[places[each]] for each in kept])
         if not vector.any():
             raise ConfigError(f"nothing is left of '{name}' without {', '.join(kept)}; keep fewer")
         return vector
 
 
-_ABOUT: TypeAdapter[list[About]] = TypeAdapter(list[About])
+def default_path(checkpoint: Checkpoint) -> Path | None:
+    """Return where the directions of a run's snapshot lie by default; None for a snapshot outside any run."""
+    return checkpoint.run_folder / FILE if checkpoint.run_folder else None
 
 
-def save(path: Path, directions: Directions) -> None:
+def save_directions(path: Path, directions: Directions) -> None:
     """Write directions.
 
     Raises:
-        OSError: The file cannot be written; what stood there before still stands.
+        OSError: The file cannot be written; an older one is left as it is.
     """
     metadata = {
         "step": str(directions.step),
         "snapshot": directions.snapshot,
-        "directions": _ABOUT.dump_json(directions.about).decode(),
+        "directions": _INFOS.dump_json(directions.infos).decode(),
         "attributes": json.dumps(directions.attributes),
     }
     write_tensors(path, "directions", {"vectors": directions.vectors, "moved": directions.moved}, metadata)
 
 
-def load(path: Path, generator: FaceGenerator) -> Directions:
-    """The directions of a file, which must be this generator's.
+def load_directions(path: Path, generator: FaceGenerator) -> Directions:
+    """Load the directions of a file, which must be this generator's.
 
     Raises:
         SnapshotError: The file is missing, damaged or holds none, or they were found for another snapshot.
     """
     metadata = open_tensors(path, "directions").metadata
     try:
-        about = _ABOUT.validate_json(metadata["directions"])
+        infos = _INFOS.validate_json(metadata["directions"])
         attributes = [str(name) for name in json.loads(metadata["attributes"])]
         tensors = read_tensors(path)
         vectors, moved, snapshot = tensors["vectors"], tensors["moved"], metadata["snapshot"]
-        if vectors.ndim != 2 or len(vectors) != len(about) or not vectors.isfinite().all():
+        if vectors.ndim != 2 or len(vectors) != len(infos) or not vectors.isfinite().all():
             raise ValueError("its vectors are not those that it names")
-        if moved.shape != (len(about), len(attributes)):
+        if moved.shape != (len(infos), len(attributes)):
             raise ValueError("its table is not of the attributes that it names")
     except (KeyError, ValueError, TypeError, ValidationError) as error:
         raise SnapshotError(f"{path}: holds no directions that can be read ({one_line(error)})") from None
-    where = generator.origin.path
+    model = generator.origin.path
     if vectors.shape[1] != generator.z_dim:
         raise SnapshotError(
-            f"{path}: directions in {vectors.shape[1]} dimensions, but {where} takes {generator.z_dim}; they belong to "
-            f"another model; run 'facegan directions {where} -o FILE' for this one"
+            f"{path}: directions in {vectors.shape[1]} dimensions, but {model} takes {generator.z_dim}; they belong to "
+            f"another model; run 'facegan directions {model} -o FILE' for this one"
         )
     if snapshot != generator.origin.digest:
         raise SnapshotError(
-            f"{path}: directions of another snapshot (of step {metadata['step']}) than {where}; name that one, or run "
-            f"'facegan directions {where}' for this one"
+            f"{path}: directions of another snapshot (of step {metadata['step']}) than {model}; name that one, or run "
+            f"'facegan directions {model}' for this one"
         )
-    return Directions(about, vectors.float(), attributes, moved.float(), snapshot, int(metadata["step"]))
+    return Directions(infos, vectors.float(), attributes, moved.float(), snapshot, int(metadata["step"]))

@@ -1,4 +1,4 @@
-"""The image: each sample in a row with its nearest training images."""
+"""The sheet of samples: each in a row with its nearest training images."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,15 @@ from PIL import Image
 from ..errors import ConfigError
 from ..images import contact_sheet
 from ..images.decode import MAX_PIXELS
+from .feature_spaces import Space
 from .search import Neighbours
-from .spaces import Space
 
-LEGIBLE = 112  # pixels: each image is at least as wide
-_ROW = 22  # pixels between the images of two rows; and a little less between columns
+MIN_WIDTH = 112  # pixels of each image on the sheet
+_ROW = 22  # pixels between the images of two rows; a little less between columns
 _ORDINALS = {1: "2nd", 2: "3rd"}
 
 
-def check_fits(num_samples: int, num_columns: int, resolution: int) -> None:
+def check_sheet_size(num_samples: int, num_columns: int, resolution: int) -> None:
     """Refuse a sheet that other programs would not open.
 
     Raises:
@@ -35,16 +35,16 @@ def check_fits(num_samples: int, num_columns: int, resolution: int) -> None:
 def sheet(
     samples: NDArray[np.uint8],
     labels: Sequence[str],
-    pictures: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     found: Sequence[tuple[Space, Neighbours]],
 ) -> NDArray[np.uint8]:
-    """Samples in rows, each with its nearest images in every space and their distances.
+    """Arrange samples in rows, each with its nearest images in every space and their distances.
 
     Args:
         samples: uint8 (n, C, H, W).
-        labels: What stands under each sample.
-        pictures: uint8 (N, C, H, W), those that were searched.
-        found: Of each space the neighbours of these samples.
+        labels: The caption of each sample.
+        images: uint8 (N, C, H, W), those that were searched.
+        found: For each space, the neighbours of these samples.
 
     Returns:
         uint8 (height, width, 3).
@@ -56,12 +56,12 @@ def sheet(
         headings += [(_ORDINALS.get(place, f"{place + 1}th"), "") for place in others]
     rows, captions = [], []
     for number, (sample, label) in enumerate(zip(samples, labels, strict=True)):
-        row, texts = [_picture(sample)], [label]
+        row, texts = [_enlarged(sample)], [label]
         for _, neighbours in found:
             for index, distance, mirrored in zip(
                 neighbours.indices[number], neighbours.distances[number], neighbours.mirrored[number], strict=True
             ):
-                row.append(_picture(pictures[index][:, :, ::-1] if mirrored else pictures[index]))
+                row.append(_enlarged(images[index][:, :, ::-1] if mirrored else images[index]))
                 texts.append(f"{distance:.3f} mirrored" if mirrored else f"{distance:.3f}")
         rows.append(row)
         captions.append(texts)
@@ -69,12 +69,11 @@ def sheet(
 
 
 def _cell(resolution: int) -> int:
-    """The side of an image on the sheet: enlarged by a whole factor until it is legible."""
-    return resolution * -(-LEGIBLE // resolution)
+    """Return the side of an image on the sheet: enlarged by an integer factor to at least MIN_WIDTH."""
+    return resolution * -(-MIN_WIDTH // resolution)
 
 
-def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
-    """uint8 (C, H, W) as an image of a cell's size."""
+def _enlarged(pixels: NDArray[np.uint8]) -> Image.Image:
     side = _cell(pixels.shape[2])
-    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    return picture.convert("RGB").resize((side, side), Image.Resampling.NEAREST)
+    image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    return image.convert("RGB").resize((side, side), Image.Resampling.NEAREST)

@@ -8,10 +8,10 @@ from facegan.neighbours import Neighbours, pixels
 
 def plain(*colours, side=16):
     """One-coloured images, their left half black."""
-    pictures = np.zeros((len(colours), 3, side, side), np.uint8)
-    for picture, colour in zip(pictures, colours, strict=True):
-        picture[:, :, side // 2 :] = np.array(colour)[:, None, None]
-    return pictures
+    images = np.zeros((len(colours), 3, side, side), np.uint8)
+    for image, colour in zip(images, colours, strict=True):
+        image[:, :, side // 2 :] = np.array(colour)[:, None, None]
+    return images
 
 
 def found(indices, mirrored=None):
@@ -54,7 +54,7 @@ def test_a_mirrored_neighbour_is_shown_mirrored():
     assert straight[0] - turned[0] == 56
 
 
-def test_label_and_distance_stand_under_their_pictures():
+def test_label_and_distance_are_below_their_images():
     def below(label, distance):
         each = found([[0]])
         each = Neighbours(each.distances * distance, each.indices, each.mirrored)
@@ -67,15 +67,15 @@ def test_label_and_distance_stand_under_their_pictures():
         assert rows.min() >= coloured(first, RED)[2] + 112
 
 
-def test_grey_pictures_become_a_sheet():
+def test_grey_images_become_a_sheet():
     grey = plain(RED)[:, :1]
     assert neighbours.sheet(grey, ["a"], grey, [(pixels(), found([[0]]))]).shape[2] == 3
 
 
 def test_a_sheet_too_large_to_be_opened_is_refused():
-    neighbours.check_fits(100, 7, 64)
+    neighbours.check_sheet_size(100, 7, 64)
     with pytest.raises(ConfigError) as refusal:
-        neighbours.check_fits(10_000, 7, 64)
+        neighbours.check_sheet_size(10_000, 7, 64)
     assert str(refusal.value) == (
         "10,000 samples with 6 images each are too many for one sheet; ask for at most 568, or for fewer --nearest"
     )

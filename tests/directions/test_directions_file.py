@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from described import painter
-from facegan.directions.saved import About, Directions, load, save
+from facegan.directions import DirectionInfo, Directions, load_directions, save_directions
 from facegan.errors import ConfigError, SnapshotError
 from facegan.storage.safetensors_file import write_tensors
 
@@ -10,17 +10,17 @@ from facegan.storage.safetensors_file import write_tensors
 @pytest.fixture
 def directions():
     vectors = torch.eye(8)[:2]
-    about = [
-        About(name="smile", kind="labelled", auc=0.9, accuracy=0.8, share=0.4),
-        About(name="sefa-1", kind="sefa", share=0.2),
+    infos = [
+        DirectionInfo(name="smile", kind="labelled", auc=0.9, accuracy=0.8, share=0.4),
+        DirectionInfo(name="sefa-1", kind="sefa", share=0.2),
     ]
-    return Directions(about, vectors, ["smile", "hat"], torch.tensor([[0.5, -0.1], [0.0, 0.3]]), "d" * 64, 7)
+    return Directions(infos, vectors, ["smile", "hat"], torch.tensor([[0.5, -0.1], [0.0, 0.3]]), "d" * 64, 7)
 
 
 def test_directions_come_back_as_they_were(directions, tmp_path):
-    save(tmp_path / "d.safetensors", directions)
-    loaded = load(tmp_path / "d.safetensors", painter())
-    assert loaded.about == directions.about
+    save_directions(tmp_path / "d.safetensors", directions)
+    loaded = load_directions(tmp_path / "d.safetensors", painter())
+    assert loaded.infos == directions.infos
     assert loaded.names == ["smile", "sefa-1"]
     assert torch.equal(loaded.vectors, directions.vectors)
     assert torch.equal(loaded.moved, directions.moved)
@@ -55,9 +55,9 @@ def test_direction_without_itself_is_refused(directions):
     ],
 )
 def test_directions_of_another_model_are_refused(directions, tmp_path, other, refusal):
-    save(tmp_path / "d.safetensors", directions)
+    save_directions(tmp_path / "d.safetensors", directions)
     with pytest.raises(SnapshotError) as caught:
-        load(tmp_path / "d.safetensors", painter(**other))
+        load_directions(tmp_path / "d.safetensors", painter(**other))
     assert str(caught.value) == f"{tmp_path}/{refusal}"
 
 
@@ -66,7 +66,7 @@ def test_file_that_names_other_directions_than_it_holds_is_refused(directions, t
     about = {"step": "7", "snapshot": "d" * 64, "directions": "[]", "attributes": "[]"}
     write_tensors(path, "directions", {"vectors": torch.eye(8), "moved": torch.empty(0, 0)}, about)
     with pytest.raises(SnapshotError) as caught:
-        load(path, painter())
+        load_directions(path, painter())
     assert (
         str(caught.value) == f"{path}: holds no directions that can be read (its vectors are not those that it names)"
     )

@@ -2,8 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from facegan.neighbours import Unseen, compare, features, pixels
+from facegan.data.image_set import ImageSet
+from facegan.neighbours import compare, features, pixels
 from facegan.networks.dcgan import DCGAN
+
+
+def images(pixels, **about):
+    return ImageSet(pixels, "training images", **about)
 
 
 @pytest.fixture
@@ -16,15 +21,17 @@ def spaces():
 def test_memoriser_is_nearer_than_all_that_is_unseen(faces, noisy, spaces, which):
     training = faces(400, 1)
     copies = noisy(training[np.random.default_rng(0).integers(0, 400, 200)])
-    found = compare(spaces[which], training, copies[:4], Unseen(copies, faces(150, 2))).memorisation
+    found = compare(spaces[which], images(training), copies[:4], measured=(copies, faces(150, 2))).memorisation
     assert found.nearer.value > 0.99
     assert found.below_1.value > 0.95
     assert found.seen > 0.99 > found.seen_by_chance.interval[1]
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["pixels", "features"])
-def test_fresh_draws_are_as_near_as_unseen_pictures(faces, spaces, which):
-    found = compare(spaces[which], faces(400, 1), faces(4, 3), Unseen(faces(300, 3), faces(300, 2))).memorisation
+def test_fresh_draws_are_as_near_as_unseen_images(faces, spaces, which):
+    found = compare(
+        spaces[which], images(faces(400, 1)), faces(4, 3), measured=(faces(300, 3), faces(300, 2))
+    ).memorisation
     assert found.nearer.interval[0] < 0.5 < found.nearer.interval[1]
     assert found.below_5.interval[0] < 0.05 < found.below_5.interval[1]
     low, high = found.seen_by_chance.interval
@@ -35,7 +42,7 @@ def test_blur_brings_samples_nearer_in_pixels_but_not_to_what_was_trained_on(fac
     fresh = faces(300, 3).astype(np.float64)
     blocks = fresh.reshape(300, 3, 4, 4, 4, 4).mean((3, 5))
     blurred = np.kron(blocks, np.ones((1, 1, 4, 4))).round().astype(np.uint8)
-    found = compare(spaces[0], faces(400, 1), blurred[:4], Unseen(blurred, faces(300, 2))).memorisation
+    found = compare(spaces[0], images(faces(400, 1)), blurred[:4], measured=(blurred, faces(300, 2))).memorisation
     assert found.nearer.value > 0.9
     low, high = found.seen_by_chance.interval
     assert low < found.seen < high
@@ -44,10 +51,10 @@ def test_blur_brings_samples_nearer_in_pixels_but_not_to_what_was_trained_on(fac
 def test_neighbours_are_those_of_the_samples_shown(faces, noisy, spaces):
     training = faces(60, 1)
     shown = noisy(training[[5, 17]])
-    found = compare(spaces[0], training, shown, Unseen(faces(20, 2), faces(20, 3)), k=2)
+    found = compare(spaces[0], images(training), shown, measured=(faces(20, 2), faces(20, 3)), k=2)
     assert found.neighbours.indices.shape == (2, 2)
     assert found.neighbours.indices[:, 0].tolist() == [5, 17]
-    alone = compare(spaces[0], training, shown, k=2)
+    alone = compare(spaces[0], images(training), shown, k=2)
     assert alone.memorisation is None
     assert np.array_equal(alone.neighbours.indices, found.neighbours.indices)
 
@@ -55,6 +62,7 @@ def test_neighbours_are_those_of_the_samples_shown(faces, noisy, spaces):
 def test_mirrored_copies_are_copies_where_mirror_images_were_trained_on(faces, noisy, spaces):
     training = faces(200, 1)
     copies = noisy(training[:100, :, :, ::-1])
-    unseen = Unseen(copies, faces(100, 2))
-    assert compare(spaces[0], training, copies[:1], unseen, mirror=True).memorisation.nearer.value > 0.99
-    assert compare(spaces[0], training, copies[:1], unseen).memorisation.nearer.value < 0.7
+    for mirror in (True, False):
+        found = compare(spaces[0], images(training, mirror=mirror), copies[:1], measured=(copies, faces(100, 2)))
+        share = found.memorisation.nearer.value
+        assert share > 0.99 if mirror else share < 0.7

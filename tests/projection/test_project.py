@@ -5,12 +5,13 @@ from torch.nn.functional import cosine_similarity
 
 from facegan.generator import FaceGenerator
 from facegan.networks.dcgan import DCGAN
-from facegan.projection import Settings, project
-from facegan.projection.searching import on_prior
+from facegan.projection import SearchSettings, project
+from facegan.projection.search import on_prior
+from facegan.reporter import Callbacks
 
 
 class Linear(nn.Module):
-    """Pictures that are a fixed linear map of z: the answer to a projection is known."""
+    """Images that are a fixed linear map of z: the answer to a projection is known."""
 
     def __init__(self):
         super().__init__()
@@ -25,7 +26,7 @@ def linear(prior="normal"):
     return FaceGenerator(Linear(), z_dim=6, prior=prior)
 
 
-QUICK = Settings(restarts=2, steps=40, candidates=256)
+QUICK = SearchSettings(restarts=2, steps=40, candidates=256)
 
 
 @pytest.mark.parametrize("prior", ["normal", "uniform"])
@@ -46,55 +47,55 @@ def test_sample_of_a_dcgan_is_recovered_with_and_without_D():
     generator = FaceGenerator(network, z_dim=8, prior="normal")
     D = family.discriminator(16, 3).eval()
     z = generator.latents([1])
-    picture = generator.images(z)
-    for judge in (None, D):
-        (found,) = project(generator, judge, picture, Settings(restarts=4, steps=120, candidates=256))
+    image = generator.images(z)
+    for each in (None, D):
+        (found,) = project(generator, each, image, SearchSettings(restarts=4, steps=120, candidates=256))
         assert found.rms < 0.05
         assert cosine_similarity(found.z, z[0], dim=0) > 0.9
 
 
-def test_face_is_the_generator_s_own_of_that_latent_to_the_bit():
+def test_image_is_the_generator_s_own_of_that_latent_to_the_bit():
     generator = linear()
-    pictures = generator.sample([1, 2])
-    for found in project(generator, None, pictures, QUICK):
+    images = generator.sample([1, 2])
+    for found in project(generator, None, images, QUICK):
         assert torch.equal(found.image, generator.images(found.z[None])[0])
 
 
-def test_result_depends_on_the_seed_alone_not_on_the_company():
+def test_result_depends_on_the_seed_and_not_on_the_other_images():
     generator = linear()
-    pictures = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    few = Settings(restarts=1, steps=3, candidates=256)
-    one, again = (project(generator, None, pictures[1:], few)[0] for _ in range(2))
-    _, among = project(generator, None, pictures, few)
-    (other,) = project(generator, None, pictures[1:], few.model_copy(update={"seed": 1}))
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    few = SearchSettings(restarts=1, steps=3, candidates=256)
+    one, again = (project(generator, None, images[1:], few)[0] for _ in range(2))
+    _, among = project(generator, None, images, few)
+    (other,) = project(generator, None, images[1:], few.model_copy(update={"seed": 1}))
     assert torch.equal(one.z, again.z)
     assert torch.equal(one.z, among.z)
     assert not torch.equal(one.z, other.z)
 
 
-def test_features_change_what_is_found():
+def test_features_change_the_latent_found():
     torch.manual_seed(0)
     D = DCGAN(ndf=4).discriminator(16, 3).eval()
-    picture = torch.rand(1, 3, 16, 16) * 2 - 1
-    few = Settings(restarts=1, steps=5, candidates=256)
-    (pixels,), (both,) = (project(linear(), each, picture, few) for each in (None, D))
+    image = torch.rand(1, 3, 16, 16) * 2 - 1
+    few = SearchSettings(restarts=1, steps=5, candidates=256)
+    (pixels,), (both,) = (project(linear(), each, image, few) for each in (None, D))
     assert not torch.equal(pixels.z, both.z)
     assert both.distance > pixels.distance
 
 
 def test_more_steps_and_more_restarts_come_nearer():
     generator = linear()
-    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
     def distance(**changes):
-        settings = Settings(**{"restarts": 1, "steps": 2, "candidates": 256, **changes})
-        return project(generator, None, picture, settings)[0].distance
+        settings = SearchSettings(**{"restarts": 1, "steps": 2, "candidates": 256, **changes})
+        return project(generator, None, image, settings)[0].distance
 
     assert distance(steps=30) < distance()
     assert distance(restarts=8) <= distance()
 
 
-def test_uniform_latent_stays_in_the_box_and_a_normal_one_near_its_length():
+def test_uniform_latent_stays_in_the_cube_and_a_normal_one_near_its_length():
     wild = torch.randn(50, 100, generator=torch.Generator().manual_seed(0)) * torch.logspace(-2, 3, 50)[:, None]
     assert on_prior(wild, "uniform").abs().max() <= 1
     lengths = on_prior(wild, "normal").norm(dim=1)
@@ -103,8 +104,9 @@ def test_uniform_latent_stays_in_the_box_and_a_normal_one_near_its_length():
     assert torch.allclose(on_prior(typical, "normal"), typical, atol=1e-5)
 
 
-def test_progress_counts_the_faces_that_were_tried():
+def test_progress_counts_the_images_generated():
     seen = []
-    few = Settings(restarts=2, steps=3, candidates=256)
-    project(linear(), None, torch.zeros(2, 3, 16, 16), few, lambda *progress: seen.append(progress))
+    reporter = Callbacks(begin=lambda _: lambda *counts: seen.append(counts))
+    few = SearchSettings(restarts=2, steps=3, candidates=256)
+    project(linear(), None, torch.zeros(2, 3, 16, 16), few, reporter=reporter)
     assert seen == [(4, 12), (6, 12), (10, 12), (12, 12)]

@@ -1,6 +1,6 @@
 import torch
 
-from facegan.projection.descent import minimise
+from facegan.projection.lbfgs import minimise
 
 
 def bowls(num=3, size=6):

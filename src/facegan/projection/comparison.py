@@ -1,0 +1,177 @@
+"""The faces that photos and their projections are compared with: those a model was trained on, and unseen ones."""
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from ..checkpoint import Checkpoint
+from ..config import DataConfig
+from ..data.image_set import ImageSet, from_source, held_out_settings, training_settings
+from ..errors import DataError
+from ..generator import FaceGenerator
+from ..images import to_float
+from ..reporter import SILENT, Reporter
+from ..storage.atomic import as_json
+from ..storage.cache import PROJECTIONS, hashed_key
+from .ood_score import MIN_COMPARED, NUM_COMPARED, OODScore, evenly_spaced
+from .search import Projection, SearchSettings, project
+
+NUM_PROJECTED = 16  # faces whose projections are compared with; more would delay the first projection of a snapshot
+_TASK = "projecting known faces, once per snapshot (--no-judge skips this):"
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonFaces:
+    """Faces that a model knows and faces that it has not seen; where one set is missing, half of the other replaces it.
+
+    Attributes:
+        trained_on: What the model was trained on; None when that is missing.
+        held_out: Other faces of the same kind; None when there are none.
+    """
+
+    trained_on: ImageSet | None
+    held_out: ImageSet | None
+
+    @property
+    def projected(self) -> ImageSet:
+        """The set whose projection errors are compared with."""
+        found = self.held_out or self.trained_on
+        assert found is not None
+        return found
+
+    @property
+    def known(self) -> NDArray[np.uint8]:
+        """Faces that the model knows: uint8 (N, C, H, W)."""
+        return self.trained_on.images if self.trained_on and self.held_out else self.projected.images[::2]
+
+    @property
+    def unseen(self) -> NDArray[np.uint8]:
+        """Faces that the model has not seen: uint8 (M, C, H, W)."""
+        return self.held_out.images if self.trained_on and self.held_out else self.projected.images[1::2]
+
+    def describe(self, source: str | None) -> str:
+        """Return which faces these are, in words; `source` is the one that was asked for."""
+        kind = "that the run has not seen"
+        if source is not None:
+            kind = f"of --data {source}"
+            if self.trained_on is None:
+                kind += ", and as many more in place of the run's own, which are not here"
+        elif self.held_out is None:
+            kind = "that the run was trained on, for it held none out; others come less near"
+        few = "" if len(self.unseen) >= MIN_COMPARED else f"; it takes {MIN_COMPARED} to judge whether it is a face"
+        num_projected = min(NUM_PROJECTED, len(self.projected))
+        return f"{min(NUM_COMPARED, len(self.unseen)):,} faces {kind} (errors: {num_projected} of them){few}"
+
+
+def load_comparison_faces(
+    checkpoint: Checkpoint, source: str | None = None, *, reporter: Reporter = SILENT
+) -> tuple[ComparisonFaces | None, str]:
+    """Load the faces that photos are compared with.
+
+    Args:
+        checkpoint: The snapshot.
+        source: Unseen faces; None: those that the run held out, or for drawn faces other ones.
+        reporter: Receives the progress of "packing".
+
+    Returns:
+        The faces and a description of them; or None and the reason.
+
+    Raises:
+        DataError: `source` cannot be loaded.
+    """
+    config = checkpoint.config
+
+    def load(data: DataConfig | None) -> ImageSet | None:
+        size = {"resolution": config.resolution, "channels": config.channels}
+        return from_source(data, **size, min_images=1, reporter=reporter) if data else None
+
+    own = None
+    with suppress(DataError):
+        own = training_settings(checkpoint)
+    if own is None and source is None:
+        return None, "nothing, as the run's images are not here; give --data SOURCE"
+    unseen = held_out_settings(own or config.data, NUM_COMPARED, source)
+    held_out = load(unseen) if source is not None else None
+    trained_on = None
+    try:
+        trained_on = load(own)
+        held_out = held_out or load(unseen)
+    except DataError as error:
+        if source is None:
+            return None, f"nothing ({error}); give --data SOURCE"
+    faces = ComparisonFaces(trained_on, held_out)
+    return faces, faces.describe(source)
+
+
+def compare(
+    projections: list[Projection], images: Tensor, faces: ComparisonFaces, errors: "FaceErrors", D: nn.Module | None
+) -> list[Projection]:
+    """Return projections completed by how their errors and their images compare with faces.
+
+    Args:
+        projections: Of the images.
+        images: float32 (N, C, H, W) in [-1, 1].
+        faces: The faces to compare with.
+        errors: The errors of `faces.projected`.
+        D: The run's discriminator; without it, or with fewer than MIN_COMPARED unseen faces, `unlike_percentile`
+            stays None.
+    """
+    unlike: list[float] | list[None] = [None] * len(images)
+    if D is not None and len(faces.unseen) >= MIN_COMPARED:
+        unlike = OODScore(D, faces.known, faces.unseen).percentiles(images)
+    median = float(np.median(errors.rms))
+    return [
+        replace(each, median_rms=median, percentile=errors.percentile(each.distance), unlike_percentile=share)
+        for each, share in zip(projections, unlike, strict=True)
+    ]
+
+
+class FaceErrors(BaseModel):
+    """The errors with which faces were projected.
+
+    Attributes:
+        distances: One per face, ascending.
+        rms: One per face, ascending.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    distances: list[float] = Field(min_length=1)
+    rms: list[float] = Field(min_length=1)
+
+    def percentile(self, distance: float) -> float:
+        """Return the share of the faces, in percent, with a smaller distance."""
+        return 100 * float(np.searchsorted(self.distances, distance)) / len(self.distances)
+
+
+def face_errors(
+    generator: FaceGenerator,
+    D: nn.Module | None,
+    faces: ImageSet,
+    settings: SearchSettings,
+    *,
+    reporter: Reporter = SILENT,
+) -> FaceErrors:
+    """Project up to NUM_PROJECTED evenly spaced faces, or load the result for the same snapshot, faces and settings.
+
+    Raises:
+        SnapshotError: The generator's images are not finite.
+        OSError: The cache cannot be written.
+    """
+    origin = generator.origin
+    facts = [1, origin.digest, origin.weights, D is not None, faces.digest, NUM_PROJECTED, settings.model_dump()]
+    key = f"{hashed_key(json.dumps(facts))}.json"
+    cached = PROJECTIONS.read(key, lambda path: FaceErrors.model_validate_json(path.read_bytes()))
+    if cached is not None:
+        return cached
+    images = to_float(torch.from_numpy(evenly_spaced(faces.images, NUM_PROJECTED)))
+    found = project(generator, D, images, settings, task=_TASK, reporter=reporter)
+    result = FaceErrors(distances=sorted(each.distance for each in found), rms=sorted(each.rms for each in found))
+    PROJECTIONS.write(key, as_json(result.model_dump()))
+    return result

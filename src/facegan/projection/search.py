@@ -1,0 +1,181 @@
+"""The search for the latent whose image is nearest to a given one."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from ..features import activations
+from ..generator import MICRO_BATCH, FaceGenerator
+from ..latents import draw
+from ..reporter import SILENT, Reporter
+from ..sampling import finite_images
+from .lbfgs import minimise
+from .ood_score import OUTLIER_PERCENTILE
+
+_COARSEST = 8  # pixels: side of the smallest image of the pyramid
+_CANDIDATE_SIDE = 16  # pixels: side at which candidates are compared
+_MAX_DEVIATIONS = 3.0  # standard deviations of the length of the prior's latents: how far z may be from its mean
+
+
+class SearchSettings(BaseModel):
+    """How a latent is searched.
+
+    Attributes:
+        restarts: Starts that are improved at once; the best one counts.
+        steps: Evaluations of each.
+        candidates: Random latents; the starts are those whose images are nearest.
+        features: Weight of D's features next to the pixels; has no effect without D.
+        seed: Seed of the random latents.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    restarts: int = Field(4, ge=1, le=256)
+    steps: int = Field(100, ge=1, le=100_000)
+    candidates: int = Field(2048, ge=256, le=100_000)
+    features: float = Field(0.1, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """The latent found for an image, and how the image compares with faces; None where that was not measured.
+
+    Attributes:
+        z: float32 (z_dim,) on the CPU.
+        image: G's image of z (C, H, W) in [-1, 1], to the bit as `FaceGenerator.images` makes it.
+        rms: Root of the mean squared difference of pixels in [-1, 1].
+        distance: The minimised objective: the pixels' term plus the weighted term of D's features.
+        median_rms: The median `rms` of faces.
+        percentile: The share of those faces, in percent, with a smaller `distance`.
+        unlike_percentile: The share of unseen faces, in percent, whose features in D are nearer to known faces.
+    """
+
+    z: Tensor
+    image: Tensor
+    rms: float
+    distance: float
+    median_rms: float | None = None
+    percentile: float | None = None
+    unlike_percentile: float | None = None
+
+    @property
+    def known(self) -> bool | None:
+        """Whether D sees a face of the kind that it was trained on."""
+        return None if self.unlike_percentile is None else self.unlike_percentile <= OUTLIER_PERCENTILE
+
+    def summary(self) -> str:
+        """Return the measures in words."""
+        error = f"error {self.rms:.3f}"
+        if self.median_rms is None:
+            return f"{error}, not judged"
+        compared = f"{error} (median {self.median_rms:.3f}; {self.percentile:.0f} % of faces come nearer)"
+        if self.known is None:
+            return f"{compared}; whether it is a face is not judged"
+        known = "a face this model knows" if self.known else "not a face this model knows"
+        return f"{compared}; {known}: to D, {self.unlike_percentile:.1f} % of faces look more like its own"
+
+
+def project(
+    generator: FaceGenerator,
+    D: nn.Module | None,
+    images: Tensor,
+    settings: SearchSettings,
+    *,
+    task: str = "projecting",
+    reporter: Reporter = SILENT,
+) -> list[Projection]:
+    """Find the nearest latents of images, each independently of the others.
+
+    The objective is the mean squared difference at several scales plus that of D's features, over latents that the
+    prior could have drawn. A normal latent of n numbers has a length near sqrt(n), with a deviation of 1/sqrt(2); the
+    search stays within three deviations of it. A uniform latent is searched as the normal one it corresponds to,
+    z = 2 Phi(w) - 1: it cannot leave the cube, and needs no clipping.
+
+    Source: Lipton and Tripathi, "Precise Recovery of Latent Vectors from Generative Adversarial Networks", 2017, who
+    clip stochastically instead; Bojanowski et al., "Optimizing the Latent Space of Generative Networks", ICML 2018,
+    section 2 (pyramid loss, latents brought back to a ball); Abdal, Qin, Wonka, "Image2StyleGAN", ICCV 2019, section 5
+    (pixels plus features, best starts); Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR
+    2020, section 5, whose latents are 512 numbers of another space.
+
+    Args:
+        generator: The generator whose latents are searched.
+        D: In eval mode on the generator's device; None: pixels alone.
+        images: float32 (N, C, H, W) in [-1, 1].
+        settings: How to search.
+        task: What the reporter calls it.
+        reporter: Receives the number of images generated, one for each start and step.
+
+    Raises:
+        SnapshotError: The generator's images are not finite.
+        PluginError: D has no features.
+    """
+    parameter = next(generator.network.parameters())
+    rng = torch.Generator().manual_seed(settings.seed)
+    candidates = draw(settings.candidates, generator.z_dim, "normal", rng)
+    latents = on_prior(candidates, generator.prior).split(MICRO_BATCH)  # type: ignore[no-untyped-call]
+    faces = torch.cat([_downscaled(finite_images(generator, part)) for part in latents])  # one micro-batch in memory
+    projections = []
+    for number, image in enumerate(images):
+        near = torch.cdist(_downscaled(image[None]), faces)[0].topk(settings.restarts, largest=False).indices
+        target = image[None].to(parameter.device, parameter.dtype)
+        objective = _Objective(generator, D if settings.features else None, target, settings.features)
+
+        def progress(step: int, before: int = number * settings.steps) -> None:
+            total = len(images) * settings.steps * settings.restarts
+            reporter.progress(task, (before + step) * settings.restarts, total)
+
+        w, values = minimise(objective, candidates[near].to(target), settings.steps, progress)
+        z = on_prior(w[values.argmin()][None], generator.prior).float().cpu()
+        (nearest,) = finite_images(generator, z)
+        rms = (nearest - image.cpu()).square().mean().sqrt().item()
+        projections.append(Projection(z=z[0], image=nearest, rms=rms, distance=values.min().item()))
+    return projections
+
+
+def on_prior(w: Tensor, prior: str) -> Tensor:
+    """Map any numbers w (N, z_dim) to latents (N, z_dim) that the prior could have drawn, differentiably."""
+    mean, length = math.sqrt(w.shape[1]), w.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    reach = _MAX_DEVIATIONS / math.sqrt(2)
+    w = w * (length.clamp(max(mean - reach, 0.0), mean + reach) / length)
+    return torch.erf(w / math.sqrt(2)) if prior == "uniform" else w  # erf(w / sqrt 2) = 2 Phi(w) - 1
+
+
+class _Objective:
+    """The distance of G's images of rows w from one image."""
+
+    def __init__(self, generator: FaceGenerator, D: nn.Module | None, target: Tensor, weight: float) -> None:
+        self._generator, self._D, self._weight = generator, D, weight
+        self._scales = _pyramid(target)
+        with torch.no_grad():
+            self._features = activations(D, target) if D is not None else []
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """Map rows (N, z_dim) to distances (N,)."""
+        images = self._generator.network(on_prior(w, self._generator.prior))
+        terms = [
+            (ours - theirs).square().flatten(1).mean(1)
+            for ours, theirs in zip(_pyramid(images), self._scales, strict=True)
+        ]
+        total = torch.stack(terms).mean(0)
+        if self._D is not None:
+            layers = zip(activations(self._D, images), self._features, strict=True)
+            terms = [(ours - theirs).square().flatten(1).sum(1) for ours, theirs in layers]
+            total = total + self._weight * torch.stack(terms).mean(0)
+        return total
+
+
+def _pyramid(images: Tensor) -> list[Tensor]:
+    """Return the images at full size, half, a quarter, ... down to 8 pixels."""
+    scales = [images]
+    while scales[-1].shape[-1] > _COARSEST:
+        scales.append(avg_pool2d(scales[-1], 2))
+    return scales
+
+
+def _downscaled(images: Tensor) -> Tensor:
+    return avg_pool2d(images.float().cpu(), max(1, images.shape[-1] // _CANDIDATE_SIDE)).flatten(1)

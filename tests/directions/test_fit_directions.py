@@ -1,0 +1,83 @@
+import pytest
+import torch
+
+from described import painter, paintings
+from facegan.directions import DirectionSettings
+from facegan.directions.classifier import train_classifier
+from facegan.directions.find import fit_directions
+from facegan.errors import ConfigError
+from facegan.reporter import Callbacks
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A classifier of paintings (shared: not to be changed)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("facegan.directions.classifier.MAX_EPOCHS", 12)
+        return train_classifier(paintings(tmp_path_factory.mktemp("paintings")))[0]
+
+
+def fit(generator, classifier, **settings):
+    return fit_directions(generator, classifier, DirectionSettings(**{"num": 1000, **settings}))
+
+
+@pytest.mark.parametrize("prior", ["normal", "uniform"])
+def test_direction_is_the_coordinate_that_provably_controls_its_attribute(trained, prior):
+    seen = []
+    reporter = Callbacks(begin=lambda _: lambda *counts: seen.append(counts))
+    settings = DirectionSettings(num=1000, components=2)
+    found, refused = fit_directions(painter(prior), trained, settings, reporter=reporter)
+    assert found.names == ["bright", "lit", "sefa-1", "sefa-2"]
+    assert refused == {}
+    assert found.vectors[0, 0] > 0.97
+    assert found.vectors[1, 1] > 0.97
+    torch.testing.assert_close(found.vectors.norm(dim=1), torch.ones(4))
+    bright, lit = found.infos[:2]
+    assert min(bright.auc, lit.auc) > 0.95
+    assert 0.3 < bright.share < 0.7
+    assert bright.accuracy > 0.85
+    # Each direction moves its own attribute by far the most; the first layer's first direction is brightness again.
+    own, other = found.moved[0].tolist()
+    assert own > 0.5
+    assert own > 3 * abs(other)
+    assert abs(float(found.moved[2, 0])) > 0.5
+    assert (found.snapshot, found.step) == ("d" * 64, 7)
+    assert seen[-1][0] == seen[-1][1]
+
+
+def test_kept_attribute_is_no_longer_moved(trained):
+    found, _ = fit(painter(), trained, attributes=("bright",), keep=("lit",))
+    free, _ = fit(painter(), trained, attributes=("lit",))
+    assert found.names == ["bright"]
+    assert found.infos[0].kept == ("lit",)
+    assert abs(float(found.vectors[0] @ free.vectors[0])) < 1e-5
+
+
+def test_without_classifier_there_are_only_directions_of_the_weights():
+    found, refused = fit(painter(), None, components=3)
+    assert found.names == ["sefa-1", "sefa-2", "sefa-3"]
+    assert found.moved.shape == (3, 0)
+    assert refused == {}
+
+
+def test_attribute_that_hardly_any_sample_has_gets_no_direction(trained, monkeypatch):
+    bias = trained.network[-1].bias.data.clone()
+    bias[0] = -1000
+    monkeypatch.setattr(trained.network[-1].bias, "data", bias)
+    found, refused = fit(painter(), trained)
+    assert found.names == ["lit"]
+    assert refused == {"bright": "hardly any sample seems to have it (0 of 200)"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"unlabelled": True, "keep": ("a",)}, "--unlabelled takes no --attributes, --keep or --data"),
+        ({"unlabelled": True, "components": 0}, "--components 0: give 1 or more"),
+        ({"components": -1}, "--components -1: give 0 or more"),
+    ],
+)
+def test_settings_that_exclude_each_other_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        DirectionSettings(**settings)
