@@ -144,11 +144,10 @@ def feeding(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
     import bound
 
     from facegan.config import resolve
-    from facegan.data.loader import Feed
     from facegan.data.packed.load import load
     from facegan.devices import resolve_device
-    from facegan.training.loop import step_settings
-    from facegan.training.state import build_state, memory_format
+    from facegan.training.loop import make_loader
+    from facegan.training.state import build_state
     from facegan.training.step import training_step
 
     source = options.data or drawn(options, temporary)
@@ -156,16 +155,13 @@ def feeding(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
     config = resolve(flags={"data": {"source": str(source)}}, settings=settings).complete()
     packed = load(config.data, resolution=config.resolution, channels=config.channels)
     device, batch_size = resolve_device(config.train.device), config.train.batch_size
-    state, each = build_state(config, device), step_settings(config, device)
-    feed = Feed(
-        packed, batch_size=batch_size, seed=0, mirror=config.data.mirror, device=device,
-        memory_format=memory_format(config),
-    )  # fmt: skip
+    state = build_state(config, device)
+    loader = make_loader(packed, state)
     first = -(-len(packed) // batch_size)  # the first step of the second epoch
     for step in range(first):
-        feed.batch(step)
-    there, numbers = feed.batch(first), iter(range(first, 10**9))
-    training_step(state, each, there)
+        loader.batch(step)
+    there, numbers = loader.batch(first), iter(range(first, 10**9))
+    training_step(state, there)
 
     def timed(work: Callable[[], object]) -> float:
         bound.wait(device)
@@ -176,9 +172,9 @@ def feeding(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
         return 1e3 * (time.perf_counter() - begin) / options.steps
 
     sides = {
-        "steps on one batch": partial(timed, lambda: training_step(state, each, there)),
-        "steps on new batches": partial(timed, lambda: training_step(state, each, feed.batch(next(numbers)))),
-        "new batches alone": partial(timed, lambda: feed.batch(next(numbers))),
+        "steps on one batch": partial(timed, lambda: training_step(state, there)),
+        "steps on new batches": partial(timed, lambda: training_step(state, loader.batch(next(numbers)))),
+        "new batches alone": partial(timed, lambda: loader.batch(next(numbers))),
     }
     times = turns.alternate(sides, options.turns)
     document = {
@@ -227,16 +223,16 @@ def memory(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
 
 def read_an_epoch(packed: "PackedImages", limit_mb: int) -> dict[str, object]:
     """Read one epoch with private memory limited to `limit_mb` beyond what is in use; 0 is no limit."""
-    from facegan.data.loader import Feed
+    from facegan.data.loader import InfiniteSampler, Loader
 
     if limit_mb:
         limit = _status("VmData") + limit_mb * 10**6
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    feed, digest = Feed(packed, batch_size=128, seed=0, mirror=False, device="cpu"), hashlib.sha256()
+    loader, digest = Loader(packed.images, InfiniteSampler(len(packed), batch_size=128, seed=0)), hashlib.sha256()
     before, begin = _status("RssAnon"), time.perf_counter()
     num_steps = len(packed) // 128
     for step in range(num_steps):
-        digest.update(feed.batch(step).numpy().tobytes() if step % 16 == 0 else b"")
+        digest.update(loader.batch(step).numpy().tobytes() if step % 16 == 0 else b"")
     seconds = time.perf_counter() - begin
     return {
         "set_mb": round(packed.images.nbytes / 1e6),

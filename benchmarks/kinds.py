@@ -100,14 +100,15 @@ class Operations(TorchDispatchMode):
     def in_parts(self) -> Iterator[None]:
         """Assign the operations of the loader, the average of G and the metrics to their kinds by where they happen."""
         from facegan import ema
-        from facegan.data.loader import Feed
-        from facegan.training import loop, step
+        from facegan.data.loader import Loader
+        from facegan.training import step
+        from facegan.training.loop import TrainLoop
 
         parts = [
-            ("data", Feed, ("batch", "turn_to", "pictures")),
-            ("average of G", ema, ("update", "decay", "weight")),
-            ("metrics", step, ("_account", "spread")),
-            ("metrics", loop, ("_tick", "refuse_bad_step")),
+            ("data", Loader, ("batch",)),
+            ("average of G", ema, ("update", "weight")),
+            ("metrics", step, ("accumulate_metrics", "spread")),
+            ("metrics", TrainLoop, ("record", "check_finite")),
         ]
         with ExitStack() as stack:
             for kind, owner, names in parts:

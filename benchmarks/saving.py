@@ -18,32 +18,32 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from facegan.config import RunConfig, resolve
-from facegan.data.loader import Feed
+from facegan.config import resolve
+from facegan.data.loader import InfiniteSampler, Loader
 from facegan.devices import resolve_device
+from facegan.reporter import SILENT
 from facegan.storage.run_dir import RunDir
-from facegan.training import loop
-from facegan.training.checkpointing import Saver
+from facegan.training.checkpointing import Saver, copy_weights
+from facegan.training.loop import sample_grid
 from facegan.training.state import TrainState, build_state, memory_format
 from facegan.training.step import training_step
 
 
-def block(config: RunConfig, run: RunDir, state: TrainState, feed: Feed, num_steps: int, *, kind: str) -> float:
+def block(run: RunDir, state: TrainState, loader: Loader, num_steps: int, *, kind: str) -> float:
     """Return the seconds of `num_steps` steps; a `kind` other than "" saves in the middle."""
-    device = state.sums.device
-    settings = loop.step_settings(config, device)
+    device = state.device
     _synchronize(device)
     begin = time.perf_counter()
-    with Saver(run.path, print) as saver:
+    with Saver(run.path, SILENT) as saver:
         for number in range(num_steps):
-            training_step(state, settings, feed.batch(state.step))
+            training_step(state, loader.batch(state.step))
             state.step += 1
             if kind and number == num_steps // 2:
                 if kind == "all":
-                    loop.calibrate(config, state)
-                    saver.at_once("grid", loop.grid(config, run, state))
-                write = loop.weights(config, run, state, "digest", snapshot=True)
-                saver.beside("weights", write) if kind != "inside" else write()
+                    state.calibrate()
+                    saver.write("grid", sample_grid(run, state))
+                write = copy_weights(run, state, snapshot=True, data_digest="digest")
+                saver.write_in_background("weights", write) if kind != "inside" else write()
         _synchronize(device)
     return time.perf_counter() - begin
 
@@ -68,19 +68,17 @@ def main() -> None:
     config = config.model_copy(update={"output": config.output.scaled(config.train.num_steps(num_images))})
     side = config.resolution
     images = np.random.default_rng(0).integers(0, 256, (2048, config.channels, side, side), np.uint8)
-    feed = Feed(
-        images, batch_size=config.train.batch_size, seed=0, mirror=False, device=device,
-        memory_format=memory_format(config),
-    )  # fmt: skip
+    sampler = InfiniteSampler(len(images), batch_size=config.train.batch_size, seed=0)
+    loader = Loader(images, sampler, device=device, memory_format=memory_format(config))
     state = build_state(config, device)
     seconds: dict[str, list[float]] = {"": [], "all": [], "beside": [], "inside": []}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         run = RunDir(Path(folder) / "run")
         run.create(config.to_json(), {})
-        block(config, run, state, feed, options.steps, kind="all")  # warm-up
+        block(run, state, loader, options.steps, kind="all")  # warm-up
         for _ in range(options.blocks):
             for kind, times in seconds.items():
-                times.append(block(config, run, state, feed, options.steps, kind=kind))
+                times.append(block(run, state, loader, options.steps, kind=kind))
         state_bytes = run.state(run.steps("states")[-1]).stat().st_size
     plain = statistics.median(seconds[""])
     step = plain / options.steps

@@ -1,3 +1,4 @@
+import functools
 import hashlib
 import json
 import sys
@@ -62,12 +63,12 @@ def inception_weights(inception_file, _inception_row, monkeypatch):
     return inception_file
 
 
-@pytest.fixture
-def store(tmp_path):
-    """store(num=20) -> a folder of packed images of noise, ready to be a run's data.source."""
+@pytest.fixture(scope="session")
+def make_store():
+    """make_store(parent, num=20) -> a folder of packed images of noise, ready to be a run's data.source."""
 
-    def make(num=20, resolution=16, channels=3, *, seed=0, at="pictures"):
-        folder = tmp_path / at
+    def make(parent, num=20, resolution=16, channels=3, *, seed=0, at="pictures"):
+        folder = parent / at
         folder.mkdir(exist_ok=True)
         rng = np.random.default_rng(seed)
         # Blocks of 4x4 and a little noise: images with structure, and no two alike.
@@ -105,6 +106,12 @@ def store(tmp_path):
 
 
 @pytest.fixture
+def store(make_store, tmp_path):
+    """store(num=20) -> the same in the test's own folder."""
+    return functools.partial(make_store, tmp_path)
+
+
+@pytest.fixture
 def faces():
     """faces(num, seed) -> uint8 (num, 3, 16, 16): draws of one distribution, smooth in parts, no two alike."""
 
@@ -117,16 +124,25 @@ def faces():
     return make
 
 
-@pytest.fixture
-def tiny(store):
-    """tiny("train.steps=5", preset="dcgan-linear") -> a complete configuration that trains in a blink."""
+@pytest.fixture(scope="session")
+def make_tiny():
+    """make_tiny("train.steps=5", data=folder) -> a complete configuration that trains in a blink."""
 
-    def make(*settings, preset=None, data=None):
-        source = data or store()
+    def make(*settings, preset=None, data):
         other_length = any(line.startswith(("train.epochs", "train.kimg")) for line in settings)
         base = [line for line in TINY if not (other_length and line.startswith("train.steps"))]
-        config = resolve(preset=preset, settings=[*base, f"data.source={json.dumps(str(source))}", *settings])
+        config = resolve(preset=preset, settings=[*base, f"data.source={json.dumps(str(data))}", *settings])
         return config.complete()
+
+    return make
+
+
+@pytest.fixture
+def tiny(make_tiny, store):
+    """tiny("train.steps=5", preset="dcgan-linear") -> the same, on images of the test's own."""
+
+    def make(*settings, preset=None, data=None):
+        return make_tiny(*settings, preset=preset, data=data or store())
 
     return make
 

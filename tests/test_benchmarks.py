@@ -14,7 +14,6 @@ from facegan.config import DataConfig, resolve
 from facegan.data.packed.load import load
 from facegan.data.packed.packed_images import is_damaged
 from facegan.networks.dcgan import DCGAN
-from facegan.training.loop import step_settings
 from facegan.training.state import build_state
 from facegan.training.step import training_step
 
@@ -77,7 +76,7 @@ def test_operations_are_those_that_torch_counts_in_a_real_step(head, bound):
     config = resolve(settings=[*settings, "train.device=cpu", "architecture.z_dim=5"]).complete()
     device = torch.device("cpu")
     with FlopCounterMode(display=False) as counter:
-        training_step(build_state(config, device), step_settings(config, device), torch.zeros(8, 3, 16, 16))
+        training_step(build_state(config, device), torch.zeros(8, 3, 16, 16))
     assert bound.flops_of(config) == counter.get_total_flops() / 8
 
 

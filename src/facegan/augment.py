@@ -1,4 +1,4 @@
-"""Differentiable augmentation: the same kinds of change to what D sees of the real and of the fake.
+"""Differentiable augmentation of all images that D sees, real and fake alike.
 
 Source: Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020, section 3.
 Strengths as in the paper's appendix: brightness +-0.5, saturation x0 to 2, contrast x0.5 to 1.5, translation up to an
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 def augment(images: Tensor, policy: str, generator: torch.Generator) -> Tensor:
-    """Change each image of a batch at random, differentiably with respect to the images.
+    """Augment each image of a batch at random, differentiably with respect to the images.
 
     Args:
-        images: (N, C, H, W) in [-1, 1]; what comes back can leave that range.
-        policy: Names of `color`, `translation`, `cutout`, separated by commas; empty: the images as they are.
+        images: (N, C, H, W) in [-1, 1]; the result can leave that range.
+        policy: Names of `color`, `translation`, `cutout`, separated by commas; empty: no change.
         generator: On the images' device; advanced.
     """
     for name in filter(None, policy.split(",")):
@@ -23,7 +23,7 @@ def augment(images: Tensor, policy: str, generator: torch.Generator) -> Tensor:
 
 
 def _uniform(images: Tensor, generator: torch.Generator) -> Tensor:
-    """One number in [0, 1) an image, (N, 1, 1, 1)."""
+    """Draw one number in [0, 1) for each image, (N, 1, 1, 1)."""
     return torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device, dtype=torch.float32)
 
 
@@ -45,7 +45,7 @@ def _translation(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _shifted(images: Tensor, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Where each of `side` positions comes from, (N, side), clamped; and whether that lies inside the image."""
+    """Return the source of each of `side` positions, (N, side), clamped, and whether it lies inside the image."""
     reach = side // 8
     shift = torch.randint(-reach, reach + 1, (len(images), 1), generator=generator, device=images.device)
     position = torch.arange(side, device=images.device) + shift

@@ -1,4 +1,4 @@
-"""The moving average of a generator's weights, which samples are drawn with.
+"""The exponential moving average of a generator's weights, which samples are drawn with.
 
 Source: the half-life and its ramp are those of Karras et al., "Training Generative Adversarial Networks with Limited
 Data", NeurIPS 2020 (their training code; the paper states the half-life); averaging G as such is Yazici et al., "The
@@ -16,7 +16,7 @@ RAMP = 0.05  # the half-life is at most this share of the images seen so far
 
 
 def weight(half_life_kimg: float, num_images_seen: Tensor, batch_size: int) -> Tensor:
-    """The share of the current weights that one step takes into the average: 1 - 0.5 ** (batch / half-life).
+    """Return the weight of the current parameters in one update of the average: 1 - 0.5 ** (batch / half-life).
 
     Args:
         half_life_kimg: In thousands of images; 0 means no averaging (the average is the current weights).
@@ -24,7 +24,7 @@ def weight(half_life_kimg: float, num_images_seen: Tensor, batch_size: int) -> T
         batch_size: Images of this step.
 
     Returns:
-        A scalar in (0, 1], float32: with expm1, it keeps its seven digits also where it is next to 0.
+        A scalar in (0, 1], float32: expm1 keeps its seven digits also near 0.
     """
     half_life = (RAMP * num_images_seen).clamp(max=half_life_kimg * 1000)
     return -torch.expm1(-math.log(2) * batch_size / half_life)
@@ -32,10 +32,10 @@ def weight(half_life_kimg: float, num_images_seen: Tensor, batch_size: int) -> T
 
 @torch.no_grad()
 def update(average: nn.Module, current: nn.Module, weight: Tensor) -> None:
-    """Average <- average + weight * (current - average), for the parameters.
+    """Update average <- average + weight * (current - average), for the parameters.
 
-    Batch-norm statistics are left to `calibrate`; any other buffer (the vectors of a spectral norm, say) is the current
-    network's, since an average of it need not mean anything.
+    `calibrate` sets the batch-norm statistics; any other buffer (for instance the vectors of a spectral norm) is a copy
+    of the current network's, since its average may be meaningless.
     """
     for mean, value in zip(average.parameters(), current.parameters(), strict=True):
         mean.lerp_(value, weight)
@@ -49,11 +49,11 @@ def update(average: nn.Module, current: nn.Module, weight: Tensor) -> None:
 def calibrate(generator: nn.Module, latents: Iterable[Tensor]) -> None:
     """Set the batch-norm statistics of `generator` to those of its own activations over batches of latents.
 
-    The average of the statistics seen in training belongs to other weights than the averaged ones; estimating them anew
-    is what stochastic weight averaging does (Izmailov et al. 2018, section 3.2). The module is left in eval mode.
+    The statistics of training belong to other weights than the averaged ones, so they are estimated again, as in
+    stochastic weight averaging (Izmailov et al. 2018, section 3.2). The module ends in eval mode.
 
     Args:
-        generator: Maps z (N, z_dim) to images; modules without batch norm are left as they are.
+        generator: Maps z (N, z_dim) to images; modules without batch norm stay unchanged.
         latents: Batches z (N, z_dim) on the generator's device.
     """
     norms = [module for module in generator.modules() if isinstance(module, _BatchNorm)]

@@ -52,17 +52,21 @@ class TrainingError(FaceganError):
     """A run that cannot go on: a loss that is not finite, or no room on the disk."""
 
 
-class LostError(TrainingError):
-    """Another of the processes that train a run together has ended, or cannot be reached any more."""
+class PeerLostError(TrainingError):
+    """Another process of the same run has ended, or cannot be reached any more."""
 
 
-class ToldError(FaceganError):
-    """A failure of another process that trains the run too, and that tells of it; `exit_code` is its own."""
+class PeerFailedError(FaceganError):
+    """Another process of the same run has failed and reports the reason itself; `exit_code` is that process's."""
 
     def __init__(self, exit_code: int) -> None:
+        """Take the exit code of the process that failed."""
         self.exit_code = exit_code
-        super().__init__("another process of this run has failed, and says why")
+        super().__init__("another process of this run has failed and reports the reason")
 
 
 class DownloadError(FaceganError):
     """A published dataset, or published weights, that could not be fetched or came damaged."""
+
+
+LostError, ToldError = PeerLostError, PeerFailedError  # their names in version 0.1

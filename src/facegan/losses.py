@@ -2,7 +2,7 @@
 
 The logit of an image is D's log-odds that it is real; D(x) = sigmoid(logit). Everything is written with softplus on
 logits, -log sigmoid(l) = softplus(-l) and -log(1 - sigmoid(l)) = softplus(l), so that no logarithm of a rounded
-probability is ever taken.
+probability is taken.
 """
 
 from typing import NamedTuple
@@ -13,14 +13,14 @@ from torch.nn.functional import softplus
 
 
 class DiscriminatorLoss(NamedTuple):
-    """D's loss in its two terms, each a scalar; their sum is minimised."""
+    """The two terms of D's loss, each a scalar; their sum is minimised."""
 
     real: Tensor
     fake: Tensor
 
 
 class NonSaturating(BaseModel):
-    """The loss that Goodfellow et al. train with: G maximises log D(G(z)) instead of minimising log(1 - D(G(z))).
+    """The non-saturating loss: G maximises log D(G(z)) instead of minimising log(1 - D(G(z))).
 
     Source: Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, equation 1 and the end of section 3;
     one-sided label smoothing: Salimans et al., "Improved Techniques for Training GANs", NeurIPS 2016, section 3.4.
@@ -29,11 +29,11 @@ class NonSaturating(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="D's label for a real image is 1 less this; fakes stay 0"
+        0.0, ge=0, lt=1, description="D's label for a real image is 1 minus this; for a fake it is 0"
     )
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> DiscriminatorLoss:
-        """-[log D(x) + log(1 - D(G(z)))], each term averaged over its mini-batch.
+        """Return -[log D(x) + log(1 - D(G(z)))], each term averaged over its mini-batch.
 
         With the label y = 1 - label_smoothing the first term is the binary cross-entropy
         -[y log D(x) + (1 - y) log(1 - D(x))].
@@ -47,18 +47,18 @@ class NonSaturating(BaseModel):
         return DiscriminatorLoss(real.mean(), softplus(fake_logits).mean())
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
-        """-log D(G(z)), averaged: strong gradients where D is sure of the fakes. `real_logits` is not used."""
+        """Return the mean of -log D(G(z)): strong gradients where D is sure of the fakes; `real_logits` is unused."""
         del real_logits
         return softplus(-fake_logits).mean()
 
 
 class Saturating(NonSaturating):
-    """The minimax game itself: G minimises log(1 - D(G(z))), whose gradient vanishes as D(G(z)) goes to 0.
+    """The minimax loss: G minimises log(1 - D(G(z))), whose gradient vanishes as D(G(z)) goes to 0.
 
     Source: Goodfellow et al. 2014, equation 1 and algorithm 1.
     """
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
-        """log(1 - D(G(z))), averaged. `real_logits` is not used."""
+        """Return the mean of log(1 - D(G(z))); `real_logits` is unused."""
         del real_logits
         return -softplus(fake_logits).mean()

@@ -45,12 +45,12 @@ def test_latest_run_is_the_default(facegan, run):
     assert facegan("resume").out == f"{run}\n"
 
 
-def test_total_below_what_is_done_is_refused_and_the_run_stands_as_before(facegan, run):
+def test_total_below_what_is_done_is_refused_and_the_run_stays_as_before(facegan, run):
     before = (run / "log.txt").read_bytes()
     said = facegan("resume", run, "--steps", 2)
     assert (run / "log.txt").read_bytes() == before
     assert said.code == 2
-    assert said.complaint == f"facegan: {run}: has 4 steps already, more than the 2 asked for; ask for more"
+    assert said.complaint == f"facegan: {run}: already has 4 steps, more than the 2 requested; give more"
 
 
 def test_mistyped_run_is_answered_with_the_nearest_name(facegan, run):
@@ -64,7 +64,7 @@ def test_run_without_a_state_cannot_be_resumed(facegan, run):
         state.unlink()
     said = facegan("resume", run, "--steps", 9)
     assert said.code == 2
-    assert said.complaint == f"facegan: {run}: holds no whole state to resume from; start anew with 'facegan train'"
+    assert said.complaint == f"facegan: {run}: has no valid state to resume from; start again with 'facegan train'"
 
 
 def test_damaged_state_is_named_and_the_one_before_it_used(facegan, run):

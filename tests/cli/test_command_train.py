@@ -285,7 +285,7 @@ def test_force_keeps_the_old_run_under_another_name(facegan, tiny, run):
     old = (run / "metrics.jsonl").read_text()
     said = facegan("train", *tiny, "--steps", 1, "--run", run, "--force")
     assert said.code == 0, said.err
-    assert f"{run}: what was there is now {run}.replaced-1" in said.err
+    assert f"{run}: the previous contents are now in {run}.replaced-1" in said.err
     assert (run.parent / "faces-1.replaced-1" / "metrics.jsonl").read_text() == old
     assert len(lines(run / "metrics.jsonl")) == 1
 

@@ -9,25 +9,28 @@ from safetensors.torch import save_file
 
 from facegan.config import validate
 from facegan.errors import SnapshotError
-from facegan.storage.safetensors_file import seal
-from facegan.training.loop import step_settings
+from facegan.storage.safetensors_file import seal, write_tensors
 from facegan.training.state import build_state, precision
 from facegan.training.step import training_step
 
 CPU = torch.device("cpu")
 
 
-def picture_batches(num):
+def image_batches(num):
     source = torch.Generator().manual_seed(5)
     return [torch.rand(8, 3, 16, 16, generator=source) * 2 - 1 for _ in range(num)]
 
 
 def trained(config, num_steps=2):
     state = build_state(config, CPU)
-    for real in picture_batches(num_steps):
-        training_step(state, step_settings(config, CPU), real)
+    for real in image_batches(num_steps):
+        training_step(state, real)
         state.step += 1
     return state
+
+
+def save(state, path):
+    write_tensors(path, "state", state.tensors(), state.metadata("digest"))
 
 
 def everything(state):
@@ -57,21 +60,21 @@ def differing(one, other):
 def test_a_loaded_state_is_the_saved_one_and_goes_on_the_same(tiny, tmp_path, precision):
     config = tiny(f"train.precision={precision}")
     state, path = trained(config), tmp_path / "state.safetensors"
-    state.save(path, config, "digest")
+    save(state, path)
     loaded = build_state(config, CPU)
     assert differing(state, loaded) != []
     loaded.load(path, "digest")
     assert differing(state, loaded) == []
     for each in (state, loaded):
-        for real in picture_batches(3):
-            training_step(each, step_settings(config, CPU), real)
+        for real in image_batches(3):
+            training_step(each, real)
     assert differing(state, loaded) == []
 
 
 def test_a_state_before_the_first_step_survives_too(tiny, tmp_path):
     config = tiny()
     state, loaded = build_state(config, CPU), build_state(tiny("seed=4"), CPU)
-    state.save(tmp_path / "state.safetensors", config, "digest")
+    save(state, tmp_path / "state.safetensors")
     loaded.load(tmp_path / "state.safetensors", "digest")
     assert differing(state, loaded) == []
 
@@ -80,7 +83,7 @@ def test_the_scale_of_fp16_losses_is_part_of_the_state(tiny, tmp_path):
     config = tiny("train.precision=fp16")
     state = trained(config)
     state.scaler.update(2.0**9)
-    state.save(tmp_path / "state.safetensors", config, "digest")
+    save(state, tmp_path / "state.safetensors")
     loaded = build_state(config, CPU)
     assert loaded.scaler.get_scale() == 2.0**16
     loaded.load(tmp_path / "state.safetensors", "digest")
@@ -97,7 +100,7 @@ def test_only_fp16_scales_its_losses(tiny):
 
 def test_moments_lie_in_memory_as_their_parameters_do(tiny, tmp_path):
     config = tiny()
-    trained(config).save(tmp_path / "state.safetensors", config, "digest")
+    save(trained(config), tmp_path / "state.safetensors")
     loaded = build_state(config, CPU)
     loaded.load(tmp_path / "state.safetensors", "digest")
     for parameter, slots in zip(loaded.opt_D.parameters, loaded.opt_D.slots(), strict=True):
@@ -135,16 +138,16 @@ def test_a_missing_foreign_or_damaged_state_is_refused(tiny, tmp_path):
     assert refused(path, state) == f"{path}: no such state file"
     path.write_bytes(b"\x80\x04}q\x00.")
     assert refused(path, state).startswith(f"{path}: not a valid safetensors file (")
-    state.save(path, config, "digest")
+    save(state, path)
     content = path.read_bytes()
     path.write_bytes(content[:-100])
     assert refused(path, state).startswith(f"{path}: not a valid safetensors file (")
 
 
-def test_a_state_of_other_pictures_is_refused(tiny, tmp_path):
+def test_a_state_of_other_images_is_refused(tiny, tmp_path):
     config, path = tiny(), tmp_path / "state.safetensors"
     state = build_state(config, CPU)
-    state.save(path, config, "digest")
+    save(state, path)
     before = deepcopy(everything(state))
     assert refused(path, state, "other") == (
         f"{path}: the images are not those that this run was trained on; restore them, or start a new run"
@@ -154,7 +157,7 @@ def test_a_state_of_other_pictures_is_refused(tiny, tmp_path):
 
 def test_a_state_of_another_network_is_refused(tiny, tmp_path):
     path = tmp_path / "state.safetensors"
-    trained(tiny()).save(path, tiny(), "digest")
+    save(trained(tiny()), path)
     assert refused(path, build_state(tiny("architecture.ngf=4"), CPU)).startswith(
         f"{path}: its weights do not fit its configuration ("
     )
@@ -163,7 +166,7 @@ def test_a_state_of_another_network_is_refused(tiny, tmp_path):
 @pytest.mark.parametrize("gone", ["opt_G.", "opt_D.0.exp_avg"])
 def test_a_state_without_its_moments_is_refused(tiny, tmp_path, gone):
     config, path = tiny(), tmp_path / "state.safetensors"
-    trained(config).save(path, config, "digest")
+    save(trained(config), path)
     with safe_open(path, framework="pt") as file:
         kept = {key: file.get_tensor(key) for key in file.keys() if not key.startswith(gone)}  # noqa: SIM118
         metadata = file.metadata()
@@ -177,7 +180,7 @@ def test_a_state_without_its_moments_is_refused(tiny, tmp_path, gone):
 @pytest.mark.parametrize(("saved", "loaded", "scale"), [("fp32", "fp16", 2.0**16), ("fp16", "fp32", 1.0)])
 def test_each_precision_keeps_its_own_scaling(tiny, tmp_path, saved, loaded, scale):
     config, path = tiny(f"train.precision={saved}"), tmp_path / "state.safetensors"
-    trained(config).save(path, config, "digest")
+    save(trained(config), path)
     state = build_state(tiny(f"train.precision={loaded}"), CPU)
     before = state.scaler.state_dict()
     state.load(path, "digest")
@@ -187,7 +190,7 @@ def test_each_precision_keeps_its_own_scaling(tiny, tmp_path, saved, loaded, sca
 
 def test_nothing_of_the_clock_is_among_the_tensors(tiny, tmp_path):
     config, path = tiny(), tmp_path / "state.safetensors"
-    trained(config).save(path, config, "digest")
+    save(trained(config), path)
     with safe_open(path, framework="pt") as file:
         owners = {key.split(".")[0] for key in file.keys()}  # noqa: SIM118
         assert file.metadata()["step"] == "2"
@@ -204,7 +207,7 @@ def test_precision_on_a_cpu(tiny, wanted, dtype):
 
 def test_a_count_of_steps_that_is_no_number_is_refused(tiny, tmp_path):
     config, path = tiny(), tmp_path / "state.safetensors"
-    trained(config).save(path, config, "digest")
+    save(trained(config), path)
     with safe_open(path, framework="pt") as file:
         everything = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
@@ -215,9 +218,9 @@ def test_a_count_of_steps_that_is_no_number_is_refused(tiny, tmp_path):
     )
 
 
-def test_noise_of_another_kind_of_device_begins_anew_from_the_seed_and_the_step(tiny, tmp_path):
+def test_noise_of_another_kind_of_device_restarts_from_the_seed_and_the_step(tiny, tmp_path):
     config, path = tiny(), tmp_path / "state.safetensors"
-    trained(config).save(path, config, "digest")
+    save(trained(config), path)
     assert build_state(config, CPU).load(path, "digest") == []
     with safe_open(path, framework="pt") as file:
         everything = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -227,7 +230,7 @@ def test_noise_of_another_kind_of_device_begins_anew_from_the_seed_and_the_step(
     )  # as CUDA's generators have it
     seal(path)
     first, second = build_state(config, CPU), build_state(config, CPU)
-    moved = ["was trained on another kind of device; its noise begins anew on cpu"]
+    moved = ["was trained on another kind of device; its noise restarts on cpu"]
     assert first.load(path, "digest") == moved and second.load(path, "digest") == moved
     assert torch.equal(first.noise.get_state(), second.noise.get_state())
     assert not torch.equal(first.noise.get_state(), build_state(config, CPU).noise.get_state())
@@ -246,6 +249,6 @@ def test_a_state_of_each_schema_is_taken_up(schema):
     assert state.step == 3
     assert torch.equal(state.sums[: len(sums) - 1], sums[:-1])
     assert state.sums[-1] == sums[-1] == 1  # a step since the last tick
-    training_step(state, step_settings(config, CPU), torch.zeros(8, 3, 16, 16))
+    training_step(state, torch.zeros(8, 3, 16, 16))
     assert state.count == 4
     assert int(state.first_bad_step) == -1

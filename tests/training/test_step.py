@@ -1,4 +1,3 @@
-import dataclasses
 from copy import deepcopy
 
 import numpy as np
@@ -7,14 +6,13 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from facegan.training.loop import step_settings
 from facegan.training.state import METRICS, build_state
 from facegan.training.step import discriminator_step, generate, generator_step, spread, training_step
 
 CPU = torch.device("cpu")
 
 
-def pictures(num_steps=1, batch_size=8, channels=3, resolution=16, seed=5):
+def batches(num_steps=1, batch_size=8, channels=3, resolution=16, seed=5):
     source = torch.Generator().manual_seed(seed)
     return [
         torch.rand(batch_size, channels, resolution, resolution, generator=source) * 2 - 1 for _ in range(num_steps)
@@ -22,7 +20,7 @@ def pictures(num_steps=1, batch_size=8, channels=3, resolution=16, seed=5):
 
 
 def begin(config):
-    return build_state(config, CPU), step_settings(config, CPU)
+    return build_state(config, CPU)
 
 
 def same(one, other):
@@ -101,11 +99,11 @@ VARIANTS = {
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
 def test_training_step_equals_the_textbook_loop(tiny, settings):
     config = tiny(*settings)
-    state, wanted = begin(config)
+    state = begin(config)
     reference, expected = Textbook(config, state), torch.zeros(len(METRICS))
     first = deepcopy(state.G)
-    for real in pictures(5, channels=config.channels, resolution=config.resolution):
-        training_step(state, wanted, real)
+    for real in batches(5, channels=config.channels, resolution=config.resolution):
+        training_step(state, real)
         expected += reference.step(real)
     # Adam divides a gradient by its own size, so rounding of a gradient near 0 is a visible part of one step.
     tolerance = {"rtol": 0, "atol": 0.02 * max(config.optimizer.lr_G, config.optimizer.lr_D)}
@@ -120,14 +118,14 @@ def test_training_step_equals_the_textbook_loop(tiny, settings):
 
 
 def test_d_gradient_is_the_sum_of_two_separate_backward_passes(tiny):
-    state, settings = begin(tiny("loss.label_smoothing=0.1"))
-    (real,), fake = pictures(), generate(*begin(tiny()), 8)
+    state = begin(tiny("loss.label_smoothing=0.1"))
+    (real,), fake = batches(), generate(begin(tiny()), 8)
     apart, together = deepcopy(state.D), deepcopy(state.D)
     bce = nn.BCEWithLogitsLoss()
     bce(apart(real), torch.full((8,), 0.9)).backward()
     bce(apart(fake.detach()), torch.zeros(8)).backward()
     (2 * bce(together(torch.cat([real, fake.detach()])), torch.tensor([0.9] * 8 + [0.0] * 8))).backward()
-    discriminator_step(state, settings, real, fake)
+    discriminator_step(state, real, fake)
     gradients = [parameter.grad for parameter in state.D.parameters()]
     for gradient, parameter in zip(gradients, apart.parameters(), strict=True):
         torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-7)
@@ -137,34 +135,34 @@ def test_d_gradient_is_the_sum_of_two_separate_backward_passes(tiny):
 
 def test_each_adam_moves_its_own_network_at_its_own_rate(tiny):
     # Adam's first step is -lr * g / (|g| + eps), whatever the betas (Kingma and Ba 2015, algorithm 1).
-    state, settings = begin(tiny("optimizer.lr_G=1e-3", "optimizer.lr_D=5e-5"))
+    state = begin(tiny("optimizer.lr_G=1e-3", "optimizer.lr_D=5e-5"))
     before = {name: [p.detach().clone() for p in getattr(state, name).parameters()] for name in ("G", "D")}
-    (real,) = pictures()
-    fake = generate(state, settings, 8)
-    _, real_logits, _ = discriminator_step(state, settings, real, fake)
+    (real,) = batches()
+    fake = generate(state, 8)
+    _, real_logits, _ = discriminator_step(state, real, fake)
     assert same(before["G"], list(state.G.parameters()))
-    generator_step(state, settings, fake, real_logits)
+    generator_step(state, fake, real_logits)
     for name, lr in (("G", 1e-3), ("D", 5e-5)):
         for old, parameter in zip(before[name], getattr(state, name).parameters(), strict=True):
             step = -lr * parameter.grad / (parameter.grad.abs() + 1e-8)
             torch.testing.assert_close(parameter.detach() - old, step, rtol=1e-3, atol=1e-7)
 
 
-def test_each_optimiser_holds_all_parameters_of_its_network(tiny):
-    state, _ = begin(tiny())
+def test_each_optimizer_holds_all_parameters_of_its_network(tiny):
+    state = begin(tiny())
     for optimizer, network in ((state.opt_G, state.G), (state.opt_D, state.D)):
         assert [id(parameter) for parameter in optimizer.parameters] == [id(p) for p in network.parameters()]
 
 
-def test_g_step_leaves_d_parameters_gradients_and_optimiser_untouched(tiny):
-    state, settings = begin(tiny())
-    fake = generate(state, settings, 8)
-    _, real_logits, _ = discriminator_step(state, settings, pictures()[0], fake)
+def test_g_step_leaves_d_parameters_gradients_and_optimizer_untouched(tiny):
+    state = begin(tiny())
+    fake = generate(state, 8)
+    _, real_logits, _ = discriminator_step(state, batches()[0], fake)
     weights = [p.detach().clone() for p in state.D.parameters()]
     gradients = [p.grad.clone() for p in state.D.parameters()]
     slots = moments(state.opt_D)
     old_G = [p.detach().clone() for p in state.G.parameters()]
-    generator_step(state, settings, fake, real_logits)
+    generator_step(state, fake, real_logits)
     assert same(weights, list(state.D.parameters()))
     assert same(gradients, [p.grad for p in state.D.parameters()])
     assert same(slots, moments(state.opt_D))
@@ -173,9 +171,9 @@ def test_g_step_leaves_d_parameters_gradients_and_optimiser_untouched(tiny):
 
 
 def test_d_step_gives_g_no_gradient(tiny):
-    state, settings = begin(tiny())
-    fake = generate(state, settings, 8)
-    discriminator_step(state, settings, pictures()[0], fake)
+    state = begin(tiny())
+    fake = generate(state, 8)
+    discriminator_step(state, batches()[0], fake)
     assert all(p.grad is None for p in state.G.parameters())
 
 
@@ -188,24 +186,24 @@ def test_g_step_does_not_even_compute_d_weight_gradients(tiny):
                 self.masks += ((args[2].data_ptr(), bool(args[-1][1])),)
             return func(*args, **(kwargs or {}))
 
-    state, settings = begin(tiny())
-    fake = generate(state, settings, 8)
-    _, real_logits, _ = discriminator_step(state, settings, pictures()[0], fake)
+    state = begin(tiny())
+    fake = generate(state, 8)
+    _, real_logits, _ = discriminator_step(state, batches()[0], fake)
     of_D = {p.data_ptr() for p in state.D.parameters()}
     with Backward() as seen:
-        generator_step(state, settings, fake, real_logits)
+        generator_step(state, fake, real_logits)
     assert [wanted for weight, wanted in seen.masks if weight in of_D] == [False] * 3
     assert [wanted for weight, wanted in seen.masks if weight not in of_D] == [True] * 3
 
 
 def test_g_sees_latents_only_and_its_step_judges_only_fakes(tiny):
-    state, settings = begin(tiny())
+    state = begin(tiny())
     seen_G, made, judged = [], [], []
     state.G.register_forward_hook(lambda _, inputs, output: seen_G.append(inputs[0]))
     state.G.register_forward_hook(lambda _, inputs, output: made.append(output))
     state.D.register_forward_hook(lambda _, inputs, output: judged.append(inputs[0]))
-    (real,) = pictures()
-    training_step(state, settings, real)
+    (real,) = batches()
+    training_step(state, real)
     assert [tuple(z.shape) for z in seen_G] == [(8, 12)]
     assert [torch.equal(images, real) for images in judged] == [True, False, False]
     assert torch.equal(judged[1], made[0])
@@ -214,23 +212,23 @@ def test_g_sees_latents_only_and_its_step_judges_only_fakes(tiny):
 
 
 def test_g_update_depends_on_real_images_only_through_d(tiny):
-    state, settings = begin(tiny())
+    state = begin(tiny())
     other, before = deepcopy(state), [p.detach().clone() for p in state.G.parameters()]
     for each, seed in ((state, 1), (other, 2)):
-        fake = generate(each, settings, 8)
-        real_logits = each.D(pictures(seed=seed)[0]).detach()
-        generator_step(each, settings, fake, real_logits)
+        fake = generate(each, 8)
+        real_logits = each.D(batches(seed=seed)[0]).detach()
+        generator_step(each, fake, real_logits)
     assert same(list(state.G.parameters()), list(other.G.parameters()))
     assert not same(list(state.G.parameters()), before)
 
 
 @pytest.mark.parametrize(("fresh", "num_forwards", "equal"), [("false", 1, True), ("true", 2, False)])
 def test_g_step_reuses_the_fakes_unless_fresh_z(tiny, fresh, num_forwards, equal):
-    state, settings = begin(tiny(f"train.fresh_z={fresh}"))
+    state = begin(tiny(f"train.fresh_z={fresh}"))
     latents, judged = [], []
     state.G.register_forward_hook(lambda _, inputs, output: latents.append(inputs[0]))
     state.D.register_forward_hook(lambda _, inputs, output: judged.append(inputs[0].detach()))
-    training_step(state, settings, pictures()[0])
+    training_step(state, batches()[0])
     assert len(latents) == num_forwards
     assert torch.equal(judged[1], judged[2]) is equal
     assert torch.equal(latents[0], latents[-1]) is equal
@@ -238,21 +236,21 @@ def test_g_step_reuses_the_fakes_unless_fresh_z(tiny, fresh, num_forwards, equal
 
 @pytest.mark.parametrize("num_steps", [4])
 def test_training_draws_new_latents_each_step(tiny, num_steps):
-    state, settings = begin(tiny())
+    state = begin(tiny())
     latents = []
     state.G.register_forward_hook(lambda _, inputs, output: latents.append(inputs[0]))
-    for real in pictures(num_steps):
-        training_step(state, settings, real)
+    for real in batches(num_steps):
+        training_step(state, real)
     assert len(torch.cat(latents).unique(dim=0)) == 8 * num_steps
 
 
 @pytest.mark.parametrize("prior", ["normal", "uniform"])
 def test_training_latents_come_from_the_prior(tiny, prior):
-    state, settings = begin(tiny(f"architecture.prior={prior}"))
+    state = begin(tiny(f"architecture.prior={prior}"))
     latents = []
     state.G.register_forward_hook(lambda _, inputs, output: latents.append(inputs[0]))
-    for real in pictures(40):
-        training_step(state, settings, real)
+    for real in batches(40):
+        training_step(state, real)
     z = torch.cat(latents)
     assert z.abs().max() > 1.5 if prior == "normal" else z.abs().max() <= 1
     assert z.std().item() == pytest.approx(1 if prior == "normal" else 3**-0.5, rel=0.05)
@@ -260,10 +258,10 @@ def test_training_latents_come_from_the_prior(tiny, prior):
 
 def test_ema_follows_the_closed_form_over_steps(tiny):
     # Half-life: the lesser of 10 kimg and 5 % of the images seen.
-    state, settings = begin(tiny())
+    state = begin(tiny())
     average = [p.detach().double() for p in state.G_ema.parameters()]
-    for step, real in enumerate(pictures(4), start=1):
-        training_step(state, settings, real)
+    for step, real in enumerate(batches(4), start=1):
+        training_step(state, real)
         keep = 0.5 ** (8 / min(10_000, 0.05 * 8 * step))
         average = [
             keep * a + (1 - keep) * p.detach().double() for a, p in zip(average, state.G.parameters(), strict=True)
@@ -273,9 +271,9 @@ def test_ema_follows_the_closed_form_over_steps(tiny):
 
 
 def test_no_averaging_makes_ema_the_current_weights(tiny):
-    state, settings = begin(tiny("ema.half_life_kimg=0"))
-    for real in pictures(2):
-        training_step(state, settings, real)
+    state = begin(tiny("ema.half_life_kimg=0"))
+    for real in batches(2):
+        training_step(state, real)
     assert same(list(state.G_ema.parameters()), list(state.G.parameters()))
 
 
@@ -301,44 +299,41 @@ SETTINGS_THAT_MATTER = [
 def test_every_training_setting_changes_g(tiny, setting):
     results = []
     for settings in ((), (setting,)):
-        state, wanted = begin(tiny(*settings))
-        for real in pictures(3):
-            training_step(state, wanted, real)
+        state = begin(tiny(*settings))
+        for real in batches(3):
+            training_step(state, real)
         results.append(numbers(state.G))
     assert not same(*results)
 
 
 def test_label_smoothing_leaves_gs_own_loss_alone(tiny):
-    state, settings = begin(tiny())
-    other, smoothed = begin(tiny("loss.label_smoothing=0.1"))
-    (real,) = pictures()
-    fake = generate(state, settings, 8)
-    assert generator_step(state, settings, fake, real[:, 0, 0, 0]) == generator_step(
-        other, smoothed, generate(other, smoothed, 8), real[:, 0, 0, 0]
-    )
+    state, other = begin(tiny()), begin(tiny("loss.label_smoothing=0.1"))
+    (real,) = batches()
+    fake = generate(state, 8)
+    assert generator_step(state, fake, real[:, 0, 0, 0]) == generator_step(other, generate(other, 8), real[:, 0, 0, 0])
     assert same(list(state.G.parameters()), list(other.G.parameters()))
 
 
 def test_channels_last_changes_results_only_to_rounding(tiny):
     results = []
     for layout in ("true", "false"):
-        state, settings = begin(tiny(f"train.channels_last={layout}"))
+        state = begin(tiny(f"train.channels_last={layout}"))
         flags = [p.is_contiguous(memory_format=torch.channels_last) for p in state.D.parameters() if p.ndim == 4]
         assert all(flags) or layout == "false"
-        fake = generate(state, settings, 8)
-        discriminator_step(state, settings, pictures()[0], fake)
+        fake = generate(state, 8)
+        discriminator_step(state, batches()[0], fake)
         results.append([p.grad for p in state.D.parameters()])
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
 
 
 def test_augmentation_falls_on_the_real_and_the_fake_in_both_steps(tiny):
-    state, settings = begin(tiny("augment.policy=cutout"))
+    state = begin(tiny("augment.policy=cutout"))
     judged, made = [], []
     state.D.register_forward_hook(lambda _, inputs, output: judged.append(inputs[0]))
     state.G.register_forward_hook(lambda _, inputs, output: made.append(output))
-    (real,) = pictures()
-    training_step(state, settings, real)
+    (real,) = batches()
+    training_step(state, real)
     for seen, original in zip(judged, (real, made[0], made[0]), strict=True):
         hidden = seen == 0
         assert hidden.float().mean() > 0.05
@@ -348,7 +343,7 @@ def test_augmentation_falls_on_the_real_and_the_fake_in_both_steps(tiny):
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
 def test_half_precision_keeps_weights_and_losses_float32_and_finite(tiny, dtype):
-    state, settings = begin(tiny(f"train.precision={dtype}"))
+    state = begin(tiny(f"train.precision={dtype}"))
     kinds, judged = [], []
     state.G.register_forward_hook(lambda _, inputs, output: kinds.append(output.dtype))
 
@@ -361,9 +356,9 @@ def test_half_precision_keeps_weights_and_losses_float32_and_finite(tiny, dtype)
             judged.append(fake_logits.dtype)
             return usual.generator(fake_logits, real_logits)
 
-    usual = settings.loss
-    for real in pictures(3):
-        training_step(state, dataclasses.replace(settings, loss=Spy()), real)
+    usual, state.loss = state.loss, Spy()
+    for real in batches(3):
+        training_step(state, real)
     assert set(judged) == {torch.float32}
     assert set(kinds) == {{"bf16": torch.bfloat16, "fp16": torch.float16}[dtype]}
     assert state.sums.isfinite().all()
@@ -375,8 +370,8 @@ def test_half_precision_keeps_weights_and_losses_float32_and_finite(tiny, dtype)
 def test_half_precision_stays_near_float32(tiny):
     sums = []
     for dtype in ("fp32", "bf16"):
-        state, settings = begin(tiny(f"train.precision={dtype}"))
-        training_step(state, settings, pictures()[0])
+        state = begin(tiny(f"train.precision={dtype}"))
+        training_step(state, batches()[0])
         sums.append(state.sums)
     assert not torch.equal(*sums)
     torch.testing.assert_close(*sums, rtol=0.05, atol=0.05)
@@ -384,8 +379,8 @@ def test_half_precision_stays_near_float32(tiny):
 
 def test_a_step_leaves_the_global_random_state_alone(tiny):
     before = torch.get_rng_state()
-    state, settings = begin(tiny("augment.policy=color,translation,cutout", "train.fresh_z=true"))
-    training_step(state, settings, pictures()[0])
+    state = begin(tiny("augment.policy=color,translation,cutout", "train.fresh_z=true"))
+    training_step(state, batches()[0])
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -409,16 +404,16 @@ class Broken:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("term", ["D", "G", "both"])
 def test_an_update_whose_loss_is_not_finite_is_skipped_and_its_step_named(tiny, term, value):
-    state, settings = begin(tiny())
-    settings = dataclasses.replace(settings, loss=Broken(settings.loss, term, value, from_call=2))
-    reals = pictures(4)
+    state = begin(tiny())
+    state.loss = Broken(state.loss, term, value, from_call=2)
+    reals = batches(4)
     for real in reals[:2]:
-        training_step(state, settings, real)
+        training_step(state, real)
     assert int(state.first_bad_step) == -1
     kept = {name: [p.detach().clone() for p in getattr(state, name).parameters()] for name in ("G", "D", "G_ema")}
     slots = {"G": moments(state.opt_G), "D": moments(state.opt_D)}
     for real in reals[2:]:
-        training_step(state, settings, real)
+        training_step(state, real)
     assert int(state.first_bad_step) == 3
     for name in ("G", "D") if term == "both" else (term,):
         assert same(kept[name], list(getattr(state, name).parameters()))
@@ -427,11 +422,11 @@ def test_an_update_whose_loss_is_not_finite_is_skipped_and_its_step_named(tiny, 
 
 
 def test_d_batch_statistics_of_real_and_fake_stay_apart(tiny):
-    state, settings = begin(tiny())
+    state = begin(tiny())
     inputs = []
     norm = next(module for module in state.D.modules() if isinstance(module, nn.BatchNorm2d))
     norm.register_forward_hook(lambda _, given, output: inputs.append(given[0].detach()))
-    training_step(state, settings, pictures()[0])
+    training_step(state, batches()[0])
     assert [len(given) for given in inputs] == [8, 8, 8]
     running = torch.zeros(norm.num_features)
     for given in inputs:  # momentum 0.1, of each pass by itself
@@ -440,13 +435,13 @@ def test_d_batch_statistics_of_real_and_fake_stay_apart(tiny):
 
 
 def test_spread_is_the_mean_over_pixels_of_the_standard_deviation_over_the_batch():
-    (images,) = pictures(batch_size=6, resolution=16)
+    (images,) = batches(batch_size=6, resolution=16)
     expected = np.mean([np.std(column) for column in images.double().numpy().reshape(6, -1).T])
     assert spread(images).item() == pytest.approx(expected, rel=1e-6)
     assert spread(images.to(memory_format=torch.channels_last)).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_spread_is_0_for_equal_pictures_and_1_at_most():
+def test_spread_is_0_for_equal_images_and_1_at_most():
     black_and_white = torch.tensor([-1.0, 1.0]).repeat(4)[:, None, None, None].expand(8, 3, 16, 16)
     assert spread(torch.full((8, 3, 16, 16), 0.7)).item() == pytest.approx(0, abs=1e-6)
     assert spread(black_and_white).item() == 1
@@ -454,7 +449,7 @@ def test_spread_is_0_for_equal_pictures_and_1_at_most():
 
 
 def test_spread_is_float32_and_carries_no_gradient_whatever_it_is_given():
-    (images,) = pictures()
+    (images,) = batches()
     half = spread(images.to(torch.bfloat16).requires_grad_())
     assert half.dtype == torch.float32
     assert not half.requires_grad
@@ -462,12 +457,12 @@ def test_spread_is_float32_and_carries_no_gradient_whatever_it_is_given():
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_metrics_hold_the_spread_of_the_pictures_and_of_the_fakes(tiny, dtype):
-    state, settings = begin(tiny(f"train.precision={dtype}"))
+def test_metrics_hold_the_spread_of_the_images_and_of_the_fakes(tiny, dtype):
+    state = begin(tiny(f"train.precision={dtype}"))
     made = []
     state.G.register_forward_hook(lambda _, inputs, output: made.append(output.detach().float()))
-    (real,) = pictures()
-    training_step(state, settings, real * 0.5)
+    (real,) = batches()
+    training_step(state, real * 0.5)
     metrics = dict(zip(METRICS, state.sums.tolist(), strict=False))
     assert metrics["spread/real"] == pytest.approx(torch.std(real * 0.5, 0, correction=0).mean().item(), rel=1e-5)
     assert metrics["spread/fake"] == pytest.approx(torch.std(made[0], 0, correction=0).mean().item(), rel=1e-5)

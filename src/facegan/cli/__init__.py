@@ -16,7 +16,7 @@ import typer
 from typer.main import get_command
 
 from .. import __version__
-from ..errors import ConfigError, FaceganError, ToldError
+from ..errors import ConfigError, FaceganError, PeerFailedError
 from ..messages import nearest
 from ..plugins import claims, find, names
 from .options import PLAIN, Group
@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _explain(error: Exception, debug: bool) -> int:
     """Say in one line what went wrong; returns the exit code."""
-    if isinstance(error, ToldError):
+    if isinstance(error, PeerFailedError):
         return error.exit_code
     if isinstance(error, FaceganError):
         _complain(error, error, debug)

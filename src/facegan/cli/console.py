@@ -5,10 +5,10 @@ import shlex
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import Any, TextIO, cast
 
 from rich.console import Console, RenderableType
 from rich.filesize import decimal
@@ -26,9 +26,6 @@ from rich.text import Text
 
 from ..storage.run_dir import RunDir
 from .signals import Ended
-
-if TYPE_CHECKING:
-    from ..training.loop import Progress as TrainingProgress
 
 QUICK_SECONDS = 2.0  # work that takes no longer is not talked about
 DRAWN_SECONDS = 0.1  # between two states of a bar
@@ -115,21 +112,17 @@ class TrainingConsole:
         if done == total and "packing" in self._tasks:
             self._bar.remove_task(self._tasks.pop("packing"))
 
-    def report(self, event: "TrainingProgress | str") -> None:
-        """What the engine reports: progress, or a line."""
-        if isinstance(event, str):
-            self.say(event)
-            return
-        metrics = event.metrics
+    def metrics(self, step: int, num_steps: int, metrics: Mapping[str, Any]) -> None:
+        """Show the progress of training at a tick."""
         news = (
             f"epoch {metrics['epoch']:.2f}  {metrics['images_per_second']:,.0f} images/s  "
             f"loss_D {metrics['loss/D']:.3f}  loss_G {metrics['loss/G']:.3f}  "
             f"D(x) {metrics['score/real']:.2f}  D(G(z)) {metrics['score/fake']:.2f} (balance 0.50)"
         )
         rate = max(metrics["images_per_second"], 1e-3)
-        left = (event.num_steps - event.step) * metrics["kimg"] * 1000 / event.step / rate
-        line = f"step {event.step}/{event.num_steps}  ETA {duration(left)}  {news}"
-        self._show("step", event.step, event.num_steps, news, line, event.step == event.num_steps)
+        left = (num_steps - step) * metrics["kimg"] * 1000 / step / rate
+        line = f"step {step}/{num_steps}  ETA {duration(left)}  {news}"
+        self._show("step", step, num_steps, news, line, step == num_steps)
 
     def _show(self, name: str, done: int, total: int, news: str, line: str, last: bool) -> None:
         if self._live and (last or time.monotonic() >= self._next_drawn):

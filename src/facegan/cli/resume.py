@@ -59,19 +59,19 @@ def resume(
         refuse_idle_metrics(metrics, evaluation.get("every", before["evaluation"].get("every")))
         allow_deterministic(before["train"].get("deterministic") is True)
 
-        if not world.leads:
+        if not world.is_main:
             take_part(world, seconds)
             return
         load_torch()
+        from ..reporter import Callbacks
         from ..training.trainer import resume as resume_run
         from .console import TrainingConsole
         from .signals import StopRequest
 
         with StopRequest(seconds).listening() as stop, TrainingConsole(found.log, new=False) as console:
-            ended = resume_run(
-                found, duration=duration, output=changes.get("output"), evaluation=evaluation, device=device,
-                world=world, report=console.report, packing=console.packing, stop=stop,
-            )  # fmt: skip
+            reporter = Callbacks(line=console.say, progress={"packing": console.packing}, metrics=console.metrics)
+            wanted = {"train": duration, "output": changes.get("output", {}), "evaluation": evaluation}
+            ended = resume_run(found, wanted, device=device, reporter=reporter, stop=stop, world=world)
             if ended is None:
                 console.say(
                     f"{found.path}: finished already; --epochs, --kimg or --steps with a larger total extends it"

@@ -75,9 +75,9 @@ def train(
         seconds = seconds_of(max_time)
         allow_deterministic(wanted.train.deterministic)
         if dry_run:
-            if world.leads:
+            if world.is_main:
                 _show_plan(wanted, world, as_json)
-        elif not world.leads:
+        elif not world.is_main:
             take_part(world, seconds)
         else:
             with _run_folder(run, wanted, preset or (config.stem if config else "dcgan")) as folder:
@@ -87,12 +87,12 @@ def train(
 
 def take_part(world: "World", seconds: float | None) -> None:
     """Train a run that another process leads, without a word of its own."""
-    from ..training.worker import follow
+    from ..training.worker import run_worker
     from .signals import StopRequest
 
     with StopRequest(seconds, quiet=True).listening() as stop:
-        followed = follow(world, stop=stop)
-    if followed and not followed.ended:
+        trained = run_worker(world, stop=stop)
+    if trained and not trained[1]:
         raise SystemExit(stop.exit_code)
 
 
@@ -100,6 +100,7 @@ def _train(
     config: "RunConfig", run: "RunDir", world: "World", seconds: float | None, force: bool, as_json: bool
 ) -> None:
     load_torch()
+    from ..reporter import Callbacks
     from ..training.trainer import train as start
     from .console import TrainingConsole
     from .signals import StopRequest
@@ -107,7 +108,8 @@ def _train(
     if not force:
         run.refuse_existing()
     with StopRequest(seconds).listening() as stop, TrainingConsole(run.log, new=True) as console:
-        ended = start(config, run, report=console.report, packing=console.packing, stop=stop, force=force, world=world)
+        reporter = Callbacks(line=console.say, progress={"packing": console.packing}, metrics=console.metrics)
+        ended = start(config, run, reporter=reporter, stop=stop, force=force, world=world)
     conclude(run, console, stop.exit_code, finished=ended, as_json=as_json)
 
 
@@ -142,11 +144,11 @@ def _show_plan(config: "RunConfig", world: "World", as_json: bool) -> None:
     from ..config import flat
     from ..data.packed.load import check_enough, count
     from ..training.plan import plan
-    from ..training.runtime import placed
+    from ..training.runtime import select_device
     from .console import table
 
     config = config.complete()
-    device = placed(config, world)
+    device = select_device(config, world)
     num_images = count(config.data)
     check_enough(num_images, config.train.batch_size, config.data.source)
     counts = plan(config, num_images)

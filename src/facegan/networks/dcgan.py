@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-WIDEST = 16  # times ngf or ndf: at 64 the paper's own widest layer, 1,024; larger images get deeper, not wider
+WIDEST = 16  # times ngf or ndf: 1,024 at 64, the paper's widest layer; networks for larger images get deeper only
 
 
 class DCGAN(BaseModel):
@@ -29,16 +29,16 @@ class DCGAN(BaseModel):
     bias: bool = Field(False, description="whether G's last layer adds a bias, as it does in many imported generators")
 
     def generator(self, resolution: int, channels: int) -> "Generator":
-        """G: z (N, z_dim) -> images (N, channels, resolution, resolution) in [-1, 1], freshly initialised."""
+        """Build G: z (N, z_dim) -> images (N, channels, resolution, resolution) in [-1, 1], with initial weights."""
         return Generator(self.z_dim, widths(self.ngf, resolution), channels, self.head, self.bias)
 
     def discriminator(self, resolution: int, channels: int) -> "Discriminator":
-        """D: images (N, channels, resolution, resolution) -> logits (N,), freshly initialised."""
+        """Build D: images (N, channels, resolution, resolution) -> logits (N,), with initial weights."""
         return Discriminator(widths(self.ndf, resolution), channels, self.head)
 
 
 class Generator(nn.Module):
-    """Latents to images by strided transposed convolutions; batch norm and ReLU after each but the last, then tanh.
+    """Latents to images by transposed strided convolutions; batch norm and ReLU after each but the last, then tanh.
 
     Args:
         z_dim: Length of a latent vector.
@@ -78,7 +78,7 @@ class Generator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Latents z (N, z_dim) to images (N, C, H, W) in [-1, 1]."""
+        """Map latents z (N, z_dim) to images (N, C, H, W) in [-1, 1]."""
         images: Tensor = self.to_image(self.stages(self.head(z)))
         return images
 
@@ -117,19 +117,19 @@ class Discriminator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) in [-1, 1] to logits (N,); a sigmoid of them is the probability of being real."""
+        """Map images (N, C, H, W) in [-1, 1] to logits (N,); their sigmoid is the probability of being real."""
         logits: Tensor = self.head(self.stages(self.from_image(images)))
         return logits
 
 
 def widths(base: int, resolution: int) -> list[int]:
-    """Feature maps of the layers at resolution/2, ..., 8, 4: base, 2 base, 4 base, ... up to WIDEST times base."""
+    """Return the feature maps of the layers at resolution/2, ..., 8, 4: base, 2 base, ... up to WIDEST times base."""
     num_layers = resolution.bit_length() - 3  # 64 = 2^6 is halved four times down to 4
     return [base * min(2**layer, WIDEST) for layer in range(num_layers)]
 
 
 def _initialise(module: nn.Module) -> None:
-    """Weights N(0, 0.02), batch norm's scale N(1, 0.02), biases 0 (section 4 of the paper; the scale: the tutorial)."""
+    """Draw weights from N(0, 0.02), batch norm's scale from N(1, 0.02); biases 0 (section 4; scale: the tutorial)."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):

@@ -1,8 +1,8 @@
-"""How a pair of networks keeps to the DCGAN paper's guidelines for stable training.
+"""Check a pair of networks against the DCGAN paper's guidelines for stable training.
 
 Source: Radford, Metz, Chintala, ICLR 2016, section 3, "Architecture guidelines for stable Deep Convolutional GANs".
-The networks are run once, so that what is judged is the order in which layers act, not their names. Operations that are
-no modules, for instance a pooling function called in `forward`, are not seen.
+The networks are run once: the order in which layers act counts, not their names. Operations that are not modules, for
+instance a pooling function called in `forward`, are not seen.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _Av
 
 POOLING = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, nn.FractionalMaxPool2d, nn.LPPool2d)
 RESIZING = (nn.Upsample,)
-PARAMETRISED = "parametrizations"  # where torch.nn.utils.parametrize keeps what it adds to a layer
+PARAMETRISED = "parametrizations"  # the name of the child that torch.nn.utils.parametrize adds to a layer
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.SELU, nn.Tanh, nn.Sigmoid, nn.PReLU, nn.Softplus)
 
 
 class Guideline(BaseModel):
-    """One guideline of the paper, whether it is kept, and what in the networks says so."""
+    """One guideline of the paper, whether the networks follow it, and the evidence."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,7 +32,7 @@ class Guideline(BaseModel):
 
 
 def guidelines(G: nn.Module, D: nn.Module, z: Tensor) -> list[Guideline]:
-    """Hold both networks against the five guidelines.
+    """Check both networks against the five guidelines.
 
     Args:
         G: z (N, z_dim) -> images (N, C, H, W).
@@ -51,9 +51,9 @@ def guidelines(G: nn.Module, D: nn.Module, z: Tensor) -> list[Guideline]:
 
 
 def _layers(network: nn.Module, inputs: Tensor) -> tuple[list[nn.Module], Any]:
-    """The leaf modules of a network in the order in which they act on the input, and the output.
+    """Return the leaf modules of a network in the order in which they act on the input, and the output.
 
-    A layer whose weight is parametrised, for instance by spectral norm, is a leaf; its parametrisation is none.
+    A layer whose weight is parametrised, for instance by spectral norm, is a leaf; its parametrisation is not.
     """
     order: list[nn.Module] = []
     hooks = [
@@ -82,7 +82,7 @@ def _no_pooling(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideli
 
 
 def _batch_norm(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideline:
-    """Batch norm in both, except on G's output and D's input (the paper, section 3); D's output has none either."""
+    """Check for batch norm in both, except on G's output and D's input (section 3); D's output has none either."""
     missing, num = [], 0
     for name, layers, exempt in (("G", layers_G, {-1}), ("D", layers_D, {0, -1})):
         stages = _stages(layers)
@@ -100,7 +100,7 @@ def _batch_norm(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideli
 
 
 def _no_hidden_dense(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideline:
-    """G's first layer and D's last may be linear: in the paper a reshaped product begins G and a sigmoid ends D."""
+    """Allow a linear layer only first in G and last in D: there the paper has a reshaped product and a sigmoid."""
     hidden = []
     for name, layers, outer in (("G", layers_G, 0), ("D", layers_D, -1)):
         weighted = [layer for layer in layers if isinstance(layer, _ConvNd | nn.Linear)]
@@ -136,7 +136,7 @@ def _leaky_relu(layers_D: list[nn.Module]) -> Guideline:
 
 
 def _stages(layers: list[nn.Module]) -> list[list[nn.Module]]:
-    """Each layer with weights, followed by what acts between it and the next one."""
+    """Return each layer with weights, followed by the layers between it and the next one."""
     stages: list[list[nn.Module]] = []
     for layer in layers:
         if isinstance(layer, _ConvNd | nn.Linear):
@@ -147,7 +147,7 @@ def _stages(layers: list[nn.Module]) -> list[list[nn.Module]]:
 
 
 def _inactive(name: str, layers: list[nn.Module]) -> list[str]:
-    """The layers with weights, but the last, that no activation follows."""
+    """Return the layers with weights, except the last, that no activation follows."""
     return [
         f"{name}'s {type(weighted).__name__} number {number}"
         for number, (weighted, *after) in enumerate(_stages(layers)[:-1], start=1)

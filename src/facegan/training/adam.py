@@ -1,4 +1,4 @@
-"""Adam, by torch's own function for it."""
+"""Adam, by torch's functional implementation."""
 
 from collections.abc import Iterable
 
@@ -10,11 +10,11 @@ SLOTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class Adam:
-    """One network's parameters and the moments of their gradients, updated by torch's fused kernel where it has one.
+    """The parameters of one network and the moments of their gradients; torch's fused kernel updates them if it can.
 
-    `torch.optim.Adam` would do the same, but whatever builds one of torch's optimizers loads torch's compiler, which
-    takes as long as torch itself. The moments exist from the start and are only ever changed in place, as a CUDA graph
-    of the step wants it; nothing waits for the device.
+    `torch.optim.Adam` does the same, but constructing an optimizer of torch imports torch's compiler, which takes as
+    long as torch itself. The moments exist from the start and are changed in place, as a CUDA graph of the step
+    requires; nothing waits for the device.
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1.
     """
@@ -22,7 +22,7 @@ class Adam:
     _step_supports_amp_scaling = True  # torch.amp.GradScaler then hands `grad_scale` and `found_inf` to `step`
 
     def __init__(self, parameters: Iterable[Tensor], *, lr: float, betas: tuple[float, float]) -> None:
-        """Begin with moments of zero.
+        """Start with moments of zero.
 
         Args:
             parameters: Updated in place; all on one device.
@@ -40,26 +40,26 @@ class Adam:
 
     @property
     def param_groups(self) -> list[dict[str, list[Tensor]]]:
-        """Where GradScaler looks for gradients."""
+        """The parameters, in the form that GradScaler reads."""
         return [{"params": self.parameters}]
 
     def slots(self) -> list[dict[str, Tensor]]:
-        """The moments of each parameter: `step` (), `exp_avg` and `exp_avg_sq` of the parameter's shape; no copies."""
+        """Return the moments of each parameter: `step` (), `exp_avg` and `exp_avg_sq` of its shape; no copies."""
         each = zip(self._step, self._exp_avg, self._exp_avg_sq, strict=True)
         return [dict(zip(SLOTS, slots, strict=True)) for slots in each]
 
     def gradients(self) -> list[Tensor]:
-        """Those of the parameters, after a backward pass; no copies."""
+        """Return the gradients of the parameters, after a backward pass; no copies."""
         return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Free the gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
-        """One update along the gradients, which every parameter has; none where GradScaler found one not finite."""
+        """Update along the gradients, which every parameter has; skipped if GradScaler found one that is not finite."""
         beta1, beta2 = self._betas
         adam(
             self.parameters, self.gradients(), self._exp_avg, self._exp_avg_sq, [], self._step,

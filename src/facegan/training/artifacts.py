@@ -1,6 +1,5 @@
-"""What a finished run leaves for people: curves, real beside generated faces, a model card."""
+"""Artifacts of a finished run for people: loss curves, real next to generated faces, a model card."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from .. import __version__, images
 from ..checkpoint import snapshot_metadata
 from ..config import RunConfig
+from ..reporter import Reporter
 from ..storage.atomic import write_atomic
 from ..storage.best_snapshot import best_snapshot
 from ..storage.run_dir import RunDir
@@ -39,9 +39,9 @@ arXiv:1406.2661. N. Inkawhich, "DCGAN Tutorial", PyTorch tutorials (pytorch.org/
 """
 
 
-def finish(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[[str], None]) -> None:
-    """Write losses.png, faces.png and model-card.md into a run folder, and say where they are."""
-    from .. import plots  # matplotlib takes half a second to import, and is wanted only now
+def finish(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporter) -> None:
+    """Write losses.png, faces.png and model-card.md into a run folder, and report where they are."""
+    from .. import plots  # matplotlib takes half a second to import, and is needed only now
 
     plots.save_curves([run], run.path / "losses.png")
     step = run.steps("samples")[-1]
@@ -50,12 +50,12 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[
     images.save(run.path / "faces.png", sheet)
     write_atomic(run.path / "model-card.md", _card(config, run, step, num_images).encode("utf-8", "backslashreplace"))
     if found := best_snapshot(run, config.evaluation):
-        report(f"best by {found.metric} ({found.value:.4g} at step {found.step}): {found.path}")
-    report(f"{run.path}: finished; look at faces.png and losses.png there")
+        reporter.info(f"best by {found.metric} ({found.value:.4g} at step {found.step}): {found.path}")
+    reporter.info(f"{run.path}: finished; look at faces.png and losses.png there")
 
 
-def complete(config: RunConfig, run: RunDir, *, num_images: int, report: Callable[[str], None]) -> None:
-    """`finish` a run that reached its end but was ended before all of that was written."""
+def complete(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporter) -> None:
+    """Write what a run lacks that reached its last step but was ended before it was finished."""
     last = run.steps("states")[-1]
     run.cut_metrics(last, inside_tick=False)
     if not run.snapshot(last).exists():  # it was damaged; the state holds the same networks
@@ -66,13 +66,13 @@ def complete(config: RunConfig, run: RunDir, *, num_images: int, report: Callabl
     reached = run.state(last).stat().st_mtime
     written = [run.path / name for name in ("losses.png", "faces.png", "model-card.md")]
     if not all(path.exists() and path.stat().st_mtime >= reached for path in written):
-        finish(config, run, num_images=num_images, report=report)
+        finish(config, run, num_images=num_images, reporter=reporter)
 
 
 def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
     architecture, found = config.part("architecture"), best_snapshot(run, config.evaluation)
     row = "| best snapshot | {}: {} {:.4g} on {:,} faces |\n"
-    told = row.format(found.path.name, found.title, found.value, found.num_images) if found else ""
+    best_row = row.format(found.path.name, found.title, found.value, found.num_images) if found else ""
     return CARD.format(
         name=run.path.name,
         architecture=config.architecture.name,
@@ -88,6 +88,6 @@ def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
         batch_size=config.train.batch_size,
         kimg=step * config.train.batch_size / 1000,
         loss=config.loss.name,
-        best=told,
+        best=best_row,
         version=__version__,
     )

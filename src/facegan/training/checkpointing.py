@@ -1,4 +1,4 @@
-"""Writing what a run keeps: beside the loop, and without ending the training when the disk cannot take it."""
+"""Writing a run's files without stopping the training: weights in the background, and retries when a disk is full."""
 
 import threading
 import time
@@ -7,32 +7,69 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from ..checkpoint import snapshot_metadata
 from ..errors import TrainingError
+from ..reporter import Reporter
+from ..storage.best_snapshot import best_snapshot
+from ..storage.run_dir import RunDir
+from ..storage.safetensors_file import write_tensors
+from .state import NETWORKS, TrainState
 
-RETRY_SECONDS = 10.0  # between two attempts at a disk that would not take something
+RETRY_SECONDS = 10.0  # between two attempts at a disk that is full
 PATIENCE_SECONDS = 300.0  # for the last files of a run
 
 Write = Callable[[], None]
 
 
-class Saver:
-    """Takes every file that the loop writes, in the loop's order.
+def copy_weights(run: RunDir, state: TrainState, *, snapshot: bool, data_digest: str | None) -> Write:
+    """Copy the weights of this step to the CPU; return a function that writes them, whatever the state does meanwhile.
 
-    Small ones, the lines of metrics and the grids, are written at once. Weights are copied by the caller and written by
-    a thread, one set at a time, while the next steps compute. What the disk does not take is no reason to stop: small
-    files wait in memory, in their order; for weights the loop is asked to save newer ones (`behind`). Weights are
-    never written before the lines and grids of the steps before them, so that a state can be counted on.
+    Args:
+        run: The run folder.
+        state: Copied.
+        snapshot: Whether to write a snapshot, before the state: a state implies that its step's other files exist.
+        data_digest: Of the training set, for a state; None writes no state.
+    """
+    config, step, every = state.config, state.step, state.config.output
+    prefixes = ("",) if data_digest is not None else NETWORKS
+    copies = {
+        key: value.detach().to("cpu", copy=True) for key, value in state.tensors().items() if key.startswith(prefixes)
+    }
+    metadata = state.metadata(data_digest) if data_digest is not None else None
+
+    def write() -> None:
+        if snapshot:
+            networks = {key: value for key, value in copies.items() if key.partition(".")[0] in NETWORKS}
+            write_tensors(run.snapshot(step), "snapshot", networks, snapshot_metadata(config, step))
+            found = best_snapshot(run, config.evaluation)
+            spare = {found.step} if found else ()
+            run.keep("snapshots", every.keep_snapshots, every.keep_snapshots_every, spare)
+        if metadata is not None:
+            run.sync_metrics()
+            write_tensors(run.state(step), "state", copies, metadata)
+            run.keep("states", every.keep_states, every.keep_states_every)
+
+    return write
+
+
+class Saver:
+    """Writes every file of the loop, in the loop's order.
+
+    Small files, the lines of metrics and the grids, are written immediately. Weights are copied by the caller and
+    written by a thread, one set at a time, while the next steps compute. A full disk does not stop the training: small
+    files wait in memory, in their order; for weights the loop is asked to save newer ones (`is_retry_due`). Weights are
+    never written before the lines and grids of earlier steps, so a state can rely on them.
     """
 
-    def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, reporter: Reporter) -> None:
         """Begin to write into the run's folder.
 
         Args:
-            folder: That all files are for.
-            report: Called with a line when the disk takes no more, and when it does so again.
+            folder: The folder of all files.
+            reporter: Receives a line when the disk is full, and when it takes files again.
         """
-        self._folder, self._report = folder, report
-        self._told = ""
+        self._folder, self._reporter = folder, reporter
+        self._reason = ""  # of the last failure; "" after a success
         self._waiting: deque[tuple[str, Write]] = deque()
         self._writing: _Writing | None = None
         self._retry_at: float | None = None
@@ -41,107 +78,110 @@ class Saver:
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
-        """Wait for what is being written, unless the program is told to end at once."""
+        """Wait for the weights that are being written, unless the program must end immediately."""
         if error is None:
             self.wait()
         elif isinstance(error, Exception) and self._writing is not None:
             self._writing.join()
 
-    def at_once(self, what: str, write: Write) -> None:
-        """Write a small file, or as soon as the disk takes it again; `what` is its name in a sentence."""
-        self._waiting.append((what, write))
-        self._catch_up()
+    def write(self, name: str, write: Write) -> None:
+        """Write a small file now, or as soon as the disk takes it; `name` describes it in messages."""
+        self._waiting.append((name, write))
+        self._flush()
 
-    def beside(self, what: str, write: Write) -> None:
-        """Write weights beside the loop, after those before them; raises what `write` raises but for OSError."""
+    def write_in_background(self, name: str, write: Write) -> None:
+        """Write weights concurrently, after those before them; raises what `write` raises except OSError."""
         self.wait()
-        if self._catch_up():
-            self._writing = _Writing(what, write)
+        if self._flush():
+            self._writing = _Writing(name, write)
         else:
             self._retry_at = time.monotonic() + RETRY_SECONDS
 
-    def behind(self) -> bool:
-        """Whether weights could not be written and it is time for another attempt, with those of today."""
+    def write_last(self, name: str, write: Write) -> None:
+        """Write the last weights of all, and wait for a full disk.
+
+        Raises:
+            TrainingError: It stayed full for PATIENCE_SECONDS.
+        """
+        self.wait()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                if self._flush():
+                    write()
+                    self._succeed(name)
+                    return
+            except OSError as error:
+                self._fail(name, error)
+            if time.monotonic() >= deadline:
+                raise TrainingError(
+                    f"cannot save {name} ({self._reason}); everything saved before it is valid: fix that, then "
+                    "continue with 'facegan resume'"
+                )
+            time.sleep(RETRY_SECONDS)
+
+    def is_retry_due(self) -> bool:
+        """Return whether weights could not be written and it is time to try again, with the current ones."""
         if self._writing is not None and not self._writing.is_alive():
             self.wait()
         return self._retry_at is not None and time.monotonic() >= self._retry_at
 
     def wait(self) -> None:
-        """Wait until the weights that are being written are written, or are not; raises as `beside`."""
+        """Wait for the weights that are being written; raises as `write_in_background`."""
         if self._writing is None:
             return
         done, self._writing = self._writing, None
         done.join()
         if done.error is None:
-            self._succeeded(done.what)
+            self._succeed(done.file_name)
         elif isinstance(done.error, OSError):
-            self._failed(done.what, done.error)
+            self._fail(done.file_name, done.error)
         else:
             raise done.error
 
-    def insist(self, what: str, write: Write) -> None:
-        """Write the last weights of all, and wait for a disk that does not take them.
-
-        Raises:
-            TrainingError: It did not for PATIENCE_SECONDS.
-        """
-        self.wait()
-        given_up = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                if self._catch_up():
-                    write()
-                    self._succeeded(what)
-                    return
-            except OSError as error:
-                self._failed(what, error)
-            if time.monotonic() >= given_up:
-                raise TrainingError(
-                    f"cannot save {what} ({self._told}); what was saved before it is whole: mend that, then go on with "
-                    "'facegan resume'"
-                )
-            time.sleep(RETRY_SECONDS)
-
-    def _catch_up(self) -> bool:
-        """Write what waits, oldest first; whether nothing waits any more."""
+    def _flush(self) -> bool:
+        """Write the waiting files, oldest first; return whether none is left."""
         while self._waiting:
-            what, write = self._waiting[0]
+            name, write = self._waiting[0]
             try:
                 write()
             except OSError as error:
-                self._failed(what, error)
+                self._fail(name, error)
                 return False
             self._waiting.popleft()
         return True
 
-    def _failed(self, what: str, error: OSError) -> None:
-        """Tell of a failure, once for each reason, and set the time of the next attempt."""
+    def _fail(self, name: str, error: OSError) -> None:
+        """Report a failure, once for each reason, and set the time of the next attempt."""
         if not self._folder.exists():
-            raise TrainingError(f"{self._folder}: has gone while it was trained; move it back, then 'facegan resume'")
-        reason = error.strerror or str(error)
-        if reason != self._told:
-            self._report(
-                f"cannot save {what} ({reason}); training goes on, saving is tried again, what was saved before stands"
+            raise TrainingError(
+                f"{self._folder}: disappeared during training; move it back, then continue with 'facegan resume'"
             )
-        self._told, self._retry_at = reason, time.monotonic() + RETRY_SECONDS
+        reason = error.strerror or str(error)
+        if reason != self._reason:
+            self._reporter.info(
+                f"cannot save {name} ({reason}); training continues and saving is tried again; everything saved before "
+                "is valid"
+            )
+        self._reason, self._retry_at = reason, time.monotonic() + RETRY_SECONDS
 
-    def _succeeded(self, what: str) -> None:
+    def _succeed(self, name: str) -> None:
         if self._retry_at is not None:
-            self._report(f"saved {what}: the disk takes files again")
-            self._told, self._retry_at = "", None
+            self._reporter.info(f"saved {name}: the disk takes files again")
+            self._reason, self._retry_at = "", None
 
 
 class _Writing(threading.Thread):
-    """One set of weights on its way to the disk. It never outlives the program, which may be told to end at once."""
+    """One set of weights on its way to the disk; a daemon, so the program can end immediately."""
 
-    def __init__(self, what: str, write: Write) -> None:
+    def __init__(self, file_name: str, write: Write) -> None:
         super().__init__(name="saving", daemon=True)
-        self.what, self._write = what, write
+        self.file_name, self._write = file_name, write
         self.error: Exception | None = None
         self.start()
 
     def run(self) -> None:
-        """Write; what goes wrong is kept for whoever waits."""
+        """Write; an error is kept for the thread that waits."""
         try:
             self._write()
         except Exception as error:

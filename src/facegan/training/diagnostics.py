@@ -1,8 +1,8 @@
-"""How a run stands, in plain words: judged from the lines of metrics.jsonl alone, in their order.
+"""The health of a run in plain words, from the lines of metrics.jsonl alone, in their order.
 
-Because nothing else is looked at, a run that is resumed is judged like one that never stopped: the lines already there
-are gone through again. The limits below were measured, on runs that went well and on runs spoilt on purpose;
-docs/how-it-works.md lists them.
+Since nothing else counts, a resumed run has the same health as one that never stopped: its earlier lines are read
+again. The limits below were measured, on runs that went well and on runs spoilt on purpose; docs/how-it-works.md lists
+them.
 """
 
 from collections import defaultdict, deque
@@ -15,11 +15,11 @@ from ..storage.run_log import NOT_FINITE
 
 WARM_UP = 300  # steps; until then D is far ahead of a G that draws grey, in every healthy run as well
 MEMORY_SHARE, MEMORY_MIN, MEMORY_MAX = 0.1, 50, 2000  # the averages look back over so much of the run, in steps
-WON, NOT_WON = 0.01, 0.02  # mean D(G(z)) below which D has won, and above which it has no longer
+WON, NOT_WON = 0.01, 0.02  # mean D(G(z)) below which D has won, and above which it no longer has
 # The fakes' spread as a share of the images': collapsed below the first, or below the second after a fall to FALLEN
-# of its best (else G may only not have begun: untrained it has 0.1 to 0.4); out of it again above the third.
+# of its best (otherwise G may only not have begun: untrained it has 0.1 to 0.4); recovered above the third.
 COLLAPSED, LOW, SPREAD_OUT, FALLEN = 0.03, 0.1, 0.15, 0.7
-ALIKE, SURE = 0.1, 0.05  # D gives one answer, whatever it is shown: both scores this near to each other and to 0 or 1
+ALIKE, SURE = 0.1, 0.05  # D gives one answer to all images: both scores this near to each other and to 0 or 1
 FOOLED, NOT_FOOLED = 0.35, 0.2  # how far D(G(z)) is above D(x) of a D that does not learn, and of one that does
 NUM_BLOCKS = 8  # stretches of half a memory each (at least MEMORY_MIN steps), whose means must agree for stagnation
 STILL, MOVING = 0.35, 0.5  # how far those means may differ by chance, and when they differ by more: see `_motion`
@@ -47,38 +47,38 @@ ADVICE = {
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How a run stands after a tick."""
+class Health:
+    """The health of a run after a tick."""
 
     name: str  # GOOD, WON_BY_D, COLLAPSE, STAGNATION or NOT_FINITE
-    words: str = ""  # what is seen; empty when good
+    words: str = ""  # the symptom; empty when good
     changed: bool = False  # whether the tick before had another name
 
     @property
     def advice(self) -> str:
-        """What to try, in settings; empty when good."""
+        """Settings to try; empty when good."""
         return ADVICE[self.name]
 
     @property
     def line(self) -> str:
-        """All of it in one line."""
+        """Name, symptom and advice in one line."""
         return f"{self.name}: {self.words}; {self.advice}" if self.words else "good again"
 
 
-class Health:
-    """The judge of one run; its `verdict` is the newest.
+class HealthMonitor:
+    """Watch the metrics of one run; `health` is the newest.
 
     Averages look back over a tenth of the run so far, at least MEMORY_MIN and at most MEMORY_MAX steps, whatever the
-    tick interval: a line that covers many steps weighs as much as the many lines that could stand for it. A verdict is
-    passed when an average crosses one limit and taken back when it crosses another, so it does not flicker.
+    tick interval: a line that covers many steps weighs as much as the many lines it replaces. The health changes when
+    an average crosses one limit and changes back when it crosses another, so it does not flicker.
 
     Args:
         earlier: The lines of metrics.jsonl so far; none for a new run.
     """
 
     def __init__(self, earlier: Iterable[Mapping[str, Any]] = ()) -> None:
-        self.verdict = Verdict(GOOD)
-        self._step, self._pictures = 0, 0.0
+        self.health = Health(GOOD)
+        self._step, self._images = 0, 0.0
         self._means: dict[str, float] = {}
         self._best_share = 0.0
         self._block: defaultdict[str, float] = defaultdict(float)  # sums over its steps, and their number
@@ -86,25 +86,25 @@ class Health:
         for record in earlier:
             self.observe(record)
 
-    def observe(self, record: Mapping[str, Any]) -> Verdict:
+    def observe(self, record: Mapping[str, Any]) -> Health:
         """Take one more line of metrics into account.
 
         Args:
-            record: With "step" and "kimg"; what else it lacks (runs of older versions have no spreads) is not judged. A
-                value that is not finite, or None in its place, is not averaged.
+            record: With "step" and "kimg"; other values that it lacks (runs of older versions have no spreads) are
+                ignored. A value that is not finite, or None in its place, is not averaged.
         """
         steps, self._step = record["step"] - self._step, record["step"]
-        pictures, self._pictures = 1000 * record["kimg"] - self._pictures, 1000 * record["kimg"]
+        num_images, self._images = 1000 * record["kimg"] - self._images, 1000 * record["kimg"]
         numbers = [value for key, value in record.items() if "/" in key]
         if all(value is not None and isfinite(value) for value in numbers):
-            self._average(_watched(record), steps, pictures)
-            name, words = self._judge()
+            self._average(_watched(record), steps, num_images)
+            name, words = self._diagnose()
         else:
             name, words = NOT_FINITE, f"a loss, a score or a spread is no longer a number (step {self._step})"
-        self.verdict = Verdict(name, words, changed=name != self.verdict.name)
-        return self.verdict
+        self.health = Health(name, words, changed=name != self.health.name)
+        return self.health
 
-    def _average(self, values: Mapping[str, float], steps: int, pictures: float) -> None:
+    def _average(self, values: Mapping[str, float], steps: int, num_images: float) -> None:
         memory = min(max(MEMORY_SHARE * self._step, MEMORY_MIN), MEMORY_MAX)
         weight = 1 - exp(-steps / memory)
         for key, value in values.items():
@@ -112,19 +112,19 @@ class Health:
             self._means[key] = mean + weight * (value - mean)
             self._block[key] += steps * value
         self._block["steps"] += steps
-        self._block["pictures"] += pictures
+        self._block["images"] += num_images
         if self._block["steps"] >= max(memory / 2, MEMORY_MIN):
             self._blocks.append(self._block)
             self._block = defaultdict(float)
 
-    def _judge(self) -> tuple[str, str]:
-        was, means = self.verdict.name, self._means
+    def _diagnose(self) -> tuple[str, str]:
+        was, means = self.health.name, self._means
         real, fake, share = (means.get(key, nan) for key in ("real", "fake", "share"))
         self._best_share = max(self._best_share, share)
         if self._step < WARM_UP:
             return GOOD, ""
         if real > 0.5 and fake < (NOT_WON if was == WON_BY_D else WON):
-            self._blocks.clear()  # what has stood still because D has won says nothing of what comes after
+            self._blocks.clear()  # networks that rested because D had won say nothing about the time after it
             return WON_BY_D, (
                 f"D tells every fake from every image (D(x) {real:.2f}, D(G(z)) {fake:.4f}), and a D that is always "
                 "right teaches G little"
@@ -144,20 +144,20 @@ class Health:
         return GOOD, ""
 
     def _motion(self) -> float:
-        """How much the scores and the share have moved over the last NUM_BLOCKS; infinite while there are fewer.
+        """Return how much the scores and the share moved over the last NUM_BLOCKS; infinite while there are fewer.
 
-        The widest range of a block's mean, times the root of the images in a block. Networks that stand still leave
-        only the chance of which images were drawn, and that root takes it out; networks that learn leave more.
+        The widest range of a block's mean, times the root of the images in a block. Between networks that do not change
+        only the choice of images differs, and that root cancels it; networks that learn differ by more.
         """
         if len(self._blocks) < NUM_BLOCKS or any("share" not in block for block in self._blocks):
             return inf
         columns = ([block[key] / block["steps"] for block in self._blocks] for key in ("real", "fake", "share"))
-        pictures = min(block["pictures"] for block in self._blocks)
-        return sqrt(pictures) * max(max(column) - min(column) for column in columns)
+        num_images = min(block["images"] for block in self._blocks)
+        return sqrt(num_images) * max(max(column) - min(column) for column in columns)
 
 
 def _watched(record: Mapping[str, Any]) -> dict[str, float]:
-    """D(x), D(G(z)) and the fakes' spread as a share of the images', as far as a line has them."""
+    """Return D(x), D(G(z)) and the fakes' spread as a share of the images', as far as a line has them."""
     found = {word: float(record[f"score/{word}"]) for word in ("real", "fake") if f"score/{word}" in record}
     if record.get("spread/real") and "spread/fake" in record:  # images that are all the same have none
         found["share"] = record["spread/fake"] / record["spread/real"]

@@ -1,4 +1,4 @@
-"""What fits a device's memory."""
+"""Errors of a full memory, explained by the settings that memory depends on."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,82 +7,61 @@ import torch
 
 from ..config import RunConfig
 from ..errors import TrainingError
-from .distributed import ALONE, World
-from .loop import step_settings
-from .state import build_state, memory_format
-from .step import training_step
 
 T = TypeVar("T")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch says that a device's memory, or the machine's, is full."""
+    """Return whether torch reports that a device's memory, or the machine's, is full."""
     known = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error).lower() for text in known)
 
 
 def within_memory(
-    config: RunConfig, device: torch.device, data_bytes: int, work: Callable[[], T], world: World = ALONE
+    work: Callable[[], T], config: RunConfig, device: torch.device, *, attempt: Callable[[int], None] | None = None
 ) -> T:
-    """Do work of a run; where the memory is full, say which settings it depends on, and what fits.
+    """Return what the work returns; if memory runs out, say which settings it depends on and what fits.
 
     Args:
+        work: Any part of a run.
         config: Of the run.
         device: That the work is done on.
-        data_bytes: Of the images, which lie in the memory of a CUDA device too if there is room.
-        work: Returns what this returns.
-        world: The processes that train the run.
+        attempt: Trains a little at some batch size, to find one that fits; None: none is suggested.
 
     Raises:
-        TrainingError: The memory is full; on CUDA, of a process on its own, it names a batch size that was tried and
-            fits.
+        TrainingError: The memory is full.
     """
     try:
         return work()
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-    raise out_of_memory(config, device, data_bytes, world)  # out here, what the failed work held is free
-
-
-def out_of_memory(config: RunConfig, device: torch.device, data_bytes: int, world: World = ALONE) -> TrainingError:
-    """What to say of work that did not fit; on CUDA, of a process on its own, a batch size that does is tried out."""
-    size, train = config.resolution, config.train
-    what = (
-        f"{device}: out of memory at train.batch_size={train.batch_size}, resolution={size}, "
+    # Only after the except block is the memory of the failed work free.
+    train = config.train
+    problem = (
+        f"{device}: out of memory at train.batch_size={train.batch_size}, resolution={config.resolution}, "
         f"train.precision={train.precision}"
     )
-    if device.type != "cuda" or world.size > 1:
-        return TrainingError(f"{what}; lower train.batch_size")
-    fitting = largest_batch_size(config, device, data_bytes)
-    advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of 2 fits: lower resolution or widths"
-    return TrainingError(f"{what}; {advice} (in a new run; what was saved of this one stands)")
+    if attempt is None:
+        raise TrainingError(f"{problem}; lower train.batch_size")
+    size = largest_batch_size(train.batch_size, attempt)
+    advice = f"--batch-size {size} fits" if size else "not even a batch of 2 fits: lower resolution or widths"
+    raise TrainingError(f"{problem}; {advice} (in a new run; what this one has saved is valid)")
 
 
-def largest_batch_size(config: RunConfig, device: torch.device, data_bytes: int) -> int | None:
-    """The largest of half, a quarter, ... of the batch size that fits the device's memory; None: none does."""
-    size = config.train.batch_size // 2
+def largest_batch_size(too_large: int, attempt: Callable[[int], None]) -> int | None:
+    """Return the largest of half, a quarter, ... of a batch size at which the attempt succeeds; None: none does."""
+    size = too_large // 2
     while size >= 2:
-        if _fits(config, device, size, data_bytes):
+        if _fits(attempt, size):
             return size
         size //= 2
     return None
 
 
-def _fits(config: RunConfig, device: torch.device, size: int, data_bytes: int) -> bool:
-    """Whether two steps on `size` images fit: Adam makes its moments in the first, the second has all in place."""
-    held = []
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        if data_bytes <= torch.cuda.mem_get_info(device)[0] // 2:  # as the feed decides it
-            held.append(torch.empty(data_bytes, dtype=torch.uint8, device=device))
+def _fits(attempt: Callable[[int], None], size: int) -> bool:
     try:
-        state = build_state(config, device)
-        side = config.resolution
-        real = torch.zeros(size, config.channels, side, side, device=device).to(memory_format=memory_format(config))
-        for _ in range(2):
-            training_step(state, step_settings(config, device), real)
-        int(state.first_bad_step)  # waits for the device
+        attempt(size)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

@@ -1,4 +1,4 @@
-"""What a run will be, in exact integers, before anything of it is drawn or written."""
+"""The plan of a run, in exact integers, before anything of it is drawn or written."""
 
 import math
 import shutil
@@ -17,7 +17,7 @@ BYTES_PER_VALUE = 4
 
 
 class Plan(BaseModel):
-    """Counts of a run: networks, data, steps, bytes; and how the architecture keeps to DCGAN's guidelines."""
+    """Counts of a run: networks, data, steps, bytes; and how the architecture follows the DCGAN guidelines."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,12 +25,12 @@ class Plan(BaseModel):
     num_parameters_D: int
     num_images: int
     num_steps: int
-    num_evaluations: int  # at most: those that would take more than their share of the time are put off
+    num_evaluations: int  # at most: those that would exceed their share of the time are skipped
     epochs: float
     data_bytes: int  # the images as uint8
-    snapshot_bytes: int  # one file, headers aside
-    state_bytes: int  # one file, headers aside
-    run_bytes: int  # at most: what the run keeps, one of each that is being written, the best; images, headers aside
+    snapshot_bytes: int  # one file, without headers
+    state_bytes: int  # one file, without headers
+    run_bytes: int  # at most: kept files, one of each kind that is being written, the best; no grids, no headers
     guidelines: list[Guideline]
 
 
@@ -42,16 +42,15 @@ def plan(config: RunConfig, num_images: int) -> Plan:
         num_images: Of the training set.
 
     Raises:
-        ConfigError, PluginError: A setting of the architecture cannot be, or there is no such metric.
+        ConfigError, PluginError: A setting of the architecture is invalid, or there is no such metric.
     """
     check_metrics(config)
-    # Not on torch's meta device, which would cost nothing here, but importing it costs two seconds.
+    # Not on torch's meta device, which would cost nothing here, but importing it takes two seconds.
     G, D = build_networks(config)
     num_steps = config.train.num_steps(num_images)
     output = config.output.scaled(num_steps)
     parameters_G, parameters_D = num_parameters(G), num_parameters(D)
-    bytes_G, bytes_D = _tensor_bytes(G), _tensor_bytes(D)
-    snapshot_bytes = 2 * bytes_G + bytes_D
+    snapshot_bytes = 2 * _tensor_bytes(G) + _tensor_bytes(D)
     state_bytes = snapshot_bytes + 2 * BYTES_PER_VALUE * (parameters_G + parameters_D)  # Adam's two moments
     num_snapshots = _num_kept(num_steps, output.snapshot_every, output.keep_snapshots, output.keep_snapshots_every)
     num_states = _num_kept(num_steps, output.state_every, output.keep_states, output.keep_states_every)
@@ -71,29 +70,25 @@ def plan(config: RunConfig, num_images: int) -> Plan:
 
 
 def check_metrics(config: RunConfig) -> None:
-    """Refuse metrics that a run is to be measured by and cannot be; without evaluations nothing of them is loaded.
+    """Load the metrics of evaluations during training; without evaluations nothing of them is loaded.
 
     Raises:
-        ConfigError, PluginError: There is no such metric, or it does not serve during training.
+        ConfigError, PluginError: There is no such metric, or it does not work during training.
     """
     if config.evaluation.every:
-        from .evaluation_hook import metrics_of
+        from .evaluation_hook import find_metrics
 
-        metrics_of(config)
+        find_metrics(config)
 
 
-def _num_kept(num_steps: int, every: int, newest: int, for_good: int) -> int:
-    """Files of a kind at a run's end: the newest, and those of round steps."""
-    made = -(-num_steps // every)
-    return min(made, newest + (num_steps // math.lcm(every, for_good) if for_good else 0))
+def _num_kept(num_steps: int, every: int, newest: int, milestones_every: int) -> int:
+    """Count the files of a kind at a run's end: the newest, and those of round steps."""
+    written = -(-num_steps // every)
+    return min(written, newest + (num_steps // math.lcm(every, milestones_every) if milestones_every else 0))
 
 
 def check_disk(needed_bytes: int, folder: Path) -> None:
-    """Refuse a run that its disk cannot hold.
-
-    Raises:
-        TrainingError: Less is free than the run will keep.
-    """
+    """Raise TrainingError if the disk of a folder, which need not exist, has less space than a run keeps."""
     while not folder.exists():
         folder = folder.parent
     free_bytes = shutil.disk_usage(folder).free
@@ -105,7 +100,7 @@ def check_disk(needed_bytes: int, folder: Path) -> None:
 
 
 def num_parameters(network: nn.Module) -> int:
-    """Trained numbers of a network."""
+    """Count the parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 

@@ -1,4 +1,4 @@
-"""How the machine computes while a run is trained; it is put back afterwards."""
+"""Global settings of torch and the C library for a run; each context manager restores them."""
 
 import ctypes
 import math
@@ -21,30 +21,30 @@ _KEEPING = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
 
 
 @contextmanager
-def computing(config: RunConfig, device: torch.device) -> Iterator[None]:
-    """Compute as the settings of `train` say, while the block runs.
+def configured_torch(config: RunConfig, device: torch.device) -> Iterator[None]:
+    """Apply the settings of `train` that are global in torch, while the block runs.
 
     Raises:
-        TrainingError: As of `deterministic` and `compiling`.
+        TrainingError: As `deterministic_kernels` and `explained_compile_errors`.
     """
     train = config.train
     with ExitStack() as stack:
-        stack.enter_context(deterministic(train.deterministic))
-        stack.enter_context(multiplying(train.fp32_precision, device))
-        stack.enter_context(compiling(train.compile))
+        stack.enter_context(deterministic_kernels(train.deterministic))
+        stack.enter_context(fp32_precision(train.fp32_precision, device))
+        stack.enter_context(explained_compile_errors(train.compile))
         if device.type == "cpu":
-            stack.enter_context(threads(num_threads(config)))
-            stack.enter_context(keeping_memory())
+            stack.enter_context(cpu_threads(num_threads(config)))
+            stack.enter_context(retained_memory())
         if device.type == "cuda":  # every step has the same shapes: worth trying which kernel is fastest for each
-            stack.enter_context(_switched([(torch.backends.cudnn, "benchmark", not train.deterministic)]))
+            stack.enter_context(_set_attributes([(torch.backends.cudnn, "benchmark", not train.deterministic)]))
         yield
 
 
 @contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
+def deterministic_kernels(wanted: bool) -> Iterator[None]:
     """Let torch choose only kernels that give the same bits each time, while the block runs.
 
-    On CUDA, cuBLAS wants the environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8 for it, which the command line sets.
+    On CUDA, cuBLAS needs the environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8 for it, which the command line sets.
 
     Raises:
         TrainingError: An operation has no such kernel, or the variable is missing.
@@ -63,52 +63,48 @@ def deterministic(wanted: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
-def placed(config: RunConfig, world: World, device: str | None = None) -> torch.device:
-    """Where this process trains; refuses settings of `train` that the device or the number of processes cannot have.
+def select_device(config: RunConfig, world: World, device: str | None = None) -> torch.device:
+    """Return the device of this process, after checking the settings of `train` that depend on it.
 
     Args:
         config: Of the run.
         world: The processes that train it.
-        device: In place of the run's own.
+        device: By name; None: the run's own.
 
     Raises:
-        ConfigError: As `resolve_device` and `check_precision`, and of several processes as those of `World`.
+        ConfigError: As `resolve_device` and `check_precision`, and as the methods of `World` for several processes.
     """
     chosen = world.device(device or config.train.device)
     check_precision(config.train.fp32_precision, chosen)
     if config.train.sync_batch_norm and chosen.type != "cuda":
         raise ConfigError(
-            f"train.sync_batch_norm: is for cuda, and this is {chosen.type}; without it each process's "
-            "batch norm is over its own images"
+            f"train.sync_batch_norm: is for cuda, and this is {chosen.type}; without it each process's batch norm is "
+            "over its own images"
         )
     world.check_batch(config.train.batch_size)
     return chosen
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Refuse products (train.fp32_precision) that a device does not have.
-
-    Raises:
-        ConfigError: The device, or this version of torch, does not have them.
-    """
-    has_them = {"tf32": "cuda", "bf16": "cpu"}.get(precision, device.type)
-    if device.type != has_them:
+    """Raise ConfigError if the device, or this version of torch, lacks products of some train.fp32_precision."""
+    supported = {"tf32": "cuda", "bf16": "cpu"}.get(precision, device.type)
+    if device.type != supported:
         raise ConfigError(
-            f"train.fp32_precision={precision}: is for {has_them}, and this is {device.type}; ieee is for every device"
+            f"train.fp32_precision={precision}: is for {supported}, and this is {device.type}; ieee is for every device"
         )
     if precision == "bf16" and not hasattr(torch.backends.mkldnn, "conv"):
-        raise ConfigError(f"train.fp32_precision=bf16: torch {torch.__version__} lacks it; it takes torch 2.9, or ieee")
+        raise ConfigError(f"train.fp32_precision=bf16: torch {torch.__version__} lacks it; use torch 2.9, or ieee")
 
 
 @contextmanager
-def multiplying(precision: str, device: torch.device) -> Iterator[None]:
-    """Let convolutions and matrix products of fp32 numbers multiply at some precision, while the block runs.
+def fp32_precision(precision: str, device: torch.device) -> Iterator[None]:
+    """Set the precision of products in fp32 convolutions and matrix products, while the block runs.
 
-    Sums are taken in fp32 all the same. torch itself lets cuDNN use TF32 unasked.
+    Sums stay in fp32. torch by itself lets cuDNN use TF32.
 
     Args:
-        precision: One that `check_precision` has let pass. oneDNN takes bf16 as leave to round, not as an order.
-        device: That computes.
+        precision: One that `check_precision` accepts. For oneDNN bf16 is a permission to round, not an order.
+        device: The device that computes.
     """
     switches: list[tuple[Any, str, Any]] = []
     if device.type == "cuda":
@@ -117,16 +113,15 @@ def multiplying(precision: str, device: torch.device) -> Iterator[None]:
     elif precision == "bf16":
         onednn: Any = torch.backends.mkldnn
         switches = [(part, "fp32_precision", "bf16") for part in (onednn.conv, onednn.matmul)]
-    with _switched(switches):
+    with _set_attributes(switches):
         yield
 
 
 @contextmanager
-def compiling(wanted: bool) -> Iterator[None]:
-    """Explain, in a line, what torch.compile may fail with while the block runs.
+def explained_compile_errors(wanted: bool) -> Iterator[None]:
+    """Turn the errors of torch.compile into a TrainingError of one line, while the block runs.
 
-    Raises:
-        TrainingError: It failed; mostly there is no C++ compiler, or a part that it cannot compile.
+    The usual causes are a missing C++ compiler and a plugin's part that cannot be compiled.
     """
     try:
         yield
@@ -138,13 +133,13 @@ def compiling(wanted: bool) -> Iterator[None]:
 
 
 def num_threads(config: RunConfig) -> int:
-    """How many threads compute on the CPU: train.threads, or torch's own number, up to a container's share."""
-    return config.train.threads or min(torch.get_num_threads(), allowance())
+    """Return the number of CPU threads: train.threads, or torch's own number, at most a container's quota."""
+    return config.train.threads or min(torch.get_num_threads(), cpu_quota())
 
 
 @contextmanager
-def threads(num: int) -> Iterator[None]:
-    """Compute with so many threads, while the block runs."""
+def cpu_threads(num: int) -> Iterator[None]:
+    """Compute with `num` threads, while the block runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(num)
     try:
@@ -153,11 +148,11 @@ def threads(num: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def allowance(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """How many threads a container's share of the processors keeps busy; all of them, where there is no such limit.
+def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the number of CPUs that a container may use, rounded up; sys.maxsize without such a limit.
 
-    torch takes a thread for every core of the machine, also where a container may use only two of them: threads would
-    then wait for others that have no turn.
+    torch starts a thread for every core of the machine, even if a container may use only two of them: threads would
+    then wait for others that are not running.
 
     Args:
         root: Where Linux shows the limits of control groups, of version 2 or 1.
@@ -174,11 +169,11 @@ def allowance(root: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 @contextmanager
-def keeping_memory() -> Iterator[None]:
-    """Keep memory that is freed for what is needed next, while the block runs (glibc; elsewhere nothing changes).
+def retained_memory() -> Iterator[None]:
+    """Retain freed memory for the next allocations, while the block runs (glibc; elsewhere nothing changes).
 
-    By default each tensor of 32 MB and more goes back to the system as soon as it is freed, and each new one is
-    cleared page by page at its first use: every step would ask for all its activations anew.
+    By default each tensor of 32 MB and more returns to the system as soon as it is freed, and each new one is cleared
+    page by page at its first use: every step would request all its activations again.
     """
     try:
         mallopt, trim = (getattr(ctypes.CDLL(None), name) for name in ("mallopt", "malloc_trim"))
@@ -196,9 +191,9 @@ def keeping_memory() -> Iterator[None]:
 
 
 @contextmanager
-def _switched(switches: list[tuple[Any, str, Any]]) -> Iterator[None]:
-    """Attributes with other values, while the block runs."""
-    with warnings.catch_warnings():  # torch 2.9 would have us use other names, which do not mix with what reads these
+def _set_attributes(switches: list[tuple[Any, str, Any]]) -> Iterator[None]:
+    """Set attributes, while the block runs."""
+    with warnings.catch_warnings():  # torch 2.9 recommends other names, which cannot be mixed with these
         warnings.filterwarnings("ignore", "Please use the new API settings")
         before = [getattr(owner, name) for owner, name, _ in switches]
     try:

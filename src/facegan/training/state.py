@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import ema, latents
 from ..checkpoint import load_network
 from ..config import RunConfig
 from ..errors import SnapshotError
-from ..storage.safetensors_file import read_header, read_tensors, write_tensors
+from ..generator import FaceGenerator
+from ..storage.safetensors_file import read_header, read_tensors
 from .adam import Adam
 from .distributed import ALONE, World
 
@@ -21,12 +23,17 @@ METRICS = (
 )  # fmt: skip
 NETWORKS = ("G", "G_ema", "D")
 OPTIMIZERS = ("opt_G", "opt_D")
+NUM_CALIBRATION = 1024  # latents that the batch-norm statistics of G_ema are estimated from
 
 
 @dataclass
 class TrainState:
-    """Networks, optimizers, randomness and running sums after `step` updates of G."""
+    """Configuration, networks, optimizers, randomness and running sums after `step` updates of G."""
 
+    config: RunConfig  # complete
+    architecture: Any  # the model of config.architecture: `z_dim`, `prior`
+    loss: Any  # the model of config.loss: logits to losses, see losses.py
+    dtype: torch.dtype  # of the convolutions
     step: int
     G: nn.Module
     G_ema: nn.Module
@@ -40,16 +47,29 @@ class TrainState:
     first_bad_step: Tensor  # int64 scalar: the first step whose loss was not finite; -1: none
     world: World = ALONE  # the processes that have the same networks, optimizers and sums, and other noise
 
-    def save(self, path: Path, config: RunConfig, data_digest: str) -> None:
-        """Write the whole state; `load` of it continues as if nothing had happened.
+    @property
+    def device(self) -> torch.device:
+        """The device of every tensor."""
+        return self.sums.device
 
-        Raises:
-            OSError: The file cannot be written; nothing is left of it.
+    def generator(self) -> FaceGenerator:
+        """Return G_ema as a generator that draws seeds; it shares the weights."""
+        return FaceGenerator(self.G_ema, z_dim=self.architecture.z_dim, prior=self.architecture.prior)
+
+    def calibrate(self, num: int | None = None) -> None:
+        """Set the batch-norm statistics of G_ema to those of its own weights, from the same latents every time.
+
+        Args:
+            num: Latents; None: NUM_CALIBRATION.
         """
-        write_tensors(path, "state", self.tensors(), self.metadata(config, data_digest))
+        num = num or NUM_CALIBRATION
+        source = torch.Generator(self.device).manual_seed(self.config.seed)
+        size = min(self.config.train.batch_size, num)
+        z_dim, prior = self.architecture.z_dim, self.architecture.prior
+        ema.calibrate(self.G_ema, (latents.draw(size, z_dim, prior, source) for _ in range(num // size)))
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that a state file holds, by name; not copies."""
+        """Return all tensors of a state file by name; no copies."""
         tensors: dict[str, Tensor] = {"noise": self.noise.get_state(), "sums": self.sums}
         for name in NETWORKS:
             tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
@@ -60,18 +80,22 @@ class TrainState:
             tensors[f"scaler.{key}"] = torch.tensor(value, dtype=torch.float64)
         return tensors
 
-    def metadata(self, config: RunConfig, data_digest: str) -> dict[str, str]:
-        """What a state file says of itself."""
-        about = {"config": config.to_json(), "step": str(self.step), "data": data_digest}
-        return {**about, "num_processes": str(self.world.size)}
+    def metadata(self, data_digest: str) -> dict[str, str]:
+        """Return the metadata of a state file."""
+        return {
+            "config": self.config.to_json(),
+            "step": str(self.step),
+            "data": data_digest,
+            "num_processes": str(self.world.size),
+        }
 
     @torch.no_grad()
     def load(self, path: Path, data_digest: str) -> list[str]:
-        """Take over what `save` wrote, in place.
+        """Load a state file in place.
 
         Returns:
-            Why the run will not go on to the bit as if it had never stopped; nothing if it will. The random state of
-            another kind of device is one that ours cannot take: the noise then begins anew, from the seed and the step.
+            Reasons why the run will not continue bit for bit; empty if it will. The random state of another kind of
+            device cannot be loaded: the noise then restarts from the seed and the step.
 
         Raises:
             DamagedError: Its bytes are not those that were written.
@@ -85,38 +109,45 @@ class TrainState:
             )
         for name in NETWORKS:
             load_network(path, getattr(self, name), f"{name}.")
-        rest = read_tensors(path)
         step = int(metadata["step"])
         try:
             for name in OPTIMIZERS:
                 _load_optimizer(getattr(self, name), read_tensors(path, f"{name}."), stepped=step > 0)
-            mine = self.scaler.state_dict()
-            scaler = {key: _scaler_value(rest[f"scaler.{key}"]) for key in mine if f"scaler.{key}" in rest}
-            if scaler.get("growth_interval") == mine.get(
-                "growth_interval"
-            ):  # else another precision, which has its own
-                self.scaler.load_state_dict(scaler)
-            same_kind = rest["noise"].shape == self.noise.get_state().shape
-            if same_kind:
-                self.noise.set_state(rest["noise"])
-            else:
-                self.noise.manual_seed(self.noise.initial_seed() + step)
-            self.sums.zero_()[[*range(len(rest["sums"]) - 1), -1]] = rest["sums"].to(self.sums)  # schema 1 had fewer
-            self.step = step
-            self.count.fill_(step)
+            same_device = self._load_rest(read_tensors(path), step)
         except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise SnapshotError(f"{path}: does not fit the run ({reason}); was its config.json changed?") from None
-        before, size = metadata.get("num_processes", "1"), self.world.size
-        moved = f"was trained on another kind of device; its noise begins anew on {self.noise.device}"
-        shared = f"goes on with {size} processes in place of {before}: on the same images, with other noise"
-        return [moved] * (not same_kind) + [shared] * (before != str(size))
+        reasons = []
+        if not same_device:
+            reasons.append(f"was trained on another kind of device; its noise restarts on {self.device}")
+        if (before := metadata.get("num_processes", "1")) != str(self.world.size):
+            reasons.append(
+                f"continues with {self.world.size} processes instead of {before}: on the same images, with other noise"
+            )
+        return reasons
+
+    def _load_rest(self, tensors: Mapping[str, Tensor], step: int) -> bool:
+        """Load what belongs to no network and no optimizer; return whether the noise is of our kind of device."""
+        mine = self.scaler.state_dict()
+        scaler = {key: _scaler_value(tensors[f"scaler.{key}"]) for key in mine if f"scaler.{key}" in tensors}
+        if scaler.get("growth_interval") == mine.get("growth_interval"):  # another precision has its own scale
+            self.scaler.load_state_dict(scaler)
+        same_device = tensors["noise"].shape == self.noise.get_state().shape
+        if same_device:
+            self.noise.set_state(tensors["noise"])
+        else:
+            self.noise.manual_seed(self.noise.initial_seed() + step)
+        sums = tensors["sums"]
+        self.sums.zero_()[[*range(len(sums) - 1), -1]] = sums.to(self.sums)  # schema 1 had fewer metrics
+        self.step = step
+        self.count.fill_(step)
+        return same_device
 
 
 def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
-    """G and D on the CPU; their weights are a function of `config.seed` alone.
+    """Build G and D on the CPU; their weights are a function of `config.seed` alone.
 
-    The global random state is borrowed while the networks draw their weights, and put back.
+    torch's global random state is restored afterwards.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -127,15 +158,15 @@ def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
 
 
 def build_state(config: RunConfig, device: torch.device, world: World = ALONE) -> TrainState:
-    """The state before the first step."""
-    layout = memory_format(config)
+    """Build the state before the first step."""
+    layout, dtype = memory_format(config), precision(config, device)
     G, D = (network.to(device).to(memory_format=layout) for network in build_networks(config))
     optimizer = config.optimizer
     betas = (optimizer.beta1, optimizer.beta2)
     # A scaler at scale 1 costs one pass over the gradients and makes the optimizers skip, on the device, an update
     # whose gradients are not finite. With fp16 its scale adapts (Micikevicius et al. 2018, section 3.2). On MPS older
     # versions of torch have neither scaler nor fused Adam; there the losses alone are watched.
-    adapts = precision(config, device) == torch.float16
+    adapts = dtype == torch.float16
     scaler = torch.amp.GradScaler(
         device.type,
         init_scale=2.0**16 if adapts else 1.0,
@@ -143,6 +174,10 @@ def build_state(config: RunConfig, device: torch.device, world: World = ALONE) -
         enabled=device.type in ("cpu", "cuda"),
     )
     return TrainState(
+        config=config,
+        architecture=config.part("architecture"),
+        loss=config.part("loss"),
+        dtype=dtype,
         step=0,
         G=G,
         G_ema=deepcopy(G).requires_grad_(False).eval(),
@@ -159,12 +194,12 @@ def build_state(config: RunConfig, device: torch.device, world: World = ALONE) -
 
 
 def memory_format(config: RunConfig) -> torch.memory_format:
-    """The order in which images and convolution weights lie in memory."""
+    """Return the memory format of images and convolution weights."""
     return torch.channels_last if config.train.channels_last else torch.contiguous_format
 
 
 def precision(config: RunConfig, device: torch.device) -> torch.dtype:
-    """The type in which convolutions compute; weights, losses and optimizers stay float32."""
+    """Return the dtype of the convolutions; weights, losses and optimizers stay float32."""
     wanted = config.train.precision
     if wanted == "auto":
         if device.type != "cuda":
@@ -175,7 +210,7 @@ def precision(config: RunConfig, device: torch.device) -> torch.dtype:
 
 
 def _load_optimizer(optimizer: Adam, tensors: Mapping[str, Tensor], *, stepped: bool) -> None:
-    """Give an Adam its moments back; ValueError if any is amiss."""
+    """Load the moments of an Adam in place; raises ValueError if they are not those of its parameters."""
     expected = {
         f"{index}.{slot}": mine for index, slots in enumerate(optimizer.slots()) for slot, mine in slots.items()
     }

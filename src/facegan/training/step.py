@@ -4,9 +4,6 @@ Source: Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, algorith
 mini-batches, as Radford et al. 2016 train: a real and a fake one never share batch statistics.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -17,90 +14,75 @@ from .adam import Adam
 from .state import TrainState
 
 
-@dataclass(frozen=True)
-class StepSettings:
-    """What a step needs of the configuration."""
-
-    loss: Any  # logits to losses: see losses.py
-    z_dim: int
-    prior: str
-    dtype: torch.dtype  # of the convolutions
-    fresh_z: bool
-    policy: str  # of the augmentation
-    half_life_kimg: float
-
-
-def training_step(state: TrainState, settings: StepSettings, real: Tensor) -> None:
+def training_step(state: TrainState, real: Tensor) -> None:
     """Advance the state by one update of D, one of G and one of the average.
 
-    These are the same operations on the same tensors at every step, and none waits for the device; whatever differs
-    from step to step is read from tensors, so that a CUDA graph can repeat it all (see capture.py). `state.step`, which
-    lies on no device, is the caller's to count.
+    Every call runs the same operations on the same tensors, and none waits for the device; values that differ from
+    step to step are read from tensors, so a CUDA graph can replay them (see cuda_graph.py). The caller counts
+    `state.step`, which lies on no device.
 
     Args:
         state: Changed in place.
-        settings: The same at every step of a run.
-        real: Images (N, C, H, W) in [-1, 1] on the state's device; only D sees them. Where several processes train
-            together, this one's share: gradients and metrics are averaged over all.
+        real: Images (N, C, H, W) in [-1, 1] on the state's device; only D sees them. With several processes, this
+            one's share: gradients and metrics are averaged over all.
     """
-    with torch.set_grad_enabled(not settings.fresh_z):  # no one will ask how these fakes depend on G
-        fake = generate(state, settings, len(real))
-    loss_D, real_logits, fake_logits = discriminator_step(state, settings, real, fake)
-    if settings.fresh_z:
-        fake = generate(state, settings, len(real))
-    loss_G = generator_step(state, settings, fake, real_logits)
+    config = state.config
+    with torch.set_grad_enabled(not config.train.fresh_z):  # with fresh latents, these fakes need no gradient
+        fake = generate(state, len(real))
+    loss_D, real_logits, fake_logits = discriminator_step(state, real, fake)
+    if config.train.fresh_z:
+        fake = generate(state, len(real))
+    loss_G = generator_step(state, fake, real_logits)
     state.scaler.update()
     state.count += 1
     num_shown = len(real) * state.world.size
-    ema.update(state.G_ema, state.G, ema.weight(settings.half_life_kimg, state.count * num_shown, num_shown))
+    ema.update(state.G_ema, state.G, ema.weight(config.ema.half_life_kimg, state.count * num_shown, num_shown))
     scores = real_logits.sigmoid().mean(), fake_logits.sigmoid().mean()  # D(x) and D(G(z))
     accumulate_metrics(state, loss_D, loss_G, *scores, spread(real), spread(fake))
 
 
-def generate(state: TrainState, settings: StepSettings, num: int) -> Tensor:
-    """Fakes (num, C, H, W) of new latents, with the graph back to G's weights."""
-    z = latents.draw(num, settings.z_dim, settings.prior, state.noise)  # (N, z_dim)
-    with _autocast(state, settings):
+def generate(state: TrainState, num: int) -> Tensor:
+    """Generate fakes (num, C, H, W) from new latents, with the graph back to G's weights."""
+    z = latents.draw(num, state.architecture.z_dim, state.architecture.prior, state.noise)  # (N, z_dim)
+    with _autocast(state):
         fake: Tensor = state.G(z)
     return fake
 
 
-def discriminator_step(
-    state: TrainState, settings: StepSettings, real: Tensor, fake: Tensor
-) -> tuple[DiscriminatorLoss, Tensor, Tensor]:
-    """One Adam step of D on the sum of both gradients: of the real mini-batch and of the fake one.
+def discriminator_step(state: TrainState, real: Tensor, fake: Tensor) -> tuple[DiscriminatorLoss, Tensor, Tensor]:
+    """Take one Adam step of D on the sum of both gradients: of the real mini-batch and of the fake one.
 
     Returns:
         The two terms of the loss, the logits of the real images (N,) and those of the fakes (N,), all detached.
     """
-    real_logits = discriminator_logits(state, settings, real)
-    fake_logits = discriminator_logits(state, settings, fake.detach())
-    loss = settings.loss.discriminator(real_logits, fake_logits)
+    real_logits = discriminator_logits(state, real)
+    fake_logits = discriminator_logits(state, fake.detach())
+    loss = state.loss.discriminator(real_logits, fake_logits)
     optimizer_step(state, state.opt_D, loss.real + loss.fake)
     return type(loss)(loss.real.detach(), loss.fake.detach()), real_logits.detach(), fake_logits.detach()
 
 
-def generator_step(state: TrainState, settings: StepSettings, fake: Tensor, real_logits: Tensor) -> Tensor:
-    """One Adam step of G on what the updated D says of the fakes; returns the loss, detached.
+def generator_step(state: TrainState, fake: Tensor, real_logits: Tensor) -> Tensor:
+    """Take one Adam step of G on the updated D's logits of the fakes; return the loss, detached.
 
     Only G's parameters receive gradients: D's parameters, gradients and optimizer are as before. D's batch-norm
     statistics do move, since D runs in training mode here too (as in the PyTorch tutorial); nothing in training reads
     them. `real_logits` are numbers from before D's update: G never sees a real image, nor a gradient through one.
     """
-    loss: Tensor = settings.loss.generator(discriminator_logits(state, settings, fake), real_logits)
+    loss: Tensor = state.loss.generator(discriminator_logits(state, fake), real_logits)
     optimizer_step(state, state.opt_G, loss)
     return loss.detach()
 
 
-def discriminator_logits(state: TrainState, settings: StepSettings, images: Tensor) -> Tensor:
-    """D's logits (N,) of images (N, C, H, W), float32 whatever the convolutions compute in."""
-    with _autocast(state, settings):
-        logits: Tensor = state.D(augment(images, settings.policy, state.noise))
+def discriminator_logits(state: TrainState, images: Tensor) -> Tensor:
+    """Return D's logits (N,) of augmented images (N, C, H, W), float32 whatever the convolutions compute in."""
+    with _autocast(state):
+        logits: Tensor = state.D(augment(images, state.config.augment.policy, state.noise))
     return logits.float()
 
 
 def optimizer_step(state: TrainState, optimizer: Adam, loss: Tensor) -> None:
-    """One update of the optimizer's own parameters; skipped, on the device, when the loss is not finite."""
+    """Update the optimizer's own parameters once; skipped, on the device, when the loss is not finite."""
     optimizer.zero_grad()
     # A loss that is not finite makes every gradient NaN, and the scaler skips an update with such gradients.
     gate = loss.detach() * 0 + 1  # 1 or NaN
@@ -109,15 +91,15 @@ def optimizer_step(state: TrainState, optimizer: Adam, loss: Tensor) -> None:
     state.scaler.step(optimizer)  # type: ignore[arg-type]
 
 
-def _autocast(state: TrainState, settings: StepSettings) -> torch.autocast:
-    """Weights are cast at each use: a cache of them would outlive the graph that it was filled in."""
-    enabled = settings.dtype != torch.float32
-    return torch.autocast(state.sums.device.type, settings.dtype, enabled=enabled, cache_enabled=False)
+def _autocast(state: TrainState) -> torch.autocast:
+    """Cast weights at each use: a cache of them would outlive the graph that it was filled in."""
+    enabled = state.dtype != torch.float32
+    return torch.autocast(state.device.type, state.dtype, enabled=enabled, cache_enabled=False)
 
 
 @torch.no_grad()
 def spread(images: Tensor) -> Tensor:
-    """How much images (N, C, H, W) differ from one another: a scalar in [0, 1], 0 when all are the same.
+    """Measure how much images (N, C, H, W) differ from one another: a scalar in [0, 1], 0 when all are equal.
 
     The standard deviation of each value of each pixel over the mini-batch (divided by N, not N - 1), averaged over all
     of them: in units of [-1, 1], float32 whatever the images are. Faces have 0.3 to 0.5.
@@ -131,7 +113,7 @@ def spread(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def accumulate_metrics(state: TrainState, loss_D: DiscriminatorLoss, loss_G: Tensor, *others: Tensor) -> None:
-    """Add this step's metrics to the running sums, on the device, and note the first step that is not finite."""
+    """Add this step's metrics to the running sums, on the device, and record the first step that is not finite."""
     total = loss_D.real + loss_D.fake
     row = torch.stack([total, loss_D.real, loss_D.fake, loss_G, *others, torch.ones_like(total)])
     state.world.average([row])

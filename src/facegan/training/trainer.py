@@ -1,48 +1,89 @@
-"""Starting a run and resuming one: everything is checked before anything is written, then the loop."""
+"""Start a run or resume one: everything is checked before anything is written, then the loop."""
 
 import platform
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .. import __version__
+from ..checkpoint import load_generator
 from ..config import DURATIONS, RunConfig, read_file, validate
 from ..data.open import absolute_source
 from ..data.packed.load import PackedImages, load
 from ..data.source import suffix_counts
 from ..errors import ConfigError, DamagedError, SnapshotError, TrainingError
+from ..generator import FaceGenerator
 from ..plugins import claim, names
+from ..reporter import SILENT, Reporter
 from ..storage.atomic import as_json, write_atomic
-from ..storage.best_snapshot import cut_evaluations
+from ..storage.best_snapshot import best_snapshot, cut_evaluations
 from ..storage.run_dir import RunDir
-from ..storage.run_status import num_images_of
+from ..storage.run_status import num_images_of, read_run_config
 from ..storage.safetensors_file import read_header
 from .artifacts import complete, finish
 from .distributed import ALONE, World
-from .loop import Report, Stop, training_loop
+from .loop import TrainLoop
 from .memory import within_memory
 from .plan import check_disk, check_metrics, plan
-from .runtime import computing, num_threads, placed
-from .state import TrainState, build_state
-from .worker import lead
+from .runtime import configured_torch, num_threads, select_device
+from .state import TrainState, build_state, memory_format
+from .step import training_step
+from .worker import broadcast_run
 
 if TYPE_CHECKING:
-    from .evaluation_hook import Evaluating
+    from .evaluation_hook import EvaluationHook
 
-Packing = Callable[[int, int], None]
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run that was trained.
+
+    Attributes:
+        path: Its folder, which `facegan resume`, `sample`, `plot` and the others take.
+        finished: Whether it reached its end; False when `stop` ended it before.
+    """
+
+    path: Path
+    finished: bool
+
+    @property
+    def snapshot(self) -> Path:
+        """Its newest snapshot file, which alone is enough to draw faces."""
+        newest = RunDir(self.path).latest("snapshots")
+        assert newest is not None, "a run that ended has one"
+        return newest
+
+    @property
+    def best(self) -> Path | None:
+        """The best snapshot file by the evaluations during training; None: none ranked one."""
+        run = RunDir(self.path)
+        config, _ = read_run_config(run)
+        found = best_snapshot(run, config.evaluation) if config else None
+        return found.path if found else None
+
+    def generator(self, *, raw: bool = False, device: str | torch.device = "cpu") -> FaceGenerator:
+        """Load G of its newest snapshot; arguments and errors as `load_generator`."""
+        return load_generator(self.snapshot, raw=raw, device=device)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl: `step`, `loss/D`, `loss/G`, `score/real` and more, one for each tick."""
+        return list(RunDir(self.path).read_metrics())
 
 
 def train(
     config: RunConfig,
     run: RunDir,
     *,
-    report: Report = lambda _: None,
-    packing: Packing | None = None,
+    reporter: Reporter = SILENT,
     stop: Stop = lambda: False,
     force: bool = False,
     world: World = ALONE,
@@ -50,70 +91,62 @@ def train(
     """Start a run in a new folder and train it to its end.
 
     Args:
-        config: What to train; sections of plugins need not be complete.
-        run: The folder; one that exists is refused.
-        report: Called with `Progress` at each tick, and with lines worth reading.
-        packing: Called with (done, total) while the images are packed for the first time.
+        config: Settings; sections of plugins need not be complete.
+        run: The folder; an existing one is refused.
+        reporter: Receives progress at each tick and while images are packed, and lines.
         stop: Asked after each step; True saves and ends.
         force: Move an existing folder aside instead of refusing it.
-        world: The processes that train it, of which this is rank 0; the others `follow`.
+        world: The processes that train it, of which this is rank 0; the others call `run_worker`.
 
     Returns:
         Whether the run reached its end; False when `stop` ended it.
 
     Raises:
         ConfigError, PluginError, DataError, SnapshotError: Refused before anything was written.
-        TrainingError: No room on the disk, or a loss that is not finite.
+        TrainingError: The disk is full, or a loss is not finite.
     """
     config = config.complete()
-    check_metrics(config)
-    device = placed(config, world)
+    device = select_device(config, world)
     if force:
         run.refuse_running()
     else:
         run.refuse_existing()
     with nullcontext() if force else run.lock():
-        data = _load(config, report, packing)
+        data = _load_data(config, reporter)
         counts = plan(config, len(data))
         check_disk(counts.run_bytes, run.path.absolute())
         source = {"source": absolute_source(config.data.source)}  # the run can then be resumed from any folder
         intervals = config.output.scaled(counts.num_steps)
         config = config.model_copy(update={"data": config.data.model_copy(update=source), "output": intervals})
-        state = within_memory(config, device, data.images.nbytes, lambda: build_state(config, device, world), world)
-        evaluating = _evaluating(config, run, data, device, report)
-        lead(world, config, run.path, data_digest=data.digest, device=config.train.device, state=None)
+        state = _build_state(config, device, world, data)
+        hook = _make_hook(config, run, data, device, reporter)
+        broadcast_run(world, config, run.path, data_digest=data.digest, device=config.train.device, state=None)
         if force and (aside := run.move_aside()):
-            report(f"{run.path}: what was there is now {aside}")
+            reporter.info(f"{run.path}: the previous contents are now in {aside}")
         with run.lock():
             run.create(config.to_json(), environment(config, device, world))
             where = str(device) if world.size == 1 else f"{world.size} processes on {device.type}"
-            report(f"{run.path}: {counts.num_steps} steps on {len(data)} images, {where}")
-            return _loop(config, run, data, state, evaluating, report, stop)
+            reporter.info(f"{run.path}: {counts.num_steps} steps on {len(data)} images, {where}")
+            return _run_loop(run, state, data=data, hook=hook, reporter=reporter, stop=stop)
 
 
 def resume(
     run: RunDir,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
     *,
-    duration: Mapping[str, float | None] | None = None,
-    output: Mapping[str, Any] | None = None,
-    evaluation: Mapping[str, Any] | None = None,
     device: str | None = None,
-    report: Report = lambda _: None,
-    packing: Packing | None = None,
+    reporter: Reporter = SILENT,
     stop: Stop = lambda: False,
     world: World = ALONE,
 ) -> bool | None:
-    """Continue a run from its newest whole state, as if it had never stopped: on the CPU to the bit.
+    """Continue a run from its newest valid state, as if it had never stopped: bit for bit on the CPU.
 
     Args:
         run: The run's folder.
-        duration: A new total, one of `epochs`, `kimg`, `steps`; None keeps the run's own.
-        output: Other intervals and numbers of files, of `output`; 0 scales an interval with the run's length. They do
-            not change what is learnt.
-        evaluation: Other settings of `evaluation`, which do not change it either.
-        device: Another device than the run's own.
-        report: As in `train`.
-        packing: As in `train`.
+        changes: Settings by section: a new total length, one of `epochs`, `kimg`, `steps` of `train`; anything of
+            `output` (an interval of 0 scales with the run's length) and of `evaluation`.
+        device: By name; None: the run's own.
+        reporter: As in `train`.
         stop: As in `train`.
         world: As in `train`.
 
@@ -121,101 +154,49 @@ def resume(
         None when the run is already finished, else as `train`.
 
     Raises:
-        SnapshotError: There is no whole state, the images have changed, or another process is writing the run.
+        SnapshotError: There is no valid state, the images have changed, or another process is writing the run.
         ConfigError, PluginError, DataError, TrainingError: As `train`.
     """
+    changes = {section: values for section, values in (changes or {}).items() if values}
     with run.lock():
         run.sweep()
         config = read_config(run)
-        newest = _newest_whole(config, run, report)
-        if duration:
-            lengths = {**dict.fromkeys(DURATIONS), **duration}
-            config = config.model_copy(update={"train": config.train.model_copy(update=lengths)})
-        if output or evaluation:
-            tree = config.model_dump()
-            config = validate(
-                {
-                    **tree,
-                    "output": {**tree["output"], **(output or {})},
-                    "evaluation": {**tree["evaluation"], **(evaluation or {})},
-                }
-            )
-        if newest and not duration and (num_images := _finished_on(config, run)):  # the images may be gone by now
-            complete(config, run, num_images=num_images, report=report)
+        newest = _newest_state(config, run, reporter)
+        config = _changed(config, changes)
+        longer = "train" in changes
+        if newest and not longer and (num_images := _finished_on(config, run)):  # the images may no longer exist
+            complete(config, run, num_images=num_images, reporter=reporter)
             return None
         check_metrics(config)
-        chosen = placed(config, world, device)
-        data = _load(config, report, packing)
-        num_steps, step = config.train.num_steps(len(data)), max(run.steps("states"), default=0)
-        if step == num_steps or (step > num_steps and not duration):
-            complete(config, run, num_images=len(data), report=report)
+        chosen = select_device(config, world, device)
+        data = _load_data(config, reporter)
+        num_steps = config.train.num_steps(len(data))
+        if _is_finished(run, num_steps, longer=longer):
+            complete(config, run, num_images=len(data), reporter=reporter)
             return None
-        if step > num_steps:
-            raise ConfigError(
-                f"{run.path}: has {step} steps already, more than the {num_steps} asked for; ask for more"
-            )
         config = config.model_copy(update={"output": config.output.scaled(num_steps)})
-        state = within_memory(config, chosen, data.images.nbytes, lambda: build_state(config, chosen, world), world)
-        evaluating = _evaluating(config, run, data, chosen, report)
-        if newest is not None:
-            check_disk(newest.stat().st_size, run.path.absolute())
-            for line in state.load(newest, data.digest):
-                report(f"{run.path}: {line}")
+        state = _build_state(config, chosen, world, data)
+        hook = _make_hook(config, run, data, chosen, reporter)
+        if newest:
+            _load_state(state, newest, data.digest, reporter)
         name = device or config.train.device
-        lead(world, config, run.path, data_digest=data.digest, device=name, state=newest)
-        run.cut_metrics(state.step, inside_tick=bool(state.sums[-1]))
-        cut_evaluations(run, state.step)
-        if duration or output or evaluation:
-            write_atomic(run.config, config.to_json().encode())
-        if not run.environment.exists():
-            write_atomic(run.environment, as_json(environment(config, chosen, world)))
-        report(f"{run.path}: from step {state.step} to {num_steps}")
-        return _loop(config, run, data, state, evaluating, report, stop)
-
-
-def _newest_whole(config: RunConfig, run: RunDir, report: Report) -> Path | None:
-    """The newest state whose bytes are those that were written; None: the run was ended before its first one.
-
-    Damaged states are named and put aside, and so are damaged snapshots.
-
-    Raises:
-        SnapshotError: There was one, but none is whole.
-    """
-    first = config.output.state_every
-    if not any((run.path / "states").glob("*")) and all(step <= first for step in run.steps("snapshots")):
-        return None
-    for kind, name in (("snapshots", "snapshot"), ("states", "state")):
-        for step in reversed(run.steps(kind)):
-            path = run.path / kind / f"step-{step:08d}.safetensors"
-            try:
-                read_header(path, name)
-            except DamagedError as error:
-                report(f"{error}; put aside as {run.put_aside(path).name}")
-                continue
-            if kind == "states":
-                return path
-            break
-    raise SnapshotError(f"{run.path}: holds no whole state to resume from; start anew with 'facegan train'")
-
-
-def _finished_on(config: RunConfig, run: RunDir) -> int:
-    """How many images a finished run was trained on, as its metrics tell; 0: it is not finished."""
-    last = next((record for record in reversed(list(run.read_metrics())) if record.get("epoch")), None)
-    num_images = num_images_of(config, last)
-    return num_images if num_images and run.steps("states")[-1] >= config.train.num_steps(num_images) else 0
+        broadcast_run(world, config, run.path, data_digest=data.digest, device=name, state=newest)
+        _rewind(run, state, write_config=bool(changes))
+        reporter.info(f"{run.path}: from step {state.step} to {num_steps}")
+        return _run_loop(run, state, data=data, hook=hook, reporter=reporter, stop=stop)
 
 
 def read_config(run: RunDir) -> RunConfig:
-    """The configuration of a run, complete.
+    """Return the configuration of a run, complete.
 
     Raises:
-        ConfigError, PluginError: It cannot be read, or not any more.
+        ConfigError, PluginError: It cannot be read, or no longer matches what is installed.
     """
     return validate(read_file(run.config)).complete()
 
 
 def environment(config: RunConfig, device: torch.device, world: World = ALONE) -> dict[str, Any]:
-    """What a run is started on and with."""
+    """Return the contents of environment.json: the command, the versions, the machine, the origins of plugins."""
     parts = {"architecture": config.architecture.name, "loss": config.loss.name, "dataset": config.data.source}
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
@@ -234,50 +215,145 @@ def environment(config: RunConfig, device: torch.device, world: World = ALONE) -
     }
 
 
-def _load(config: RunConfig, report: Report, packing: Packing | None) -> PackedImages:
+def _changed(config: RunConfig, changes: Mapping[str, Mapping[str, Any]]) -> RunConfig:
+    if not changes:
+        return config
+    tree = config.model_dump()
+    for section, values in changes.items():
+        tree[section] |= {**dict.fromkeys(DURATIONS), **values} if section == "train" else values
+    return validate(tree)
+
+
+def _newest_state(config: RunConfig, run: RunDir, reporter: Reporter) -> Path | None:
+    """Return the newest undamaged state; None: the run was ended before its first one.
+
+    Damaged states are reported and renamed, and so are damaged snapshots.
+
+    Raises:
+        SnapshotError: All states are damaged.
+    """
+    first = config.output.state_every
+    if not any((run.path / "states").glob("*")) and all(step <= first for step in run.steps("snapshots")):
+        return None
+    for kind, name in (("snapshots", "snapshot"), ("states", "state")):
+        for step in reversed(run.steps(kind)):
+            path = run.path / kind / f"step-{step:08d}.safetensors"
+            try:
+                read_header(path, name)
+            except DamagedError as error:
+                reporter.info(f"{error}; put aside as {run.put_aside(path).name}")
+                continue
+            if kind == "states":
+                return path
+            break
+    raise SnapshotError(f"{run.path}: has no valid state to resume from; start again with 'facegan train'")
+
+
+def _finished_on(config: RunConfig, run: RunDir) -> int:
+    """Return the number of images of a finished run, from its metrics; 0: it is not finished."""
+    last = next((record for record in reversed(list(run.read_metrics())) if record.get("epoch")), None)
+    num_images = num_images_of(config, last)
+    return num_images if num_images and run.steps("states")[-1] >= config.train.num_steps(num_images) else 0
+
+
+def _is_finished(run: RunDir, num_steps: int, *, longer: bool) -> bool:
+    """Return whether a run has reached its last step; raises ConfigError if it is to be `longer` but would not be."""
+    step = max(run.steps("states"), default=0)
+    if longer and step > num_steps:
+        raise ConfigError(f"{run.path}: already has {step} steps, more than the {num_steps} requested; give more")
+    return step >= num_steps
+
+
+def _load_data(config: RunConfig, reporter: Reporter) -> PackedImages:
     data = load(
         config.data,
         resolution=config.resolution,
         channels=config.channels,
         at_least=config.train.batch_size,
-        progress=packing,
+        progress=reporter.counter("packing"),
     )
+    source = config.data.source
     if data.index.passed_over:
-        report(f"{config.data.source}: skipped {suffix_counts(data.index.passed_over)}, which are not read")
+        reporter.info(f"{source}: skipped {suffix_counts(data.index.passed_over)}, which are not read")
     if data.num_skipped:
-        named = "; ".join(f"{name}: {reason}" for name, reason in data.skipped[:3])
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in data.skipped[:3])
         more = f"; and {data.num_skipped - 3} more" if data.num_skipped > 3 else ""
-        pictures = "picture" if data.num_skipped == 1 else "pictures"
-        report(f"{config.data.source}: skipped {data.num_skipped} {pictures} ({named}{more})")
+        noun = "image" if data.num_skipped == 1 else "images"
+        reporter.info(f"{source}: skipped {data.num_skipped} {noun} ({reasons}{more})")
     return data
 
 
-def _evaluating(
-    config: RunConfig, run: RunDir, data: PackedImages, device: torch.device, report: Report
-) -> "Evaluating | None":
-    """What measures the run while it is trained; None: nothing does, and nothing of it is loaded."""
-    if not config.evaluation.every:
-        return None
-    from .evaluation_hook import Evaluating
-
-    return Evaluating(config, run, data, device, report)
+def _build_state(config: RunConfig, device: torch.device, world: World, data: PackedImages) -> TrainState:
+    build = partial(build_state, config, device, world)
+    return within_memory(build, config, device, attempt=_attempt(config, device, world, data.images.nbytes))
 
 
-def _loop(
-    config: RunConfig, run: RunDir, data: PackedImages, state: TrainState, evaluating: "Evaluating | None",
-    report: Report, stop: Stop,
-) -> bool:  # fmt: skip
+def _run_loop(
+    run: RunDir, state: TrainState, *, data: PackedImages, hook: "EvaluationHook | None", reporter: Reporter, stop: Stop
+) -> bool:
+    """Train to the end, and write the artifacts of a finished run; return whether it is finished."""
+    config, device = state.config, state.device
+
     def work() -> bool:
-        with computing(config, state.sums.device):
-            return training_loop(config, run, data, state, evaluating=evaluating, report=report, stop=stop)
+        with configured_torch(config, device):
+            return TrainLoop(run, data, state, hook=hook, reporter=reporter).run_loop(stop)
 
-    ended = within_memory(config, state.sums.device, data.images.nbytes, work, state.world)
-    if ended:
+    attempt = _attempt(config, device, state.world, data.images.nbytes)
+    finished = within_memory(work, config, device, attempt=attempt)
+    if finished:
         try:
-            finish(config, run, num_images=len(data), report=report)
+            finish(config, run, num_images=len(data), reporter=reporter)
         except OSError as error:
             raise TrainingError(
                 f"{run.path}: trained and saved, but its images and card cannot be written ({error.strerror}); "
-                "make room, then 'facegan resume' writes them"
+                "free some space, then 'facegan resume' writes them"
             ) from None
-    return ended
+    return finished
+
+
+def _attempt(config: RunConfig, device: torch.device, world: World, data_bytes: int) -> Callable[[int], None] | None:
+    """Return a function that tries a batch size out; None where only a process on its own, on CUDA, may."""
+    if device.type != "cuda" or world.size > 1:
+        return None
+    return partial(_try_batch_size, config, device, data_bytes)
+
+
+def _try_batch_size(config: RunConfig, device: torch.device, data_bytes: int, size: int) -> None:
+    """Take two steps: Adam allocates in the first, and the second runs with everything allocated."""
+    torch.cuda.empty_cache()
+    resident = []
+    if data_bytes <= torch.cuda.mem_get_info(device)[0] // 2:  # as the loader decides
+        resident.append(torch.empty(data_bytes, dtype=torch.uint8, device=device))
+    state, side = build_state(config, device), config.resolution
+    real = torch.zeros(size, config.channels, side, side, device=device).to(memory_format=memory_format(config))
+    for _ in range(2):
+        training_step(state, real)
+    int(state.first_bad_step)  # waits for the device
+
+
+def _make_hook(
+    config: RunConfig, run: RunDir, data: PackedImages, device: torch.device, reporter: Reporter
+) -> "EvaluationHook | None":
+    """Return the hook of evaluations during training; None without any, and then nothing of it is imported."""
+    if not config.evaluation.every:
+        return None
+    from .evaluation_hook import EvaluationHook
+
+    return EvaluationHook(config, run, data, device, reporter)
+
+
+def _load_state(state: TrainState, path: Path, data_digest: str, reporter: Reporter) -> None:
+    folder = path.parent.parent
+    check_disk(path.stat().st_size, folder.absolute())
+    for line in state.load(path, data_digest):
+        reporter.info(f"{folder}: {line}")
+
+
+def _rewind(run: RunDir, state: TrainState, *, write_config: bool) -> None:
+    """Cut the run's records back to the state's step."""
+    run.cut_metrics(state.step, inside_tick=bool(state.sums[-1]))
+    cut_evaluations(run, state.step)
+    if write_config:
+        write_atomic(run.config, state.config.to_json().encode())
+    if not run.environment.exists():
+        write_atomic(run.environment, as_json(environment(state.config, state.device, state.world)))

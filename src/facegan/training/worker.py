@@ -1,9 +1,9 @@
-"""A run that several processes train: what rank 0 tells the others, and what those do."""
+"""The other processes of a run that several train: rank 0 broadcasts the run, each worker takes the same steps."""
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -12,38 +12,33 @@ from ..config import RunConfig, validate
 from ..data.packed.load import PackedImages, load
 from ..errors import ConfigError, DataError
 from .distributed import World
-from .loop import Stop, stepping
+from .loop import make_loader, make_step
 from .memory import within_memory
-from .runtime import computing, placed
+from .runtime import configured_torch, select_device
 from .state import TrainState, build_state
 
 VERSIONS = [__version__, torch.__version__]
 
 
-class Followed(NamedTuple):
-    """A run that this process took part in."""
-
-    path: Path
-    ended: bool  # False: stopped before its end
-
-
-def lead(world: World, config: RunConfig, path: Path, *, data_digest: str, device: str, state: Path | None) -> None:
-    """Have the other processes make ready for a run, and wait until they are.
+def broadcast_run(
+    world: World, config: RunConfig, path: Path, *, data_digest: str, device: str, state: Path | None
+) -> None:
+    """Send the run to the workers, and wait until they are ready.
 
     Args:
-        world: Of which this is rank 0.
+        world: The processes; this one is rank 0.
         config: Complete, with its intervals resolved.
         path: The run's folder.
-        data_digest: Of the training set, which is packed by now.
-        device: As the person named it.
-        state: That the run is to go on from; None: it is new.
+        data_digest: Of the training set, which is already packed.
+        device: By name, as the user gave it.
+        state: The file to continue from; None: the run is new.
 
     Raises:
-        ToldError: One of them cannot take part, and has said why.
+        PeerFailedError: A worker cannot take part, and reports the reason itself.
     """
     if world.size == 1:
         return
-    order = {
+    message = {
         "config": config.model_dump(mode="json"),
         "path": str(path.absolute()),
         "data": data_digest,
@@ -51,75 +46,75 @@ def lead(world: World, config: RunConfig, path: Path, *, data_digest: str, devic
         "state": str(state.absolute()) if state else None,
         "versions": VERSIONS,
     }
-    world.share(json.dumps(order))
-    world.begin(placed(config, world, device))
+    world.broadcast(json.dumps(message))
+    world.start(select_device(config, world, device))
 
 
-def follow(world: World, *, stop: Stop = lambda: False) -> Followed | None:
-    """Take part in a run that rank 0 leads: the same steps, on this process's share of the images.
+def run_worker(world: World, *, stop: Callable[[], bool] = lambda: False) -> tuple[Path, bool] | None:
+    """Train the run of rank 0: the same steps, on this process's share of the images.
 
-    It says and writes nothing; the images come from the cache, where rank 0 has packed them, or are packed here if
-    this machine has a cache of its own.
+    It reports and writes nothing. The images come from the cache, where rank 0 has packed them; a machine with a cache
+    of its own packs them again.
 
     Args:
-        world: Of which this is not rank 0.
+        world: The processes; this one is not rank 0.
         stop: Asked after each step; True ends the run for all.
 
     Returns:
-        The run; None: there was nothing to do.
+        The run's folder, and whether it reached its end; None: rank 0 had no run.
 
     Raises:
-        ConfigError: The processes are not of the same versions, or as of `placed`.
-        DataError: The images are not those of rank 0.
-        SnapshotError: The state to go on from cannot be read here.
+        ConfigError: The versions of the processes differ, or as `select_device`.
+        DataError: The images differ from those of rank 0.
+        SnapshotError: The state to continue from cannot be read here.
         TrainingError: The memory is full, or another process has ended.
-        ToldError: Another process has failed.
+        PeerFailedError: Another process has failed.
     """
-    said = world.share("")
-    if not said:
+    text = world.broadcast("")
+    if not text:
         return None
-    order = json.loads(said)
-    if order["versions"] != VERSIONS:
-        (ours, our_torch), (theirs, their_torch) = VERSIONS, order["versions"]
+    message = json.loads(text)
+    if message["versions"] != VERSIONS:
+        (ours, our_torch), (theirs, their_torch) = VERSIONS, message["versions"]
         raise ConfigError(
             f"rank {world.rank}: has facegan {ours} and torch {our_torch}, rank 0 has {theirs} and {their_torch}; "
             "install the same"
         )
-    config = validate(order["config"])
-    device = placed(config, world, order["device"])
+    config = validate(message["config"])
+    device = select_device(config, world, message["device"])
     data = load(config.data, resolution=config.resolution, channels=config.channels, at_least=config.train.batch_size)
-    if data.digest != order["data"]:
+    if data.digest != message["data"]:
         raise DataError(f"rank {world.rank}: {config.data.source}: holds other images here than for rank 0")
 
     def work() -> bool:
         state = build_state(config, device, world)
-        if order["state"]:
-            state.load(Path(order["state"]), data.digest)
-        world.begin(device)
-        with computing(config, device):
-            return _steps(config, data, state, stop)
+        if message["state"]:
+            state.load(Path(message["state"]), data.digest)
+        world.start(device)
+        with configured_torch(config, device):
+            return worker_loop(data, state, stop)
 
-    return Followed(Path(order["path"]), within_memory(config, device, data.images.nbytes, work, world))
+    return Path(message["path"]), within_memory(work, config, device)
 
 
-def _steps(config: RunConfig, data: PackedImages, state: TrainState, stop: Stop) -> bool:
-    """The loop of a process that does not lead; whether it reached the run's end."""
-    num_steps = config.train.num_steps(len(data))
-    feed, advance = stepping(config, data, state, report=lambda _: None)
-    while state.step < num_steps:
-        state.noise.manual_seed(noise_seed(config.seed, state.world.rank, state.step))
-        feed.turn_to(state.step)
-        advance()
-        state.step += 1
-        if state.world.meet(stop()) and state.step < num_steps:
+def worker_loop(data: PackedImages, state: TrainState, stop: Callable[[], bool]) -> bool:
+    """Train to the last step; return whether it was reached."""
+    num_steps = state.config.train.num_steps(len(data))
+    loader, run_step = make_loader(data, state), make_step(state)
+    for step in range(state.step, num_steps):
+        state.noise.manual_seed(noise_seed(state.config.seed, state.world.rank, step))
+        real = loader.batch(step)
+        run_step(real)
+        state.step = step + 1
+        if state.world.any_stops(stop()) and state.step < num_steps:
             return False
     return True
 
 
 def noise_seed(seed: int, rank: int, step: int) -> int:
-    """What the noise of a step is drawn from by a rank that does not lead: no state needs to hold it.
+    """Return the seed of a worker's noise at a step, which no state needs to hold.
 
-    Rank 0 draws on from step to step, as a process on its own does.
+    Rank 0 continues its noise from step to step, as a process on its own does.
     """
     digest = hashlib.sha256(f"noise {seed} {rank} {step}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

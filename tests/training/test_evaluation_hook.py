@@ -2,10 +2,10 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors import safe_open
 
 from facegan.checkpoint import load_generator
 from facegan.config import RunConfig
@@ -16,10 +16,11 @@ from facegan.evaluation import Pair, Sample
 from facegan.evaluation.measure import measure
 from facegan.evaluation.metrics.fid import FrechetRandom
 from facegan.features import random_extractor
+from facegan.reporter import Callbacks
 from facegan.sampling import generated
 from facegan.storage.best_snapshot import best_snapshot
 from facegan.storage.run_dir import RunDir
-from facegan.training import loop
+from facegan.training import evaluation_hook, loop
 from facegan.training.trainer import resume, train
 
 METRICS = """
@@ -66,9 +67,8 @@ OUTPUT = ("output.tick_every=2", "output.sample_every=3", "output.snapshot_every
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
+def without_artifacts(monkeypatch):
     monkeypatch.setattr("facegan.training.trainer.finish", lambda *args, **kwargs: None)
-    monkeypatch.setattr("facegan.training.loop.NUM_CALIBRATION", 32)
 
 
 @pytest.fixture
@@ -93,21 +93,9 @@ def metrics(run):
     return [{key: value for key, value in record.items() if key not in WALL_CLOCK} for record in run.read_metrics()]
 
 
-def assert_same_tensors(one, other):
-    found = []
-    for path in (one, other):
-        with safe_open(path, framework="pt") as file:
-            found.append({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-    assert found[0].keys() == found[1].keys()
-    assert [key for key in found[0] if not torch.equal(found[0][key], found[1][key])] == []
-
-
-def after(num_steps):
-    left = iter([False] * (num_steps - 1) + [True])
-    return lambda: next(left)
-
-
-def test_weights_are_the_same_to_the_bit_with_and_without_evaluation(tiny, store, tmp_path, values):
+def test_weights_are_the_same_to_the_bit_with_and_without_evaluation(
+    tiny, store, tmp_path, values, assert_same_tensors
+):
     data = store()
     plain, measured = RunDir(tmp_path / "plain"), RunDir(tmp_path / "measured")
     train(tiny("train.steps=5", *OUTPUT, data=data), plain)
@@ -190,8 +178,8 @@ def test_what_is_found_is_told_in_one_line(tiny, tmp_path, values):
     values(3.0, 4.0)
     said = []
     config = tiny("train.steps=4", *EVERY_2, "evaluation.metrics=fd_random,told", "evaluation.keep_best=told")
-    train(config, RunDir(tmp_path / "run"), report=said.append)
-    first, second = [line for line in said if isinstance(line, str) and line.startswith("step ")]
+    train(config, RunDir(tmp_path / "run"), reporter=Callbacks(line=said.append))
+    first, second = [line for line in said if line.startswith("step ")]
     found = [line["value"] for line in lines(RunDir(tmp_path / "run")) if line["metric"] == "fd_random"]
     assert first.startswith(f"step 2: fd_random {found[0]:.4g}, told 3 (best so far)  ")
     assert first.endswith(" % of the time")
@@ -199,7 +187,7 @@ def test_what_is_found_is_told_in_one_line(tiny, tmp_path, values):
 
 
 @pytest.mark.parametrize("stops", [(1,), (2,), (3, 1)])
-def test_resumed_run_measures_what_an_uninterrupted_one_does(tiny, store, tmp_path, stops):
+def test_resumed_run_measures_what_an_uninterrupted_one_does(tiny, store, tmp_path, after, assert_same_tensors, stops):
     data = store()
     whole, parts = RunDir(tmp_path / "whole" / "run"), RunDir(tmp_path / "parts" / "run")
     config = tiny("train.steps=6", *EVERY_2, *OUTPUT, "output.keep_snapshots=1", data=data)
@@ -238,19 +226,19 @@ def test_a_lost_snapshot_is_no_best_one_any_more(tiny, tmp_path, values):
     assert best_snapshot(run, config.evaluation).step == 2
     values(2.0)
     said = []
-    assert resume(run, duration={"steps": 6}, report=said.append) is True
-    assert [line[:27] for line in said if isinstance(line, str)][1:] == ["step 6: told 2 (best so far"]
+    assert resume(run, {"train": {"steps": 6}}, reporter=Callbacks(line=said.append)) is True
+    assert [line[:27] for line in said][1:] == ["step 6: told 2 (best so far"]
     assert best_snapshot(run, config.evaluation).step == 6
 
 
-def test_evaluation_settings_can_change_on_resume(tiny, tmp_path, values):
+def test_evaluation_settings_can_change_on_resume(tiny, tmp_path, values, after):
     run = RunDir(tmp_path / "run")
     train(tiny("train.steps=4"), run, stop=after(1))
     assert not run.evaluations.exists()
     values(1.0)
     evaluation = {"every": 3, "metrics": "told", "num_images": 11, "max_share": 1}
-    assert resume(run, evaluation=evaluation, stop=after(2)) is False
-    assert resume(run, evaluation={"metrics": "fd_random"}) is True
+    assert resume(run, {"evaluation": evaluation}, stop=after(2)) is False
+    assert resume(run, {"evaluation": {"metrics": "fd_random"}}) is True
     assert [(line["step"], line["metric"], line["num_fake"]) for line in lines(run)] == [
         (3, "fd_random", 11), (4, "fd_random", 11),
     ]  # fmt: skip
@@ -259,32 +247,35 @@ def test_evaluation_settings_can_change_on_resume(tiny, tmp_path, values):
 
 def test_evaluations_that_take_too_much_time_are_put_off_and_it_is_said_once(tiny, tmp_path):
     said, run = [], RunDir(tmp_path / "run")
-    train(tiny("train.steps=8", *EVERY_2, "evaluation.max_share=1e-9"), run, report=said.append)
+    train(tiny("train.steps=8", *EVERY_2, "evaluation.max_share=1e-9"), run, reporter=Callbacks(line=said.append))
     assert [line["step"] for line in lines(run)] == [2, 8]
-    (told,) = [line for line in said if isinstance(line, str) and "not evaluated" in line]
+    (told,) = [line for line in said if "not evaluated" in line]
     assert told.startswith("step 4: not evaluated, evaluations would take ")
     assert told.endswith(
-        " % of the time, more than evaluation.max_share=1e-09 allows; the same holds of later steps, but for the "
-        "last: raise it, or evaluation.every, or lower evaluation.num_images"
+        " % of the time, more than evaluation.max_share=1e-09 allows; later steps except the last are "
+        "skipped for the same reason: raise it, or evaluation.every, or lower evaluation.num_images"
     )
 
 
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        (float("nan"), "step 2: told is not finite, and is not written; training goes on"),
-        (ValueError("no\n luck"), "step 2: could not be evaluated (no luck); training goes on"),
+        (float("nan"), "step 2: told is not finite and is not saved; training continues"),
+        (ValueError("no\n luck"), "step 2: could not be evaluated (no luck); training continues"),
         (
             object(),
-            "step 2: could not be evaluated (Unable to serialize unknown type: <class 'object'>); training goes on",
+            "step 2: could not be evaluated (Unable to serialize unknown type: <class 'object'>); training continues",
         ),
-        (MemoryError(), "step 2: could not be evaluated (MemoryError); training goes on"),
+        (MemoryError(), "step 2: could not be evaluated (MemoryError); training continues"),
     ],
 )
 def test_a_metric_that_fails_is_told_and_training_goes_on(tiny, tmp_path, values, value, told):
     values(value, 1.0)
     said, run = [], RunDir(tmp_path / "run")
-    assert train(tiny("train.steps=4", *EVERY_2, "evaluation.metrics=told"), run, report=said.append) is True
+    assert (
+        train(tiny("train.steps=4", *EVERY_2, "evaluation.metrics=told"), run, reporter=Callbacks(line=said.append))
+        is True
+    )
     assert told in said
     assert [line["step"] for line in lines(run)] == [4]
 
@@ -300,8 +291,8 @@ def test_a_metric_that_fails_is_told_and_training_goes_on(tiny, tmp_path, values
         (
             ("evaluation.metrics=by_d",),
             ConfigError,
-            "config: evaluation.metrics: by_d sees by D, which changes from step to step; measure it with "
-            "'facegan evaluate', and take another one here",
+            "config: evaluation.metrics: by_d uses D, which changes from step to step; measure it with "
+            "'facegan evaluate', and choose another metric here",
         ),
         (
             ("evaluation.metrics=exotic",),
@@ -311,8 +302,8 @@ def test_a_metric_that_fails_is_told_and_training_goes_on(tiny, tmp_path, values
         (
             ("evaluation.metrics=near", "evaluation.keep_best=near"),
             ConfigError,
-            "config: evaluation.keep_best: near is good near its value of real images, and ranks no snapshots; take "
-            "a metric of which lower or higher is better",
+            "config: evaluation.keep_best: near is good near its value of real images, and ranks no snapshots; "
+            "choose a metric of which lower or higher is better",
         ),
         (
             ("evaluation.metrics=greedy",),
@@ -341,13 +332,21 @@ def test_off_by_default_and_then_the_module_is_not_loaded(tiny, tmp_path, monkey
     assert not run.evaluations.exists()
 
 
-def test_time_of_evaluations_is_in_the_seconds_and_not_in_the_rate(tmp_path, monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
-    clock = loop._Clock(RunDir(tmp_path), 0)
-    now[0] += 2.0
-    with clock.aside():
-        now[0] += 5.0
-    assert clock.lap(4) == (7.0, 4, 2.0)
-    now[0] += 1.0
-    assert clock.lap(5) == (8.0, 1, 1.0)
+def test_time_of_evaluations_counts_in_the_seconds_but_not_in_the_rate(tiny, tmp_path, values, monkeypatch):
+    now, step, evaluate = [100.0], loop.training_step, evaluation_hook.measure
+
+    def spend(seconds, work):
+        def spending(*args, **kwargs):
+            now[0] += seconds
+            return work(*args, **kwargs)
+
+        return spending
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(loop, "training_step", spend(2.0, step))
+    monkeypatch.setattr(evaluation_hook, "measure", spend(5.0, evaluate))
+    values(3.0, 2.0)
+    run = RunDir(tmp_path / "run")
+    train(tiny("train.steps=4", *EVERY_2, "evaluation.metrics=told", "output.tick_every=3"), run)
+    rate = 8 / 2.0
+    assert [(line["seconds"], line["images_per_second"]) for line in run.read_metrics()] == [(11.0, rate), (13.0, rate)]

@@ -21,8 +21,7 @@ def shared(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def workplace(shared, tmp_path, monkeypatch):
     monkeypatch.setenv("FACEGAN_CACHE", str(shared))
-    for module in ("runs", "finish"):  # without the curves and the card of a finished run, which take a second
-        monkeypatch.setattr(f"facegan.training.{module}.finish", lambda *args, **kwargs: None)
+    monkeypatch.setattr("facegan.training.trainer.finish", lambda *args, **kwargs: None)  # it takes a second
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -46,7 +45,7 @@ def test_a_run_knows_its_folder_its_metrics_and_its_generator(workplace, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_arguments_stand_above_file_and_preset_and_below_settings(workplace):
+def test_arguments_override_file_and_preset_and_settings_override_arguments(workplace):
     (workplace / "mine.toml").write_text("seed = 3\n[train]\nbatch_size = 4\n[optimizer]\nlr_G = 0.5\n")
     run = train(preset="demo", config="mine.toml", seed=4, settings={**TINY, "seed": 5, "optimizer.beta1": 0.25})
     config = config_of(run)
@@ -59,26 +58,31 @@ def test_arguments_stand_above_file_and_preset_and_below_settings(workplace):
 
 
 @pytest.mark.parametrize(
-    ("given", "key", "value"),
+    ("given", "expected"),
     [
-        ({"seed": 9}, "seed", 9),
-        ({"resolution": 32}, "resolution", 32),
-        ({"steps": None, "epochs": 0.5}, "train.epochs", 0.5),
-        ({"steps": None, "kimg": 0.008}, "train.kimg", 0.008),
         (
-            {"evaluate_every": 9, "metrics": "fd_random", "settings": {**TINY, "evaluation.num_images": 12}},
-            "evaluation.every",
-            9,
+            {
+                "seed": 9, "resolution": 32, "steps": None, "epochs": 0.5, "evaluate_every": 9, "metrics": "fd_random",
+                "settings": [f"{key}={value}" for key, value in {**TINY, "evaluation.num_images": 12}.items()],
+            },
+            {
+                "seed": 9, "resolution": 32, "train.epochs": 0.5, "evaluation.every": 9,
+                "evaluation.metrics": "fd_random", "architecture.z_dim": 12,
+            },
         ),
-        ({"settings": [f"{key}={value}" for key, value in TINY.items()]}, "architecture.z_dim", 12),
-        ({"settings": {**TINY, "optimizer": {"lr_D": 0.125}}}, "optimizer.lr_D", 0.125),
+        (
+            {"steps": None, "kimg": 0.008, "settings": {**TINY, "optimizer": {"lr_D": 0.125}}},
+            {"train.kimg": 0.008, "optimizer.lr_D": 0.125},
+        ),
     ],
-)
-def test_every_argument_is_a_setting(given, key, value):
+)  # fmt: skip
+def test_every_argument_is_a_setting(given, expected):
     config = config_of(train(**given))
-    for part in key.split("."):
-        config = config[part]
-    assert config == value
+    for key, value in expected.items():
+        found = config
+        for part in key.split("."):
+            found = found[part]
+        assert found == value
 
 
 def test_runs_without_a_name_are_numbered_as_those_of_the_command():
@@ -117,10 +121,10 @@ def test_stop_ends_a_run_that_says_so_and_report_hears_of_its_way():
     assert heard[1].step == 1
 
 
-def test_packing_is_told_where_pictures_are_packed_for_the_first_time():
-    told = []
-    train(settings={**TINY, "data.options.num_images": 24}, packing=lambda *numbers: told.append(numbers))
-    assert told[-1] == (24, 24)
+def test_packing_is_reported_where_images_are_packed_for_the_first_time():
+    calls = []
+    train(settings={**TINY, "data.options.num_images": 24}, packing=lambda *numbers: calls.append(numbers))
+    assert calls[-1] == (24, 24)
 
 
 def test_best_snapshot_of_a_run_is_at_hand():

@@ -3,11 +3,13 @@ import pytest
 import torch
 
 from facegan.config import DataConfig
-from facegan.data.loader import Feed
+from facegan.data.loader import InfiniteSampler, Loader
 from facegan.data.packed.load import check_enough, load
 from facegan.errors import DataError
 
-CPU = {"device": "cpu", "mirror": False, "seed": 0}
+
+def loader(images, *, batch_size, seed=0, shard=(0, 1), **options):
+    return Loader(images, InfiniteSampler(len(images), batch_size=batch_size, seed=seed, shard=shard), **options)
 
 
 @pytest.fixture
@@ -23,34 +25,34 @@ def numbers(batch):
 
 
 def test_batch_is_a_pure_function_of_seed_and_step(images):
-    feed = Feed(images, batch_size=4, **CPU | {"mirror": True})
-    forward = [feed.batch(step) for step in range(12)]
-    backward = [feed.batch(step) for step in reversed(range(12))][::-1]
-    anew = [Feed(images, batch_size=4, **CPU | {"mirror": True}).batch(step) for step in range(12)]
-    for one, two, three in zip(forward, backward, anew, strict=True):
+    one_loader = loader(images, batch_size=4, mirror=True)
+    forward = [one_loader.batch(step) for step in range(12)]
+    backward = [one_loader.batch(step) for step in reversed(range(12))][::-1]
+    fresh = [loader(images, batch_size=4, mirror=True).batch(step) for step in range(12)]
+    for one, two, three in zip(forward, backward, fresh, strict=True):
         assert torch.equal(one, two) and torch.equal(one, three)
 
 
 @pytest.mark.parametrize("num_parts", [1, 2, 4])
 def test_the_parts_of_a_batch_are_the_batch_in_order(images, num_parts):
-    whole = Feed(images, batch_size=8, **CPU | {"mirror": True})
-    parts = [Feed(images, batch_size=8, share=(part, num_parts), **CPU | {"mirror": True}) for part in range(num_parts)]
+    whole = loader(images, batch_size=8, mirror=True)
+    parts = [loader(images, batch_size=8, shard=(part, num_parts), mirror=True) for part in range(num_parts)]
     for step in range(6):
         assert torch.equal(torch.cat([part.batch(step) for part in parts]), whole.batch(step))
 
 
-def test_feed_leaves_the_global_random_state_alone(images):
+def test_loading_leaves_the_global_random_state_alone(images):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    Feed(images, batch_size=4, **CPU | {"mirror": True}).batch(3)
+    loader(images, batch_size=4, mirror=True).batch(3)
     assert torch.equal(torch.rand(1), expected)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 10, 23])
-def test_every_epoch_shows_each_picture_once_and_batches_straddle_epochs(images, batch_size):
-    feed = Feed(images, batch_size=batch_size, **CPU)
-    batches = [numbers(feed.batch(step)) for step in range(30)]
+def test_every_epoch_shows_each_image_once_and_batches_straddle_epochs(images, batch_size):
+    endless = loader(images, batch_size=batch_size)
+    batches = [numbers(endless.batch(step)) for step in range(30)]
     assert {len(batch) for batch in batches} == {batch_size}
     shown = [number for batch in batches for number in batch]
     epochs = [shown[start : start + 10] for start in range(0, len(shown) - 9, 10)]
@@ -59,24 +61,24 @@ def test_every_epoch_shows_each_picture_once_and_batches_straddle_epochs(images,
 
 
 def test_another_seed_is_another_order(images):
-    orders = [numbers(Feed(images, batch_size=10, **CPU | {"seed": seed}).batch(0)) for seed in (0, 1)]
+    orders = [numbers(loader(images, batch_size=10, seed=seed).batch(0)) for seed in (0, 1)]
     assert orders[0] != orders[1]
 
 
 def test_pixels_map_exactly_to_minus_one_to_one():
     values = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
-    batch = Feed(values, batch_size=1, **CPU).batch(0)
+    batch = loader(values, batch_size=1).batch(0)
     assert batch.dtype == torch.float32 and batch.shape == (1, 1, 16, 16)
     expected = torch.arange(256, dtype=torch.float32).reshape(1, 1, 16, 16) / 127.5 - 1
     assert torch.equal(batch, expected)
     assert batch.min() == -1 and batch.max() == 1
 
 
-def test_mirror_flips_half_of_the_pictures_anew_each_epoch():
+def test_mirror_flips_half_of_the_images_again_each_epoch():
     values = np.zeros((400, 1, 2, 4), dtype=np.uint8)
     values[:, 0, 0, 0] = 255
-    plain = Feed(values, batch_size=400, **CPU)
-    mirrored = Feed(values, batch_size=400, **CPU | {"mirror": True})
+    plain = loader(values, batch_size=400)
+    mirrored = loader(values, batch_size=400, mirror=True)
     assert torch.equal(plain.batch(0)[:, 0, 0], torch.tensor([1.0, -1, -1, -1]).expand(400, 4))
     flipped = [mirrored.batch(step)[:, 0, 0, 3] == 1 for step in (0, 1)]
     for mask in flipped:
@@ -87,34 +89,34 @@ def test_mirror_flips_half_of_the_pictures_anew_each_epoch():
 
 
 def test_batches_come_in_the_memory_format_asked_for(images):
-    plain = Feed(images, batch_size=4, **CPU).batch(0)
-    last = Feed(images, batch_size=4, memory_format=torch.channels_last, **CPU).batch(0)
+    plain = loader(images, batch_size=4).batch(0)
+    last = loader(images, batch_size=4, memory_format=torch.channels_last).batch(0)
     assert plain.is_contiguous() and last.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(plain, last)
 
 
-def test_batches_of_packed_pictures_leave_the_file_alone(folder):
+def test_batches_of_packed_images_leave_the_file_alone(folder):
     packed = load(DataConfig(source=str(folder(*(f"{i}.png" for i in range(6))))), resolution=16, channels=3)
     before = (packed.path / "images.npy").read_bytes()
-    feed = Feed(packed, batch_size=6, **CPU)
-    feed.batch(0).zero_()
-    feed.sample(6).zero_()
+    batches = loader(packed.images, batch_size=6)
+    batches.batch(0).zero_()
+    batches.sample(6).zero_()
     assert (packed.path / "images.npy").read_bytes() == before
 
 
 def test_read_only_arrays_are_accepted(images):
     images.flags.writeable = False
-    assert sorted(numbers(Feed(images, batch_size=10, **CPU).batch(0))) == list(range(10))
+    assert sorted(numbers(loader(images, batch_size=10).batch(0))) == list(range(10))
 
 
 def test_sample_is_fixed_by_the_seed(images):
-    feed = Feed(images, batch_size=2, **CPU)
-    sample = feed.sample(4)
+    batches = loader(images, batch_size=2)
+    sample = batches.sample(4)
     assert sample.dtype == torch.uint8 and sample.shape == (4, 3, 4, 4)
-    assert torch.equal(sample, feed.sample(4)) and torch.equal(sample, feed.sample(9)[:4])
+    assert torch.equal(sample, batches.sample(4)) and torch.equal(sample, batches.sample(9)[:4])
     assert len(set(sample[:, 0, 0, 0].tolist())) == 4
-    assert not torch.equal(sample, Feed(images, batch_size=2, **CPU | {"seed": 1}).sample(4))
-    assert len(feed.sample(64)) == 10
+    assert not torch.equal(sample, loader(images, batch_size=2, seed=1).sample(4))
+    assert len(batches.sample(64)) == 10
 
 
 def test_set_smaller_than_a_batch_is_refused():
@@ -128,8 +130,8 @@ def test_set_smaller_than_a_batch_is_refused():
 @pytest.mark.parametrize("free_bytes", [2**40, 0], ids=["set on the device", "set on the host"])
 def test_cuda_batches_equal_those_of_the_cpu(images, free_bytes, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_bytes, 2**40))
-    there = Feed(images, batch_size=7, **CPU | {"device": "cuda", "mirror": True})
-    here = Feed(images, batch_size=7, **CPU | {"mirror": True})
+    there = loader(images, batch_size=7, device="cuda", mirror=True)
+    here = loader(images, batch_size=7, mirror=True)
     for step in range(5):
         batch = there.batch(step)
         assert batch.is_cuda

@@ -1,6 +1,5 @@
 import warnings
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -8,12 +7,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from facegan.data.loader import Feed
 from facegan.data.packed.load import load
-from facegan.training.cuda_graph import NUM_EAGER, repeated
+from facegan.reporter import SILENT, Callbacks
+from facegan.training.cuda_graph import NUM_EAGER, graphed
 from facegan.training.distributed import ALONE
-from facegan.training.loop import step_settings
-from facegan.training.runtime import deterministic
+from facegan.training.loop import make_loader, make_step
+from facegan.training.runtime import deterministic_kernels
 from facegan.training.state import build_state
 from facegan.training.step import training_step
 
@@ -48,10 +47,6 @@ def numbers(state):
     return {name: value.detach().clone() for name, value in tensors.items()}
 
 
-def one_step(state, settings, feed):
-    training_step(state, settings, feed.pictures())
-
-
 VARIANTS = {
     "default": (),
     "all that draws": (
@@ -73,13 +68,13 @@ def test_a_step_recorded_once_replays_as_every_later_step(tiny, settings):
     ends = []
     for recorded in (False, True):
         state, tape = build_state(config, CPU), Tape()
-        wanted = step_settings(config, CPU)
-        feed = Feed(data, batch_size=8, seed=0, mirror=config.data.mirror, device=CPU)
+        loader = make_loader(data, state)
+        real = torch.empty_like(loader.batch(0))
         for step in range(8):  # three epochs of 20 images
-            feed.turn_to(step)
+            real.copy_(loader.batch(step))
             if step <= NUM_EAGER or not recorded:
                 with tape if step == NUM_EAGER else torch.enable_grad():
-                    training_step(state, wanted, feed.pictures())
+                    training_step(state, real)
             else:
                 tape.replay()
         ends.append(numbers(state))
@@ -100,19 +95,12 @@ def test_the_tape_notices_what_a_graph_would_freeze():
 def test_steps_on_the_cpu_are_called_as_they_are(tiny):
     state = build_state(tiny(), CPU)
 
-    def iteration():
-        raise AssertionError
-
-    assert repeated(iteration, tiny(), state, print) is iteration
+    assert graphed(print, state, SILENT) is print
 
 
 def test_capture_can_be_switched_off(tiny):
-    on_cuda = SimpleNamespace(sums=SimpleNamespace(device=torch.device("cuda")), world=ALONE)
-
-    def iteration():
-        raise AssertionError
-
-    assert repeated(iteration, tiny("train.capture=off"), on_cuda, print) is iteration
+    on_cuda = SimpleNamespace(device=torch.device("cuda"), config=tiny("train.capture=off"), world=ALONE)
+    assert graphed(print, on_cuda, SILENT) is print
 
 
 class Stream:
@@ -160,41 +148,41 @@ def recorder(monkeypatch):
 
 
 def drawing(config, failure=None):
-    """A state's noise drawn from at each step; the numbers drawn; the 4th call, which is the recorded one, may fail."""
+    """A step that draws from the noise, and all draws with the batch's number; the 4th call, the capture, may fail."""
     drawn = []
     noise = torch.Generator().manual_seed(1)
     optimizer = SimpleNamespace(zero_grad=lambda: None)
-    on_cuda = SimpleNamespace(device=torch.device("cuda"))
-    state = SimpleNamespace(world=ALONE, sums=on_cuda, noise=noise, opt_G=optimizer, opt_D=optimizer)
+    device = torch.device("cuda")
+    state = SimpleNamespace(config=config, device=device, world=ALONE, noise=noise, opt_G=optimizer, opt_D=optimizer)
 
-    def iteration():
-        drawn.append(float(torch.rand((), generator=state.noise)))
+    def run_step(real):
+        drawn.append(float(real) + float(torch.rand((), generator=state.noise)))
         if failure and len(drawn) == NUM_EAGER + 1:
             raise RuntimeError(failure)
 
     lines = []
-    return repeated(iteration, config, state, lines.append), drawn, lines
+    return graphed(run_step, state, Callbacks(line=lines.append)), drawn, lines
 
 
 def test_an_iteration_is_recorded_after_the_first_steps_and_then_replayed(tiny, recorder):
     graph = recorder()
-    advance, drawn, lines = drawing(tiny())
-    for _ in range(7):
-        advance()
+    run_step, drawn, lines = drawing(tiny())
+    for step in range(7):
+        run_step(torch.tensor(float(step)))
     assert (len(drawn), graph.replays, lines) == (NUM_EAGER + 1, 7 - NUM_EAGER, [])
 
 
 def test_an_iteration_that_cannot_be_recorded_goes_on_as_if_no_one_had_tried(tiny, recorder):
     failure = "CUDA error: operation not permitted when stream is capturing. Search for it in the manual"
     graph = recorder(failure)
-    advance, drawn, lines = drawing(tiny(), failure)
-    for _ in range(7):
-        advance()
+    run_step, drawn, lines = drawing(tiny(), failure)
+    for step in range(7):
+        run_step(torch.tensor(float(step)))
     expected = torch.Generator().manual_seed(1)
     del drawn[NUM_EAGER]  # of the attempt
-    assert drawn == [float(torch.rand((), generator=expected)) for _ in range(7)] and graph.replays == 0
+    assert drawn == [step + float(torch.rand((), generator=expected)) for step in range(7)] and graph.replays == 0
     assert lines == [
-        "train.capture: steps are launched kernel by kernel, since they cannot be recorded: "
+        "train.capture: steps are launched kernel by kernel, since they cannot be captured: "
         "CUDA error: operation not permitted when stream is capturing"
     ]
 
@@ -205,11 +193,11 @@ HOST_READS = ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
 def test_nothing_in_a_step_is_read_by_the_processor_or_comes_from_it(tiny, settings):
     config = tiny(*settings)
-    state, wanted, tape = build_state(config, CPU), step_settings(config, CPU), Tape()
+    state, tape = build_state(config, CPU), Tape()
     real = torch.zeros(8, 3, 16, 16)
-    training_step(state, wanted, real)  # makes what is made once
+    training_step(state, real)  # makes what is made once
     with tape:
-        training_step(state, wanted, real)
+        training_step(state, real)
     names = {call[0].name() for call in tape.calls}
     assert [name for name in names if name.split("::")[1].startswith(HOST_READS)] == []
 
@@ -222,16 +210,13 @@ def test_captured_steps_equal_eager_ones_on_cuda(tiny, monkeypatch, precision):
     device = torch.device("cuda")
     data = load(config.data, resolution=16, channels=3, at_least=8, progress=None)
     ends = []
-    with deterministic(True):
+    with deterministic_kernels(True):
         for setting in ("off", "auto"):
             settings = config.model_copy(update={"train": config.train.model_copy(update={"capture": setting})})
-            state, wanted = build_state(settings, device), step_settings(settings, device)
-            feed = Feed(data, batch_size=8, seed=0, mirror=True, device=device)
-            refusals = []
-            advance = repeated(partial(one_step, state, wanted, feed), settings, state, refusals.append)
+            state, refusals = build_state(settings, device), []
+            loader, run_step = make_loader(data, state), make_step(state, Callbacks(line=refusals.append))
             for step in range(200):
-                feed.turn_to(step)
-                advance()
+                run_step(loader.batch(step))
             ends.append(numbers(state))
             assert refusals == []
     assert [name for name in ends[0] if not torch.equal(ends[0][name], ends[1][name])] == []

@@ -1,4 +1,4 @@
-"""Verdicts on lines made by hand, whose numbers are known, and on small runs that really fail."""
+"""The health of lines made by hand, whose numbers are known, and of small runs that really fail."""
 
 import json
 from itertools import pairwise
@@ -7,10 +7,9 @@ from random import Random
 import pytest
 import torch
 
-from facegan.data.loader import Feed
 from facegan.data.packed.load import load
-from facegan.training.diagnostics import ADVICE, Health
-from facegan.training.loop import step_settings
+from facegan.training.diagnostics import ADVICE, HealthMonitor
+from facegan.training.loop import make_loader
 from facegan.training.state import METRICS, build_state
 from facegan.training.step import training_step
 
@@ -37,19 +36,19 @@ def well(step, **others):
 
 @pytest.mark.parametrize(("score", "word"), [(0.001, "fake"), (0.999, "real")])
 def test_a_d_that_gives_one_answer_to_everything_does_not_learn(score, word):
-    judge = Health(run(400))
+    monitor = HealthMonitor(run(400))
     for step in range(401, 1500):
-        judge.observe(well(step, real=score, fake=score))
-    assert judge.verdict.name == "stagnation"
-    assert f"D takes everything for {word}" in judge.verdict.words or "no longer learn" in judge.verdict.words
+        monitor.observe(well(step, real=score, fake=score))
+    assert monitor.health.name == "stagnation"
+    assert f"D takes everything for {word}" in monitor.health.words or "no longer learn" in monitor.health.words
 
 
 def run(num_steps, tick=1, of=well, start=0):
     return [of(step) for step in range(start + tick, num_steps + 1, tick)]
 
 
-def names(health, records):
-    return [health.observe(record).name for record in records]
+def names(monitor, records):
+    return [monitor.observe(record).name for record in records]
 
 
 def changes(seen):
@@ -70,20 +69,20 @@ def failing(name):
     ("num_steps", "tick"), [(500, 1), (500, 100), (5000, 1), (5000, 250), (50_000, 50), (500_000, 500)]
 )
 def test_a_run_that_learns_is_good_at_every_tick(num_steps, tick):
-    assert set(names(Health(), run(num_steps, tick))) == {"good"}
+    assert set(names(HealthMonitor(), run(num_steps, tick))) == {"good"}
 
 
 @pytest.mark.parametrize(("num_steps", "tick"), [(500, 1), (500, 50), (5000, 5), (50_000, 50), (500_000, 500)])
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_each_failure_is_named_in_short_and_long_runs_at_any_tick(name, num_steps, tick):
-    assert changes(names(Health(), run(num_steps, tick, failing(name)))) == [name]
+    assert changes(names(HealthMonitor(), run(num_steps, tick, failing(name)))) == [name]
 
 
 @pytest.mark.parametrize("name", ["D has won", "collapse", "stagnation"])
 @pytest.mark.parametrize("tick", [1, 20])
 def test_a_failure_late_in_a_run_is_named_and_its_end_makes_it_good_again(name, tick):
-    health = Health()
-    seen = names(health, [*run(3000, tick), *run(6000, tick, failing(name), 3000), *run(9000, tick, well, 6000)])
+    monitor = HealthMonitor()
+    seen = names(monitor, [*run(3000, tick), *run(6000, tick, failing(name), 3000), *run(9000, tick, well, 6000)])
     assert changes(seen) == [name, "good"]
     assert seen[3000 // tick] == "good"  # not at once
     assert seen[-1] == "good"
@@ -92,7 +91,7 @@ def test_a_failure_late_in_a_run_is_named_and_its_end_makes_it_good_again(name, 
 def test_long_is_a_tenth_of_the_run_and_two_thousand_steps_at_most():
     found = []
     for start in (1000, 10_000, 400_000):
-        seen = names(Health(), [*run(start, 20), *run(start + 20_000, 20, failing("D has won"), start)])
+        seen = names(HealthMonitor(), [*run(start, 20), *run(start + 20_000, 20, failing("D has won"), start)])
         found.append(20 * (seen.index("D has won") - start // 20))
     assert 200 < found[0] < 800  # an average of 0.2 is down to 0.01 after three memories
     assert 2000 < found[1] < 8000
@@ -100,25 +99,25 @@ def test_long_is_a_tenth_of_the_run_and_two_thousand_steps_at_most():
 
 
 @pytest.mark.parametrize("name", ["D has won", "collapse"])
-def test_verdicts_hardly_depend_on_the_tick_interval(name):
+def test_health_hardly_depends_on_the_tick_interval(name):
     steps = []
     for tick in (1, 10, 50):
         records = [*run(2000, tick), *run(4000, tick, failing(name), 2000)]
-        steps.append(records[names(Health(), records).index(name)]["step"])
+        steps.append(records[names(HealthMonitor(), records).index(name)]["step"])
     assert max(steps) - min(steps) <= 60
 
 
 def test_d_ahead_in_the_first_steps_and_a_grey_g_are_no_failures():
     early = lambda step: well(step, real=0.97, fake=0.026 if step < 150 else 0.12)  # noqa: E731
     for tick in (1, 10, 100):
-        assert set(names(Health(), run(1000, tick, early))) == {"good"}
+        assert set(names(HealthMonitor(), run(1000, tick, early))) == {"good"}
     grey = lambda step: well(step, share=0.17)  # noqa: E731
-    assert set(names(Health(), run(3000, 10, grey))) == {"good"}
+    assert set(names(HealthMonitor(), run(3000, 10, grey))) == {"good"}
 
 
-def test_a_spell_shorter_than_the_memory_is_passed_over():
+def test_a_spell_shorter_than_the_memory_is_ignored():
     records = [*run(5000, 10), *run(5200, 10, failing("D has won"), 5000), *run(8000, 10, well, 5200)]
-    assert set(names(Health(), records)) == {"good"}
+    assert set(names(HealthMonitor(), records)) == {"good"}
 
 
 @pytest.mark.parametrize(
@@ -126,130 +125,130 @@ def test_a_spell_shorter_than_the_memory_is_passed_over():
 )
 def test_a_run_on_the_edge_does_not_flicker(name, key, low, high):
     edge = lambda step: well(step, real=0.9 + wave(step), **{key: low if (step // 2000) % 2 else high})  # noqa: E731
-    seen = names(Health(), run(40_000, 10, edge))
+    seen = names(HealthMonitor(), run(40_000, 10, edge))
     assert changes(seen) == [name]
 
 
 def test_smoothed_labels_do_not_hide_that_d_has_won():
-    seen = names(Health(), run(1000, 10, lambda step: well(step, real=0.7, fake=0.005)))
+    seen = names(HealthMonitor(), run(1000, 10, lambda step: well(step, real=0.7, fake=0.005)))
     assert seen[-1] == "D has won"
 
 
 def test_a_d_that_calls_everything_fake_has_not_won():
-    seen = names(Health(), run(1000, 10, lambda step: well(step, real=0.02 + wave(step) / 2, fake=0.01)))
+    seen = names(HealthMonitor(), run(1000, 10, lambda step: well(step, real=0.02 + wave(step) / 2, fake=0.01)))
     assert set(seen) == {"good", "stagnation"}
 
 
 def test_d_has_won_comes_before_the_stillness_and_the_grey_that_follow_from_it():
-    seen = names(Health(), run(2000, 10, lambda step: line(step, real=1.0, fake=0.0, share=0.02)))
+    seen = names(HealthMonitor(), run(2000, 10, lambda step: line(step, real=1.0, fake=0.0, share=0.02)))
     assert changes(seen) == ["D has won"]
 
 
 def test_a_collapse_that_has_come_to_rest_is_still_called_a_collapse():
-    seen = names(Health(), run(2000, 10, lambda step: line(step, real=0.4, fake=0.999, share=0.01)))
+    seen = names(HealthMonitor(), run(2000, 10, lambda step: line(step, real=0.4, fake=0.999, share=0.01)))
     assert changes(seen) == ["collapse"]
 
 
 def test_a_d_that_takes_the_fakes_for_real_does_not_learn():
-    health = Health(run(1000, 10, lambda step: well(step, real=0.4, fake=0.95)))
-    assert health.verdict.name == "stagnation"
-    assert health.verdict.words == (
+    monitor = HealthMonitor(run(1000, 10, lambda step: well(step, real=0.4, fake=0.95)))
+    assert monitor.health.name == "stagnation"
+    assert monitor.health.words == (
         "D takes the fakes for real rather than the images (D(x) 0.40, D(G(z)) 0.95): it does not learn"
     )
     behind = run(1000, 10, lambda step: well(step, real=0.45, fake=0.55 + wave(step)))
-    assert set(names(Health(), behind)) == {"good"}
+    assert set(names(HealthMonitor(), behind)) == {"good"}
 
 
 def test_a_low_spread_is_a_collapse_only_after_a_fall():
     def low(first):
         return lambda step: well(step, share=first if step < 100 else 0.07)
 
-    assert set(names(Health(), run(3000, 10, low(first=0.08)))) == {"good"}  # a G that has not begun
-    assert changes(names(Health(), run(3000, 10, low(first=0.2)))) == ["collapse"]
+    assert set(names(HealthMonitor(), run(3000, 10, low(first=0.08)))) == {"good"}  # a G that has not begun
+    assert changes(names(HealthMonitor(), run(3000, 10, low(first=0.2)))) == ["collapse"]
 
 
 def test_stagnation_is_seen_through_the_noise_of_the_mini_batches():
     noise = torch.Generator().manual_seed(0)
     jitter = lambda: torch.randn((), generator=noise).item()  # noqa: E731
     still = lambda step: line(step, real=0.4 + 0.02 * jitter(), fake=0.44 + 0.02 * jitter(), share=0.2)  # noqa: E731
-    assert changes(names(Health(), run(1500, 1, still))) == ["stagnation"]
+    assert changes(names(HealthMonitor(), run(1500, 1, still))) == ["stagnation"]
 
 
 @pytest.mark.parametrize(("batch_size", "name"), [(8, "stagnation"), (512, "good")])
 def test_what_is_chance_in_small_batches_is_movement_in_large_ones(batch_size, name):
     restless = lambda step: line(step, real=0.7 + wave(step) / 10, kimg=step * batch_size / 1000)  # noqa: E731
-    assert Health(run(1000, 10, restless)).verdict.name == name
+    assert HealthMonitor(run(1000, 10, restless)).health.name == name
 
 
 @pytest.mark.parametrize("moving", ["real", "fake", "share"])
 def test_one_thing_that_moves_is_no_stagnation(moving):
     still = {"real": 0.7, "fake": 0.3, "share": 0.8}
     records = run(3000, 10, lambda step: line(step, **(still | {moving: still[moving] + wave(step)})))
-    assert set(names(Health(), records)) == {"good"}
+    assert set(names(HealthMonitor(), records)) == {"good"}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), None])
 @pytest.mark.parametrize("key", METRICS)
 def test_a_value_that_is_not_finite_is_named_at_once_and_spoils_no_average(key, value):
-    health, spared = Health(run(1000, 10)), Health(run(1000, 10))
-    verdict = health.observe(well(1010, **{key: value}))
-    assert verdict.name == "not finite"
-    assert verdict.words == "a loss, a score or a spread is no longer a number (step 1010)"
-    assert health.observe(well(1020)).name == "good"
+    monitor, spared = HealthMonitor(run(1000, 10)), HealthMonitor(run(1000, 10))
+    health = monitor.observe(well(1010, **{key: value}))
+    assert health.name == "not finite"
+    assert health.words == "a loss, a score or a spread is no longer a number (step 1010)"
+    assert monitor.observe(well(1020)).name == "good"
     spared.observe(well(1010))
-    assert names(health, run(3000, 10, well, 1020)) == names(spared, run(3000, 10, well, 1010))[1:]
+    assert names(monitor, run(3000, 10, well, 1020)) == names(spared, run(3000, 10, well, 1010))[1:]
 
 
-def test_lines_without_spreads_are_judged_by_the_scores():
+def test_lines_without_spreads_are_diagnosed_by_the_scores():
     def old(record):
         return {key: value for key, value in record.items() if not key.startswith("spread")}
 
-    assert changes(names(Health(), map(old, run(1000, 10, failing("D has won"))))) == ["D has won"]
+    assert changes(names(HealthMonitor(), map(old, run(1000, 10, failing("D has won"))))) == ["D has won"]
     for silent in ("collapse", "stagnation"):
-        assert set(names(Health(), map(old, run(1000, 10, failing(silent))))) == {"good"}
+        assert set(names(HealthMonitor(), map(old, run(1000, 10, failing(silent))))) == {"good"}
     mixed = [*map(old, run(1000, 10)), *run(3000, 10, failing("collapse"), 1000)]
-    assert changes(names(Health(), mixed)) == ["collapse"]
+    assert changes(names(HealthMonitor(), mixed)) == ["collapse"]
 
 
-def test_pictures_that_are_all_the_same_make_no_collapse():
+def test_images_that_are_all_the_same_make_no_collapse():
     same = lambda step: well(step, **{"spread/real": 0.0, "spread/fake": 0.0})  # noqa: E731
-    assert set(names(Health(), run(1000, 10, same))) == {"good"}
+    assert set(names(HealthMonitor(), run(1000, 10, same))) == {"good"}
 
 
-def test_a_judge_rebuilt_from_the_lines_goes_on_like_one_that_never_stopped():
+def test_a_monitor_rebuilt_from_the_lines_continues_like_one_that_never_stopped():
     records = [
         *run(1000, 20), *run(2000, 20, failing("collapse"), 1000), *run(4000, 20, failing("stagnation"), 2000),
         *run(6000, 20, well, 4000),
     ]  # fmt: skip
-    whole = Health()
-    verdicts = [whole.observe(record) for record in records]
-    assert changes([verdict.name for verdict in verdicts]) == ["collapse", "good", "stagnation", "good"]
-    on_disk = [json.dumps(record | {"health": verdict.name}) for record, verdict in zip(records, verdicts, strict=True)]
+    whole = HealthMonitor()
+    healths = [whole.observe(record) for record in records]
+    assert changes([health.name for health in healths]) == ["collapse", "good", "stagnation", "good"]
+    on_disk = [json.dumps(record | {"health": health.name}) for record, health in zip(records, healths, strict=True)]
     for cut in range(0, len(records), 7):
-        rebuilt = Health(map(json.loads, on_disk[:cut]))
-        assert [rebuilt.observe(record) for record in records[cut : cut + 40]] == verdicts[cut : cut + 40]
-    assert Health(map(json.loads, on_disk)).verdict == verdicts[-1]
+        rebuilt = HealthMonitor(map(json.loads, on_disk[:cut]))
+        assert [rebuilt.observe(record) for record in records[cut : cut + 40]] == healths[cut : cut + 40]
+    assert HealthMonitor(map(json.loads, on_disk)).health == healths[-1]
 
 
-def test_what_is_seen_and_what_to_try_are_said_in_one_line():
-    seen = {name: Health(run(1000, 10, failing(name))).verdict for name in NAMES[1:]}
-    assert {verdict.name: verdict.words for verdict in seen.values()} == {
+def test_symptom_and_advice_are_one_line():
+    seen = {name: HealthMonitor(run(1000, 10, failing(name))).health for name in NAMES[1:]}
+    assert {health.name: health.words for health in seen.values()} == {
         "D has won": "D tells every fake from every image (D(x) 0.99, D(G(z)) 0.0020), and a D that is always right "
         "teaches G little",
         "collapse": "the fakes are nearly all the same image (their spread is 2 % of the real images')",
         "stagnation": "neither D nor G has changed for long (D(x) 0.40, D(G(z)) 0.44): they no longer learn",
         "not finite": "a loss, a score or a spread is no longer a number (step 1000)",
     }
-    for name, verdict in seen.items():
-        assert verdict.line == f"{name}: {verdict.words}; {ADVICE[name]}"
-        assert "optimizer.lr_G" in verdict.advice or "lr_G" in verdict.advice
+    for name, health in seen.items():
+        assert health.line == f"{name}: {health.words}; {ADVICE[name]}"
+        assert "optimizer.lr_G" in health.advice or "lr_G" in health.advice
 
 
 def test_only_the_line_where_the_name_changes_is_news():
-    health = Health()
-    verdicts = [health.observe(record) for record in [*run(1000, 10, failing("collapse")), *run(3000, 10, well, 1000)]]
-    news = [verdict for verdict in verdicts if verdict.changed]
-    assert [verdict.name for verdict in news] == ["collapse", "good"]
+    monitor = HealthMonitor()
+    healths = [monitor.observe(record) for record in [*run(1000, 10, failing("collapse")), *run(3000, 10, well, 1000)]]
+    news = [health for health in healths if health.changed]
+    assert [health.name for health in news] == ["collapse", "good"]
     assert news[-1].line == "good again"
     assert news[-1].advice == ""
 
@@ -266,20 +265,20 @@ def test_the_settings_that_the_advice_names_exist(tiny, name):
 
 
 def train(config, num_steps, *, spoil=lambda state: None):
-    """The lines of a run, one a step, judged."""
-    state, settings = build_state(config, torch.device("cpu")), step_settings(config, torch.device("cpu"))
+    """The changes of health in a run that ticks at every step."""
+    state = build_state(config, torch.device("cpu"))
     data = load(config.data, resolution=16, channels=3, at_least=8, progress=None)
-    feed = Feed(data, batch_size=config.train.batch_size, seed=0, mirror=False, device=torch.device("cpu"))
+    loader = make_loader(data, state)
     spoil(state)
-    health, seen = Health(), []
+    monitor, seen = HealthMonitor(), []
     for step in range(num_steps):
         if seen and seen[-1] == "not finite":
             break
-        training_step(state, settings, feed.batch(step))
+        training_step(state, loader.batch(step))
         *sums, _ = state.sums.tolist()
         state.sums.zero_()
         kimg = (step + 1) * config.train.batch_size / 1000
-        seen.append(health.observe({"step": step + 1, "kimg": kimg, **dict(zip(METRICS, sums, strict=True))}).name)
+        seen.append(monitor.observe({"step": step + 1, "kimg": kimg, **dict(zip(METRICS, sums, strict=True))}).name)
     return changes(seen)
 
 
@@ -289,7 +288,7 @@ def no_latents(state):
 
 
 @pytest.mark.parametrize(
-    ("settings", "spoil", "verdicts"),
+    ("settings", "spoil", "healths"),
     [
         ((), lambda state: None, []),
         (("optimizer.lr_G=1e-6", "optimizer.lr_D=1e-3"), lambda state: None, ["D has won"]),
@@ -298,6 +297,6 @@ def no_latents(state):
     ],
     ids=["healthy", "G stands still", "G does not look at z", "rates far too high"],
 )
-def test_real_runs_are_judged_rightly(tiny, store, settings, spoil, verdicts):
+def test_real_runs_get_the_right_health(tiny, store, settings, spoil, healths):
     config = tiny("optimizer.lr_G=4e-4", *settings, data=store(num=200))
-    assert train(config, 310, spoil=spoil) == verdicts
+    assert train(config, 310, spoil=spoil) == healths

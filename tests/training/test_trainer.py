@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,28 +15,18 @@ import facegan
 from facegan.checkpoint import load_generator
 from facegan.config import resolve
 from facegan.errors import ConfigError, DataError, SnapshotError, TrainingError
+from facegan.reporter import Callbacks
 from facegan.storage.run_dir import RunDir
 from facegan.storage.safetensors_file import seal
 from facegan.training.trainer import read_config, resume, train
 
 
-@pytest.fixture
-def run(tmp_path):
-    return RunDir(tmp_path / "runs" / "faces-1")
+def contents(run):
+    return {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Without the curves and the card of a finished run, which take a second."""
-    for module in ("runs", "finish"):
-        monkeypatch.setattr(f"facegan.training.{module}.finish", lambda *args, **kwargs: None)
-
-
-def test_a_finished_run_leaves_everything_and_no_pickle(tiny, run):
-    said = []
-    assert train(
-        tiny("output.tick_every=1"), run, report=lambda each: said.append(each) if isinstance(each, str) else None
-    )
+def test_a_finished_run_leaves_everything_and_no_pickle(finished_run):
+    run = finished_run
     found = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
     assert found == {
         ".lock", "config.json", "environment.json", "metrics.jsonl", "losses.png", "faces.png", "model-card.md",
@@ -49,52 +40,46 @@ def test_a_finished_run_leaves_everything_and_no_pickle(tiny, run):
     card = (run.path / "model-card.md").read_text()
     for words in ("16x16", "1511.06434", "DCGAN Tutorial", "20 images", "3 steps of 8", "0.0 thousand", "synthetic"):
         assert words in card
-    assert said[0] == f"{run.path}: 3 steps on 20 images, cpu"
-    assert said[-1] == f"{run.path}: finished; look at faces.png and losses.png there"
 
 
-def test_the_run_folder_says_what_it_was_started_with(tiny, run, undrawn):
-    config = tiny("train.steps=1")
-    train(config, run)
-    written = read_config(run)
+def test_the_run_folder_records_what_it_was_started_with(make_tiny, session_data, finished_run):
+    config = make_tiny("output.tick_every=1", data=session_data)
+    written = read_config(finished_run)
     assert written.model_copy(update={"output": config.output}) == config
-    assert written.output == config.output.scaled(1)
-    assert resolve(file=run.config).complete() == written
-    environment = json.loads(run.environment.read_text())
+    assert written.output == config.output.scaled(3)
+    assert resolve(file=finished_run.config).complete() == written
+    environment = json.loads(finished_run.environment.read_text())
     assert (environment["facegan"], environment["torch"]) == (facegan.__version__, torch.__version__)
     assert (environment["device"], environment["gpu"]) == ("cpu", None)
 
 
-def test_grids_are_images_of_the_seeds_by_the_average_in_eval_mode(tiny, run, undrawn):
+def test_grids_are_images_of_the_seeds_by_the_average_in_eval_mode(finished_run):
     from facegan import images
 
-    train(tiny("train.steps=2"), run)
-    generator = load_generator(run.latest("snapshots"))
+    generator = load_generator(finished_run.latest("snapshots"))
     expected = images.grid(images.to_uint8(generator.sample(range(64))))
-    with Image.open(run.sample(2)) as picture:
-        assert np.array_equal(np.asarray(picture), expected)
-        assert picture.text == {"facegan": "synthetic faces, seeds 0-63, step 2"}
+    with Image.open(finished_run.sample(3)) as image:
+        assert np.array_equal(np.asarray(image), expected)
+        assert image.text == {"facegan": "synthetic faces, seeds 0-63, step 3"}
 
 
-def test_an_existing_run_is_refused_before_anything_is_done(tiny, run, undrawn):
-    train(tiny("train.steps=1"), run)
-    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+def test_an_existing_run_is_refused_before_anything_is_done(tiny, finished):
+    before = contents(finished)
     with pytest.raises(SnapshotError, match="exists already; choose another --run"):
-        train(tiny("train.steps=1"), run)
-    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+        train(tiny("train.steps=1"), finished)
+    assert contents(finished) == before
 
 
-def test_force_keeps_the_old_run_under_another_name(tiny, run, undrawn):
-    train(tiny("train.steps=1"), run)
+def test_force_keeps_the_old_run_under_another_name(tiny, finished, undrawn):
     said = []
-    train(tiny("train.steps=2"), run, force=True, report=said.append)
-    aside = run.path.with_name("faces-1.replaced-1")
-    assert said[0] == f"{run.path}: what was there is now {aside}"
-    assert RunDir(aside).steps("states") == [1]
-    assert run.steps("states") == [1, 2]
+    train(tiny("train.steps=2"), finished, force=True, reporter=Callbacks(line=said.append))
+    aside = finished.path.with_name("faces-1.replaced-1")
+    assert said[0] == f"{finished.path}: the previous contents are now in {aside}"
+    assert RunDir(aside).steps("states") == [2, 3]
+    assert finished.steps("states") == [1, 2]
 
 
-def test_fewer_pictures_than_a_batch_are_refused_before_anything_is_written(tiny, store, run):
+def test_fewer_images_than_a_batch_are_refused_before_anything_is_written(tiny, store, run):
     data = store(num=5)
     with pytest.raises(DataError) as refusal:
         train(tiny(data=data), run)
@@ -112,34 +97,32 @@ def test_mistakes_are_refused_before_anything_is_written(store, run, setting, er
     assert not run.path.parent.exists()
 
 
-def test_pictures_of_another_size_are_refused(tiny, store, run):
+def test_images_of_another_size_are_refused(tiny, store, run):
     with pytest.raises(DataError, match="packed with resolution = 32, not 16"):
         train(tiny(data=store(resolution=32)), run)
     assert not run.path.parent.exists()
 
 
-def test_resuming_a_finished_run_does_nothing(tiny, run, undrawn):
-    train(tiny("train.steps=1"), run)
-    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    assert resume(run) is None
-    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+def test_resuming_a_finished_run_does_nothing(finished):
+    before = contents(finished)
+    assert resume(finished) is None
+    assert contents(finished) == before
 
 
-def test_a_run_cannot_be_made_shorter(tiny, run, undrawn):
-    train(tiny("train.steps=3"), run)
+def test_a_run_cannot_be_made_shorter(finished):
     with pytest.raises(ConfigError) as refusal:
-        resume(run, duration={"steps": 2})
-    assert str(refusal.value) == f"{run.path}: has 3 steps already, more than the 2 asked for; ask for more"
+        resume(finished, {"train": {"steps": 2}})
+    assert str(refusal.value) == f"{finished.path}: already has 3 steps, more than the 2 requested; give more"
 
 
-def test_a_run_ended_before_its_first_state_begins_again(tiny, run, tmp_path, undrawn):
-    straight = RunDir(tmp_path / "straight")
-    train(tiny(), straight)
-    run.create(tiny("output.tick_every=1", "output.sample_every=1").to_json(), {})
+def test_a_run_ended_before_its_first_state_begins_again(
+    make_tiny, session_data, run, finished_run, assert_same_tensors, undrawn
+):
+    config = make_tiny("output.tick_every=1", "output.sample_every=1", data=session_data)
+    run.create(config.to_json(), {})
     run.append_metrics({"step": 1})
     assert resume(run) is True
-    one, other = (load_file(each.state(3)) for each in (run, straight))
-    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert_same_tensors(run.state(3), finished_run.state(3))
     assert [record["step"] for record in run.read_metrics()] == [1, 2, 3]
 
 
@@ -159,7 +142,7 @@ def test_other_intervals_do_not_hide_that_there_was_no_state_yet(tiny, run, undr
     train(config, run)
     for path in (run.snapshot(3), run.state(3)):  # as if killed after its first snapshot
         path.unlink()
-    assert resume(run, output={"state_every": 1}) is True
+    assert resume(run, {"output": {"state_every": 1}}) is True
     assert run.steps("states") == [2, 3]
 
 
@@ -180,12 +163,11 @@ def test_a_file_that_cannot_be_removed_does_not_hold_up_the_saving(tiny, run, un
 @pytest.mark.parametrize(
     "lie", [{"score/real": "x"}, {"seconds": "x"}, {"epoch": "x"}, {"epoch": 1e-320}, {"kimg": None}, {"loss/D": [1]}]
 )
-def test_metrics_that_lie_do_not_stop_a_resume(tiny, run, undrawn, lie):
-    train(tiny("train.steps=3"), run, stop=iter([False, True]).__next__)
-    (first, second) = run.read_metrics()
-    run.metrics.write_text(json.dumps(first) + "\n" + json.dumps(second | lie) + "\n")
-    assert resume(run) is True
-    assert run.steps("states")[-1] == 3
+def test_metrics_that_lie_do_not_stop_a_resume(stopped, undrawn, lie):
+    (first,) = stopped.read_metrics()
+    stopped.metrics.write_text(json.dumps(first | lie) + "\n")
+    assert resume(stopped) is True
+    assert stopped.steps("states")[-1] == 3
 
 
 def damage(path):
@@ -194,87 +176,94 @@ def damage(path):
     path.write_bytes(content)
 
 
+@pytest.fixture(scope="module")
+def straight_and_broken(train_quickly, make_tiny, session_data, after, tmp_path_factory):
+    """A run of six steps, and one like it that was stopped after four."""
+    output = ("output.state_every=2", "output.snapshot_every=2", "output.tick_every=1")
+    config, folder = make_tiny("train.steps=6", *output, data=session_data), tmp_path_factory.mktemp("runs")
+    straight, broken = RunDir(folder / "straight"), RunDir(folder / "broken")
+    train_quickly(config, straight)
+    train_quickly(config, broken, stop=after(4))
+    return straight, broken
+
+
 @pytest.mark.parametrize("harm", [damage, lambda path: path.write_bytes(b"half"), lambda path: path.write_bytes(b"")])
-def test_a_damaged_newest_state_is_reported_and_the_one_before_it_used(tiny, run, tmp_path, undrawn, harm):
-    config = tiny("train.steps=6", "output.state_every=2", "output.snapshot_every=2", "output.tick_every=1")
-    straight, said = RunDir(tmp_path / "straight"), []
-    train(config, straight)
-    stop = iter([False, False, False, True])
-    train(config, run, stop=lambda: next(stop))
+def test_a_damaged_newest_state_is_reported_and_the_one_before_it_used(
+    straight_and_broken, run, assert_same_tensors, undrawn, harm
+):
+    (straight, broken), said = straight_and_broken, []
+    shutil.copytree(broken.path, run.path)
     harm(run.state(4))
     harm(run.snapshot(4))
-    assert resume(run, report=said.append) is True
+    assert resume(run, reporter=Callbacks(line=said.append)) is True
     for kind, said_of_it in zip(("snapshots", "states"), said, strict=False):
         file = run.path / kind / "step-00000004.safetensors"
         assert said_of_it.startswith(f"{file}: ")
         assert said_of_it.endswith("; put aside as step-00000004.safetensors.damaged")
         assert file.with_name("step-00000004.safetensors.damaged").exists()
     assert said[2] == f"{run.path}: from step 2 to 6"
-    one, other = (load_file(each.state(6)) for each in (run, straight))
-    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert_same_tensors(run.state(6), straight.state(6))
     assert run.steps("states") == straight.steps("states")
     assert run.steps("snapshots") == straight.steps("snapshots")
 
 
-def test_a_run_of_which_no_state_is_whole_is_refused_and_its_metrics_stay(tiny, run):
-    train(tiny("train.steps=2"), run, stop=lambda: True)
-    damage(run.state(1))
-    metrics = run.metrics.read_bytes()
+def test_a_run_without_a_valid_state_is_refused_and_its_metrics_stay(stopped):
+    damage(stopped.state(1))
+    metrics = stopped.metrics.read_bytes()
     for _ in range(2):
         with pytest.raises(SnapshotError) as refusal:
-            resume(run)
+            resume(stopped)
         assert str(refusal.value) == (
-            f"{run.path}: holds no whole state to resume from; start anew with 'facegan train'"
+            f"{stopped.path}: has no valid state to resume from; start again with 'facegan train'"
         )
-    assert run.metrics.read_bytes() == metrics
+    assert stopped.metrics.read_bytes() == metrics
 
 
-def test_a_state_of_a_newer_version_is_not_taken_for_damage(tiny, run):
-    train(tiny("train.steps=2"), run, stop=lambda: True)
-    with safe_open(run.state(1), framework="pt") as file:
+def test_a_state_of_a_newer_version_is_not_taken_for_damage(stopped):
+    state = stopped.state(1)
+    with safe_open(state, framework="pt") as file:
         metadata = file.metadata()
-    save_file(load_file(run.state(1)), run.state(1), metadata | {"schema": "99", "facegan": "9.9"})
-    seal(run.state(1))
+    save_file(load_file(state), state, metadata | {"schema": "99", "facegan": "9.9"})
+    seal(state)
     with pytest.raises(SnapshotError, match=r"written by facegan 9\.9, which is newer than this one .*; upgrade$"):
-        resume(run)
-    assert run.steps("states") == [1]
+        resume(stopped)
+    assert stopped.steps("states") == [1]
 
 
-def test_what_a_finished_run_lacks_is_made_when_it_is_resumed(tiny, run):
-    train(tiny(), run)
-    (run.path / "model-card.md").unlink()
-    with run.metrics.open("ab") as file:
+def test_what_a_finished_run_lacks_is_made_when_it_is_resumed(finished):
+    (finished.path / "model-card.md").unlink()
+    with finished.metrics.open("ab") as file:
         file.write(b'{"step": 3, "lo')
-    assert resume(run) is None
-    assert "3 steps of 8" in (run.path / "model-card.md").read_text()
-    assert [record["step"] for record in run.read_metrics()] == [1, 2, 3]
-    assert run.metrics.read_bytes().endswith(b"}\n")
+    said = []
+    assert resume(finished, reporter=Callbacks(line=said.append)) is None
+    assert said == [f"{finished.path}: finished; look at faces.png and losses.png there"]
+    assert "3 steps of 8" in (finished.path / "model-card.md").read_text()
+    assert [record["step"] for record in finished.read_metrics()] == [1, 2, 3]
+    assert finished.metrics.read_bytes().endswith(b"}\n")
 
 
-def test_a_finished_run_whose_last_snapshot_is_damaged_has_it_written_anew_from_the_state(tiny, run):
-    train(tiny(), run)
-    before = load(run.snapshot(3).read_bytes())
-    seeds = load_generator(run.snapshot(3)).sample(range(4))
-    damage(run.snapshot(3))
-    assert resume(run) is None
-    after = load_file(run.snapshot(3))
+def test_a_damaged_last_snapshot_of_a_finished_run_is_restored_from_the_state(finished, finished_run, undrawn):
+    damage(finished.snapshot(3))
+    assert resume(finished) is None
+    before, after = load_file(finished_run.snapshot(3)), load_file(finished.snapshot(3))
     assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
-    assert torch.equal(load_generator(run.snapshot(3)).sample(range(4)), seeds)
+    seeds = load_generator(finished_run.snapshot(3)).sample(range(4))
+    assert torch.equal(load_generator(finished.snapshot(3)).sample(range(4)), seeds)
 
 
-def test_a_disk_that_fills_up_at_the_very_end_leaves_a_trained_run(tiny, run, monkeypatch):
+def test_a_disk_that_fills_up_at_the_very_end_leaves_a_trained_run(stopped, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(TrainingError) as refusal:
         patch.setattr("facegan.training.artifacts.write_atomic", fail)
-        train(tiny(), run)
+        resume(stopped)
     assert str(refusal.value) == (
-        f"{run.path}: trained and saved, but its images and card cannot be written (No space left on device); "
-        "make room, then 'facegan resume' writes them"
+        f"{stopped.path}: trained and saved, but its images and card cannot be written (No space left on device); "
+        "free some space, then 'facegan resume' writes them"
     )
-    assert resume(run) is None
-    assert (run.path / "model-card.md").exists()
+    assert resume(stopped) is None
+    assert (stopped.path / "model-card.md").exists()
 
 
 def test_other_intervals_and_numbers_of_files_change_nothing_that_is_learnt(tiny, run, tmp_path, undrawn):
@@ -282,7 +271,8 @@ def test_other_intervals_and_numbers_of_files_change_nothing_that_is_learnt(tiny
     train(tiny("train.steps=6", "output.tick_every=2"), straight)
     stop = iter([False, False, True])
     train(tiny("train.steps=6", "output.tick_every=2"), run, stop=lambda: next(stop))
-    resume(run, output={"sample_every": 5, "state_every": 4, "tick_every": 1, "keep_states": 1, "snapshot_every": 0})
+    output = {"sample_every": 5, "state_every": 4, "tick_every": 1, "keep_states": 1, "snapshot_every": 0}
+    resume(run, {"output": output})
     assert run.steps("samples") == [0, 1, 2, 3, 5, 6]
     assert run.steps("states") == [6]
     assert [record["step"] for record in run.read_metrics()] == [2, 4, 5, 6]
@@ -291,7 +281,7 @@ def test_other_intervals_and_numbers_of_files_change_nothing_that_is_learnt(tiny
     assert all(torch.equal(one[key], other[key]) for key in one if key != "sums")
     assert run.sample(5).read_bytes() == straight.sample(5).read_bytes()
     with pytest.raises(ConfigError, match=r"^config: output.keep_states is 0; it must be at least 1$"):
-        resume(run, output={"keep_states": 0})
+        resume(run, {"output": {"keep_states": 0}})
 
 
 def test_files_of_round_steps_are_kept(tiny, run, undrawn):
@@ -301,29 +291,26 @@ def test_files_of_round_steps_are_kept(tiny, run, undrawn):
     assert run.steps("snapshots") == [2, 4, 6, 7]
 
 
-def test_a_run_that_is_being_written_is_refused_to_a_second_process(tiny, run, undrawn):
-    train(tiny("train.steps=2"), run, stop=lambda: True)
+def test_a_run_that_is_being_written_is_refused_to_a_second_process(tiny, stopped):
     code = (
         "import sys; from pathlib import Path; from facegan.storage.run_dir import RunDir\n"
         "with RunDir(Path(sys.argv[1])).lock(): print(flush=True); sys.stdin.read()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", code, run.path], **pipes) as other:
+    with subprocess.Popen([sys.executable, "-c", code, stopped.path], **pipes) as other:
         other.stdout.readline()
-        for attempt in (lambda: resume(run), lambda: train(tiny(), run, force=True)):
+        for attempt in (lambda: resume(stopped), lambda: train(tiny(), stopped, force=True)):
             with pytest.raises(SnapshotError, match="another facegan process is writing this run"):
                 attempt()
-        assert run.steps("states") == [1]
-    assert resume(run) is True
+        assert stopped.steps("states") == [1]
 
 
-def test_a_stopped_run_says_so_and_has_no_card_yet(tiny, run):
-    assert train(tiny("train.steps=3"), run, stop=lambda: True) is False
-    assert run.steps("states") == [1]
-    assert run.steps("snapshots") == [1]
-    assert not (run.path / "model-card.md").exists()
-    assert resume(run) is True
-    assert (run.path / "model-card.md").exists()
+def test_a_stopped_run_has_its_files_but_no_card_and_gets_it_at_its_end(stopped):
+    assert stopped.steps("states") == [1]
+    assert stopped.steps("snapshots") == [1]
+    assert not (stopped.path / "model-card.md").exists()
+    assert resume(stopped) is True
+    assert (stopped.path / "model-card.md").exists()
 
 
 def test_a_stop_at_the_last_step_is_an_end(tiny, run, undrawn):
@@ -337,7 +324,9 @@ def test_drawn_faces_train_out_of_the_box(run, undrawn):
                   "train.device=cpu", "data.options.num_images=16"]
     )  # fmt: skip
     packed = []
-    assert train(config, run, packing=lambda done, total: packed.append((done, total)))
+    assert train(
+        config, run, reporter=Callbacks(progress={"packing": lambda done, total: packed.append((done, total))})
+    )
     assert packed[-1] == (16, 16)
 
 
@@ -345,18 +334,5 @@ def test_resuming_to_the_length_it_has_changes_nothing(tiny, run, undrawn):
     train(tiny("train.steps=5", "output.tick_every=10"), run)
     before = run.metrics.read_text()
     assert before
-    assert resume(run, duration={"steps": 5}) is None
+    assert resume(run, {"train": {"steps": 5}}) is None
     assert run.metrics.read_text() == before
-
-
-def test_states_do_not_depend_on_interruptions(tiny, tmp_path, undrawn):
-    settings = ("train.steps=8", "output.state_every=2", "output.sample_every=100", "output.snapshot_every=100")
-    whole, parts = RunDir(tmp_path / "whole"), RunDir(tmp_path / "parts")
-    config = tiny(*settings, "output.keep_states=10")
-    train(config, whole)
-    asked = iter(range(100))
-    train(config, parts, stop=lambda: next(asked) == 2)
-    resume(parts)
-    for step in (4, 6, 8):
-        one, other = (load_file(run.state(step)) for run in (whole, parts))
-        assert [key for key in one if not torch.equal(one[key], other[key])] == []

@@ -10,9 +10,15 @@ from torch import nn
 
 from facegan.errors import ConfigError, TrainingError
 from facegan.storage.run_dir import RunDir
-from facegan.training import loop
-from facegan.training import runtime as computing
-from facegan.training.runtime import allowance, check_precision, compiling, deterministic, keeping_memory, multiplying
+from facegan.training import loop, runtime
+from facegan.training.runtime import (
+    check_precision,
+    cpu_quota,
+    deterministic_kernels,
+    explained_compile_errors,
+    fp32_precision,
+    retained_memory,
+)
 from facegan.training.trainer import train
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -20,10 +26,10 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 def test_deterministic_kernels_are_asked_for_within_the_block_alone():
     assert not torch.are_deterministic_algorithms_enabled()
-    with deterministic(True):
+    with deterministic_kernels(True):
         assert torch.are_deterministic_algorithms_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
-    with deterministic(False):
+    with deterministic_kernels(False):
         assert not torch.are_deterministic_algorithms_enabled()
 
 
@@ -40,7 +46,7 @@ def test_a_deterministic_run_is_one(tiny, tmp_path, monkeypatch):
 
 
 def test_an_operation_without_such_a_kernel_is_named():
-    with pytest.raises(TrainingError) as refusal, deterministic(True):
+    with pytest.raises(TrainingError) as refusal, deterministic_kernels(True):
         raise RuntimeError(
             "grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set "
             "'torch.use_deterministic_algorithms(True)'. You can turn off"
@@ -52,7 +58,7 @@ def test_an_operation_without_such_a_kernel_is_named():
 
 
 def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shapes"), deterministic(True):
+    with pytest.raises(RuntimeError, match="shapes"), deterministic_kernels(True):
         raise RuntimeError("shapes differ")
 
 
@@ -78,9 +84,7 @@ def test_such_products_are_refused_before_anything_is_written(tiny, tmp_path):
 
 def test_older_torch_says_which_one_has_bf16_products(monkeypatch):
     monkeypatch.setattr(torch.backends, "mkldnn", object())
-    with pytest.raises(
-        ConfigError, match=r"train\.fp32_precision=bf16: torch .* lacks it; it takes torch 2\.9, or ieee"
-    ):
+    with pytest.raises(ConfigError, match=r"train\.fp32_precision=bf16: torch .* lacks it; use torch 2\.9, or ieee"):
         check_precision("bf16", CPU)
 
 
@@ -90,13 +94,13 @@ def test_cuda_multiplies_as_asked_within_the_block_alone(precision, allowed):
         return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
 
     before = now()
-    with multiplying(precision, CUDA):
+    with fp32_precision(precision, CUDA):
         assert now() == (allowed, allowed)
     assert now() == before
 
 
 @pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "conv"), reason="needs torch 2.9")
-def test_a_run_gives_onednn_leave_to_multiply_in_bf16(tiny, tmp_path, monkeypatch):
+def test_a_run_permits_onednn_to_multiply_in_bf16(tiny, tmp_path, monkeypatch):
     seen, step = [], loop.training_step
     monkeypatch.setattr(
         loop, "training_step", lambda *args: (seen.append(torch.backends.mkldnn.conv.fp32_precision), step(*args))
@@ -118,25 +122,25 @@ def faults_of_large_tensors():
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
-def test_freed_memory_is_kept_within_the_block():
-    with keeping_memory():
+def test_freed_memory_is_retained_within_the_block():
+    with retained_memory():
         assert faults_of_large_tensors() < 1000  # 3 tensors are 29,298 pages
 
 
-def test_memory_is_handled_as_ever_after_the_block(monkeypatch):
+def test_memory_is_handled_as_usual_after_the_block(monkeypatch):
     calls = []
     library = SimpleNamespace(mallopt=lambda *call: calls.append(call), malloc_trim=lambda pad: calls.append(pad))
-    monkeypatch.setattr(computing.ctypes, "CDLL", lambda _: library)
-    with keeping_memory():
+    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda _: library)
+    with retained_memory():
         kept = [*calls]
     trim_threshold, mmap_max = -1, -4  # of malloc.h
     assert kept == [(trim_threshold, 2**31 - 1), (mmap_max, 0)]
     assert calls[2:] == [(trim_threshold, 128 * 1024), (mmap_max, 65536), 0]
 
 
-def test_without_glibc_memory_is_handled_as_ever(monkeypatch):
-    monkeypatch.setattr(computing.ctypes, "CDLL", lambda _: object())
-    with keeping_memory():
+def test_without_glibc_memory_is_handled_as_usual(monkeypatch):
+    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda _: object())
+    with retained_memory():
         pass
 
 
@@ -161,14 +165,14 @@ def test_a_compiler_that_fails_is_one_line():
         pass
 
     CompilerError.__module__ = "torch._inductor.exc"
-    with pytest.raises(TrainingError) as refusal, compiling(True):
+    with pytest.raises(TrainingError) as refusal, explained_compile_errors(True):
         raise CompilerError("No working\nC++ compiler found")
     assert str(refusal.value) == (
         "train.compile: torch.compile failed (No working C++ compiler found); train without it"
     )
-    with pytest.raises(CompilerError), compiling(False):
+    with pytest.raises(CompilerError), explained_compile_errors(False):
         raise CompilerError
-    with pytest.raises(RuntimeError, match="another"), compiling(True):
+    with pytest.raises(RuntimeError, match="another"), explained_compile_errors(True):
         raise RuntimeError("another")
 
 
@@ -189,18 +193,18 @@ def test_a_containers_share_of_the_processors_limits_the_threads(tmp_path, files
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert allowance(tmp_path) == expected
+    assert cpu_quota(tmp_path) == expected
 
 
 def test_a_run_computes_with_the_threads_asked_for(tiny, tmp_path, monkeypatch):
     seen, step, before = [], loop.training_step, torch.get_num_threads()
     monkeypatch.setattr(loop, "training_step", lambda *args: (seen.append(torch.get_num_threads()), step(*args)))
     train(tiny("train.threads=3", "train.steps=1"), RunDir(tmp_path / "three"))
-    monkeypatch.setattr(computing, "allowance", lambda: 1)
+    monkeypatch.setattr(runtime, "cpu_quota", lambda: 1)
     train(tiny("train.steps=1"), RunDir(tmp_path / "container"))
     assert seen == [3, 1]
-    told = [
+    reported = [
         json.loads((tmp_path / name / "environment.json").read_text())["threads"] for name in ("three", "container")
     ]
-    assert told == seen
+    assert reported == seen
     assert torch.get_num_threads() == before
