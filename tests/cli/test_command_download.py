@@ -155,7 +155,7 @@ def test_next_source_is_tried_and_the_reason_said(facegan, toys):
     )
 
 
-def test_when_no_source_works_the_way_by_hand_is_told(facegan, toys):
+def test_when_no_source_works_the_message_says_what_to_fetch_by_hand(facegan, toys):
     toys.script = {FIRST: [status(404)], "/second/toys.zip": [status(403)]}
     said = facegan("download", "toys", "--accept-licence")
     assert (said.code, said.out) == (1, "")
@@ -210,7 +210,7 @@ def test_interrupted_download_is_kept_and_goes_on(facegan, start, toys, cache, m
 # The licence
 
 
-def test_licence_must_be_accepted_before_anything_is_asked_for(facegan, toys):
+def test_the_licence_must_be_accepted_before_any_request(facegan, toys):
     said = facegan("download", "toys")
     assert said.code == 2
     assert said.complaint == (
@@ -257,7 +257,7 @@ def test_own_copy_is_registered_in_place_with_its_count(facegan, workplace, arch
     assert plan["num_images"] == 16
 
 
-def test_folder_of_pictures_alone_is_a_copy(facegan, workplace):
+def test_a_folder_of_images_alone_is_a_copy(facegan, workplace):
     (workplace / "copy" / "img_align_celeba").mkdir(parents=True)
     for number in range(3):
         Image.new("RGB", (178, 218)).save(workplace / "copy" / "img_align_celeba" / f"{number:06d}.jpg")
@@ -266,7 +266,7 @@ def test_folder_of_pictures_alone_is_a_copy(facegan, workplace):
     assert said.err.splitlines()[-1] == "celeba: 3 of 202,599 images"
 
 
-def test_copy_that_is_not_the_published_file_is_told(facegan, archive):
+def test_a_copy_that_is_not_the_published_file_is_reported(facegan, archive):
     said = facegan("download", "celeba", "--from", archive("img_align_celeba.zip"))
     assert said.err.splitlines()[0] == (
         "celeba: img_align_celeba.zip does not have the published md5; it is used as it is"
@@ -346,7 +346,7 @@ def test_empty_copy_is_refused_and_the_old_one_kept(facegan, archive, toys):
     assert facegan("download", "--list", "--json").json["toys"]["path"].endswith("good.zip")
 
 
-def test_copy_of_which_no_picture_can_be_read_is_refused_and_the_old_one_kept(facegan, archive, toys, workplace):
+def test_a_copy_without_readable_images_is_refused_and_the_old_one_kept(facegan, archive, toys, workplace):
     facegan("download", "toys", "--from", archive("good.zip"))
     (workplace / "bad").mkdir()
     for name in ("a.jpg", "b.jpg"):

@@ -19,7 +19,7 @@ def test_report_of_the_latest_run_is_the_default(facegan, run):
     assert Path("report.html").is_file()
 
 
-def test_report_as_json_tells_what_was_written(facegan, run):
+def test_report_as_json_describes_the_file(facegan, run):
     said = facegan("report", run, "--real", "--json")
     assert said.json == {
         "report": "report.html",
@@ -32,7 +32,7 @@ def test_report_as_json_tells_what_was_written(facegan, run):
     assert "These are not synthetic" in Path("report.html").read_text()
 
 
-def test_grids_that_are_left_out_are_told(facegan, run):
+def test_grids_that_are_left_out_are_reported(facegan, run):
     for step in range(100, 180):
         shutil.copy(run / "samples" / "step-00000004.png", run / "samples" / f"step-{step:08d}.png")
     (run / "samples" / "step-00000000.png").write_bytes(b"x")
@@ -65,7 +65,7 @@ def test_wrong_requests_are_refused_in_one_line(facegan, run, workplace, argumen
     assert [path.name for path in workplace.iterdir()] == ["runs"]
 
 
-def test_why_training_pictures_stay_out_is_said_in_the_help(facegan):
+def test_the_help_says_why_training_images_stay_out(facegan):
     text = " ".join(facegan("report", "--help").out.split())
     assert "Training images stay out of it unless you ask for them" in text
     assert "real people" in text

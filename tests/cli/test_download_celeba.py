@@ -92,7 +92,7 @@ def test_archive_and_its_text_files_lie_together(facegan, drive, cache):
     assert said.err.splitlines()[-1] == "celebs: 12 images, as published"
 
 
-def test_pictures_do_without_the_text_files(facegan, drive):
+def test_the_images_do_without_the_text_files(facegan, drive):
     for key in ("attr", "partition", "identity"):
         del drive.files[f"/uc?export=download&id={key}"]
     said = facegan("download", "celebs", "--accept-licence")
@@ -140,7 +140,7 @@ def test_shards_of_the_hub_serve_when_the_quota_is_used_up(facegan, quota, hub, 
 
 
 @pytest.mark.parametrize("by", ["drive", "hub"])
-def test_attributes_and_the_official_split_choose_pictures(facegan, drive, hub, by):
+def test_attributes_and_the_official_split_choose_images(facegan, drive, hub, by):
     if by == "hub":
         drive.script["/uc"] = [page(QUOTA)]
     assert facegan("download", "celebs", "--accept-licence").code == 0

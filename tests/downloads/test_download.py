@@ -160,7 +160,7 @@ def test_when_all_fail_the_message_says_what_to_download_by_hand(get, row, web, 
     assert recall("toys").path is None
 
 
-def test_interrupted_download_goes_on_in_the_next_call(get, row, web, server, cache):
+def test_an_interrupted_download_is_continued_by_the_next_call(get, row, web, server, cache):
     content = b"faces 2 " * 1000
     checksum = f"md5:{hashlib.md5(content).hexdigest()}"
     toys = row(web("toys.zip", content, checksum=checksum))

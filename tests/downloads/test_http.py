@@ -118,7 +118,7 @@ def test_connection_that_always_breaks_at_one_place_is_given_up(bring, server, t
     assert files(tmp_path) == ["file.bin.part", "file.bin.part.json"]
 
 
-def test_interrupted_download_goes_on_in_the_next_call(bring, server, tmp_path):
+def test_an_interrupted_download_is_continued_by_the_next_call(bring, server, tmp_path):
     hopeless = HASTY.model_copy(update={"attempts": 1})
     server.script["/file.bin"] = [drop(100_000), status(503)]
     with pytest.raises(DownloadError, match=r"answered 503 Service Unavailable; given up after 1 attempt$"):
@@ -407,7 +407,7 @@ fetch(link, Path(sys.argv[2]), patience=Patience(), reporter=Callbacks(transfer=
 """
 
 
-def test_killed_download_goes_on_and_is_equal_byte_for_byte(bring, server, tmp_path):
+def test_a_killed_download_is_continued_and_equal_byte_for_byte(bring, server, tmp_path):
     content = os.urandom(2**21)
     server.files["/big.bin"] = content
     checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"

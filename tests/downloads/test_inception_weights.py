@@ -95,7 +95,7 @@ def test_what_has_arrived_is_continued_where_it_broke_off(get, mirrors, lines):
     assert lines[1].startswith("pt_inception-2015-12-05-6726825d.pth: 127.0.0.1 broke off")
 
 
-def test_what_one_call_has_brought_the_next_one_goes_on_with(get, mirrors):
+def test_an_interrupted_download_is_continued_by_the_next_call(get, mirrors):
     mirrors.script = {FIRST: [drop(100_000), *[status(503)] * 9], SECOND: [status(404)]}
     with pytest.raises(DownloadError):
         get()

@@ -178,9 +178,9 @@ def test_changed_weight_in_a_zip_is_noticed(tmp_path):
 def test_cut_and_mutated_files_are_read_or_refused_in_one_line(write, tmp_path):
     path = tmp_path / "file"
     write(LAYERS.state_dict(), path)
-    whole, rng, num_refused = path.read_bytes(), random.Random(0), 0
+    intact, rng, num_refused = path.read_bytes(), random.Random(0), 0
     for number in range(200):
-        changed = bytearray(whole)
+        changed = bytearray(intact)
         if number % 2:
             del changed[rng.randrange(len(changed)) :]
         else:

@@ -117,30 +117,26 @@ def check_disk(needed_bytes: int) -> list[Check]:
     Args:
         needed_bytes: Of a run with the default settings; 0: unknown.
     """
-    checks = []
-    folders = {"current folder": Path(), "runs": Path("runs")} if Path("runs").exists() else {"current folder": Path()}
-    for name, folder in folders.items():
-        usage = shutil.disk_usage(folder)
-        facts = {"free_bytes": usage.free, "total_bytes": usage.total}
-        found = f"{_in_words(usage.free)} free of {_in_words(usage.total)}"
-        if name != list(folders)[-1]:
-            checks.append(Check(name, found, facts=facts))
-            continue
+    has_runs = Path("runs").exists()
+    here = _check_folder("current folder", Path(), needed_bytes, is_written=not has_runs)
+    return [here, _check_folder("runs", Path("runs"), needed_bytes, is_written=True)] if has_runs else [here]
+
+
+def _check_folder(name: str, folder: Path, needed_bytes: int, *, is_written: bool) -> Check:
+    usage, fix = shutil.disk_usage(folder), ""
+    facts = {"free_bytes": usage.free, "total_bytes": usage.total}
+    found = f"{_in_words(usage.free)} free of {_in_words(usage.total)}"
+    if is_written:
         try:
-            facts["write_bytes_per_second"] = round(_write_bytes_per_second(folder))
+            facts["write_bytes_per_second"] = speed = round(_write_bytes_per_second(folder))
+            found += f"; written at {speed / 1e6:,.0f} MB/s"
+            if usage.free < needed_bytes:
+                found += f"; a run of the default settings keeps {_in_words(needed_bytes)}"
+                fix = "free some space, or give train --run on another disk"
         except OSError as error:
             found += f"; cannot be written ({error.strerror or describe_error(error)})"
             fix = "go to a folder that can be written, or give train --run"
-            checks.append(Check(name, found, "wrong", fix, facts))
-            continue
-        found += f"; written at {facts['write_bytes_per_second'] / 1e6:,.0f} MB/s"
-        if usage.free < needed_bytes:
-            found += f"; a run of the default settings keeps {_in_words(needed_bytes)}"
-            fix = "free some space, or give train --run on another disk"
-            checks.append(Check(name, found, "wrong", fix, facts))
-            continue
-        checks.append(Check(name, found, facts=facts))
-    return checks
+    return Check(name, found, "wrong" if fix else "ok", fix, facts)
 
 
 def _write_bytes_per_second(folder: Path) -> float:

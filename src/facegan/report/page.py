@@ -86,7 +86,6 @@ def write_report(
     grids, damaged = _embed_grids(run, steps, reporter.counter("embedding grids"))
     records = read_metrics(run)
     last: int = max([1, *steps, *(record["step"] for record in records[-1:])])
-    panels = curves.panels(records, last)
     content = _template().render(
         run=found.standing,
         summary=_sentences(found),
@@ -99,27 +98,38 @@ def write_report(
         num_grids=len(steps) - len(damaged),
         damaged=damaged,
         real=_embed(run.path / "samples" / "real.png") if real else None,
-        panels=panels,
-        panels_data=[{"steps": each.steps, "values": [curve.values for curve in each.curves]} for each in panels],
-        axes=curves,
-        ticks=[(curves.across(mark, last), f"{mark:,.0f}") for mark in curves.marks(0, last) if mark == int(mark)],
-        last=last,
-        health=[(span, ADVICE.get(span.health, "")) for span in found.health],
-        evaluations=[
-            list(map(_cell, _evaluation(line)))
-            for line in read_evaluations(run.path / "evaluations.jsonl")[-MAX_EVALUATIONS:]
-        ],
-        columns=COLUMNS,
-        changed=[(each.key, _cell(each.value), _cell(each.default)) for each in found.changed],
-        settings=[(key, _cell(value)) for key, value in found.settings.items()],
-        environment=_environment(found.environment),
         commands=commands(found),
-        card=_model_card(run),
+        **_panels(records, last),
+        **_tables(run, found),
     )
     encoded = content.encode("utf-8", "backslashreplace")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, encoded)
     return Report(path, len(encoded), len(grids), len(steps) - len(grids) - len(damaged), damaged)
+
+
+def _panels(records: Sequence[Mapping[str, Any]], last: int) -> dict[str, Any]:
+    panels = curves.panels(records, last)
+    return {
+        "panels": panels,
+        "panels_data": [{"steps": each.steps, "values": [curve.values for curve in each.curves]} for each in panels],
+        "axes": curves,
+        "ticks": [(curves.across(mark, last), f"{mark:,.0f}") for mark in curves.marks(0, last) if mark == int(mark)],
+        "last": last,
+    }
+
+
+def _tables(run: RunDir, found: RunSummary) -> dict[str, Any]:
+    lines = read_evaluations(run.path / "evaluations.jsonl")[-MAX_EVALUATIONS:]
+    return {
+        "health": [(span, ADVICE.get(span.health, "")) for span in found.health],
+        "evaluations": [list(map(_cell, _evaluation(line))) for line in lines],
+        "columns": COLUMNS,
+        "changed": [(each.key, _cell(each.value), _cell(each.default)) for each in found.changed],
+        "settings": [(key, _cell(value)) for key, value in found.settings.items()],
+        "environment": _environment(found.environment),
+        "card": _model_card(run),
+    }
 
 
 def _sentences(found: RunSummary) -> list[str]:
