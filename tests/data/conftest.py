@@ -18,8 +18,8 @@ FORMATS = {
 
 
 @pytest.fixture
-def picture():
-    """picture(3, size=(24, 24)) -> an RGB image of noise, the same for the same number."""
+def noise():
+    """noise(3, size=(24, 24)) -> an RGB image of noise, the same for the same number."""
 
     def make(number=0, size=(24, 24)):
         pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
@@ -41,7 +41,7 @@ def encode():
 
 
 @pytest.fixture
-def folder(tmp_path, picture, encode):
+def folder(tmp_path, noise, encode):
     """folder("a/x.png", "b/y.png") -> a new folder of different images with these names."""
 
     def make(*names, at="faces", **options):
@@ -49,7 +49,7 @@ def folder(tmp_path, picture, encode):
         for number, name in enumerate(names):
             file = root / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(encode(picture(number, **options), FORMATS[Path(name).suffix.lower()]))
+            file.write_bytes(encode(noise(number, **options), FORMATS[Path(name).suffix.lower()]))
         return root
 
     return make

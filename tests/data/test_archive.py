@@ -49,8 +49,8 @@ def make_zip(path, members, **options):
 
 
 @pytest.fixture
-def files(picture, encode):
-    return {name: encode(picture(i)) for i, name in enumerate(["b/2.png", "a/1.png", "a/10.PNG"])}
+def files(noise, encode):
+    return {name: encode(noise(i)) for i, name in enumerate(["b/2.png", "a/1.png", "a/10.PNG"])}
 
 
 def written(path, files):
@@ -70,7 +70,7 @@ ALL = ["faces.zip", *COMPRESSIONS]
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_archive_lists_and_delivers_its_pictures(name, tmp_path, files):
+def test_archive_lists_and_delivers_its_images(name, tmp_path, files):
     source = open_archive(written(tmp_path / name, {**files, "readme.txt": b"", "__MACOSX/a/._1.png": b"?"}))
     assert source.names == ["a/1.png", "a/10.PNG", "b/2.png"]
     assert list(source.read(source.names, 64)) == list(files.items())  # in the archive's own order
@@ -88,11 +88,11 @@ def test_tar_of_before_1988_is_read(tmp_path, files):
     path = written(tmp_path / "faces.tar", files)
     content = bytearray(path.read_bytes())
     place = 0
-    for picture in files.values():  # without the mark "ustar"
+    for member_content in files.values():  # without the mark "ustar"
         content[place + 257 : place + 265] = bytes(8)
         content[place + 148 : place + 156] = b" " * 8
         content[place + 148 : place + 156] = b"%06o\0 " % sum(content[place : place + 512])
-        place += 512 + -(-len(picture) // 512) * 512
+        place += 512 + -(-len(member_content) // 512) * 512
     path.write_bytes(content)
     assert len(open_archive(path).names) == 3
 
@@ -152,7 +152,7 @@ OUTSIDE = [
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 @pytest.mark.parametrize("name, what", OUTSIDE)
-def test_member_that_reaches_outside_refuses_the_whole_archive(kind, name, what, tmp_path):
+def test_member_that_reaches_outside_refuses_the_archive(kind, name, what, tmp_path):
     if kind == "zip":
         path = make_zip(tmp_path / "faces.zip", [("good.png", b"x"), (name, b"x")])
     else:
@@ -170,7 +170,7 @@ def test_member_that_reaches_outside_refuses_the_whole_archive(kind, name, what,
         (tarfile.FIFOTYPE, "a device or pipe"),
     ],
 )
-def test_link_or_device_in_a_tar_refuses_the_whole_archive(type, what, tmp_path):
+def test_link_or_device_in_a_tar_refuses_the_archive(type, what, tmp_path):
     path = make_tar(tmp_path / "faces.tar", [member("a.png", b"x"), member("b", type=type, linkname="a.png")])
     assert refusal(path) == f"faces.tar: unsafe archive, nothing of it is used ('b' is {what}); {NOT_USED}"
 
@@ -178,7 +178,7 @@ def test_link_or_device_in_a_tar_refuses_the_whole_archive(type, what, tmp_path)
 @pytest.mark.parametrize(
     "mode, what", [(stat.S_IFLNK, "a link"), (stat.S_IFCHR, "a device or pipe"), (stat.S_IFIFO, "a device or pipe")]
 )
-def test_link_or_device_in_a_zip_refuses_the_whole_archive(mode, what, tmp_path):
+def test_link_or_device_in_a_zip_refuses_the_archive(mode, what, tmp_path):
     odd = zipfile.ZipInfo("b.png")
     odd.external_attr = (mode | 0o777) << 16
     path = make_zip(tmp_path / "faces.zip", [("a.png", b"x"), (odd, b"/etc/passwd")])
@@ -229,8 +229,8 @@ def test_file_of_another_kind_is_refused(name, tmp_path):
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize("name", ALL)
-def test_truncated_archive_is_refused(name, share, tmp_path, picture, encode):
-    files = {f"{i}.png": encode(picture(i, (40, 40))) for i in range(6)}
+def test_truncated_archive_is_refused(name, share, tmp_path, noise, encode):
+    files = {f"{i}.png": encode(noise(i, (40, 40))) for i in range(6)}
     path = written(tmp_path / name, files)
     content = path.read_bytes()
     whole = content.rstrip(b"\0") if name == "faces.tar" else content  # tar pads its end with zeros
@@ -326,7 +326,7 @@ def test_oversized_member_is_skipped_unread(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["faces.zip", "faces.tar"])
-def test_archive_without_pictures_is_refused(name, tmp_path):
+def test_archive_without_images_is_refused(name, tmp_path):
     assert refusal(written(tmp_path / name, {"readme.txt": b"hello"})) == (
         f"{name}: no images found (looked for .jpg, .jpeg, .jfif, .png, .webp, .bmp, .tif, .tiff)"
     )

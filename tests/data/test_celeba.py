@@ -75,7 +75,7 @@ def test_split_then_attributes_then_limit_choose(make, tmp_path):
 
 
 @pytest.mark.parametrize("make", UNTOLD)
-def test_pictures_alone_are_accepted_and_know_nothing(make, tmp_path):
+def test_images_alone_are_accepted_and_know_nothing(make, tmp_path):
     source = opened(make, tmp_path)
     assert len(source.names) == celeba.NUM
     assert source.attributes(source.names) == {}

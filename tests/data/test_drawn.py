@@ -17,8 +17,8 @@ EYES, MOUTH, HAIR, SHOULDERS = ((24, 42), (12, 52)), ((40, 54), (18, 46)), ((2, 
 WHOLE = ((0, 64), (0, 64))
 
 
-def pictures(source, names, resolution):
-    return np.stack([np.asarray(picture) for _, picture in source.read(names, resolution)])
+def pixels_of(source, names, resolution):
+    return np.stack([np.asarray(image) for _, image in source.read(names, resolution)])
 
 
 def plain_faces(num_faces=6, **words) -> Attributes:
@@ -50,19 +50,19 @@ def change(first, second, region=WHOLE):
 
 def test_a_face_is_the_same_whatever_is_drawn_with_it():
     source = DrawnFaces(num_images=700, seed=5).open()
-    together = pictures(source, source.names[:24], 64)
+    together = pixels_of(source, source.names[:24], 64)
     shuffled = [source.names[index] for index in (17, 3, 23, 0)]
-    np.testing.assert_array_equal(pictures(source, shuffled, 64), together[[17, 3, 23, 0]])
+    np.testing.assert_array_equal(pixels_of(source, shuffled, 64), together[[17, 3, 23, 0]])
     for index in (0, 11, 23):
-        np.testing.assert_array_equal(pictures(source, [source.names[index]], 64), together[[index]])
+        np.testing.assert_array_equal(pixels_of(source, [source.names[index]], 64), together[[index]])
 
 
 def test_a_face_does_not_depend_on_how_many_faces_there_are():
     few, many = DrawnFaces(num_images=4).open(), DrawnFaces(num_images=10_000_000).open()
-    np.testing.assert_array_equal(pictures(few, few.names, 32), pictures(many, many.names[:4], 32))
+    np.testing.assert_array_equal(pixels_of(few, few.names, 32), pixels_of(many, many.names[:4], 32))
 
 
-def test_pictures_come_in_the_order_of_the_names_across_batches(monkeypatch):
+def test_images_come_in_the_order_of_the_names_across_batches(monkeypatch):
     source = DrawnFaces(num_images=10).open()
     names = [source.names[index] for index in (9, 2, 5, 0, 7, 7, 1)]
     at_once = list(source.read(names, 16))
@@ -75,22 +75,22 @@ def test_pictures_come_in_the_order_of_the_names_across_batches(monkeypatch):
 
 def test_another_seed_draws_other_people():
     first, second = DrawnFaces(num_images=8, seed=0).open(), DrawnFaces(num_images=8, seed=1).open()
-    assert change(pictures(first, first.names, 32), pictures(second, second.names, 32)) > 40
+    assert change(pixels_of(first, first.names, 32), pixels_of(second, second.names, 32)) > 40
 
 
 @pytest.mark.parametrize("seed", [-1, 2**80])
 def test_any_integer_is_a_seed(seed):
     source = DrawnFaces(num_images=1, seed=seed).open()
-    assert pictures(source, source.names, 16).shape == (1, 16, 16, 3)
+    assert pixels_of(source, source.names, 16).shape == (1, 16, 16, 3)
 
 
 @pytest.mark.parametrize("resolution", [16, 32, 48, 64, 100, 128, 256])
 def test_every_size_is_rgb_and_square(resolution):
     source = DrawnFaces(num_images=3).open()
-    for name, picture in source.read(source.names, resolution):
+    for name, image in source.read(source.names, resolution):
         assert name in source.names
-        assert isinstance(picture, Image.Image)
-        assert (picture.mode, picture.size) == ("RGB", (resolution, resolution))
+        assert isinstance(image, Image.Image)
+        assert (image.mode, image.size) == ("RGB", (resolution, resolution))
 
 
 @pytest.mark.parametrize("resolution", [0, 15, 257])
@@ -108,11 +108,11 @@ def test_a_name_that_is_not_a_face_is_refused(name):
 
 
 @pytest.mark.parametrize("resolution", [16, 32, 64, 128])
-def test_a_small_picture_is_the_large_one_averaged(resolution):
+def test_a_small_image_is_the_large_one_averaged(resolution):
     source = DrawnFaces(num_images=12).open()
-    small = pictures(source, source.names, resolution).astype(float)
+    small = pixels_of(source, source.names, resolution).astype(float)
     factor = 256 // resolution
-    large = pictures(source, source.names, 256).reshape(12, resolution, factor, resolution, factor, 3).mean((2, 4))
+    large = pixels_of(source, source.names, 256).reshape(12, resolution, factor, resolution, factor, 3).mean((2, 4))
     assert np.abs(small - large).mean() < 1.5  # of 255
     assert np.quantile(np.abs(small - large), 0.999) < 60
 
@@ -272,7 +272,7 @@ def test_the_fingerprint_tells_apart_what_would_be_drawn_differently():
 def test_drawing_touches_no_global_random_state():
     before = np.random.get_state()[1].copy()
     source = DrawnFaces(num_images=4).open()
-    pictures(source, source.names, 16)
+    pixels_of(source, source.names, 16)
     np.testing.assert_array_equal(before, np.random.get_state()[1])
 
 
@@ -281,7 +281,7 @@ def test_two_threads_draw_the_same_faces():
     faces = [None, None]
 
     def draw(place):
-        faces[place] = pictures(source, source.names, 32)
+        faces[place] = pixels_of(source, source.names, 32)
 
     threads = [threading.Thread(target=draw, args=(place,)) for place in range(2)]
     [thread.start() for thread in threads]

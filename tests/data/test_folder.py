@@ -12,7 +12,7 @@ def contents(source):
     return dict(source.read(source.names, 64))
 
 
-def test_pictures_are_found_at_any_depth_and_in_any_case(folder):
+def test_images_are_found_at_any_depth_and_in_any_case(folder):
     names = ["b/c/d/e.PNG", "a.jpg", "b/x.JPEG", "b/y.jfif", "q.webp", "r.Bmp", "s.tif", "t.TIFF"]
     root = folder(*names)
     (root / "notes.txt").write_text("not an image")
@@ -39,7 +39,7 @@ def test_linked_folders_are_followed_and_loops_end(folder):
     assert FolderSource(root).names == ["a/x.png", "b/y.png", "linked/z.png"]
 
 
-def test_pipe_with_a_pictures_name_is_ignored(folder):
+def test_pipe_with_a_images_name_is_ignored(folder):
     root = folder("a.png")
     os.mkfifo(root / "pipe.png")
     assert FolderSource(root).names == ["a.png"]

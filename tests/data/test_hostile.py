@@ -11,8 +11,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from test_tars import tar_of
-from test_zips import overlapping, quoting
+from test_tar import tar_of
+from test_zip import overlapping, quoting
 
 from facegan.data.open import open_path
 from facegan.errors import DataError
@@ -92,8 +92,8 @@ def test_hostile_archive_is_refused_in_one_line_and_nothing_is_written(kind, tmp
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tgz"])
-def test_archive_cut_anywhere_or_with_any_bit_turned_is_read_or_refused(kind, tmp_path, picture, encode):
-    files = [(f"a/{number}.png", encode(picture(number))) for number in range(3)]
+def test_archive_cut_anywhere_or_with_any_bit_turned_is_read_or_refused(kind, tmp_path, noise, encode):
+    files = [(f"a/{number}.png", encode(noise(number))) for number in range(3)]
     whole = zip_of(*files) if kind == "zip" else tar_of(*files)
     whole = gzip.compress(whole, mtime=0) if kind == "tgz" else whole
     rng = np.random.default_rng(1)

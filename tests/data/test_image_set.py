@@ -57,13 +57,13 @@ def test_run_folder_is_that_of_a_snapshot_in_its_place_alone(snapshot, tmp_path,
     assert run_folder(snapshot) is None
 
 
-def test_run_knows_where_the_pictures_are_that_its_snapshot_knows_by_name(snapshot):
+def test_run_knows_where_the_images_are_that_its_snapshot_knows_by_name(snapshot):
     config = carried(source="pictures", crop="center:8", split="train")
     found = trained_on(snapshot, config)
     assert found == config.data.model_copy(update={"source": "/elsewhere/pictures"})
 
 
-def test_pictures_that_have_moved_keep_options_under_their_name_alone(snapshot):
+def test_images_that_have_moved_keep_options_under_their_name_alone(snapshot):
     config = carried(source="pictures", crop="none", options={"kind": "wild"})
     moved = trained_on(snapshot, config, "/new/pictures")
     assert (moved.source, moved.options, moved.crop) == ("/new/pictures", {"kind": "wild"}, "none")
@@ -71,12 +71,12 @@ def test_pictures_that_have_moved_keep_options_under_their_name_alone(snapshot):
     assert (renamed.source, renamed.options, renamed.crop) == ("/new/faces", {}, "none")
 
 
-def test_snapshot_of_another_run_than_the_folder_s_is_not_given_its_pictures(snapshot):
+def test_snapshot_of_another_run_than_the_folder_s_is_not_given_its_images(snapshot):
     with pytest.raises(DataError, match="was trained on images called 'others', which are not here"):
         trained_on(snapshot, carried(source="others"))
 
 
-def test_lone_snapshot_finds_a_dataset_and_pictures_in_the_current_folder(tmp_path, monkeypatch, store):
+def test_lone_snapshot_finds_a_dataset_and_images_in_the_current_folder(tmp_path, monkeypatch, store):
     monkeypatch.chdir(tmp_path)
     lone = tmp_path / "lone.safetensors"
     assert trained_on(lone, carried(options={"seed": 3})).options == {"seed": 3}
@@ -84,7 +84,7 @@ def test_lone_snapshot_finds_a_dataset_and_pictures_in_the_current_folder(tmp_pa
     assert trained_on(lone, carried(source="here")).source == "here"
 
 
-def test_lone_snapshot_of_pictures_that_are_not_here_is_refused_with_advice(tmp_path, monkeypatch):
+def test_lone_snapshot_of_images_that_are_not_here_is_refused_with_advice(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as refused:
         trained_on(tmp_path / "lone.safetensors", carried(source="pictures"))
@@ -105,7 +105,7 @@ def test_what_the_split_kept_away_is_held_out_whatever_the_limit():
     assert held_out_settings(data, 50) == data.model_copy(update={"split": "heldout", "limit": 0})
 
 
-def test_a_run_on_all_pictures_of_a_folder_has_none_held_out():
+def test_a_run_on_all_images_of_a_folder_has_none_held_out():
     assert held_out_settings(DataConfig(source="faces/"), 50) is None
     assert held_out_settings(DataConfig(source="faces/", split="heldout"), 50) is None
 
@@ -121,7 +121,7 @@ def test_as_many_drawn_faces_as_are_wanted_are_held_out_of_a_run_on_few():
     assert len(load(found, resolution=16, channels=3)) == 50
 
 
-def test_named_pictures_are_taken_whole_and_cropped_as_the_run_s_own():
+def test_named_images_are_taken_complete_and_cropped_as_the_run_s_own():
     data = DataConfig(source="drawn", split="train", limit=3, options={"seed": 4}, filter="box", crop="none")
     found = held_out_settings(data, 50, "others/")
     assert found == DataConfig(source="others/", filter="box", crop="none")
@@ -133,7 +133,7 @@ def test_drawn_faces_are_held_out_for_a_folder_when_they_are_named():
 
 
 @pytest.mark.parametrize("settings", [{"split": "train"}, {}], ids=["split", "another seed"])
-def test_no_held_out_drawn_face_is_a_training_picture(settings):
+def test_no_held_out_drawn_face_is_a_training_image(settings):
     data = DataConfig(options={"num_images": 200}, **settings)
     training, heldout = (load(each, resolution=16, channels=3).images for each in (data, held_out_settings(data, 30)))
     assert not {picture.tobytes() for picture in training} & {picture.tobytes() for picture in heldout}
@@ -150,7 +150,7 @@ def test_a_pick_is_random_bounded_and_always_the_same(faces):
     assert len(random_subset(pictures, 1000)) == 50
 
 
-def test_pictures_that_are_in_both_sets_are_not_unseen(faces):
+def test_images_that_are_in_both_sets_are_not_unseen(faces):
     training, heldout = faces(20, 1), faces(6, 2)
     heldout[1], heldout[4] = training[7], training[3, :, :, ::-1]
     assert np.array_equal(unseen(heldout, training, mirror=False), heldout[[0, 2, 3, 4, 5]])

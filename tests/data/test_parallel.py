@@ -52,7 +52,7 @@ def test_results_come_in_the_order_of_delivery_whatever_finishes_first(numbers, 
 
 
 @pytest.mark.parametrize("names", [FEW, MANY])
-def test_waiting_pictures_are_few_however_many_there_are(names):
+def test_waiting_images_are_few_however_many_there_are(names):
     """Constant memory: the source is never read far ahead of what has been taken."""
     numbers = Numbers()
     for name, _ in parallel_map(numbers, names, 1, lambda *_: None):
@@ -60,13 +60,13 @@ def test_waiting_pictures_are_few_however_many_there_are(names):
     assert len(numbers.done) == len(names) and max(numbers.ahead) <= 32 * ((os.cpu_count() or 1) * 4 + 2)
 
 
-def test_few_pictures_are_worked_on_in_threads(numbers):
+def test_few_images_are_worked_on_in_threads(numbers):
     here = os.getpid(), threading.get_ident()
     assert all(pid == here[0] and (pid, thread) != here for _, (pid, thread) in places(numbers, FEW))
 
 
 @linux
-def test_many_pictures_are_worked_on_in_other_processes(numbers):
+def test_many_images_are_worked_on_in_other_processes(numbers):
     assert all(pid != os.getpid() for _, (pid, _) in places(numbers, MANY))
 
 

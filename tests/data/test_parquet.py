@@ -1,12 +1,15 @@
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 
 from facegan.config import DataConfig
-from facegan.data.open import open_source
+from facegan.data import parquet
+from facegan.data.open import open_path, open_source
 from facegan.data.parquet import ParquetSource
 from facegan.errors import DataError
 from facegan.images.decode import MAX_BYTES
@@ -72,7 +75,7 @@ def test_stored_paths_are_the_names(shard):
         ["1.jpg", "x" * 5000],
     ],
 )
-def test_without_paths_of_their_own_pictures_are_numbered(paths, shard):
+def test_without_paths_of_their_own_images_are_numbered(paths, shard):
     source = ParquetSource(shard({"image": images(b"1", b"2", paths=paths)}))
     assert source.names == ["faces-000000", "faces-000001"]
     assert contents(source) == {"faces-000000": b"1", "faces-000001": b"2"}
@@ -97,7 +100,7 @@ def test_any_rows_are_read_from_any_row_groups_in_order(group, shard):
 
 
 @pytest.mark.parametrize("type", [pa.binary(), pa.large_binary()])
-def test_plain_bytes_are_pictures_too(type, shard):
+def test_plain_bytes_are_images_too(type, shard):
     source = ParquetSource(shard({"jpeg": pa.array([b"1", None], type), "label": [1, 2]}))
     delivered = contents(source)
     assert delivered["faces-000000"] == b"1"
@@ -116,7 +119,7 @@ def test_row_without_bytes_is_skipped_alone(shard):
     assert [str(content) for content in contents(source).values()] == ["the row holds no image"] * 2 + ["b'3'"]
 
 
-def test_oversized_picture_is_skipped_alone(shard):
+def test_oversized_image_is_skipped_alone(shard):
     source = ParquetSource(shard({"image": images(bytes(MAX_BYTES + 1), b"2")}))
     delivered = list(contents(source).values())
     assert str(delivered[0]) == "the file is too large (65 MiB; the limit is 64 MiB)"
@@ -144,7 +147,7 @@ def test_broken_metadata_is_not_needed(metadata, tmp_path):
     assert len(ParquetSource(tmp_path / "a.parquet").names) == 1
 
 
-def test_file_without_pictures_is_refused(shard):
+def test_file_without_images_is_refused(shard):
     assert refusal(shard({"text": ["a"], "label": [1]})) == (
         "faces.parquet: no column of images (it has: text, label); "
         "give a file with one column of encoded images, as bytes or as Hugging Face's Image"
@@ -223,7 +226,7 @@ def test_fingerprint_changes_with_any_file(shard):
     assert ParquetSource(root).fingerprint(source.names) != before
 
 
-def test_folder_of_parquet_files_is_opened_as_such_unless_pictures_lie_beside_them(shard, folder, tmp_path):
+def test_folder_of_parquet_files_is_opened_as_such_unless_images_lie_next_to_them(shard, folder, tmp_path):
     root = shard({"image": images(b"1", paths=["x.png"])}, "data/a.parquet").parent.parent
     shard({"image": images(b"1", paths=["y.png"])}, ".cache/hidden.parquet")
     assert open_source(DataConfig(source=str(root))).names == ["x.png"]
@@ -248,3 +251,150 @@ def test_large_files_are_read_in_little_memory(shard):
     for _ in source.read(source.names, 64):
         peak = max(peak, pa.total_allocated_bytes() - base)
     assert peak < 15_000_000  # of 40 MB in one row group, in pages of 1 MB
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A file of 30 images in three row groups."""
+    rng = np.random.default_rng(0)
+    table = pa.table({"image": pa.array([rng.bytes(2000) for _ in range(30)]), "age": range(30)})
+    pq.write_table(table, tmp_path / "faces.parquet", row_group_size=10)
+    return tmp_path / "faces.parquet"
+
+
+def refusal_of(path, read=False):
+    with pytest.raises(DataError) as caught:
+        source = open_path(path)
+        assert read
+        list(source.read(source.names, 64))
+    message = str(caught.value)
+    assert message.isprintable() and message.startswith(f"{path}: ")
+    return message.removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize("size", [4, 5, 100, 30_000, -1])
+def test_file_cut_short_is_refused(size, path):
+    path.write_bytes(path.read_bytes()[:size])
+    assert refusal_of(path).startswith("the parquet file is damaged or cut short (")
+    assert refusal_of(path).endswith("); download it again")
+
+
+@pytest.mark.parametrize(("content", "looks"), [(b"", "an empty file"), (b"<html><body>Too many users", "a web page")])
+def test_file_that_is_no_parquet_is_refused_with_what_it_looks_like(content, looks, path):
+    path.write_bytes(content)
+    assert refusal_of(path) == f"not a parquet file (it begins like {looks}); download it again"
+
+
+def test_web_page_among_the_files_of_a_folder_is_refused(path):
+    other = path.with_name("other.parquet")
+    other.write_bytes(b"<html><body>Too many users")
+    with pytest.raises(DataError, match=r"other\.parquet: the parquet file is damaged or cut short \("):
+        open_path(path.parent)
+
+
+class Keys(pe.KmsClient):
+    def __init__(self, _):
+        super().__init__()
+
+    def wrap_key(self, key, _):
+        return key
+
+    def unwrap_key(self, key, _):
+        return key
+
+
+def test_encrypted_file_is_refused(path):
+    factory = pe.CryptoFactory(Keys)
+    wanted = pe.EncryptionConfiguration(footer_key="0123456789012345", column_keys={}, uniform_encryption=True)
+    table = pq.read_table(path)
+    properties = factory.file_encryption_properties(pe.KmsConnectionConfig(), wanted)
+    with pq.ParquetWriter(path, table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    assert path.read_bytes()[:4] == b"PARE"
+    assert refusal_of(path) == "the parquet file is encrypted; give one that is not"
+
+
+def test_damaged_row_group_is_skipped_alone(path):
+    content = bytearray(path.read_bytes())
+    start = pq.ParquetFile(path).metadata.row_group(1).column(0).dictionary_page_offset
+    content[start : start + 40] = b"\xff" * 40
+    path.write_bytes(content)
+    source = open_path(path)
+    delivered = list(dict(source.read(source.names, 64)).values())
+    assert [type(each) for each in delivered] == [bytes] * 10 + [DataError] * 10 + [bytes] * 10
+    assert str(delivered[10]).startswith("damaged in faces.parquet (")
+
+
+def test_file_that_goes_away_or_shrinks_is_named(path):
+    source = open_path(path)
+    path.unlink()
+    with pytest.raises(DataError) as caught:
+        list(source.read(source.names, 64))
+    assert str(caught.value) == f"{path}: cannot be read (No such file or directory)"
+    pq.write_table(pa.table({"image": pa.array([b"1"])}), path)
+    with pytest.raises(DataError, match=r"\(it has changed since it was opened\); download it again$"):
+        list(source.read(source.names, 64))
+
+
+def test_images_that_expand_too_far_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "_FREE_BYTES", 2**20)
+    path = tmp_path / "bomb.parquet"
+    table = pa.table({"image": pa.array([bytes(2**20) + bytes([i]) for i in range(20)])})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False)
+    assert refusal_of(path) == (
+        "unsafe file, nothing of it is used (its images expand more than 200 times, to 0 GiB); "
+        "get it from its publisher"
+    )
+
+
+def test_long_word_that_is_repeated_takes_its_memory_once(tmp_path):
+    num_rows, word = 3000, "x" * 10**6
+    words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(num_rows, np.int32)), pa.array([word]))
+    image = pa.StructArray.from_arrays([pa.array([b"1"] * num_rows), words], ["bytes", "path"])
+    path = tmp_path / "faces.parquet"
+    pq.write_table(pa.table({"image": image, "word": words}), path, dictionary_pagesize_limit=2 * 10**6)
+    base = pa.default_memory_pool().max_memory()
+    source = open_path(path)
+    assert source.names[0] == "faces-000000"
+    assert source.attributes(source.names[:2]) == {"word": [word, word]}
+    assert pa.default_memory_pool().max_memory() < base + 300 * 10**6  # of 6 GB
+
+
+def test_words_that_outgrow_the_files_own_dictionary_are_read(tmp_path):
+    words = [f"{number:06d}" * 10 for number in range(40_000)]
+    path = tmp_path / "faces.parquet"
+    image = pa.array([{"bytes": b"1", "path": f"{word}.jpg"} for word in words])
+    pq.write_table(pa.table({"image": image, "word": words}), path, row_group_size=30_000)
+    source = open_path(path)
+    assert source.names == [f"{word}.jpg" for word in words]
+    assert source.attributes(source.names) == {"word": words}
+
+
+def test_too_much_next_to_the_images_is_refused(path, monkeypatch):
+    monkeypatch.setattr(parquet, "_MAX_PLAIN_BYTES", 10)
+    source = open_path(path)
+    with pytest.raises(DataError, match=r"too much next to the images \(1 columns, 0 MiB; "):
+        source.attributes(source.names)
+
+
+def test_pipe_of_that_name_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.parquet")
+    assert parquet.is_parquet(tmp_path / "pipe.parquet") is False
+
+
+def test_mutated_files_are_read_or_refused_in_one_line(path):
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for attempt in range(300):
+        content = bytearray(whole)
+        place = rng.integers(len(content)) if attempt % 3 else len(content) - rng.integers(1, 900)  # often the footer
+        for _ in range(rng.integers(1, 4)):
+            content[min(place + rng.integers(8), len(content) - 1)] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            source = open_path(path)
+            delivered = dict(source.read(source.names, 64))
+            source.attributes(source.names)
+            assert set(delivered) == set(source.names)
+        except DataError as error:
+            assert str(error).isprintable() and len(str(error)) < 400

@@ -67,7 +67,7 @@ def test_installed_dataset_with_a_row_joins_the_table(toys, folder):
     assert issubclass(plugins.find("dataset", "toys"), PublishedDataset)
 
 
-def test_broken_dataset_is_told_and_spoils_no_other(install):
+def test_broken_dataset_is_reported_and_spoils_no_other(install):
     install("toyplug", "raise RuntimeError('no such luck')", POINTS)
     rows, complaints = publications()
     assert [row.name for row in rows] == ["celeba", "lfw", "ffhq-thumbnails"]

@@ -27,7 +27,7 @@ def source(request, tmp_path):
     return path
 
 
-def test_pictures_of_other_kinds_are_counted(source):
+def test_images_of_other_kinds_are_counted(source):
     opened = open_path(source)
     assert opened.names == ["a.png"]
     assert num_unsupported(opened) == {".heic": 2, ".gif": 1}
@@ -41,19 +41,19 @@ def test_source_of_other_kinds_alone_is_refused_with_their_number(tmp_path):
     assert str(caught.value).endswith(".tif, .tiff; skipped 1 .avif)")
 
 
-def test_source_that_keeps_no_count_has_passed_over_nothing():
+def test_source_that_keeps_no_count_has_skipped_nothing():
     assert num_unsupported(SimpleNamespace(names=["a"])) == {}
     assert num_unsupported(DrawnFaces(num_images=1).open()) == {}
     assert "skipped" not in str(no_images("faces/", {}))
 
 
 @pytest.mark.parametrize("name", ["x.jpg", "x.PNG", "x.txt", "x", ".gif", "a/.b/x.gif"])
-def test_other_endings_are_those_of_pictures_that_are_not_read(name):
+def test_other_suffixes_are_those_of_images_that_are_not_read(name):
     assert unsupported_suffix(name) is None
 
 
 @pytest.mark.parametrize("name", ["x.gif", "a/x.JXL", "x.cr2"])
-def test_nothing_is_both_read_and_passed_over(name):
+def test_nothing_is_both_read_and_skipped(name):
     assert unsupported_suffix(name) == "." + name.rpartition(".")[2].lower() and not is_image_name(name)
 
 

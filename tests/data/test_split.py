@@ -60,7 +60,7 @@ def test_nobody_changes_sides_when_others_come_or_the_folder_is_moved():
     assert before == {name for name in after if name in set(FLAT.names)}
 
 
-def test_one_folder_of_pictures_is_flat():
+def test_one_folder_of_images_is_flat():
     source = Named([f"img_align_celeba/{i:06d}.jpg" for i in range(200)])
     assert 0 < len(taken(source, split="heldout")) < 200
 
@@ -126,7 +126,7 @@ def test_order_is_split_then_where_then_limit():
     assert taken(TOLD, where="mouth=open", limit=1) == ["2.jpg"]  # not: the first image, if its mouth is open
 
 
-def test_many_pictures_are_taken_piece_by_piece(monkeypatch):
+def test_many_images_are_taken_piece_by_piece(monkeypatch):
     monkeypatch.setattr(split, "_CHUNK", 2)
     asked = []
     monkeypatch.setattr(TOLD, "attributes", lambda names: asked.append(len(names)) or Named.attributes(TOLD, names))
@@ -192,7 +192,7 @@ def test_drawn_faces_are_chosen_by_their_attributes():
     assert set(known["glasses"]) == {True} and set(known["hair_colour"]) == {"black"} and min(known["smile"]) > 0
 
 
-def test_packed_pictures_are_chosen_by_the_attributes_that_were_packed(folder, tmp_path):
+def test_packed_images_are_chosen_by_the_attributes_that_were_packed(folder, tmp_path):
     root = folder("a.png", "b.png", "c.png", "d.png")
     (root / "attributes.csv").write_text("file,Smiling,partition\na.png,true,0\nb.png,false,0\nd.png,true,1\n")
     pack_folder(DataConfig(source=str(root)), tmp_path / "packed", resolution=16, channels=3)
@@ -215,7 +215,7 @@ def test_shares_and_salts_hold_out_other_people():
     assert len(tenth & salted) == pytest.approx(40, abs=20)
 
 
-def test_pictures_belong_to_their_folders_or_in_a_flat_source_to_themselves():
+def test_images_belong_to_their_folders_or_in_a_flat_source_to_themselves():
     assert owners(["ann/1.png", "ann/2.png", "bob/1.png"]) == ["ann", "ann", "bob"]
     assert owners(["1.png", "2.png"]) == ["1", "2"]
     assert owners(["all/1.png", "all/2.png"]) == ["1", "2"]

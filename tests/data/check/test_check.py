@@ -27,7 +27,7 @@ def face():
 
 @pytest.fixture
 def put(tmp_path, face, encode):
-    """put({"a.jpg": image or bytes}) -> a new folder with these files, and three sound images beside them."""
+    """put({"a.jpg": image or bytes}) -> a new folder with these files, and three valid images next to them."""
 
     def make(files, sound=3):
         root = tmp_path / "faces"
@@ -48,7 +48,7 @@ def examine(source, *settings, resolution=64, **options):
     return check(open_source(data), data, resolution=resolution, **options)
 
 
-def test_sound_pictures_give_counts_and_no_findings(put):
+def test_sound_images_give_counts_and_no_findings(put):
     root = put({})
     report = examine(root)
     assert report.clean and set(report.findings.values()) == {0}
@@ -96,7 +96,7 @@ def test_unreadable_files_are_named_with_their_reasons(put, face, encode):
     assert report.findings["unreadable"] == 3 and not report.clean
 
 
-def test_picture_that_the_crop_refuses_is_named_and_others_are_not(put, face):
+def test_image_that_the_crop_refuses_is_named_and_others_are_not(put, face):
     root = put({"small.png": face(1, (70, 90))})
     report = examine(root, "data.crop=center:80", resolution=16)
     assert [(each.name, each.reason) for each in report.refused] == [
@@ -106,7 +106,7 @@ def test_picture_that_the_crop_refuses_is_named_and_others_are_not(put, face):
     assert examine(root, "data.crop=center:70").refused == ()
 
 
-def test_picture_is_tiny_when_its_crop_is_enlarged(put, face):
+def test_image_is_tiny_when_its_crop_is_enlarged(put, face):
     root = put({"small.png": face(1, (63, 90)), "enough.png": face(2, (64, 90))})
     assert [(each.name, each.reason) for each in examine(root).tiny] == [
         ("small.png", "63x63 of the image's 63x90 are enlarged to 64x64")
@@ -123,7 +123,7 @@ def test_equal_files_are_groups_and_the_first_name_is_kept(put, face):
     assert report.findings["duplicates"] == 2
 
 
-def test_other_files_with_equal_pixels_are_told_from_equal_files(put, face, encode):
+def test_other_files_with_equal_pixels_are_distinguished_from_equal_files(put, face, encode):
     report = examine(put({
         "a.png": face(1), "a-copy.png": face(1), "b.png": encode(face(1), "PNG", compress_level=0),
     }))  # fmt: skip
@@ -147,7 +147,7 @@ def test_equal_bytes_of_another_shape_are_not_equal_pixels(put):
     ],
     ids=["re-encoded", "shrunk", "greyed"],
 )
-def test_near_duplicates_are_found_and_other_pictures_are_not(put, face, encode, change):
+def test_near_duplicates_are_found_and_other_images_are_not(put, face, encode, change):
     report = examine(put({"one.png": face(1), "two.jpg": change(face(1), encode), "three.png": face(3)}), resolution=16)
     assert report.near_duplicates == (("one.png", "two.jpg"),)
     assert report.findings["near_duplicates"] == 1 and not report.clean
@@ -183,7 +183,7 @@ def test_greyscale_is_seen_in_any_mode_and_is_no_finding(put, face, encode):
     assert report.clean
 
 
-def test_rotated_pictures_are_noted_and_measured_upright(put, face, encode):
+def test_rotated_images_are_noted_and_measured_upright(put, face, encode):
     turned, upright, odd = Image.Exif(), Image.Exif(), Image.Exif()
     turned[0x0112], upright[0x0112], odd[0x0112] = 6, 1, 77
     report = examine(put({
@@ -196,7 +196,7 @@ def test_rotated_pictures_are_noted_and_measured_upright(put, face, encode):
     assert report.clean
 
 
-def test_only_the_selected_pictures_are_looked_at(put):
+def test_only_the_selected_images_are_looked_at(put):
     report = examine(put({"z.png": b""}), "data.limit=2")
     assert report.num_pictures == 2 and report.clean
 
@@ -218,7 +218,7 @@ def test_drawn_faces_have_no_files_and_are_compared_only_when_asked():
     assert examine("drawn", "data.options.num_images=40", near=15).near_duplicates
 
 
-def test_packed_pictures_are_not_cropped_again(store):
+def test_packed_images_are_not_cropped_again(store):
     report = examine(store(5), resolution=16)
     assert report.clean and report.num_pictures == 5 and report.sizes == {"16x16": 5}
 
@@ -248,10 +248,10 @@ def test_name_that_is_no_text_is_reported_as_one_that_is(put, face, encode):
 def test_what_a_source_does_not_deliver_is_unreadable(put, monkeypatch):
     root = put({})
     data = resolve(flags={"data": {"source": str(root)}}).data
-    pictures = open_source(data)
-    read = pictures.read
-    monkeypatch.setattr(pictures, "read", lambda names, resolution: read(names[1:], resolution))
-    report = check(pictures, data, resolution=16)
+    opened = open_source(data)
+    read = opened.read
+    monkeypatch.setattr(opened, "read", lambda names, resolution: read(names[1:], resolution))
+    report = check(opened, data, resolution=16)
     assert [(each.name, each.reason) for each in report.unreadable] == [
         ("sound-0.png", "the source did not deliver it")
     ]
@@ -262,7 +262,7 @@ def test_archive_that_is_damaged_meanwhile_is_refused(put, tmp_path, encode, fac
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.png", encode(face(1)))
     data = resolve(flags={"data": {"source": str(path)}}).data
-    pictures = open_source(data)
+    opened = open_source(data)
     path.write_bytes(io.BytesIO(b"gone").getvalue())
     with pytest.raises(DataError, match=r"faces\.zip: the archive is damaged or cut short"):
-        check(pictures, data, resolution=16)
+        check(opened, data, resolution=16)

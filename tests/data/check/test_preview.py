@@ -36,30 +36,30 @@ def cells(sheet, row, num):
     return [sheet[top : top + CELL, left : left + CELL] for left in lefts]
 
 
-def test_choice_depends_on_the_seed_and_shows_no_picture_twice(folder):
+def test_choice_depends_on_the_seed_and_shows_no_image_twice(folder):
     root = folder(*(f"{number}.png" for number in range(20)))
     one, again, other = (bytes_of(chosen_from(root, num=12, num_originals=12, seed=seed)) for seed in (0, 0, 1))
     assert one == again != other
     assert len(set(one)) == 12 and len(bytes_of(chosen_from(root, num=99))) == 20
 
 
-def test_choice_is_made_from_the_selected_pictures(folder, picture):
+def test_choice_is_made_from_the_selected_images(folder, noise):
     root = folder("a.png", "b.png", "c.png")
-    assert sorted(bytes_of(chosen_from(root, "data.limit=2"))) == sorted(picture(n).tobytes() for n in (0, 1))
+    assert sorted(bytes_of(chosen_from(root, "data.limit=2"))) == sorted(noise(n).tobytes() for n in (0, 1))
 
 
-def test_only_the_chosen_pictures_are_read(folder, monkeypatch):
+def test_only_the_chosen_images_are_read(folder, monkeypatch):
     root = folder(*(f"{number}.png" for number in range(20)))
     data = resolve(flags={"data": {"source": str(root)}}).data
-    pictures = open_source(data)
+    opened = open_source(data)
     asked = []
-    read = pictures.read
-    monkeypatch.setattr(pictures, "read", lambda names, resolution: asked.extend(names) or read(names, resolution))
-    choose(pictures, data, num=3, num_originals=2, resolution=16, channels=3, seed=0)
+    read = opened.read
+    monkeypatch.setattr(opened, "read", lambda names, resolution: asked.extend(names) or read(names, resolution))
+    choose(opened, data, num=3, num_originals=2, resolution=16, channels=3, seed=0)
     assert len(set(asked)) == 3 and len(asked) == 5
 
 
-def test_unusable_pictures_are_named_and_the_others_shown(folder):
+def test_unusable_images_are_named_and_the_others_shown(folder):
     root = folder("a.png", "b.png")
     (root / "bad\n.png").write_bytes(b"")
     Image.new("RGB", (9, 9)).save(root / "small.png")
@@ -84,7 +84,7 @@ def test_source_of_which_nothing_can_be_used_is_refused(folder):
     [[], ["data.crop=center:15", "data.filter=box"], ["data.split=heldout"], ["data.draft=true", "data.filter=box"]],
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_are_seen_as_packing_makes_them(folder, settings, channels):
+def test_images_are_seen_as_packing_makes_them(folder, settings, channels):
     root = folder(*(f"{number}/x.jpg" for number in range(30)), size=(50, 40))
     data = resolve(flags={"data": {"source": str(root)}}, settings=settings).data
     chosen = choose(open_source(data), data, num=99, num_originals=1, resolution=16, channels=channels, seed=0)
@@ -95,7 +95,7 @@ def test_pictures_are_seen_as_packing_makes_them(folder, settings, channels):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_some_pictures_are_mirrored_left_to_right_when_asked(folder, channels):
+def test_some_images_are_mirrored_left_to_right_when_asked(folder, channels):
     chosen = chosen_from(folder(*(f"{number}.png" for number in range(20))), channels=channels)
     plain = network_input(chosen, mirror=False, seed=0)
     mixed = network_input(chosen, mirror=True, seed=0)
@@ -104,7 +104,7 @@ def test_some_pictures_are_mirrored_left_to_right_when_asked(folder, channels):
     np.testing.assert_array_equal(mixed[flipped], plain[flipped][..., ::-1])
 
 
-def test_packed_pictures_are_shown_as_they_are(store):
+def test_packed_images_are_shown_as_they_are(store):
     chosen = chosen_from(store(5), num=5)
     seen = network_input(chosen, mirror=False, seed=0)
     pixels = np.load(store(5) / "images.npy")
@@ -120,14 +120,14 @@ def test_crops_that_fit_are_the_one_in_force_and_the_named_ones(folder):
     assert columns["auto"][1] == ("the largest centre square; same as center:178 (mimicry; PyTorch's DCGAN tutorial)")
 
 
-def test_named_crop_in_force_stands_first_with_whose_it_is(folder):
+def test_named_crop_in_force_comes_first_with_whose_it_is(folder):
     chosen = chosen_from(folder("a.png", size=(250, 250)), "data.crop=center:128")
     columns = fitting_crops(chosen)
     assert list(columns) == ["center:128", *(words for words in NAMED_CROPS if words != "center:128")]
     assert columns["center:128"][1] == "in force; for LFW, deep-funneled"
 
 
-def test_crops_that_fit_no_picture_have_no_column(folder):
+def test_crops_that_fit_no_image_have_no_column(folder):
     assert list(fitting_crops(chosen_from(folder("a.png", size=(130, 150))))) == ["auto", "center:128", "center:108"]
 
 
@@ -160,7 +160,7 @@ def test_sheet_has_as_many_rows_as_asked_for_or_as_there_are(folder):
     assert np.diff(heights).tolist() == [CELL + GAP, CELL + GAP, 0]
 
 
-def test_crop_that_fits_only_some_pictures_leaves_a_gap_at_the_others(folder):
+def test_crop_that_fits_only_some_images_leaves_a_gap_at_the_others(folder):
     root = folder("large.png", size=(130, 130))
     Image.new("RGB", (110, 110), "red").save(root / "small.png")
     chosen = chosen_from(root)

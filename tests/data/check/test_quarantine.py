@@ -19,9 +19,9 @@ def opened(source):
 
 
 def clear_out(source, target):
-    pictures, data = opened(source)
-    away = Quarantine(pictures, str(source), target)
-    return away.move(check(pictures, data, resolution=16, near=-1))
+    images, data = opened(source)
+    away = Quarantine(images, str(source), target)
+    return away.move(check(images, data, resolution=16, near=-1))
 
 
 def files_in(folder):
@@ -190,11 +190,11 @@ def test_source_that_is_itself_a_link_can_be_cleared(faulty, tmp_path):
     assert len(clear_out(tmp_path / "link", tmp_path / "away").quarantined) == 3
 
 
-def test_file_that_has_gone_meanwhile_is_passed_over(faulty, tmp_path):
-    pictures, data = opened(faulty)
-    report = check(pictures, data, resolution=16)
+def test_file_that_has_gone_meanwhile_is_skipped(faulty, tmp_path):
+    images, data = opened(faulty)
+    report = check(images, data, resolution=16)
     (faulty / "b" / "bad.jpg").unlink()
-    moved = Quarantine(pictures, "faces", tmp_path / "away").move(report).quarantined
+    moved = Quarantine(images, "faces", tmp_path / "away").move(report).quarantined
     assert [each.name for each in moved] == ["a/zwei.png", "b/one.png"]
 
 
@@ -231,10 +231,10 @@ def test_sources_other_than_folders_are_refused(faulty, tmp_path, store):
 
 
 def test_progress_counts_the_moves(faulty, tmp_path):
-    pictures, data = opened(faulty)
+    images, data = opened(faulty)
     seen = []
-    away = Quarantine(pictures, "faces", tmp_path / "away")
-    away.move(check(pictures, data, resolution=16), progress=lambda *counts: seen.append(counts))
+    away = Quarantine(images, "faces", tmp_path / "away")
+    away.move(check(images, data, resolution=16), progress=lambda *counts: seen.append(counts))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -245,7 +245,7 @@ def test_file_that_is_kept_only_by_a_link_to_it_stays(folder, tmp_path):
     assert (root / "a.png").read_bytes() == (root / "b.png").read_bytes()
 
 
-def test_move_that_fails_is_told_in_the_journal(faulty, tmp_path, monkeypatch):
+def test_move_that_fails_is_reported_in_the_journal(faulty, tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EACCES, "Permission denied")
 

@@ -56,9 +56,9 @@ def test_region_lies_where_its_words_say(text, size, region):
         ("box:0,1,20,20", (30, 20), "the image (30x20) does not contain the crop box:0,1,20,20"),
     ],
 )
-def test_picture_that_does_not_contain_the_crop_is_refused(text, size, reason, picture):
+def test_image_that_does_not_contain_the_crop_is_refused(text, size, reason, noise):
     with pytest.raises(DataError) as caught:
-        parse_crop(text).apply(picture(0, size), 16)
+        parse_crop(text).apply(noise(0, size), 16)
     assert str(caught.value) == reason
 
 
@@ -73,21 +73,21 @@ MODES = {
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("size", [(89, 109), (90, 71), (64, 64), (33, 40)])
 @pytest.mark.parametrize("side", [None, 31, 32])
-def test_centre_crop_and_resize_equal_torchvision(name, size, side, picture):
-    image = picture(0, size)
+def test_centre_crop_and_resize_equal_torchvision(name, size, side, noise):
+    image = noise(0, size)
     ours = parse_crop("auto" if side is None else f"center:{side}").apply(image, 16, name)
     cut = reference.center_crop(image, [side or min(size)] * 2)
     theirs = reference.resize(cut, [16, 16], interpolation=MODES[name], antialias=True)
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
 
 
-def test_filters_differ(picture):
-    results = {parse_crop("auto").apply(picture(0, (50, 50)), 16, name).tobytes() for name in FILTERS}
+def test_filters_differ(noise):
+    results = {parse_crop("auto").apply(noise(0, (50, 50)), 16, name).tobytes() for name in FILTERS}
     assert len(results) == len(FILTERS)
 
 
-def test_picture_of_the_right_size_is_not_resampled(picture):
-    assert parse_crop("none").apply(picture(0, (16, 16)), 16).tobytes() == picture(0, (16, 16)).tobytes()
+def test_image_of_the_right_size_is_not_resampled(noise):
+    assert parse_crop("none").apply(noise(0, (16, 16)), 16).tobytes() == noise(0, (16, 16)).tobytes()
 
 
 def test_nothing_outside_the_crop_shines_in():

@@ -106,7 +106,7 @@ def test_every_mode_becomes_the_exact_pixels(case, channels, encode):
     assert pixels(decoded) == (expected if channels == 3 else [(grey_of(*pixel),) for pixel in expected])
 
 
-def test_one_colour_marked_transparent_in_a_colour_picture_becomes_white(encode):
+def test_one_colour_marked_transparent_in_a_colour_image_becomes_white(encode):
     content = encode(from_values([RED, (1, 2, 3)], "RGB"), "PNG", transparency=(1, 2, 3))
     assert pixels(decode(content, 3)) == [RED, WHITE]
 
@@ -141,8 +141,8 @@ def test_ycck_jpeg_is_read_by_the_formula(encode):
     ],
 )
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
-def test_picture_is_turned_upright_once(orientation, turned, format, picture, encode):
-    image = picture(1, (5, 3))
+def test_image_is_turned_upright_once(orientation, turned, format, noise, encode):
+    image = noise(1, (5, 3))
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if format == "WEBP" else {}
@@ -150,14 +150,14 @@ def test_picture_is_turned_upright_once(orientation, turned, format, picture, en
     np.testing.assert_array_equal(np.asarray(decode(content, 3)), turned(np.asarray(image)))
 
 
-def test_damaged_exif_does_not_cost_the_picture(picture, encode):
-    content = encode(picture(1), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
-    np.testing.assert_array_equal(np.asarray(decode(content, 3)), np.asarray(picture(1)))
+def test_damaged_exif_does_not_cost_the_image(noise, encode):
+    content = encode(noise(1), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    np.testing.assert_array_equal(np.asarray(decode(content, 3)), np.asarray(noise(1)))
 
 
-def test_first_frame_of_an_animation_is_used(picture, encode):
-    content = encode(picture(1), "PNG", save_all=True, append_images=[picture(2)])
-    np.testing.assert_array_equal(np.asarray(decode(content, 3)), np.asarray(picture(1)))
+def test_first_frame_of_an_animation_is_used(noise, encode):
+    content = encode(noise(1), "PNG", save_all=True, append_images=[noise(2)])
+    np.testing.assert_array_equal(np.asarray(decode(content, 3)), np.asarray(noise(1)))
 
 
 @pytest.mark.parametrize(
@@ -175,22 +175,22 @@ def test_first_frame_of_an_animation_is_used(picture, encode):
         (bytes(range(1, 99)), "not an image (it begins like data of an unknown kind)"),
     ],
 )
-def test_what_is_no_picture_is_refused_with_what_it_looks_like(content, reason):
+def test_what_is_no_image_is_refused_with_what_it_looks_like(content, reason):
     with pytest.raises(DataError) as caught:
         decode(content, 3)
     assert str(caught.value) == reason
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP"])
-def test_truncated_picture_is_refused_as_cut_short(format, picture, encode):
-    content = encode(picture(0, (64, 64)), format)
+def test_truncated_image_is_refused_as_cut_short(format, noise, encode):
+    content = encode(noise(0, (64, 64)), format)
     with pytest.raises(DataError) as caught:
         decode(content[: len(content) // 2], 3)
     assert str(caught.value) == "the image is cut short"
 
 
-def test_flipped_bit_in_a_png_is_refused_as_damaged(picture, encode):
-    content = bytearray(encode(picture(0, (64, 64)), "PNG"))
+def test_flipped_bit_in_a_png_is_refused_as_damaged(noise, encode):
+    content = bytearray(encode(noise(0, (64, 64)), "PNG"))
     content[len(content) // 2] ^= 1
     with pytest.raises(DataError, match=r"^the image is damaged \(.+\)$"):
         decode(bytes(content), 3)
@@ -213,12 +213,12 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(size):
     assert str(caught.value) == f"the image has too many pixels ({size[0] * size[1]:,}; the limit is 89,478,485)"
 
 
-def test_pixel_limit_holds_even_where_pillows_own_is_lifted(monkeypatch, picture, encode):
+def test_pixel_limit_holds_even_where_pillows_own_is_lifted(monkeypatch, noise, encode):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     with pytest.raises(DataError, match=r"^the image has too many pixels \(90,000,000; the limit is 89,478,485\)$"):
         decode(header_only_png(10_000, 9_000), 3)
     monkeypatch.setattr(decode_module, "MAX_PIXELS", 24 * 24)
-    assert decode(encode(picture()), 3).size == (24, 24)
+    assert decode(encode(noise()), 3).size == (24, 24)
 
 
 @pytest.mark.parametrize(
@@ -237,8 +237,8 @@ def test_numbers_that_are_no_brightness_are_refused(values, reason, encode):
     assert str(caught.value) == reason
 
 
-def test_picture_of_the_wanted_mode_is_taken_as_it_is(picture):
-    image = picture()
+def test_image_of_the_wanted_mode_is_taken_as_it_is(noise):
+    image = noise()
     assert to_channels(image, 3) is image
 
 
@@ -255,7 +255,7 @@ for _format in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"):
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
     kept=st.floats(0, 1),
 )
-def test_mutated_bytes_end_in_a_picture_or_a_reason(content, changes, kept):
+def test_mutated_bytes_end_in_a_image_or_a_reason(content, changes, kept):
     mutated = bytearray(content)
     for place, value in changes:
         mutated[int(place * len(mutated))] = value

@@ -180,13 +180,13 @@ def test_draft_leaves_other_formats_as_they_are(portrait, encode):
 
 
 @pytest.mark.parametrize("draft", [False, True])
-def test_crop_that_does_not_fit_is_refused_with_the_size_of_the_picture(portrait, encode, draft):
+def test_crop_that_does_not_fit_is_refused_with_the_size_of_the_image(portrait, encode, draft):
     with pytest.raises(DataError) as caught:
         to_square(encode(portrait(), "JPEG"), crop=parse_crop("center:200"), resolution=16, channels=3, draft=draft)
     assert str(caught.value) == "the image (178x218) is smaller than the crop center:200"
 
 
-def test_pictures_and_refusals_of_a_source_pass(portrait):
+def test_images_and_refusals_of_a_source_pass(portrait):
     arguments = {"crop": parse_crop("auto"), "resolution": 16, "channels": 1}
     assert to_square(portrait((80, 80)), **arguments) == parse_crop("auto").apply(portrait((80, 80), "L"), 16)
     with pytest.raises(DataError, match=r"^no light$"):

@@ -8,8 +8,8 @@ from facegan.data.open import open_source
 
 
 def look(source):
-    pictures = open_source(DataConfig(source=str(source)))
-    return survey(pictures, pictures.names)
+    opened = open_source(DataConfig(source=str(source)))
+    return survey(opened, opened.names)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_sizes_greys_and_lossy_files_are_counted(folder):
     place = folder(
         {"a.png": ("RGB", (8, 6)), "b.jpg": ("L", (8, 6)), "c.png": ("L", (5, 5)), "d.webp": ("RGB", (5, 5))}
     )
-    (place / "e.png").write_bytes(b"no picture")
+    (place / "e.png").write_bytes(b"no image")
     found = look(place)
     assert found == Survey(4, {(8, 6): 2, (5, 5): 2}, num_grey=2, num_lossy=2)
     assert not found.is_grey
@@ -41,7 +41,7 @@ def test_lossless_webp_is_not_lossy(folder):
     assert look(folder({"a.webp": ("RGB", (8, 8))}, lossless=True)).num_lossy == 0
 
 
-def test_picture_that_lies_on_its_side_has_the_size_that_is_seen(folder, tmp_path):
+def test_image_that_lies_on_its_side_has_the_size_that_is_seen(folder, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     assert look(folder({"a.jpg": ("RGB", (8, 6))}, exif=exif)).sizes == {(6, 8): 1}
@@ -51,17 +51,17 @@ def test_all_grey_is_grey(folder):
     assert look(folder({"a.png": ("L", (4, 4)), "b.png": ("1", (4, 4))})).is_grey
 
 
-def test_packed_pictures_are_known_without_reading(store):
+def test_packed_images_are_known_without_reading(store):
     assert look(store(num=5, channels=1)) == Survey(5, {(16, 16): 5}, num_grey=5)
 
 
-def test_drawn_pictures_have_no_size_of_their_own():
-    pictures = open_source(DataConfig(source="drawn", options={"num_images": 3}))
-    assert survey(pictures, pictures.names) == Survey(3)
+def test_drawn_images_have_no_size_of_their_own():
+    opened = open_source(DataConfig(source="drawn", options={"num_images": 3}))
+    assert survey(opened, opened.names) == Survey(3)
 
 
-def test_progress_is_told(folder):
-    pictures = open_source(DataConfig(source=str(folder({"a.png": ("L", (4, 4)), "b.png": ("L", (4, 4))}))))
-    told = []
-    survey(pictures, pictures.names, progress=lambda done, total: told.append((done, total)))
-    assert told == [(1, 2), (2, 2)]
+def test_progress_is_reported(folder):
+    opened = open_source(DataConfig(source=str(folder({"a.png": ("L", (4, 4)), "b.png": ("L", (4, 4))}))))
+    counts = []
+    survey(opened, opened.names, progress=lambda done, total: counts.append((done, total)))
+    assert counts == [(1, 2), (2, 2)]

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from facegan.data import archive as zips
+from facegan.data import archive as archive_module
 from facegan.data.archive import open_archive
 from facegan.errors import DataError
 
@@ -73,7 +73,7 @@ def quoting(path):
 
 
 @pytest.mark.parametrize(("make", "name"), [(overlapping, "0.png"), (quoting, "a.png")])
-def test_members_that_share_bytes_refuse_the_whole_archive(make, name, tmp_path):
+def test_members_that_share_bytes_refuse_the_archive(make, name, tmp_path):
     assert refusal(make(tmp_path / "faces.zip")) == (
         f"faces.zip: unsafe archive, nothing of it is used ('{name}' is a member that overlaps another); {NOT_USED}"
     )
@@ -94,7 +94,7 @@ def test_ordinary_archives_do_not_overlap(tmp_path, prefix):
         archive.writestr("later.png", b"z", compress_type=zipfile.ZIP_STORED)
         archive.comment = b"with a remark"
     path.write_bytes(prefix + path.read_bytes())  # as a program that unpacks itself begins
-    source = zips.ZipSource(path)
+    source = archive_module.ZipSource(path)
     assert len(list(source.read(source.names, 64))) == len(source.names) == 21
 
 
@@ -121,7 +121,7 @@ def test_length_of_the_list_is_found_behind_a_remark(tmp_path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.comment = b"r" * 65535
     with path.open("rb") as file:
-        assert zips._directory_bytes(file) == 46 + 5
+        assert archive_module._directory_bytes(file) == 46 + 5
 
 
 def enlarged(content, directory_bytes):

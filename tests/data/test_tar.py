@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from facegan.data import archive as tars
+from facegan.data import archive as archive_module
 from facegan.data.archive import open_archive
 from facegan.errors import DataError
 
@@ -24,7 +24,7 @@ def tar_of(*members):
 @pytest.fixture
 def small(monkeypatch):
     """Archives may expand to 1 MiB instead of 1 GiB, or 200 times."""
-    monkeypatch.setattr(tars, "_TAR_FREE_BYTES", 2**20)
+    monkeypatch.setattr(archive_module, "_TAR_FREE_BYTES", 2**20)
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
@@ -49,7 +49,7 @@ def test_archive_is_refused_before_the_bomb_is_expanded(tmp_path, small, monkeyp
             super().close()
 
     told = []
-    monkeypatch.setattr(tars.TarSource, "_open", lambda self: Recorded(self._path))
+    monkeypatch.setattr(archive_module.TarSource, "_open", lambda self: Recorded(self._path))
     with pytest.raises(DataError, match="expands more than 200 times"):
         open_archive(path)
     assert told[0] < 2**20
