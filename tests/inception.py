@@ -25,7 +25,7 @@ def drawn_weights(seed=0):
     return tensors
 
 
-def pictures(num, size, channels=3, seed=0):
+def block_images(num, size, channels=3, seed=0):
     """uint8 images of large blocks, each of a contrast of its own."""
     dice = torch.Generator().manual_seed(seed)
     blocks = torch.rand(num, channels, 4, 4, generator=dice) - 0.5

@@ -15,7 +15,7 @@ from facegan.data.image_set import ImageSet
 from facegan.evaluation import Pair, Sample
 from facegan.evaluation.measure import measure
 from facegan.features import inception_extractor
-from inception import pictures
+from inception import block_images
 
 SEED = 3
 NUM_REAL, NUM_FAKE = 7, 6
@@ -30,7 +30,7 @@ def metric(key, **settings):
 @pytest.fixture(scope="module")
 def sides():
     """Reals and fakes, uint8; some of the fakes are noise, so that not all lie among the reals."""
-    real, fake = pictures(NUM_REAL, (32, 32)).numpy(), pictures(NUM_FAKE, (32, 32), seed=1).numpy()
+    real, fake = block_images(NUM_REAL, (32, 32)).numpy(), block_images(NUM_FAKE, (32, 32), seed=1).numpy()
     fake[::3] = np.random.default_rng(0).integers(0, 256, fake[::3].shape)
     return real, fake
 

@@ -32,7 +32,7 @@ def assert_same(one, other):
 @pytest.mark.parametrize("classes", [None, 2])
 def test_cached_equals_computed(means, faces, classes):
     plain, shown = means()
-    see = plain.see if classes is None else lambda pictures: (plain.see(pictures)[0], plain.see(pictures)[0][:, :2])
+    see = plain.see if classes is None else lambda images: (plain.see(images)[0], plain.see(images)[0][:, :2])
     extractor = replace(plain, see=see)
     computed = embedded(extractor, faces(20, 0))
     num = len(shown)

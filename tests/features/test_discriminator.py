@@ -20,10 +20,10 @@ def D():
 
 
 def test_vector_is_the_mean_of_every_hidden_channel_of_a_scaled_layer(D, faces):
-    pictures = torch.from_numpy(faces(5, 0))
-    vectors, logits = discriminator_extractor(D, channels=3, resolution=16).see(pictures)
+    images = torch.from_numpy(faces(5, 0))
+    vectors, logits = discriminator_extractor(D, channels=3, resolution=16).see(images)
     D.eval()
-    first = D.from_image(to_float(pictures))
+    first = D.from_image(to_float(images))
     expected = []
     for layer in (first.clone(), D.stages(first)):
         rms = layer.pow(2).mean((1, 2, 3)).sqrt()
@@ -32,23 +32,23 @@ def test_vector_is_the_mean_of_every_hidden_channel_of_a_scaled_layer(D, faces):
     assert vectors.shape == (5, 8 + 16) and logits is None
 
 
-def test_vector_of_a_picture_does_not_depend_on_the_others_though_D_is_in_training(D, faces):
+def test_vector_of_a_image_does_not_depend_on_the_others_though_D_is_in_training(D, faces):
     assert D.training
     extractor = discriminator_extractor(D, channels=3, resolution=16)
-    pictures = faces(6, 0)
-    one, other = (embed(extractor, pictures, np.arange(6), batch_size=size).features for size in (1, 6))
+    images = faces(6, 0)
+    one, other = (embed(extractor, images, np.arange(6), batch_size=size).features for size in (1, 6))
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_D_stays_as_it_is_and_what_it_learns_later_changes_nothing(D, faces):
     before = copy.deepcopy(D.state_dict())
-    pictures = torch.from_numpy(faces(4, 0))
+    images = torch.from_numpy(faces(4, 0))
     extractor = discriminator_extractor(D, channels=3, resolution=16)
-    seen = extractor.see(pictures)[0]
+    seen = extractor.see(images)[0]
     assert D.training and all(weight.requires_grad for weight in D.parameters())
     assert all(torch.equal(value, before[key]) for key, value in D.state_dict().items())
     nn.init.ones_(D.from_image[0].weight)
-    assert torch.equal(extractor.see(pictures)[0], seen)
+    assert torch.equal(extractor.see(images)[0], seen)
     assert discriminator_extractor(D, channels=3, resolution=16).digest != extractor.digest
 
 

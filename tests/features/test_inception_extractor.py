@@ -8,7 +8,7 @@ import torch
 import facegan.downloads.inception_weights
 from facegan.errors import WeightsError
 from facegan.features import embed, inception_extractor
-from inception import pictures
+from inception import block_images
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def refusal(path):
     return str(error.value)
 
 
-def test_pictures_become_vectors_and_logits_and_the_random_state_stays(inception_weights):
+def test_images_become_vectors_and_logits_and_the_random_state_stays(inception_weights):
     before = torch.get_rng_state()
     extractor = inception_extractor(inception_weights)
     assert torch.equal(torch.get_rng_state(), before)
-    seen = embed(extractor, pictures(3, (16, 16)).numpy(), np.array([2, 0]), batch_size=2)
+    seen = embed(extractor, block_images(3, (16, 16)).numpy(), np.array([2, 0]), batch_size=2)
     assert seen.features.shape == (2, 2048) and seen.logits.shape == (2, 1008)
     assert np.isfinite(seen.features).all() and not np.allclose(seen.features[0], seen.features[1], rtol=0.01)
     assert (extractor.key, extractor.num_features, extractor.device) == ("inception", 2048, "cpu")
@@ -53,7 +53,7 @@ def test_file_in_torchs_older_format_and_without_counters_loads_as_well(inceptio
     publish(path)
     extractor = inception_extractor(path)
     assert torch.equal(extractor.see.fc.weight, tensors["fc.weight"])
-    assert extractor.see(pictures(1, (16, 16)))[0].isfinite().all()
+    assert extractor.see(block_images(1, (16, 16)))[0].isfinite().all()
 
 
 def test_other_file_is_refused_by_its_digest_and_never_read(tmp_path, monkeypatch):

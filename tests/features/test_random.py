@@ -29,7 +29,7 @@ def test_weights_do_not_depend_on_the_global_random_state():
 
 
 @pytest.mark.parametrize(("resolution", "num_layers"), [(16, 2), (32, 3), (64, 4), (128, 5), (256, 6), (100, 5)])
-def test_last_layer_sees_the_whole_picture_at_any_size(resolution, num_layers):
+def test_last_layer_sees_the_whole_image_at_any_size(resolution, num_layers):
     network = RandomNetwork(1, resolution)
     assert len(network.weights) == num_layers
     assert [len(weight) for weight in network.weights] == [256 >> layer for layer in reversed(range(num_layers))]
@@ -43,7 +43,7 @@ def test_filters_sum_to_zero_and_keep_the_scale():
         assert not weight.requires_grad
 
 
-def test_picture_of_one_colour_has_a_vector():
+def test_image_of_one_colour_has_a_vector():
     blank = torch.full((2, 3, 16, 16), 77, dtype=torch.uint8)
     vectors, logits = random_extractor(3, 16).see(blank)
     assert vectors.isfinite().all() and logits is None
@@ -55,33 +55,33 @@ def distance():
     extractor = random_extractor(3, 16)
     known = {}
 
-    def measure(pictures, real):
+    def measure(images, real):
         if "real" not in known:
             known["real"] = Gaussian.fit(embed(extractor, real, np.arange(len(real))).moments)
-        fake = Gaussian.fit(embed(extractor, pictures, np.arange(len(pictures))).moments)
+        fake = Gaussian.fit(embed(extractor, images, np.arange(len(images))).moments)
         return frechet_distance(known["real"], fake).value
 
     return measure
 
 
-def blurred(pictures, sigma):
-    return gaussian_filter(pictures.astype(float), (0, 0, sigma, sigma)).round().astype(np.uint8)
+def blurred(images, sigma):
+    return gaussian_filter(images.astype(float), (0, 0, sigma, sigma)).round().astype(np.uint8)
 
 
-def redder(pictures, by):
-    return (pictures + np.array([by, 0, 0])[:, None, None]).clip(0, 255).astype(np.uint8)
+def redder(images, by):
+    return (images + np.array([by, 0, 0])[:, None, None]).clip(0, 255).astype(np.uint8)
 
 
-def pale(pictures, by):
-    return ((pictures - 128.0) / by + 128).round().astype(np.uint8)
+def pale(images, by):
+    return ((images - 128.0) / by + 128).round().astype(np.uint8)
 
 
-def noisy(pictures, by):
-    return (pictures + by * np.random.default_rng(2).normal(size=pictures.shape)).clip(0, 255).astype(np.uint8)
+def noisy(images, by):
+    return (images + by * np.random.default_rng(2).normal(size=images.shape)).clip(0, 255).astype(np.uint8)
 
 
-def collapsed(pictures, by):
-    return pictures[np.arange(len(pictures)) // by]
+def collapsed(images, by):
+    return images[np.arange(len(images)) // by]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def collapsed(pictures, by):
         (collapsed, (4, 20, 150)),
     ],
 )
-def test_worse_pictures_are_farther_away(distance, faces, spoiled, degrees):
+def test_worse_images_are_farther_away(distance, faces, spoiled, degrees):
     real = faces(300, 0)
     others = faces(150, 1)
     found = [distance(others, real), *(distance(spoiled(others, degree), real) for degree in degrees)]

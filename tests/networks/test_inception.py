@@ -4,8 +4,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 from facegan.downloads.inception_weights import INCEPTION
-from facegan.networks.inception import Inception, resized
-from inception import pictures
+from facegan.networks.inception import Inception, resize
+from inception import block_images
 
 TOLERANCE = 1e-5  # of the largest value: a few roundings of float32
 
@@ -42,7 +42,7 @@ def difference(values, expected):
 
 
 def test_features_and_logits_are_those_of_torch_fidelity(folded, reference):
-    batch = pictures(2, (64, 48))
+    batch = block_images(2, (64, 48))
     expected = reference(batch)
     found = folded(batch)
     assert found[0].shape == (2, 2048) and found[1].shape == (2, 1008)
@@ -52,15 +52,15 @@ def test_features_and_logits_are_those_of_torch_fidelity(folded, reference):
 
 
 def test_folding_batch_norms_changes_nothing_but_roundings(network, folded):
-    batch = pictures(1, (32, 32))
+    batch = block_images(1, (32, 32))
     assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
     for values, wanted in zip(folded(batch), network(batch), strict=True):
         assert difference(values, wanted) < TOLERANCE
 
 
-def test_grey_pictures_are_taken_three_times(folded):
-    grey = pictures(1, (16, 16), channels=1)
+def test_grey_images_are_taken_three_times(folded):
+    grey = block_images(1, (16, 16), channels=1)
     for values, wanted in zip(folded(grey), folded(grey.repeat(1, 3, 1, 1)), strict=True):
         assert torch.equal(values, wanted)
 
@@ -80,14 +80,14 @@ def test_weights_fill_the_published_file():
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (64, 64), (128, 128), (256, 256), (299, 299), (400, 310)])
 def test_resize_is_tensorflows_bit_by_bit(size):
-    images = pictures(1, size).float()
+    images = block_images(1, size).float()
     expected = interpolate_bilinear_2d_like_tensorflow1x(images, size=(299, 299), align_corners=False)
-    assert torch.equal(resized(images), expected)
+    assert torch.equal(resize(images), expected)
 
 
 def test_resize_begins_at_the_corner_and_repeats_the_last_pixel():
     ramp = torch.tensor([[[[0.0, 299.0]]]]).expand(1, 1, 2, 2)
-    row = resized(ramp)[0, 0, 0]
+    row = resize(ramp)[0, 0, 0]
     # Pixel i lies at 2 i / 299, so the second one is reached at 149.5.
     torch.testing.assert_close(row[:150], 2 * torch.arange(150.0))
     assert torch.equal(row[150:], torch.full((149,), 299.0))

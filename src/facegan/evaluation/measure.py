@@ -100,7 +100,7 @@ def _embed(
         if sample is pair.real:
             embedding = cached_embedding(extractor, sample.image_set, rows, progress=progress, reporter=reporter)
         else:
-            embedding = embed(extractor, sample.pictures, rows, progress=progress)
+            embedding = embed(extractor, sample.images, rows, progress=progress)
         return Sample(sample.image_set, rows, embedding)
 
     sides = []

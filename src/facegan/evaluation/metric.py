@@ -63,12 +63,14 @@ class Sample:
 
     def take(self, first: int, end: int) -> NDArray[np.uint8]:
         """Return the images of a part of the rows, in their order: uint8 (end - first, C, H, W)."""
-        return np.asarray(self.pictures[self.rows[first:end]])
+        return np.asarray(self.images[self.rows[first:end]])
 
     @property
-    def pictures(self) -> NDArray[np.uint8]:
+    def images(self) -> NDArray[np.uint8]:
         """All images of the set, uint8 (N, C, H, W), which `rows` indexes; may be memory-mapped."""
         return self.image_set.images
+
+    pictures = images  # its older name, for plugins
 
     @property
     def seen(self) -> Embedding:
@@ -125,7 +127,7 @@ class Known:
 
     @property
     def attributes(self) -> Mapping[str, Sequence[Any]]:
-        """A column for each attribute, aligned with `Sample.pictures` of the reals; empty where none is known."""
+        """A column for each attribute, aligned with `Sample.images` of the reals; empty where none is known."""
         return self.pair.real.image_set.attributes
 
     @property

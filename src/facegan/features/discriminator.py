@@ -1,4 +1,4 @@
-"""What D sees in an image: its hidden activations, by which images are compared as faces, not pixel by pixel."""
+"""The hidden activations of D, by which images are compared as faces, not pixel by pixel."""
 
 import copy
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from .extractor import Extractor, digest_of_weights
 
 
 def activations(D: nn.Module, images: Tensor) -> list[Tensor]:
-    """D's hidden activations, from the first layer to the last; gradients flow to the images.
+    """Return D's hidden activations, from the first layer to the last; gradients flow to the images.
 
-    Each is brought to unit length along its channels at every place, and divided by the root of the number of its
+    Each is scaled to unit length along its channels at every place, and divided by the root of the number of its
     places: the squared Euclidean distance of two images' activations, summed over channels and places, is then one
     layer's term of the perceptual distance, with all weights 1.
 
     Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018,
-    equation 1. They take a classifier's features; D's are what a run has learned of its own faces.
+    equation 1. They use a classifier's features; D's are those that a run has learned from its own faces.
 
     Args:
         D: A discriminator in eval mode.
@@ -44,7 +44,7 @@ def activations(D: nn.Module, images: Tensor) -> list[Tensor]:
 
 
 def _hidden(D: nn.Module, images: Tensor, take: Callable[[Tensor], Tensor]) -> list[Tensor]:
-    """What `take` makes of each hidden activation (N, channels, height, width), before a later layer writes into it."""
+    """Apply `take` to each hidden activation (N, channels, height, width), before a later layer writes into it."""
     found: list[Tensor] = []
 
     def keep(_: nn.Module, __: object, output: Tensor) -> None:
@@ -64,37 +64,37 @@ def _hidden(D: nn.Module, images: Tensor, take: Callable[[Tensor], Tensor]) -> l
 
 @torch.no_grad()
 def last_activation(D: nn.Module, images: Tensor) -> Tensor:
-    """D's last hidden activation, flat: (N, features), float32; its squared distances are those of `activations`."""
+    """Return D's last hidden activation, float32 (N, features), with the squared distances of `activations`."""
     return activations(D, images)[-1].flatten(1).float()
 
 
 def discriminator_extractor(
     D: nn.Module, *, channels: int, resolution: int, device: str = "cpu", of: str = "this snapshot"
 ) -> Extractor:
-    """The extractor of what one D has learned: the mean of every hidden channel over its places, of all hidden layers.
+    """Build the extractor of one D: the mean of every channel over its places, of all hidden layers.
 
     The vector is as long as D has hidden channels (960 for DCGAN at 64 pixels and ndf 64), where the last activation
     flat would be several thousand numbers: too many for a covariance of a few thousand images. Each layer is first
     divided by its root mean square over the image, so that none outweighs the others by its scale.
 
     Every snapshot has a D of its own, which has learned to tell its own G's images from real ones: numbers are
-    comparable only where one and the same D has looked at everything, and it judges its own G more harshly than others.
+    comparable only where the same D embeds all images, and it judges its own G more harshly than others.
 
     Args:
-        D: Of any snapshot, or one in training: a copy in eval mode is taken, so that batch norm uses its running
-            statistics, an image's vector does not depend on its neighbours, and D itself stays as it is.
-        channels: Of the images.
-        resolution: Of the images, which D takes.
+        D: A discriminator, which may be in training: the extractor takes a copy in eval mode, so that batch norm uses
+            its running statistics, an image's vector does not depend on its batch, and D itself is unchanged.
+        channels: Channels of the images.
+        resolution: Height and width of the images that D takes.
         device: Where the copy runs.
-        of: Whose D it is, in words.
+        of: The name of D's snapshot, for `comparable`.
 
     Raises:
         PluginError: D has no hidden activation that is a module.
     """
     frozen = copy.deepcopy(D).to(device).eval().requires_grad_(False)
 
-    def see(pictures: Tensor) -> tuple[Tensor, None]:
-        return torch.cat(_hidden(frozen, to_float(pictures), _means), 1), None
+    def see(images: Tensor) -> tuple[Tensor, None]:
+        return torch.cat(_hidden(frozen, to_float(images), _means), 1), None
 
     with torch.no_grad():
         blank = torch.zeros(1, channels, resolution, resolution, dtype=torch.uint8, device=device)
@@ -113,7 +113,7 @@ def discriminator_extractor(
 
 
 def _means(activation: Tensor) -> Tensor:
-    """The mean of each channel over its places, (N, channels), of an activation of root mean square 1."""
+    """The mean of each channel over its places, (N, channels), of an activation scaled to root mean square 1."""
     scale = activation.float().square().mean((1, 2, 3), keepdim=True).add(1e-10).sqrt()
     means: Tensor = (activation.float() / scale).mean((2, 3))
     return means

@@ -1,4 +1,4 @@
-"""A frozen network that turns images into vectors, with all that a number taken from them must say of it."""
+"""A frozen network that turns images into vectors, with everything that a number computed from them depends on."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,17 +15,17 @@ class Extractor:
 
     Attributes:
         key: "inception", "random" or "discriminator": the space that metrics name.
-        title: In words, for tables.
+        title: Its name in tables.
         digest: SHA-256 of its weights, in hex.
-        resize: What it does to images before its first layer, in words; "none".
-        comparable: What its numbers may be compared with, in words.
+        resize: How it resizes images before its first layer, in words; "none".
+        comparable: What its numbers may be compared with.
         num_features: Length of a vector.
         see: Images uint8 (n, C, H, W) on the device to vectors float32 (n, num_features) there, and to the logits
             (n, classes) of a classifier, or None.
         device: Where it runs.
         version: Raised when the same weights and images would give other vectors.
         batch_size: Images at a time on the CPU; on a GPU it is more, and less where the memory does not suffice.
-        lasting: Whether it will be asked again another day, so that what it says of real images is worth the disk.
+        lasting: Whether later runs will use the same network, so that vectors of real images are worth caching.
     """
 
     key: str
@@ -42,7 +42,7 @@ class Extractor:
 
 
 def digest_of_weights(network: nn.Module) -> str:
-    """SHA-256 of all that a network's state holds, names included, in hex."""
+    """Return the SHA-256 of all tensors of a network's state and their names, in hex."""
     running = hashlib.sha256()
     for name, value in network.state_dict().items():
         running.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())

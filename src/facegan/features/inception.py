@@ -12,20 +12,20 @@ from .extractor import Extractor
 
 
 def inception_extractor(weights: Path, device: str = "cpu") -> Extractor:
-    """The extractor whose numbers are those of papers, where the images and protocol are theirs too.
+    """Build the extractor that papers use; numbers agree where the images and the protocol do.
 
     Args:
-        weights: The published file; its digest is compared before anything of it is read.
+        weights: The published file; its digest is verified before anything of it is read.
         device: Where it runs.
 
     Raises:
-        WeightsError: The file is missing, not what was published, or holds other weights.
+        WeightsError: The file is missing, is not the published one, or holds other weights.
         OSError: It cannot be read.
     """
     with published.open_weights(weights) as file:
         try:
             tensors = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever a damaged file makes of torch's reader
+        except Exception as error:  # torch raises many kinds for a damaged file
             raise WeightsError(f"{weights}: torch.load cannot read it ({type(error).__name__})") from None
     with torch.device("meta"):  # without drawing weights: that takes time, and moves the global random state
         network = Inception()

@@ -18,14 +18,14 @@ from torch.nn.functional import conv2d, relu
 from ..images import to_float
 from .extractor import Extractor, digest_of_weights
 
-WIDEST = 256  # channels of the last layer
-NUM_FEATURES = WIDEST + 1
-LOUDNESS = 3.0  # weight of the logarithm: contrast lowered by 15 % is then seen as well as noise of 8 levels in 255
+MAX_WIDTH = 256  # channels of the last layer
+NUM_FEATURES = MAX_WIDTH + 1
+SCALE_WEIGHT = 3.0  # of the logarithm: contrast lowered by 15 % then counts as much as noise of 8 levels in 255
 _KERNEL = 4
-_LEAST = 0.01  # added to the root mean square, which is 0 for an image of one colour
+_EPSILON = 0.01  # added to the root mean square, which is 0 for an image of one colour
 
-# Drawn from bytes that are the same everywhere, and scaled in whole numbers: a generator of random numbers, a logarithm
-# or a sum in another order may be another one on the next machine, and the digest with it.
+# Drawn from bytes that are the same everywhere, and scaled in integers: a generator of random numbers, a logarithm or a
+# sum in another order may differ on another machine, and the digest with it.
 _SOURCE = b"facegan random features 1"
 
 
@@ -33,40 +33,40 @@ class RandomNetwork(nn.Module):
     """Strided convolutions, each halving the side down to about 4, without bias; ReLU after each; then the mean.
 
     Args:
-        channels: Of the images.
-        resolution: Their side. It sets the number of layers, so that the last one sees the whole face at any size; the
-            widths double from layer to layer up to WIDEST, so that the work grows with the side alone.
+        channels: Channels of the images.
+        resolution: Their height and width. It sets the number of layers, so that the last one sees the complete face;
+            the widths double from layer to layer up to MAX_WIDTH, so that the work grows with the side alone.
     """
 
     def __init__(self, channels: int, resolution: int) -> None:
         super().__init__()
         num_layers = max(1, round(math.log2(resolution / 4)))
-        widths = [max(4, WIDEST >> layer) for layer in reversed(range(num_layers))]
+        widths = [max(4, MAX_WIDTH >> layer) for layer in reversed(range(num_layers))]
         shapes = zip(widths, [channels, *widths], strict=False)
-        drawn = [_filters(number, wide, before) for number, (wide, before) in enumerate(shapes)]
+        drawn = [_filters(number, width, before) for number, (width, before) in enumerate(shapes)]
         self.weights = nn.ParameterList(nn.Parameter(each, requires_grad=False) for each in drawn)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) in [-1, 1] to vectors (N, NUM_FEATURES)."""
+        """Map images (N, C, H, W) in [-1, 1] to vectors (N, NUM_FEATURES)."""
         for weight in self.weights:
             images = relu(conv2d(images, weight, stride=2, padding=1))
-        # Once is enough: without biases, what an image is multiplied with comes through all layers unchanged.
-        scale = images.square().mean((1, 2, 3), keepdim=True).sqrt() + _LEAST
-        return torch.cat([(images / scale).mean((2, 3)), LOUDNESS * scale.log().flatten(1)], 1)
+        # Once is enough: without biases, a factor of the image passes through all layers unchanged.
+        scale = images.square().mean((1, 2, 3), keepdim=True).sqrt() + _EPSILON
+        return torch.cat([(images / scale).mean((2, 3)), SCALE_WEIGHT * scale.log().flatten(1)], 1)
 
 
 def random_extractor(channels: int, resolution: int, *, device: str = "cpu") -> Extractor:
-    """The extractor of random features: the same weights on every machine and with every version of torch.
+    """Build the extractor of random features: the same weights on every machine and with every version of torch.
 
     Args:
-        channels: Of the images, 1 or 3.
-        resolution: Of the images, 16 or more.
+        channels: Channels of the images, 1 or 3.
+        resolution: Height and width of the images, 16 or more.
         device: Where it runs.
     """
     network = RandomNetwork(channels, resolution).eval().to(device)
 
-    def see(pictures: Tensor) -> tuple[Tensor, None]:
-        return network(to_float(pictures)), None
+    def see(images: Tensor) -> tuple[Tensor, None]:
+        return network(to_float(images)), None
 
     return Extractor(
         key="random",
@@ -80,12 +80,12 @@ def random_extractor(channels: int, resolution: int, *, device: str = "cpu") -> 
     )
 
 
-def _filters(number: int, wide: int, before: int) -> Tensor:
-    """The filters of a layer, float32 (wide, before, 4, 4): uniform, each of sum zero, of variance about 2 / inputs."""
+def _filters(number: int, width: int, before: int) -> Tensor:
+    """The filters of a layer, float32 (width, before, 4, 4): uniform, of sum zero, of variance about 2 / inputs."""
     num = before * _KERNEL**2
-    stream = hashlib.shake_256(_SOURCE + b" %d %d %d" % (number, wide, before)).digest(2 * wide * num)
-    drawn = np.frombuffer(stream, "<u2").astype(np.int64).reshape(wide, num)
+    stream = hashlib.shake_256(_SOURCE + b" %d %d %d" % (number, width, before)).digest(2 * width * num)
+    drawn = np.frombuffer(stream, "<u2").astype(np.int64).reshape(width, num)
     centred = num * drawn - drawn.sum(1, keepdims=True)  # exact: times num, the distance from the filter's mean
-    spread = 2**16 / math.sqrt(12)  # of what is drawn
+    spread = 2**16 / math.sqrt(12)  # standard deviation of the drawn integers
     weights = centred * (math.sqrt(2 / num) / (num * spread))
-    return torch.from_numpy(weights.astype(np.float32)).reshape(wide, before, _KERNEL, _KERNEL)
+    return torch.from_numpy(weights.astype(np.float32)).reshape(width, before, _KERNEL, _KERNEL)

@@ -1,8 +1,8 @@
-"""Inception v3 as it was published in 2015, the network in whose vectors faces are compared with other people's.
+"""Inception v3 as it was published in 2015, the network whose vectors papers compare.
 
 FID, KID and the Inception Score are defined on this network and on its published weights, not on the architecture of
 the paper: it was trained with a last layer of 1,008 outputs, its average pools leave the padding out of the mean, and
-the last block has a maximum pool where the paper has an average. Other Inception v3 networks give other numbers.
+the last block has a max pool where the paper has an average. Other Inception v3 networks give other numbers.
 
 Source: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception Architecture for Computer Vision", CVPR
 2016, section 6; Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter, "GANs Trained by a Two Time-Scale Update Rule
@@ -16,21 +16,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-SIDE = 299  # pixels; every image is brought to this height and width
+SIDE = 299  # pixels: height and width to which every image is resized
 NUM_FEATURES = 2048
 NUM_CLASSES = 1008
 
 Size = int | tuple[int, int]  # of a kernel: height and width
-Layer = tuple[str, str, int, Size]  # name, name of the layer that it follows, channels, kernel
+Layer = tuple[str, str, int, Size]  # name, name of the layer before, channels, kernel
 
-INPUT = ""  # what the first layers of a block follow
+INPUT = ""  # the block's input, before its first layers
 POOL = "pool"  # the block's input, pooled
 
 
 class Inception(nn.Module):
     """The network; its state dict has the names and shapes of the published file.
 
-    It is here to be used, not to be trained: load the weights, then take `folded()`.
+    It is for inference, not for training: load the weights, then take `folded()`.
     """
 
     def __init__(self) -> None:
@@ -53,17 +53,17 @@ class Inception(nn.Module):
         self.Mixed_7c = _Block(2048, _BLOCK_E, average=False)
         self.fc = nn.Linear(NUM_FEATURES, NUM_CLASSES)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Look at images of any one size.
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vectors and logits of images of any one size.
 
         Args:
-            pictures: uint8 (N, 3, H, W), or grey (N, 1, H, W), whose one channel is taken three times.
+            images: uint8 (N, 3, H, W), or grey (N, 1, H, W), whose one channel is repeated three times.
 
         Returns:
             The last block's means over all places (N, 2048), and the logits without the last layer's bias (N, 1008),
-            as the Inception Score has taken them from the beginning; both float32.
+            as the Inception Score has always used them; both float32.
         """
-        x = (resized(pictures.to(self.fc.weight.dtype)) - 128) / 128
+        x = (resize(images.to(self.fc.weight.dtype)) - 128) / 128
         x = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)  # (N, 3, 299, 299)
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
         x = functional.max_pool2d(x, 3, stride=2)  # (N, 64, 73, 73)
@@ -78,7 +78,7 @@ class Inception(nn.Module):
         return features, features @ self.fc.weight.T
 
     def folded(self) -> "Inception":
-        """This network, with each batch norm folded into the convolution before it: for use alone, from now on."""
+        """Fold each batch norm into the convolution before it, in place, and return this network for inference."""
         self.eval().requires_grad_(False)
         for module in list(self.modules()):
             if isinstance(module, _Conv):
@@ -86,8 +86,8 @@ class Inception(nn.Module):
         return self.to(memory_format=torch.channels_last)
 
 
-def resized(images: Tensor) -> Tensor:
-    """Bring images to 299 by 299 as TensorFlow 1 did: bilinear between the two nearest pixels, without antialiasing.
+def resize(images: Tensor) -> Tensor:
+    """Resize images to 299 by 299 as TensorFlow 1 did: bilinear between the two nearest pixels, without antialiasing.
 
     Output pixel i lies at i * size / 299 (its corner, not its centre), so that images move by a part of a pixel; past
     the last pixel that one is repeated. Scores depend on this, and it is what the published ones were taken with.
@@ -98,7 +98,7 @@ def resized(images: Tensor) -> Tensor:
     Returns:
         (N, C, 299, 299).
     """
-    for axis in (3, 2):  # one after the other is what both at once is
+    for axis in (3, 2):  # one after the other equals both at once
         size = images.shape[axis]
         at = torch.arange(SIDE, dtype=torch.float32, device=images.device) * (size / SIDE)
         low = at.long()
@@ -109,7 +109,7 @@ def resized(images: Tensor) -> Tensor:
 
 
 class _Conv(nn.Module):
-    """Convolution without a bias, batch norm, ReLU; padded: the size stays."""
+    """Convolution without a bias, batch norm, ReLU; padded: the size is unchanged."""
 
     def __init__(self, before: int, after: int, size: Size, *, stride: int = 1, padded: bool = True) -> None:
         super().__init__()
@@ -127,15 +127,15 @@ class _Conv(nn.Module):
 
 
 class _Block(nn.Module):
-    """Several ways through one input, joined along the channels: a tree of layers whose leaves are the output."""
+    """Branches from one input, concatenated along the channels: a tree of layers whose leaves are the output."""
 
     def __init__(self, before: int, layers: Sequence[Layer], *, reduces: bool = False, average: bool = True) -> None:
-        """Make the layers.
+        """Build the layers.
 
         Args:
             before: Channels of the input.
-            layers: Each after the one that it follows.
-            reduces: Whether the layers that nothing follows, and the pool, halve the size; the pool is then an output.
+            layers: In an order in which each comes after the one that it follows.
+            reduces: Whether the leaves and the pool halve the size; the pool is then an output.
             average: Whether the pool is an average, without the padding, or a maximum.
         """
         super().__init__()

@@ -20,7 +20,7 @@ NUM = 1300
 def draw(names, seed):
     opened = DrawnFaces(num_images=4000, seed=seed).open()
     chosen = [opened.names[number] for number in names]
-    return np.stack([np.asarray(picture).transpose(2, 0, 1) for _, picture in opened.read(chosen, 16)])
+    return np.stack([np.asarray(image).transpose(2, 0, 1) for _, image in opened.read(chosen, 16)])
 
 
 def described(seed, num):

@@ -126,7 +126,7 @@ class Diversity(Metric):
 
     def lacks(self, pair: Pair) -> str | None:
         """Require images that are large enough for all levels."""
-        height, width = pair.fake.pictures.shape[2:]
+        height, width = pair.fake.images.shape[2:]
         if min(height, width) < SMALLEST:
             return f"needs images of at least {SMALLEST} x {SMALLEST} pixels (they have {width} x {height})"
         return super().lacks(pair)
@@ -144,6 +144,6 @@ class Diversity(Metric):
 
     def _diversity(self, sample: Sample, pair: Pair) -> Measurement:
         def take(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-            return np.asarray(sample.pictures[sample.rows[numbers]])
+            return np.asarray(sample.images[sample.rows[numbers]])
 
         return diversity(take, len(sample), self.num_images, seed=pair.seed, device=pair.device)

@@ -360,8 +360,6 @@ class SlicedWasserstein(Metric):
 
     The details hold the distance at every level ("64", "32", "16"), and how many images of each side were compared:
     both sides count equally many, so of the larger one a random part.
-
-    Source: Karras et al., "Progressive growing of GANs", ICLR 2018, section 5.
     """
 
     title: ClassVar[str] = "Sliced Wasserstein distance x 1,000"
@@ -374,7 +372,7 @@ class SlicedWasserstein(Metric):
 
     def lacks(self, pair: Pair) -> str | None:
         """Require images that are large enough for a level."""
-        height, width = pair.fake.pictures.shape[2:]
+        height, width = pair.fake.images.shape[2:]
         if min(height, width) < (least := Slicing().smallest):
             return f"needs images of at least {least} x {least} pixels (they have {width} x {height})"
         return super().lacks(pair)
