@@ -160,7 +160,7 @@ def test_images_that_are_in_both_sets_are_not_unseen(faces):
 def test_digest_of_pixels_is_that_of_packed_images(store, monkeypatch):
     packed = open_packed(store(num=20))
     assert ImageSet(packed.images, "images").digest == packed.digest == from_packed(packed).digest
-    monkeypatch.setattr("facegan.data.image_set._CHUNK_BYTES", 5 * packed.images[0].nbytes)
+    monkeypatch.setattr("facegan.data.image_set.CHUNK_BYTES", 5 * packed.images[0].nbytes)
     assert digest_pixels(packed.images) == packed.digest
     assert digest_pixels(packed.images[::-1]) != packed.digest
 

@@ -45,7 +45,7 @@ def test_batch_size_changes_no_more_than_the_rounding(faces, batch_size):
 def test_blocks_change_no_more_than_the_rounding(faces, monkeypatch):
     images, rows = faces(40, 0), np.random.default_rng(1).permutation(40)
     one = embed(means()[0], images, rows)
-    monkeypatch.setattr("facegan.features.embedding._MAX_BLOCK_BYTES", 3 * images[0].nbytes)
+    monkeypatch.setattr("facegan.features.embedding.MAX_BLOCK_BYTES", 3 * images[0].nbytes)
     other = embed(means()[0], images, rows)
     np.testing.assert_array_equal(one.features, other.features)
     np.testing.assert_allclose(one.moments.scatter, other.moments.scatter, rtol=1e-10)

@@ -21,7 +21,7 @@ from .source import shown
 
 DRAWN = "drawn"
 MIN_IMAGES = 2  # in a set that anything is compared with
-_CHUNK_BYTES = 2**24  # hashed at a time
+CHUNK_BYTES = 2**24  # hashed at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class ImageSet:
 def digest_pixels(images: NDArray[np.uint8]) -> str:
     """Return the SHA-256 of pixels as they lie in the array, in hex; equals a packed set's digest for equal pixels."""
     running = hashlib.sha256()
-    step = max(1, _CHUNK_BYTES // images[:1].nbytes)
+    step = max(1, CHUNK_BYTES // images[:1].nbytes)
     for start in range(0, len(images), step):
         running.update(np.ascontiguousarray(images[start : start + step]).tobytes())
     return running.hexdigest()

@@ -17,8 +17,8 @@ from .moments import Moments
 MAX_FEATURES = 20_000  # vectors of one set that stay in memory; of more images only the moments are kept
 MAX_LOGITS = 50_000  # logits of one set that stay in memory: as many as published Inception Scores use
 
-_BLOCK = 1024  # images that are read, and whose vectors join the moments, at once; on a GPU the first batch size
-_MAX_BLOCK_BYTES = 2**26  # of pixels
+BLOCK = 1024  # images that are read, and whose vectors join the moments, at once; on a GPU the first batch size
+MAX_BLOCK_BYTES = 2**26  # of pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ class _Batches:
     def __init__(self, extractor: Extractor, batch_size: int) -> None:
         self._extractor = extractor
         self.on_cuda = torch.device(extractor.device).type == "cuda"
-        self._size = batch_size or (_BLOCK if self.on_cuda else extractor.batch_size)
+        self._size = batch_size or (BLOCK if self.on_cuda else extractor.batch_size)
 
     def __call__(self, block: Tensor) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
         """Yield the vectors and logits of images uint8 (n, C, H, W), batch by batch."""
@@ -125,7 +125,7 @@ class _Batches:
 
 def _blocks(images: NDArray[np.uint8], rows: NDArray[np.int64], *, pinned: bool) -> Iterator[Tensor]:
     """Yield the images in blocks; the next one is read while one is embedded."""
-    size = max(1, min(_BLOCK, _MAX_BLOCK_BYTES // images[:1].nbytes))
+    size = max(1, min(BLOCK, MAX_BLOCK_BYTES // images[:1].nbytes))
     spans = [slice(start, start + size) for start in range(0, len(rows), size)]
 
     def read(span: slice) -> Tensor:

@@ -41,7 +41,7 @@ CASES = {
 @pytest.mark.parametrize("k", [1, 3, 5])
 @pytest.mark.parametrize("case", CASES)
 def test_the_reference_implementation_gives_the_same(case, k, monkeypatch):
-    monkeypatch.setattr(prdc, "_BLOCK", 32)  # several blocks, the last of them short
+    monkeypatch.setattr(prdc, "BLOCK", 32)  # several blocks, the last of them short
     real, fake = CASES[case]
     with contextlib.redirect_stdout(io.StringIO()):
         theirs = compute_prdc(real, fake, k)
@@ -56,7 +56,7 @@ def test_distances_are_those_of_the_differences():
 
 @pytest.mark.parametrize("block", [7, 16, 1000])
 def test_nearest_neighbours_are_those_of_a_full_search(block, monkeypatch):
-    monkeypatch.setattr(prdc, "_BLOCK", block)
+    monkeypatch.setattr(prdc, "BLOCK", block)
     vectors = normal(60, 3)
     found = nearest_neighbours(vectors)
     distances = np.sqrt(np.square(vectors[:, None].astype(np.float64) - vectors[None]).sum(2))

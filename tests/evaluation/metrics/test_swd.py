@@ -56,7 +56,7 @@ def slow(real, fake, slicing, seed):
     for number in range(len(levels)):
         sides = []
         for images in (real, fake):
-            corners = swd._places(lambda a, b, p=images: p[a:b], len(images), levels, slicing, seed)
+            corners = swd.patch_places(lambda a, b, p=images: p[a:b], len(images), levels, slicing, seed)
             patches = []
             for image, (rows, columns) in zip(images, corners[:, number], strict=True):
                 band = np.stack([literal(channel, len(levels))[number] for channel in image])
@@ -65,7 +65,9 @@ def slow(real, fake, slicing, seed):
             patches -= patches.mean((0, 2, 3), keepdims=True)
             patches /= patches.std((0, 2, 3), keepdims=True)
             sides.append(patches.reshape(len(patches), -1))
-        directions = swd._directions(slicing, real.shape[1], [seed, number]).numpy().reshape(-1, sides[0].shape[1])
+        directions = (
+            swd.random_directions(slicing, real.shape[1], [seed, number]).numpy().reshape(-1, sides[0].shape[1])
+        )
         apart = [np.abs(np.sort(sides[0] @ d) - np.sort(sides[1] @ d)).mean() for d in directions]
         found.append(1000 * np.mean(apart))
     return found
@@ -94,7 +96,7 @@ def test_order_of_images_makes_no_difference(drawn):
 def test_places_of_patches_are_even_within_the_image_and_new_for_a_repeated_image():
     images = np.zeros((40, 1, 32, 32), np.uint8)
     levels = pyramid_sizes(32, 32)
-    places = swd._places(lambda a, b: images[a:b], 40, levels, Slicing(), 0)
+    places = swd.patch_places(lambda a, b: images[a:b], 40, levels, Slicing(), 0)
     assert not np.array_equal(places[0], places[1])
     for level, room in enumerate((26, 10)):
         corners = places[:, level].transpose(1, 0, 2).reshape(2, -1)
@@ -104,7 +106,7 @@ def test_places_of_patches_are_even_within_the_image_and_new_for_a_repeated_imag
 
 
 def test_directions_lie_evenly_on_the_unit_sphere():
-    directions = swd._directions(Slicing(num_directions=4000), 3, [0, 0]).flatten(1)
+    directions = swd.random_directions(Slicing(num_directions=4000), 3, [0, 0]).flatten(1)
     assert torch.allclose(directions.square().sum(1), torch.ones(4000, dtype=torch.float64))
     assert (directions.T @ directions / 4000 - torch.eye(147) / 147).abs().max() < 6 / 147 / 4000**0.5
 

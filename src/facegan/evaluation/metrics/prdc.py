@@ -23,7 +23,7 @@ from ..metric import Measurement, Metric, Pair, Sample
 
 NEAREST = 40  # neighbours kept of each vector: far more than any k, so that parts of a set can be left out
 MAX_K = 10  # the largest k for which they suffice
-_BLOCK = 1024  # vectors at a time
+BLOCK = 1024  # vectors at a time
 _NUM_PARTS = 10  # left out in turn for the interval of recall
 _Z = float(norm.ppf(0.975))
 
@@ -60,10 +60,10 @@ def nearest_neighbours(vectors: NDArray[np.floating]) -> Neighbours:
         rows[at] = np.take_along_axis(numbers, best, 1)
 
     centred = vectors - vectors.mean(0, dtype=np.float64)
-    for upper in range(0, len(vectors), _BLOCK):
-        here = slice(upper, upper + _BLOCK)
-        for left in range(0, upper + 1, _BLOCK):
-            there = slice(left, left + _BLOCK)
+    for upper in range(0, len(vectors), BLOCK):
+        here = slice(upper, upper + BLOCK)
+        for left in range(0, upper + 1, BLOCK):
+            there = slice(left, left + BLOCK)
             block = _block_distances(centred[here], centred[there])
             if left == upper:
                 np.fill_diagonal(block, np.inf)
@@ -79,8 +79,8 @@ def cross_distances(real: NDArray[np.floating], fake: NDArray[np.floating]) -> N
     centre = real.mean(0, dtype=np.float64)
     found = np.empty((len(real), len(fake)), np.float32)
     others = fake - centre
-    for start in range(0, len(real), _BLOCK):
-        found[start : start + _BLOCK] = _block_distances(real[start : start + _BLOCK] - centre, others)
+    for start in range(0, len(real), BLOCK):
+        found[start : start + BLOCK] = _block_distances(real[start : start + BLOCK] - centre, others)
     return found
 
 
@@ -193,8 +193,8 @@ def _blocks(
     cross: NDArray[np.float32], radii: NDArray[np.float32]
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Yield rows of distances with the radii of their reals, (b, m) and (b, 1) at a time."""
-    for start in range(0, len(cross), _BLOCK):
-        yield cross[start : start + _BLOCK], radii[start : start + _BLOCK, None]
+    for start in range(0, len(cross), BLOCK):
+        yield cross[start : start + BLOCK], radii[start : start + BLOCK, None]
 
 
 def _counts(cross: NDArray[np.float32], real: Neighbours, k: int) -> NDArray[np.int64]:
@@ -207,7 +207,7 @@ def _counts(cross: NDArray[np.float32], real: Neighbours, k: int) -> NDArray[np.
 
 def _inside_any(cross: NDArray[np.float32], radii: NDArray[np.float32]) -> float:
     """Return the share of rows that lie in the ball of any column."""
-    inside = [(cross[start : start + _BLOCK] < radii).any(1) for start in range(0, len(cross), _BLOCK)]
+    inside = [(cross[start : start + BLOCK] < radii).any(1) for start in range(0, len(cross), BLOCK)]
     return float(np.concatenate(inside).mean())
 
 

@@ -95,7 +95,7 @@ def sliced_wasserstein(
     """
     shape = fake(0, 1).shape[1:]
     sizes = pyramid_sizes(shape[1], shape[2], slicing.smallest)
-    sides = [(take, _places(take, num, sizes, slicing, seed)) for take in (real, fake)]
+    sides = [(take, patch_places(take, num, sizes, slicing, seed)) for take in (real, fake)]
     num_parts = min(num_parts, num)
     bounds = [num * part // num_parts for part in range(num_parts + 1)] if num_parts > 1 else []
     levels, of_parts = [], []
@@ -104,7 +104,7 @@ def sliced_wasserstein(
             a, b = (
                 _Patches(take, places[:, level], level, len(sizes), slicing, device, pool) for take, places in sides
             )
-            directions = _directions(slicing, shape[0], [seed, level])
+            directions = random_directions(slicing, shape[0], [seed, level])
             levels.append(SCALE * _distance(a, b, directions))
             if bounds:
                 parts = (b.part(first, end) for first, end in pairwise(bounds))
@@ -120,8 +120,8 @@ def sliced_wasserstein(
     return Measurement(value, interval, {"levels": dict(zip(names, levels, strict=True)), "num_images": num})
 
 
-def _places(take: Take, num: int, sizes: list[tuple[int, int]], slicing: Slicing, seed: int) -> NDArray[np.uint16]:
-    """The upper left corners of the patches, (num, levels, 2, num_patches): rows and columns.
+def patch_places(take: Take, num: int, sizes: list[tuple[int, int]], slicing: Slicing, seed: int) -> NDArray[np.uint16]:
+    """Return the upper left corners of the patches, (num, levels, 2, num_patches): rows and columns.
 
     An image's are drawn from the seed, its pixels, and how often it came before.
     """
@@ -136,8 +136,8 @@ def _places(take: Take, num: int, sizes: list[tuple[int, int]], slicing: Slicing
     return found
 
 
-def _directions(slicing: Slicing, channels: int, seed: list[int]) -> Tensor:
-    """Points on the unit sphere: float64 (num_directions, channels, patch_size^2)."""
+def random_directions(slicing: Slicing, channels: int, seed: list[int]) -> Tensor:
+    """Return points on the unit sphere: float64 (num_directions, channels, patch_size^2)."""
     normal = np.random.default_rng(seed).standard_normal((slicing.num_directions, channels, slicing.patch_size**2))
     return torch.from_numpy(normal / np.sqrt(np.square(normal).sum((1, 2), keepdims=True)))
 
