@@ -140,12 +140,7 @@ class Annotations:
     """
 
     def __init__(self, files: Iterable[AnnotationFile], names: Sequence[str]) -> None:
-        """Choose the files.
-
-        Args:
-            files: Those that were found, the nearest to the images first.
-            names: All images of the source.
-        """
+        """Take the files that were found, the nearest to the images first, and the names of all images."""
         self._files: dict[str, AnnotationFile] = {}
         for file in files:
             self._files.setdefault(file.kind, file)
@@ -190,12 +185,7 @@ def is_annotation(name: str) -> bool:
 
 
 def in_folder(folder: Path, *, surplus: str = "") -> list[AnnotationFile]:
-    """Return the annotation files directly in a folder.
-
-    Args:
-        folder: The folder.
-        surplus: The path from there to the images, which the files' names may begin with.
-    """
+    """Return the annotation files directly in a folder; `surplus` is the path from there to the images."""
     found = []
     for name in _KINDS:
         path = folder / name
@@ -292,17 +282,21 @@ class _Table:
         return 1, [header[0], only] if only and len(header) == 2 else header
 
     def _check_header(self) -> None:
-        line, header = self._num_lines, self._header
+        header = self._header
+        repeated = [name for name, num in Counter(header).items() if num > 1]
         if len(header) > MAX_COLUMNS:
-            raise self._file.error(f"{len(header)} columns (the limit is {MAX_COLUMNS})", line)
-        if self._file.kind in _ONLY_COLUMN and len(header) != 2:
-            raise self._file.error(f"{len(header)} columns instead of 2", line)
-        if len(header) < 2:
-            raise self._file.error("expected the names of the columns, the image's first", line)
-        if "" in header[1:]:
-            raise self._file.error(f"column {header.index('', 1) + 1} has no name", line)
-        if repeated := [name for name, num in Counter(header).items() if num > 1]:
-            raise self._file.error(f"two columns are called '{shown(repeated[0])}'", line)
+            wrong = f"{len(header)} columns (the limit is {MAX_COLUMNS})"
+        elif self._file.kind in _ONLY_COLUMN and len(header) != 2:
+            wrong = f"{len(header)} columns instead of 2"
+        elif len(header) < 2:
+            wrong = "expected the names of the columns, the image's first"
+        elif "" in header[1:]:
+            wrong = f"column {header.index('', 1) + 1} has no name"
+        elif repeated:
+            wrong = f"two columns are called '{shown(repeated[0])}'"
+        else:
+            return
+        raise self._file.error(wrong, self._num_lines)
 
     def _read_rows(self) -> "pa.Table":
         import pyarrow as pa

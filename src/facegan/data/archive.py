@@ -62,12 +62,7 @@ class ArchiveSource:
     names: Sequence[str]
 
     def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
-        """List the members and check every one of them.
-
-        Args:
-            path: The archive.
-            crop: What crop="auto" means here.
-            where: The archive's name in messages; None: its path.
+        """List the members and check every one of them; takes the arguments of `open_path`.
 
         Raises:
             DataError: It is damaged, truncated, encrypted or unsafe, or holds no image.
@@ -263,12 +258,7 @@ class TarSource(ArchiveSource):
 
 
 def open_archive(path: Path, *, crop: str = "auto", where: str | None = None) -> ArchiveSource:
-    """Open a file as the kind of archive that its content, not its name, indicates.
-
-    Args:
-        path: An existing file.
-        crop: What crop="auto" means here.
-        where: The file's name in messages; None: its path.
+    """Open a file as the kind of archive that its content, not its name, indicates; takes the arguments of `open_path`.
 
     Raises:
         DataError: It is no archive, or is damaged, encrypted, unsafe or empty.

@@ -29,12 +29,7 @@ class FolderSource:
     chunk = 32
 
     def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
-        """List the images.
-
-        Args:
-            path: The folder.
-            crop: What crop="auto" means here.
-            where: The folder's name in messages; None: its path.
+        """List the images; takes the arguments of `open_path`.
 
         Raises:
             DataError: The folder cannot be read, or holds no image.

@@ -40,12 +40,7 @@ class ParquetSource:
     """
 
     def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
-        """Find the column of images in each file, and their names.
-
-        Args:
-            path: A parquet file, or a folder of them.
-            crop: What crop="auto" means here.
-            where: The path's name in messages; None: the path.
+        """Find the column of images in each file, and their names; takes the arguments of `open_path`.
 
         Raises:
             DataError: A file is damaged, encrypted or unsafe, has no column of images or several, or all are empty.

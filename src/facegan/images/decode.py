@@ -146,7 +146,7 @@ def sniff_file_type(content: bytes) -> str:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Silence Pillow's warnings about malformed files while many are decoded; for the whole process."""
+    """Silence Pillow's warnings about malformed files while many are decoded, in the entire process."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -1,30 +1,24 @@
 """The report on a source of images: statistics, findings to act on, and notes to know of."""
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, Field, computed_field
 
 Names = tuple[str, ...]
 
 
-class Frozen(BaseModel):
-    """An immutable part of a report."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class Named(Frozen):
+class Named(BaseModel, frozen=True):
     """An image and what is wrong with it."""
 
     name: str
     reason: str
 
 
-class Moved(Named):
+class Moved(Named, frozen=True):
     """An image that was moved out of its folder, and its new path."""
 
     to: str
 
 
-class Report(Frozen):
+class Report(BaseModel, frozen=True):
     """The result of one pass over all images of a source. Names and groups are sorted.
 
     In a group of duplicates the first is the one to keep. The three kinds of duplicates do not overlap: of a group of

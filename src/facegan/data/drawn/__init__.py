@@ -42,7 +42,7 @@ class DrawnSource:
 
     Attributes:
         names: One name per face; sorted order is index order.
-        crop: What crop="auto" means here: the whole image, which is square.
+        crop: What crop="auto" means here: the full image, which is square.
         chunk: Faces that are best drawn at a time.
     """
 
