@@ -35,10 +35,10 @@ def test_batch_is_a_pure_function_of_seed_and_step(images):
 
 @pytest.mark.parametrize("num_parts", [1, 2, 4])
 def test_the_parts_of_a_batch_are_the_batch_in_order(images, num_parts):
-    whole = loader(images, batch_size=8, mirror=True)
+    full = loader(images, batch_size=8, mirror=True)
     parts = [loader(images, batch_size=8, shard=(part, num_parts), mirror=True) for part in range(num_parts)]
     for step in range(6):
-        assert torch.equal(torch.cat([part.batch(step) for part in parts]), whole.batch(step))
+        assert torch.equal(torch.cat([part.batch(step) for part in parts]), full.batch(step))
 
 
 def test_loading_leaves_the_global_random_state_alone(images):

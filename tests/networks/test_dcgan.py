@@ -93,7 +93,7 @@ def test_linear_headed_pair_has_no_norm_or_activation_after_its_head():
 
 
 @pytest.mark.parametrize("head", ["conv", "linear"])
-def test_bias_stands_in_the_last_layer_of_the_generator_alone(head):
+def test_bias_belongs_to_the_last_layer_of_the_generator_alone(head):
     torch.manual_seed(0)
     plain, biased = (DCGAN(z_dim=10, ngf=4, ndf=6, head=head, bias=bias) for bias in (False, True))
     textbook = textbook_generator if head == "conv" else linear_generator

@@ -220,8 +220,8 @@ def test_a_monitor_rebuilt_from_the_lines_continues_like_one_that_never_stopped(
         *run(1000, 20), *run(2000, 20, failing("collapse"), 1000), *run(4000, 20, failing("stagnation"), 2000),
         *run(6000, 20, well, 4000),
     ]  # fmt: skip
-    whole = HealthMonitor()
-    healths = [whole.observe(record) for record in records]
+    straight = HealthMonitor()
+    healths = [straight.observe(record) for record in records]
     assert changes([health.name for health in healths]) == ["collapse", "good", "stagnation", "good"]
     on_disk = [json.dumps(record | {"health": health.name}) for record, health in zip(records, healths, strict=True)]
     for cut in range(0, len(records), 7):

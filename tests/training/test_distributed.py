@@ -43,7 +43,7 @@ def free_port():
 
 
 class Pair:
-    """Two processes that torchrun might have started, told what to do one job after the other."""
+    """Two processes as torchrun would start them, which do one job after the other."""
 
     def __init__(self, folder):
         self.folder, self.port = folder, free_port()
@@ -104,7 +104,7 @@ def pairs(tmp_path_factory):
 
 @pytest.fixture
 def pair(pairs):
-    """The two processes; started anew if a test has ended one."""
+    """The two processes; started again if a test has ended one."""
     return pairs()
 
 
@@ -263,8 +263,8 @@ def weighed(steps):
         tensors = [*state.G.parameters(), *state.D.parameters(), *state.G_ema.parameters(), state.count]
         for each in state.opt_G.slots() + state.opt_D.slots():
             tensors += each.values()
-        whole = b"".join(each.detach().contiguous().numpy().tobytes() for each in tensors)
-        digests.append(hashlib.sha256(whole).hexdigest())
+        content = b"".join(each.detach().contiguous().numpy().tobytes() for each in tensors)
+        digests.append(hashlib.sha256(content).hexdigest())
         return ended
     return inner
 

@@ -1,5 +1,6 @@
-"""Measuring a run while it is trained: what it says, what it keeps, and that it changes nothing else."""
+"""Evaluation during training: its reports, its files, and that it changes nothing else."""
 
+import itertools
 import json
 import sys
 from types import SimpleNamespace
@@ -73,7 +74,7 @@ def without_artifacts(monkeypatch):
 
 @pytest.fixture
 def values(install):
-    """values(3.0, 1.0): what the installed metrics find, in this order."""
+    """values(3.0, 1.0): the values that the installed metrics return, in this order."""
     install("toldmetrics", METRICS, {"facegan.metric": {key: f"toldmetrics:{name}" for key, name in NAMES.items()}})
 
     def make(*numbers):
@@ -136,7 +137,7 @@ def test_floor_is_measured_the_first_time_alone(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("num_images", [12, 40])
-def test_number_of_faces_is_a_setting_and_no_more_pictures_are_taken(tiny, tmp_path, num_images):
+def test_number_of_faces_is_a_setting_and_no_more_images_are_taken(tiny, tmp_path, num_images):
     run = RunDir(tmp_path / "run")
     train(tiny("train.steps=2", *EVERY_2, f"evaluation.num_images={num_images}"), run)
     assert [(line["num_fake"], line["num_real"]) for line in lines(run)] == [(num_images, min(num_images, 20))]
@@ -174,7 +175,7 @@ def test_a_snapshot_is_written_at_the_best_step_even_if_none_was_due(tiny, tmp_p
     assert run.steps("snapshots") == [2, 4, 6]
 
 
-def test_what_is_found_is_told_in_one_line(tiny, tmp_path, values):
+def test_results_are_reported_in_one_line(tiny, tmp_path, values):
     values(3.0, 4.0)
     said = []
     config = tiny("train.steps=4", *EVERY_2, "evaluation.metrics=fd_random,told", "evaluation.keep_best=told")
@@ -189,21 +190,21 @@ def test_what_is_found_is_told_in_one_line(tiny, tmp_path, values):
 @pytest.mark.parametrize("stops", [(1,), (2,), (3, 1)])
 def test_resumed_run_measures_what_an_uninterrupted_one_does(tiny, store, tmp_path, after, assert_same_tensors, stops):
     data = store()
-    whole, parts = RunDir(tmp_path / "whole" / "run"), RunDir(tmp_path / "parts" / "run")
+    straight, parts = RunDir(tmp_path / "straight" / "run"), RunDir(tmp_path / "parts" / "run")
     config = tiny("train.steps=6", *EVERY_2, *OUTPUT, "output.keep_snapshots=1", data=data)
-    train(config, whole)
+    train(config, straight)
     assert train(config, parts, stop=after(stops[0])) is False
     for stop in stops[1:]:
         assert resume(parts, stop=after(stop)) is False
     assert resume(parts) is True
-    assert lines(parts) == lines(whole)
-    assert [line["step"] for line in lines(whole)] == [2, 4, 6]
-    assert_same_tensors(whole.latest("states"), parts.latest("states"))
-    assert best_snapshot(parts, config.evaluation).step == best_snapshot(whole, config.evaluation).step
-    assert parts.steps("snapshots") == whole.steps("snapshots")
+    assert lines(parts) == lines(straight)
+    assert [line["step"] for line in lines(straight)] == [2, 4, 6]
+    assert_same_tensors(straight.latest("states"), parts.latest("states"))
+    assert best_snapshot(parts, config.evaluation).step == best_snapshot(straight, config.evaluation).step
+    assert parts.steps("snapshots") == straight.steps("snapshots")
 
 
-def test_lines_of_steps_that_are_trained_once_more_are_measured_once_more(tiny, tmp_path, values):
+def test_steps_that_are_trained_again_are_measured_again(tiny, tmp_path, values):
     run = RunDir(tmp_path / "run")
     values(3.0, 1.0, 2.0)
     train(tiny("train.steps=6", *EVERY_2, "evaluation.metrics=told", "output.state_every=2"), run)
@@ -217,7 +218,7 @@ def test_lines_of_steps_that_are_trained_once_more_are_measured_once_more(tiny, 
     assert [(line["step"], line["value"]) for line in lines(run)] == [(2, 3.0), (4, 1.0), (6, 0.5), (6, 7.0)]
 
 
-def test_a_lost_snapshot_is_no_best_one_any_more(tiny, tmp_path, values):
+def test_a_lost_snapshot_is_no_longer_the_best(tiny, tmp_path, values):
     run = RunDir(tmp_path / "run")
     values(3.0, 1.0)
     config = tiny("train.steps=4", *EVERY_2, "evaluation.metrics=told")
@@ -245,20 +246,22 @@ def test_evaluation_settings_can_change_on_resume(tiny, tmp_path, values, after)
     assert json.loads(run.config.read_text())["evaluation"]["every"] == 3
 
 
-def test_evaluations_that_take_too_much_time_are_put_off_and_it_is_said_once(tiny, tmp_path):
+def test_evaluations_that_take_too_much_time_are_skipped_and_reported_once(tiny, tmp_path, monkeypatch):
+    ticks = itertools.count()  # every look at the clock takes a second
+    monkeypatch.setattr(evaluation_hook, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     said, run = [], RunDir(tmp_path / "run")
     train(tiny("train.steps=8", *EVERY_2, "evaluation.max_share=1e-9"), run, reporter=Callbacks(line=said.append))
     assert [line["step"] for line in lines(run)] == [2, 8]
-    (told,) = [line for line in said if "not evaluated" in line]
-    assert told.startswith("step 4: not evaluated, evaluations would take ")
-    assert told.endswith(
+    (skipped,) = [line for line in said if "not evaluated" in line]
+    assert skipped.startswith("step 4: not evaluated, evaluations would take ")
+    assert skipped.endswith(
         " % of the time, more than evaluation.max_share=1e-09 allows; later steps except the last are "
         "skipped for the same reason: raise it, or evaluation.every, or lower evaluation.num_images"
     )
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         (float("nan"), "step 2: told is not finite and is not saved; training continues"),
         (ValueError("no\n luck"), "step 2: could not be evaluated (no luck); training continues"),
@@ -269,14 +272,14 @@ def test_evaluations_that_take_too_much_time_are_put_off_and_it_is_said_once(tin
         (MemoryError(), "step 2: could not be evaluated (MemoryError); training continues"),
     ],
 )
-def test_a_metric_that_fails_is_told_and_training_goes_on(tiny, tmp_path, values, value, told):
+def test_a_metric_that_fails_is_reported_and_training_continues(tiny, tmp_path, values, value, message):
     values(value, 1.0)
     said, run = [], RunDir(tmp_path / "run")
     assert (
         train(tiny("train.steps=4", *EVERY_2, "evaluation.metrics=told"), run, reporter=Callbacks(line=said.append))
         is True
     )
-    assert told in said
+    assert message in said
     assert [line["step"] for line in lines(run)] == [4]
 
 

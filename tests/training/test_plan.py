@@ -98,7 +98,7 @@ def test_files_that_are_kept_for_good_are_counted(tiny):
     output = ("output.snapshot_every=2", "output.keep_snapshots=1", "output.state_every=5", "output.keep_states=1")
     few = plan(tiny("train.steps=30", *output), 20)
     many = plan(tiny("train.steps=30", *output, "output.keep_snapshots_every=3", "output.keep_states_every=10"), 20)
-    # snapshots at 6, 12, ..., 30 and states at 10, 20, 30, beside the newest one
+    # snapshots at 6, 12, ..., 30 and states at 10, 20, 30, and the newest one
     assert many.run_bytes - few.run_bytes == 5 * few.snapshot_bytes + 3 * few.state_bytes
 
 

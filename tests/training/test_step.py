@@ -111,7 +111,7 @@ def test_training_step_equals_the_textbook_loop(tiny, settings):
         for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
             torch.testing.assert_close(a.float(), b.float(), **tolerance)
     moved = max((a - b).abs().max().item() for a, b in zip(state.G.parameters(), first.parameters(), strict=True))
-    assert moved > 50 * tolerance["atol"]  # the tolerance is small beside what was learned
+    assert moved > 50 * tolerance["atol"]  # the tolerance is small compared with the change
     torch.testing.assert_close(state.sums[:-1], expected, rtol=1e-5, atol=1e-5)
     assert state.sums[-1] == 5
     assert state.count == 5
