@@ -1,4 +1,4 @@
-"""Points of a latent space as people name them: seeds, ranges of seeds, and files of latents."""
+"""Points of latent space as users name them: seeds, ranges of seeds, and files of latents."""
 
 import base64
 import re
@@ -18,17 +18,17 @@ from .messages import quoted
 from .reporter import Reporter
 from .storage.safetensors_file import open_tensors, read_tensors, write_tensors
 
-MOST = 10_000_000  # points in one go
+MOST = 10_000_000  # points at a time
 ENDING = ".safetensors"
 _ROW = re.compile(r"(?P<path>.+\.safetensors)(?:#(?P<row>\d{1,9}))?")
 
 
 class Latent(BaseModel):
-    """One latent with the snapshot that it was found for.
+    """One latent, and the snapshot that it was found for.
 
     Attributes:
         z: Its float32 numbers, little-endian, in base64.
-        snapshot: Digest of that snapshot file; empty where it is not known.
+        snapshot: Digest of that snapshot file; empty when unknown.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,16 +38,16 @@ class Latent(BaseModel):
 
     @classmethod
     def of(cls, z: Tensor, snapshot: str = "") -> "Latent":
-        """Of a vector z (z_dim,)."""
+        """Encode a vector z (z_dim,)."""
         return cls(
             z=base64.b64encode(z.detach().cpu().float().numpy().astype("<f4").tobytes()).decode(), snapshot=snapshot
         )
 
     def vector(self) -> Tensor:
-        """Its numbers, float32 (z_dim,).
+        """Decode its numbers, float32 (z_dim,).
 
         Raises:
-            ConfigError: They are no whole numbers of four bytes, or not finite.
+            ConfigError: They are no base64 of float32 numbers, or not finite.
         """
         try:
             z = torch.frombuffer(bytearray(base64.b64decode(self.z, validate=True)), dtype=torch.float32)
@@ -59,11 +59,11 @@ class Latent(BaseModel):
 
 
 class Points(BaseModel):
-    """An ordered choice of points: what `--seeds` takes, complete in itself.
+    """An ordered choice of points, as `--seeds` takes it, complete in itself.
 
     Attributes:
         text: Comma-separated seeds (7), ranges of them (0-63), and names of `latents`; seeds are below 2^32.
-        latents: By the name that `text` calls each by.
+        latents: By their names in `text`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,13 +72,13 @@ class Points(BaseModel):
     latents: dict[str, Latent] = {}
 
     def model_post_init(self, _: Any) -> None:
-        """Refuse a text that names no points; raises ConfigError."""
+        """Refuse no points and too many; raises ConfigError."""
         if not 1 <= len(self) <= MOST:
             raise ConfigError(f"{len(self):,} points; give 1 to {MOST:,}")
 
     @classmethod
     def of(cls, seeds: Iterable[int]) -> "Points":
-        """The points of seeds."""
+        """Return the points of seeds."""
         return cls(text=compact(seeds))
 
     @cached_property
@@ -93,7 +93,7 @@ class Points(BaseModel):
         return sum(1 if isinstance(segment, str) else len(segment) for segment in self._segments)
 
     def names(self) -> Iterator[int | str]:
-        """Each point in order: a seed, or a latent's name."""
+        """Yield each point in order: a seed, or a latent's name."""
         for segment in self._segments:
             if isinstance(segment, str):
                 yield segment
@@ -101,17 +101,17 @@ class Points(BaseModel):
                 yield from segment
 
     def labels(self) -> list[str]:
-        """What stands under each point's image."""
+        """Return the caption of each point's image."""
         return [str(name).replace(ENDING, "") for name in self.names()]
 
     def batches(self, size: int) -> Iterator[list[int | str]]:
-        """The names in order, `size` at a time."""
+        """Yield the names in order, `size` at a time."""
         names = self.names()
         while batch := list(islice(names, size)):
             yield batch
 
     def z(self, generator: FaceGenerator, names: Sequence[int | str] | None = None) -> Tensor:
-        """The latents of these names (all by default): float32 (len(names), z_dim) on the CPU.
+        """Return the latents of these names (all by default): float32 (len(names), z_dim) on the CPU.
 
         Raises:
             SnapshotError: A latent is not as long as this generator's.
@@ -138,9 +138,9 @@ class Points(BaseModel):
 
 
 def parse(text: str) -> Points:
-    """What `--seeds 0-63,99,me.safetensors` means; files of latents are read, each row of one a point of its own.
+    """Parse `--seeds 0-63,99,me.safetensors`; files of latents are read, each row of one is a point of its own.
 
-    A single row of a file is `faces.safetensors#3`. A path must hold no comma.
+    A single row of a file is `faces.safetensors#3`. A path must not contain a comma.
 
     Raises:
         ConfigError: A part is neither a seed, nor a range, nor a file of latents, or two files share one name.
@@ -150,7 +150,7 @@ def parse(text: str) -> Points:
     for part in text.split(","):
         match = _ROW.fullmatch(part.strip())
         if match is None:
-            _range(part.strip())  # refused here, before a file is read
+            _range(part.strip())  # refuses it before a file is read
             parts.append(part.strip())
             continue
         path = Path(match["path"])
@@ -168,7 +168,7 @@ def parse(text: str) -> Points:
 
 
 def compact(seeds: Iterable[int]) -> str:
-    """0-63,99: seeds as short as `--seeds` takes them."""
+    """Return the shortest text of seeds that `--seeds` takes: 0-63,99."""
     if isinstance(seeds, range) and seeds.step == 1 and len(seeds) > 1:
         return f"{seeds[0]}-{seeds[-1]}"
     parts: list[list[int]] = []
@@ -181,13 +181,13 @@ def compact(seeds: Iterable[int]) -> str:
 
 
 def save_latents(path: Path, z: Tensor, generator: FaceGenerator, about: dict[str, str] | None = None) -> None:
-    """Write latents, to be given wherever seeds are.
+    """Write latents to a file that can be given wherever seeds can.
 
     Args:
         path: Ends in .safetensors; its folder exists.
         z: (N, z_dim).
-        generator: Whose they are.
-        about: More to say of them.
+        generator: The generator that they belong to.
+        about: More metadata.
 
     Raises:
         OSError: The file cannot be written.
@@ -197,7 +197,7 @@ def save_latents(path: Path, z: Tensor, generator: FaceGenerator, about: dict[st
 
 
 def load_latents(path: Path) -> tuple[Tensor, str]:
-    """The latents of a file, float32 (N, z_dim), N >= 1, and the digest of the snapshot that they were found for.
+    """Load the latents of a file, float32 (N, z_dim), N >= 1, and the digest of the snapshot they were found for.
 
     Raises:
         SnapshotError: The file is missing, damaged, or holds no latents.
@@ -210,7 +210,7 @@ def load_latents(path: Path) -> tuple[Tensor, str]:
 
 
 def _range(part: str) -> range:
-    """The seeds of 7 or 0-63."""
+    """Parse 7 or 0-63."""
     first, dash, last = part.partition("-")
     bounds = [first, last] if dash else [first, first]
     if not all(bound.isascii() and bound.isdigit() for bound in bounds):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from counted import Counted
 from described import painter, paintings
 from facegan.data.split import is_held_out
 from facegan.directions.classifier import (
@@ -17,7 +18,6 @@ from facegan.directions.classifier import (
     train_classifier,
 )
 from facegan.errors import DataError
-from facegan.reporter import Callbacks
 
 
 def test_auc_is_the_share_of_pairs_in_the_right_order():
@@ -58,8 +58,8 @@ def test_attributes_with_a_low_auc_or_no_score_are_not_usable():
 
 
 def test_classifier_recognises_attributes_of_unseen_people_and_reports_how_well(few_epochs, tmp_path):
-    images, shown = paintings(tmp_path), []
-    reporter = Callbacks(begin=lambda _: lambda *counts: shown.append(counts))
+    images = paintings(tmp_path)
+    reporter = Counted()
     classifier, labels, cached = train_classifier(images, reporter=reporter)
     assert labels.names == classifier.names == ["bright", "lit"]
     assert not cached
@@ -72,16 +72,16 @@ def test_classifier_recognises_attributes_of_unseen_people_and_reports_how_well(
     z = torch.zeros(2, 8)
     z[0, 0], z[1, 0] = 2, -2
     assert classifier.logits(painter().images(z))[:, 0].sign().tolist() == [1, -1]
-    assert shown[-1][0] == shown[-1][1]
+    assert reporter.counts[-1][0] == reporter.counts[-1][1]
 
 
 def test_cached_classifier_is_the_same_and_reports_nothing(one_epoch, tmp_path):
-    images, shown = paintings(tmp_path), []
+    images = paintings(tmp_path)
     first, _, _ = train_classifier(images)
-    reporter = Callbacks(begin=lambda _: lambda *counts: shown.append(counts))
+    reporter = Counted()
     second, _, cached = train_classifier(images, reporter=reporter)
     assert cached
-    assert shown == []
+    assert reporter.counts == []
     assert second.scores == first.scores
     samples = painter().sample(range(5))
     assert torch.equal(first.logits(samples), second.logits(samples))

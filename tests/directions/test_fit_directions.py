@@ -1,12 +1,12 @@
 import pytest
 import torch
 
+from counted import Counted
 from described import painter, paintings
 from facegan.directions import DirectionSettings
 from facegan.directions.classifier import train_classifier
 from facegan.directions.find import fit_directions
 from facegan.errors import ConfigError
-from facegan.reporter import Callbacks
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,7 @@ def fit(generator, classifier, **settings):
 
 @pytest.mark.parametrize("prior", ["normal", "uniform"])
 def test_direction_is_the_coordinate_that_provably_controls_its_attribute(trained, prior):
-    seen = []
-    reporter = Callbacks(begin=lambda _: lambda *counts: seen.append(counts))
+    reporter = Counted()
     settings = DirectionSettings(num=1000, components=2)
     found, refused = fit_directions(painter(prior), trained, settings, reporter=reporter)
     assert found.names == ["bright", "lit", "sefa-1", "sefa-2"]
@@ -43,7 +42,7 @@ def test_direction_is_the_coordinate_that_provably_controls_its_attribute(traine
     assert own > 3 * abs(other)
     assert abs(float(found.moved[2, 0])) > 0.5
     assert (found.snapshot, found.step) == ("d" * 64, 7)
-    assert seen[-1][0] == seen[-1][1]
+    assert reporter.counts[-1][0] == reporter.counts[-1][1]
 
 
 def test_kept_attribute_is_no_longer_moved(trained):

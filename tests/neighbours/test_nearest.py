@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from counted import Counted
 from facegan import neighbours
 from facegan.neighbours import search
 from facegan.networks.dcgan import DCGAN
-from facegan.reporter import Callbacks
 
 
 def brute_force(queries, images, k):
@@ -92,9 +92,8 @@ def test_more_neighbours_than_images_are_refused(faces):
 
 
 def test_progress_counts_the_images_of_every_pass(faces, small_chunks):
-    said = []
-    reporter = Callbacks(begin=lambda _: lambda *counts: said.append(counts))
+    reporter = Counted()
     neighbours.nearest(faces(45, 1), faces(30, 2), neighbours.pixels(), reporter=reporter)
-    assert said[0] == (7, 90)
-    assert said[-1] == (90, 90)
-    assert sorted(said) == said
+    assert reporter.counts[0] == (7, 90)
+    assert reporter.counts[-1] == (90, 90)
+    assert sorted(reporter.counts) == reporter.counts

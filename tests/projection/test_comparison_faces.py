@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from counted import Counted
 from facegan.data.image_set import from_packed
 from facegan.data.packed.packed_images import open_packed
 from facegan.generator import FaceGenerator
@@ -9,7 +10,6 @@ from facegan.images import to_float
 from facegan.networks.dcgan import DCGAN
 from facegan.projection import Projection, SearchSettings
 from facegan.projection.comparison import ComparisonFaces, FaceErrors, compare, face_errors
-from facegan.reporter import Callbacks
 from origins import origin
 
 QUICK = SearchSettings(restarts=1, steps=2, candidates=256)
@@ -42,14 +42,13 @@ def test_percentile_is_the_share_of_smaller_distances():
 
 def test_errors_of_faces_are_measured_once_for_their_settings(generator, store, cache):
     faces = from_packed(open_packed(store(5)))
-    seen = []
-    reporter = Callbacks(begin=lambda _: lambda *counts: seen.append(counts))
+    reporter = Counted()
     first = face_errors(generator, None, faces, QUICK, reporter=reporter)
     assert len(first.distances) == 5
-    assert seen[-1] == (5 * QUICK.steps, 5 * QUICK.steps)
-    seen.clear()
+    assert reporter.counts[-1] == (5 * QUICK.steps, 5 * QUICK.steps)
+    reporter.counts.clear()
     assert face_errors(generator, None, faces, QUICK, reporter=reporter) == first
-    assert seen == []
+    assert reporter.counts == []
     face_errors(generator, None, faces, QUICK.model_copy(update={"steps": 3}))
     assert len(list((cache / "projections").iterdir())) == 2
 

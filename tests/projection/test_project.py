@@ -3,11 +3,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cosine_similarity
 
+from counted import Counted
 from facegan.generator import FaceGenerator
 from facegan.networks.dcgan import DCGAN
 from facegan.projection import SearchSettings, project
 from facegan.projection.search import on_prior
-from facegan.reporter import Callbacks
 
 
 class Linear(nn.Module):
@@ -105,8 +105,7 @@ def test_uniform_latent_stays_in_the_cube_and_a_normal_one_near_its_length():
 
 
 def test_progress_counts_the_images_generated():
-    seen = []
-    reporter = Callbacks(begin=lambda _: lambda *counts: seen.append(counts))
+    reporter = Counted()
     few = SearchSettings(restarts=2, steps=3, candidates=256)
     project(linear(), None, torch.zeros(2, 3, 16, 16), few, reporter=reporter)
-    assert seen == [(4, 12), (6, 12), (10, 12), (12, 12)]
+    assert reporter.counts == [(4, 12), (6, 12), (10, 12), (12, 12)]

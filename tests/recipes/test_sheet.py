@@ -3,8 +3,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from facegan import images, recipes
-from facegan.errors import ConfigError
+from facegan import images
 from facegan.recipes import Sheet
 from facegan.seeds import Latent, Points, parse
 
@@ -23,7 +22,7 @@ def test_truncation_draws_from_nearer_to_the_middle(generator):
     assert np.array_equal(none[:, :16], none[:, 18:])  # one mean face
 
 
-def test_labels_stand_under_the_faces(generator):
+def test_labels_are_below_the_faces(generator):
     (plain,) = Sheet(points=parse("0-3"), columns=4).frames(generator)
     (labelled,) = Sheet(points=parse("0-3"), columns=4, labels=True).frames(generator)
     assert labelled.shape == (64 + 16, 4 * 66 - 2, 3)
@@ -33,42 +32,12 @@ def test_labels_stand_under_the_faces(generator):
         assert (labelled[64:, column * 66 : column * 66 + 64] < 128).any()
 
 
-def test_progress_counts_every_face(generator):
-    told = []
-    list(Sheet(points=parse("0-129")).frames(generator, lambda *done: told.append(done)))
-    assert told == [(64, 130), (128, 130), (130, 130)]
-
-
-def test_recipe_survives_its_json_and_makes_the_same_pixels(generator):
-    latents = {"me.safetensors": Latent.of(torch.randn(generator.z_dim))}
-    recipe = Sheet(points=Points(text="5,me.safetensors", latents=latents), truncation=0.7, columns=1, labels=True)
-    again = recipes.read(recipe.model_dump_json(exclude_defaults=True))
-    assert again == recipe
-    assert np.array_equal(next(recipe.frames(generator)), next(again.frames(generator)))
-
-
 def test_single_is_the_face_alone(generator):
     latents = {"me.safetensors": Latent.of(torch.randn(generator.z_dim))}
     sheet = Sheet(points=Points(text="5,me.safetensors", latents=latents), truncation=0.7)
     (both,) = sheet.frames(generator)
     for name, column in ((5, both[:, :16]), ("me.safetensors", both[:, 18:])):
         assert np.array_equal(next(sheet.single(name).frames(generator)), column)
-
-
-def test_flags_say_the_same_to_a_shell():
-    assert Sheet(points=parse("0-3")).flags() == ["sample", "--seeds", "0-3"]
-    assert Sheet(points=parse("1,5"), truncation=0.5, columns=2, labels=True).flags() == [
-        "sample", "--seeds", "1,5", "--truncation", "0.5", "--cols", "2", "--labels",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "{}", '{"make": "cook"}', '{"make": "sample", "points": {"text": "0"}, "path": "/etc"}', '{"make": "sample"}'],
-)
-def test_what_is_no_recipe_is_refused(text):
-    with pytest.raises(ConfigError, match="its recipe cannot be read"):
-        recipes.read(text)
 
 
 @pytest.mark.parametrize("psi", [-0.1, 1.1, float("nan")])

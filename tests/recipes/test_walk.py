@@ -59,7 +59,7 @@ def test_circle_begins_at_its_first_point_and_keeps_its_length(generator):
 
 
 @pytest.mark.parametrize(("prior", "own", "other"), [("normal", "slerp", "lerp"), ("uniform", "lerp", "slerp")])
-def test_prior_chooses_the_way_unless_it_is_asked_for(prior, own, other):
+def test_prior_chooses_the_path_unless_a_mode_is_given(prior, own, other):
     generator = made(prior)
     middle = {mode: list(walk("3,14", 3, mode=mode).frames(generator))[1] for mode in (None, own, other)}
     assert np.array_equal(middle[None], middle[own])
@@ -68,7 +68,7 @@ def test_prior_chooses_the_way_unless_it_is_asked_for(prior, own, other):
     assert np.array_equal(middle[own], faces(generator, expected)[0])
 
 
-def test_walks_at_once_take_their_points_sheet_by_sheet(generator):
+def test_simultaneous_walks_take_their_points_sheet_by_sheet(generator):
     frames = list(walk("0-5,10-15", 7, rows=2, columns=3).frames(generator))
     sheets = [recipes.Sheet(points=Points(text=text), columns=3).frames(generator) for text in ("0-5", "10-15")]
     assert np.array_equal(frames[0], next(sheets[0]))
@@ -77,7 +77,7 @@ def test_walks_at_once_take_their_points_sheet_by_sheet(generator):
     assert all(np.array_equal(frame[:16, 18:34], own) for frame, own in zip(frames, alone, strict=True))
 
 
-def test_strip_has_a_row_a_leg_with_both_of_its_points(generator):
+def test_strip_has_a_row_for_each_leg_with_both_of_its_points(generator):
     (strip,) = walk("3,14,15", 7, strip=True).frames(generator)
     frames = list(walk("3,14,15", 7).frames(generator))
     assert strip.shape == (2 * 18 - 2, 4 * 18 - 2, 3)
@@ -93,23 +93,10 @@ def test_last_row_of_a_closed_strip_ends_at_the_first_point(generator):
         assert np.array_equal(strip[-16:, -16:], strip[:16, :16])
 
 
-@pytest.mark.parametrize("settings", [{}, {"rows": 2}, {"strip": True}, {"strip": True, "loop": True}])
-def test_frames_are_as_large_as_said(generator, settings):
-    recipe = walk("3,14,15,16", 4 if settings.get("loop") or settings == {"rows": 2} else 7, scale=2, **settings)
-    frame = next(recipe.frames(generator))
-    assert frame.shape[:2] == recipe.size(16)
-
-
 def test_scale_makes_squares_of_pixels():
     generator = made(channels=1)
     small, large = (next(walk("3,14", 2, scale=scale).frames(generator)) for scale in (1, 3))
     assert np.array_equal(large, np.kron(small, np.ones((3, 3), np.uint8)))
-
-
-def test_progress_counts_faces(generator):
-    counted = []
-    list(walk("0-11", 20, rows=2, columns=3).frames(generator, lambda *news: counted.append(news)))
-    assert counted == [(60, 120), (120, 120)]
 
 
 def test_corners_are_in_the_corners_and_edges_are_walks(generator):
@@ -120,32 +107,13 @@ def test_corners_are_in_the_corners_and_edges_are_walks(generator):
     assert np.array_equal(sheet[18:34, :16], list(walk("1,3", 3).frames(generator))[1])
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        walk("3,14", 5),
-        walk("3,14,15,16", 4, mode="lerp", loop=True, rows=1, columns=2, scale=3, fps=12.5),
-        walk("3,14", 8, circle=True, strip=True),
-        Corners(points=Points(text="1-4"), rows=2, columns=3, mode="lerp", scale=2),
-    ],
-)
-def test_recipe_that_leaves_defaults_out_is_read_back(recipe):
-    assert recipes.read(recipe.model_dump_json(exclude_defaults=True)) == recipe
-
-
-def test_films_have_a_rate_and_pictures_have_none():
-    assert walk("3,14", 5, fps=12).rate == 12
-    assert walk("3,14", 5, strip=True).rate is None
-    assert Corners(points=Points(text="1-4")).rate is None
-
-
 def test_latents_of_another_model_are_refused(generator):
     points = Points(text="3,me", latents={"me": Latent.of(torch.ones(10))})
     with pytest.raises(SnapshotError, match="me: a latent of 10 numbers, but the generator takes 12"):
         next(Walk(points=points, num_frames=5).frames(generator))
 
 
-def test_latents_stand_among_seeds(generator):
+def test_latents_can_be_given_among_seeds(generator):
     z = generator.latents([77])[0]
     points = Points(text="3,me", latents={"me": Latent.of(z)})
     assert np.array_equal(list(Walk(points=points, num_frames=3).frames(generator))[-1], seeds(generator, 77)[0])
@@ -162,6 +130,6 @@ def test_latents_stand_among_seeds(generator):
         ({"scale": 65}, "--scale 65: give 1 to 64"),
     ],
 )
-def test_walks_that_cannot_be_are_refused(settings, message):
+def test_impossible_walks_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         walk(settings.pop("text", "3,14"), 8, **settings)

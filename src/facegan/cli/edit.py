@@ -169,12 +169,12 @@ def _singles(recipe: "Edit", generator: "FaceGenerator", folder: Path) -> list[P
     from ..images import grid, write_images
     from ..recipes import Sheet
     from ..seeds import Latent, Points
-    from .counting import counting
+    from .counting import reporting
 
     digest, labels, edited = generator.origin.digest, recipe.points.labels(), command(recipe)
 
     def pictures() -> Iterator[tuple[Path, "np.ndarray", dict[str, str]]]:
-        for number, (z, picture) in enumerate(recipe.faces(generator, progress)):
+        for number, (z, picture) in enumerate(recipe.faces(generator, reporter)):
             row, column = divmod(number, recipe.columns)
             name = f"{row:04d}-{labels[row]}-{column:02d}"
             alone = Sheet(points=Points(text=name, latents={name: Latent.of(z, digest)}))
@@ -182,5 +182,5 @@ def _singles(recipe: "Edit", generator: "FaceGenerator", folder: Path) -> list[P
             yield folder / f"{name}.png", grid(picture[None]), text
 
     folder.mkdir(parents=True, exist_ok=True)
-    with counting("drawing") as progress:
+    with reporting() as reporter:
         return [path for path, _ in write_images(pictures())]

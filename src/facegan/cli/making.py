@@ -131,11 +131,11 @@ def make(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
         SnapshotError: As `Recipe.frames`.
         OSError: It cannot be written.
     """
-    from .counting import counting
+    from .counting import reporting
 
     check_size(recipe, generator, out)
-    with counting("drawing") as progress:
-        (frame,) = recipe.frames(generator, progress)
+    with reporting() as reporter:
+        (frame,) = recipe.frames(generator, reporter)
     write_still(out, frame, about(recipe, generator))
 
 
@@ -206,12 +206,12 @@ def make_film(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
         OSError: It cannot be written.
     """
     from ..images import save_animation
-    from .counting import counting
+    from .counting import reporting
 
     check_size(recipe, generator, out)
 
-    with counting("drawing") as progress:
-        save_animation(out, recipe.frames(generator, progress), fps=recipe.rate or 0, about=about(recipe, generator))
+    with reporting() as reporter:
+        save_animation(out, recipe.frames(generator, reporter), fps=recipe.rate or 0, about=about(recipe, generator))
 
 
 def follow(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:

@@ -1,4 +1,4 @@
-"""Recipes: images made from points of a latent space, that can be made again from what they say of themselves."""
+"""Recipes: images made from points of latent space, which can be made again from the metadata that they carry."""
 
 from typing import Annotated
 
@@ -6,13 +6,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import ConfigError
 from .arithmetic import Arithmetic
-from .corners import Corners
 from .edit import Along, Edit
-from .recipe import Progress, Recipe
+from .recipe import Recipe
 from .sheet import Sheet
-from .walk import Walk
+from .walk import Corners, Walk
 
-__all__ = ["Along", "Arithmetic", "Corners", "Edit", "Progress", "Recipe", "Sheet", "Walk", "read"]
+__all__ = ["Along", "Arithmetic", "Corners", "Edit", "Recipe", "Sheet", "Walk", "read"]
 
 _ANY: TypeAdapter[Recipe] = TypeAdapter(
     Annotated[Arithmetic | Sheet | Walk | Corners | Edit, Field(discriminator="make")]
@@ -20,10 +19,10 @@ _ANY: TypeAdapter[Recipe] = TypeAdapter(
 
 
 def read(text: str) -> Recipe:
-    """The recipe that an image carries, from its JSON.
+    """Return the recipe that an image carries, from its JSON.
 
     Raises:
-        ConfigError: It is none, or one of a newer version.
+        ConfigError: It is no recipe, or one of a newer version.
     """
     try:
         return _ANY.validate_json(text)

@@ -1,8 +1,8 @@
-"""Arithmetic on faces: means of points added and subtracted."""
+"""Arithmetic on faces: means of points, added and subtracted."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,14 +12,14 @@ from torch import Tensor
 from .. import latents
 from ..errors import ConfigError
 from ..generator import FaceGenerator
-from ..images import Term, equation, equation_size, to_uint8
-from ..sampling import finite_images
+from ..images import Term, equation, equation_size
+from ..reporter import SILENT, Reporter
 from ..seeds import Points
-from .recipe import Progress, Recipe, number
+from .recipe import Recipe, draw
 
-MOST_TERMS = 16  # of a sign
-MOST_OF_A_TERM = 10_000  # points; the mean of so many has 1 % of a latent's length: there is nothing left of it
-MOST_NOISE = 100.0  # a hundred times what a prior varies by
+MOST_TERMS = 16  # of each sign
+MOST_OF_A_TERM = 10_000  # points; the mean of so many has 1 % of a latent's length: nothing is left of it
+MOST_NOISE = 100.0  # a hundred times the deviation of a prior
 SHOWN = 12  # faces of a term
 
 Terms = Annotated[tuple[Points, ...], Field(max_length=MOST_TERMS)]
@@ -32,10 +32,11 @@ class Arithmetic(Recipe):
         plus: The terms that are added, at least one; each is averaged.
         minus: The terms that are subtracted.
         noise: Half the width of the uniform noise that makes the neighbours.
-        seed: What the noise is drawn from.
-        rescale: Whether the sum is brought to the length that latents of the prior have. The paper does not.
+        seed: Seed of the noise.
+        rescale: Whether the sum is rescaled to the length of the prior's latents. The paper does not.
     """
 
+    command: ClassVar[str] = "arithmetic"
     make: Literal["arithmetic"] = "arithmetic"
     plus: Terms = Field(min_length=1)
     minus: Terms = ()
@@ -52,16 +53,16 @@ class Arithmetic(Recipe):
                 )
 
     def terms(self) -> list[tuple[str, Points]]:
-        """The terms with their signs: the first that is added, the first that is subtracted, the second ..."""
+        """Return the terms with their signs: the first one added, the first one subtracted, the second ..."""
         pairs = zip_longest(self.plus, self.minus)
         return [(sign, term) for pair in pairs for sign, term in zip(("+", "-"), pair, strict=True) if term is not None]
 
     def z(self, generator: FaceGenerator) -> Tensor:
-        """The sum, float32 (z_dim,) on the CPU.
+        """Return the sum, float32 (z_dim,) on the CPU.
 
         Raises:
-            SnapshotError: A latent is not as long as this generator's.
-            ConfigError: The terms cancel each other, and what is 0 cannot be rescaled.
+            SnapshotError: A latent is another model's.
+            ConfigError: The terms cancel each other, and a sum of 0 cannot be rescaled.
         """
         plus, minus = ([term.z(generator) for term in terms] for terms in (self.plus, self.minus))
         z = latents.combine(plus, minus)
@@ -73,29 +74,25 @@ class Arithmetic(Recipe):
         return rescaled
 
     def size(self, resolution: int) -> tuple[int, int]:
-        """As `Recipe.size`."""
+        """Return the height and width of the equation in pixels."""
         return equation_size([len(term) for _, term in self.terms()], resolution)
 
-    def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
-        """One frame: the equation in faces; raises as `Recipe.frames` and `z`."""
+    def frames(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[np.ndarray]:
+        """Yield one frame: the equation in faces; also raises as `z`."""
         terms = [(sign, points.labels(), points.z(generator)) for sign, points in self.terms()]
         around = latents.neighbourhood(self.z(generator), self.noise, self.seed)
         rows = [part for _, _, z in terms for part in (z[:SHOWN], latents.combine([z])[None])] + [around]
-        faces = to_uint8(finite_images(generator, torch.cat(rows))).numpy()  # in one go: G runs on whole batches anyway
-        if progress:
-            progress(len(faces), len(faces))
+        faces = np.concatenate(list(draw(generator, torch.cat(rows), reporter)))
         parts = iter(np.split(faces, np.cumsum([len(part) for part in rows])[:-1]))
         columns = [Term(sign, next(parts), labels, next(parts)) for sign, labels, _ in terms]
         caption = "their sum, rescaled" if self.rescale else "their sum"
         yield equation(columns, next(parts), (caption, f"with noise of ±{self.noise:g}"))
 
-    def flags(self) -> list[str]:
-        """As `Recipe.flags`."""
-        flags = ["arithmetic"]
-        for sign, term in self.terms():
-            flags += ["--plus" if sign == "+" else "--minus", term.text]
-        if self.noise != 0.25:
-            flags += ["--noise", number(self.noise)]
-        if self.seed:
-            flags += ["--seed", str(self.seed)]
-        return flags + ["--rescale"] * self.rescale
+    def options(self) -> list[tuple[str, Any]]:
+        """Return the options of `facegan arithmetic`."""
+        return [
+            *(("--plus" if sign == "+" else "--minus", term.text) for sign, term in self.terms()),
+            ("--noise", self.noise if self.noise != 0.25 else None),
+            ("--seed", self.seed or None),
+            ("--rescale", self.rescale),
+        ]

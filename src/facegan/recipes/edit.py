@@ -1,7 +1,7 @@
-"""Faces moved along directions of the latent space."""
+"""Faces moved along directions of latent space."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -10,25 +10,24 @@ from torch import Tensor
 
 from ..directions.linear import shifted
 from ..errors import SnapshotError
-from ..generator import MICRO_BATCH, FaceGenerator
-from ..images import rows, rows_size, to_uint8
-from ..sampling import finite_images
+from ..generator import FaceGenerator
+from ..images import rows, rows_size
+from ..reporter import SILENT, Reporter
 from ..seeds import Latent, Points
-from .recipe import Progress, Recipe, number
+from .recipe import Recipe, draw, number
 
 MOST_COLUMNS = 1000
-
-MOST = 100.0  # standard deviations, far outside of any prior
+MOST = 100.0  # standard deviations, far outside any prior
 
 
 class Along(BaseModel):
-    """One direction and how far along it.
+    """One direction and how far to move along it.
 
     Attributes:
         name: As `--direction` names it.
         vector: The direction itself, of length 1.
-        low: How far at the left end, in standard deviations of the prior.
-        high: At the right end; the same as `low` for a shift of all columns.
+        low: The shift at the left end, in standard deviations of the prior.
+        high: The shift at the right end; equal to `low` for a shift of all columns.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,16 +39,26 @@ class Along(BaseModel):
 
     @property
     def text(self) -> str:
-        """smile:-3..3, as `--direction` takes it."""
+        """The direction as `--direction` takes it: smile:-3..3."""
         return f"{self.name}:{number(self.low)}" + ("" if self.low == self.high else f"..{number(self.high)}")
+
+    @property
+    def title(self) -> str:
+        """The direction as the image names it: smile -3 to +3."""
+        return f"{self.name} {signed(self.low)}" + ("" if self.low == self.high else f" to {signed(self.high)}")
 
 
 class Edit(Recipe):
-    """`facegan edit -o edit.png`: a row a face, which moves along directions from left to right.
+    """`facegan edit -o edit.png`: one row per face, which moves along directions from left to right.
 
-    `kept` only names what the directions have been freed of already.
+    Attributes:
+        points: The faces.
+        along: The directions, whose shifts add up.
+        kept: Names of the attributes that the directions are already orthogonal to.
+        columns: Images of each face.
     """
 
+    command: ClassVar[str] = "edit"
     make: Literal["edit"] = "edit"
     points: Points
     along: tuple[Along, ...] = Field(min_length=1)
@@ -57,7 +66,7 @@ class Edit(Recipe):
     columns: int = Field(7, ge=2, le=MOST_COLUMNS)
 
     def amounts(self) -> list[list[float]]:
-        """How far each column is along each direction, in standard deviations: from low to high in equal steps."""
+        """Return the shift of each column along each direction, in standard deviations, in equal steps."""
         last = self.columns - 1
         # As a mean of both ends, so that the middle of a range like -3..3 is 0 exactly.
         return [
@@ -66,13 +75,13 @@ class Edit(Recipe):
         ]
 
     def latents(self, generator: FaceGenerator) -> Tensor:
-        """The latents of all faces, row by row: float32 (points, columns, z_dim) on the CPU.
+        """Return the latents of all images, row by row: float32 (points, columns, z_dim) on the CPU.
 
         Each is z + sigma * sum of amount * direction, sigma the prior's standard deviation; with the uniform prior,
         no number leaves its range -1 to 1.
 
         Raises:
-            SnapshotError: A point or a direction is not this generator's.
+            SnapshotError: A latent or a direction is another model's.
         """
         z = self.points.z(generator)
         vectors = [each.vector.vector() for each in self.along]
@@ -88,53 +97,44 @@ class Edit(Recipe):
             columns.append(shifted(z, shift, generator.prior))
         return torch.stack(columns, 1)
 
-    def faces(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[tuple[Tensor, np.ndarray]]:
-        """Each face, row by row: its latent (z_dim,) and uint8 (C, H, W); raises as `Recipe.frames`."""
-        latents, done = self.latents(generator).flatten(0, 1), 0
-        for chunk in latents.split(MICRO_BATCH):  # type: ignore[no-untyped-call]
-            pictures = to_uint8(finite_images(generator, chunk)).numpy()
-            done += len(chunk)
-            if progress:
-                progress(done, len(latents))
-            yield from zip(chunk, pictures, strict=True)
+    def faces(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """Yield each image, row by row: its latent (z_dim,) and uint8 (C, H, W); raises SnapshotError."""
+        z = self.latents(generator).flatten(0, 1)
+        images = (image for batch in draw(generator, z, reporter) for image in batch)
+        yield from zip(z, images, strict=True)
 
     def size(self, resolution: int) -> tuple[int, int]:
-        """As `Recipe.size`."""
+        """Return the height and width of the rows in pixels."""
         return rows_size(len(self.points), self.columns, resolution)
 
-    def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
-        """One frame: the rows, with the column marked that is not moved at all; raises as `Recipe.frames`."""
+    def frames(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[np.ndarray]:
+        """Yield one frame: the rows, with a mark on the column without any shift."""
         moving = [place for place, each in enumerate(self.along) if each.low != each.high]
         alone, kept = len(moving) == 1, ", ".join(self.kept)
         headings = [
             "\n".join(("" if alone else f"{self.along[place].name} ") + signed(amounts[place]) for place in moving)
             for amounts in self.amounts()
         ]
-        pictures = np.stack([picture for _, picture in self.faces(generator, progress)])
+        images = np.stack([image for _, image in self.faces(generator, reporter)])
         yield rows(
-            pictures.reshape(len(self.points), self.columns, *pictures.shape[1:]),
-            title=", ".join(_in_words(each) for each in self.along) + (f", keeping {kept}" if kept else ""),
+            images.reshape(len(self.points), self.columns, *images.shape[1:]),
+            title=", ".join(each.title for each in self.along) + (f", keeping {kept}" if kept else ""),
             headings=headings,
             labels=self.points.labels(),
             marked=[column for column, amounts in enumerate(self.amounts()) if not any(amounts)],
         )
 
-    def flags(self) -> list[str]:
-        """As `Recipe.flags`; the directions themselves are in the recipe, their names are found in a file."""
-        flags = ["edit", "--seeds", self.points.text]
-        for each in self.along:
-            flags += ["--direction", each.text]
-        flags += ["--keep", ",".join(self.kept)] if self.kept else []
-        return flags + (["--cols", str(self.columns)] if self.columns != 7 else [])
+    def options(self) -> list[tuple[str, Any]]:
+        """Return the options of `facegan edit`; the recipe holds the directions, the options only their names."""
+        return [
+            ("--seeds", self.points.text),
+            *(("--direction", each.text) for each in self.along),
+            ("--keep", ",".join(self.kept) or None),
+            ("--cols", self.columns if self.columns != 7 else None),
+        ]
 
 
 def signed(amount: float) -> str:
-    """+3, -1.5, 0."""
+    """Format an amount with its sign: +3, -1.5, 0."""
     amount = round(amount, 2) or 0.0
     return f"{amount:+g}" if amount else "0"
-
-
-def _in_words(each: Along) -> str:
-    if each.low == each.high:
-        return f"{each.name} {signed(each.low)}"
-    return f"{each.name} {signed(each.low)} to {signed(each.high)}"

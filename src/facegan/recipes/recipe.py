@@ -1,59 +1,91 @@
-"""What every image is made by: a recipe, complete in itself, that any holder of the snapshot can follow again."""
+"""The base of all recipes: an image's description, complete in itself, from which its snapshot makes it again."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from torch import Tensor
 
-from ..generator import FaceGenerator
-
-Progress = Callable[[int, int], None]  # (faces drawn, of how many)
+from ..generator import MICRO_BATCH, FaceGenerator
+from ..images import to_uint8
+from ..reporter import SILENT, Reporter
+from ..sampling import finite_images
 
 
 def number(value: float) -> str:
-    """A number as short as its flag gives it back exactly enough: 0.5, 3, 0.123456789."""
+    """Format a number as short as its option reads it back exactly: 0.5, 3, 0.123456789."""
     return f"{value:.15g}"
 
 
 class Recipe(BaseModel, ABC):
-    """A frozen description of an image or an animation; with a snapshot it gives the same pixels again.
+    """A frozen description of an image or an animation; with the same snapshot it gives the same pixels again.
 
-    A child has a field `make`, the Literal name of its kind, and registers in `recipes.read`. It holds seeds,
-    latents and numbers, never a path: it travels inside of the image.
+    A subclass has a field `make`, the Literal name of its kind, and is registered in `recipes.read`. It holds seeds,
+    latents and numbers, never a path: it travels inside the image.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    command: ClassVar[str]
     make: str
 
     @model_serializer(mode="wrap")
     def _named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Its fields, with `make` even where defaults are left out: it tells `recipes.read` whose they are."""
+        """Serialise the fields, with `make` even where defaults are left out: `recipes.read` needs it."""
         return {"make": self.make, **write(self)}
 
     @property
     def rate(self) -> float | None:
-        """Frames a second of a film; None of an image, which has one frame."""
+        """Frames per second of an animation; None for an image, which has one frame."""
         return None
 
     @abstractmethod
     def size(self, resolution: int) -> tuple[int, int]:
-        """Height and width of a frame in pixels, of faces of `resolution`; a few more where texts need room."""
-
-    @abstractmethod
-    def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
-        """The pixels, uint8 (H, W, 3) or (H, W) each: one frame of an image, many of an animation, all of one size.
+        """Return the height and width of a frame in pixels; texts may need a few more.
 
         Args:
-            generator: Whose faces.
-            progress: Called with (faces drawn, of how many).
-
-        Raises:
-            SnapshotError: The points are not this generator's, or its images are not finite.
+            resolution: Side of the generator's images.
         """
 
     @abstractmethod
+    def frames(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[np.ndarray]:
+        """Yield the frames, uint8 (H, W, 3) or (H, W): one for an image, several for an animation, all of one size.
+
+        Args:
+            generator: The generator of the recipe's snapshot.
+            reporter: Receives the number of faces drawn.
+
+        Raises:
+            SnapshotError: A latent is another model's, or an image is not finite.
+        """
+
+    @abstractmethod
+    def options(self) -> list[tuple[str, Any]]:
+        """Return the options of its command: (option, value); None and False leave it out, True gives it alone."""
+
     def flags(self) -> list[str]:
-        """The command line that says the same, without MODEL and -o: ["sample", "--seeds", "0-63"]."""
+        """Return the equivalent command line, without MODEL and -o: ["sample", "--seeds", "0-63"]."""
+        flags = [self.command]
+        for option, value in self.options():
+            if value is None or value is False:
+                continue
+            flags.append(option)
+            if value is not True:
+                flags.append(number(value) if isinstance(value, float) else str(value))
+        return flags
+
+
+def draw(generator: FaceGenerator, z: Tensor, reporter: Reporter) -> Iterator[np.ndarray]:
+    """Yield the images of latents z (N, z_dim) in micro-batches: uint8 (n, C, H, W).
+
+    Raises:
+        SnapshotError: An image is not finite.
+    """
+    done = 0
+    for part in z.split(MICRO_BATCH):  # type: ignore[no-untyped-call]
+        done += len(part)
+        images = to_uint8(finite_images(generator, part)).numpy()
+        reporter.progress("drawing", done, len(z))
+        yield images

@@ -1,21 +1,23 @@
-"""A sheet of faces, one a point."""
+"""A sheet of samples."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ..generator import FaceGenerator
 from ..images import grid, grid_size, to_uint8
+from ..reporter import SILENT, Reporter
 from ..sampling import sample
 from ..seeds import MOST, Points
-from .recipe import Progress, Recipe, number
+from .recipe import Recipe
 
 
 class Sheet(Recipe):
-    """`facegan sample -o grid.png`: the faces of points, row by row."""
+    """`facegan sample -o grid.png`: the images of points, row by row."""
 
+    command: ClassVar[str] = "sample"
     make: Literal["sample"] = "sample"
     points: Points
     truncation: float = Field(1.0, ge=0, le=1)
@@ -23,37 +25,38 @@ class Sheet(Recipe):
     labels: bool = False
 
     def size(self, resolution: int) -> tuple[int, int]:
-        """As `Recipe.size`."""
+        """Return the height and width of the sheet in pixels."""
         return grid_size(len(self.points), self.columns, resolution, labelled=self.labels)
 
-    def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
-        """One frame: the sheet; raises as `Recipe.frames`."""
-        kept: list[np.ndarray] = []
-        for _, pixels in self.faces(generator):
-            kept.append(pixels)
-            if progress:
-                progress(sum(map(len, kept)), len(self.points))
-        yield self.arrange(np.concatenate(kept))
+    def frames(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[np.ndarray]:
+        """Yield one frame: the sheet."""
+        yield self.arrange(np.concatenate([images for _, images in self.faces(generator, reporter)]))
 
-    def faces(self, generator: FaceGenerator) -> Iterator[tuple[list[int | str], np.ndarray]]:
-        """The faces in batches: (names of the points, uint8 (n, C, H, W)); raises as `Recipe.frames`."""
-        for names, pictures in sample(generator, self.points, truncation=self.truncation):
-            yield names, to_uint8(pictures).numpy()
+    def faces(
+        self, generator: FaceGenerator, reporter: Reporter = SILENT
+    ) -> Iterator[tuple[list[int | str], np.ndarray]]:
+        """Yield the images in batches: (names of the points, uint8 (n, C, H, W)); raises SnapshotError."""
+        done = 0
+        for names, images in sample(generator, self.points, truncation=self.truncation):
+            done += len(names)
+            reporter.progress("drawing", done, len(self.points))
+            yield names, to_uint8(images).numpy()
 
-    def arrange(self, pixels: np.ndarray) -> np.ndarray:
-        """All faces, uint8 (N, C, H, W), as the sheet."""
-        return grid(pixels, self.columns, labels=self.points.labels() if self.labels else None)
+    def arrange(self, images: np.ndarray) -> np.ndarray:
+        """Arrange all images, uint8 (N, C, H, W), as the sheet."""
+        return grid(images, self.columns, labels=self.points.labels() if self.labels else None)
 
     def single(self, name: int | str) -> "Sheet":
-        """The recipe of one of the faces alone."""
+        """Return the recipe of one of the images alone."""
         latents = {str(name): self.points.latents[str(name)]} if isinstance(name, str) else {}
         return Sheet(points=Points(text=str(name), latents=latents), truncation=self.truncation)
 
-    def flags(self) -> list[str]:
-        """As `Recipe.flags`."""
-        flags = ["sample", "--seeds", self.points.text]
-        if self.truncation != 1:
-            flags += ["--truncation", number(self.truncation)]
-        if self.columns is not None:
-            flags += ["--cols", str(self.columns)]
-        return flags + ["--labels"] * self.labels
+    def options(self) -> list[tuple[str, Any]]:
+        """Return the options of `facegan sample`."""
+        truncation = self.truncation if self.truncation != 1 else None
+        return [
+            ("--seeds", self.points.text),
+            ("--truncation", truncation),
+            ("--cols", self.columns),
+            ("--labels", self.labels),
+        ]

@@ -1,7 +1,7 @@
-"""A walk through latent space from point to point, as the frames of a film or as a filmstrip."""
+"""Interpolation: walks through latent space as animations or filmstrips, and sheets between four points."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,38 +12,41 @@ from .. import latents
 from ..errors import ConfigError
 from ..generator import MICRO_BATCH, FaceGenerator
 from ..images import GAP, grid, to_uint8
+from ..reporter import SILENT, Reporter
 from ..sampling import finite_images
 from ..seeds import Points
-from .recipe import Progress, Recipe, number
+from .recipe import Recipe, draw
 
-MOST_FRAMES = 100_000  # more than an hour of film
+MOST_FRAMES = 100_000  # more than an hour of animation
 MOST_SCALE = 64
-MOST_CELLS = 1024  # walks at once
+MOST_CELLS = 1024  # simultaneous walks
+MOST_SIDE = 1000  # faces of a sheet between corners
 QUARTERS = 4  # of a circle: the rows of its filmstrip
 
 Mode = Literal["slerp", "lerp"]
 
 
 class Walk(Recipe):
-    """`facegan interpolate`: the way through points, each of which is in a frame of its own, exactly.
+    """`facegan interpolate`: a walk from point to point; each point has a frame that shows it exactly.
 
-    Several walks at once (`rows` x `columns`) take the points sheet by sheet: the first frame shows the first
+    Simultaneous walks (`rows` x `columns`) take the points sheet by sheet: the first frame shows the first
     rows * columns of them, the last frame of an open walk the last.
 
     Attributes:
-        points: Two or more a walk; a circle takes two, of which the second only spans its plane.
-        num_frames: All of them, both ends included.
-        mode: How to go from one point to the next; None is slerp for the normal prior, lerp for the uniform one.
-        loop: Go on from the last point to the first; the frame that would repeat the first is left away.
-        circle: Once around the great circle through the first point in its plane with the second one; it is closed.
-        rows: Of the walks that are shown at once.
-        columns: Of the walks that are shown at once.
-        strip: One image instead of many: a row a leg between two neighbouring points, both of them shown in it;
-            of a circle, a row a quarter.
-        scale: Pixels as wide and high as one of the network's; enlarged without smoothing.
-        fps: Frames a second of a film.
+        points: Two or more for each walk; a circle takes two, the second of which only spans its plane.
+        num_frames: All frames, both ends included.
+        mode: The path between points; None is slerp for the normal prior, lerp for the uniform one.
+        loop: Continue from the last point to the first, without repeating its frame.
+        circle: Go once around the great circle through the first point, in its plane with the second one.
+        rows: Rows of simultaneous walks.
+        columns: Columns of simultaneous walks.
+        strip: Make one image: a row for each leg between two neighbouring points, both of them shown in it;
+            for a circle, a row for each quarter.
+        scale: Integer factor of enlargement, without smoothing.
+        fps: Frames per second of an animation.
     """
 
+    command: ClassVar[str] = "interpolate"
     make: Literal["interpolate"] = "interpolate"
     points: Points
     num_frames: int
@@ -57,8 +60,8 @@ class Walk(Recipe):
     fps: float = Field(25.0, allow_inf_nan=False)
 
     def model_post_init(self, _: Any) -> None:
-        """Refuse a walk that cannot be; raises ConfigError."""
-        check_scale(self.scale)
+        """Refuse an impossible walk; raises ConfigError."""
+        _check_scale(self.scale)
         cells, num = self.rows * self.columns, len(self.points)
         if cells > MOST_CELLS:
             raise ConfigError(
@@ -96,92 +99,146 @@ class Walk(Recipe):
 
     @property
     def num_legs(self) -> int:
-        """The ways between two neighbouring points; of a circle, the quarters."""
+        """The legs between neighbouring points; the quarters of a circle."""
         return legs_of(len(self.points) // (self.rows * self.columns), loop=self.loop, circle=self.circle)
+
+    @property
+    def rate(self) -> float | None:
+        """Frames per second; None for a filmstrip."""
+        return None if self.strip else self.fps
 
     @property
     def _is_open(self) -> bool:
         return not (self.loop or self.circle)
 
     @property
-    def rate(self) -> float | None:
-        """As `Recipe.rate`."""
-        return None if self.strip else self.fps
-
-    def size(self, resolution: int) -> tuple[int, int]:
-        """Height and width of a frame in pixels, of faces of `resolution`."""
-        rows, columns = self.rows, self.columns
-        if self.strip:
-            rows, columns = self.num_legs, self._row_length
-        return self.scale * (rows * (resolution + GAP) - GAP), self.scale * (columns * (resolution + GAP) - GAP)
-
-    @property
     def _row_length(self) -> int:
-        """The faces of a row of a filmstrip, both of its ends included."""
+        """The faces of a filmstrip's row, both ends included."""
         return (self.num_frames - self._is_open) // self.num_legs + 1
 
-    def frames(self, generator: FaceGenerator, progress: Progress | None = None) -> Iterator[np.ndarray]:
-        """The frames one by one, or the one filmstrip; raises as `Recipe.frames`."""
+    def size(self, resolution: int) -> tuple[int, int]:
+        """Return the height and width of a frame in pixels."""
+        cells = (self.num_legs, self._row_length) if self.strip else (self.rows, self.columns)
+        return _grid_size(*cells, resolution, self.scale)
+
+    def frames(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[np.ndarray]:
+        """Yield the frames one by one, or the one filmstrip."""
         cells = self.rows * self.columns
-        at_once = max(1, MICRO_BATCH // cells)
-        sheets, done = [], 0
-        for z in self._latents(generator, at_once):  # (n, cells, z_dim)
+        strip, done = [], 0
+        for z in self._latents(generator, max(1, MICRO_BATCH // cells)):  # (n, cells, z_dim)
             faces = to_uint8(finite_images(generator, z.flatten(0, 1))).numpy()  # (n * cells, C, H, W)
             done += len(z)
-            if progress:
-                progress(done * cells, self.num_frames * cells)
+            reporter.progress("drawing", done * cells, self.num_frames * cells)
             if self.strip:
-                sheets.append(faces)
+                strip.append(faces)
                 continue
             for frame in faces.reshape(len(z), cells, *faces.shape[1:]):
-                yield enlarged(grid(frame, self.columns), self.scale)
+                yield _enlarged(grid(frame, self.columns), self.scale)
         if self.strip:
-            faces, length = np.concatenate(sheets), self._row_length
+            faces, length = np.concatenate(strip), self._row_length
             order = [leg * (length - 1) + place for leg in range(self.num_legs) for place in range(length)]
-            yield enlarged(grid(faces[np.array(order) % len(faces)], length), self.scale)
+            yield _enlarged(grid(faces[np.array(order) % len(faces)], length), self.scale)
 
-    def _latents(self, generator: FaceGenerator, at_once: int) -> Iterator[Tensor]:
-        """The latents (n, cells, z_dim) of all frames, at most `at_once` frames at a time."""
+    def _latents(self, generator: FaceGenerator, batch: int) -> Iterator[Tensor]:
+        """Yield the latents (n, cells, z_dim) of all frames, at most `batch` frames at a time."""
         cells = self.rows * self.columns
         points = self.points.z(generator).view(-1, cells, generator.z_dim)
         if self.circle:
             turns = torch.arange(self.num_frames).double() / self.num_frames
-            for t in turns.split(at_once):  # type: ignore[no-untyped-call]
+            for t in turns.split(batch):  # type: ignore[no-untyped-call]
                 yield latents.circle(points[0], points[1], t[:, None])
             return
-        way = way_of(self.mode, generator.prior)
+        path = _path(self.mode, generator.prior)
         schedule = latents.schedule(len(points), self.num_frames, closed=self.loop)
-        for at in schedule.split(at_once):  # type: ignore[no-untyped-call]
-            yield latents.walk(points, at, way)
+        for at in schedule.split(batch):  # type: ignore[no-untyped-call]
+            yield latents.walk(points, at, path)
 
-    def flags(self) -> list[str]:
-        """As `Recipe.flags`; where -o's ending decides, `--scale` and `--fps` are named."""
-        flags = ["interpolate", "--seeds", self.points.text, "--frames", str(self.num_frames)]
-        if self.mode:
-            flags += ["--mode", self.mode]
-        flags += ["--loop"] * self.loop + ["--circle"] * self.circle
-        if self.rows * self.columns > 1:
-            flags += ["--grid", f"{self.rows}x{self.columns}"]
-        flags += ["--scale", str(self.scale)]
-        return flags if self.strip else [*flags, "--fps", number(self.fps)]
+    def options(self) -> list[tuple[str, Any]]:
+        """Return the options of `facegan interpolate`; defaults that depend on the ending of -o are given."""
+        return [
+            ("--seeds", self.points.text),
+            ("--frames", self.num_frames),
+            ("--mode", self.mode),
+            ("--loop", self.loop),
+            ("--circle", self.circle),
+            ("--grid", f"{self.rows}x{self.columns}" if self.rows * self.columns > 1 else None),
+            ("--scale", self.scale),
+            ("--fps", None if self.strip else self.fps),
+        ]
+
+
+class Corners(Recipe):
+    """`facegan interpolate --corners a,b,c,d`: four faces in the corners of a sheet, and those between them.
+
+    Attributes:
+        points: Top left, top right, bottom left, bottom right.
+        rows: Rows of faces.
+        columns: Columns of faces.
+        mode: The path between points; None is slerp for the normal prior, lerp for the uniform one.
+        scale: Integer factor of enlargement, without smoothing.
+    """
+
+    command: ClassVar[str] = "interpolate"
+    make: Literal["corners"] = "corners"
+    points: Points
+    rows: int = 8
+    columns: int = 8
+    mode: Mode | None = None
+    scale: int = 1
+
+    def model_post_init(self, _: Any) -> None:
+        """Refuse an impossible sheet; raises ConfigError."""
+        if len(self.points) != 4:
+            raise ConfigError(
+                f"--corners {self.points.text}: names {len(self.points)} points; "
+                "give four: top left, top right, bottom left, bottom right"
+            )
+        for option, value in (("--rows", self.rows), ("--cols", self.columns)):
+            if not 2 <= value <= MOST_SIDE:
+                raise ConfigError(f"{option} {value}: give 2 to {MOST_SIDE:,}")
+        _check_scale(self.scale)
+
+    def size(self, resolution: int) -> tuple[int, int]:
+        """Return the height and width of the sheet in pixels."""
+        return _grid_size(self.rows, self.columns, resolution, self.scale)
+
+    def frames(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[np.ndarray]:
+        """Yield one frame: the sheet."""
+        rows, columns = (torch.linspace(0, 1, num, dtype=torch.float64) for num in (self.rows, self.columns))
+        corners = list(self.points.z(generator))
+        z = latents.bilinear(corners, rows, columns, _path(self.mode, generator.prior)).flatten(0, 1)
+        faces = np.concatenate(list(draw(generator, z, reporter)))
+        yield _enlarged(grid(faces, self.columns), self.scale)
+
+    def options(self) -> list[tuple[str, Any]]:
+        """Return the options of `facegan interpolate`."""
+        return [
+            ("--corners", self.points.text),
+            ("--rows", self.rows),
+            ("--cols", self.columns),
+            ("--mode", self.mode),
+            ("--scale", self.scale if self.scale > 1 else None),
+        ]
 
 
 def legs_of(num_points: int, *, loop: bool = False, circle: bool = False) -> int:
-    """The ways between two neighbouring points of a walk; of a circle, its quarters."""
+    """Return the legs between neighbouring points of a walk; for a circle, its quarters."""
     return QUARTERS if circle else num_points if loop else num_points - 1
 
 
-def way_of(mode: Mode | None, prior: str) -> Callable[..., Tensor]:
-    """`latents.slerp` or `latents.lerp`: as asked, else as the prior of the generator wants it."""
+def _path(mode: Mode | None, prior: str) -> Callable[..., Tensor]:
     return latents.lerp if (mode or ("lerp" if prior == "uniform" else "slerp")) == "lerp" else latents.slerp
 
 
-def check_scale(scale: int) -> None:
-    """Refuse an enlargement by nothing, or by far too much; raises ConfigError."""
+def _check_scale(scale: int) -> None:
     if not 1 <= scale <= MOST_SCALE:
         raise ConfigError(f"--scale {scale}: give 1 to {MOST_SCALE}")
 
 
-def enlarged(picture: np.ndarray, scale: int) -> np.ndarray:
-    """An image (H, W) or (H, W, 3) enlarged by a whole factor, each pixel a square."""
-    return picture.repeat(scale, 0).repeat(scale, 1)
+def _grid_size(rows: int, columns: int, resolution: int, scale: int) -> tuple[int, int]:
+    height, width = (scale * (num * (resolution + GAP) - GAP) for num in (rows, columns))
+    return height, width
+
+
+def _enlarged(image: np.ndarray, scale: int) -> np.ndarray:
+    return image.repeat(scale, 0).repeat(scale, 1)

@@ -8,15 +8,16 @@ from torch import nn
 
 from facegan.errors import ConfigError, DamagedError, SnapshotError
 from facegan.generator import FaceGenerator
+from facegan.reporter import Callbacks
 from facegan.seeds import Latent, Points, compact, load_latents, parse, save_latents
 from origins import origin
 
 HERE, ELSEWHERE = "a" * 64, "b" * 64
 
 
-def generator(z_dim=5, prior="normal"):
+def generator(z_dim=5, digest=HERE):
     network = nn.Sequential(nn.Linear(z_dim, 3 * 4 * 4), nn.Unflatten(1, (3, 4, 4)), nn.Tanh())
-    return FaceGenerator(network, z_dim=z_dim, prior=prior, origin=origin(digest=HERE, step=7))
+    return FaceGenerator(network, z_dim=z_dim, prior="normal", origin=origin(digest=digest, step=7))
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_seeds_and_ranges_are_named_in_their_order(text, names):
         ("9" * 5000, "is too large; seeds are below 2^32"),
     ],
 )
-def test_what_names_no_points_is_refused(text, message):
+def test_texts_that_name_no_points_are_refused(text, message):
     with pytest.raises(ConfigError) as refused:
         parse(text)
     assert message in str(refused.value)
@@ -77,7 +78,7 @@ def test_compact_is_the_shortest_text_of_the_same_seeds():
     assert compact(range(0, 9, 3)) == "0,3,6"
 
 
-def test_latents_stand_wherever_seeds_do(saved):
+def test_latents_can_be_given_wherever_seeds_can(saved):
     path, z = saved("me")
     points = parse(f"3,{path},15")
     assert list(points.names()) == [3, "me.safetensors", 15]
@@ -95,7 +96,7 @@ def test_every_row_of_a_file_is_a_point_and_one_can_be_chosen(saved):
         parse(f"{path}#3")
 
 
-def test_points_are_whole_without_their_files(saved):
+def test_points_are_complete_without_their_files(saved):
     path, z = saved("me")
     written = parse(f"{path},1-2").model_dump_json()
     path.unlink()
@@ -123,11 +124,13 @@ def test_latent_of_another_length_is_refused(saved):
         parse(str(path)).z(generator())
 
 
-def test_strangers_are_latents_found_for_another_snapshot(saved):
+@pytest.mark.parametrize(("digest", "warned"), [(HERE, False), (ELSEWHERE, True)])
+def test_latents_of_another_snapshot_are_reported(saved, digest, warned):
     path, _ = saved("me")
-    points = parse(f"{path},3")
-    assert points.strangers(HERE) == []
-    assert points.strangers(ELSEWHERE) == ["me.safetensors"]
+    lines = []
+    parse(f"{path},3").warn_of_foreign(generator(digest=digest), Callbacks(line=lines.append))
+    warning = "me.safetensors: was found for another snapshot; its face here is another one"
+    assert lines == [warning] * warned
 
 
 def test_latents_survive_their_file_to_the_bit_with_where_they_come_from(saved):
@@ -160,7 +163,7 @@ def test_a_missing_file_is_named():
 
 
 @pytest.mark.parametrize("z", ["!", "AAAA", "AADAfw=="])  # no base64, three bytes, a NaN
-def test_latents_of_a_picture_that_lies_are_refused(z):
+def test_invalid_latents_in_an_image_are_refused(z):
     points = Points.model_validate_json(json.dumps({"text": "me", "latents": {"me": {"z": z}}}))
     with pytest.raises(ConfigError):
         points.z(generator())
