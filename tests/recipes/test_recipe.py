@@ -67,8 +67,11 @@ def test_only_animations_have_a_rate():
 )
 def test_progress_counts_faces(recipe, counts, generator):
     reporter = Counted()
-    list(recipe.frames(generator, reporter))
+    list(recipe.frames(generator, reporter=reporter))
     assert reporter.counts == counts
+    called = []
+    list(recipe.frames(generator, lambda *numbers: called.append(numbers)))
+    assert called == counts
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def make(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
 
     check_size(recipe, generator, out)
     with reporting() as reporter:
-        (frame,) = recipe.frames(generator, reporter)
+        (frame,) = recipe.frames(generator, reporter=reporter)
     write_still(out, frame, about(recipe, generator))
 
 
@@ -211,7 +211,9 @@ def make_film(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
     check_size(recipe, generator, out)
 
     with reporting() as reporter:
-        save_animation(out, recipe.frames(generator, reporter), fps=recipe.rate or 0, about=about(recipe, generator))
+        save_animation(
+            out, recipe.frames(generator, reporter=reporter), fps=recipe.rate or 0, about=about(recipe, generator)
+        )
 
 
 def follow(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:

@@ -13,7 +13,7 @@ from .. import latents
 from ..errors import ConfigError
 from ..generator import FaceGenerator
 from ..images import Term, equation, equation_size
-from ..reporter import SILENT, Reporter
+from ..reporter import Reporter
 from ..seeds import Points
 from .recipe import Recipe, draw
 
@@ -77,8 +77,7 @@ class Arithmetic(Recipe):
         """Return the height and width of the equation in pixels."""
         return equation_size([len(term) for _, term in self.terms()], resolution)
 
-    def frames(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[np.ndarray]:
-        """Yield one frame: the equation in faces; also raises as `z`."""
+    def _frames(self, generator: FaceGenerator, reporter: Reporter) -> Iterator[np.ndarray]:
         terms = [(sign, points.labels(), points.z(generator)) for sign, points in self.terms()]
         around = latents.neighbourhood(self.z(generator), self.noise, self.seed)
         rows = [part for _, _, z in terms for part in (z[:SHOWN], latents.combine([z])[None])] + [around]
@@ -88,8 +87,7 @@ class Arithmetic(Recipe):
         caption = "their sum, rescaled" if self.rescale else "their sum"
         yield equation(columns, next(parts), (caption, f"with noise of ±{self.noise:g}"))
 
-    def options(self) -> list[tuple[str, Any]]:
-        """Return the options of `facegan arithmetic`."""
+    def _options(self) -> list[tuple[str, Any]]:
         return [
             *(("--plus" if sign == "+" else "--minus", term.text) for sign, term in self.terms()),
             ("--noise", self.noise if self.noise != 0.25 else None),

@@ -107,8 +107,7 @@ class Edit(Recipe):
         """Return the height and width of the rows in pixels."""
         return rows_size(len(self.points), self.columns, resolution)
 
-    def frames(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[np.ndarray]:
-        """Yield one frame: the rows, with a mark on the column without any shift."""
+    def _frames(self, generator: FaceGenerator, reporter: Reporter) -> Iterator[np.ndarray]:
         moving = [place for place, each in enumerate(self.along) if each.low != each.high]
         alone, kept = len(moving) == 1, ", ".join(self.kept)
         headings = [
@@ -124,8 +123,7 @@ class Edit(Recipe):
             marked=[column for column, amounts in enumerate(self.amounts()) if not any(amounts)],
         )
 
-    def options(self) -> list[tuple[str, Any]]:
-        """Return the options of `facegan edit`; the recipe holds the directions, the options only their names."""
+    def _options(self) -> list[tuple[str, Any]]:
         return [
             ("--seeds", self.points.text),
             *(("--direction", each.text) for each in self.along),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..generator import MICRO_BATCH, FaceGenerator
 from ..images import to_uint8
-from ..reporter import SILENT, Reporter
+from ..reporter import SILENT, Callbacks, Progress, Reporter
 from ..sampling import finite_images
 
 
@@ -49,26 +49,33 @@ class Recipe(BaseModel, ABC):
             resolution: Side of the generator's images.
         """
 
-    @abstractmethod
-    def frames(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[np.ndarray]:
+    def frames(
+        self, generator: FaceGenerator, progress: Progress | None = None, *, reporter: Reporter = SILENT
+    ) -> Iterator[np.ndarray]:
         """Yield the frames, uint8 (H, W, 3) or (H, W): one for an image, several for an animation, all of one size.
 
         Args:
             generator: The generator of the recipe's snapshot.
-            reporter: Receives the number of faces drawn.
+            progress: Called with (faces drawn, faces in all).
+            reporter: Receives the progress of "drawing", unless `progress` does.
 
         Raises:
             SnapshotError: A latent is another model's, or an image is not finite.
+            ConfigError: The terms of an arithmetic cancel each other.
         """
+        return self._frames(generator, Callbacks(progress={"drawing": progress}) if progress else reporter)
 
     @abstractmethod
-    def options(self) -> list[tuple[str, Any]]:
+    def _frames(self, generator: FaceGenerator, reporter: Reporter) -> Iterator[np.ndarray]: ...
+
+    @abstractmethod
+    def _options(self) -> list[tuple[str, Any]]:
         """Return the options of its command: (option, value); None and False leave it out, True gives it alone."""
 
     def flags(self) -> list[str]:
         """Return the equivalent command line, without MODEL and -o: ["sample", "--seeds", "0-63"]."""
         flags = [self.command]
-        for option, value in self.options():
+        for option, value in self._options():
             if value is None or value is False:
                 continue
             flags.append(option)

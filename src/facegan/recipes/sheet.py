@@ -28,8 +28,7 @@ class Sheet(Recipe):
         """Return the height and width of the sheet in pixels."""
         return grid_size(len(self.points), self.columns, resolution, labelled=self.labels)
 
-    def frames(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[np.ndarray]:
-        """Yield one frame: the sheet."""
+    def _frames(self, generator: FaceGenerator, reporter: Reporter) -> Iterator[np.ndarray]:
         yield self.arrange(np.concatenate([images for _, images in self.faces(generator, reporter)]))
 
     def faces(
@@ -51,8 +50,7 @@ class Sheet(Recipe):
         latents = {str(name): self.points.latents[str(name)]} if isinstance(name, str) else {}
         return Sheet(points=Points(text=str(name), latents=latents), truncation=self.truncation)
 
-    def options(self) -> list[tuple[str, Any]]:
-        """Return the options of `facegan sample`."""
+    def _options(self) -> list[tuple[str, Any]]:
         truncation = self.truncation if self.truncation != 1 else None
         return [
             ("--seeds", self.points.text),

@@ -12,7 +12,7 @@ from .. import latents
 from ..errors import ConfigError
 from ..generator import MICRO_BATCH, FaceGenerator
 from ..images import GAP, grid, to_uint8
-from ..reporter import SILENT, Reporter
+from ..reporter import Reporter
 from ..sampling import finite_images
 from ..seeds import Points
 from .recipe import Recipe, draw
@@ -121,8 +121,7 @@ class Walk(Recipe):
         cells = (self.num_legs, self._row_length) if self.strip else (self.rows, self.columns)
         return _grid_size(*cells, resolution, self.scale)
 
-    def frames(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[np.ndarray]:
-        """Yield the frames one by one, or the one filmstrip."""
+    def _frames(self, generator: FaceGenerator, reporter: Reporter) -> Iterator[np.ndarray]:
         cells = self.rows * self.columns
         strip, done = [], 0
         for z in self._latents(generator, max(1, MICRO_BATCH // cells)):  # (n, cells, z_dim)
@@ -153,8 +152,7 @@ class Walk(Recipe):
         for at in schedule.split(batch):  # type: ignore[no-untyped-call]
             yield latents.walk(points, at, path)
 
-    def options(self) -> list[tuple[str, Any]]:
-        """Return the options of `facegan interpolate`; defaults that depend on the ending of -o are given."""
+    def _options(self) -> list[tuple[str, Any]]:
         return [
             ("--seeds", self.points.text),
             ("--frames", self.num_frames),
@@ -202,16 +200,14 @@ class Corners(Recipe):
         """Return the height and width of the sheet in pixels."""
         return _grid_size(self.rows, self.columns, resolution, self.scale)
 
-    def frames(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[np.ndarray]:
-        """Yield one frame: the sheet."""
+    def _frames(self, generator: FaceGenerator, reporter: Reporter) -> Iterator[np.ndarray]:
         rows, columns = (torch.linspace(0, 1, num, dtype=torch.float64) for num in (self.rows, self.columns))
         corners = list(self.points.z(generator))
         z = latents.bilinear(corners, rows, columns, _path(self.mode, generator.prior)).flatten(0, 1)
         faces = np.concatenate(list(draw(generator, z, reporter)))
         yield _enlarged(grid(faces, self.columns), self.scale)
 
-    def options(self) -> list[tuple[str, Any]]:
-        """Return the options of `facegan interpolate`."""
+    def _options(self) -> list[tuple[str, Any]]:
         return [
             ("--corners", self.points.text),
             ("--rows", self.rows),
