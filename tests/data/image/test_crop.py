@@ -30,7 +30,7 @@ def test_crop_is_read_from_its_words(text, crop):
 def test_crop_of_another_form_is_refused(text):
     with pytest.raises(ConfigError) as caught:
         parse_crop(text)
-    assert str(caught.value) == f"config: data.crop is '{text}'; it must be auto, none, center:N or box:X,Y,N,N"
+    assert str(caught.value) == f"config: data.crop is '{text}'; it must be auto, none, center:N or box:X,Y,W,H"
 
 
 @pytest.mark.parametrize(
