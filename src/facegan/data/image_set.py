@@ -92,6 +92,7 @@ def training_set(
     checkpoint: Checkpoint,
     source: str | None = None,
     *,
+    has_moved: bool = False,
     settings: Mapping[str, Any] | None = None,
     reporter: Reporter = SILENT,
 ) -> ImageSet:
@@ -101,6 +102,7 @@ def training_set(
         checkpoint: The snapshot.
         source: Another source, whose images are cropped as the run's own. One that has the name of the run's own
             source is taken for it, in another place; None: where the run found them.
+        has_moved: Whether `source` holds the run's own images, whatever its name.
         settings: Settings of `data` to change, such as {"split": "heldout"}.
         reporter: Receives the progress of "packing".
 
@@ -109,7 +111,7 @@ def training_set(
         ConfigError: A setting is invalid.
     """
     config = checkpoint.config
-    own = source is None or Path(source).name == Path(config.data.source).name
+    own = source is None or has_moved or Path(source).name == Path(config.data.source).name
     base = training_settings(checkpoint, source) if own else _all_of(config.data, str(source))
     data = with_settings(base, settings or {})
     found = from_source(data, resolution=config.resolution, channels=config.channels, reporter=reporter)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from ..checkpoint import Checkpoint
-from ..data.image_set import ImageSet, from_source, training_settings
+from ..data.image_set import training_set
 from ..errors import ConfigError, DataError, PluginError
 from ..generator import FaceGenerator
 from ..latents import draw
@@ -261,20 +261,14 @@ def _num_components(generator: FaceGenerator, settings: DirectionSettings, repor
     return min(NUM_COMPONENTS, generator.z_dim) if settings.components is None else settings.components
 
 
-def _training_images(checkpoint: Checkpoint, source: str | None, reporter: Reporter) -> ImageSet:
-    config = checkpoint.config
-    try:
-        data = training_settings(checkpoint, source)
-    except DataError as error:
-        raise DataError(f"{error}, or take --unlabelled, which needs none") from None
-    return from_source(data, resolution=config.resolution, channels=config.channels, min_images=1, reporter=reporter)
-
-
 def _classifier(
     checkpoint: Checkpoint, settings: DirectionSettings, device: str | torch.device, reporter: Reporter
 ) -> tuple[AttributeClassifier | None, bool, dict[str, str]]:
     """Return the classifier of the training images' attributes, whether it was cached, and what it cannot learn."""
-    images = _training_images(checkpoint, settings.source, reporter)
+    try:
+        images = training_set(checkpoint, settings.source, has_moved=True, reporter=reporter)
+    except DataError as error:
+        raise DataError(f"{error}, or take --unlabelled, which needs none") from None
     source = images.packed.index.source if images.packed else images.label
     try:
         classifier, labels, is_cached = train_classifier(images, device=device, reporter=reporter)

@@ -1,7 +1,7 @@
 """The neighbours of a model's samples: sampling, loading, comparing in every space, and the results as JSON."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..checkpoint import Checkpoint
-from ..data.image_set import ImageSet, from_source, held_out, training_settings
+from ..data.image_set import ImageSet, held_out, training_set
 from ..errors import ConfigError, DataError
 from ..features.discriminator import discriminator_with_features
 from ..generator import FaceGenerator
@@ -151,7 +151,11 @@ def find_neighbours(
     spaces = [pixels(device), *([features(D)] if D is not None else [])]
     check_sheet_size(len(points), 1 + len(spaces) * settings.k, checkpoint.config.resolution)
     points.warn_of_foreign(generator, reporter)
-    training = _training_images(checkpoint, settings.source, reporter)
+    try:
+        training = training_set(checkpoint, settings.source, has_moved=True, reporter=reporter)
+    except DataError as error:
+        advice = "" if "--data" in str(error) or settings.source else "; name the training images with --data SOURCE"
+        raise DataError(f"{error}{advice}") from None
     if settings.k > len(training):
         raise ConfigError(f"--nearest {settings.k}: there are {len(training)} training images; ask for fewer")
     measured, no_measure = None, ""
@@ -205,18 +209,6 @@ def compare(
     end = len(shown) + len(samples)
     memorisation = measure(found[len(shown) : end], found[end:], to_heldout, len(training))
     return SpaceComparison(space, found[: len(shown)], memorisation)
-
-
-def _training_images(checkpoint: Checkpoint, source: str | None, reporter: Reporter) -> ImageSet:
-    config, data = checkpoint.config, training_settings(checkpoint, source)
-    try:
-        found = from_source(
-            data, resolution=config.resolution, channels=config.channels, min_images=1, reporter=reporter
-        )
-    except DataError as error:
-        advice = "" if source else "; name the training images with --data SOURCE"
-        raise DataError(f"{error}{advice}") from None
-    return replace(found, mirror=data.mirror)
 
 
 def _samples(generator: FaceGenerator, points: Points, reporter: Reporter) -> NDArray[np.uint8]:

@@ -1,6 +1,6 @@
 """GAN inversion: the latent whose image is nearest to a photo, compared with how near faces of the run's kind come."""
 
-from .photos import PhotoProjections, project_photos, read_photo, read_photos
+from .photos import PhotoProjections, project_photos, read_photos
 from .search import Projection, SearchSettings, project
 
 __all__ = [
@@ -9,6 +9,5 @@ __all__ = [
     "SearchSettings",
     "project",
     "project_photos",
-    "read_photo",
     "read_photos",
 ]

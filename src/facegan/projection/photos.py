@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..checkpoint import Checkpoint
 from ..config import RunConfig
-from ..data.image.crop import parse_crop
+from ..data.image.crop import Crop, parse_crop
 from ..data.image.resize import to_square
 from ..data.image_set import training_settings
 from ..data.open import open_source
@@ -120,31 +120,25 @@ def read_photos(paths: Sequence[Path], checkpoint: Checkpoint, crop: str | None 
         DataError: A photo is missing, damaged, too large, or too small for the crop.
         ConfigError: The crop is invalid.
     """
-    region = crop or _training_crop(checkpoint)
-    return torch.stack([read_photo(path, checkpoint.config, region) for path in paths])
+    region = parse_crop(crop or _training_crop(checkpoint))
+    return torch.stack([_read_photo(path, checkpoint.config, region) for path in paths])
 
 
-def read_photo(path: Path, config: RunConfig, crop: str) -> Tensor:
-    """Read one photo: float32 (C, H, W) in [-1, 1]; arguments and errors as for `read_photos`."""
-    region = parse_crop(crop)
+def _read_photo(path: Path, config: RunConfig, crop: Crop) -> Tensor:
+    side, channels = config.resolution, config.channels
     try:
         if refusal := too_large(path.stat().st_size):
             raise refusal
         with quiet_pillow():
             image = to_square(
-                path.read_bytes(),
-                crop=region,
-                resolution=config.resolution,
-                channels=config.channels,
-                filter=config.data.filter,
+                path.read_bytes(), crop=crop, resolution=side, channels=channels, filter=config.data.filter
             )
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     except DataError as error:
         hint = "; give another --crop, for instance auto" if " crop " in str(error) else ""
         raise DataError(f"{path}: {error}{hint}") from None
-    pixels = torch.from_numpy(np.array(image)).reshape(config.resolution, config.resolution, config.channels)
-    return to_float(pixels.permute(2, 0, 1))
+    return to_float(torch.from_numpy(np.array(image)).reshape(side, side, channels).permute(2, 0, 1))
 
 
 def _training_crop(checkpoint: Checkpoint) -> str:

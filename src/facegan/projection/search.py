@@ -114,11 +114,8 @@ def project(
         SnapshotError: The generator's images are not finite.
         PluginError: D has no features.
     """
-    parameter = next(generator.network.parameters())
-    rng = torch.Generator().manual_seed(settings.seed)
-    candidates = draw(settings.candidates, generator.z_dim, "normal", rng)
-    latents = on_prior(candidates, generator.prior).split(MICRO_BATCH)  # type: ignore[no-untyped-call]
-    faces = torch.cat([_downscaled(finite_images(generator, part)) for part in latents])  # one micro-batch in memory
+    parameter, total = next(generator.network.parameters()), len(images) * settings.steps * settings.restarts
+    candidates, faces = _candidates(generator, settings)
     projections = []
     for number, image in enumerate(images):
         near = torch.cdist(_downscaled(image[None]), faces)[0].topk(settings.restarts, largest=False).indices
@@ -126,14 +123,13 @@ def project(
         objective = _Objective(generator, D if settings.features else None, target, settings.features)
 
         def progress(step: int, before: int = number * settings.steps) -> None:
-            total = len(images) * settings.steps * settings.restarts
             reporter.progress(task, (before + step) * settings.restarts, total)
 
         w, values = minimise(objective, candidates[near].to(target), settings.steps, progress)
         z = on_prior(w[values.argmin()][None], generator.prior).float().cpu()
         (nearest,) = finite_images(generator, z)
         rms = (nearest - image.cpu()).square().mean().sqrt().item()
-        projections.append(Projection(z=z[0], image=nearest, rms=rms, distance=values.min().item()))
+        projections.append(Projection(z[0], nearest, rms, values.min().item()))
     return projections
 
 
@@ -143,6 +139,13 @@ def on_prior(w: Tensor, prior: str) -> Tensor:
     reach = _MAX_DEVIATIONS / math.sqrt(2)
     w = w * (length.clamp(max(mean - reach, 0.0), mean + reach) / length)
     return torch.erf(w / math.sqrt(2)) if prior == "uniform" else w  # erf(w / sqrt 2) = 2 Phi(w) - 1
+
+
+def _candidates(generator: FaceGenerator, settings: SearchSettings) -> tuple[Tensor, Tensor]:
+    """Return random rows w (candidates, z_dim) and their images, downscaled and flat."""
+    w = draw(settings.candidates, generator.z_dim, "normal", torch.Generator().manual_seed(settings.seed))
+    latents = on_prior(w, generator.prior).split(MICRO_BATCH)  # type: ignore[no-untyped-call]
+    return w, torch.cat([_downscaled(finite_images(generator, part)) for part in latents])  # a micro-batch in memory
 
 
 class _Objective:
