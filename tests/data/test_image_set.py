@@ -100,7 +100,7 @@ def test_damaged_configuration_of_the_run_is_an_error(snapshot):
         trained_on(snapshot, carried(source="pictures"))
 
 
-def test_what_the_split_kept_away_is_held_out_whatever_the_limit():
+def test_images_that_the_split_kept_away_are_held_out_whatever_the_limit():
     data = DataConfig(source="faces/", split="train", limit=100, where="Smiling=1", crop="center:8")
     assert held_out_settings(data, 50) == data.model_copy(update={"split": "heldout", "limit": 0})
 
@@ -121,7 +121,7 @@ def test_as_many_drawn_faces_as_are_wanted_are_held_out_of_a_run_on_few():
     assert len(load(found, resolution=16, channels=3)) == 50
 
 
-def test_named_images_are_taken_complete_and_cropped_as_the_run_s_own():
+def test_all_images_of_a_named_source_are_held_out_and_cropped_as_the_runs_own():
     data = DataConfig(source="drawn", split="train", limit=3, options={"seed": 4}, filter="box", crop="none")
     found = held_out_settings(data, 50, "others/")
     assert found == DataConfig(source="others/", filter="box", crop="none")
@@ -136,18 +136,18 @@ def test_drawn_faces_are_held_out_for_a_folder_when_they_are_named():
 def test_no_held_out_drawn_face_is_a_training_image(settings):
     data = DataConfig(options={"num_images": 200}, **settings)
     training, heldout = (load(each, resolution=16, channels=3).images for each in (data, held_out_settings(data, 30)))
-    assert not {picture.tobytes() for picture in training} & {picture.tobytes() for picture in heldout}
+    assert not {image.tobytes() for image in training} & {image.tobytes() for image in heldout}
 
 
 def test_a_pick_is_random_bounded_and_always_the_same(faces):
-    pictures = faces(50, 1)
-    picked = random_subset(pictures, 10)
+    images = faces(50, 1)
+    picked = random_subset(images, 10)
     assert len(picked) == 10
-    assert np.array_equal(picked, random_subset(pictures, 10))
-    rows = [next(i for i, each in enumerate(pictures) if np.array_equal(each, one)) for one in picked]
+    assert np.array_equal(picked, random_subset(images, 10))
+    rows = [next(i for i, each in enumerate(images) if np.array_equal(each, one)) for one in picked]
     assert rows == sorted(rows)
     assert rows != list(range(10))
-    assert len(random_subset(pictures, 1000)) == 50
+    assert len(random_subset(images, 1000)) == 50
 
 
 def test_images_that_are_in_both_sets_are_not_unseen(faces):

@@ -8,7 +8,7 @@ import facegan
 from facegan.checkpoint import save_snapshot
 from facegan.errors import ConfigError, SnapshotError
 from facegan.evaluation import Evaluator, Measurement, Metric, Options
-from facegan.evaluation.evaluate import check_forms
+from facegan.evaluation.evaluate import check_forms, choose_metrics
 
 ONE = {"metrics": ["fd_random"], "n": 12}
 
@@ -115,3 +115,18 @@ def test_images_of_a_source_are_judged_in_a_random_order(folder_of_faces):
     assert not np.array_equal(rows[0], rows[2])
     assert sorted(rows[0]) == list(range(20))
     assert not np.array_equal(rows[0], np.arange(20))
+
+
+def test_each_size_of_images_has_a_network_of_its_own(folder_of_faces):
+    real, fake = folder_of_faces("a", 12, 0), folder_of_faces("b", 12, 1)
+
+    def evaluator():
+        return Evaluator(choose_metrics(["fd_random"], {}), Options(floor=False))
+
+    def evaluate(evaluator, resolution):
+        (found,) = evaluator.evaluate_sources(real, fake, resolution=resolution)
+        return found.value, found.digests["extractor"]
+
+    shared = evaluator()
+    for resolution in (16, 32):
+        assert evaluate(shared, resolution) == evaluate(evaluator(), resolution)

@@ -32,7 +32,7 @@ def test_vector_is_the_mean_of_every_hidden_channel_of_a_scaled_layer(D, faces):
     assert vectors.shape == (5, 8 + 16) and logits is None
 
 
-def test_vector_of_a_image_does_not_depend_on_the_others_though_D_is_in_training(D, faces):
+def test_vector_of_an_image_does_not_depend_on_the_others_though_D_is_in_training(D, faces):
     assert D.training
     extractor = discriminator_extractor(D, channels=3, resolution=16)
     images = faces(6, 0)
@@ -52,7 +52,7 @@ def test_D_stays_as_it_is_and_what_it_learns_later_changes_nothing(D, faces):
     assert discriminator_extractor(D, channels=3, resolution=16).digest != extractor.digest
 
 
-def test_whose_D_it_is_stands_beside_the_number(D):
+def test_comparability_names_the_snapshot_of_D(D):
     extractor = discriminator_extractor(D, channels=3, resolution=16, of="step 3,000")
     assert extractor.comparable == "numbers by the D of step 3,000 alone"
     assert (extractor.key, extractor.num_features, extractor.lasting) == ("discriminator", 24, False)

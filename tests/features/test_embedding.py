@@ -61,17 +61,17 @@ def test_features_are_kept_of_the_first_images_alone_and_moments_of_all(faces, m
 
 
 @pytest.mark.parametrize("parts", [(0, 25), (9, 16), (16, 9), (3, 22)])
-def test_whole_is_the_sum_of_its_parts(faces, monkeypatch, parts):
+def test_embedding_is_the_sum_of_its_parts(faces, monkeypatch, parts):
     monkeypatch.setattr("facegan.features.embedding.MAX_FEATURES", 14)
     monkeypatch.setattr("facegan.features.embedding.MAX_LOGITS", 17)
     images, rows = faces(25, 0), np.random.default_rng(1).permutation(25)
     extractor, _ = means()
-    whole = embed(extractor, images, rows)
+    complete = embed(extractor, images, rows)
     looked = [embed(extractor, images, each) for each in np.split(rows, parts[:1]) if len(each)]
     joined = sum(looked[1:], start=looked[0])
-    np.testing.assert_array_equal(joined.features, whole.features)
-    np.testing.assert_array_equal(joined.logits, whole.logits)
-    np.testing.assert_allclose(joined.moments.scatter, whole.moments.scatter, rtol=1e-10)
+    np.testing.assert_array_equal(joined.features, complete.features)
+    np.testing.assert_array_equal(joined.logits, complete.logits)
+    np.testing.assert_allclose(joined.moments.scatter, complete.moments.scatter, rtol=1e-10)
     assert joined.moments.num == 25
 
 

@@ -104,6 +104,6 @@ def test_other_layout_is_refused_in_one_line(tmp_path, publish, tensors, reason)
     path = tmp_path / "other.pth"
     torch.save(tensors, path)
     publish(path)
-    said = refusal(path)
-    assert said.startswith(f"{path}: its weights are not those of Inception v3 (")
-    assert reason in said and len(said.splitlines()) == 1 and len(said) < 600
+    message = refusal(path)
+    assert message.startswith(f"{path}: its weights are not those of Inception v3 (")
+    assert reason in message and len(message.splitlines()) == 1 and len(message) < 600

@@ -7,20 +7,20 @@ from facegan.features import Moments
 
 
 def added(vectors, cuts):
-    whole = Moments.empty(vectors.shape[1])
+    total = Moments.empty(vectors.shape[1])
     for part in np.split(vectors, cuts):
-        whole.add(part)
-    return whole
+        total.add(part)
+    return total
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 1000), cuts=st.sets(st.integers(1, 59), max_size=6))
-def test_batches_of_any_sizes_give_the_moments_of_the_whole(seed, cuts):
+def test_batches_of_any_sizes_give_the_moments_of_the_total(seed, cuts):
     vectors = np.random.default_rng(seed).normal(3, 2, (60, 5)).astype(np.float32)
-    whole = added(vectors, sorted(cuts))
-    assert whole.num == 60
-    np.testing.assert_allclose(whole.mean, vectors.mean(0, dtype=np.float64), rtol=1e-13)
-    np.testing.assert_allclose(whole.covariance, np.cov(vectors.astype(np.float64), rowvar=False), rtol=1e-11)
+    total = added(vectors, sorted(cuts))
+    assert total.num == 60
+    np.testing.assert_allclose(total.mean, vectors.mean(0, dtype=np.float64), rtol=1e-13)
+    np.testing.assert_allclose(total.covariance, np.cov(vectors.astype(np.float64), rowvar=False), rtol=1e-11)
 
 
 def test_large_means_cost_the_covariance_no_digits_beyond_those_of_the_values():
@@ -30,7 +30,7 @@ def test_large_means_cost_the_covariance_no_digits_beyond_those_of_the_values():
     np.testing.assert_allclose(moved.covariance, np.cov(small, rowvar=False), rtol=1e-6)
 
 
-def test_parts_in_either_order_sum_to_the_whole():
+def test_parts_in_either_order_sum_to_the_total():
     vectors = np.random.default_rng(0).normal(5, 1, (50, 4))
     a, b = Moments.of(vectors[:20]), Moments.of(vectors[20:])
     for both in (a + b, b + a, a + b + Moments.empty(4), Moments.empty(4) + a + b):
@@ -51,11 +51,11 @@ def test_a_sum_leaves_its_parts_as_they_are():
 
 
 def test_a_batch_is_added_where_the_scatter_lies():
-    whole = Moments.empty(6)
-    place = whole.scatter.ctypes.data
-    whole.add(np.random.default_rng(0).normal(0, 1, (9, 6)))
-    whole.add(np.random.default_rng(1).normal(0, 1, (4, 6)))
-    assert whole.scatter.ctypes.data == place
+    total = Moments.empty(6)
+    place = total.scatter.ctypes.data
+    total.add(np.random.default_rng(0).normal(0, 1, (9, 6)))
+    total.add(np.random.default_rng(1).normal(0, 1, (4, 6)))
+    assert total.scatter.ctypes.data == place
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])

@@ -224,7 +224,7 @@ def held_out_settings(data: DataConfig, num: int, source: str | None = None) -> 
     """Return settings that choose images which a run with the settings `data` has not seen; None: it has seen all.
 
     Args:
-        data: What the run was trained on.
+        data: Settings of the images that the run was trained on.
         num: How many images are wanted; only as many faces are drawn.
         source: A source of unseen images, all of which are chosen.
     """

@@ -104,7 +104,7 @@ class Pair:
 
     @property
     def known(self) -> "Known":
-        """What is known of the real images beyond their pixels."""
+        """Attributes of the real images, and held-out ones."""
         return Known(self)
 
     def once(self, key: Any, compute: Callable[[], T]) -> T:
@@ -121,7 +121,7 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known of a pair's real images beyond their pixels."""
+    """Attributes of a pair's real images, and held-out ones, for plugins."""
 
     pair: Pair = field(repr=False)
 

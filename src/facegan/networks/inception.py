@@ -90,7 +90,7 @@ def resize(images: Tensor) -> Tensor:
     """Resize images to 299 by 299 as TensorFlow 1 did: bilinear between the two nearest pixels, without antialiasing.
 
     Output pixel i lies at i * size / 299 (its corner, not its centre), so that images move by a part of a pixel; past
-    the last pixel that one is repeated. Scores depend on this, and it is what the published ones were taken with.
+    the last pixel that one is repeated. Scores depend on this; the published ones were computed with it.
 
     Args:
         images: float (N, C, H, W).

@@ -85,7 +85,7 @@ def test_honest_faces_of_others_are_as_far_as_chance_explains(measured):
     assert found.interval[0] < found.value < found.interval[1]
 
 
-def test_generator_of_one_attribute_alone_is_caught_and_told_what_it_misses(measured, others):
+def test_generator_of_one_attribute_alone_is_caught_with_the_answers_that_it_misses(measured, others):
     found = measured(np.flatnonzero(others[1]["glasses"]))
     assert found.value > 1.4 * found.details["by_chance"]["interval"][1]
     worst = found.details["attributes"][0]
@@ -94,7 +94,7 @@ def test_generator_of_one_attribute_alone_is_caught_and_told_what_it_misses(meas
     assert row(found, "light")["differs"] is False
 
 
-def test_generator_of_two_words_alone_is_caught_and_told_what_it_misses(measured, others):
+def test_generator_of_two_words_alone_is_caught_with_the_answers_that_it_misses(measured, others):
     found = measured([number for number, word in enumerate(others[1]["background"]) if word in ("mint", "sage")])
     assert found.value > 1.5 * found.details["by_chance"]["interval"][1]
     assert {each["name"] for each in found.details["attributes"][:2]} == {"background=mint", "background=sage"}

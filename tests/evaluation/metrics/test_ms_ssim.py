@@ -19,7 +19,7 @@ def smooth(num, channels, size, seed=0):
 def slow(a, b):
     """One pair's similarity with a window laid at every place in turn, (C, H, W)."""
     a, b = (np.asarray(each, np.float64) for each in (a, b))
-    whole = 1.0
+    total = 1.0
     for number, weight in enumerate(WEIGHTS):
         size = min(11, *a.shape[1:])
         axis = np.arange(size) - (size - 1) / 2
@@ -37,9 +37,9 @@ def slow(a, b):
                     light = (2 * mean_p * mean_q + 2.55**2) / (mean_p**2 + mean_q**2 + 2.55**2)
                     similarities.append(light * contrasts[-1])
         chosen = similarities if number == len(WEIGHTS) - 1 else contrasts
-        whole *= max(0, np.mean(chosen)) ** weight
+        total *= max(0, np.mean(chosen)) ** weight
         a, b = ((e[:, ::2, ::2] + e[:, 1::2, ::2] + e[:, ::2, 1::2] + e[:, 1::2, 1::2]) / 4 for e in (a, b))
-    return whole
+    return total
 
 
 def take(images):
@@ -109,8 +109,8 @@ def test_pairs_are_disjoint_and_random(monkeypatch):
 def test_interval_covers_the_mean_of_other_pairs():
     images = smooth(60, 1, 16)
     found = [diversity(take(images), 60, 60, seed=seed) for seed in range(10)]
-    whole = np.mean([each.value for each in found])
-    assert sum(low <= whole <= high for low, high in (each.interval for each in found)) >= 8
+    total = np.mean([each.value for each in found])
+    assert sum(low <= total <= high for low, high in (each.interval for each in found)) >= 8
     assert all(high - low < 0.5 for low, high in (each.interval for each in found))
 
 
@@ -160,5 +160,5 @@ def test_no_interval_where_none_is_asked_for(faces):
         (9, 16, None),
     ],
 )
-def test_what_is_lacking_is_said_with_numbers(faces, num_fake, size, message):
+def test_too_few_or_small_images_are_refused_with_numbers(faces, num_fake, size, message):
     assert metric().lacks(pair(faces(9, 0)[..., :size, :size], faces(num_fake, 0)[..., :size, :size])) == message

@@ -133,7 +133,7 @@ def test_damage_moves_the_distance_up(drawn, changes):
     assert values[-1] > 1.4 * values[1]
 
 
-def test_brightness_and_contrast_of_a_whole_channel_are_not_seen(drawn):
+def test_brightness_and_contrast_of_a_channel_do_not_count(drawn):
     red = drawn[:24] // np.array([4, 1, 1], np.uint8)[:, None, None] + np.array([60, 0, 0], np.uint8)[:, None, None]
     assert distance(drawn[:24], red).value < 1.2 * distance(drawn[:24], drawn[:24] - 1).value
 
@@ -159,11 +159,11 @@ def test_flat_images_have_a_finite_distance(drawn):
 
 
 def test_cutting_again_and_slices_of_directions_change_nothing(drawn, monkeypatch):
-    whole = distance(drawn[:20], drawn[20:40])
+    complete = distance(drawn[:20], drawn[20:40])
     monkeypatch.setattr(swd, "KEPT_BYTES", 0)
     monkeypatch.setattr(swd, "CHUNK", 40_000)
     monkeypatch.setattr(swd, "PROJECTED_BYTES", 8 * 20 * 32 * 7)
-    assert distance(drawn[:20], drawn[20:40]).value == pytest.approx(whole.value, rel=1e-6)
+    assert distance(drawn[:20], drawn[20:40]).value == pytest.approx(complete.value, rel=1e-6)
 
 
 def test_interval_is_as_wide_as_other_fakes_move_the_value(drawn):

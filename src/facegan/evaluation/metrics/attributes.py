@@ -136,11 +136,11 @@ class Questions:
 
     @property
     def cells(self) -> list[str]:
-        """The name of each answer: "glasses", "not glasses", "hair_style=bob", "no hair_style that is told"."""
+        """The name of each answer: "glasses", "not glasses", "hair_style=bob", "no hair_style recognised"."""
         found = []
         for group in self.groups:
             names = [self.classifier.names[place] for place in group]
-            several = f"no {names[0].partition('=')[0]} that is told"
+            several = f"no {names[0].partition('=')[0]} recognised"
             found += [*names, several if len(names) > 1 else f"not {names[0]}"]
         return found
 
