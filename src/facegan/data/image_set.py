@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ def training_set(
     base = training_settings(checkpoint, source) if own else _all_of(config.data, str(source))
     data = with_settings(base, settings or {})
     found = from_source(data, resolution=config.resolution, channels=config.channels, reporter=reporter)
-    return ImageSet(**{**vars(found), "is_training_set": own and data == base, "mirror": config.data.mirror})
+    return replace(found, is_training_set=own and data == base, mirror=config.data.mirror)
 
 
 def held_out(
