@@ -66,6 +66,7 @@ def measure(
         for key, metric in able.items():
             result = _result(key, metric, found[key], complete, extractor)
             results.append(result.model_copy(update={"floor": of_reals.get(key), "seconds": seconds[key]}))
+        del complete, real_pair, matched  # one space's vectors are in memory at a time
     if refused and not results:
         raise DataError(refused[0])
     for line in refused:
@@ -74,7 +75,7 @@ def measure(
 
 
 def _by_space(metrics: Mapping[str, Metric]) -> dict[str, dict[str, Metric]]:
-    """The metrics of each space together, so that one space's vectors are in memory at a time."""
+    """The metrics of each space together, so that its images are embedded once."""
     found: dict[str, dict[str, Metric]] = {}
     for key, metric in metrics.items():
         found.setdefault(metric.space, {})[key] = metric
