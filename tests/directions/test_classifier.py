@@ -57,13 +57,11 @@ def test_attributes_with_a_low_auc_or_no_score_are_not_usable():
     )
 
 
-def test_classifier_recognises_attributes_of_unseen_people_and_reports_how_well(few_epochs, tmp_path):
-    images = paintings(tmp_path)
-    reporter = Counted()
-    classifier, labels, cached = train_classifier(images, reporter=reporter)
-    assert labels.names == classifier.names == ["bright", "lit"]
-    assert not cached
-    held = held_out_rows(images)
+def test_classifier_recognises_attributes_of_unseen_people_and_reports_how_well(trained):
+    classifier = trained.classifier
+    assert trained.labels.names == classifier.names == ["bright", "lit"]
+    assert not trained.is_cached
+    held = held_out_rows(trained.images)
     for name in classifier.names:
         found = classifier.scores[name]
         assert found.num == held.sum()
@@ -72,7 +70,7 @@ def test_classifier_recognises_attributes_of_unseen_people_and_reports_how_well(
     z = torch.zeros(2, 8)
     z[0, 0], z[1, 0] = 2, -2
     assert classifier.logits(painter().images(z))[:, 0].sign().tolist() == [1, -1]
-    assert reporter.counts[-1][0] == reporter.counts[-1][1]
+    assert trained.counts[-1][0] == trained.counts[-1][1]
 
 
 def test_cached_classifier_is_the_same_and_reports_nothing(one_epoch, tmp_path):

@@ -2,20 +2,10 @@ import pytest
 import torch
 
 from counted import Counted
-from described import painter, paintings
+from described import painter
 from facegan.directions import DirectionSettings
-from facegan.directions.classifier import train_classifier
 from facegan.directions.find import fit_directions
 from facegan.errors import ConfigError
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A classifier of paintings (shared: not to be changed)."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACEGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("facegan.directions.classifier.MAX_EPOCHS", 12)
-        return train_classifier(paintings(tmp_path_factory.mktemp("paintings")))[0]
 
 
 def fit(generator, classifier, **settings):
@@ -26,7 +16,7 @@ def fit(generator, classifier, **settings):
 def test_direction_is_the_coordinate_that_provably_controls_its_attribute(trained, prior):
     reporter = Counted()
     settings = DirectionSettings(num=1000, components=2)
-    found, refused = fit_directions(painter(prior), trained, settings, reporter=reporter)
+    found, refused = fit_directions(painter(prior), trained.classifier, settings, reporter=reporter)
     assert found.names == ["bright", "lit", "sefa-1", "sefa-2"]
     assert refused == {}
     assert found.vectors[0, 0] > 0.97
@@ -46,8 +36,8 @@ def test_direction_is_the_coordinate_that_provably_controls_its_attribute(traine
 
 
 def test_kept_attribute_is_no_longer_moved(trained):
-    found, _ = fit(painter(), trained, attributes=("bright",), keep=("lit",))
-    free, _ = fit(painter(), trained, attributes=("lit",))
+    found, _ = fit(painter(), trained.classifier, attributes=("bright",), keep=("lit",))
+    free, _ = fit(painter(), trained.classifier, attributes=("lit",))
     assert found.names == ["bright"]
     assert found.infos[0].kept == ("lit",)
     assert abs(float(found.vectors[0] @ free.vectors[0])) < 1e-5
@@ -61,10 +51,10 @@ def test_without_classifier_there_are_only_directions_of_the_weights():
 
 
 def test_attribute_that_hardly_any_sample_has_gets_no_direction(trained, monkeypatch):
-    bias = trained.network[-1].bias.data.clone()
+    bias = trained.classifier.network[-1].bias.data.clone()
     bias[0] = -1000
-    monkeypatch.setattr(trained.network[-1].bias, "data", bias)
-    found, refused = fit(painter(), trained)
+    monkeypatch.setattr(trained.classifier.network[-1].bias, "data", bias)
+    found, refused = fit(painter(), trained.classifier)
     assert found.names == ["lit"]
     assert refused == {"bright": "hardly any sample seems to have it (0 of 200)"}
 

@@ -60,7 +60,7 @@ def test_image_beyond_the_99th_percentile_of_unseen_faces_is_not_known():
 
 
 def test_noise_is_recognised_by_D_and_errors_are_compared_with_those_of_faces(D, drawn):
-    faces = ComparisonFaces(drawn(200, 1), drawn(60, 2))
+    faces = ComparisonFaces.of(drawn(200, 1), drawn(60, 2))
     noise = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     images = torch.stack([noise, to_float(torch.from_numpy(drawn(5, 3).images[0].copy()))])
     near, far = compare([projection(-1.0), projection(1e9)], images, faces, ERRORS, D)
@@ -72,7 +72,7 @@ def test_noise_is_recognised_by_D_and_errors_are_compared_with_those_of_faces(D,
 @pytest.mark.parametrize(("num_unseen", "has_D", "decides"), [(49, True, False), (60, False, False), (50, True, True)])
 def test_with_few_unseen_faces_or_without_D_only_errors_are_compared(D, store, num_unseen, has_D, decides):
     known, unseen = (open_packed(store(num, at=f"set-{num}")) for num in (70, num_unseen))
-    faces = ComparisonFaces(from_packed(known), from_packed(unseen))
+    faces = ComparisonFaces.of(from_packed(known), from_packed(unseen))
     (found,) = compare([projection()], torch.zeros(1, 3, 16, 16), faces, ERRORS, D if has_D else None)
     assert (found.known is not None) == decides
     assert found.median_rms == pytest.approx(0.3)
@@ -81,7 +81,7 @@ def test_with_few_unseen_faces_or_without_D_only_errors_are_compared(D, store, n
 @pytest.mark.parametrize("missing", ["trained_on", "held_out"])
 def test_half_of_one_set_replaces_the_other(store, missing):
     images = from_packed(open_packed(store(9)))
-    faces = ComparisonFaces(**{"trained_on": images, "held_out": images, missing: None})
+    faces = ComparisonFaces.of(**{"trained_on": images, "held_out": images, missing: None})
     assert np.array_equal(faces.known, images.images[::2])
     assert np.array_equal(faces.unseen, images.images[1::2])
     assert faces.projected is images

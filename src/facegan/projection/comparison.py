@@ -28,45 +28,26 @@ _TASK = "projecting known faces, once per snapshot (--no-judge skips this):"
 
 @dataclass(frozen=True, eq=False)
 class ComparisonFaces:
-    """Faces that a model knows and faces that it has not seen; where one set is missing, half of the other replaces it.
+    """Faces that photos are compared with.
 
     Attributes:
-        trained_on: What the model was trained on; None when that is missing.
-        held_out: Other faces of the same kind; None when there are none.
+        known: Faces that the model knows, uint8 (N, C, H, W).
+        unseen: Faces that it has not seen, uint8 (M, C, H, W).
+        projected: The set whose projection errors are compared with.
     """
 
-    trained_on: ImageSet | None
-    held_out: ImageSet | None
+    known: NDArray[np.uint8]
+    unseen: NDArray[np.uint8]
+    projected: ImageSet
 
-    @property
-    def projected(self) -> ImageSet:
-        """The set whose projection errors are compared with."""
-        found = self.held_out or self.trained_on
-        assert found is not None
-        return found
-
-    @property
-    def known(self) -> NDArray[np.uint8]:
-        """Faces that the model knows: uint8 (N, C, H, W)."""
-        return self.trained_on.images if self.trained_on and self.held_out else self.projected.images[::2]
-
-    @property
-    def unseen(self) -> NDArray[np.uint8]:
-        """Faces that the model has not seen: uint8 (M, C, H, W)."""
-        return self.held_out.images if self.trained_on and self.held_out else self.projected.images[1::2]
-
-    def describe(self, source: str | None) -> str:
-        """Return which faces these are, in words; `source` is the one that was asked for."""
-        kind = "that the run has not seen"
-        if source is not None:
-            kind = f"of --data {source}"
-            if self.trained_on is None:
-                kind += ", and as many more in place of the run's own, which are not here"
-        elif self.held_out is None:
-            kind = "that the run was trained on, for it held none out; others come less near"
-        few = "" if len(self.unseen) >= MIN_COMPARED else f"; it takes {MIN_COMPARED} to judge whether it is a face"
-        num_projected = min(NUM_PROJECTED, len(self.projected))
-        return f"{min(NUM_COMPARED, len(self.unseen)):,} faces {kind} (errors: {num_projected} of them){few}"
+    @classmethod
+    def of(cls, trained_on: ImageSet | None, held_out: ImageSet | None) -> "ComparisonFaces":
+        """Take the training images and held-out ones; where one set is missing, half of the other replaces it."""
+        found = held_out or trained_on
+        assert found is not None, "one of them must be there"
+        if trained_on and held_out:
+            return cls(trained_on.images, held_out.images, found)
+        return cls(found.images[::2], found.images[1::2], found)
 
 
 def load_comparison_faces(
@@ -105,8 +86,20 @@ def load_comparison_faces(
     except DataError as error:
         if source is None:
             return None, f"nothing ({error}); give --data SOURCE"
-    faces = ComparisonFaces(trained_on, held_out)
-    return faces, faces.describe(source)
+    faces = ComparisonFaces.of(trained_on, held_out)
+    few = "" if len(faces.unseen) >= MIN_COMPARED else f"; it takes {MIN_COMPARED} to judge whether it is a face"
+    num_unseen, num_projected = min(NUM_COMPARED, len(faces.unseen)), min(NUM_PROJECTED, len(faces.projected))
+    return faces, f"{num_unseen:,} faces {_kind(source, trained_on, held_out)} (errors: {num_projected} of them){few}"
+
+
+def _kind(source: str | None, trained_on: ImageSet | None, held_out: ImageSet | None) -> str:
+    if source is not None and trained_on is None:
+        return f"of --data {source}, and as many more in place of the run's own, which are not here"
+    if source is not None:
+        return f"of --data {source}"
+    if held_out is None:
+        return "that the run was trained on, for it held none out; others come less near"
+    return "that the run has not seen"
 
 
 def compare(
