@@ -34,7 +34,7 @@ def measure(
         pair: Real and judged images, without embeddings.
         extractors: By space, for the spaces that the metrics name.
         floor: Whether to measure real images against real ones.
-        floors: Those of earlier calls, which are not measured again; new ones are added. None: there are none.
+        floors: Those of earlier calls, which are not measured again; new ones are added.
         reporter: Receives the progress, and a warning for each metric that cannot be measured.
 
     Raises:
@@ -44,20 +44,16 @@ def measure(
     _check_alike(pair)
     num_floor = min(len(pair.fake), len(pair.real) // 2) if floor else 0
     known = {} if floors is None else floors
-    results: list[Result] = []
-    refused: list[str] = []
+    results, refused = list[Result](), list[str]()
     for space, chosen in _by_space(metrics).items():
         extractor = extractors.get(space)
         if extractor is None and space != PIXELS:
             refused += [f"{key}: compares vectors of the space '{space}', which has no network here" for key in chosen]
             continue
         complete, real_pair, matched = _embed(pair, num_floor, extractor, reporter)
-        able: dict[str, Metric] = {}
-        for key, metric in chosen.items():
-            if reason := metric.lacks(_with_progress(complete, key, reporter)):
-                refused.append(f"{key}: {reason}")
-            else:
-                able[key] = metric
+        reasons = {key: metric.lacks(_with_progress(complete, key, reporter)) for key, metric in chosen.items()}
+        refused += [f"{key}: {reason}" for key, reason in reasons.items() if reason]
+        able = {key: metric for key, metric in chosen.items() if not reasons[key]}
         seconds: dict[str, float] = defaultdict(float)
         found = _measure(able, complete, seconds, reporter)
         of_reals = {}

@@ -38,7 +38,7 @@ def load_sources(
         resolution: Real images are cropped and resized to it, and judged ones resized if they have another size; None:
             both have one size.
         channels: 3 for colour, 1 for grey; None: as the images are.
-        reporter: Receives the progress of "reading sizes" and "packing", and warnings.
+        reporter: Receives progress and warnings.
 
     Raises:
         DataError: A source is missing or holds fewer than 2 usable images, a size is not square or too small, or sizes
@@ -48,8 +48,7 @@ def load_sources(
     data = with_settings(DataConfig(source=real), settings)
     judged = _uncropped(DataConfig(source=fake, filter=data.filter))
     reals, fakes = (_survey(each, reporter) for each in (data, judged))
-    oblong = sum(count for (width, height), count in fakes.sizes.items() if width != height)
-    if oblong:
+    if oblong := sum(count for (width, height), count in fakes.sizes.items() if width != height):
         raise DataError(
             f"{fake}: {oblong:,} of {fakes.num:,} judged images are not square ({_listed(fakes)}); they are not "
             "cropped, so cut them to squares first"

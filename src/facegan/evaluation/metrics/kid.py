@@ -21,13 +21,13 @@ def kernel_distance(
 ) -> Measurement:
     """E k(x, x') + E k(y, y') - 2 E k(x, y) with k(x, y) = (x.y / d + 1)^3: 0 on average for equal distributions.
 
-    The subsets are those of torch-fidelity for the same seed, so the number is the same. Products are taken in float32,
-    as there, sums in float64.
+    The value is the mean over subsets, which are those of torch-fidelity for the same seed, so the number is the same.
+    Products are taken in float32, as there, sums in float64. "spread" in the details is the standard deviation over the
+    subsets, which other tools print; it is no error of the mean, since subsets overlap.
 
-    The interval is that of the mean if as many other fakes were drawn and the reals stayed. A fake y moves the distance
-    by 2/n of E_y' k(y, y') - E_x k(x, y), less its mean over all fakes: the influence in a U-statistic. The subsets'
-    own rows estimate it for every fake; the variance of the mean influence is increased by that of the choice of
-    subsets, their variance divided by their number.
+    The interval is that of the mean if other fakes were drawn and the reals stayed. A fake y moves the distance by 2/n
+    of E_y' k(y, y') - E_x k(x, y), less its mean over all fakes: the influence in a U-statistic, which the subsets'
+    rows estimate. To the variance of its mean comes that of the choice of subsets.
 
     Source: Binkowski, Sutherland, Arbel, Gretton, "Demystifying MMD GANs", ICLR 2018, sections 2.1 and 4; the
     unbiased estimate is equation 4 of Gretton et al., "A kernel two-sample test", JMLR 2012.
@@ -35,14 +35,10 @@ def kernel_distance(
     Args:
         real: (n, d), n >= 2.
         fake: (m, d), m >= 2.
-        num_subsets: Number of subsets; one where either side is a single subset, all of it.
-        subset_size: Vectors of either side in a subset; no more than the smaller side has.
+        num_subsets: Number of subsets; one where both sides are a single subset.
+        subset_size: Vectors of either side in a subset, at most.
         seed: Seed of the subsets.
         interval: Whether to compute an interval.
-
-    Returns:
-        The mean over the subsets. Details: "spread", the standard deviation over the subsets, which other tools print
-        next to the value (it is no error of the mean, since subsets overlap), and "used_subset_size".
     """
     size = min(subset_size, len(real), len(fake))
     if size == len(real) == len(fake):
@@ -63,8 +59,8 @@ def kernel_distance(
     if not interval:
         return Measurement(value, None, details)
     mean_influence = influence[times > 0] / times[times > 0]
-    error = np.sqrt(mean_influence.var(ddof=1) / len(fake) + spread**2 / max(num_subsets - 1, 1))
-    margin = float(norm.ppf(0.975) * error)
+    variance = mean_influence.var(ddof=1) / len(fake) + spread**2 / max(num_subsets - 1, 1)
+    margin = float(norm.ppf(0.975) * np.sqrt(variance))
     return Measurement(value, (value - margin, value + margin), details)
 
 

@@ -72,13 +72,11 @@ def sliced_wasserstein(
     num_parts: int = 0,
     progress: Progress = lambda *_: None,
 ) -> Measurement:
-    """The distance of two sets of equally many images of one size: the mean over the levels.
+    """The distance of two sets of equally many images of one size: the mean over the levels, which the details hold.
 
     The interval comes from the spread of `num_parts` consecutive parts of the fakes, each normalised by itself and
-    measured against all reals: their standard deviation, divided by the root of their number, is the value's own error,
-    for the error falls with the root of the number of fakes. It says how far the value may move with other fakes of
-    the same source, the reals and the directions being the same, and nothing of the value's bias: smaller sets lie
-    further apart.
+    measured against all reals: their standard deviation, divided by the root of their number, is the value's own error.
+    It is that of other fakes of the same source, and says nothing of the bias: smaller sets lie further apart.
 
     Args:
         real: Returns the images from one number to before another.
@@ -86,12 +84,9 @@ def sliced_wasserstein(
         num: Images of each, 1 or more.
         slicing: The protocol.
         seed: Seed of places and directions.
-        device: Where patches are cut, projected and sorted.
-        num_parts: Parts for the interval; below 2: none. There are never more parts than images.
+        device: Where patches are cut and projected.
+        num_parts: Parts for the interval, no more than images; below 2: none.
         progress: Called after each level with (images compared at all levels so far, images in all).
-
-    Returns:
-        The distance. Details: "levels", the distance at each level by its size, the finest first, and "num_images".
     """
     shape = fake(0, 1).shape[1:]
     sizes = pyramid_sizes(shape[1], shape[2], slicing.smallest)
