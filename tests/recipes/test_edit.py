@@ -4,7 +4,7 @@ import torch
 from pydantic import ValidationError
 
 from described import painter
-from facegan.errors import SnapshotError
+from facegan.errors import ConfigError, SnapshotError
 from facegan.images import to_uint8
 from facegan.recipes import Along, Edit
 from facegan.seeds import Latent, Points
@@ -80,11 +80,11 @@ def test_direction_of_another_length_is_refused():
     )
 
 
-@pytest.mark.parametrize("change", [{"columns": 1}, {"along": ()}])
-def test_edit_needs_a_direction_and_two_columns(change):
-    given = {"points": Points(text="0"), "along": (along(0, -1, 1),), **change}
-    with pytest.raises(ValidationError):
-        Edit(**given)
+def test_edit_needs_a_direction_and_two_columns():
+    with pytest.raises(ConfigError, match=r"^--cols 1: give 2 to 1,000$"):
+        edit(along(0, -1, 1), columns=1)
+    with pytest.raises(ValidationError, match="along"):
+        edit()
 
 
 @pytest.mark.parametrize("amount", [-101, 1e38, float("nan"), float("inf")])

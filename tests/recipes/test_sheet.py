@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 
 from facegan import images
+from facegan.errors import ConfigError
 from facegan.recipes import Sheet
 from facegan.seeds import Latent, Points, parse
 
@@ -42,5 +42,5 @@ def test_single_is_the_face_alone(generator):
 
 @pytest.mark.parametrize("psi", [-0.1, 1.1, float("nan")])
 def test_truncation_is_between_0_and_1(psi):
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError, match=r"^--truncation is .*; give 0 \(one mean face\) to 1 \(no truncation\)$"):
         Sheet(points=parse("0"), truncation=psi)

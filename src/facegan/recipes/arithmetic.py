@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import zip_longest
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,8 +22,6 @@ MOST_OF_A_TERM = 10_000  # points; the mean of so many has 1 % of a latent's len
 MOST_NOISE = 100.0  # a hundred times the deviation of a prior
 SHOWN = 12  # faces of a term
 
-Terms = Annotated[tuple[Points, ...], Field(max_length=MOST_TERMS)]
-
 
 class Arithmetic(Recipe):
     """`facegan arithmetic`: the faces of each term over their mean's face, the sum, and the sum's noisy neighbours.
@@ -38,14 +36,21 @@ class Arithmetic(Recipe):
 
     command: ClassVar[str] = "arithmetic"
     make: Literal["arithmetic"] = "arithmetic"
-    plus: Terms = Field(min_length=1)
-    minus: Terms = ()
-    noise: float = Field(0.25, ge=0, le=MOST_NOISE)
+    plus: tuple[Points, ...]
+    minus: tuple[Points, ...] = ()
+    noise: float = 0.25
     seed: int = Field(0, ge=0, lt=2**32)
     rescale: bool = False
 
     def model_post_init(self, _: object) -> None:
-        """Refuse terms that average their faces away; raises ConfigError."""
+        """Refuse noise and terms beyond reason; raises ConfigError."""
+        if not self.plus:
+            raise ConfigError("arithmetic: nothing to add up; give --plus with seeds, for instance --plus 1,5,9")
+        if not 0 <= self.noise <= MOST_NOISE:
+            raise ConfigError(f"--noise is {self.noise:g}; it must be 0 to {MOST_NOISE:g}")
+        for flag, terms in (("--plus", self.plus), ("--minus", self.minus)):
+            if len(terms) > MOST_TERMS:
+                raise ConfigError(f"{flag} is given {len(terms)} times; give it at most {MOST_TERMS} times")
         for _, term in self.terms():
             if len(term) > MOST_OF_A_TERM:
                 raise ConfigError(

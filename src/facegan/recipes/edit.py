@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from ..directions.linear import shifted
-from ..errors import SnapshotError
+from ..errors import ConfigError, SnapshotError
 from ..generator import FaceGenerator
 from ..images import rows, rows_size
 from ..reporter import SILENT, Reporter
@@ -63,7 +63,12 @@ class Edit(Recipe):
     points: Points
     along: tuple[Along, ...] = Field(min_length=1)
     kept: tuple[str, ...] = ()
-    columns: int = Field(7, ge=2, le=MOST_COLUMNS)
+    columns: int = 7
+
+    def model_post_init(self, _: object) -> None:
+        """Refuse one column and too many; raises ConfigError."""
+        if not 2 <= self.columns <= MOST_COLUMNS:
+            raise ConfigError(f"--cols {self.columns}: give 2 to {MOST_COLUMNS:,}")
 
     def amounts(self) -> list[list[float]]:
         """Return the shift of each column along each direction, in standard deviations, in equal steps."""

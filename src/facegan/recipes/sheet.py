@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from ..errors import ConfigError
 from ..generator import FaceGenerator
 from ..images import grid, grid_size, to_uint8
 from ..reporter import SILENT, Reporter
@@ -20,9 +21,14 @@ class Sheet(Recipe):
     command: ClassVar[str] = "sample"
     make: Literal["sample"] = "sample"
     points: Points
-    truncation: float = Field(1.0, ge=0, le=1)
+    truncation: float = 1.0
     columns: int | None = Field(None, ge=1, le=MOST)
     labels: bool = False
+
+    def model_post_init(self, _: object) -> None:
+        """Refuse a truncation outside 0 to 1; raises ConfigError."""
+        if not 0 <= self.truncation <= 1:
+            raise ConfigError(f"--truncation is {self.truncation:g}; give 0 (one mean face) to 1 (no truncation)")
 
     def size(self, resolution: int) -> tuple[int, int]:
         """Return the height and width of the sheet in pixels."""
