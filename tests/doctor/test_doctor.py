@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,11 +18,8 @@ from facegan.doctor import Check, can_train, checks, diagnose, problems, to_json
 LIMIT = 300.0
 PIP = "python -m pip install --upgrade --force-reinstall"
 LOSS = {"facegan.loss": {"mine": "faceplug:Mine"}}
-SOUND = {
-    "torch": {"version": "2.6.0", "cuda": "12.4", "hip": None, "cudnn": 90100, "num_cuda_devices": 0, "warning": ""},
-    "facegan": {"device": "cpu", "precision": {"cpu": "fp32", "cuda:0": "fp16"}, "run_bytes": 1},
-    "torchvision": {"version": None},
-}
+TORCH = {"cuda": "12.4", "hip": None, "num_cuda_devices": 0, "warning": ""}
+SOUND = [Check("torch", "2.6.0", facts=TORCH), Check("facegan", facts={"run_bytes": 1}), Check("cpu", "computes")]
 # As much of torch as can be imported at once
 SLIGHT_TORCH = """
 from types import SimpleNamespace as Space
@@ -60,12 +58,12 @@ def package(tmp_path, monkeypatch):
 
 @pytest.fixture
 def found(monkeypatch):
-    """found(limit) -> the checks by name; found(**ANSWERS) where torch works and these attempts answered otherwise."""
+    """found(limit) -> the checks by name; found(None, CHECK, ...): those where the child finds these."""
 
-    def find(limit=LIMIT, **answers):
-        if answers or limit is None:
-            answered = SOUND | {name.replace("_", " "): answer for name, answer in answers.items()}
-            monkeypatch.setattr(trial, "run", lambda limit: answered)
+    def find(limit=LIMIT, *others):
+        if limit is None:
+            tried = {check.name: check for check in (*SOUND, *others)}
+            monkeypatch.setattr(trial, "run", lambda limit: tried)
         return {check.name: check for check in diagnose(limit)}
 
     return find
@@ -81,8 +79,7 @@ FAULTS = {
         "ended the interpreter with exit code 7: no GPU",
     "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)": "killed the interpreter (SIGSEGV)",
     "print('[\"torch\", {}]'); version = 1": "AttributeError: module 'torch' has no attribute 'cuda'",
-    SLIGHT_TORCH + "cuda.device_count = lambda: 1 / 0":
-        "ended the interpreter with exit code 1: ZeroDivisionError: division by zero",
+    SLIGHT_TORCH + "cuda.is_available = lambda: 1 / 0": "ZeroDivisionError: division by zero",
 }  # fmt: skip
 
 
@@ -122,7 +119,8 @@ def test_one_crash_after_torch_hides_nothing_else(package, install, found):
     package("torchvision", "import os; os.abort()")
     install("faceplug", "import os; os._exit(9)", {"facegan.command": {"mine": "faceplug:mine"}})
     install("thirdplug", "raise SystemExit('not today')", {"facegan.command": {"third": "thirdplug:mine"}})
-    install("otherplug", "mine = 1", {"facegan.command": {"other": "otherplug:mine"}})
+    install("otherplug", "mine = 1", {"facegan.command": {"other": "otherplug:mine", "both": "otherplug:mine"}})
+    install("lastplug", "mine = 1", {"facegan.command": {"both": "lastplug:mine"}})
     checked = found()
     assert checked["torch"].found == "2.6.0, for the CPU alone"
     assert checked["facegan"].status == "wrong" and checked["facegan"].found.startswith("cannot start: ")
@@ -131,12 +129,15 @@ def test_one_crash_after_torch_hides_nothing_else(package, install, found):
         " does not fit torch 2.6.0 (killed the interpreter (SIGABRT)); facegan does not use it, other tools do"
     )
     assert checked["torchvision"].fix == f"run: {PIP} torch torchvision"
-    assert " built in, 3 installed; " in checked["plugins"].found
+    assert " built in, 4 installed; " in checked["plugins"].found
     assert checked["plugins"].found.endswith(" cannot be loaded")
     killed, refused = checked["command 'mine'"], checked["command 'third'"]
     assert killed.found == "of faceplug 1.0 cannot be loaded (ended the interpreter with exit code 9)"
     assert (refused.found, refused.status) == ("of thirdplug 1.0 cannot be loaded (not today)", "warning")
     assert refused.fix == "run: python -m pip install --upgrade thirdplug; or: python -m pip uninstall thirdplug"
+    claimed = checked["command 'both'"]
+    assert (claimed.status, claimed.fix) == ("warning", "uninstall one of them")
+    assert set(claimed.found.removeprefix("claimed by ").split(" and ")) == {"otherplug 1.0", "lastplug 1.0"}
     assert "command 'other'" not in checked and "command 'train'" not in checked
     assert checked["loss 'saturating'"].status == "wrong"  # it is ours, and needs more of torch than this
 
@@ -171,63 +172,80 @@ def test_a_device_computes_in_some_types_and_gives_a_reason_for_the_others(monke
         return autocast(kind, dtype=dtype, enabled=enabled)
 
     monkeypatch.setattr(torch, "autocast", refuse)
-    answer = trial.try_device("cpu")
-    assert "fp32" in answer["works"] and answer["threads"] == torch.get_num_threads()
-    assert answer["fails"]["bf16"] == "RuntimeError: no bf16 here"
+    failed = trial.failed_device("cpu", "cpu", "fp32")
+    cpu = trial.check_device(failed)
+    assert cpu.status == "ok" and cpu.found.endswith(", precision=auto is fp32, device=auto is this")
+    assert "fp32" in cpu.facts["works"] and cpu.facts["threads"] == torch.get_num_threads()
+    assert cpu.facts["fails"]["bf16"] == "RuntimeError: no bf16 here"
     monkeypatch.setattr(torch, "randn", lambda *size, device: torch.full(size, torch.inf, device=device))
-    assert trial.try_device("cpu")["fails"]["fp32"] == "ArithmeticError: gradients are not finite"
+    cpu = trial.check_device(failed)
+    assert (cpu.status, cpu.found) == ("wrong", "does not compute (ArithmeticError: gradients are not finite)")
+    assert cpu.fix == "install a build of torch for this device"
 
 
-# What the answers of the child mean
-
-GPU = {
-    "name": "Tesla T4", "capability": "7.5", "memory_bytes": 16e9, "free_bytes": 15e9, "works": ["fp32", "fp16"],
-    "fails": {"bf16": "RuntimeError: no"},
-}  # fmt: skip
-NOTHING = {"works": [], "fails": {"fp32": "RuntimeError: no kernel image is available"}}
 T4 = "Tesla T4, 16.0 GB of memory (15.0 GB free), compute capability 7.5, computes in"
+NO_KERNEL = "RuntimeError: no kernel image is available"
 REBUILD = "install a build of torch for this device, or give --device cpu"
 
 
 @pytest.mark.parametrize(
-    ("changes", "default", "status", "words", "fix"),
+    ("works", "default", "status", "words", "fix"),
     [
-        ({}, "cuda:0", "ok", f"{T4} fp32, fp16, precision=auto is fp16, device=auto is this", ""),
-        ({}, "cpu", "ok", f"{T4} fp32, fp16, precision=auto is fp16", ""),
-        (NOTHING, "cuda:0", "wrong", "does not compute (RuntimeError: no kernel image is available)", REBUILD),
-        (NOTHING, "cpu", "warning", "does not compute (RuntimeError: no kernel image is available)", REBUILD),
+        (["fp32", "fp16"], "cuda:0", "ok", f"{T4} fp32, fp16, precision=auto is fp16, device=auto is this", ""),
+        (["fp32", "fp16"], "cpu", "ok", f"{T4} fp32, fp16, precision=auto is fp16", ""),
+        ([], "cuda:0", "wrong", f"does not compute ({NO_KERNEL})", REBUILD),
+        ([], "cpu", "warning", f"does not compute ({NO_KERNEL})", REBUILD),
         (
-            {"works": ["fp32"], "fails": {"fp16": "RuntimeError: no"}}, "cuda:0", "wrong",
-            f"{T4} fp32, precision=auto is fp16, device=auto is this, but that fails (RuntimeError: no)",
+            ["fp32"], "cuda:0", "wrong",
+            f"{T4} fp32, precision=auto is fp16, device=auto is this, but that fails ({NO_KERNEL})",
             "give train --precision fp32",
         ),
     ],
 )  # fmt: skip
 def test_a_gpu_is_reported_with_its_precision_and_matters_only_as_the_default(
-    found, changes, default, status, words, fix
+    monkeypatch, works, default, status, words, fix
 ):
-    answers = {"device cuda:0": GPU | changes, "facegan": SOUND["facegan"] | {"device": default}}
-    gpu = found(**answers)["cuda:0"]
+    def compute(device, dtype):
+        if dtype not in [getattr(torch, trial.DTYPES[word]) for word in works]:
+            raise RuntimeError("no kernel image is available")
+
+    t4 = SimpleNamespace(name="Tesla T4", total_memory=16_000_000_000, major=7, minor=5)
+    monkeypatch.setattr(trial, "compute", compute)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: t4)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (15_000_000_000, t4.total_memory))
+    gpu = trial.check_device(trial.failed_device("cuda:0", default, "fp16"))
     assert (gpu.status, gpu.found, gpu.fix) == (status, words, fix)
+    assert gpu.facts["capability"] == "7.5" and gpu.facts["works"] == works
 
 
-def test_a_gpu_that_torch_does_not_see_is_a_warning(found, tmp_path):
+@pytest.mark.parametrize(
+    ("facts", "why", "fix"),
+    [
+        ({"warning": "The driver is too old"}, " (The driver is too old)", "see what 'nvidia-smi' and CUDA_VISIBLE_DE"),
+        ({}, "", "see what 'nvidia-smi' and CUDA_VISIBLE_DEVICES say"),
+        ({"cuda": None}, " (this build of torch is for the CPU alone)", "install the build of torch for CUDA"),
+    ],
+)
+def test_a_gpu_that_torch_does_not_see_is_a_warning(found, tmp_path, facts, why, fix):
     (tmp_path / "driver").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  450.1  Sat Aug 19 2023\n")
-    unseen = found(torch=SOUND["torch"] | {"warning": "The NVIDIA driver on your system is too old"})["devices"]
-    assert unseen.status == "warning"
-    assert unseen.found == (
-        "an NVIDIA driver is here, but torch sees no GPU (The NVIDIA driver on your system is too old)"
-    )
-    checked = found(torch=SOUND["torch"] | {"cuda": None})
-    assert checked["devices"].found.endswith(" (this build of torch is for the CPU alone)")
-    assert checked["devices"].fix == "install the build of torch for CUDA"
-    assert checked["torch"].found == "2.6.0, cuDNN 90100"
+    unseen = found(None, Check("torch", "2.6.0", facts=TORCH | facts))["devices"]
+    assert (unseen.status, unseen.found) == ("warning", "an NVIDIA driver is here, but torch sees no GPU" + why)
+    assert unseen.fix.startswith(fix)
 
 
-def test_what_torch_is_built_for_is_reported_and_torchvision_is_not_needed(found):
-    checked = found(None)
-    assert checked["torch"].found == "2.6.0, CUDA 12.4, cuDNN 90100"
-    assert (checked["torchvision"].status, checked["torchvision"].found) == ("ok", "not installed, nor needed")
+def test_what_torch_is_built_for_is_reported(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", "12.4")
+    monkeypatch.setattr(torch.backends.cudnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 90100)
+    checked = trial.check_torch()
+    assert checked.found == f"{torch.__version__}, CUDA 12.4, cuDNN 90100"
+    assert checked.facts["devices"][0] == "cpu"
+
+
+def test_torchvision_is_not_needed(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    vision = trial.check_torchvision()
+    assert (vision.status, vision.found) == ("ok", "not installed, nor needed")
 
 
 def test_a_package_with_damaged_metadata_is_a_warning_where_torch_works(found, install, tmp_path):
@@ -237,14 +255,6 @@ def test_a_package_with_damaged_metadata_is_a_warning_where_torch_works(found, i
     package = found(None)["package"]
     assert package.status == "warning"
     assert package.found == f"{info} is damaged (ValueError: its METADATA holds no Name and no Version)"
-
-
-def test_two_owners_of_one_name_are_a_warning(found, install):
-    install("faceplug", "", LOSS)
-    install("otherplug", "", LOSS)
-    mine = found(**{"loss 'mine'": {"reason": "claimed by otherplug 1.0 and faceplug 1.0"}})["loss 'mine'"]
-    assert (mine.status, mine.found) == ("warning", "claimed by otherplug 1.0 and faceplug 1.0")
-    assert mine.fix == "uninstall one of them"
 
 
 # This process: versions and packages
@@ -369,7 +379,7 @@ def test_runs_that_cannot_be_written_are_wrong(found, workplace):
 
 def test_too_little_space_for_a_run_is_wrong(found, workplace):
     needed = shutil.disk_usage(workplace).total + 1
-    here = found(facegan=SOUND["facegan"] | {"run_bytes": needed})["current folder"]
+    here = found(None, Check("facegan", facts={"run_bytes": needed}))["current folder"]
     assert here.status == "wrong"
     assert here.found.endswith(f"; a run of the default settings keeps {needed / 1e9:,.1f} GB")
 

@@ -1,6 +1,6 @@
 """Diagnose this machine: `facegan doctor`.
 
-Nothing here imports torch or loads a plugin in this process: attempts that may crash or hang run in a child (`trial`).
+Nothing here imports torch or loads a plugin in this process: checks that may crash or hang run in a child (`trial`).
 Third-party packages are imported where they are used, so that one broken package does not hide the other checks.
 """
 
@@ -17,15 +17,15 @@ __all__ = ["Check", "can_train", "diagnose", "problems", "to_json", "verdict"]
 
 def diagnose(limit_seconds: float) -> list[Check]:
     """Check everything that training and sampling need; `limit_seconds` is for each start of the child."""
-    answers = trial.run(limit_seconds)
+    tried = trial.run(limit_seconds)
+    run_bytes = tried["facegan"].facts.get("run_bytes", 0) if "facegan" in tried else 0
     parts: dict[str, Callable[[], list[Check]]] = {
         "facegan": checks.check_machine,
         "packages": checks.check_packages,
-        "torch": partial(trial.check_torch, answers),
-        "devices": partial(trial.check_devices, answers),
-        "disk": partial(checks.check_disk, answers.get("facegan", {}).get("run_bytes", 0)),
+        "torch": partial(checks.check_torch, tried),
+        "disk": partial(checks.check_disk, run_bytes),
         "cache": checks.check_cache,
-        "plugins": partial(trial.check_plugins, answers),
+        "plugins": partial(checks.check_plugins, tried),
     }
     found: list[Check] = []
     for name, check in parts.items():
@@ -62,5 +62,5 @@ def to_json(found: Sequence[Check]) -> dict[str, Any]:
     return {
         "able": can_train(found),
         "verdict": verdict(found),
-        "checks": [{{"fix": "mend"}.get(key, key): value for key, value in row.items()} for row in rows],
+        "checks": [{"mend" if key == "fix" else key: value for key, value in row.items()} for row in rows],
     }

@@ -172,16 +172,14 @@ def is_temporary(path: Path) -> bool:
     return match is not None and match[2] == (Path(match["name"]).suffix or None)
 
 
-def size_of(folder: Path) -> int:
-    """Return the bytes of all files below a folder; links count as 0."""
-    total = 0
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                total += size_of(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False):
-                total += entry.stat(follow_symlinks=False).st_size
-    return total
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder; links, and what cannot be read, count as 0."""
+    with suppress(OSError):
+        if not path.is_dir():
+            return path.stat().st_size
+        with os.scandir(path) as entries:
+            return sum(size_of(Path(entry.path)) for entry in entries if not entry.is_symlink())
+    return 0
 
 
 def _temporary(path: Path) -> Path:

@@ -97,7 +97,7 @@ class CacheFolder:
     def _entry(self, path: Path) -> CacheEntry:
         status = path.stat()
         days_unused = max(0.0, (time.time() - status.st_mtime) / _DAY)
-        size_bytes = size_of(path) if path.is_dir() else status.st_size
+        size_bytes = size_of(path)
         # A file that is being written has such a name as well, but not for a day.
         killed = is_temporary(path) and days_unused > 1
         useless = "left by a writing that was killed" if killed else None
