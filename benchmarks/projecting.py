@@ -61,7 +61,7 @@ def main() -> None:
     generator.network.requires_grad_(False)
     z = generator.latents(range(10**6, 10**6 + options.num))
     images = generator.images(z)
-    ours = search.minimise
+    ours = search.minimise_rows
     rows = [
         ("default", ours, SearchSettings()),
         ("pixels alone", ours, SearchSettings(features=0)),
@@ -75,9 +75,9 @@ def main() -> None:
         "| search | found again | latent's cosine above 0.9 | median error | seconds per image |\n|---|---|---|---|---|"
     )
     for name, minimise, settings in rows:
-        search.minimise = minimise
+        search.minimise_rows = minimise
         start = time.perf_counter()
-        found = projection.project(generator, D, images, settings)
+        found = projection.project_images(generator, D, images, settings)
         seconds = (time.perf_counter() - start) / options.num
         rms = torch.tensor([each.rms for each in found])
         cosine = torch.cosine_similarity(torch.stack([each.z for each in found]), z)

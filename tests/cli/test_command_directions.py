@@ -48,7 +48,7 @@ def test_directions_are_found_told_and_kept_in_the_runs_folder(facegan, vivid, o
 
 def test_second_call_does_not_train_again_and_json_tells_everything(facegan, vivid, own_cache, monkeypatch):
     first = facegan("directions", vivid, "-n", 600, "--components", 1, "--json")
-    monkeypatch.setattr(classifier, "fit", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(classifier, "fit_network", lambda *_, **__: pytest.fail("trained again"))
     second = facegan("directions", vivid, "-n", 600, "--components", 1, "--json", "-o", "new/d.safetensors")
     assert (first.json["classifier"]["cached"], second.json["classifier"]["cached"]) == (False, True)
     assert first.json["directions"] == second.json["directions"]

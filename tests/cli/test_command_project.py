@@ -231,7 +231,7 @@ def test_mistakes_are_refused_in_one_line_and_nothing_is_written(facegan, run, p
 
 
 def test_data_that_is_not_there_is_refused_before_the_search(facegan, run, photo, monkeypatch):
-    monkeypatch.setattr("facegan.projection.photos.project", lambda *_, **__: pytest.fail("searched"))
+    monkeypatch.setattr("facegan.projection.photos.project_images", lambda *_, **__: pytest.fail("searched"))
     said = facegan("project", photo, *QUICK, "--data", "nowhere", "--save", "m.safetensors")
     assert said.code == 2
     assert said.complaint.startswith("facegan: nowhere: no such dataset, folder or file; ")

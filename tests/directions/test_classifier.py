@@ -12,9 +12,9 @@ from facegan.directions.classifier import (
     AttributeScore,
     auc,
     build_network,
-    fit,
+    fit_network,
     held_out_rows,
-    score,
+    score_attribute,
     train_classifier,
 )
 from facegan.errors import DataError
@@ -30,7 +30,7 @@ def test_auc_is_the_share_of_pairs_in_the_right_order():
 def test_score_counts_only_known_labels():
     logits = torch.tensor([2.0, -1.0, 3.0, -2.0, 5.0, -5.0])
     labels = torch.tensor([1.0, 1.0, 0.0, 0.0, float("nan"), 0.0])
-    found = score("smile", logits, labels)
+    found = score_attribute("smile", logits, labels)
     assert (found.name, found.num) == ("smile", 5)
     assert found.base_rate == pytest.approx(3 / 5)
     assert found.accuracy == pytest.approx(3 / 5)
@@ -115,7 +115,7 @@ def test_unknown_labels_do_not_change_the_weights(one_epoch, tmp_path):
 
     def weights(pixels):
         network = build_network(16, 3, 1)
-        fit(network, pixels, labels, np.arange(200))
+        fit_network(network, pixels, labels, np.arange(200))
         return network[-1].bias.detach()
 
     known = weights(images.images)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from facegan.data.image_set import ImageSet
-from facegan.neighbours import compare, features, pixels
+from facegan.neighbours import compare_in_space, features, pixels
 from facegan.networks.dcgan import DCGAN
 
 
@@ -21,7 +21,7 @@ def spaces():
 def test_memoriser_is_nearer_than_all_that_is_unseen(faces, noisy, spaces, which):
     training = faces(400, 1)
     copies = noisy(training[np.random.default_rng(0).integers(0, 400, 200)])
-    found = compare(spaces[which], images(training), copies[:4], measured=(copies, faces(150, 2))).memorisation
+    found = compare_in_space(spaces[which], images(training), copies[:4], measured=(copies, faces(150, 2))).memorisation
     assert found.nearer.value > 0.99
     assert found.below_1.value > 0.95
     assert found.seen > 0.99 > found.seen_by_chance.interval[1]
@@ -29,7 +29,7 @@ def test_memoriser_is_nearer_than_all_that_is_unseen(faces, noisy, spaces, which
 
 @pytest.mark.parametrize("which", [0, 1], ids=["pixels", "features"])
 def test_fresh_draws_are_as_near_as_unseen_images(faces, spaces, which):
-    found = compare(
+    found = compare_in_space(
         spaces[which], images(faces(400, 1)), faces(4, 3), measured=(faces(300, 3), faces(300, 2))
     ).memorisation
     assert found.nearer.interval[0] < 0.5 < found.nearer.interval[1]
@@ -42,7 +42,9 @@ def test_blur_brings_samples_nearer_in_pixels_but_not_to_what_was_trained_on(fac
     fresh = faces(300, 3).astype(np.float64)
     blocks = fresh.reshape(300, 3, 4, 4, 4, 4).mean((3, 5))
     blurred = np.kron(blocks, np.ones((1, 1, 4, 4))).round().astype(np.uint8)
-    found = compare(spaces[0], images(faces(400, 1)), blurred[:4], measured=(blurred, faces(300, 2))).memorisation
+    found = compare_in_space(
+        spaces[0], images(faces(400, 1)), blurred[:4], measured=(blurred, faces(300, 2))
+    ).memorisation
     assert found.nearer.value > 0.9
     low, high = found.seen_by_chance.interval
     assert low < found.seen < high
@@ -51,10 +53,10 @@ def test_blur_brings_samples_nearer_in_pixels_but_not_to_what_was_trained_on(fac
 def test_neighbours_are_those_of_the_samples_shown(faces, noisy, spaces):
     training = faces(60, 1)
     shown = noisy(training[[5, 17]])
-    found = compare(spaces[0], images(training), shown, measured=(faces(20, 2), faces(20, 3)), k=2)
+    found = compare_in_space(spaces[0], images(training), shown, measured=(faces(20, 2), faces(20, 3)), k=2)
     assert found.neighbours.indices.shape == (2, 2)
     assert found.neighbours.indices[:, 0].tolist() == [5, 17]
-    alone = compare(spaces[0], images(training), shown, k=2)
+    alone = compare_in_space(spaces[0], images(training), shown, k=2)
     assert alone.memorisation is None
     assert np.array_equal(alone.neighbours.indices, found.neighbours.indices)
 
@@ -63,6 +65,8 @@ def test_mirrored_copies_are_copies_where_mirror_images_were_trained_on(faces, n
     training = faces(200, 1)
     copies = noisy(training[:100, :, :, ::-1])
     for mirror in (True, False):
-        found = compare(spaces[0], images(training, mirror=mirror), copies[:1], measured=(copies, faces(100, 2)))
+        found = compare_in_space(
+            spaces[0], images(training, mirror=mirror), copies[:1], measured=(copies, faces(100, 2))
+        )
         share = found.memorisation.nearer.value
         assert share > 0.99 if mirror else share < 0.7

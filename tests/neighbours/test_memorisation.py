@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from facegan.neighbours import Neighbours, measure
+from facegan.neighbours import NearestImages, measure_memorisation
 
 
 def neighbours(distances, indices):
     distances = np.asarray(distances, np.float64)[:, None]
-    return Neighbours(distances, np.asarray(indices)[:, None], np.zeros(distances.shape, bool))
+    return NearestImages(distances, np.asarray(indices)[:, None], np.zeros(distances.shape, bool))
 
 
 def compared(samples, heldout, to_heldout=None, nearest=None, num_training=10):
     nearest = np.zeros((len(samples), 2), np.int64) if nearest is None else np.asarray(nearest)
     to_heldout = np.full(len(samples), np.inf) if to_heldout is None else to_heldout
-    return measure(
+    return measure_memorisation(
         neighbours(samples, nearest[:, 0]),
         neighbours(heldout, np.zeros(len(heldout), np.int64)),
         neighbours(to_heldout, nearest[:, 1]),

@@ -25,7 +25,7 @@ def small_chunks(monkeypatch):
 @pytest.mark.parametrize("k", [1, 3, 10])
 def test_neighbours_in_pixels_are_those_of_brute_force_in_float64(faces, small_chunks, k):
     queries, images = faces(45, 1), faces(100, 2)
-    found = neighbours.nearest(queries, images, neighbours.pixels(), k=k)
+    found = neighbours.find_nearest(queries, images, neighbours.pixels(), k=k)
     distances, indices = brute_force(queries, images, k)
     assert np.array_equal(found.indices, indices)
     assert np.allclose(found.distances, distances, rtol=0, atol=1e-7)
@@ -34,10 +34,10 @@ def test_neighbours_in_pixels_are_those_of_brute_force_in_float64(faces, small_c
 
 def test_chunks_and_passes_change_nothing(faces, monkeypatch):
     queries, images = faces(45, 1), faces(100, 2)
-    at_once = neighbours.nearest(queries, images, neighbours.pixels(), k=3)
+    at_once = neighbours.find_nearest(queries, images, neighbours.pixels(), k=3)
     monkeypatch.setattr(search, "_CHUNK_BYTES", 7 * 3 * 16 * 16 * 4)
     monkeypatch.setattr(search, "_QUERY_BYTES", 20 * 3 * 16 * 16 * 4)
-    parts = neighbours.nearest(queries, images, neighbours.pixels(), k=3)
+    parts = neighbours.find_nearest(queries, images, neighbours.pixels(), k=3)
     assert np.array_equal(at_once.indices, parts.indices)
     assert np.array_equal(at_once.distances, parts.distances)
 
@@ -45,7 +45,7 @@ def test_chunks_and_passes_change_nothing(faces, monkeypatch):
 def test_equal_images_are_given_in_their_order(faces, small_chunks):
     one, others = faces(1, 1), faces(20, 2)
     images = np.concatenate([one, others, one, one, others, one])
-    found = neighbours.nearest(one, images, neighbours.pixels(), k=4)
+    found = neighbours.find_nearest(one, images, neighbours.pixels(), k=4)
     assert found.indices.tolist() == [[0, 21, 22, 43]]
     assert found.distances.tolist() == [[0.0, 0.0, 0.0, 0.0]]
 
@@ -54,7 +54,7 @@ def test_distance_of_an_almost_perfect_copy_is_not_lost_in_rounding(faces):
     images = faces(50, 1)
     queries = images[30:31].copy()
     queries[0, 0, 0, 0] ^= 1  # one level of one value
-    found = neighbours.nearest(queries, images, neighbours.pixels())
+    found = neighbours.find_nearest(queries, images, neighbours.pixels())
     assert found.indices.tolist() == [[30]]
     assert found.distances[0, 0] == pytest.approx(2 / 255 / (3 * 16 * 16) ** 0.5, rel=1e-4)
 
@@ -62,7 +62,7 @@ def test_distance_of_an_almost_perfect_copy_is_not_lost_in_rounding(faces):
 def test_mirror_images_count_as_the_image_and_only_once(faces, small_chunks):
     queries, images = faces(30, 1), faces(60, 2)
     queries[:10] = images[:10, :, :, ::-1]
-    found = neighbours.nearest(queries, images, neighbours.pixels(), k=5, mirror=True)
+    found = neighbours.find_nearest(queries, images, neighbours.pixels(), k=5, mirror=True)
     plain, flipped = (brute_force(queries, each, 60) for each in (images, images[..., ::-1]))
     both = np.full((2, 30, 60), np.nan)
     for view, (distances, indices) in zip(both, (plain, flipped), strict=True):
@@ -72,14 +72,14 @@ def test_mirror_images_count_as_the_image_and_only_once(faces, small_chunks):
     assert np.allclose(found.distances, np.sort(smaller, axis=1)[:, :5], rtol=0, atol=1e-7)
     assert np.array_equal(found.mirrored, np.take_along_axis(both[1] < both[0], found.indices, 1))
     assert found.mirrored[:10, 0].all()
-    assert neighbours.nearest(queries, images, neighbours.pixels()).distances[:10].min() > 0.1
+    assert neighbours.find_nearest(queries, images, neighbours.pixels()).distances[:10].min() > 0.1
 
 
 def test_neighbours_in_features_are_those_of_brute_force(faces, small_chunks):
     queries, images = faces(20, 1), faces(40, 2)
     torch.manual_seed(0)
     space = neighbours.features(DCGAN(ndf=8).discriminator(16, 3).eval())
-    found = neighbours.nearest(queries, images, space, k=2)
+    found = neighbours.find_nearest(queries, images, space, k=2)
     a, b = (space.rows(torch.from_numpy(each) / 127.5 - 1).double().numpy() for each in (queries, images))
     squared = np.square(a[:, None] - b[None]).sum(2)
     assert np.array_equal(found.indices, np.argsort(squared, axis=1)[:, :2])
@@ -88,12 +88,12 @@ def test_neighbours_in_features_are_those_of_brute_force(faces, small_chunks):
 
 def test_more_neighbours_than_images_are_refused(faces):
     with pytest.raises(ValueError, match="k is 4; there are 3 images"):
-        neighbours.nearest(faces(1, 1), faces(3, 2), neighbours.pixels(), k=4)
+        neighbours.find_nearest(faces(1, 1), faces(3, 2), neighbours.pixels(), k=4)
 
 
 def test_progress_counts_the_images_of_every_pass(faces, small_chunks):
     reporter = Counted()
-    neighbours.nearest(faces(45, 1), faces(30, 2), neighbours.pixels(), reporter=reporter)
+    neighbours.find_nearest(faces(45, 1), faces(30, 2), neighbours.pixels(), reporter=reporter)
     assert reporter.counts[0] == (7, 90)
     assert reporter.counts[-1] == (90, 90)
     assert sorted(reporter.counts) == reporter.counts

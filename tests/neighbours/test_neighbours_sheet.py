@@ -3,7 +3,7 @@ import pytest
 
 from facegan import neighbours
 from facegan.errors import ConfigError
-from facegan.neighbours import Neighbours, pixels
+from facegan.neighbours import NearestImages, pixels
 
 
 def plain(*colours, side=16):
@@ -16,7 +16,7 @@ def plain(*colours, side=16):
 
 def found(indices, mirrored=None):
     indices = np.array(indices)
-    return Neighbours(np.full(indices.shape, 0.25), indices, np.zeros(indices.shape, bool) | (mirrored or False))
+    return NearestImages(np.full(indices.shape, 0.25), indices, np.zeros(indices.shape, bool) | (mirrored or False))
 
 
 def coloured(sheet, colour):
@@ -29,7 +29,7 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
 def test_each_sample_is_followed_by_its_neighbours_from_left_to_right():
-    sheet = neighbours.sheet(plain(RED), ["seed 0"], plain(BLUE, GREEN), [(pixels(), found([[1, 0]]))])
+    sheet = neighbours.draw_sheet(plain(RED), ["seed 0"], plain(BLUE, GREEN), [(pixels(), found([[1, 0]]))])
     red, green, blue = (coloured(sheet, colour) for colour in (RED, GREEN, BLUE))
     assert red[1] < green[0] < green[1] < blue[0]
     assert red[2] == green[2] == blue[2]
@@ -38,8 +38,8 @@ def test_each_sample_is_followed_by_its_neighbours_from_left_to_right():
 
 def test_a_row_a_sample_and_a_group_of_columns_a_space():
     one = [(pixels(), found([[0], [1]]))]
-    narrow = neighbours.sheet(plain(RED, RED), ["a", "b"], plain(BLUE, GREEN), one)
-    wide = neighbours.sheet(plain(RED, RED), ["a", "b"], plain(BLUE, GREEN), one * 2)
+    narrow = neighbours.draw_sheet(plain(RED, RED), ["a", "b"], plain(BLUE, GREEN), one)
+    wide = neighbours.draw_sheet(plain(RED, RED), ["a", "b"], plain(BLUE, GREEN), one * 2)
     assert wide.shape[1] - narrow.shape[1] == 112 + 6
     blue, green = (coloured(narrow, colour) for colour in (BLUE, GREEN))
     assert (blue[0], blue[1]) == (green[0], green[1])
@@ -48,7 +48,7 @@ def test_a_row_a_sample_and_a_group_of_columns_a_space():
 
 def test_a_mirrored_neighbour_is_shown_mirrored():
     straight, turned = (
-        coloured(neighbours.sheet(plain(RED), ["a"], plain(BLUE), [(pixels(), found([[0]], mirrored))]), BLUE)
+        coloured(neighbours.draw_sheet(plain(RED), ["a"], plain(BLUE), [(pixels(), found([[0]], mirrored))]), BLUE)
         for mirrored in (False, True)
     )
     assert straight[0] - turned[0] == 56
@@ -57,8 +57,8 @@ def test_a_mirrored_neighbour_is_shown_mirrored():
 def test_label_and_distance_are_below_their_images():
     def below(label, distance):
         each = found([[0]])
-        each = Neighbours(each.distances * distance, each.indices, each.mirrored)
-        return neighbours.sheet(plain(RED), [label], plain(BLUE), [(pixels(), each)])
+        each = NearestImages(each.distances * distance, each.indices, each.mirrored)
+        return neighbours.draw_sheet(plain(RED), [label], plain(BLUE), [(pixels(), each)])
 
     first, other_label, other_distance = below("seed 0", 1), below("seed 8", 1), below("seed 0", 2)
     for other, columns in ((other_label, slice(0, 124)), (other_distance, slice(124, None))):
@@ -69,7 +69,7 @@ def test_label_and_distance_are_below_their_images():
 
 def test_grey_images_become_a_sheet():
     grey = plain(RED)[:, :1]
-    assert neighbours.sheet(grey, ["a"], grey, [(pixels(), found([[0]]))]).shape[2] == 3
+    assert neighbours.draw_sheet(grey, ["a"], grey, [(pixels(), found([[0]]))]).shape[2] == 3
 
 
 def test_a_sheet_too_large_to_be_opened_is_refused():

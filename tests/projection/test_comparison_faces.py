@@ -9,7 +9,7 @@ from facegan.generator import FaceGenerator
 from facegan.images import to_float
 from facegan.networks.dcgan import DCGAN
 from facegan.projection import Projection, SearchSettings
-from facegan.projection.comparison import ComparisonFaces, FaceErrors, compare, face_errors
+from facegan.projection.comparison import ComparisonFaces, FaceErrors, compare_projections, face_errors
 from origins import origin
 
 QUICK = SearchSettings(restarts=1, steps=2, candidates=256)
@@ -63,7 +63,7 @@ def test_noise_is_recognised_by_D_and_errors_are_compared_with_those_of_faces(D,
     faces = ComparisonFaces.of(drawn(200, 1), drawn(60, 2))
     noise = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     images = torch.stack([noise, to_float(torch.from_numpy(drawn(5, 3).images[0].copy()))])
-    near, far = compare([projection(-1.0), projection(1e9)], images, faces, ERRORS, D)
+    near, far = compare_projections([projection(-1.0), projection(1e9)], images, faces, ERRORS, D)
     assert (near.unlike_percentile, near.percentile, near.known) == (100, 0, False)
     assert (far.percentile, far.known) == (100, True)
     assert near.median_rms == far.median_rms == pytest.approx(0.3)
@@ -73,7 +73,7 @@ def test_noise_is_recognised_by_D_and_errors_are_compared_with_those_of_faces(D,
 def test_with_few_unseen_faces_or_without_D_only_errors_are_compared(D, store, num_unseen, has_D, decides):
     known, unseen = (open_packed(store(num, at=f"set-{num}")) for num in (70, num_unseen))
     faces = ComparisonFaces.of(from_packed(known), from_packed(unseen))
-    (found,) = compare([projection()], torch.zeros(1, 3, 16, 16), faces, ERRORS, D if has_D else None)
+    (found,) = compare_projections([projection()], torch.zeros(1, 3, 16, 16), faces, ERRORS, D if has_D else None)
     assert (found.known is not None) == decides
     assert found.median_rms == pytest.approx(0.3)
 

@@ -1,6 +1,6 @@
 import torch
 
-from facegan.projection.lbfgs import minimise
+from facegan.projection.lbfgs import minimise_rows
 
 
 def bowls(num=3, size=6):
@@ -13,15 +13,15 @@ def bowls(num=3, size=6):
 
 def test_each_row_reaches_its_own_minimum():
     centres, objective = bowls()
-    rows, values = minimise(objective, torch.zeros(3, 6), 80)
+    rows, values = minimise_rows(objective, torch.zeros(3, 6), 80)
     assert torch.allclose(rows, centres, atol=1e-3)
     assert (values < 1e-4).all()
 
 
 def test_row_goes_its_way_whatever_the_others_do():
     _, objective = bowls()
-    together, _ = minimise(objective, torch.zeros(3, 6), 15)
-    alone, _ = minimise(objective, torch.zeros(1, 6), 15)
+    together, _ = minimise_rows(objective, torch.zeros(3, 6), 15)
+    alone, _ = minimise_rows(objective, torch.zeros(1, 6), 15)
     assert torch.allclose(together[:1], alone, atol=1e-5)
 
 
@@ -30,7 +30,7 @@ def test_value_never_rises_and_is_finite_where_the_objective_is_not():
         return torch.where(rows[:, 0] > 0.5, torch.full((len(rows),), float("nan")), rows.square().sum(1))
 
     start = torch.full((1, 3), 0.4)
-    _, value = minimise(cliff, start, 10)
+    _, value = minimise_rows(cliff, start, 10)
     assert value.isfinite().all()
     assert value < cliff(start)
 
@@ -38,5 +38,5 @@ def test_value_never_rises_and_is_finite_where_the_objective_is_not():
 def test_progress_counts_the_steps():
     _, objective = bowls()
     seen = []
-    minimise(objective, torch.zeros(3, 6), 4, seen.append)
+    minimise_rows(objective, torch.zeros(3, 6), 4, seen.append)
     assert seen == [2, 3, 4]

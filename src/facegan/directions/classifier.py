@@ -129,7 +129,7 @@ def train_classifier(
             "nothing is left to learn from: the images are of few people, all among the fifth that the classifier is "
             "evaluated on; add images of others"
         )
-    fit(network.to(device), images.images, labels.values, np.flatnonzero(~held), reporter=reporter)
+    fit_network(network.to(device), images.images, labels.values, np.flatnonzero(~held), reporter=reporter)
     network.to(memory_format=torch.contiguous_format)  # as one from the cache is, whose sums are then the same
     classifier = AttributeClassifier(network.eval(), labels.names)
     scores = _evaluate(classifier, images.images, labels, np.flatnonzero(held))
@@ -167,7 +167,7 @@ def build_network(resolution: int, channels: int, num: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * 4 * 4, num))
 
 
-def fit(
+def fit_network(
     network: nn.Module, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, reporter: Reporter = SILENT
 ) -> None:
     """Train a network: binary cross-entropy of the known labels, AdamW, a cosine schedule of the learning rate.
@@ -221,7 +221,7 @@ def auc(scores: Tensor, labels: Tensor) -> float:
     return float((ranks - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
 
 
-def score(name: str, logits: Tensor, labels: Tensor) -> AttributeScore:
+def score_attribute(name: str, logits: Tensor, labels: Tensor) -> AttributeScore:
     """Return the score of one attribute from logits (N,) and labels (N,): 1, 0, or NaN, which does not count."""
     known = ~labels.isnan()
     predicted, actual = logits[known] > 0, labels[known] > 0.5
@@ -264,7 +264,7 @@ def _evaluate(
         return []
     logits, values = torch.cat(parts), torch.from_numpy(labels.values[rows])
     return [
-        score(name, logits[:, place], values[:, place])
+        score_attribute(name, logits[:, place], values[:, place])
         for place, name in enumerate(labels.names)
         if min(int((values[:, place] == value).sum()) for value in (0, 1)) >= MIN_EACH
     ]

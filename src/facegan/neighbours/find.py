@@ -19,9 +19,9 @@ from ..reporter import SILENT, Reporter
 from ..sampling import sample
 from ..seeds import Points
 from .feature_spaces import Space, features, pixels
-from .memorisation import Memorisation, measure
-from .search import Neighbours, nearest
-from .sheet import check_sheet_size, sheet
+from .memorisation import Memorisation, measure_memorisation
+from .search import NearestImages, find_nearest
+from .sheet import check_sheet_size, draw_sheet
 
 
 class NeighbourSettings(BaseModel):
@@ -58,7 +58,7 @@ class SpaceComparison:
     """
 
     space: Space
-    neighbours: Neighbours
+    neighbours: NearestImages
     memorisation: Memorisation | None
 
 
@@ -90,7 +90,7 @@ class FoundNeighbours:
         """Return the samples next to their nearest training images: uint8 (H, W, 3)."""
         labels = [f"seed {label}" if label.isdigit() else label for label in self.points.labels()]
         pairs = [(each.space, each.neighbours) for each in self.comparisons]
-        return sheet(self.shown, labels, self.training.images, pairs)
+        return draw_sheet(self.shown, labels, self.training.images, pairs)
 
     def document(self) -> dict[str, Any]:
         """Return all numbers for JSON."""
@@ -171,13 +171,13 @@ def find_neighbours(
             measured = _samples(generator, Points.of(range(settings.num)), reporter), heldout.images
     shown = _samples(generator, points, reporter)
     comparisons = [
-        compare(space, training, shown, measured=measured, k=settings.k, reporter=reporter) for space in spaces
+        compare_in_space(space, training, shown, measured=measured, k=settings.k, reporter=reporter) for space in spaces
     ]
     num_samples, num_heldout = (len(measured[0]), len(measured[1])) if measured else (0, 0)
     return FoundNeighbours(generator, points, shown, training, num_samples, num_heldout, no_measure, comparisons)
 
 
-def compare(
+def compare_in_space(
     space: Space,
     training: ImageSet,
     shown: NDArray[np.uint8],
@@ -201,13 +201,13 @@ def compare(
         PluginError: D has no features.
     """
     parts = [shown, *(measured or ())]
-    found = nearest(np.concatenate(parts), training.images, space, k=k, mirror=training.mirror, reporter=reporter)
+    found = find_nearest(np.concatenate(parts), training.images, space, k=k, mirror=training.mirror, reporter=reporter)
     if measured is None:
         return SpaceComparison(space, found, None)
     samples, heldout = measured
-    to_heldout = nearest(samples, heldout, space, mirror=training.mirror)
+    to_heldout = find_nearest(samples, heldout, space, mirror=training.mirror)
     end = len(shown) + len(samples)
-    memorisation = measure(found[len(shown) : end], found[end:], to_heldout, len(training))
+    memorisation = measure_memorisation(found[len(shown) : end], found[end:], to_heldout, len(training))
     return SpaceComparison(space, found[: len(shown)], memorisation)
 
 

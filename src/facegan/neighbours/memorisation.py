@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from .search import Neighbours
+from .search import NearestImages
 
 RESAMPLES = 1000  # of the bootstrap
 QUANTILES = (0.05, 0.01)
@@ -57,7 +57,9 @@ class Memorisation(BaseModel):
         return self.seen > bound if bound < 1 else None
 
 
-def measure(samples: Neighbours, heldout: Neighbours, to_heldout: Neighbours, num_training: int) -> Memorisation:
+def measure_memorisation(
+    samples: NearestImages, heldout: NearestImages, to_heldout: NearestImages, num_training: int
+) -> Memorisation:
     """Compare how near samples and held-out images are to the training set, and samples to both sets.
 
     `nearer` is the Mann-Whitney statistic U / (n m) of both sets of distances. Source: Meehan, Chaudhuri, Dasgupta,

@@ -21,7 +21,7 @@ _SLACK = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
+class NearestImages:
     """The nearest images of each query, nearest first; equal distances in the order of the images.
 
     Attributes:
@@ -34,12 +34,12 @@ class Neighbours:
     indices: NDArray[np.int64]
     mirrored: NDArray[np.bool_]
 
-    def __getitem__(self, part: slice) -> "Neighbours":
+    def __getitem__(self, part: slice) -> "NearestImages":
         """Return the neighbours of some of the queries."""
-        return Neighbours(self.distances[part], self.indices[part], self.mirrored[part])
+        return NearestImages(self.distances[part], self.indices[part], self.mirrored[part])
 
 
-def nearest(
+def find_nearest(
     queries: NDArray[np.uint8],
     images: NDArray[np.uint8],
     space: Space,
@@ -47,7 +47,7 @@ def nearest(
     k: int = 1,
     mirror: bool = False,
     reporter: Reporter = SILENT,
-) -> Neighbours:
+) -> NearestImages:
     """Find the k nearest of all images to each query.
 
     Float32 products |a|^2 + |b|^2 - 2ab select the candidates, with room for their rounding, which is largest, relative
@@ -81,7 +81,7 @@ def nearest(
             done, total = number * len(images) + start + len(chunk), num_passes * len(images)
             reporter.progress(f"comparing {space.name}", done, total)
         found.append(search)
-    return Neighbours(
+    return NearestImages(
         space.distances(np.concatenate([each.squared for each in found])),
         np.concatenate([each.indices for each in found]),
         np.concatenate([each.mirrored for each in found]),

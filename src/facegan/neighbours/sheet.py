@@ -10,7 +10,7 @@ from ..errors import ConfigError
 from ..images import contact_sheet
 from ..images.decode import MAX_PIXELS
 from .feature_spaces import Space
-from .search import Neighbours
+from .search import NearestImages
 
 MIN_WIDTH = 112  # pixels of each image on the sheet
 _ROW = 22  # pixels between the images of two rows; a little less between columns
@@ -32,11 +32,11 @@ def check_sheet_size(num_samples: int, num_columns: int, resolution: int) -> Non
         )
 
 
-def sheet(
+def draw_sheet(
     samples: NDArray[np.uint8],
     labels: Sequence[str],
     images: NDArray[np.uint8],
-    found: Sequence[tuple[Space, Neighbours]],
+    found: Sequence[tuple[Space, NearestImages]],
 ) -> NDArray[np.uint8]:
     """Arrange samples in rows, each with its nearest images in every space and their distances.
 

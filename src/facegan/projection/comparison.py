@@ -20,7 +20,7 @@ from ..reporter import SILENT, Reporter
 from ..storage.atomic import as_json
 from ..storage.cache import PROJECTIONS, hashed_key
 from .ood_score import MIN_COMPARED, NUM_COMPARED, OODScore, evenly_spaced
-from .search import Projection, SearchSettings, project
+from .search import Projection, SearchSettings, project_images
 
 NUM_PROJECTED = 16  # faces whose projections are compared with; more would delay the first projection of a snapshot
 _TASK = "projecting known faces, once per snapshot (--no-judge skips this):"
@@ -102,7 +102,7 @@ def _kind(source: str | None, trained_on: ImageSet | None, held_out: ImageSet | 
     return "that the run has not seen"
 
 
-def compare(
+def compare_projections(
     projections: list[Projection], images: Tensor, faces: ComparisonFaces, errors: "FaceErrors", D: nn.Module | None
 ) -> list[Projection]:
     """Return projections completed by how their errors and their images compare with faces.
@@ -164,7 +164,7 @@ def face_errors(
     if cached is not None:
         return cached
     images = to_float(torch.from_numpy(evenly_spaced(faces.images, NUM_PROJECTED)))
-    found = project(generator, D, images, settings, task=_TASK, reporter=reporter)
+    found = project_images(generator, D, images, settings, task=_TASK, reporter=reporter)
     result = FaceErrors(distances=sorted(each.distance for each in found), rms=sorted(each.rms for each in found))
     PROJECTIONS.write(key, as_json(result.model_dump()))
     return result

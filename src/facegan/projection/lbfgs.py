@@ -14,7 +14,7 @@ _ARMIJO = 1e-4  # decrease that a step needs, as a share of what the slope predi
 _BACKTRACKING = 0.4  # factor on the length of a rejected step
 
 
-def minimise(
+def minimise_rows(
     objective: Callable[[Tensor], Tensor], start: Tensor, num_steps: int, progress: Callable[[int], None] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Minimise each row's value, with one evaluation of all rows per step.

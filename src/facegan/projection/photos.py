@@ -22,8 +22,8 @@ from ..generator import FaceGenerator
 from ..images import grid, side_by_side, to_float, to_uint8
 from ..images.decode import quiet_pillow, too_large
 from ..reporter import SILENT, Reporter
-from .comparison import compare, face_errors, load_comparison_faces
-from .search import Projection, SearchSettings, project
+from .comparison import compare_projections, face_errors, load_comparison_faces
+from .search import Projection, SearchSettings, project_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +101,10 @@ def project_photos(
     if compare_with:
         source = compare_with if isinstance(compare_with, str) else None
         faces, compared_with = load_comparison_faces(checkpoint, source, reporter=reporter)
-    projections = project(generator, D, photos, settings, task="projecting photos", reporter=reporter)
+    projections = project_images(generator, D, photos, settings, task="projecting photos", reporter=reporter)
     if faces is not None:
         errors = face_errors(generator, D, faces.projected, settings, reporter=reporter)
-        projections = compare(projections, photos, faces, errors, D)
+        projections = compare_projections(projections, photos, faces, errors, D)
     return PhotoProjections(generator, photos, projections, D is not None and settings.features > 0, compared_with)
 
 

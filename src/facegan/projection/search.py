@@ -13,7 +13,7 @@ from ..generator import MICRO_BATCH, FaceGenerator
 from ..latents import draw
 from ..reporter import SILENT, Reporter
 from ..sampling import finite_images
-from .lbfgs import minimise
+from .lbfgs import minimise_rows
 from .ood_score import OUTLIER_PERCENTILE
 
 _COARSEST = 8  # pixels: side of the smallest image of the pyramid
@@ -80,7 +80,7 @@ class Projection:
         return f"{compared}; {known}: to D, {self.unlike_percentile:.1f} % of faces look more like its own"
 
 
-def project(
+def project_images(
     generator: FaceGenerator,
     D: nn.Module | None,
     images: Tensor,
@@ -125,7 +125,7 @@ def project(
         def progress(step: int, before: int = number * settings.steps) -> None:
             reporter.progress(task, (before + step) * settings.restarts, total)
 
-        w, values = minimise(objective, candidates[near].to(target), settings.steps, progress)
+        w, values = minimise_rows(objective, candidates[near].to(target), settings.steps, progress)
         z = on_prior(w[values.argmin()][None], generator.prior).float().cpu()
         (nearest,) = finite_images(generator, z)
         rms = (nearest - image.cpu()).square().mean().sqrt().item()

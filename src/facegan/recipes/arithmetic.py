@@ -15,7 +15,7 @@ from ..generator import FaceGenerator
 from ..images import Term, equation, equation_size
 from ..reporter import Reporter
 from ..seeds import Points
-from .recipe import Recipe, draw
+from .recipe import Recipe, draw_images
 
 MOST_TERMS = 16  # of each sign
 MOST_OF_A_TERM = 10_000  # points; the mean of so many has 1 % of a latent's length: nothing is left of it
@@ -86,7 +86,7 @@ class Arithmetic(Recipe):
         terms = [(sign, points.labels(), points.z(generator)) for sign, points in self.terms()]
         around = latents.neighbourhood(self.z(generator), self.noise, self.seed)
         rows = [part for _, _, z in terms for part in (z[:SHOWN], latents.combine([z])[None])] + [around]
-        faces = np.concatenate(list(draw(generator, torch.cat(rows), reporter)))
+        faces = np.concatenate(list(draw_images(generator, torch.cat(rows), reporter)))
         parts = iter(np.split(faces, np.cumsum([len(part) for part in rows])[:-1]))
         columns = [Term(sign, next(parts), labels, next(parts)) for sign, labels, _ in terms]
         caption = "their sum, rescaled" if self.rescale else "their sum"

@@ -14,7 +14,7 @@ from ..generator import FaceGenerator
 from ..images import rows, rows_size
 from ..reporter import SILENT, Reporter
 from ..seeds import Latent, Points
-from .recipe import Recipe, draw, number
+from .recipe import Recipe, draw_images, format_number
 
 MOST_COLUMNS = 1000
 MOST = 100.0  # standard deviations, far outside any prior
@@ -40,12 +40,12 @@ class Along(BaseModel):
     @property
     def text(self) -> str:
         """The direction as `--direction` takes it: smile:-3..3."""
-        return f"{self.name}:{number(self.low)}" + ("" if self.low == self.high else f"..{number(self.high)}")
+        return f"{self.name}:" + "..".join(map(format_number, dict.fromkeys((self.low, self.high))))
 
     @property
     def title(self) -> str:
         """The direction as the image names it: smile -3 to +3."""
-        return f"{self.name} {signed(self.low)}" + ("" if self.low == self.high else f" to {signed(self.high)}")
+        return f"{self.name} " + " to ".join(map(format_signed, dict.fromkeys((self.low, self.high))))
 
 
 class Edit(Recipe):
@@ -105,7 +105,7 @@ class Edit(Recipe):
     def faces(self, generator: FaceGenerator, reporter: Reporter = SILENT) -> Iterator[tuple[Tensor, np.ndarray]]:
         """Yield each image, row by row: its latent (z_dim,) and uint8 (C, H, W); raises SnapshotError."""
         z = self.latents(generator).flatten(0, 1)
-        images = (image for batch in draw(generator, z, reporter) for image in batch)
+        images = (image for batch in draw_images(generator, z, reporter) for image in batch)
         yield from zip(z, images, strict=True)
 
     def size(self, resolution: int) -> tuple[int, int]:
@@ -116,7 +116,9 @@ class Edit(Recipe):
         moving = [place for place, each in enumerate(self.along) if each.low != each.high]
         alone, kept = len(moving) == 1, ", ".join(self.kept)
         headings = [
-            "\n".join(("" if alone else f"{self.along[place].name} ") + signed(amounts[place]) for place in moving)
+            "\n".join(
+                ("" if alone else f"{self.along[place].name} ") + format_signed(amounts[place]) for place in moving
+            )
             for amounts in self.amounts()
         ]
         images = np.stack([image for _, image in self.faces(generator, reporter)])
@@ -137,7 +139,7 @@ class Edit(Recipe):
         ]
 
 
-def signed(amount: float) -> str:
+def format_signed(amount: float) -> str:
     """Format an amount with its sign: +3, -1.5, 0."""
     amount = round(amount, 2) or 0.0
     return f"{amount:+g}" if amount else "0"

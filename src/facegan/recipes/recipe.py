@@ -14,7 +14,7 @@ from ..reporter import SILENT, Callbacks, Progress, Reporter
 from ..sampling import finite_images
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Format a number as short as its option reads it back exactly: 0.5, 3, 0.123456789."""
     return f"{value:.15g}"
 
@@ -80,11 +80,11 @@ class Recipe(BaseModel, ABC):
                 continue
             flags.append(option)
             if value is not True:
-                flags.append(number(value) if isinstance(value, float) else str(value))
+                flags.append(format_number(value) if isinstance(value, float) else str(value))
         return flags
 
 
-def draw(generator: FaceGenerator, z: Tensor, reporter: Reporter) -> Iterator[np.ndarray]:
+def draw_images(generator: FaceGenerator, z: Tensor, reporter: Reporter) -> Iterator[np.ndarray]:
     """Yield the images of latents z (N, z_dim) in micro-batches: uint8 (n, C, H, W).
 
     Raises:

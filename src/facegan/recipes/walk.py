@@ -15,7 +15,7 @@ from ..images import GAP, grid, to_uint8
 from ..reporter import Reporter
 from ..sampling import finite_images
 from ..seeds import Points
-from .recipe import Recipe, draw
+from .recipe import Recipe, draw_images
 
 MOST_FRAMES = 100_000  # more than an hour of animation
 MOST_SCALE = 64
@@ -204,7 +204,7 @@ class Corners(Recipe):
         rows, columns = (torch.linspace(0, 1, num, dtype=torch.float64) for num in (self.rows, self.columns))
         corners = list(self.points.z(generator))
         z = latents.bilinear(corners, rows, columns, _path(self.mode, generator.prior)).flatten(0, 1)
-        faces = np.concatenate(list(draw(generator, z, reporter)))
+        faces = np.concatenate(list(draw_images(generator, z, reporter)))
         yield _enlarged(grid(faces, self.columns), self.scale)
 
     def _options(self) -> list[tuple[str, Any]]:

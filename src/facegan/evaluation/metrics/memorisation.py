@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ...data.image_set import random_subset
-from ...neighbours import compare, pixels
+from ...neighbours import compare_in_space, pixels
 from ...reporter import Callbacks
 from ..metric import Measurement, Metric, Pair
 
@@ -58,7 +58,7 @@ class MemorisationInPixels(Metric):
         training = pair.real.image_set
         samples = pair.fake.take(0, self.num_images)
         held_out = random_subset(pair.held_out.images, self.num_images)
-        found = compare(
+        found = compare_in_space(
             pixels(pair.device),
             training,
             samples[:0],
