@@ -58,12 +58,13 @@ class Callbacks(Reporter):
         Args:
             line: Called with each line and warning.
             progress: By task, called with (done, total).
-            begin: Called with each task that has no entry in `progress` when it begins; returns its (done, total).
+            begin: Called as a task without an entry in `progress` begins, also again; returns its (done, total).
             transfer: Called with (file, bytes here, bytes in all or None) as files arrive.
             metrics: Called with (step, number of steps, metrics) at each tick of a training run.
         """
-        self._line, self._progress, self._begin = line, dict(progress or {}), begin
+        self._line, self._progress, self._begin = line, progress or {}, begin
         self._transfer, self._metrics = transfer, metrics
+        self._task, self._done = "", 0
 
     def info(self, line: str) -> None:
         """Pass the line on."""
@@ -80,8 +81,10 @@ class Callbacks(Reporter):
         elif unit == "bytes":
             if self._transfer:
                 self._transfer(task, done, total)
-        else:
-            if task not in self._progress and self._begin:
-                self._progress[task] = self._begin(task)
-            if task in self._progress:
-                self._progress[task](done, total or 0)
+        elif task in self._progress:
+            self._progress[task](done, total or 0)
+        elif self._begin:
+            if task != self._task or done < self._done:
+                self._show = self._begin(task)
+            self._task, self._done = task, done
+            self._show(done, total or 0)
