@@ -118,11 +118,12 @@ def install(*requirements: str) -> str:
 def check_torch(tried: Mapping[str, Check]) -> list[Check]:
     """Report packages with damaged metadata, then torch, what depends on it, and a GPU that torch does not see."""
     torch, *others = [check for check in tried.values() if check.found and "origin" not in check.facts]
-    status, fix = "warning", "reinstall that package, or remove the folder"
     damaged = [f"{shorten(folder)} is damaged ({shorten(why)})" for folder, why in unreadable().items()]
-    if damaged and torch.status == "wrong":  # at import, torch reads the entry points of all packages
-        status, torch = "wrong", replace(torch, fix="reinstall the damaged package first")
-    found = [*(Check("package", each, status, fix) for each in damaged), torch, *others]
+    is_broken, fix = torch.status == "wrong", "reinstall that package, or remove the folder"
+    if damaged and is_broken:  # at import, torch reads the entry points of all packages
+        torch = replace(torch, fix="reinstall the damaged package first")
+    found = [Check("package", each, "wrong" if is_broken else "warning", fix) for each in damaged]
+    found += [torch, *others]
     if torch.facts.get("num_cuda_devices") == 0 and (nvidia_driver() or shutil.which("nvidia-smi")):
         why, fix = torch.facts["warning"], "see what 'nvidia-smi' and CUDA_VISIBLE_DEVICES say"
         if not (torch.facts["cuda"] or torch.facts["hip"]):

@@ -179,11 +179,11 @@ def check_device(failed: Check) -> Check:
         facts |= {"name": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
         words = [facts["name"], counted(facts["threads"], "thread")]
     elif name != "mps":
-        found, free = torch.cuda.get_device_properties(name), torch.cuda.mem_get_info(name)[0]
-        capability = f"{found.major}.{found.minor}"
-        facts |= {"name": found.name, "memory_bytes": found.total_memory, "free_bytes": free, "capability": capability}
-        memory = f"{found.total_memory / 1e9:.1f} GB of memory ({free / 1e9:.1f} GB free)"
-        words = [found.name, memory, f"compute capability {capability}"]
+        gpu, free = torch.cuda.get_device_properties(name), torch.cuda.mem_get_info(name)[0]
+        capability = f"{gpu.major}.{gpu.minor}"
+        facts |= {"name": gpu.name, "memory_bytes": gpu.total_memory, "free_bytes": free, "capability": capability}
+        memory = f"{gpu.total_memory / 1e9:.1f} GB of memory ({free / 1e9:.1f} GB free)"
+        words = [gpu.name, memory, f"compute capability {capability}"]
     failed = replace(failed, facts=facts | {"works": works, "fails": fails})
     if "fp32" in fails:
         return failed.failed(fails["fp32"])
