@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from typer.main import get_command
 
 from facegan import plugins
-from facegan.cli import app
+from facegan.cli import GROUPS, app
 from facegan.config import PLUGIN_SECTIONS, RunConfig, preset_layer, preset_names
 
 FOLDER = Path(__file__).resolve().parent
@@ -103,9 +104,11 @@ def main(arguments: list[str]) -> int:
 def commands_page() -> str:
     """Return the reference of the built-in commands."""
     parts = [COMMANDS.format(note=NOTE, exit_codes=table(("code", "meaning"), EXIT_CODES))]
-    for path, command, context in commands():
+    for group, path, command, context in commands():
+        if f"\n## {group}\n" not in parts:
+            parts.append(f"\n## {group}\n")
         usage = " ".join([path, *command.collect_usage_pieces(context)])
-        parts.append(f"\n## {path}\n\n{paragraphs(command.help)}\n\n```text\n{usage}\n```\n")
+        parts.append(f"\n### {path}\n\n{paragraphs(command.help)}\n\n```text\n{usage}\n```\n")
         shown = [parameter for parameter in command.params if not parameter.hidden]
         arguments = [parameter for parameter in shown if parameter.param_type_name == "argument"]
         options = [parameter for parameter in shown if parameter.param_type_name == "option"]
@@ -114,15 +117,23 @@ def commands_page() -> str:
             parts.append("\n" + table(("argument", "meaning"), about))
         rows = [(heading(each, context), each.help or "", default_of(each, context)) for each in options]
         parts.append("\n" + table(("option", "meaning", "default"), rows))
+        parts.append(f"\n```console\n{examples(command)}\n```\n")
     return "".join(parts)
 
 
-def commands() -> Iterator[tuple[str, Any, Any]]:
-    """Yield (path, command, context) of every built-in command; a group yields its sub-commands."""
+def examples(command: Any) -> str:
+    """Return the examples at the end of a command's help."""
+    return textwrap.dedent(command.epilog.partition("\n")[2].replace("\b\n", "")).strip()
+
+
+def commands() -> Iterator[tuple[str, str, Any, Any]]:
+    """Yield (group, path, command, context) of every built-in command, and of sub-commands in place of their parent."""
     menu: Any = get_command(app)
     top = menu.make_context("facegan", [], resilient_parsing=True)
-    for name in plugins.BUILT_IN["command"]:
-        yield from _below(f"facegan {name}", menu.get_command(top, name), top)
+    for group, names in GROUPS.items():
+        for name in names:
+            for each in _below(f"facegan {name}", menu.get_command(top, name), top):
+                yield group, *each
 
 
 def _below(path: str, command: Any, parent: Any) -> Iterator[tuple[str, Any, Any]]:

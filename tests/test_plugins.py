@@ -72,6 +72,18 @@ def test_another_plugins_settings_are_not_carried_over(install):
     assert config.loss.fields == {"label_smoothing": 0.0, "margin": 1.0}  # the preset's 0.1 was nonsaturating's
 
 
+def test_list_of_plugins_imports_none_and_knows_nothing_of_their_state(install):
+    install("faceplug", "raise RuntimeError('imported')", {"facegan.loss": {"mine": "faceplug:Mine"}})
+    code, out, err = call("plugins", "--json")
+    assert (code, err) == (0, "")
+    assert {(each["available"], each["reason"], each["settings"]) for each in json.loads(out)["plugins"]} == {
+        (None,) * 3
+    }
+    assert "facegan plugins --check imports every part" in call("plugins")[1]
+    checked = json.loads(call("plugins", "--check", "--json")[1])["plugins"]
+    assert next(each for each in checked if each["name"] == "swd")["settings"]["num_directions"] != ""
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
@@ -83,14 +95,14 @@ def test_another_plugins_settings_are_not_carried_over(install):
 )
 def test_a_broken_plugin_is_listed_with_its_reason_and_breaks_nothing_else(install, source, reason):
     install("faceplug", source, {"facegan.loss": {"mine": "faceplug:Mine"}})
-    code, out, err = call("plugins", "--json")
+    code, out, err = call("plugins", "--check", "--json")
     assert (code, err) == (0, "")
     parts = {(part["kind"], part["name"]): part for part in json.loads(out)["plugins"]}
     mine = parts.pop(("loss", "mine"))
     assert (mine["available"], mine["origin"]) == (False, "faceplug 1.0")
     assert reason in mine["reason"]
     assert all(part["available"] for part in parts.values())
-    line = next(line for line in call("plugins")[1].splitlines() if " mine " in line)
+    line = next(line for line in call("plugins", "--check")[1].splitlines() if " mine " in line)
     assert "faceplug 1.0" in line
     assert f"unavailable: {mine['reason']}" in line
     assert call("train", "--dry-run")[0] == 0
@@ -147,7 +159,7 @@ def test_a_name_claimed_twice_is_an_error_that_names_both_owners(install):
     with pytest.raises(PluginError) as refusal:
         plugins.find("loss", "mine")
     assert str(refusal.value) == "loss 'mine': claimed by otherplug 2.5 and faceplug 1.0; uninstall one of them"
-    parts = json.loads(call("plugins", "--json")[1])["plugins"]
+    parts = json.loads(call("plugins", "--check", "--json")[1])["plugins"]
     mine = next(part for part in parts if part["name"] == "mine")
     assert (mine["available"], mine["reason"]) == (False, "claimed by otherplug 2.5 and faceplug 1.0")
 
@@ -180,11 +192,11 @@ def test_a_package_with_damaged_metadata_is_skipped_and_named(install, tmp_path,
     assert list(plugins.unreadable()) == [str(info)]
     assert plugins.unreadable()[str(info)].startswith(why)
     assert call("--help")[0] == 0
-    document = json.loads(call("plugins", "--json")[1])
+    document = json.loads(call("plugins", "--check", "--json")[1])
     assert document["unreadable"] == plugins.unreadable()
     assert all(part["available"] for part in document["plugins"])
     line = next(line for line in call("plugins")[1].splitlines() if str(info) in line)
-    assert line.startswith("package ") and f"passed over: its record is damaged ({why}" in line
+    assert line.startswith("package ") and f"skipped: its record is damaged ({why}" in line
     with pytest.raises(ConfigError, match="loss: there is no 'mine'"):
         plugins.find("loss", "mine")
 
@@ -306,7 +318,7 @@ def test_snapshot_of_an_architecture_that_is_not_installed_says_so(tiny, tmp_pat
 
 @pytest.mark.integration
 def test_examples_parts_are_listed_with_their_settings(example):
-    parts = {part["name"]: part for part in json.loads(call("plugins", "--json")[1])["plugins"]}
+    parts = {part["name"]: part for part in json.loads(call("plugins", "--check", "--json")[1])["plugins"]}
     for name in ("hello-faces", "spectral-dcgan", "hinge", "smileys", "sharpness"):
         assert parts[name]["available"], parts[name]
         assert parts[name]["origin"] == "facegan-example 1.0.0"

@@ -105,6 +105,24 @@ def test_words_load_nothing_heavy(module):
     assert not set(HEAVY) & set(loaded)
 
 
+@pytest.mark.parametrize("arguments", [["plugins"], ["runs", "list"], ["runs", "show", "run"], ["presets"]])
+def test_commands_that_only_read_load_nothing_heavy(arguments, tmp_path):
+    run = tmp_path / "runs" / "run"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    code = f"""
+import contextlib, io, json, os, sys
+from facegan import cli
+os.chdir({str(tmp_path)!r})
+with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+    cli.main({arguments!r})
+json.dump([out.getvalue(), sorted({{name.partition(".")[0] for name in sys.modules}})], sys.stdout)
+"""
+    said, loaded = look(code)
+    assert said
+    assert not {"torch", "torchvision", "matplotlib", "PIL", "safetensors", "scipy", "pandas"} & set(loaded)
+
+
 def test_settings_are_checked_before_anything_heavy_is_loaded():
     code = """
 import contextlib, io, json, sys
@@ -122,10 +140,10 @@ def test_public_names_are_the_engines_own():
     import facegan
     from facegan import checkpoint as snapshots
     from facegan import sampling
-    from facegan.training import start
+    from facegan.api import training
 
     assert facegan.load_generator is snapshots.load_generator
     assert facegan.sample is sampling.sample
-    assert facegan.train is start.train
+    assert facegan.train is training.train
     with pytest.raises(AttributeError, match="module 'facegan' has no attribute 'trian'"):
         _ = facegan.trian

@@ -7,10 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.training import train
     from .checkpoint import load_generator
     from .evaluation.evaluate import evaluate
     from .sampling import sample
-    from .training.start import train
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "evaluate", "load_generator", "sample", "train"]
@@ -19,7 +19,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "load_generator": "snapshots",
     "sample": "sampling",
-    "train": "training.start",
+    "train": "api.training",
 }
 
 

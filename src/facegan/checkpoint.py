@@ -13,9 +13,11 @@ from torch.overrides import TorchFunctionMode
 
 from . import plugins
 from .config import RunConfig, validate
-from .errors import ConfigError, PluginError, SnapshotError
+from .errors import ConfigError, DamagedError, PluginError, SnapshotError
 from .generator import FaceGenerator, Origin
 from .messages import one_line, quoted
+from .reporter import SILENT, Reporter
+from .storage.run_dir import find_run
 from .storage.safetensors_file import open_tensors, read_tensors, write_tensors
 
 _SPARE_BYTES = 2**26  # that a network may need in addition to the tensors in its file
@@ -112,6 +114,31 @@ class Checkpoint:
         network = _build(self.path, self.config, "discriminator")
         load_network(self.path, network, "D.")
         return network.to(device).eval().requires_grad_(False)
+
+
+def find_checkpoint(model: str | Path | None, *, reporter: Reporter = SILENT) -> Checkpoint:
+    """Open the snapshot that MODEL names: a file itself, or the newest valid snapshot of a run.
+
+    Args:
+        model: A snapshot file, a run's folder, or its name under runs/; None is the latest run.
+        reporter: Receives a warning for each newer snapshot of the run that is damaged.
+
+    Raises:
+        SnapshotError: There is no such file or run, or the run holds no snapshot yet.
+        DamagedError: The file, or every snapshot of the run, is damaged.
+    """
+    if model is not None and Path(model).is_file():
+        return Checkpoint.open(model)
+    run = find_run(model)
+    steps = run.steps("snapshots")
+    if not steps:
+        raise SnapshotError(f"{run.path}: holds no snapshot yet; train it further with 'facegan resume {run.path}'")
+    for step in reversed(steps[1:]):
+        try:
+            return Checkpoint.open(run.snapshot(step))
+        except DamagedError as error:
+            reporter.warning(f"{error}; taking the one before it")
+    return Checkpoint.open(run.snapshot(steps[0]))
 
 
 def load_generator(path: str | Path, *, raw: bool = False, device: str | torch.device = "cpu") -> FaceGenerator:

@@ -1,6 +1,7 @@
 """How long-running work reports: one object, passed once, that receives lines, warnings and progress."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 Progress = Callable[[int, int], None]  # (done, total)
@@ -12,6 +13,14 @@ class Reporter:
     The command line shows it, Python's callbacks receive it through `Callbacks`, and a subclass of your own can do
     anything else. Methods may be called from one thread at a time.
     """
+
+    def begin_run(self, folder: Path, *, is_new: bool) -> None:
+        """Receive the folder of the run that is about to be trained.
+
+        Args:
+            folder: The run's folder.
+            is_new: It is yet to be made; until then another run may exist under its name.
+        """
 
     def info(self, line: str) -> None:
         """Receive a line worth reading."""

@@ -122,7 +122,7 @@ def test_latents_of_another_snapshot_are_named(facegan, run):
         ),
         (["--plus", "1"], "arithmetic: nowhere to write; give -o sum.png, or --save sum.safetensors"),
         (["--plus", "1", "-o", "a.bmp"], "-o a.bmp: cannot write '.bmp'; end it in .png, .jpg, .jpeg, .webp"),
-        (["--plus", "1", "--save", "a.pt"], "--save a.pt: latents are kept as .safetensors; end it so"),
+        (["--plus", "1", "--save", "a.pt"], "--save a.pt: latents are saved as .safetensors; end it so"),
         (["--plus", "1", "-o", "-", "--json"], "-o - and --json both write to stdout; give one"),
         (["--plus", "1", "--noise", "-1", "-o", "a.png"], "--noise is -1; it must be 0 to 100"),
         (["--plus", "1", "--noise", "nan", "-o", "a.png"], "--noise is nan; it must be 0 to 100"),

@@ -69,7 +69,7 @@ def crop_of(kind):
 def test_help_lists_both_commands_with_what_they_do(facegan):
     said = facegan("data", "--help")
     assert said.code == 0
-    assert "  check    Read every image once, and say what there is and what is wrong.\n" in said.out
+    assert "  check    Read every image once, and report what there is and what is wrong.\n" in said.out
     assert "  preview  Show what the network will see, and the named crops side by side.\n" in said.out
 
 
@@ -207,7 +207,7 @@ def test_stopped_check_exits_with_130_and_has_moved_nothing(facegan, spoil, monk
 
 def test_ctrl_c_ends_a_check_cleanly(start):
     process = start("data", "check", "drawn", "--set", "data.options.num_images=100000")
-    process.wait_for(process.log, "checking .* pictures/s")
+    process.wait_for(process.log, "checking .* images/s")
     said = process.stop(signal.SIGINT)
     assert said.code == 130 and said.out == ""
     *progress, last = said.err.splitlines()

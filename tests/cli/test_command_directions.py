@@ -114,7 +114,7 @@ def test_pictures_without_attributes_give_directions_of_the_weights_and_it_says_
         (["--components", -1], "--components -1: give 0 or more"),
         (["--components", 13], "--components 13: z has 12 dimensions; give at most that"),
         (["-n", 499], "-n 499: too few samples to fit directions in 12 dimensions; give 500 or more"),
-        (["-o", "d.png"], "-o d.png: directions are kept as .safetensors; end it so"),
+        (["-o", "d.png"], "-o d.png: directions are saved as .safetensors; end it so"),
     ],
 )  # fmt: skip
 def test_mistaken_flag_is_refused_in_one_line(facegan, vivid, flags, complaint):

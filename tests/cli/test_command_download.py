@@ -121,8 +121,7 @@ def test_installed_dataset_is_fetched_and_trained_on_by_its_name(facegan, toys, 
     assert said.out == f"toys: {path}; now: facegan train --data toys\n"
     lines = said.err.splitlines()
     assert lines[:2] == [LICENCE, "toys: fetching from first"]
-    assert lines[2].startswith("toys.zip: ")
-    assert lines[3:] == [
+    assert lines[2:] == [  # a quick transfer is not shown
         "toys: no checksum of toys.zip is published; those of all its members are right",
         "toys: 16 images, as published",
     ]
@@ -199,9 +198,7 @@ def test_interrupted_download_is_kept_and_goes_on(facegan, start, toys, cache, m
     said = process.stop(signal.SIGINT)
     waiting.set()
     assert (said.code, said.out) == (130, "")
-    assert said.err.splitlines()[-1] == (
-        "facegan: stopped; what has arrived is kept, and the same command goes on from there"
-    )
+    assert said.err.splitlines()[-1] == ("facegan: stopped; what has arrived is kept, and the same command continues")
     assert "Traceback" not in said.err
     assert facegan("download", "toys").code == 0
     assert (cache / "datasets" / "toys" / "toys.zip").read_bytes() == content
@@ -311,7 +308,7 @@ def test_unsafe_copy_is_refused(facegan, workplace):
         (["celeba", "--from", "gone.zip"], "gone.zip: no such file or folder; give the copy of celeba that you have"),
         ([], "download: what? there is: celeba, lfw, ffhq-thumbnails, inception"),
         (["drawn"], "drawn: there is nothing to download; run 'facegan train --data drawn'"),
-        (["celeba", "--list"], "download: --list stands alone, or with --json"),
+        (["celeba", "--list"], "download: --list is given alone, or with --json"),
         (
             ["celeba", "--from", "a.zip", "--root", "b"],
             "download: --root says where fetched files go, and a copy of your own stays where it is",

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
+from facegan.api.editing import parse_direction
 from facegan.checkpoint import load_generator
-from facegan.cli.edit import parse_direction
 from facegan.directions import DirectionInfo, Directions, save_directions
 from facegan.errors import ConfigError
 from facegan.recipes import read

@@ -76,7 +76,7 @@ def test_a_run_is_judged_by_its_training_pictures_and_remembers_it(facegan, run)
     assert table[2].split()[:3] == ["fd_random", "lower", f"{line['value']:.4g}"]
     assert f"{line['floor']['value']:.4g}" in table[2]
     assert "fd_random  Fréchet distance, random network" in said.out
-    assert "12 judged, 48 real of drawn (num_images=48); 16x16, crop none, bicubic; cpu, seed 0" in said.out
+    assert "12 evaluated, 48 real of drawn (num_images=48); 16x16, crop none, bicubic; cpu, seed 0" in said.out
     assert "comparable: facegan alone" in said.out
     assert max(map(len, table[:3])) <= 80
     assert FEW in said.err

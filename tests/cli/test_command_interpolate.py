@@ -168,7 +168,8 @@ def test_json_names_points_snapshot_and_size(facegan, run):
     assert said.err == ""
     assert said.json == {
         "snapshot": str(newest(run)), "digest": hashlib.sha256(newest(run).read_bytes()).hexdigest(), "step": 4,
-        "weights": "G_ema", "points": ["3", "14"], "frames": 10, "width": 178, "height": 16, "out": "strip.png",
+        "weights": "G_ema", "points": ["3", "14"], "seeds": "3,14", "frames": 10, "width": 178,
+        "height": 16, "out": "strip.png", "files": ["strip.png"],
     }  # fmt: skip
 
 
@@ -191,7 +192,7 @@ def test_latent_of_another_z_dim_is_refused(facegan, run):
     assert not Path("walk.png").exists()
 
 
-LEFT_OUT = "of no effect with --corners, which makes one sheet; leave out"
+LEFT_OUT = "no effect with --corners, which makes one sheet; leave out"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ LEFT_OUT = "of no effect with --corners, which makes one sheet; leave out"
         (["-o", "a.gif", "--seeds", "5,6", "-n", "3"], "-n and --seeds exclude each other; give one"),
         (
             ["-o", "a.gif", "--seeds", "5,6", "--seed", "3"],
-            "--seed: of no effect with --seeds, which names all points; leave out",
+            "--seed: no effect with --seeds, which names all points; leave out",
         ),
         (["-o", "a.gif", "--seed", "-3"], "--seed -3: give 0 to 4294967295"),
         (["-o", "a.gif", "-n", "1"], "-n 1: give 2 to 500 points; more with --seeds"),
@@ -224,7 +225,7 @@ LEFT_OUT = "of no effect with --corners, which makes one sheet; leave out"
         (
             ["-o", "a.gif", "--frames", "100000"],
             "-o a.gif: 100,000 frames of 256 x 256 pixels are more than fit into memory; ask for fewer --frames, "
-            "a smaller --scale, or an .mp4, which is written as they come",
+            "a smaller --scale, or an .mp4, which is written frame by frame",
         ),
         (["-o", "a.png", "--frames", "12"], "--frames 12: are not 4 rows of one length; give 9 or 13"),
         (["-o", "a.png", "--seeds", "1-3", "--frames", "100000", "--loop"],
@@ -247,19 +248,19 @@ LEFT_OUT = "of no effect with --corners, which makes one sheet; leave out"
             "--grid 2x2: 6 points do not fill sheets of 4; give a multiple of 4, the first 4 for the first frame, "
             "and so on",
         ),
-        (["-o", "a.png", "--grid", "2x2"], "--grid: of no effect on a filmstrip; leave out, or -o walk.gif"),
-        (["-o", "a.png", "--fps", "9"], "--fps: of no effect on a filmstrip; leave out, or -o walk.gif"),
-        (["-o", "a/", "--fps", "9"], "--fps: of no effect on single images; leave out"),
+        (["-o", "a.png", "--grid", "2x2"], "--grid: no effect on a filmstrip; leave out, or -o walk.gif"),
+        (["-o", "a.png", "--fps", "9"], "--fps: no effect on a filmstrip; leave out, or -o walk.gif"),
+        (["-o", "a/", "--fps", "9"], "--fps: no effect on single images; leave out"),
         (
             ["-o", "a.gif", "--circle", "--seeds", "1-3"],
             "--circle: takes two points a walk, the second for its plane (given 3)",
         ),
-        (["-o", "a.gif", "--circle", "-n", "3"], "-n: of no effect with --circle, which takes two points; leave out"),
+        (["-o", "a.gif", "--circle", "-n", "3"], "-n: no effect with --circle, which takes two points; leave out"),
         (
             ["-o", "a.gif", "--circle", "--loop"],
             "--circle: is closed and on a great circle by itself; leave --loop and --mode away",
         ),
-        (["-o", "a.gif", "--rows", "3"], "--rows: of no effect without --corners; walks at once are --grid RxC"),
+        (["-o", "a.gif", "--rows", "3"], "--rows: no effect without --corners; walks at once are --grid RxC"),
         (
             ["-o", "a.png", "--corners", "1,2,3"],
             "--corners 1,2,3: names 3 points; give four: top left, top right, bottom left, bottom right",

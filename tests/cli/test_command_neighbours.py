@@ -75,7 +75,7 @@ def test_copies_are_called_memorising_and_others_are_not(facegan, split_run, sto
 def test_too_few_held_out_images_give_no_verdict(facegan, run, store):
     flags = ("--data", store(num=100), "--held-out", store(num=2, seed=5, at="others"), "-n", 10)
     assert facegan("neighbours", run, *flags).out.splitlines()[-1] == (
-        "Too few samples or held-out images to tell: in pixels, chance alone explains any share."
+        "Too few samples or held-out images to decide: in pixels, chance alone explains any share."
     )
 
 

@@ -197,7 +197,7 @@ def test_two_times_the_same_gives_the_same_latents_and_each_option_others(facega
     ("arguments", "message"),
     [
         (["a.jpg"], "project: nowhere to write; give -o projected.png, or --save me.safetensors"),
-        (["a.jpg", "--save", "me.pt"], "--save me.pt: latents are kept as .safetensors; end it so"),
+        (["a.jpg", "--save", "me.pt"], "--save me.pt: latents are saved as .safetensors; end it so"),
         (["none.jpg", "--save", "m.safetensors"], "none.jpg: cannot be read (No such file or directory)"),
         (["text.jpg", "--save", "m.safetensors"], "text.jpg: not an image (it begins like plain text)"),
         (["cut.jpg", "--save", "m.safetensors"], "cut.jpg: the image is cut short"),

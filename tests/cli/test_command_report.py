@@ -38,7 +38,7 @@ def test_grids_that_are_left_out_are_reported(facegan, run):
     (run / "samples" / "step-00000000.png").write_bytes(b"x")
     said = facegan("report", run, "--json")
     assert said.err.splitlines()[-2:] == [
-        "report.html: goes without step-00000000.png, which cannot be read",
+        "report.html: does not show step-00000000.png, which cannot be read",
         "report.html: shows 59 of 82 grids, evenly chosen, to stay small",
     ]
     assert (said.json["num_grids"], said.json["num_left_out"]) == (59, 23)
@@ -67,5 +67,5 @@ def test_wrong_requests_are_refused_in_one_line(facegan, run, workplace, argumen
 
 def test_the_help_says_why_training_images_stay_out(facegan):
     text = " ".join(facegan("report", "--help").out.split())
-    assert "Training images stay out of it unless you ask for them" in text
+    assert "It has training images only with --real" in text
     assert "real people" in text

@@ -117,7 +117,9 @@ def test_evaluations_can_begin_on_resume(facegan, run):
         r"^best by fd_random \([\d.]+ at step [46]\): .*/snapshots/step-0000000[46].safetensors$", said.err, re.M
     )
     assert "| best snapshot | step-0000000" in (run / "model-card.md").read_text()
-    assert "Best snapshot, as measured during training\n  snapshots/step-0000000" in facegan("runs", "show", run).out
+    assert (
+        "Best snapshot of the evaluations during training\n  snapshots/step-0000000" in facegan("runs", "show", run).out
+    )
 
 
 def test_run_whose_pictures_changed_is_refused(facegan, run):
@@ -141,7 +143,7 @@ def test_folder_that_is_no_run_is_refused(facegan, workplace):
     (workplace / "pictures").mkdir()
     said = facegan("resume", "pictures")
     assert said.code == 2
-    assert said.complaint == "facegan: images: not a run folder (it holds no config.json)"
+    assert said.complaint == "facegan: pictures: not a run folder (it holds no config.json)"
 
 
 def test_finished_run_whose_pictures_have_gone_says_so_all_the_same(facegan, workplace):

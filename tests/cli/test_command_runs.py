@@ -48,7 +48,7 @@ def test_list_shows_every_run_with_its_facts(facegan, run):
     line = next(line for line in said.out.splitlines() if line.startswith("faces-1"))
     assert line.split()[:9] == ["faces-1", "finished", "4/4", "100", "%", "0.1", "drawn", "dcgan", "16x16"]
     assert "broken: config.json: not valid JSON (" in said.out
-    assert said.out.endswith("no runs, and passed over: notes\n")
+    assert said.out.endswith("skipped, as they are no runs: notes\n")
 
 
 def test_list_as_json_is_complete(facegan, run):
@@ -104,12 +104,12 @@ def test_show_tells_settings_length_metrics_files_and_what_is_next(facegan, run)
         "  steps     4/4, 100 %",
         "  shown     0.1 thousand images, 1.33 epochs of 48",
         "  runs/faces-1/faces.png",
-        "  facegan sample runs/faces-1 -n 64 -o grid.png  draw faces as of step 4",
+        "  facegan sample runs/faces-1 -n 64 -o grid.png  draw faces of step 4",
         "  facegan resume runs/faces-1 --steps 8          train on, here twice as long",
     ):
         assert line in lines, said.out
     assert "how real D finds training images" in said.out
-    assert said.out.count("whole by its header") == 6
+    assert said.out.count("valid by its header") == 6
 
 
 def test_show_as_json_is_complete_and_valid(facegan, run):
@@ -137,7 +137,7 @@ def test_show_verify_finds_what_the_header_does_not_tell(facegan, run):
     )
     assert set(by_header.values()) == {None}
     assert [name for name, problem in by_digest.items() if problem] == [str(path)]
-    assert facegan("runs", "show", "--verify").out.count("whole by its header") == 0
+    assert facegan("runs", "show", "--verify").out.count("valid by its header") == 0
 
 
 def test_show_tells_of_folders_that_lost_their_settings_or_are_empty(facegan, run):
@@ -149,7 +149,7 @@ def test_show_tells_of_folders_that_lost_their_settings_or_are_empty(facegan, ru
     assert said.out.startswith("runs/faces-1: damaged at step 4, last written ")
     assert "\nconfig.json: cannot be read (No such file or directory)\n" in said.out
     sample = "facegan sample runs/faces-1/snapshots/step-00000004.safetensors -n 64 -o grid.png"
-    assert f"  {sample}  draw faces as of step 4" in said.out
+    assert f"  {sample}  draw faces of step 4" in said.out
     assert facegan(*sample.split()[1:]).code == 0
     assert facegan("runs", "show", "runs/empty").out.startswith("runs/empty: empty, last written just now\n")
     said = facegan("runs", "show", "runs/notes")
@@ -296,7 +296,7 @@ def test_clean_passes_over_a_run_that_is_written_and_cleans_the_others(facegan, 
     before = files(busy)
     with RunDir(busy).lock():
         said = facegan("runs", "clean", "--yes")
-    assert "runs/busy\n  passed over: another process is writing this run\n" in said.out
+    assert "runs/busy\n  skipped: another process is writing this run\n" in said.out
     assert files(busy) == before and len(files(run)) == len(before) - 4
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facegan.api.provenance import SHOWN
 from facegan.checkpoint import load_generator
-from facegan.cli.whois import TOLD
 from facegan.images import read_frames
 from facegan.seeds import save_latents
 
@@ -138,7 +138,7 @@ def test_another_snapshot_is_not_taken_for_the_right_one(facegan, run, picture):
 
 def test_everything_told_is_written_by_sample(facegan, run, picture):
     told = facegan("whois", picture, "--json").json
-    assert {"command", *TOLD} - {"seed"} <= set(told)
+    assert {"command", *SHOWN} - {"seed"} <= set(told)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_everything_told_is_written_by_sample(facegan, run, picture):
         (["holiday.png"],
          "holiday.png: does not say that facegan made it; other programs may have removed what it said"),
         (["text.png"], "text.png: is no image that can be read"),
-        (["holiday.png", "-o", "again.jpg"], "-o again.jpg: the same is made again; end it in .png"),
-        (["holiday.png", "-o", "./holiday.png"], "-o ./holiday.png: is the image that is asked about; give another"),
+        (["holiday.png", "-o", "again.jpg"], "-o again.jpg: the format stays the same; end it in .png"),
+        (["holiday.png", "-o", "./holiday.png"], "-o ./holiday.png: is the image itself; give another name"),
         (["huge.png", "m"], "would have 26,999,998 x 16 pixels, more than other programs open"),
         (["lies.png"], "lies.png: its recipe cannot be read"),
         (["greedy.png"], "'0-99999999' is too large; seeds are below 2^32"),

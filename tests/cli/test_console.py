@@ -1,9 +1,20 @@
+import io
 import re
+import sys
+import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
-from facegan.cli import console
+from facegan.cli import console, signals
+from facegan.cli.console import ConsoleReporter
+
+METRICS = {
+    "epoch": 1.5, "images_per_second": 50.0, "kimg": 0.1, "loss/D": 1.0, "loss/G": 2.0, "score/real": 0.5,
+    "score/fake": 0.25,
+}  # fmt: skip
+NEWS = "epoch 1.50  50 images/s  loss_D 1.000  loss_G 2.000  D(x) 0.50  D(G(z)) 0.25 (balance 0.50)"
 
 
 @pytest.fixture
@@ -14,13 +25,117 @@ def clock(monkeypatch):
     return now
 
 
-# Bytes that arrive
+@pytest.fixture
+def terminal(monkeypatch):
+    """Have stderr taken for a terminal of 100 columns."""
+    for name, value in (("FORCE_COLOR", "1"), ("TTY_COMPATIBLE", "1"), ("COLUMNS", "100")):
+        monkeypatch.setenv(name, value)
 
 
-def test_bytes_are_told_after_two_seconds_and_then_every_ten_with_rate_and_time_left(clock, capsys):
-    with console.ByteProgress() as progress:
+def visible(text):
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+# Images
+
+
+def test_quick_tasks_are_not_shown(clock, capsys):
+    with ConsoleReporter() as reporter:
+        reporter.progress("checking", 0, 0)
+        clock[0] += 1.9
+        reporter.progress("checking", 10, 10)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_long_task_has_a_line_every_ten_seconds_with_rate_and_time_left(clock, capsys):
+    with ConsoleReporter() as reporter:
+        for done in range(0, 21):
+            reporter.progress("checking", done * 50, 1000)
+            clock[0] += 1
+    assert capsys.readouterr().err.splitlines() == [
+        "checking 100/1000 images  50 images/s  ETA 0:18",
+        "checking 600/1000 images  50 images/s  ETA 0:08",
+        "checking 1000/1000 images  50 images/s  ETA 0:00",
+    ]
+
+
+def test_next_task_counts_its_own_time(clock, capsys):
+    with ConsoleReporter() as reporter:
+        for task in ("packing", "sampling", "sampling"):  # the second time for another model
+            reporter.progress(task, 0, 9)
+            clock[0] += 1.5
+            reporter.progress(task, 9, 9)
+        reporter.progress("comparing", 0, 9)
+        clock[0] += 3
+        reporter.progress("comparing", 3, 9)
+    assert capsys.readouterr().err == "comparing 3/9 images  1 images/s  ETA 0:06\n"
+
+
+def test_terminal_shows_a_bar_of_what_takes_longer(clock, terminal, capsys):
+    with ConsoleReporter() as reporter:
+        reporter.progress("checking", 30, 60)
+        assert capsys.readouterr().err == ""
+        clock[0] += 2
+        reporter.progress("checking", 40, 60)
+    said = capsys.readouterr()
+    assert said.out == "" and "checking" in said.err and "40/60" in said.err and "images/s" in said.err
+
+
+def test_line_is_shown_above_a_bar(clock, terminal, capsys):
+    with ConsoleReporter() as reporter:
+        reporter.progress("checking", 0, 60)
+        clock[0] += 2
+        reporter.progress("checking", 40, 60)
+        reporter.info("one image is damaged [really]")
+    assert "one image is damaged [really]\n" in visible(capsys.readouterr().err).replace("\r", "")
+
+
+def test_waiting_for_another_process_that_has_not_begun_has_no_time_left(clock, capsys):
+    with ConsoleReporter() as reporter:
+        reporter.progress("packing", 0, 9)
+        clock[0] += 5
+        reporter.progress("packing", 0, 9)
+    assert capsys.readouterr().err == "packing 0/9 images  0 images/s  ETA ?\n"
+
+
+def test_slow_task_has_a_rate_of_two_digits(clock, capsys):
+    with ConsoleReporter() as reporter:
+        reporter.progress("projecting", 0, 9)
+        clock[0] += 8
+        reporter.progress("projecting", 2, 9)
+    assert capsys.readouterr().err == "projecting 2/9 images  0.25 images/s  ETA 0:28\n"
+
+
+def test_signal_that_was_swallowed_ends_the_task_at_the_next_image(monkeypatch):
+    monkeypatch.setattr("facegan.cli.console.came", [15])
+    with pytest.raises(signals.Ended) as ended, ConsoleReporter() as reporter:
+        reporter.progress("packing", 1, 9)
+    assert ended.value.number == 15
+
+
+def test_task_that_counts_nothing_is_shown_until_it_ends(monkeypatch, capsys):
+    monkeypatch.setattr(console, "QUICK_SECONDS", 0.0)
+    monkeypatch.setattr(console, "DRAWN_SECONDS", 0.001)
+    monkeypatch.setattr(console, "PLAIN_SECONDS", 0.001)
+    said, before = "", threading.active_count()
+    with ConsoleReporter() as reporter:
+        reporter.progress("measuring swd", 0, 0)
+        while said.count("so far") < 2:  # by itself, without another call
+            said += capsys.readouterr().err
+        reporter.progress("measuring swd", 3, 6)
+        while "3/6" not in said:
+            said += capsys.readouterr().err
+    assert said.splitlines()[0] == "measuring swd  0:00 so far" and "measuring swd 3/6 images" in said
+    assert threading.active_count() == before
+
+
+# Bytes
+
+
+def test_bytes_are_shown_after_two_seconds_and_then_every_ten_with_rate_and_time_left(clock, capsys):
+    with ConsoleReporter() as reporter:
         for done in range(0, 100):
-            progress.show("faces.zip", done * 1_000_000, 100_000_000)
+            reporter.progress("faces.zip", done * 1_000_000, 100_000_000, unit="bytes")
             clock[0] += 0.5
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == [
@@ -30,47 +145,126 @@ def test_bytes_are_told_after_two_seconds_and_then_every_ten_with_rate_and_time_
     assert len(lines) == 5
 
 
-def test_end_is_told_at_once(clock, capsys):
-    with console.ByteProgress() as progress:
-        progress.show("faces.zip", 0, 3_000_000)
+def test_end_is_shown_at_once(clock, capsys):
+    with ConsoleReporter() as reporter:
+        reporter.progress("faces.zip", 0, 3_000_000, unit="bytes")
         clock[0] += 2
-        progress.show("faces.zip", 3_000_000, 3_000_000)
+        reporter.progress("faces.zip", 3_000_000, 3_000_000, unit="bytes")
     assert capsys.readouterr().err == "faces.zip: 3.0 MB of 3.0 MB, 1.5 MB/s\n"
 
 
-def test_rate_is_that_of_this_sitting(clock, capsys):
-    with console.ByteProgress() as progress:
-        progress.show("faces.zip", 90_000_000, 100_000_000)
+def test_rate_counts_the_bytes_of_this_attempt_alone(clock, capsys):
+    with ConsoleReporter() as reporter:
+        reporter.progress("faces.zip", 90_000_000, 100_000_000, unit="bytes")
         clock[0] += 10
-        progress.show("faces.zip", 91_000_000, 100_000_000)
+        reporter.progress("faces.zip", 91_000_000, 100_000_000, unit="bytes")
     assert capsys.readouterr().err == "faces.zip: 91.0 MB of 100.0 MB, 100.0 kB/s, ETA 1:30\n"
 
 
 def test_unknown_length_has_no_time_left(clock, capsys):
-    with console.ByteProgress() as progress:
-        progress.show("faces.zip", 0, None)
+    with ConsoleReporter() as reporter:
+        reporter.progress("faces.zip", 0, None, unit="bytes")
         clock[0] += 10
-        progress.show("faces.zip", 20_000_000, None)
+        reporter.progress("faces.zip", 20_000_000, None, unit="bytes")
     assert capsys.readouterr().err == "faces.zip: 20.0 MB, 2.0 MB/s\n"
 
 
-def test_terminal_shows_a_bar_of_bytes(monkeypatch, capsys):
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "100")
-    with console.ByteProgress() as progress:
-        progress.say("toys: fetching")
-        progress.show("a.zip", 500_000, 1_000_000)
-        progress.show("b.zip", 100_000, 1_000_000)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+def test_terminal_shows_a_bar_of_bytes(terminal, capsys):
+    with ConsoleReporter() as reporter:
+        reporter.info("toys: fetching")
+        reporter.progress("a.zip", 500_000, 1_000_000, unit="bytes")
+        reporter.progress("b.zip", 100_000, 1_000_000, unit="bytes")
+    text = visible(capsys.readouterr().err)
     assert "toys: fetching" in text
     assert re.search(r"b\.zip ━+╺━+ 0\.1/1\.0 MB", text)
 
 
-def test_packing_is_told_after_two_seconds_with_rate_and_time_left(tmp_path, clock, capsys):
-    with console.TrainingConsole(tmp_path / "log.txt", new=True) as shown:
+# Steps, and the log of a run
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a run that exists."""
+    (tmp_path / "config.json").write_text("{}")
+    return tmp_path
+
+
+@contextmanager
+def reporting(run, *, is_new=False):
+    with ConsoleReporter() as reporter:
+        reporter.begin_run(run, is_new=is_new)
+        yield reporter
+
+
+def test_steps_are_shown_at_once_and_then_every_ten_seconds_with_the_last(clock, capsys, run):
+    with reporting(run) as reporter:
+        for step in range(1, 7):
+            reporter.progress("training", step * 10, 60, unit="steps", metrics={**METRICS, "kimg": step / 10})
+            clock[0] += 4
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        f"step 10/60  ETA 0:10  {NEWS}",
+        f"step 40/60  ETA 0:04  {NEWS}",
+        f"step 60/60  ETA 0:00  {NEWS}",
+    ]
+    assert (run / "log.txt").read_text().splitlines() == lines
+
+
+def test_terminal_shows_a_bar_of_steps_with_the_news_below_and_the_log_has_lines(clock, terminal, capsys, run):
+    with reporting(run) as reporter:
+        reporter.progress("training", 10, 60, unit="steps", metrics=METRICS)
+        clock[0] += 4
+        reporter.progress("training", 20, 60, unit="steps", metrics=METRICS)
+    text = visible(capsys.readouterr().err)
+    assert re.search(r"step ━+.* 20/60 ", text) and NEWS in text
+    assert (run / "log.txt").read_text() == f"step 10/60  ETA 0:10  {NEWS}\n"
+
+
+def test_packing_before_training_is_shown_after_two_seconds_and_logged(clock, capsys, run):
+    with reporting(run) as reporter:
         for done in range(61):
-            shown.packing(done, 60)
+            reporter.progress("packing", done, 60)
             clock[0] += 0.5
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "packing 4/60 images  2 pictures/s  ETA 0:28"
-    assert lines[-1] == "packing 60/60 images  2 pictures/s  ETA 0:00" and len(lines) == 4
+    assert lines[0] == "packing 4/60 images  2 images/s  ETA 0:28"
+    assert lines[-1] == "packing 60/60 images  2 images/s  ETA 0:00" and len(lines) == 4
+    assert (run / "log.txt").read_text().splitlines() == lines
+
+
+def test_lines_wait_for_the_folder_of_a_new_run(tmp_path):
+    (tmp_path / "config.json").write_text("the run that --force moves aside")
+    with reporting(tmp_path, is_new=True) as reporter:
+        reporter.info("first")
+        assert not (tmp_path / "log.txt").exists()
+        (tmp_path / "config.json").unlink()
+        (tmp_path / "config.json").write_text("the new one")
+        reporter.info("second")
+    assert (tmp_path / "log.txt").read_text() == "first\nsecond\n"
+
+
+def test_lines_wait_for_a_disk_that_takes_none(run):
+    with reporting(run) as reporter:
+        (run / "log.txt").mkdir()  # opening it fails, as on a full disk
+        reporter.info("first")
+        (run / "log.txt").rmdir()
+        reporter.info("second")
+    assert (run / "log.txt").read_text() == "first\nsecond\n"
+
+
+def test_terminal_that_vanishes_ends_nothing(monkeypatch, run):
+    class Gone(io.StringIO):
+        def write(self, _):
+            raise OSError("gone")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    with reporting(run) as reporter:
+        reporter.info("still here")
+    assert (run / "log.txt").read_text() == "still here\n"
+
+
+def test_repeated_line_is_shown_once_where_that_is_asked_for(capsys):
+    with ConsoleReporter(repeat=False) as reporter:
+        for line in ("a", "b", "a"):
+            reporter.info(line)
+    assert capsys.readouterr().err == "a\nb\n"
+    assert reporter.lines == ["a", "b"]

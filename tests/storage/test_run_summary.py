@@ -5,6 +5,7 @@ import pytest
 
 from facegan.config import resolve
 from facegan.errors import SnapshotError
+from facegan.plugins import find
 from facegan.storage.run_summary import Twins, compare_runs, default_settings, differing, summarize_run
 from runfolders import store, tear, tick, write_evaluations, write_metrics
 
@@ -85,14 +86,25 @@ def test_unreadable_files_are_left_out(make, environment):
     assert json.loads(found.model_dump_json())["standing"]["standing"] == "damaged"
 
 
-def test_without_plugins_all_their_settings_count_as_changed(make):
-    run = make("one", "architecture.ngf=64", "architecture.ndf=8", "train.batch_size=8")
+def test_without_plugins_all_settings_of_an_installed_one_count_as_changed(make, install):
+    source = "from pydantic import BaseModel\nclass Mine(BaseModel):\n    width: int = 5\n"
+    install("faceplug", source, {"facegan.loss": {"mine": "faceplug:Mine"}})
+    run = make("one", "loss.name=mine", "loss.width=5", "architecture.ndf=8")
     rows = [
         {each.key: each.default for each in summarize_run(run, plugins=plugins).changed} for plugins in (True, False)
     ]
-    assert (rows[0].get("architecture.ndf"), rows[1].get("architecture.ndf", 0)) == (64, None)
-    assert "architecture.ngf" not in rows[0] and "architecture.ngf" in rows[1]
-    assert rows[0]["train.batch_size"] == rows[1]["train.batch_size"] == 128
+    assert "loss.width" not in rows[0] and rows[1]["loss.width"] is None
+    assert rows[0]["architecture.ndf"] == rows[1]["architecture.ndf"] == 64
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("architecture", "dcgan"), ("loss", "nonsaturating"), ("loss", "saturating")]
+)
+def test_defaults_of_built_in_parts_are_known_without_loading_them(kind, name):
+    usual = default_settings(resolve(settings=[f"{kind}.name={name}"]), 10)
+    fields = find(kind, name).model_fields
+    known = {key: value for key, value in usual.items() if key.startswith(f"{kind}.") and key != f"{kind}.name"}
+    assert known == {f"{kind}.{field}": info.default for field, info in fields.items()}
 
 
 def test_the_summary_names_the_best_snapshot(make):

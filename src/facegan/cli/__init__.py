@@ -1,7 +1,7 @@
-"""The command line: a menu of verbs, each loaded when it is asked for.
+"""The command line: a menu of verbs, each imported when it is asked for.
 
-The only code of facegan that prints, parses arguments or exits. Commands are plugins like any other; a command is a
-function with typer annotations, or a `typer.Typer` of sub-commands.
+No other code of facegan prints, parses arguments or exits. Commands are plugins like any other: a function with typer
+annotations, or a `typer.Typer` of sub-commands.
 """
 
 import errno
@@ -25,47 +25,53 @@ from .signals import Ended, came, take
 WRONG_FILE = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
+GROUPS = {
+    "Data": ("download", "data", "pack", "cache"),
+    "Train": ("train", "resume", "runs", "presets"),
+    "Use": (
+        "sample", "interpolate", "arithmetic", "directions", "edit", "project", "timelapse", "whois", "import",
+    ),
+    "Judge": ("evaluate", "neighbours", "plot", "report"),
+    "Look after": ("doctor", "plugins"),
+}  # fmt: skip
+
+
 class Menu(Group):
-    """The commands of the plugin table; listing them imports no plugin, and asking for one imports only that one."""
+    """The commands of the plugin table; a command is imported when it is asked for, a foreign one only to be run."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        """Names of all commands, the built-in ones in the order of a working day."""
+        """Return the names of all commands."""
         return names("command")
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a name; a foreign one is imported only to be run or to show its own help."""
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """Return the command of a name."""
         if cmd_name not in names("command"):
             raise ConfigError(f"no command '{cmd_name}'; {nearest(cmd_name, names('command'))}")
-        listing = getattr(ctx, "facegan_listing", False)
-        owners = claims("command")[cmd_name]
-        if listing and (len(owners) > 1 or not owners[0].target.startswith("facegan.cli.")):
-            return _listed(cmd_name, f"(from {' and '.join(owner.origin for owner in owners)})")
         part = find("command", cmd_name)
-        if listing:  # its options are not asked for, and to read them takes most of the time
-            return _listed(cmd_name, part.info.help if isinstance(part, typer.Typer) else part.__doc__)
-        return _command(cmd_name, part)
+        if isinstance(part, typer.Typer):
+            return get_command(part)
+        app = typer.Typer(**PLAIN)
+        app.command(cmd_name, epilog=getattr(part, "epilog", None))(part)
+        return get_command(app)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The list of commands in `facegan --help`."""
-        ctx.facegan_listing = True
-        super().format_commands(ctx, formatter)
-
-
-def _command(name: str, part: Any) -> Any:
-    if isinstance(part, typer.Typer):
-        return get_command(part)
-    app = typer.Typer(**PLAIN)
-    app.command(name)(part)
-    return get_command(app)
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """List the commands in `facegan --help`, group by group."""
+        foreign = tuple(name for name in names("command") if not any(name in group for group in GROUPS.values()))
+        width = max(map(len, names("command")))
+        for title, group in {**GROUPS, "From installed packages": foreign}.items():
+            if group:
+                with formatter.section(title):
+                    formatter.write_dl([(name.ljust(width), _summary(name)) for name in group])
 
 
-def _listed(name: str, text: str | None) -> Any:
-    """A command of which only name and text are shown."""
-
-    def command() -> None: ...
-
-    command.__doc__ = text
-    return _command(name, command)
+def _summary(name: str) -> str:
+    """Return the first line of a command's help; the origin of a foreign command, which is not imported for it."""
+    owners = claims("command")[name]
+    if len(owners) > 1 or not owners[0].target.startswith("facegan.cli."):
+        return f"(from {' and '.join(owner.origin for owner in owners)})"
+    part = owners[0].load()
+    text = part.info.help if isinstance(part, typer.Typer) else part.__doc__
+    return str(text).strip().partition("\n")[0]
 
 
 def _print_version(wanted: bool) -> None:
@@ -85,7 +91,7 @@ def facegan(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Train a generator of faces, judge it honestly and use it."""
-    del version, debug  # the one has ended the program; main reads the other, since it also counts before parsing
+    del version, debug  # the one has ended the program; main reads the other, which also applies before parsing
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

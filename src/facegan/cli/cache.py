@@ -1,30 +1,36 @@
-"""`facegan cache`: what packed images and other things that can be made again take, and clearing the useless."""
+"""`facegan cache`: list and prune packed images and other files that can be computed again."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.filesize import decimal
 
-from .options import PLAIN, Json, print_json
+from ..messages import counted
+from .options import PLAIN, Json, examples, print_json, subcommand
+from .tables import decimal, print_table
 
 if TYPE_CHECKING:
     from ..data.packed.cache import PackedEntry
     from ..storage.cache import CacheEntry
 
-cache = typer.Typer(**PLAIN, help="List and prune what is kept: packed images and the like.")
+cache = typer.Typer(**PLAIN, help="List and prune packed images and other cached files.")
 
 
-@cache.command("list")
+@subcommand(cache, "list")
+@examples("""
+    $ facegan cache list
+    ~/.cache/facegan: 1 packed set and 2 files, 2.5 GB
+    set           images   size    source  made with                      unused  state
+    3f2a91c07d11  202,599  2.5 GB  celeba  64x64x3, center:160, antialias  0 days  ready
+    """)
 def list_(as_json: Json = False) -> None:
-    """List the packed images: what they are, what they take, when they were last of use.
+    """List the packed images: source, size, and when they were last used.
 
     Below them are the files that other commands keep: features of real images (evaluate), classifiers of attributes
     (directions) and projected reference faces (project).
     """
     from ..data.packed.cache import entries
     from ..storage.cache import cache_root, computed_files
-    from .console import table
 
     found, files = entries(), computed_files()
     if as_json:
@@ -34,18 +40,28 @@ def list_(as_json: Json = False) -> None:
     size_bytes = sum(entry.size_bytes for entry in found) + sum(each.size_bytes for each in files)
     print(f"{cache_root()}: {_counted(found, files)}, {decimal(size_bytes)}")
     if found:
-        table("", ("set", "pictures", "size", "source", "made with", "unused", "state"), [_row(each) for each in found])
+        print_table(
+            "", ("set", "images", "size", "source", "made with", "unused", "state"), [_row(each) for each in found]
+        )
     if files:
-        table("", ("file", "size", "unused", "state"), [_line(each) for each in files])
+        print_table("", ("file", "size", "unused", "state"), [_line(each) for each in files])
 
 
-@cache.command()
+@subcommand(cache, "prune")
+@examples("""
+    $ facegan cache prune --older-than 30 --dry-run
+    ~/.cache/facegan/packed/3f2a91c07d11...: not used for 41 days
+    1 packed set would be removed, 2.5 GB
+
+    $ facegan cache prune
+    0 packed sets removed, 0 bytes
+    """)
 def prune(
     everything: Annotated[bool, typer.Option("--all", help="Remove every set and file.")] = False,
     older_than: Annotated[
-        float | None, typer.Option(min=0, metavar="DAYS", help="Remove also what was not used for so many days.")
+        float | None, typer.Option(min=0, metavar="DAYS", help="Also remove what was not used for so many days.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed; remove nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Remove the sets that no run can use any more.
@@ -75,9 +91,9 @@ def prune(
 
 
 def _counted(sets: Sequence[object], files: Sequence[object]) -> str:
-    """Two packed sets and 1 file; files only where there are any."""
-    words = f"{len(sets)} packed set{'' if len(sets) == 1 else 's'}"
-    return f"{words} and {len(files)} file{'' if len(files) == 1 else 's'}" if files else words
+    """Return `2 packed sets and 1 file`; files only where there are any."""
+    words = counted(len(sets), "packed set")
+    return f"{words} and {counted(len(files), 'file')}" if files else words
 
 
 def _why(entry: "CacheEntry", everything: bool, older_than: float | None) -> str | None:

@@ -1,253 +1,298 @@
-"""What a person sees while long work runs."""
+"""Show people what long-running work reports: on stderr, and in a run's log."""
 
-import io
 import shlex
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from rich.console import Console, RenderableType
-from rich.filesize import decimal
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.text import Text
+from ..reporter import Reporter
+from .signals import Ended, came, end
 
-from ..storage.run_dir import RunDir
-from .signals import Ended
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
 
-QUICK_SECONDS = 2.0  # work that takes no longer is not talked about
+    from ..storage.run_dir import RunDir
+
+
+QUICK_SECONDS = 2.0  # tasks that take no longer are not shown
 DRAWN_SECONDS = 0.1  # between two states of a bar
 PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 
-def console() -> Console:
-    """Talk goes to stderr; stdout is for results."""
-    return Console(file=cast(TextIO, _Lasting(sys.stderr)), highlight=False, soft_wrap=True)
+@dataclass
+class _Task:
+    """A task that has begun: its latest progress, and when to show it again."""
+
+    name: str
+    unit: str
+    first: int  # units that were done when it began, such as the bytes of an earlier attempt
+    started: float = field(default_factory=lambda: time.monotonic())
+    shown_from: float = 0.0
+    next_drawn: float = 0.0
+    next_line: float = 0.0
+    done: int = 0
+    total: int = 0
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return max(time.monotonic() - self.started, 1e-3)
+
+    @property
+    def rate(self) -> float:
+        """Units per second, of those done since it began."""
+        return (self.done - self.first) / self.seconds
+
+    def is_ended_by(self, name: str, done: int, unit: str) -> bool:
+        """Whether this progress is that of another task; the files of one download follow each other."""
+        return unit != self.unit or done < self.done or (unit != "bytes" and name != self.name)
 
 
-class _NewsBar(Progress):
-    """A bar with the time left, and under it, as wide as it needs, the latest news."""
+class ConsoleReporter(Reporter):
+    """Show lines as they come, and progress as a bar on a terminal, else as a line every ten seconds.
 
-    def __init__(self, *, console: Console, disable: bool) -> None:
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self.news, self._sheet = "", console  # before the parent begins to draw
-        super().__init__(*columns, console=console, disable=disable)
+    Quick tasks are not shown. A terminal that vanishes, or a disk without room for the log, does not end the work.
+    """
 
-    def get_renderables(self) -> Iterator[RenderableType]:
-        """The bar, and the news under it."""
-        yield self.make_tasks_table(self.tasks)
-        yield from (Text(line) for line in textwrap.wrap(self.news, self._sheet.width))
+    def __init__(self, *, repeat: bool = True) -> None:
+        """Begin to report; `repeat` shows a line again that was shown before."""
+        self.lines: list[str] = []  # all that were shown
+        self._repeat, self._unlogged = repeat, list[str]()
+        self.run: RunDir | None = None  # that is being trained
+        self._replaced: tuple[int, int] | None = None  # the run whose folder is to be replaced
+        self._task: _Task | None = None
+        self._next_step_line = 0.0
+        self._bar: Progress | None = None
+        self._lock = threading.RLock()  # the watcher draws as well
+        self._watcher: threading.Thread | None = None
+        self._closed = threading.Event()
 
-
-class TrainingConsole:
-    """Shows a run's progress as a live line on a terminal, else as plain lines; all lines also go to the run's log."""
-
-    def __init__(self, log: Path, *, new: bool) -> None:
-        """Begin to show a run.
-
-        Args:
-            log: The run's log.txt.
-            new: Whether the run's folder is yet to be made; what stands under its name until then is another run's.
-        """
-        self._console = console()
-        self._log, self._unlogged = log, list[str]()
-        self._replaced = _identity(log) if new else None
-        self._live = self._console.is_terminal
-        self._bar = _NewsBar(console=self._console, disable=not self._live)
-        self._entered = time.monotonic()
-        self._tasks: dict[str, TaskID] = {}
-        self._next_plain = self._next_drawn = 0.0
-        self._last_line = ""
-
-    def __enter__(self) -> "TrainingConsole":
-        self._entered = time.monotonic()
-        self._bar.start()
+    def __enter__(self) -> "ConsoleReporter":
         return self
 
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        self._bar.stop()
-        if isinstance(error, KeyboardInterrupt | Ended):
-            folder = self._log.parent
-            if states := RunDir(folder).steps("states"):
-                self.say(
-                    f"ended at once; from step {states[-1]} it goes on with: facegan resume {shlex.quote(str(folder))}"
-                )
-        if isinstance(error, Exception) and getattr(error, "exit_code", 1) != 2:  # 2: refused, and the run is as it was
-            from ..storage.run_log import FAILED
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        if self._watcher:
+            self._watcher.join()
+        self._end_task()
 
-            self.say(f"{FAILED}{' '.join(str(error).split())}", shown=False)  # the console hears of it at the very end
+    def begin_run(self, folder: Path, *, is_new: bool) -> None:
+        """Add all further lines to the log of the run as well."""
+        from ..storage.run_dir import RunDir
 
-    def say(self, text: str, *, shown: bool = True) -> None:
-        """One line, on the console and in the log."""
-        if shown:
-            self._console.print(text, markup=False)
-        self._unlogged.append(text)
+        self.run = RunDir(folder)
+        self._replaced = _identity(self.run) if is_new else None
+
+    def info(self, line: str) -> None:
+        """Show a line, and log it."""
+        if self._repeat or line not in self.lines:
+            self.lines.append(line)
+            self._console.print(line, markup=False)
+        self.write_log(line)
+
+    def progress(
+        self, task: str, done: int, total: int | None, *, unit: str = "images", metrics: Mapping[str, Any] | None = None
+    ) -> None:
+        """Show the progress of a task when it is time to; raises what a signal raises that an import swallowed."""
+        if came:  # while processes were forked, where Python drops what a signal raises
+            end(came[-1])
+        with self._lock:
+            if self._task and self._task.is_ended_by(task, done, unit):
+                self._end_task()
+            if self._task is None:
+                self._task = self._begin(task, done, unit)
+            self._task.name, self._task.done, self._task.total = task, done, total or 0
+            self._task.metrics = metrics or {}
+            self._show_if_due(self._task)
+            if unit == "images" and not total and self._watcher is None:  # it may count nothing
+                self._watcher = threading.Thread(target=self._watch, daemon=True)
+                self._watcher.start()
+
+    @property
+    def _console(self) -> "Console":
+        """The console of a live bar, else of stderr as it is now."""
+        return self._bar.console if self._bar else stderr_console()
+
+    @cached_property
+    def _is_live(self) -> bool:
+        return self._console.is_terminal
+
+    def _begin(self, name: str, done: int, unit: str) -> _Task:
+        task = _Task(name, unit, done if unit == "bytes" else 0)
+        if unit == "steps":
+            task.next_line = self._next_step_line
+        elif not (unit == "bytes" and self._is_live):
+            task.shown_from = task.started + QUICK_SECONDS
+        return task
+
+    def _end_task(self) -> None:
+        with self._lock:
+            if self._bar:
+                self._bar.stop()
+            self._bar = self._task = None
+
+    def _watch(self) -> None:
+        """Show a task that counts nothing again and again."""
+        while not self._closed.wait(DRAWN_SECONDS):
+            with self._lock:
+                if self._task and self._task.unit == "images":
+                    self._show_if_due(self._task)
+
+    def _show_if_due(self, task: _Task) -> None:
+        now, last = time.monotonic(), task.done == task.total > 0
+        if now < task.shown_from:
+            return
+        if self._is_live and (last or now >= task.next_drawn):
+            task.next_drawn = now + DRAWN_SECONDS
+            self._bar = self._bar or _make_bar(self._console, task.unit)
+            name, total = task.name if task.unit != "steps" else "step", task.total or None
+            (number,) = self._bar.task_ids
+            self._bar.update(number, description=name, completed=task.done, total=total, news=_news_of(task))
+        if last or now >= task.next_line:
+            task.next_line = now + PLAIN_SECONDS
+            if task.unit == "steps":
+                self._next_step_line = task.next_line
+            if not self._is_live:
+                self._console.print(_line_of(task), markup=False)
+            self.write_log(_line_of(task))
+        if last:  # what follows is another task
+            task.shown_from = float("inf")
+
+    def write_log(self, line: str) -> None:
+        """Add a line to the log alone."""
+        if self.run is None:
+            return
+        self._unlogged.append(line)
         with suppress(OSError):  # a full disk: the lines wait for the next one
-            if _identity(self._log) not in (None, self._replaced):
-                with self._log.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                    file.writelines(line + "\n" for line in self._unlogged)
+            if _identity(self.run) not in (None, self._replaced):
+                with self.run.log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                    file.writelines(each + "\n" for each in self._unlogged)
                 self._unlogged.clear()
 
-    def packing(self, done: int, total: int) -> None:
-        """The images are being packed: `done` of `total`."""
-        seconds = time.monotonic() - self._entered
-        rate = done / max(seconds, 1e-3)
-        left = duration((total - done) / rate) if done else "?"
-        line = f"packing {done}/{total} images  {rate:,.0f} pictures/s  ETA {left}"
-        if seconds < QUICK_SECONDS and not self._live:
-            return
-        self._show("packing", done, total, "", line, done == total)
-        if done == total and "packing" in self._tasks:
-            self._bar.remove_task(self._tasks.pop("packing"))
 
-    def metrics(self, step: int, num_steps: int, metrics: Mapping[str, Any]) -> None:
-        """Show the progress of training at a tick."""
-        news = (
-            f"epoch {metrics['epoch']:.2f}  {metrics['images_per_second']:,.0f} images/s  "
-            f"loss_D {metrics['loss/D']:.3f}  loss_G {metrics['loss/G']:.3f}  "
-            f"D(x) {metrics['score/real']:.2f}  D(G(z)) {metrics['score/fake']:.2f} (balance 0.50)"
-        )
-        rate = max(metrics["images_per_second"], 1e-3)
-        left = (num_steps - step) * metrics["kimg"] * 1000 / step / rate
-        line = f"step {step}/{num_steps}  ETA {duration(left)}  {news}"
-        self._show("step", step, num_steps, news, line, step == num_steps)
+@contextmanager
+def training_reporter() -> Iterator[ConsoleReporter]:
+    """Report a training; log why it failed, and say how to continue a run that a signal ended at once."""
+    with ConsoleReporter() as reporter:
+        try:
+            yield reporter
+        except (KeyboardInterrupt, Ended):
+            if reporter.run and (states := reporter.run.steps("states")):
+                path = shlex.quote(str(reporter.run.path))
+                reporter.info(f"ended at once; continue from step {states[-1]} with: facegan resume {path}")
+            raise
+        except Exception as error:
+            if getattr(error, "exit_code", 1) != 2:  # 2: refused, and the run is as it was
+                from ..storage.run_log import FAILED
 
-    def _show(self, name: str, done: int, total: int, news: str, line: str, last: bool) -> None:
-        if self._live and (last or time.monotonic() >= self._next_drawn):
-            self._next_drawn = time.monotonic() + DRAWN_SECONDS
-            if name not in self._tasks:
-                self._tasks[name] = self._bar.add_task(name, total=total)
-            self._bar.news = news
-            self._bar.update(self._tasks[name], completed=done, total=total)
-        if time.monotonic() >= self._next_plain or last:
-            self._next_plain = time.monotonic() + PLAIN_SECONDS
-            self.say(line, shown=not self._live)
+                reporter.write_log(f"{FAILED}{' '.join(str(error).split())}")
+            raise
 
 
-def _identity(log: Path) -> tuple[int, int] | None:
-    """What tells the run whose log this is from another of the same name: of its first file; None: it is not made."""
+def _identity(run: "RunDir") -> tuple[int, int] | None:
+    """Return what tells a run from another of the same name; None while it does not exist."""
     with suppress(OSError):
-        about = log.with_name("config.json").stat()
+        about = run.config.stat()
         return about.st_ino, about.st_mtime_ns
     return None
 
 
-class ByteProgress:
-    """Shows files that arrive: a bar with bytes, rate and time left on a terminal, else a line every ten seconds."""
+def _line_of(task: _Task) -> str:
+    """Return a line of progress, for a log or a stream without a terminal."""
+    if task.unit == "bytes":
+        from rich.filesize import decimal
 
-    def __init__(self) -> None:
-        self._console = console()
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
+        rate = max(task.rate, 1.0)
+        parts = [decimal(task.done) + (f" of {decimal(task.total)}" if task.total else ""), f"{decimal(int(rate))}/s"]
+        parts += [f"ETA {duration((task.total - task.done) / rate)}"] if task.done < task.total else []
+        return f"{task.name}: {', '.join(parts)}"
+    if task.unit == "steps":
+        rate = max(task.metrics["images_per_second"], 1e-3)
+        seconds = (task.total - task.done) * task.metrics["kimg"] * 1000 / task.done / rate
+        return f"step {task.done}/{task.total}  ETA {duration(seconds)}  {_news_of(task)}"
+    if not task.total:
+        return f"{task.name}  {duration(task.seconds)} so far"
+    left = duration((task.total - task.done) / task.rate) if task.done else "?"
+    return f"{task.name} {task.done}/{task.total} images  {_news_of(task)}  ETA {left}"
+
+
+def _news_of(task: _Task) -> str:
+    """Return what a bar says next to its counts."""
+    if task.unit == "bytes":
+        return ""
+    if task.unit == "steps":
+        metrics = task.metrics
+        return (
+            f"epoch {metrics['epoch']:.2f}  {metrics['images_per_second']:,.0f} images/s  "
+            f"loss_D {metrics['loss/D']:.3f}  loss_G {metrics['loss/G']:.3f}  "
+            f"D(x) {metrics['score/real']:.2f}  D(G(z)) {metrics['score/fake']:.2f} (balance 0.50)"
         )
-        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
-        self._task: TaskID | None = None
-        self._began, self._began_at = 0.0, 0  # when, and with how many bytes, this sitting began
-        self._last = 0
-        self._next_plain = 0.0
-
-    def __enter__(self) -> "ByteProgress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def say(self, text: str) -> None:
-        """One line of talk."""
-        self._console.print(text, markup=False)
-
-    def show(self, name: str, done: int, total: int | None) -> None:
-        """So many bytes are here, of `total` if that is known; of one file, or of several that follow each other."""
-        if self._task is None or done < self._last:  # the first bytes, or the first of another file
-            self._restart(name, done, total)
-        self._last = done
-        if self._task is not None:
-            self._bar.update(self._task, description=name, completed=done, total=total)
-        if not self._console.is_terminal and (time.monotonic() >= self._next_plain or done == total):
-            self._next_plain = time.monotonic() + PLAIN_SECONDS
-            self.say(f"{name}: {self._in_words(done, total)}")
-
-    def _restart(self, name: str, done: int, total: int | None) -> None:
-        if self._task is None:
-            self._bar.start()  # not before there is something to show: until then, questions may be asked
-        else:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(name, total=total)
-        self._began, self._began_at = time.monotonic(), done
-        self._next_plain = self._began + QUICK_SECONDS
-
-    def _in_words(self, done: int, total: int | None) -> str:
-        seconds = max(time.monotonic() - self._began, 1e-3)
-        rate = max((done - self._began_at) / seconds, 1.0)
-        parts = [decimal(done) + (f" of {decimal(total)}" if total else ""), f"{decimal(int(rate))}/s"]
-        return ", ".join(parts + ([f"ETA {duration((total - done) / rate)}"] if total and done < total else []))
+    if not task.total:
+        return f"{duration(task.seconds)} so far"
+    return f"{task.rate:,.0f} images/s" if task.rate >= 10 or not task.done else f"{task.rate:.2g} images/s"
 
 
-class _Lasting(io.TextIOBase):
-    """A stream that outlives its terminal: what nobody can read any more is dropped, and the work goes on."""
+def _make_bar(console: "Console", unit: str) -> "Progress":
+    """Return a bar with one task, started; a run's news are below it, as wide as they need."""
+    from rich import progress
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    class Bar(progress.Progress):
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield self.make_tasks_table(self.tasks)
+            if unit == "steps" and self.tasks:
+                yield from (Text(line) for line in textwrap.wrap(self.tasks[0].fields["news"], console.width))
+
+    left = progress.TimeRemainingColumn()
+    counts: dict[str, list[ProgressColumn]] = {
+        "bytes": [progress.DownloadColumn(), progress.TransferSpeedColumn(), left],
+        "steps": [progress.MofNCompleteColumn(), left],
+        "images": [progress.MofNCompleteColumn(), progress.TextColumn("{task.fields[news]}"), left],
+    }
+    name = progress.TextColumn("{task.description}", markup=False)
+    bar = Bar(name, progress.BarColumn(), *counts[unit], console=console, transient=unit == "images")
+    bar.add_task("", total=None, news="")
+    bar.start()
+    return bar
+
+
+class _LastingStream:
+    """A stream that outlives its terminal: what nobody can read any more is dropped."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
     def write(self, text: str) -> int:
-        """Write, or drop."""
         with suppress(OSError):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or do not."""
         with suppress(OSError):
             self._stream.flush()
 
-    def isatty(self) -> bool:
-        """Whether there is a terminal."""
-        return self._stream.isatty()
 
-    def fileno(self) -> int:
-        """The stream's own number."""
-        return self._stream.fileno()
+def stderr_console() -> "Console":
+    """Return a console on stderr, for lines and bars; stdout is for results."""
+    from rich.console import Console
 
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """The stream's own encoding."""
-        return self._stream.encoding
+    return Console(file=cast(TextIO, _LastingStream(sys.stderr)), highlight=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:
-    """1:02:03 or 2:03."""
+    """Format a number of seconds as 1:02:03 or 2:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """A table on stdout; as wide as its content where there is no terminal."""
-    from rich.table import Table
-
-    sheet = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for row in rows:
-        sheet.add_row(*(str(cell) for cell in row))
-    out = Console(highlight=False, markup=False)
-    if out.is_terminal:
-        out.print(sheet)
-        return
-    wide = Console(highlight=False, markup=False, width=1000, file=io.StringIO())
-    wide.print(sheet)
-    print(*(line.rstrip() for line in wide.file.getvalue().splitlines()), sep="\n")  # type: ignore[attr-defined]

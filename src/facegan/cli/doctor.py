@@ -4,9 +4,20 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, print_json
+from .options import Json, examples, print_json
+from .tables import print_table
 
 
+@examples("""
+    $ facegan doctor
+        what    found
+    ok  python  3.12.3
+    ok  torch   2.6.0, cpu
+    ...
+    facegan can train and sample here
+
+    $ facegan doctor --time-limit 300 --json
+    """)
 def doctor(
     time_limit: Annotated[
         float,
@@ -20,14 +31,14 @@ def doctor(
     0 when facegan can train and sample here, with warnings or without, and 1 when it cannot.
     """
     from ..doctor import can_train, diagnose, problems, to_json, verdict
-    from .console import console, table
+    from .console import stderr_console
 
-    with console().status("checking; importing torch takes a few seconds"):
+    with stderr_console().status("checking; importing torch takes a few seconds"):
         checks = diagnose(time_limit)
     if as_json:
         print_json(to_json(checks))
     else:
-        table("", ("", "what", "found"), [(each.status, each.name, each.found) for each in checks])
+        print_table("", ("", "what", "found"), [(each.status, each.name, each.found) for each in checks])
         print()
         for check in problems(checks)[1:]:  # outside the table, so that a command can be copied in one piece
             print(f"{check.status}: {check.name}: {check.fix}")

@@ -1,104 +1,138 @@
-"""Options and look-ups that several commands share."""
+"""Build commands from verbs of the Python API, and options that the command line adds to them."""
 
-import gc
+import inspect
 import json
-import os
+import math
 import re
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from typer.core import TyperGroup
+from typer.models import ParameterInfo
 
-from ..errors import ConfigError, DamagedError, SnapshotError
+from ..api.options import Model as ApiModel
+from ..api.options import PathLike, SettingsLike
+from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from ..config import RunConfig
-    from ..storage.run_dir import RunDir
+    from ..api.output import Drawing
 
 
 class Group(TyperGroup):
     """A command of sub-commands, whose `--help` answers before pydantic is loaded."""
 
     def get_help_option(self, ctx: Any) -> Any:
-        """`--help` with a default of its own, since typer asks pydantic what one without a default is worth."""
+        """Return `--help` with a default, for which typer would ask pydantic."""
         option = super().get_help_option(ctx)
         if option is not None:
             option.default = False
         return option
 
 
-# What every typer.Typer here is made with: plain help, and errors that are left to `main`.
+# Arguments of every typer.Typer here: plain help, and errors that are left to `main`.
 PLAIN: dict[str, Any] = {
     "cls": Group, "add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False,
 }  # fmt: skip
 
-Epochs = Annotated[float | None, typer.Option(help="Length in passes over the images.", rich_help_panel=None)]
-Kimg = Annotated[float | None, typer.Option(help="Length in thousands of real images shown.")]
-Steps = Annotated[int | None, typer.Option(help="Length in updates of G.")]
+# The types of a shell for those of Python that a verb takes.
+_SHELL_TYPES: dict[Any, Any] = {
+    PathLike: Path,
+    PathLike | None: Path | None,
+    SettingsLike: list[str] | None,
+    list[PathLike]: list[Path],
+    list[PathLike] | None: list[Path] | None,
+}
+
+Command = Callable[..., None]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 MaxTime = Annotated[
     str | None,
     typer.Option(
-        "--max-time", metavar="TIME", help="Save and stop after so long: 2h, 1h30m, 90m, 1d; a bare number is seconds."
+        "--max-time", metavar="TIME", help="Save and stop after this time: 2h, 1h30m, 90m, 1d; a number is in seconds."
     ),
 ]
-EvaluateEvery = Annotated[
-    int | None, typer.Option(metavar="K", help="Measure the faces every K steps, and keep the best snapshot; 0: never.")
-]
-Metrics = Annotated[
-    str | None, typer.Option(metavar="LIST", help="What --evaluate-every measures, separated by commas.")
-]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Run = Annotated[str | None, typer.Argument(help="A run's folder, or its name under runs/; by default the latest.")]
-Model = Annotated[
-    str | None, typer.Argument(help="A snapshot file, a run's folder, or its name under runs/; by default the latest.")
-]
-
-WHICH = ("data.split", "data.where", "data.limit", "data.options", "data.crop")  # settings that choose images
-
-Source = Annotated[
-    str, typer.Argument(help="What train --data takes: a folder, an archive, a downloaded dataset's name, drawn.")
-]
-Resolution = Annotated[
-    int | None, typer.Option(help="Side of the network's images: 16, 32, 64, 128, 256; by default 64.")
-]
-DataSettings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="DATA.KEY=VALUE", help="A setting of the data, as for train; can be repeated."),
-]
 
 
-def load_torch() -> None:
-    """Load torch, a tenth quicker than `import` by itself: Python's collector does not look through it as it grows."""
-    gc.disable()
-    try:
-        import torch  # noqa: F401
-    finally:
-        gc.enable()
+def command(verb: Callable[..., Any], text: str) -> Callable[[Command], Command]:
+    """Build a command from a verb: it takes the verb's annotated parameters, and has its help.
 
+    The decorated function takes the verb's arguments as one dictionary, then its own options by name. A parameter that
+    both have is its own.
 
-def one_duration(epochs: float | None, kimg: float | None, steps: int | None) -> dict[str, float]:
-    """The duration flags that were given.
-
-    Raises:
-        ConfigError: More than one was, or one is not above 0.
+    Args:
+        verb: A function of the Python API, its parameters annotated with `typer.Option` or `typer.Argument`.
+        text: The examples at the end of the help, as `examples` takes them.
     """
-    given = {"epochs": epochs, "kimg": kimg, "steps": steps}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if len(chosen) > 1:
-        raise ConfigError(f"{' and '.join('--' + name for name in chosen)} exclude each other; give one")
-    for name, value in chosen.items():
-        if not 0 < value < float("inf"):
-            raise ConfigError(f"--{name} is {value:g}; it must be above 0, and finite")
-    return chosen
+
+    def build(function: Command) -> Command:
+        _, *own = inspect.signature(function).parameters.values()
+        names = {parameter.name for parameter in own}
+        inherited = [
+            _for_shell(parameter)
+            for parameter in inspect.signature(verb).parameters.values()
+            if _is_annotated(parameter) and parameter.name not in names
+        ]
+
+        @wraps(function)
+        def run(**given: Any) -> None:
+            mine = {name: given.pop(name) for name in names}
+            settings = {"settings": given["settings"] or ()} if "settings" in given else {}
+            function({**given, **settings}, **mine)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters = [each.replace(kind=keyword) for each in (*inherited, *own)]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        run.__doc__ = re.split(r"\n\n\s*(?:Args|Returns|Raises):", inspect.getdoc(verb) or "")[0]
+        return examples(text)(run)
+
+    return build
+
+
+def examples(text: str) -> Callable[[Command], Command]:
+    """Add examples to a command that is built from no verb: command lines begun with `$ `, and what they print."""
+    lines = "\n".join(f"  {line}".rstrip() for line in inspect.cleandoc(text).splitlines())
+
+    def add(function: Command) -> Command:
+        blocks = lines.replace("\n\n", "\n\n\b\n")  # \b keeps the lines of a block as they are
+        function.epilog = f"Examples:\n\n\b\n{blocks}"  # type: ignore[attr-defined]
+        return function
+
+    return add
+
+
+def subcommand(group: typer.Typer, name: str) -> Callable[[Command], Command]:
+    """Add a command to a group, with its examples."""
+
+    def add(function: Command) -> Command:
+        group.command(name, epilog=getattr(function, "epilog", None))(function)
+        return function
+
+    return add
+
+
+def _is_annotated(parameter: inspect.Parameter) -> bool:
+    return any(isinstance(each, ParameterInfo) for each in getattr(parameter.annotation, "__metadata__", ()))
+
+
+def _for_shell(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return a parameter with the type and default that a shell gives it."""
+    kind, info = get_args(parameter.annotation)
+    default = None if kind == SettingsLike else parameter.default
+    kind = _SHELL_TYPES.get(kind, kind)
+    if parameter.name in ("data", "source"):  # as given, also where it ends in /
+        kind = {Path: str, Path | None: str | None}.get(kind, kind)
+    return parameter.replace(annotation=Annotated[kind, info], default=default)
 
 
 def seconds_of(text: str | None) -> float | None:
-    """The seconds of `2h`, `90m`, `1h30m`, `45s` or `3600`; None of None.
+    """Return the seconds of `2h`, `90m`, `1h30m`, `45s` or `3600`; None for None.
 
     Raises:
-        ConfigError: It is no such time, or not above 0.
+        ConfigError: It is no such time, or is 0.
     """
     if text is None:
         return None
@@ -113,74 +147,48 @@ def seconds_of(text: str | None) -> float | None:
     return float(seconds)
 
 
+def print_json(document: Any) -> None:
+    """Print one JSON document on stdout; numbers that are not finite become null."""
+    print(json.dumps(finite(document), indent=2))
+
+
+def finite(document: Any) -> Any:
+    """Return a document that JSON can carry: numbers that are not finite become null."""
+    if isinstance(document, dict):
+        return {key: finite(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [finite(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
+
+
+def refuse_two_outputs(out: Any, as_json: bool) -> None:
+    """Refuse an image and a JSON document on the same stdout; raises ConfigError."""
+    if out == "-" and as_json:
+        raise ConfigError("-o - and --json both write to stdout; give one")
+
+
+def print_drawing(drawn: "Drawing", *, as_json: bool) -> None:
+    """Print the files of a drawing, or all of it as JSON; nothing where the image itself went to stdout."""
+    if as_json:
+        print_json(drawn.document())
+    elif "-" not in drawn.files:
+        print(*drawn.files, sep="\n")
+
+
+# For commands of other packages
+
+
+Model = Annotated[str | None, get_args(ApiModel)[1]]
+
+
 def find_snapshot(model: str | None) -> Path:
-    """The snapshot file that MODEL names: a file itself, or the newest whole snapshot of a run.
+    """Return the snapshot file that MODEL names: a file itself, or the newest valid snapshot of a run.
 
     Raises:
         SnapshotError: There is none.
     """
-    if model is not None and Path(model).is_file():
-        return Path(model)
-    from ..storage.run_dir import find_run
+    from ..checkpoint import find_checkpoint
+    from .console import ConsoleReporter
 
-    run = find_run(model)
-    steps = run.steps("snapshots")
-    if not steps:
-        raise SnapshotError(f"{run.path}: holds no snapshot yet; train it further with 'facegan resume {run.path}'")
-    from ..storage.safetensors_file import verify
-
-    for step in reversed(steps):
-        try:
-            verify(run.snapshot(step))
-            return run.snapshot(step)
-        except DamagedError as error:
-            if step == steps[0]:
-                raise
-            from .console import console
-
-            console().print(f"{error}; taking the one before it", markup=False)
-    raise AssertionError
-
-
-def any_run(name: str | None) -> "RunDir":
-    """As `find_run`, and also a run's folder that has lost its settings, or never had any; raises as it does."""
-    from ..storage.run_dir import RunDir, find_run
-    from ..storage.run_status import is_run
-
-    try:
-        return find_run(name)
-    except SnapshotError:
-        for path in (Path(name), Path("runs") / name) if name is not None else ():
-            if is_run(path):
-                return RunDir(path)
-        raise
-
-
-def allow_deterministic(wanted: bool) -> None:
-    """Tell cuBLAS to keep to one order of summation, which it only does when the environment says so."""
-    if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-
-
-def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    print(json.dumps(document, indent=2))
-
-
-def config_of(source: str, resolution: int | None, settings: list[str] | None, allowed: tuple[str, ...]) -> "RunConfig":
-    """The settings of a command on images, of which only some matter; others are refused, not ignored.
-
-    Raises:
-        ConfigError: A setting has no effect here, does not exist, or cannot be.
-    """
-    from ..config import resolve
-
-    flags: dict[str, Any] = {"data": {"source": source}}
-    if resolution is not None:
-        flags["resolution"] = resolution
-    config = resolve(flags=flags, settings=settings or [])
-    for line in settings or []:
-        key = line.partition("=")[0].strip()
-        if not any(key == name or key.startswith(f"{name}.") for name in allowed):
-            raise ConfigError(f"--set {line}: has no effect here; what can be set is {', '.join(allowed)}")
-    return config
+    with ConsoleReporter() as reporter:
+        return find_checkpoint(model, reporter=reporter).path

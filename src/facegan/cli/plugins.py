@@ -1,39 +1,68 @@
 """`facegan plugins`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from .options import Json, print_json
+import typer
+
+from .options import Json, examples, print_json
+from .tables import print_table
+
+if TYPE_CHECKING:
+    from ..plugins import Plugin
 
 
-def plugins(as_json: Json = False) -> None:
-    """List every pluggable part, its origin and settings."""
+@examples("""
+    $ facegan plugins
+    kind          name   from
+    command       train  facegan 0.1.0
+    ...
+    architecture  dcgan  facegan 0.1.0
+
+    $ facegan plugins --check
+    kind          name   from           settings
+    architecture  dcgan  facegan 0.1.0  z_dim=100, prior='normal', ...
+    """)
+def plugins(
+    check: Annotated[bool, typer.Option("--check", help="Import every part, and show whether it works.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List every pluggable part and its origin.
+
+    Nothing is imported for it. With --check every part is, and its settings are shown, or why it is unavailable.
+    """
     from ..plugins import KINDS, claims, unreadable
-    from .console import table
 
-    parts = [_describe(kind, name) for kind in KINDS for name in claims(kind)]
+    parts = [_describe(owners, check) for kind in KINDS for owners in claims(kind).values()]
     damaged = unreadable()
     if as_json:
         print_json({"plugins": parts, "unreadable": damaged})
         return
     rows = [(part["kind"], part["name"], part["origin"], _summary(part)) for part in parts]
-    rows += [("package", "?", folder, f"passed over: its record is damaged ({why})") for folder, why in damaged.items()]
-    table("", ("kind", "name", "from", "settings"), rows)
+    rows += [("package", "?", folder, f"skipped: its record is damaged ({why})") for folder, why in damaged.items()]
+    heads = ("kind", "name", "from", "settings")
+    print_table("", heads if check or damaged else heads[:3], rows if check or damaged else [row[:3] for row in rows])
+    if not check:
+        print("\nfacegan plugins --check imports every part, and shows its settings or what is wrong with it")
 
 
-def _describe(kind: str, name: str) -> dict[str, Any]:
-    from ..plugins import claims, find, probe
+def _describe(owners: "tuple[Plugin, ...]", check: bool) -> dict[str, Any]:
+    from ..plugins import probe
 
-    owners = claims(kind)[name]
-    part: dict[str, Any] = {"kind": kind, "name": name, "origin": " and ".join(owner.origin for owner in owners)}
+    origin = " and ".join(owner.origin for owner in owners)
+    part: dict[str, Any] = {"kind": owners[0].kind, "name": owners[0].name, "origin": origin}
+    part |= {"available": None, "reason": None, "settings": None}
+    if not check:
+        return part
     reason = probe(owners[0])
     if reason is not None:
-        return {**part, "available": False, "reason": reason}
-    fields = getattr(find(kind, name), "model_fields", {})
-    settings = {field: repr(info.default) for field, info in fields.items()}
-    return {**part, "available": True, "settings": settings}
+        return part | {"available": False, "reason": reason}
+    fields = getattr(owners[0].load(), "model_fields", {})
+    return part | {"available": True, "settings": {field: repr(info.default) for field, info in fields.items()}}
 
 
 def _summary(part: dict[str, Any]) -> str:
+    if part["available"] is None:
+        return ""
     if not part["available"]:
         return f"unavailable: {part['reason']}"
     return ", ".join(f"{field}={default}" for field, default in part["settings"].items()) or "-"

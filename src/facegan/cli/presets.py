@@ -4,13 +4,21 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, print_json
+from .options import Json, examples, print_json
 
 
+@examples("""
+    $ facegan presets dcgan-32
+    ### facegan train --preset dcgan-32
+    resolution = 32  # ...
+
+    $ facegan presets --json
+    {"dcgan": {...}, "dcgan-32": {...}, ...}
+    """)
 def presets(
     name: Annotated[str | None, typer.Argument(help="One of them; by default all.")] = None, as_json: Json = False
 ) -> None:
-    """Print every preset's values and their sources."""
+    """Print the values of every preset, with their sources."""
     from ..config import preset_layer, preset_names, preset_text
 
     names = preset_names() if name is None else [name]

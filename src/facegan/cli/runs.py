@@ -1,36 +1,50 @@
-"""`facegan runs`: what runs there are, how they stand and differ, and freeing the disk of what they need no more."""
+"""`facegan runs`: list, explain, compare and clean up runs."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
-from rich.filesize import decimal
 
+from ..api.options import Device, find_any_run
+from ..api.options import Run as ApiRun
 from ..errors import ConfigError, SnapshotError
-from .making import points_of
-from .options import PLAIN, Device, Json, Run, any_run, find_snapshot, print_json
+from ..messages import counted
+from .console import ConsoleReporter
+from .options import PLAIN, Json, examples, print_json, subcommand
+from .tables import decimal, letter, print_comparison, print_rows, print_run, print_runs
 
 if TYPE_CHECKING:
+    from ..reporter import Reporter
     from ..seeds import Points
     from ..storage.prune import PrunePlan
     from ..storage.run_dir import RunDir
 
-MOST_RUNS = 8  # beside each other
+MAX_RUNS = 8  # side by side
 
 runs = typer.Typer(**PLAIN, help="List, explain, compare and clean up runs.")
 Runs = Annotated[list[str], typer.Argument(metavar="RUN", help="Two to eight runs' folders, or their names.")]
-Verify = Annotated[bool, typer.Option("--verify", help="Read snapshots and states whole, and check their digests.")]
+Run = Annotated[str | None, get_args(ApiRun)[1]]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read every byte of snapshots and states, and check their digests.")
+]
 
 
-@runs.command("list")
+@subcommand(runs, "list")
+@examples("""
+    $ facegan runs list
+    runs: 2 runs, 238.4 MB
+
+    run       status    steps        kimg  data    network      written    size      health
+    celeba-1  finished  25000/25000  3200  celeba  dcgan 64x64  2 h ago    119.2 MB  healthy
+    celeba-2  running   1200/25000   154   celeba  dcgan 64x64  just now   119.2 MB  healthy
+    """)
 def list_(
     root: Annotated[Path, typer.Option(metavar="DIR", help="The folder of runs.")] = Path("runs"), as_json: Json = False
 ) -> None:
-    """List the runs of a folder, the last active first: how each stands, how far it is, what it trains on."""
+    """List the runs of a folder, the last active first: status, progress, data and network."""
     from ..storage.run_status import list_runs
-    from .telling import tell_standings
 
     if not root.is_dir():
         raise ConfigError(f"--root {root}: no such folder; train a first run with 'facegan train', or name another")
@@ -39,28 +53,44 @@ def list_(
         described = [each.model_dump(mode="json") for each in found]
         print_json({"root": str(root), "runs": described, "foreign": foreign})
         return
-    print(f"{root}: {_count(len(found), 'run')}, {decimal(sum(each.size_bytes for each in found))}")
-    tell_standings(found)
+    print(f"{root}: {counted(len(found), 'run')}, {decimal(sum(each.size_bytes for each in found))}")
+    print_runs(found)
     if foreign:
-        print(f"\nno runs, and passed over: {', '.join(foreign)}")
+        print(f"\nskipped, as they are no runs: {', '.join(foreign)}")
 
 
-@runs.command()
+@subcommand(runs, "show")
+@examples("""
+    $ facegan runs show celeba-1
+    runs/celeba-1: finished at step 25000 of 25000 (100 %), last written 2 h ago
+    ...
+    Next
+      facegan sample runs/celeba-1 -n 64 -o grid.png  draw faces of step 25000
+    """)
 def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None:
-    """Tell everything about one run: how it stands, its settings, length, metrics, health, files, and what is next."""
+    """Show all about one run: status, settings, length, metrics, health, files and the next commands."""
+    from ..api.reporting import next_commands
     from ..storage.run_summary import summarize_run
     from ..storage.safetensors_file import header_problem
-    from .telling import finite, next_commands, tell
 
-    found = summarize_run(any_run(run), _damage if verify else header_problem)
+    found = summarize_run(find_any_run(run), _damage if verify else header_problem, plugins=False)
     if as_json:
-        following = [{"command": command, "why": why} for command, why in next_commands(found)]
-        print_json(finite(found.model_dump(mode="json") | {"verified": verify, "next": following}))
+        commands = [{"command": command, "why": why} for command, why in next_commands(found)]
+        print_json(found.model_dump(mode="json") | {"verified": verify, "next": commands})
     else:
-        tell(found, verified=verify)
+        print_run(found, verified=verify)
 
 
-@runs.command()
+@subcommand(runs, "compare")
+@examples("""
+    $ facegan runs compare celeba-1 celeba-2 -o both.png
+    ...
+    Settings that differ
+    setting         A       B
+    optimizer.lr_G  0.0002  0.0001
+
+    both.png
+    """)
 def compare(
     names: Runs,
     out: Annotated[
@@ -74,44 +104,53 @@ def compare(
 
     Runs whose settings make the same weights are compared to the bit, at the newest step that they have in common.
     """
+    from ..api.output import parse_points
     from ..images import check_ending
     from ..storage.run_dir import find_run
     from ..storage.run_summary import compare_runs
-    from .telling import finite, tell_difference
 
-    if not 2 <= len(names) <= MOST_RUNS:
-        raise ConfigError(f"compare: takes 2 to {MOST_RUNS} runs (given: {len(names)})")
+    if not 2 <= len(names) <= MAX_RUNS:
+        raise ConfigError(f"compare: takes 2 to {MAX_RUNS} runs (given: {len(names)})")
     if out is None and (seeds is not None or device is not None):
         raise ConfigError(f"{'--seeds' if seeds is not None else '--device'}: draws nothing without -o compare.png")
     if out is not None:
         check_ending(out)
-    chosen = points_of(seeds or "0-15")
+    points = parse_points(seeds or "0-15")
     found = [find_run(name) for name in names]
     comparison = compare_runs(found)
     if out is not None:
-        _draw(found, chosen, out, device)
+        with ConsoleReporter() as reporter:
+            _draw(found, points, out, device, reporter)
     if as_json:
-        print_json(finite(comparison.model_dump(mode="json") | {"picture": str(out) if out else None}))
+        print_json(comparison.model_dump(mode="json") | {"picture": str(out) if out else None})
         return
-    tell_difference(comparison)
+    print_comparison(comparison)
     if out is not None:
         print(f"\n{out}")
 
 
-@runs.command()
+@subcommand(runs, "clean")
+@examples("""
+    $ facegan runs clean celeba-1 --dry-run
+    runs/celeba-1
+      states/step-00020000.safetensors  62.1 MB  older
+    1 file to remove, 62.1 MB
+
+    $ facegan runs clean --keep-snapshots 3 --yes
+    """)
 def clean(
     names: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs; by default all under runs/.")] = None,
-    keep_snapshots: Annotated[int, typer.Option(min=1, help="Whole snapshots that stay, the newest.")] = 1,
-    keep_states: Annotated[int, typer.Option(min=1, help="Whole states that stay, the newest.")] = 1,
+    keep_snapshots: Annotated[int, typer.Option(min=1, help="Valid snapshots that stay, the newest.")] = 1,
+    keep_states: Annotated[int, typer.Option(min=1, help="Valid states that stay, the newest.")] = 1,
     yes: Annotated[bool, typer.Option("--yes", help="Remove without a question.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed; remove nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Free the disk of older snapshots and states, damaged ones that were put aside, and what killed writers left.
+    """Remove older snapshots and states, damaged ones that were put aside, and temporary files of killed writers.
 
-    What would go is shown first, and asked about. The newest whole snapshot and state of a run always stay, as do
-    metrics, samples and settings, what output.keep_snapshots_every and output.keep_states_every keep for good, and the
-    snapshot that evaluations during training found best. A run that is being trained is passed over.
+    The files are shown first, and you are asked. The newest valid snapshot and state of a run always stay, as do
+    metrics, samples and settings, files that output.keep_snapshots_every and output.keep_states_every keep for good,
+    and the best snapshot of the evaluations during training. A run that is being trained is skipped.
     """
     from ..storage.prune import plan_prune, prune_run
     from ..storage.run_dir import find_run
@@ -144,7 +183,7 @@ def _all_runs() -> "list[RunDir]":
 
 
 def _damage(path: Path) -> str | None:
-    """Why a snapshot or a state is not whole, by its digest."""
+    """Return why a snapshot or state is damaged, by its digest; None for a valid one."""
     from ..storage.safetensors_file import read_header
 
     try:
@@ -155,33 +194,32 @@ def _damage(path: Path) -> str | None:
 
 
 def _show_plans(plans: "Sequence[PrunePlan]", total: int) -> None:
-    from .telling import listed
-
     for plan in plans:
-        notes = [f"passed over: {plan.passed_over}"] if plan.passed_over else []
+        notes = [f"skipped: {plan.passed_over}"] if plan.passed_over else []
         notes += [f"{path.relative_to(plan.path)}: damaged, and left to 'facegan resume'" for path in plan.damaged]
         if plan.kept_for_good:
             notes.append(
-                f"{_count(plan.kept_for_good, 'file')} kept for good: the best, or as output.keep_..._every asks"
+                f"{counted(plan.kept_for_good, 'file')} kept for good: the best, or as output.keep_..._every asks"
             )
         if plan.files or notes:
             print(f"{plan.path}" + "".join(f"\n  {note}" for note in notes))
         if plan.files:
-            listed([(str(file.path.relative_to(plan.path)), decimal(file.size_bytes), file.why) for file in plan.files])
+            print_rows(
+                [(str(file.path.relative_to(plan.path)), decimal(file.size_bytes), file.why) for file in plan.files]
+            )
     num_files = sum(len(plan.files) for plan in plans)
-    print(f"{_count(num_files, 'file')} to remove, {decimal(total)}" if num_files else "nothing to remove")
+    print(f"{counted(num_files, 'file')} to remove, {decimal(total)}" if num_files else "nothing to remove")
 
 
-def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | None) -> None:
-    """Draw the grids of the same seeds side by side, every image as large as the largest run's."""
+def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | None, reporter: "Reporter") -> None:
+    """Draw the same seeds of each run side by side, every image as large as the largest run's."""
     from .. import __version__, images
-    from ..checkpoint import load_generator
+    from ..checkpoint import find_checkpoint
     from ..devices import resolve_device
     from ..images.decode import MAX_PIXELS
-    from .telling import letter
 
     where = resolve_device(device or "auto")
-    generators = [load_generator(find_snapshot(str(run.path)), device=where) for run in found]
+    generators = [find_checkpoint(run.path, reporter=reporter).generator(device=where) for run in found]
     sides = [generator.origin.config.resolution for generator in generators]
     largest = max(sides)  # sides are powers of two
     num_pixels = len(found) * len(points) * largest**2
@@ -198,7 +236,3 @@ def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | 
         captions.append(f"{letter(place)}  {run.path.name}, step {generator.origin.step:,}, {side}x{side}")
     about = {"Software": f"facegan {__version__}", "Description": "synthetic faces: " + "; ".join(captions)}
     images.save(out, images.side_by_side(grids, captions), about)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

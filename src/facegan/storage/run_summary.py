@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ..config import DURATIONS, PLUGIN_SECTIONS, RunConfig, flat
+from ..config import DURATIONS, PLUGIN_SECTIONS, RunConfig, flat, preset_layer
 from ..errors import FaceganError, SnapshotError
 from .atomic import json_object, read_regular
 from .best_snapshot import BestSnapshot, best_snapshot
@@ -92,8 +92,8 @@ def summarize_run(run: RunDir, check: Check = header_problem, *, plugins: bool =
     Args:
         run: Its folder.
         check: Returns why a snapshot or state is damaged, or None.
-        plugins: Ask the plugins for the defaults of the network and the loss, which may load torch; if False, all of
-            these settings count as changed.
+        plugins: Ask an installed plugin for the defaults of its network or loss, which may load torch; if False, all
+            of its settings count as changed.
     """
     status = run_status(run)
     config, _ = read_run_config(run)
@@ -134,17 +134,27 @@ def compare_runs(runs: Sequence[RunDir]) -> RunComparison:
     )
 
 
+# The defaults of built-in parts are those of the preset "dcgan"; to ask the parts themselves would load torch.
+_BUILT_IN = ("dcgan", "nonsaturating", "saturating")
+_NOT_IN_PRESET = {"architecture": {"bias": False}, "loss": {}}
+
+
 def default_settings(config: RunConfig, num_steps: int | None, plugins: bool = True) -> dict[str, Any]:
     """Return the settings, with dotted keys, that a run with the same plugins and length has by default.
 
-    Those of the plugins are left out when `plugins` is false or the plugin is not installed; asking loads it.
+    Those of an installed plugin are left out when `plugins` is false or it does not load.
     """
     base = RunConfig()
     if num_steps is not None:
         base = base.model_copy(update={"output": base.output.scaled(num_steps)})
     tree = base.model_dump(mode="json")
-    for kind in PLUGIN_SECTIONS if plugins else ():
+    for kind in PLUGIN_SECTIONS:
         section = getattr(config, kind)
+        if section.name in _BUILT_IN:
+            tree[kind] |= preset_layer("dcgan")[kind] | _NOT_IN_PRESET[kind]
+            continue
+        if not plugins:
+            continue
         bare = base.model_copy(update={kind: type(section)(name=section.name)})
         with suppress(FaceganError):
             tree[kind] |= bare.part(kind).model_dump(mode="json")

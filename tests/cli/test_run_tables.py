@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from facegan.cli.telling import finite, listed, next_commands, tell, tell_standings
+from facegan.api.reporting import next_commands
+from facegan.cli.options import finite
+from facegan.cli.tables import print_rows, print_run, print_runs
 from facegan.storage.best_snapshot import BestSnapshot
 from facegan.storage.run_log import Span
 from facegan.storage.run_status import RunStatus, StoredFile
@@ -53,7 +55,7 @@ def terminal(monkeypatch):
 def test_list_fits_the_terminal(terminal, columns):
     screen = terminal(columns)
     names = ["short", "a-name-that-is-longer-than-most-and-goes-on"]
-    tell_standings([standing(name, reason="it is damaged and so on " * 5) for name in names])
+    print_runs([standing(name, reason="it is damaged and so on " * 5) for name in names])
     lines = screen().splitlines()
     assert max(map(len, lines)) <= columns
     text = screen()
@@ -65,14 +67,14 @@ def test_list_fits_the_terminal(terminal, columns):
 
 def test_list_without_a_terminal_has_a_line_a_run(capsys):
     name = "a-name-that-is-longer-than-most-and-goes-on" * 5
-    tell_standings([standing(name)])
+    print_runs([standing(name)])
     line = capsys.readouterr().out.splitlines()[-1]
     assert line.startswith(f"{name}  stopped  50/200  25 %  12.3") and "D has won" in line
 
 
 def test_rows_are_aligned_and_long_text_is_wrapped_under_itself(terminal):
     screen = terminal(40)
-    listed([("a", "words " * 10), ("longer", "x" * 60)])
+    print_rows([("a", "words " * 10), ("longer", "x" * 60)])
     assert screen().splitlines()[:3] == [
         "  a       words words words words words",
         "          words words words words words",
@@ -124,20 +126,20 @@ def test_best_snapshot_is_told_and_offered_unless_it_is_the_newest(capsys):
     found = summarize_run().model_copy(
         update={"best": BestSnapshot(step=20, path=path, metric="swd", title="Sliced", value=1.25, num_images=1000)}
     )
-    tell(found, verified=False)
-    section = capsys.readouterr().out.partition("Best snapshot, as measured during training\n")[2]
+    print_run(found, verified=False)
+    section = capsys.readouterr().out.partition("Best snapshot of the evaluations during training\n")[2]
     assert section.splitlines()[0] == "  snapshots/step-00000020.safetensors  swd 1.25  on 1,000 faces"
     command = f"facegan sample {path} -n 64 -o best.png"
-    assert (command, "draw faces as of step 20, the best") in next_commands(found)
+    assert (command, "draw faces of step 20, the best") in next_commands(found)
     newest = found.model_copy(update={"best": found.best.model_copy(update={"step": 30})})
     assert command not in [each for each, _ in next_commands(newest)]
 
 
 def test_health_is_told_where_there_is_any(capsys):
-    tell(summarize_run(), verified=False)
+    print_run(summarize_run(), verified=False)
     assert "Health" not in capsys.readouterr().out
     spans = [Span(health="collapse", first=1000, last=2000, num_ticks=3)]
-    tell(summarize_run().model_copy(update={"health": spans}), verified=False)
+    print_run(summarize_run().model_copy(update={"health": spans}), verified=False)
     assert "Health\n  collapse  steps 1,000 to 2,000  3 ticks\n" in capsys.readouterr().out
 
 
@@ -153,7 +155,7 @@ def test_health_is_told_where_there_is_any(capsys):
     ],
 )
 def test_times_are_told_roughly(capsys, seconds, words):
-    tell(summarize_run(active=datetime.now(UTC) - timedelta(seconds=seconds)), verified=False)
+    print_run(summarize_run(active=datetime.now(UTC) - timedelta(seconds=seconds)), verified=False)
     assert capsys.readouterr().out.startswith(f"runs/faces: stopped at step 50 of 200 (25 %), last written {words}\n")
 
 

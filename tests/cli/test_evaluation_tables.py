@@ -1,6 +1,6 @@
 import pytest
 
-from facegan.cli.evaluations import tell_results
+from facegan.cli.tables import print_evaluations
 from facegan.evaluation import Result
 
 
@@ -26,7 +26,7 @@ def result():
 
 
 def test_attributes_are_told_the_worst_first_with_what_chance_gives(result, capsys):
-    tell_results([[result]])
+    print_evaluations([[result]])
     said = capsys.readouterr().out
     assert "Attributes of faces, step 7: 0.16; 0.03 by chance" in said
     (worst,) = [line for line in said.splitlines() if line.startswith("glasses ")]
@@ -38,7 +38,7 @@ def test_attributes_are_told_the_worst_first_with_what_chance_gives(result, caps
 
 def test_attributes_that_are_all_shown_are_not_said_to_be_more(result, capsys):
     details = {**result.details, "attributes": result.details["attributes"][:8], "by_chance": None}
-    tell_results([[result.model_copy(update={"details": details})]])
+    print_evaluations([[result.model_copy(update={"details": details})]])
     said = capsys.readouterr().out
     assert "differ less" not in said
     assert "Attributes of faces, step 7: 0.16\n" in said

@@ -1,0 +1,153 @@
+"""Images before training: check, preview and pack them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from ..errors import ConfigError
+from ..reporter import SILENT, Reporter
+from .options import CHOICE, DataSettings, PathLike, Resolution, Source, data_config
+
+if TYPE_CHECKING:
+    from ..data.check.findings import Report
+    from ..data.packed.packed_images import PackedImages
+
+MAX_IMAGES = 1024  # of a preview
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Images that are packed.
+
+    Attributes:
+        images: Themselves.
+        is_new: Whether any image was packed now.
+    """
+
+    images: "PackedImages"
+    is_new: bool
+
+
+def check_data(
+    source: Source,
+    resolution: Resolution = None,
+    *,
+    settings: DataSettings = (),
+    near: Annotated[
+        int | None,
+        Option(
+            min=-1,
+            help="Bits of 64 in which the perceptual hashes of near duplicates may differ; 0: equal hashes only; "
+            "-1: no search. By default 4, and no search among drawn or packed images.",
+        ),
+    ] = None,
+    quarantine: Annotated[
+        PathLike | None,
+        Option(help="Move unreadable files and all but the first of equal files out of a folder, to this one."),
+    ] = None,
+    reporter: Reporter = SILENT,
+) -> "Report":
+    """Read every image once, and report what there is and what is wrong.
+
+    Findings are unreadable files, images that the crop refuses or that would be enlarged, equal files, other files
+    with equal pixels, and near duplicates. Greyscale images and ones that EXIF rotates are notes, which --strict
+    ignores.
+
+    Nothing is changed unless --quarantine DIR is given. It deletes and overwrites nothing, and writes each move to
+    DIR/quarantine.jsonl, from where to where.
+    """
+    config = data_config(source, resolution, settings, CHOICE)
+
+    from ..data.check.check import check
+    from ..data.check.duplicates import MOST_BITS
+    from ..data.check.quarantine import Quarantine
+    from ..data.open import open_source
+
+    if near is not None and near > MOST_BITS:
+        raise ConfigError(f"--near {near}: give 0 to {MOST_BITS}, or -1 for no search; beyond that all faces are alike")
+    images = open_source(config.data)
+    folder = None if quarantine is None else Quarantine(images, config.data.source, Path(quarantine))
+    progress = reporter.counter("checking")
+    report = check(images, config.data, resolution=config.resolution, near=near, progress=progress)
+    return report if folder is None else folder.move(report, progress=reporter.counter("moving"))
+
+
+def preview_data(
+    source: Source,
+    out: Annotated[
+        PathLike, Option("-o", "--out", help="The grid; the ending chooses the format. The crops go to OUT-crops.")
+    ] = "preview.png",
+    *,
+    resolution: Resolution = None,
+    settings: DataSettings = (),
+    num: Annotated[int, Option("-n", "--num", min=1, max=MAX_IMAGES, help="Number of images, chosen at random.")] = 64,
+    rows: Annotated[int, Option(min=1, max=64, help="Images whose crops are compared.")] = 8,
+    seed: Annotated[int, Option(min=0, help="Seed of the choice.")] = 0,
+    reporter: Reporter = SILENT,
+) -> list[Path]:
+    """Show what the network will see, and the named crops side by side.
+
+    The grid has images of the chosen part of the source, cropped, resized and, with --set data.mirror=true, half of
+    them mirrored. The second file has a row for each image: the original, the crop in force, and each crop of published
+    work that fits.
+    """
+    from ..images import check_ending, grid, save
+
+    path = Path(out)
+    used = (*CHOICE, "data.filter", "data.draft", "data.mirror", "channels")
+    config = data_config(source, resolution, settings, used)
+    check_ending(path)
+
+    from .. import __version__
+    from ..data.check.preview import choose, crop_sheet, network_input
+    from ..data.open import open_source
+
+    side, data = config.resolution, config.data
+    chosen = choose(
+        open_source(data), data, num=num, num_originals=rows, resolution=side, channels=config.channels, seed=seed
+    )
+    for name, reason in chosen.unusable:
+        reporter.info(f"left out: {name}: {reason}")
+    about = {
+        "Software": f"facegan {__version__}",
+        "Description": f"{data.source}: crop {chosen.crop_name}, {data.filter}, {side}x{side}, seed {seed}",
+    }
+    seen = network_input(chosen, mirror=data.mirror, seed=seed)
+    crops = crop_sheet(chosen, resolution=side, filter=data.filter)
+    files = [path, path.with_stem(f"{path.stem}-crops")]
+    for file, image in zip(files, (grid(seen), crops), strict=True):
+        save(file, image, about)
+    return files
+
+
+def pack(
+    source: Source,
+    out: Annotated[
+        PathLike | None, Option("-o", "--out", help="A new folder; by default the cache that training looks in.")
+    ] = None,
+    *,
+    resolution: Resolution = None,
+    settings: DataSettings = (),
+    verify: Annotated[
+        bool,
+        Option("--verify", help="Compare images packed before with the source by content, not by size and time."),
+    ] = False,
+    reporter: Reporter = SILENT,
+) -> Packed:
+    """Decode, crop and resize images once and for all.
+
+    Training maps packed images into memory, and packs by itself what is not packed yet. This does it beforehand, or
+    into a folder to keep and to carry, which is a SOURCE like any other. --set data.draft=true decodes JPEG files at a
+    reduced size: faster, and other pixels, moved by half a pixel at most.
+    """
+    config = data_config(source, resolution, settings, (*CHOICE, "data.filter", "data.draft", "channels"))
+
+    from ..data.packed.load import pack_cached, pack_folder
+
+    size = {"resolution": config.resolution, "channels": config.channels}
+    progress = reporter.counter("packing")
+    if out is None:
+        return Packed(*pack_cached(config.data, **size, verify=verify, progress=progress))
+    return Packed(*pack_folder(config.data, Path(out), **size, verify=verify, progress=progress))

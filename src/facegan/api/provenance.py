@@ -1,0 +1,144 @@
+"""How an image was made: its metadata, and whether it can be made again."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from ..errors import ConfigError
+from ..messages import printable
+from ..reporter import SILENT, Reporter
+from .options import Device, PathLike
+from .output import check_output_path, command_line, draw
+
+if TYPE_CHECKING:
+    from ..generator import FaceGenerator
+    from ..recipes import Recipe
+
+SHOWN = ("seed", "seeds", "snapshot", "step", "weights", "torch", "Software", "Description")
+
+
+@dataclass(frozen=True)
+class ImageOrigin:
+    """How an image was made.
+
+    Attributes:
+        image: The file.
+        metadata: What it says of itself.
+        remake: `made_again` (None where it could not be tried), then `why`, or `snapshot_file`, `pixels`, `differing`,
+            `largest_difference` and `file`.
+    """
+
+    image: Path
+    metadata: dict[str, str]
+    remake: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it, for JSON."""
+        return {"image": str(self.image), **self.metadata, **self.remake}
+
+
+def whois(
+    image: Annotated[PathLike, Argument(help="An image or an animation that facegan made.")],
+    model: Annotated[
+        PathLike | None, Argument(help="The snapshot or run that made it; by default it is looked for under runs/.")
+    ] = None,
+    out: Annotated[str | None, Option("-o", "--out", help="Where to write the image that is made again.")] = None,
+    *,
+    device: Device = None,
+    reporter: Reporter = SILENT,
+) -> ImageOrigin:
+    """Show how an image was made, and make it again.
+
+    Seeds, snapshot and command are read from its metadata. The image is made again and compared pixel by pixel. Its
+    snapshot is looked for by its digest, so a run may have been renamed or moved.
+    """
+    from ..images import ending_of, read_about
+
+    path = Path(image)
+    if not path.exists():
+        raise ConfigError(f"{path}: no such image")
+    ending = ending_of(path)
+    _check_out(path, ending, out)
+    about = read_about(path)
+    if "facegan" not in about.get("Software", ""):
+        raise ConfigError(f"{path}: does not say that facegan made it; other programs may have removed what it said")
+    shown = {key: printable(about[key]) for key in SHOWN if key in about}  # a stranger may have written it
+    if "recipe" not in about or "snapshot" not in about:
+        return ImageOrigin(path, shown, {"made_again": None, "why": "it carries no recipe"})
+    recipe = _read_recipe(path, about["recipe"])
+    shown = {"command": printable(command_line(recipe, raw=about.get("command", "").endswith("--raw"))), **shown}
+    generator = _find_generator(about, model, device)
+    if generator is None:
+        where = "that; give another" if model else "under runs/; give its file or run"
+        why = f"its snapshot, {printable(about['snapshot'][:12])}..., is not {where}"
+        return ImageOrigin(path, shown, {"made_again": None, "why": why})
+    differing, num, most = _compare(path, ending, recipe, generator, out=out, reporter=reporter)
+    remake = {"made_again": differing == 0, "snapshot_file": str(generator.origin.path), "pixels": num}
+    remake |= {"differing": differing, "largest_difference": most, **({"file": out} if out else {})}
+    return ImageOrigin(path, shown, remake)
+
+
+def _check_out(image: Path, ending: str, out: str | None) -> None:
+    """Refuse an output path of another format, or the image itself; raises ConfigError."""
+    if out is None:
+        return
+    wanted = {".jpg": (".jpg", ".jpeg")}.get(ending, (ending,))
+    if not out.endswith("/" if ending == "/" else wanted):
+        raise ConfigError(f"-o {out}: the format stays the same; end it in {' or '.join(wanted)}")
+    if Path(out).exists() and Path(out).samefile(image):
+        raise ConfigError(f"-o {out}: is the image itself; give another name")
+    check_output_path(out)
+
+
+def _read_recipe(image: Path, text: str) -> "Recipe":
+    from ..recipes import read
+
+    try:
+        return read(text)
+    except ConfigError as error:
+        raise ConfigError(f"{image}: {error}") from None
+
+
+def _find_generator(about: dict[str, str], model: PathLike | None, device: str | None) -> "FaceGenerator | None":
+    """Load the generator of the snapshot with the image's digest: MODEL's, or any under runs/, likely ones first."""
+    from ..checkpoint import Checkpoint
+    from ..devices import resolve_device
+    from ..storage.run_dir import RunDir, find_run
+    from ..storage.safetensors_file import digest
+
+    if model is not None and Path(model).is_file():
+        candidates = [Path(model)]
+    else:
+        folders = [path.parent for path in Path("runs").glob("*/config.json")] if model is None else []
+        runs = [RunDir(folder) for folder in folders] if model is None else [find_run(model)]
+        candidates = [run.snapshot(each) for run in runs for each in run.steps("snapshots")]
+        step = about.get("step", "").lstrip("0")
+        candidates.sort(key=lambda path: path.stem.removeprefix("step-").lstrip("0") != step)
+    snapshot = next((path for path in candidates if digest(path) == about["snapshot"]), None)
+    if snapshot is None:
+        return None
+    is_raw = about.get("weights") == "G"
+    return Checkpoint.open(snapshot).generator(raw=is_raw, device=resolve_device(device or "auto"))
+
+
+def _compare(
+    image: Path, ending: str, recipe: "Recipe", generator: "FaceGenerator", *, out: str | None, reporter: Reporter
+) -> tuple[int, int, int]:
+    """Make an image again, at `out` if it is to stay; return its difference as `images.difference` does."""
+    from ..images import difference
+    from ..storage.atomic import write_atomic
+
+    with tempfile.TemporaryDirectory() as folder:
+        if recipe.rate is None or ending != ".png":
+            again = out or f"{folder}/again{ending}"
+            draw(recipe, generator, again, reporter)
+            return difference(image, Path(again))
+        draw(recipe, generator, f"{folder}/frames/", reporter)  # one frame of an animation: the nearest one
+        differences = {frame: difference(image, frame) for frame in sorted(Path(folder, "frames").iterdir())}
+        nearest = min(differences, key=lambda frame: differences[frame])
+        if out:
+            write_atomic(Path(out), nearest.read_bytes())
+        return differences[nearest]

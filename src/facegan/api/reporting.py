@@ -1,0 +1,146 @@
+"""What there is to see of a run: curves, a page to send, and the commands that make sense next."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from ..errors import ConfigError
+from ..reporter import SILENT, Reporter
+from .options import PathLike, Run, find_any_run
+
+if TYPE_CHECKING:
+    from ..report import Report
+    from ..storage.run_dir import RunDir
+    from ..storage.run_summary import RunSummary
+
+PAGE_ENDINGS = (".html", ".htm")
+
+
+def plot(
+    runs: Annotated[
+        list[PathLike] | None, Argument(metavar="[RUN]...", help="Runs, overlaid; by default the latest.")
+    ] = None,
+    out: Annotated[PathLike | None, Option("-o", "--out", help="A .png, .svg or .pdf file.")] = None,
+    *,
+    metrics: Annotated[
+        list[str] | None,
+        Option("--metric", metavar="KEY", help="Draw a metric of evaluations.jsonl over steps; repeatable."),
+    ] = None,
+    arrays: Annotated[
+        PathLike | None, Option(metavar="DIR", help="Write d_losses.npy and g_losses.npy into this folder.")
+    ] = None,
+    reporter: Reporter = SILENT,
+) -> list[Path]:
+    """Draw losses, D(x), D(G(z)) and speed, or metrics over steps.
+
+    Metrics, named with --metric, are results of facegan evaluate, or of training with --evaluate-every. The latest
+    values of a metric by its newest protocol are joined, in a band of their 95 % intervals; real images against real
+    ones are dotted.
+    """
+    from ..images import check_ending
+    from ..plots import ENDINGS, save_arrays, save_curves
+    from ..storage.run_dir import find_run
+
+    path = None if out is None else Path(out)
+    if path is not None:
+        check_ending(path, ENDINGS)
+    found = [find_run(name) for name in runs] if runs else [find_run(None)]
+    if arrays is not None and len(found) > 1:
+        raise ConfigError(f"--arrays {arrays}: takes one run (given: {len(found)}); call it once for each")
+    if metrics:
+        if arrays is not None:
+            raise ConfigError(f"--arrays {arrays}: is of losses, not of --metric; call it once for each")
+        path = path or Path("metrics.png")
+        _save_metrics(found, list(dict.fromkeys(metrics)), path, reporter)
+        return [path]
+    if path is None and arrays is None:
+        path = found[0].path / "losses.png" if len(found) == 1 else Path("curves.png")
+    written = []
+    if path is not None:
+        save_curves(found, path)
+        written.append(path)
+    if arrays is not None:
+        written += save_arrays(found[0], Path(arrays))
+    return written
+
+
+def _save_metrics(runs: "Sequence[RunDir]", metrics: list[str], out: Path, reporter: Reporter) -> None:
+    """Draw metrics over steps; report what is left out, and where protocols differ."""
+    from ..plots import protocol_difference, read_metric, save_metrics
+
+    panels = [[read_metric(run, metric) for run in runs] for metric in metrics]
+    for metric, curves in zip(metrics, panels, strict=True):
+        for each in curves:
+            if each.num_left_out:
+                what = f"values of another protocol, left out: {each.num_left_out:,}"
+                reporter.info(f"{each.label}: {metric}: {what} (step {each.why})")
+        if difference := protocol_difference(curves):
+            reporter.info(f"{metric}: the runs were not measured alike ({difference})")
+    save_metrics(panels, out)
+
+
+def report(
+    run: Run = None,
+    out: Annotated[PathLike, Option("-o", "--out", help="A .html file.")] = "report.html",
+    *,
+    real: Annotated[
+        bool, Option("--real", help="Show training images too: real people, where the data are photographs of them.")
+    ] = False,
+    reporter: Reporter = SILENT,
+) -> "Report":
+    """Write a run as one HTML page to send to others.
+
+    It shows the grids through training, curves, health, evaluations and settings. The file needs no other file and no
+    network. It has training images only with --real, as the people on them may not want to be passed on. Settings and
+    command lines are shown as they were given, paths included.
+    """
+    from ..images import check_ending
+    from ..report import write_report
+
+    path = Path(out)
+    check_ending(path, PAGE_ENDINGS)
+    return write_report(find_any_run(run), path, commands=next_commands, real=real, reporter=reporter)
+
+
+def next_commands(found: "RunSummary") -> list[tuple[str, str]]:
+    """Return commands that make sense now, the likeliest first, each with what it does."""
+    from ..storage.run_dir import DAMAGED
+
+    run, path = found.standing, shlex.quote(str(found.standing.path))
+    again = f"facegan train --config {path}/config.json"
+    files = [file for file in found.files if file.kind == "snapshots"]
+    plain = found.settings and files and files[0].step == run.snapshot  # then the run's name is enough
+    model = path if plain else f"{path}/snapshots/step-{run.snapshot or 0:08d}.safetensors"
+    sample = (f"facegan sample {model} -n 64 -o grid.png", f"draw faces of step {run.snapshot}")
+    damaged = [file for file in found.leftovers if file.path.suffix == DAMAGED]
+    commands: list[tuple[str, str]] = []
+    if run.standing == "running":
+        commands.append((f"tail -f {path}/log.txt", "watch it"))
+    elif run.standing == "finished":
+        commands += [sample] if run.snapshot is not None else []
+        if run.state is not None and run.num_steps:
+            commands.append((f"facegan resume {path} --steps {2 * run.num_steps}", "train on, here twice as long"))
+    elif run.standing == "stopped" and run.state is not None:
+        commands.append((f"facegan resume {path}", f"go on from step {run.state}"))
+    elif run.standing == "empty" and found.settings and not damaged:
+        commands.append((f"facegan resume {path}", "begin again from the first step"))
+    elif run.standing == "failed" and run.state is not None and "not finite" not in (run.reason or ""):
+        commands.append((f"facegan resume {path}", f"go on from step {run.state}, once the cause is fixed"))
+    elif run.standing == "failed" and "not finite" not in (run.reason or ""):
+        commands.append((f"{again} --run {path} --force", "start it again, once the cause is fixed"))
+    elif run.standing == "failed":
+        rates = [f"--set {key}={found.settings[key] / 2:g}" for key in ("optimizer.lr_G", "optimizer.lr_D")]
+        commands.append((f"{again} {' '.join(rates)}", "a new run at half the learning rates"))
+    elif found.settings:
+        commands.append((f"{again} --run {path} --force", "start it again; the old one is kept under another name"))
+    if run.snapshot is not None and sample not in commands:
+        commands.append(sample)
+    if found.best and found.best.step != run.snapshot:
+        best = shlex.quote(str(found.best.path))
+        commands.append((f"facegan sample {best} -n 64 -o best.png", f"draw faces of step {found.best.step}, the best"))
+    if len(found.files) > 2 and run.standing in ("finished", "stopped"):
+        commands.append((f"facegan runs clean {path} --dry-run", "see what could be removed"))
+    return commands
