@@ -222,4 +222,4 @@ def test_python_of_the_guide_runs(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith(f"{Path('runs/mine')} True ")
     made = {path.name for path in tmp_path.iterdir()}
-    assert made == {"runs", "sum.safetensors", "sheet.png", "equation.webp", "walk.gif"}
+    assert made == {"runs", "sum.safetensors", "sheet.png", "equation.webp", "walk.gif", "grid.png"}
