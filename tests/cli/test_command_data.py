@@ -196,7 +196,7 @@ def test_quarantine_says_what_stays_because_of_links(facegan, sound):
 def test_stopped_check_exits_with_130_and_has_moved_nothing(facegan, spoil, monkeypatch):
     root = spoil("unreadable")
 
-    def stopped(*_):
+    def stopped(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("facegan.data.check.check.parallel_map", stopped)

@@ -30,8 +30,10 @@ MAX_COLUMNS = 4096
 PARTS = ("train", "val", "test")
 _PART_ALIASES = {"0": "train", "1": "val", "2": "test", "valid": "val", "validation": "val", "dev": "val"}
 _ATTRIBUTES, _PARTITION, _IDENTITY = "list_attr_celeba", "list_eval_partition", "identity_CelebA"
-_KINDS = {f"{kind}{suffix}": kind for kind in (_ATTRIBUTES, _PARTITION, _IDENTITY) for suffix in (".txt", ".csv")}
-_KINDS["attributes.csv"] = "attributes"
+_NAMES = (
+    *(f"{kind}{suffix}" for kind in (_ATTRIBUTES, _PARTITION, _IDENTITY) for suffix in (".txt", ".csv")),
+    "attributes.csv",
+)
 _ONLY_COLUMN = {_PARTITION: "partition", _IDENTITY: "identity"}
 
 
@@ -104,7 +106,7 @@ class AnnotationFile:
     Attributes:
         name: Its file name, which determines its layout.
         where: Its name in messages.
-        read: Returns its bytes; may raise DataError.
+        read: Returns its bytes, or why it cannot be read.
         stamp: Changes when its content may have changed.
         prefix: Added in front of its names to give the source's.
         surplus: Removed from the front of its names where present.
@@ -112,7 +114,7 @@ class AnnotationFile:
 
     name: str
     where: str
-    read: Callable[[], bytes]
+    read: Callable[[], bytes | DataError]
     stamp: bytes = b""
     prefix: str = ""
     surplus: str = ""
@@ -120,7 +122,7 @@ class AnnotationFile:
     @property
     def kind(self) -> str:
         """Its name without the suffix."""
-        return _KINDS[self.name]
+        return self.name.rpartition(".")[0]
 
     def path_of(self, key: str) -> str:
         """Return the path in the source that one of the file's names stands for."""
@@ -181,13 +183,13 @@ class Annotations:
 
 def is_annotation(name: str) -> bool:
     """Return whether a '/'-separated path is an annotation file by its name."""
-    return name.rpartition("/")[2] in _KINDS
+    return name.rpartition("/")[2] in _NAMES
 
 
 def in_folder(folder: Path, *, surplus: str = "") -> list[AnnotationFile]:
     """Return the annotation files directly in a folder; `surplus` is the path from there to the images."""
     found = []
-    for name in _KINDS:
+    for name in _NAMES:
         path = folder / name
         try:
             status = path.stat()
@@ -206,7 +208,10 @@ def next_to(path: Path) -> list[AnnotationFile]:
 
 def parse(file: AnnotationFile) -> tuple[list[str], dict[str, Column]]:
     """Return the names in a file's first column, and its other columns."""
-    content = file.read().removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    content = file.read()
+    if isinstance(content, DataError):
+        raise DataError(f"{file.where}: {content}")
+    content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     try:
         content.decode()
     except UnicodeDecodeError as error:
@@ -216,7 +221,7 @@ def parse(file: AnnotationFile) -> tuple[list[str], dict[str, Column]]:
 
 
 class _Table:
-    """The rows of a file."""
+    """The rows of a file; those of a .txt are separated by spaces, those of a .csv by commas."""
 
     def __init__(self, file: AnnotationFile, content: bytes) -> None:
         self._file = file
@@ -225,7 +230,7 @@ class _Table:
         self._num_lines, self._header = self._read_header()  # lines before the rows, names of the columns
         self._check_header()
         self._rows = self._read_rows()
-        if self._is_spaced and file.kind == _ATTRIBUTES:
+        if self._num_lines == 2:
             claimed = int(self._content.split(b"\n", 1)[0])
             if claimed != len(self._rows):
                 raise file.error(f"it says {claimed:,} images, but {len(self._rows):,} follow", 1)
@@ -236,8 +241,9 @@ class _Table:
         seen: set[str | None] = {None, ""}
         for row, key in enumerate(keys):
             if key in seen:
-                what = f"'{shown(key)}' is listed a second time" if key else "the image's name is missing"
-                raise self._file.error(what, self._line(row + 1))
+                raise self._error(
+                    f"'{shown(key)}' is listed a second time" if key else "the image's name is missing", row
+                )
             seen.add(key)
         return keys
 
@@ -255,28 +261,28 @@ class _Table:
         values = np.asarray(self._rows[name].fill_null(0))
         wrong = np.flatnonzero(np.abs(values) != 1)
         if len(wrong):
-            raise self._file.error(f"'{shown(name)}' is neither 1 nor -1", self._line(int(wrong[0]) + 1))
+            raise self._error(f"'{shown(name)}' is neither 1 nor -1", wrong[0])
         return Column(values > 0)
 
     def _partition(self) -> Column:
         column = partition_of(self._rows["partition"])
         for code, word in enumerate(column.words or []):
             if word is not None and word not in PARTS:
-                line = self._line(int(np.flatnonzero(column.values == code)[0]) + 1)
-                raise self._file.error(f"the partition is '{shown(word)[:40]}', not train, val or test (0, 1, 2)", line)
+                what = f"the partition is '{shown(word)[:40]}', not train, val or test (0, 1, 2)"
+                raise self._error(what, np.flatnonzero(column.values == code)[0])
         return column
 
     def _read_header(self) -> tuple[int, list[str]]:
         only = _ONLY_COLUMN.get(self._file.kind)
         if self._is_spaced and only:
             return 0, ["name", only]
-        lines = [line.decode() for line in [*self._content.split(b"\n", 2), b""][:2]]
+        first, second = (line.decode() for line in [*self._content.split(b"\n", 2), b""][:2])
         if self._is_spaced:
-            if not re.fullmatch(r"\d{1,12}", lines[0]):
-                raise self._file.error(f"expected the number of images, not '{shown(lines[0])[:40]}'", 1)
-            return 2, ["name", *lines[1].split()]
+            if not re.fullmatch(r"\d{1,12}", first):
+                raise self._file.error(f"expected the number of images, not '{shown(first)[:40]}'", 1)
+            return 2, ["name", *second.split()]
         try:
-            header = [name.strip() for name in next(csv.reader(lines[:1]), [])]
+            header = [name.strip() for name in next(csv.reader([first]), [])]
         except csv.Error as error:
             raise self._file.error(str(error), 1) from None
         return 1, [header[0], only] if only and len(header) == 2 else header
@@ -301,10 +307,9 @@ class _Table:
     def _read_rows(self) -> "pa.Table":
         import pyarrow as pa
 
-        first, *others = self._header
-        types = {first: pa.string(), "partition": pa.string()}
+        types = {self._header[0]: pa.string(), "partition": pa.string()}
         if self._file.kind == _ATTRIBUTES:
-            types |= dict.fromkeys(others, pa.int8())
+            types |= dict.fromkeys(self._header[1:], pa.int8())
         elif self._file.kind == _IDENTITY:
             types["identity"] = pa.int64()
         table = self._read_csv(types)
@@ -333,26 +338,21 @@ class _Table:
                 ),
             )
         except pa.ArrowInvalid as error:
-            raise self._csv_error(error, invalid[0] if invalid else None) from None
+            if invalid:
+                what = f"{invalid[0].actual_columns} columns instead of {invalid[0].expected_columns}"
+                raise self._error(what, invalid[0].number - 1) from None
+            words = shown(one_line(error))[:160]
+            place = re.match(r"In CSV column #(\d+): (?:Row #(\d+): )?(.*)", words)
+            what = f"{place[3]} (in '{shown(self._header[int(place[1])])}')" if place else words
+            raise self._error(what, int(place[2]) - 1 if place and place[2] else None) from None
 
-    def _csv_error(self, error: Exception, row: Any) -> DataError:
-        if row is not None:
-            what = f"{row.actual_columns} columns instead of {row.expected_columns}"
-            return self._file.error(what, row.number and self._line(row.number))
-        words = shown(one_line(error))[:160]
-        place = re.match(r"In CSV column #(\d+): (?:Row #(\d+): )?(.*)", words)
-        if not place:
-            return self._file.error(words)
-        line = self._line(int(place[2])) if place[2] else None
-        return self._file.error(f"{place[3]} (in '{shown(self._header[int(place[1])])}')", line)
-
-    def _line(self, row: int) -> int:
-        """Return a row's line, both counted from 1; empty lines are not rows."""
-        for line, text in enumerate(self._content.split(b"\n"), start=1):
-            row -= line > self._num_lines and bool(text)
-            if row == 0:
-                return line
-        return line
+    def _error(self, what: str, row: int | None) -> DataError:
+        """Return the error about a row; empty lines are not rows."""
+        if row is None:
+            return self._file.error(what)
+        lines = enumerate(self._content.split(b"\n"), start=1)
+        numbers = [line for line, text in lines if line > self._num_lines and text]
+        return self._file.error(what, numbers[min(row, len(numbers) - 1)])
 
 
 def _single_spaces(content: bytes) -> bytes:
@@ -363,13 +363,11 @@ def _single_spaces(content: bytes) -> bytes:
     return content.replace(b" \n", b"\n").replace(b"\n ", b"\n").strip(b" ")
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path) -> bytes | DataError:
     try:
-        if refusal := too_large(path.stat().st_size):
-            raise DataError(f"{path}: {refusal}")
-        return path.read_bytes()
+        return too_large(path.stat().st_size) or path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+        return DataError(f"cannot be read ({error.strerror or error})")
 
 
 def _match(file: AnnotationFile, keys: Sequence[str], names: Sequence[str]) -> dict[str, int]:

@@ -5,7 +5,6 @@ An archive is untrusted: every member is checked before any is used.
 
 import bz2
 import gzip
-import hashlib
 import lzma
 import math
 import os
@@ -28,7 +27,7 @@ from .source import (
     MAX_NAMES,
     MAX_RATIO,
     Delivered,
-    encoded,
+    fingerprint_of,
     is_image_name,
     no_images,
     shown,
@@ -49,6 +48,10 @@ _TAR_FREE_BYTES = 2**30  # archives up to this size may expand by any ratio
 _MAX_EXTENSION_BYTES = 2**20  # long names and extended headers, which tarfile reads into memory at once
 _EXTENSIONS = (b"x", b"g", b"X", b"L", b"K")
 
+# A member's path, its type as in `stat`, where its content is, and how to read it.
+_Content = bytes | DataError
+_Member = tuple[str, int, Any, Callable[[], _Content]]
+
 
 class ArchiveSource:
     """The images in an archive.
@@ -58,8 +61,6 @@ class ArchiveSource:
         crop: What crop="auto" means here.
         passed_over: The number of images in unsupported formats, by suffix.
     """
-
-    names: Sequence[str]
 
     def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
         """List the members and check every one of them; takes the arguments of `open_path`.
@@ -71,16 +72,18 @@ class ArchiveSource:
         self._path = path
         self._where = where or str(path)
         self.passed_over: Counter[str] = Counter()
+        self._places: dict[str, Any] = {}  # of the images in the archive, by name
         self._inner_files: dict[str, AnnotationFile] = {}  # by file name
         try:
             self._stamp = path.resolve(), path.stat().st_size, path.stat().st_mtime_ns
-            self.names = sorted(self._list())
+            self._list()
         except DataError:
             raise
         except Exception as error:  # on damaged bytes the readers raise a dozen kinds
             raise self._damaged(error) from None
-        if not self.names:
+        if not self._places:
             raise no_images(self._where, self.passed_over)
+        self.names: Sequence[str] = sorted(self._places)
         self._annotations = Annotations([*self._inner_files.values(), *next_to(path)], self.names)
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
@@ -94,45 +97,58 @@ class ArchiveSource:
     def fingerprint(self, names: Sequence[str]) -> str:
         """Hash the archive's path, size and modification time, the files next to it, and the names."""
         path, size_bytes, modified = self._stamp
-        digest = hashlib.sha256(os.fsencode(path) + b" %d %d" % (size_bytes, modified) + self._annotations.stamp)
-        for name in names:
-            digest.update(b"\n" + encoded(name))
-        return digest.hexdigest()
+        return fingerprint_of(os.fsencode(path) + b" %d %d" % (size_bytes, modified) + self._annotations.stamp, names)
 
-    def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:
+    def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
         """Yield each image's bytes in the order in which they are stored.
 
         Raises:
             DataError: The archive has been damaged since it was listed.
         """
+        try:
+            yield from self._contents(names)
+        except Exception as error:
+            raise self._damaged(error) from None
+
+    def _list(self) -> None:
+        """Check every member, and keep the place of each image."""
+        for count, (path, kind, place, read) in enumerate(self._members(), start=1):
+            self._check_count(count)
+            name = self._safe_path(path, kind)
+            if kind == stat.S_IFDIR or path.endswith("/"):
+                continue
+            if is_image_name(name):
+                self._places[name] = place  # of two with one name the later wins, as in unpacking
+            else:
+                self._note_other(name, read)
+
+    def _members(self) -> Iterator[_Member]:
         raise NotImplementedError
 
-    def _list(self) -> Sequence[str]:
-        """Check every member and return the images' names."""
+    def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, Delivered]]:
         raise NotImplementedError
 
     def _safe_path(self, member: str, kind: int) -> str:
         """Return a member's path with '/' and without '.', or raise if it is unsafe to unpack."""
         path = member.replace("\\", "/")
         parts = path.split("/")
-        if path.startswith("/"):
-            raise self._unsafe(member, "an absolute path")
-        if re.match(r"[A-Za-z]:", path):
-            raise self._unsafe(member, "a path with a drive letter")
-        if ".." in parts:
-            raise self._unsafe(member, "a path that leaves the archive")
-        if kind == stat.S_IFLNK:
-            raise self._unsafe(member, "a link")
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise self._unsafe(member, "a device or pipe")
+        for is_unsafe, what in (
+            (path.startswith("/"), "an absolute path"),
+            (re.match(r"[A-Za-z]:", path), "a path with a drive letter"),
+            (".." in parts, "a path that leaves the archive"),
+            (kind == stat.S_IFLNK, "a link"),
+            (kind not in (0, stat.S_IFREG, stat.S_IFDIR), "a device or pipe"),
+        ):
+            if is_unsafe:
+                raise self._unsafe(f"'{shown(member)}' is {what}")
         return "/".join(part for part in parts if part not in ("", "."))
 
-    def _note_other(self, name: str, read: Callable[[], Delivered]) -> None:
+    def _note_other(self, name: str, read: Callable[[], _Content]) -> None:
         """Keep a member that is no image if it is the outermost annotation file of its name; else count its suffix."""
         folder, slash, base = name.rpartition("/")
         if is_annotation(base):
             where = f"{self._where}/{shown(name)}"
-            file = AnnotationFile(base, where, partial(_read_annotation, where, read), prefix=folder + slash)
+            file = AnnotationFile(base, where, read, prefix=folder + slash)
             known = self._inner_files.setdefault(base, file)
             if folder.count("/") < known.prefix.count("/"):
                 self._inner_files[base] = file
@@ -141,16 +157,12 @@ class ArchiveSource:
 
     def _check_count(self, num_members: int) -> None:
         if num_members > MAX_NAMES:
-            raise DataError(
-                f"{self._where}: unsafe archive, nothing of it is used (it has more than {MAX_NAMES:,} members); "
-                "unpack it yourself and give the folder"
-            )
+            raise self._unsafe(f"it has more than {MAX_NAMES:,} members", "unpack it yourself and give the folder")
 
-    def _unsafe(self, member: str, what: str) -> DataError:
-        return DataError(
-            f"{self._where}: unsafe archive, nothing of it is used ('{shown(member)}' is {what}); "
-            "get it from its publisher, or unpack it yourself and give the folder"
-        )
+    def _unsafe(
+        self, what: str, advice: str = "get it from its publisher, or unpack it yourself and give the folder"
+    ) -> DataError:
+        return DataError(f"{self._where}: unsafe archive, nothing of it is used ({what}); {advice}")
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(
@@ -161,36 +173,25 @@ class ArchiveSource:
 class ZipSource(ArchiveSource):
     """The images in a .zip."""
 
-    def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
-        """Yield each image's bytes in the order in which they are stored; raises as `ArchiveSource.read`."""
-        try:
-            archive = zipfile.ZipFile(self._path)
-        except Exception as error:
-            raise self._damaged(error) from None
-        with archive:
-            for name in sorted(names, key=lambda name: self._members[name].header_offset):
-                yield name, _zip_content(archive, self._members[name])
-
-    def _list(self) -> Sequence[str]:
-        self._members: dict[str, zipfile.ZipInfo] = {}
+    def _members(self) -> Iterator[_Member]:
         with self._path.open("rb") as file:
             self._check_count(_directory_bytes(file) // _DIRECTORY_ENTRY_BYTES)
         with zipfile.ZipFile(self._path) as archive:
             for member in archive.infolist():
-                name = self._safe_path(member.filename, stat.S_IFMT(member.external_attr >> 16))
-                if member.is_dir():
-                    continue
-                if not is_image_name(name):
-                    self._note_other(name, partial(self._read_one, member))
-                    continue
-                if member.flag_bits & 1:
-                    raise DataError(
-                        f"{self._where}: '{shown(name)}' is encrypted; "
-                        "unpack the archive with its password and give the folder"
-                    )
-                self._members[name] = member  # of two with one name the later wins, as in unpacking
+                kind = stat.S_IFMT(member.external_attr >> 16)
+                yield member.filename, kind, member, partial(self._read_one, member)
             self._check_overlaps(archive)
-        return list(self._members)
+        for name, member in self._places.items():
+            if member.flag_bits & 1:
+                raise DataError(
+                    f"{self._where}: '{shown(name)}' is encrypted; "
+                    "unpack the archive with its password and give the folder"
+                )
+
+    def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, Delivered]]:
+        with zipfile.ZipFile(self._path) as archive:
+            for name in sorted(names, key=lambda name: self._places[name].header_offset):
+                yield name, _zip_content(archive, self._places[name])
 
     def _check_overlaps(self, archive: zipfile.ZipFile) -> None:
         """Refuse members that share bytes, with which a small file expands to many large ones (Fifield 2019)."""
@@ -199,9 +200,9 @@ class ZipSource(ArchiveSource):
         for member, end in zip(members, ends, strict=False):
             name_bytes = len(member.orig_filename.encode("utf-8" if member.flag_bits & 0x800 else "cp437", "replace"))
             if member.header_offset + _LOCAL_HEADER_BYTES + name_bytes + member.compress_size > end:
-                raise self._unsafe(member.filename, "a member that overlaps another")
+                raise self._unsafe(f"'{shown(member.filename)}' is a member that overlaps another")
 
-    def _read_one(self, member: zipfile.ZipInfo) -> Delivered:
+    def _read_one(self, member: zipfile.ZipInfo) -> _Content:
         with zipfile.ZipFile(self._path) as archive:
             return _zip_content(archive, member)
 
@@ -209,44 +210,32 @@ class ZipSource(ArchiveSource):
 class TarSource(ArchiveSource):
     """The images in a .tar, plain or compressed, read from beginning to end each time."""
 
-    def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
-        """Yield each image's bytes in one pass, as they are stored; raises as `ArchiveSource.read`."""
-        wanted = {self._offsets[name]: name for name in names}
-        with self._open() as stream:
-            try:
-                for archive, member in _tar_members(stream):
-                    if name := wanted.pop(member.offset_data, None):
-                        yield name, _tar_content(archive, member)
-                    if not wanted:
-                        return
-            except Exception as error:
-                raise self._damaged(error) from None
-
-    def _list(self) -> Sequence[str]:
-        self._offsets: dict[str, int] = {}
+    def _members(self) -> Iterator[_Member]:
         is_compressed = self._opener() is not open
         limit = max(_TAR_FREE_BYTES, MAX_RATIO * self._path.stat().st_size) if is_compressed else math.inf
         with self._open() as stream:
-            for count, (archive, member) in enumerate(_tar_members(stream), start=1):
-                self._check_count(count)
+            for archive, member in _tar_members(stream):
                 self._check_expansion(archive.offset, limit)  # where the next header would begin
-                name = self._safe_path(member.name, _tar_kind(member))
-                if member.isreg() and is_image_name(name):
-                    self._offsets[name] = member.offset_data  # of two with one name the later wins, as in unpacking
-                elif member.isreg():
-                    # Read now, because a tar can only be read from its beginning.
-                    content = _tar_content(archive, member) if is_annotation(name) else b""
-                    self._note_other(name, partial(lambda content: content, content))
+                # Annotations are read now, because a tar can only be read from its beginning.
+                is_read = member.isreg() and is_annotation(member.name.replace("\\", "/"))
+                content = _tar_content(archive, member) if is_read else b""
+                yield member.name, _tar_kind(member), member.offset_data, partial(lambda content: content, content)
             while stream.read(2**20):  # to the end, where gzip and xz keep their checksums
                 self._check_expansion(stream.tell(), limit)
-        return list(self._offsets)
+
+    def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, Delivered]]:
+        wanted = {self._places[name]: name for name in names}
+        with self._open() as stream:
+            for archive, member in _tar_members(stream):
+                if name := wanted.pop(member.offset_data, None):
+                    yield name, _tar_content(archive, member)
+                if not wanted:
+                    return
 
     def _check_expansion(self, num_bytes: int, limit: float) -> None:
         if num_bytes > limit:
-            raise DataError(
-                f"{self._where}: unsafe archive, nothing of it is used (it expands more than {MAX_RATIO} times, "
-                f"to more than {limit / 2**30:.0f} GiB); get it from its publisher"
-            )
+            what = f"it expands more than {MAX_RATIO} times, to more than {limit / 2**30:.0f} GiB"
+            raise self._unsafe(what, "get it from its publisher")
 
     def _open(self) -> IO[bytes]:
         stream: IO[bytes] = self._opener()(self._path, "rb")
@@ -282,14 +271,7 @@ def open_archive(path: Path, *, crop: str = "auto", where: str | None = None) ->
     raise DataError(f"{where}: not a kind of file that images are read from (it begins like {kind}); {_FORMS}")
 
 
-def _read_annotation(where: str, read: Callable[[], Delivered]) -> bytes:
-    content = read()
-    if isinstance(content, bytes):
-        return content
-    raise DataError(f"{where}: {content}")
-
-
-def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Delivered:
+def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Content:
     if refusal := too_large(member.file_size):
         return refusal
     if member.file_size > max(_ZIP_FREE_BYTES, MAX_RATIO * member.compress_size):
@@ -359,10 +341,10 @@ def _tar_members(stream: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, tarfile.T
 def _tar_kind(member: tarfile.TarInfo) -> int:
     if member.issym() or member.islnk():
         return stat.S_IFLNK
-    return 0 if member.isreg() or member.isdir() else stat.S_IFIFO
+    return stat.S_IFREG if member.isreg() else stat.S_IFDIR if member.isdir() else stat.S_IFIFO
 
 
-def _tar_content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Delivered:
+def _tar_content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> _Content:
     if refusal := too_large(member.size):
         return refusal
     file = archive.extractfile(member)

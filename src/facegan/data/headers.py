@@ -1,13 +1,14 @@
 """Survey the sizes and formats of a source's images from the files' headers alone."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from PIL import Image
 
 from ..errors import DataError
 from ..images.decode import quiet_pillow, read_header
+from ..reporter import Progress
 from .packed.packed_images import PackedSource
 from .parallel import parallel_map
 from .source import Delivered, ImageSource
@@ -38,7 +39,7 @@ class Survey:
         return 0 < self.num == self.num_grey
 
 
-def survey(source: ImageSource, names: Sequence[str], *, progress: Callable[[int, int], None] | None = None) -> Survey:
+def survey(source: ImageSource, names: Sequence[str], *, progress: Progress | None = None) -> Survey:
     """Read the headers of images; those that cannot be read are not counted.
 
     Args:
@@ -55,14 +56,12 @@ def survey(source: ImageSource, names: Sequence[str], *, progress: Callable[[int
     counts: Counter[tuple[int, int]] = Counter()
     num_grey = num_lossy = 0
     with quiet_pillow():
-        for done, (_, found) in enumerate(parallel_map(source, names, _RESOLUTIONS[0], _properties), start=1):
+        for _, found in parallel_map(source, names, _RESOLUTIONS[0], _properties, progress=progress):
             if found is not None:
                 size, is_grey, is_lossy = found
                 counts[size] += 1
                 num_grey += is_grey
                 num_lossy += is_lossy
-            if progress is not None:
-                progress(done, len(names))
     return Survey(counts.total(), dict(counts.most_common()), num_grey, num_lossy)
 
 

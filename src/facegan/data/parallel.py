@@ -14,7 +14,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from ..errors import FaceganError
+from ..errors import DataError, FaceganError
+from ..reporter import Progress
 from .source import Delivered, ImageSource
 
 _CHUNK = 32  # images a task: few enough to hold in memory, enough that handing them over costs little
@@ -41,9 +42,16 @@ class _Job(Generic[T]):
 
 
 def parallel_map(
-    source: ImageSource, names: Sequence[str], resolution: int, work: Callable[[str, Delivered], T]
+    source: ImageSource,
+    names: Sequence[str],
+    resolution: int,
+    work: Callable[[str, Delivered], T],
+    *,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[str, T]]:
     """Yield (name, work(name, content)) for each of these images, in the order of delivery.
+
+    Names that the source does not deliver come last, with a DataError as their content.
 
     The work runs in forked processes where the system has them, because threads wait for Python's lock; elsewhere, and
     for few images, in threads. A source with the attribute `chunk` is read there as well, that many names at a time;
@@ -54,16 +62,27 @@ def parallel_map(
         names: Which of its images.
         resolution: As in `ImageSource.read`.
         work: Called in one of the processes or threads; its result is sent back, and its exceptions are raised here.
+        progress: Called with (images done, images in all).
 
     Raises:
         FaceganError: A process died.
     """
+    missing = set(names)
+    for name, result in _in_parallel(_Job(source, resolution, work), names):
+        yield name, result
+        missing.discard(name)
+        if progress is not None:
+            progress(len(names) - len(missing), len(names))
+    for name in sorted(missing):
+        yield name, work(name, DataError("the source did not deliver it"))
+
+
+def _in_parallel(job: _Job[T], names: Sequence[str]) -> Iterator[tuple[str, T]]:
     num_workers = _num_cores()
-    job = _Job(source, resolution, work)
     waiting: deque[Future[list[tuple[str, T]]]] = deque()
     pool, run = _workers(num_workers, job, few=len(names) < _FEW)
     try:
-        for task in _tasks(source, names, resolution):
+        for task in _tasks(job.source, names, job.resolution):
             waiting.append(pool.submit(run, task))
             while len(waiting) > num_workers * _AHEAD or (waiting and waiting[0].done()):
                 yield from waiting.popleft().result()

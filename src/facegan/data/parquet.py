@@ -1,9 +1,9 @@
 """Images in parquet files, as Hugging Face's datasets and others publish them."""
 
-import hashlib
 import json
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..errors import DataError
 from ..images.decode import MAX_BYTES, too_large
 from ..messages import one_line
 from .annotations import MAX_COLUMNS, PARTS, Column, column_of, is_plain, part_name, partition_of
-from .source import MAX_NAMES, MAX_RATIO, Delivered, encoded, is_hidden, is_image_name, shown
+from .source import MAX_NAMES, MAX_RATIO, Delivered, fingerprint_of, is_hidden, is_image_name, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,12 +73,8 @@ class ParquetSource:
 
     def fingerprint(self, names: Sequence[str]) -> str:
         """Hash each file's path, size and modification time, and the names."""
-        digest = hashlib.sha256()
-        for shard in self._shards:
-            digest.update(os.fsencode(shard.path.resolve()) + b" %d %d\n" % shard.stamp)
-        for name in names:
-            digest.update(b"\n" + encoded(name))
-        return digest.hexdigest()
+        stamps = (os.fsencode(shard.path.resolve()) + b" %d %d\n" % shard.stamp for shard in self._shards)
+        return fingerprint_of(b"".join(stamps), names)
 
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
         """Yield each image's bytes in the order of the rows, a few at a time.
@@ -218,34 +214,28 @@ class _Shard:
             end = 0
             for group in range(file.num_row_groups):
                 start, end = end, end + file.metadata.row_group(group).num_rows
-                inside = _between(wanted, start, end)
-                done = 0
+                left = deque(_between(wanted, start, end).tolist())
                 try:
-                    for row, content in self._group_contents(file, group, start, inside):
-                        done += 1
-                        yield row, content
+                    yield from self._group_contents(file, group, start, left)
                 except Exception as error:  # the rest of the group cannot be trusted
-                    for row in inside[done:].tolist():
+                    for row in left:
                         yield row, DataError(f"damaged in {self.path.name} ({one_line(error, 100)})")
 
     def _group_contents(
-        self, file: "ParquetFile", group: int, start: int, wanted: NDArray[np.int64]
+        self, file: "ParquetFile", group: int, start: int, left: deque[int]
     ) -> Iterator[tuple[int, Delivered]]:
-        """Yield the wanted rows of one row group, which begins at row `start` of the file."""
-        if not len(wanted):
-            return
-        for batch in file.iter_batches(_BATCH, row_groups=[group], columns=[self._leaf], use_threads=False):
+        """Take rows of one row group, which begins at row `start` of the file, until none is left."""
+        batches = file.iter_batches(_BATCH, row_groups=[group], columns=[self._leaf], use_threads=False)
+        while left:
+            batch = next(batches, None)
+            if batch is None:
+                raise ValueError("it ends too early")
             values = batch.column(0).flatten()[0] if self._is_nested else batch.column(0)
-            for row in _between(wanted, start, start + len(batch)).tolist():
-                buffer = values[row - start].as_buffer()
-                if buffer is None:
-                    yield row, DataError("the row holds no image")
-                else:
-                    yield row, too_large(buffer.size) or buffer.to_pybytes()
+            while left and left[0] < start + len(batch):
+                buffer = values[left[0] - start].as_buffer()
+                refusal = DataError("the row holds no image") if buffer is None else too_large(buffer.size)
+                yield left.popleft(), refusal or buffer.to_pybytes()
             start += len(batch)
-            if start > wanted[-1]:
-                return
-        raise ValueError("it ends too early")
 
 
 def is_parquet(path: Path) -> bool:
@@ -361,11 +351,8 @@ def _is_safe(path: str) -> bool:
 
 def _part_of(path: Path) -> str | None:
     """Return train, val or test by the word that a file's name, or else its folder's, begins with."""
-    for text in (path.stem, path.parent.name):
-        word = re.match("[a-z]*", text.lower())
-        if word and part_name(word[0]) in PARTS:
-            return part_name(word[0])
-    return None
+    words = (re.split("[^a-z]", text.lower(), maxsplit=1)[0] for text in (path.stem, path.parent.name))
+    return next((part for part in map(part_name, words) if part in PARTS), None)
 
 
 def _listed(names: Sequence[str]) -> str:

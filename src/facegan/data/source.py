@@ -1,5 +1,6 @@
 """The protocol of a source of images, and which file names count as images."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -101,6 +102,14 @@ def suffix_counts(num_by_suffix: Mapping[str, int]) -> str:
 def encoded(name: str) -> bytes:
     """Encode a name for hashing; works for every name that a file system or archive can hold."""
     return name.encode("utf-8", "backslashreplace")
+
+
+def fingerprint_of(source: bytes, names: Sequence[str]) -> str:
+    """Hash what identifies the state of a source, and the names."""
+    digest = hashlib.sha256(source)
+    for name in names:
+        digest.update(b"\n" + encoded(name))
+    return digest.hexdigest()
 
 
 def as_text(name: str) -> str:

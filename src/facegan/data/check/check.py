@@ -57,20 +57,17 @@ def check(
     """
     names = select(source, data)
     crop_name, crop = applied_crop(source, data)
-    unreadable = dict.fromkeys((as_text(name) for name in names), "the source did not deliver it")
+    unreadable: dict[str, str] = {}
     looks: dict[str, _Look] = {}
     size_bytes = 0
     look = partial(_look, hashed=near != -1, fileless=near is not None)
     with quiet_pillow():
-        for done, (name, (num_bytes, seen)) in enumerate(parallel_map(source, names, resolution, look), start=1):
+        for name, (num_bytes, seen) in parallel_map(source, names, resolution, look, progress=progress):
             size_bytes += num_bytes
             if isinstance(seen, DataError):
                 unreadable[as_text(name)] = str(seen)
             else:
                 looks[as_text(name)] = seen
-                unreadable.pop(as_text(name), None)
-            if progress is not None:
-                progress(done, len(names))
     duplicates, remaining = _group(looks, {name: seen.file for name, seen in looks.items() if seen.file})
     same_pixels, remaining = _group(remaining, {name: looks[name].pixels for name in remaining})
     hashes = {name: seen.hash for name in remaining if (seen := looks[name]).hash is not None}

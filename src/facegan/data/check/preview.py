@@ -77,7 +77,7 @@ def choose(
 
     with quiet_pillow():
         read = dict(parallel_map(source, sorted(chosen), resolution, square_or_reason))
-        results = {name: read.get(name, DataError("the source did not deliver it")) for name in chosen}
+        results = {name: read[name] for name in chosen}
         squares = {name: image for name, image in results.items() if isinstance(image, Image.Image)}
         first = list(squares)[:num_originals]
         originals = dict(parallel_map(source, sorted(first), resolution, original))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import overload
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..source import fingerprint_of
 from .attributes import draw_attributes
 from .render import DRAWING_VERSION, check_resolution, render
 
@@ -59,10 +59,7 @@ class DrawnSource:
 
     def fingerprint(self, names: Sequence[str]) -> str:
         """Hash everything that the images depend on: the drawing's version, the seed and the names."""
-        digest = hashlib.sha256(f"drawn faces, version {DRAWING_VERSION}, seed {self._seed}".encode())
-        for name in names:
-            digest.update(b"\n" + name.encode())
-        return digest.hexdigest()
+        return fingerprint_of(f"drawn faces, version {DRAWING_VERSION}, seed {self._seed}".encode(), names)
 
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Image.Image]]:
         """Draw the named faces and yield (name, RGB image of resolution x resolution), in the order of the names.
@@ -71,8 +68,7 @@ class DrawnSource:
             ValueError: The resolution is outside 16..256, or a name is not one of these faces.
         """
         check_resolution(resolution)
-        indices = self._indices(names)
-        return self._images(names, indices, resolution)
+        return self._images(names, self._indices(names), resolution)
 
     def _images(
         self, names: Sequence[str], indices: NDArray[np.int64], resolution: int

@@ -56,82 +56,44 @@ class Attributes:
     """The attributes of N drawn faces: one array of length N each.
 
     Categories are codes into ``CATEGORIES``. Lengths are fractions of their usual size, unless said otherwise.
-
-    Attributes:
-        background: The background's colour.
-        backdrop: How the background is laid out.
-        skin: The skin's tone.
-        skin_light: Lightness added to the tone, -1 to 1.
-        face_shape: The outline of the face.
-        hair_style: The hair's cut.
-        hair_volume: Size of the hair around the head, 0.96 to 1.05.
-        hair_colour: The hair's colour, also that of brows and beard.
-        part: The side the hair falls to, -1 (left) or 1 (right).
-        eye_colour: The iris.
-        eye_size: Size of the eyes, 0.9 to 1.12.
-        eye_spacing: Distance between the eyes, 0.93 to 1.08.
-        eye_openness: How far the lids are open, 0.78 to 1.
-        gaze: Where the eyes look, -1 (left) to 1 (right).
-        lashes: Whether the lashes are drawn.
-        brow_thickness: 0.7 to 1.4.
-        brow_tilt: -1 (worried) to 1 (stern).
-        nose: The nose's kind.
-        nose_size: 0.85 to 1.2.
-        mouth: The expression.
-        smile: How far the corners of the mouth rise, -0.6 to 1.
-        mouth_width: 0.85 to 1.15.
-        lipstick: Whether the lips are coloured.
-        blush: Redness of the cheeks, 0 to 1.
-        freckles: Whether there are freckles.
-        glasses_style: The glasses' frame, or none.
-        facial_hair: The beard or moustache.
-        earrings: Whether earrings are worn; only where the hair leaves the ears free.
-        top: The garment's cut.
-        top_colour: The garment's colour.
-        light: Where the light comes from, -1 (left) to 1 (right).
-        shift_x: Position to the right of the middle, as a fraction of the frame, -0.04 to 0.04.
-        shift_y: Position below the middle, as a fraction of the frame, -0.03 to 0.03.
-        scale: Size of the head, 0.97 to 1.08.
-        tilt: Tilt of the head to the right, in degrees, -7 to 7.
-        turn: Turn of the head, -1 (left) to 1 (right).
     """
 
-    background: Codes
-    backdrop: Codes
-    skin: Codes
-    skin_light: Floats
-    face_shape: Codes
-    hair_style: Codes
-    hair_volume: Floats
-    hair_colour: Codes
-    part: Floats
-    eye_colour: Codes
-    eye_size: Floats
-    eye_spacing: Floats
-    eye_openness: Floats
-    gaze: Floats
-    lashes: Flags
-    brow_thickness: Floats
-    brow_tilt: Floats
-    nose: Codes
-    nose_size: Floats
-    mouth: Codes
-    smile: Floats
-    mouth_width: Floats
-    lipstick: Flags
-    blush: Floats
-    freckles: Flags
-    glasses_style: Codes
-    facial_hair: Codes
-    earrings: Flags
-    top: Codes
-    top_colour: Codes
-    light: Floats
-    shift_x: Floats
-    shift_y: Floats
-    scale: Floats
-    tilt: Floats
-    turn: Floats
+    background: Codes  # the background's colour
+    backdrop: Codes  # how the background is laid out
+    skin: Codes  # the skin's tone
+    skin_light: Floats  # lightness added to the tone, -1 to 1
+    face_shape: Codes  # the outline of the face
+    hair_style: Codes  # the hair's cut
+    hair_volume: Floats  # size of the hair around the head, 0.96 to 1.05
+    hair_colour: Codes  # the hair's colour, also that of brows and beard
+    part: Floats  # the side the hair falls to, -1 (left) or 1 (right)
+    eye_colour: Codes  # the iris
+    eye_size: Floats  # size of the eyes, 0.9 to 1.12
+    eye_spacing: Floats  # distance between the eyes, 0.93 to 1.08
+    eye_openness: Floats  # how far the lids are open, 0.78 to 1
+    gaze: Floats  # where the eyes look, -1 (left) to 1 (right)
+    lashes: Flags  # whether the lashes are drawn
+    brow_thickness: Floats  # 0.7 to 1.4
+    brow_tilt: Floats  # -1 (worried) to 1 (stern)
+    nose: Codes  # the nose's kind
+    nose_size: Floats  # 0.85 to 1.2
+    mouth: Codes  # the expression
+    smile: Floats  # how far the corners of the mouth rise, -0.6 to 1
+    mouth_width: Floats  # 0.85 to 1.15
+    lipstick: Flags  # whether the lips are coloured
+    blush: Floats  # redness of the cheeks, 0 to 1
+    freckles: Flags  # whether there are freckles
+    glasses_style: Codes  # the glasses' frame, or none
+    facial_hair: Codes  # the beard or moustache
+    earrings: Flags  # whether earrings are worn; only where the hair leaves the ears free
+    top: Codes  # the garment's cut
+    top_colour: Codes  # the garment's colour
+    light: Floats  # where the light comes from, -1 (left) to 1 (right)
+    shift_x: Floats  # position to the right of the middle, as a fraction of the frame, -0.04 to 0.04
+    shift_y: Floats  # position below the middle, as a fraction of the frame, -0.03 to 0.03
+    scale: Floats  # size of the head, 0.97 to 1.08
+    tilt: Floats  # tilt of the head to the right, in degrees, -7 to 7
+    turn: Floats  # turn of the head, -1 (left) to 1 (right)
 
     def __len__(self) -> int:
         return len(self.skin)

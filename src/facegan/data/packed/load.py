@@ -194,12 +194,10 @@ def _changed_names(job: PackJob, packed: PackedImages, progress: Progress | None
     digests = dict(zip(packed.names, packed.digests, strict=True)) | packed.skipped_digests
     changed = sorted({as_text(name) for name in job.names} - digests.keys())
     wanted = [name for name in job.names if as_text(name) in digests]
-    contents = parallel_map(job.source, wanted, job.spec.resolution, lambda _, content: content_digest(content))
-    for done, (name, digest) in enumerate(contents, start=1):
-        if digests.pop(as_text(name)) != digest:
-            changed.append(as_text(name))
-        if progress is not None:
-            progress(done, len(wanted))
+    contents = parallel_map(
+        job.source, wanted, job.spec.resolution, lambda _, content: content_digest(content), progress=progress
+    )
+    changed += [as_text(name) for name, digest in contents if digests.pop(as_text(name)) != digest]
     return changed + list(digests)
 
 

@@ -134,12 +134,13 @@ def _fill(folder: Path, job: PackJob, progress: Progress | None) -> None:
         file.flush()
         with ThreadPoolExecutor(1) as pool:  # the disk writes while the digest is computed
             written = pool.submit(os.fsync, file.fileno())
-            digest = _digest(file, len(_npy_header(len(job.names), job.spec)))
+            file.seek(len(_npy_header(len(job.names), job.spec)))
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
             written.result()
     kept = [name for name in job.names if name not in reasons]
     columns = job.source.attributes(kept)
     write_columns(folder / PICTURES, kept, [digests[name] for name in kept], columns, job.origin["source"])
-    skipped = [(as_text(name), reason, digests.get(name, b"").hex()) for name, reason in reasons.items()]
+    skipped = [(as_text(name), reason, digests[name].hex()) for name, reason in reasons.items()]
     write_json(folder / SKIPPED, skipped)
     facts = {key: value for key, value in asdict(job.spec).items() if key != "cropped"}
     index = Index(
@@ -178,17 +179,9 @@ def _write_images(file: BinaryIO, job: PackJob, progress: Progress | None) -> tu
         _write_at(file, start + rows[name] * spec.image_bytes, pixels.tobytes())
         return digest, None
 
-    digests: dict[str, bytes] = {}
-    reasons = dict.fromkeys(names, "the source did not deliver it")
-    results = parallel_map(job.source, names, spec.resolution, write_row)
-    for done, (name, (digest, error)) in enumerate(results, start=1):
-        digests[name] = digest
-        if error is not None:
-            reasons[name] = str(error)
-        else:
-            reasons.pop(name, None)
-        if progress is not None:
-            progress(done, len(names))
+    results = dict(parallel_map(job.source, names, spec.resolution, write_row, progress=progress))
+    digests = {name: digest for name, (digest, _) in results.items()}
+    reasons = {name: str(error) for name in names if (error := results[name][1]) is not None}
     if len(reasons) == len(names):
         name, reason = next(iter(reasons.items()))
         where = job.origin["source"]
@@ -232,14 +225,6 @@ def _close_gaps(file: BinaryIO, start: int, rows: list[int], spec: PackSpec) -> 
         raise AssertionError("numpy's header changed its length with the number of rows")
     file.seek(0)
     file.write(header)
-
-
-def _digest(file: BinaryIO, start: int) -> str:
-    file.seek(start)
-    digest = hashlib.sha256()
-    while chunk := file.read(2**20):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def write_columns(

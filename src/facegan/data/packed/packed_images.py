@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ...config import DataConfig
 from ...errors import DataError
 from ...messages import one_line
-from ..source import Delivered, encoded, shown
+from ..source import Delivered, encoded, fingerprint_of, shown
 
 IMAGES, INDEX, PICTURES, SKIPPED = "images.npy", "index.json", "pictures.parquet", "skipped.json"
 NAME, DIGEST = "_name", "_sha256"  # the columns of PICTURES that are no attributes
@@ -30,43 +30,25 @@ LAYOUT = 2  # raised when the files of a packed folder change their meaning
 
 
 class Index(BaseModel):
-    """How the images of a packed folder were made.
-
-    Attributes:
-        layout: The version of the folder's files.
-        packing: The version of decoding and resizing that made the pixels.
-        source: The source, as `data.source` names it.
-        selection: Which of its images: "all", or the settings that chose them.
-        num_images: Packed images.
-        num_skipped: Images that could not be used.
-        passed_over: Images of the source in unsupported formats, by suffix.
-        channels: 3 for colour, 1 for grey.
-        resolution: Height and width in pixels.
-        crop: The crop that was applied; "auto" is the largest centre square.
-        filter: The resampling filter.
-        draft: Whether JPEG files were decoded at a reduced size.
-        fingerprint: The source's fingerprint, from names, sizes and times.
-        digest: SHA-256 of the pixels in the order of the array.
-        versions: Versions of the libraries that made them.
-    """
+    """How the images of a packed folder were made."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    layout: int
-    packing: int
-    source: str
-    selection: str
-    num_images: int
-    num_skipped: int
-    passed_over: dict[str, int]
-    channels: int
-    resolution: int
-    crop: str
-    filter: str
-    draft: bool
-    fingerprint: str
-    digest: str
-    versions: dict[str, str]
+    layout: int  # the version of the folder's files
+    packing: int  # the version of decoding and resizing that made the pixels
+    source: str  # the source, as `data.source` names it
+    selection: str  # which of its images: "all", or the settings that chose them
+    num_images: int  # packed images
+    num_skipped: int  # images that could not be used
+    passed_over: dict[str, int]  # images of the source in unsupported formats, by suffix
+    channels: int  # 3 for colour, 1 for grey
+    resolution: int  # height and width in pixels
+    crop: str  # the crop that was applied; "auto" is the largest centre square
+    filter: str  # the resampling filter
+    draft: bool  # whether JPEG files were decoded at a reduced size
+    fingerprint: str  # the source's fingerprint, from names, sizes and times
+    digest: str  # SHA-256 of the pixels in the order of the array
+    versions: dict[str, str]  # versions of the libraries that made them
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,10 +240,7 @@ class PackedSource:
 
     def fingerprint(self, names: Sequence[str]) -> str:
         """Hash the digest of the packed pixels and the names."""
-        digest = hashlib.sha256(encoded(self.packed.digest))
-        for name in names:
-            digest.update(b"\n" + encoded(name))
-        return digest.hexdigest()
+        return fingerprint_of(encoded(self.packed.digest), names)
 
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
         """Yield the packed images themselves."""
