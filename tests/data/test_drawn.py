@@ -97,14 +97,14 @@ def test_every_size_is_rgb_and_square(resolution):
 def test_sizes_out_of_range_are_refused(resolution):
     source = DrawnFaces(num_images=1).open()
     with pytest.raises(ValueError, match=f"resolution must be from 16 to 256 \\(got {resolution}\\)"):
-        source.read(source.names, resolution)
+        list(source.read(source.names, resolution))
 
 
 @pytest.mark.parametrize("name", ["drawn-00003.png", "drawn-0.png", "drawn-00000.jpg", "face.png", "drawn-0000٣.png"])
 def test_a_name_that_is_not_a_face_is_refused(name):
     source = DrawnFaces(num_images=3).open()
     with pytest.raises(ValueError, match=re.escape(f"no face is named {name!r}; the names run from drawn-00000.png")):
-        source.read([name], 16)
+        list(source.read([name], 16))
 
 
 @pytest.mark.parametrize("resolution", [16, 32, 64, 128])

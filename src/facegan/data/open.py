@@ -6,11 +6,12 @@ from pathlib import Path
 from .. import plugins
 from ..config import DataConfig, build
 from ..errors import ConfigError, DataError
-from ..images.decode import decode, quiet_pillow
+from ..images.decode import quiet_pillow
 from ..messages import nearest
 from .archive import open_archive
 from .folder import FolderSource
 from .image.crop import Crop, parse_crop
+from .image.resize import to_image
 from .packed.packed_images import PackedSource, is_packed
 from .parquet import ParquetSource, is_parquet
 from .source import ImageSource, shown
@@ -101,10 +102,7 @@ def check_decodable(source: ImageSource, where: str) -> None:
     with quiet_pillow():
         for name, content in source.read(names, 64):  # noqa: B007
             try:
-                if isinstance(content, DataError):
-                    raise content
-                if isinstance(content, bytes):
-                    decode(content, 3)
+                to_image(content, 3)
                 return
             except DataError as failure:
                 error = failure

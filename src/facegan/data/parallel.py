@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from ..errors import DataError, FaceganError
 from ..reporter import Progress
@@ -27,18 +26,7 @@ _WATCH_SECONDS = 1.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class _Job(Generic[T]):
-    """The work on each image; a task is some names, or images that are already read."""
-
-    source: ImageSource
-    resolution: int
-    work: Callable[[str, Delivered], T]
-
-    def __call__(self, task: Sequence[str] | list[tuple[str, Delivered]]) -> list[tuple[str, T]]:
-        if not isinstance(task, list):
-            return [(name, self.work(name, content)) for name, content in self.source.read(task, self.resolution)]
-        return [(name, self.work(name, content)) for name, content in task]
+_Task = Sequence[str] | list[tuple[str, Delivered]]  # some names, or images that are already read
 
 
 def parallel_map(
@@ -67,8 +55,13 @@ def parallel_map(
     Raises:
         FaceganError: A process died.
     """
+
+    def run(task: _Task) -> list[tuple[str, T]]:
+        images = task if isinstance(task, list) else source.read(task, resolution)
+        return [(name, work(name, content)) for name, content in images]
+
     missing = set(names)
-    for name, result in _in_parallel(_Job(source, resolution, work), names):
+    for name, result in _in_parallel(run, _tasks(source, names, resolution), few=len(names) < _FEW):
         yield name, result
         missing.discard(name)
         if progress is not None:
@@ -77,12 +70,13 @@ def parallel_map(
         yield name, work(name, DataError("the source did not deliver it"))
 
 
-def _in_parallel(job: _Job[T], names: Sequence[str]) -> Iterator[tuple[str, T]]:
+def _in_parallel(run: Callable[[_Task], list[T]], tasks: Iterator[_Task], *, few: bool) -> Iterator[T]:
+    """Yield the results of all tasks, in their order; `few` are run in threads."""
     num_workers = _num_cores()
-    waiting: deque[Future[list[tuple[str, T]]]] = deque()
-    pool, run = _workers(num_workers, job, few=len(names) < _FEW)
+    waiting: deque[Future[list[T]]] = deque()
+    pool, run = _workers(num_workers, run, few=few)
     try:
-        for task in _tasks(job.source, names, job.resolution):
+        for task in tasks:
             waiting.append(pool.submit(run, task))
             while len(waiting) > num_workers * _AHEAD or (waiting and waiting[0].done()):
                 yield from waiting.popleft().result()
@@ -94,14 +88,16 @@ def _in_parallel(job: _Job[T], names: Sequence[str]) -> Iterator[tuple[str, T]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _workers(num_workers: int, job: _Job[T], *, few: bool) -> tuple[Executor, Callable[[Any], list[tuple[str, T]]]]:
+def _workers(
+    num_workers: int, run: Callable[[_Task], list[T]], *, few: bool
+) -> tuple[Executor, Callable[[_Task], list[T]]]:
     """Return the executor, and the function that runs a task in it."""
     if few or sys.platform != "linux":
-        return ThreadPoolExecutor(num_workers, thread_name_prefix="images"), job
-    # Forked processes have the job already, start at once, and do not run the caller's script again. Locks that other
+        return ThreadPoolExecutor(num_workers, thread_name_prefix="images"), run
+    # Forked processes have the function, start at once, and do not run the caller's script again. Locks that other
     # threads held at the fork do not matter: these processes decode, and neither print nor compute with torch.
     pool = ProcessPoolExecutor(
-        num_workers, multiprocessing.get_context("fork"), initializer=_adopt, initargs=(job, os.getpid())
+        num_workers, multiprocessing.get_context("fork"), initializer=_adopt, initargs=(run, os.getpid())
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # about forking next to threads
@@ -109,9 +105,7 @@ def _workers(num_workers: int, job: _Job[T], *, few: bool) -> tuple[Executor, Ca
     return pool, _run_adopted
 
 
-def _tasks(
-    source: ImageSource, names: Sequence[str], resolution: int
-) -> Iterator[Sequence[str] | list[tuple[str, Delivered]]]:
+def _tasks(source: ImageSource, names: Sequence[str], resolution: int) -> Iterator[_Task]:
     if chunk := getattr(source, "chunk", 0):
         for start in range(0, len(names), chunk):
             yield tuple(names[start : start + chunk])
@@ -133,13 +127,13 @@ def _num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_adopted: _Job[Any]  # in a worker process
+_adopted: Callable[[_Task], Any]  # in a worker process
 
 
-def _adopt(job: _Job[Any], caller: int) -> None:
+def _adopt(run: Callable[[_Task], Any], caller: int) -> None:
     """Start as a worker: leave Ctrl-C to the caller, and end with the caller."""
     global _adopted
-    _adopted = job
+    _adopted = run
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a broken pool ends its other processes with it
     # A thread that drew a progress bar at the fork may have held the locks of the streams, which are flushed at exit.
@@ -153,5 +147,5 @@ def _end_with(caller: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)  # only this process; its caller is gone
 
 
-def _run_adopted(task: Any) -> list[tuple[str, Any]]:
+def _run_adopted(task: _Task) -> Any:
     return _adopted(task)

@@ -13,8 +13,9 @@ from PIL import Image
 
 from ...config import DataConfig
 from ...errors import DataError
-from ...images.decode import decode, orientation, quiet_pillow, to_channels
+from ...images.decode import orientation, quiet_pillow
 from ..image.crop import Crop
+from ..image.resize import to_image
 from ..open import applied_crop
 from ..parallel import parallel_map
 from ..source import Delivered, ImageSource, as_text, num_unsupported
@@ -112,11 +113,11 @@ class _Look:
 
 def _look(_: str, content: Delivered, *, hashed: bool, fileless: bool) -> tuple[int, _Look | DataError]:
     """Return an image's size in bytes and its properties, or why it has none."""
+    if isinstance(content, DataError):
+        return 0, content
     size_bytes = len(content) if isinstance(content, bytes) else 0
     try:
-        if isinstance(content, DataError):
-            raise content
-        image = decode(content, 3) if isinstance(content, bytes) else to_channels(content, 3)
+        image = to_image(content, 3)
     except DataError as error:
         return size_bytes, error
     if isinstance(content, bytes):

@@ -9,9 +9,9 @@ from PIL import Image, ImageOps
 from ...config import DataConfig
 from ...errors import DataError
 from ...images import contact_sheet
-from ...images.decode import decode, quiet_pillow, to_channels
+from ...images.decode import quiet_pillow
 from ..image.crop import NAMED_CROPS, Crop, parse_crop
-from ..image.resize import to_square
+from ..image.resize import to_image, to_square
 from ..open import applied_crop
 from ..parallel import parallel_map
 from ..source import Delivered, ImageSource, shown
@@ -70,17 +70,12 @@ def choose(
         except DataError as error:
             return error
 
-    def original(_: str, content: Delivered) -> Image.Image:
-        if isinstance(content, DataError):
-            raise content
-        return to_channels(content, channels) if isinstance(content, Image.Image) else decode(content, channels)
-
     with quiet_pillow():
         read = dict(parallel_map(source, sorted(chosen), resolution, square_or_reason))
         results = {name: read[name] for name in chosen}
         squares = {name: image for name, image in results.items() if isinstance(image, Image.Image)}
         first = list(squares)[:num_originals]
-        originals = dict(parallel_map(source, sorted(first), resolution, original))
+        originals = dict(parallel_map(source, sorted(first), resolution, lambda _, each: to_image(each, channels)))
     unusable = tuple((shown(name), str(error)) for name, error in results.items() if isinstance(error, DataError))
     if not squares:
         name, reason = unusable[0]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..source import fingerprint_of
 from .attributes import draw_attributes
-from .render import DRAWING_VERSION, check_resolution, render
+from .render import DRAWING_VERSION, render
 
 __all__ = ["DrawnFaces", "DrawnSource"]
 
@@ -67,13 +67,8 @@ class DrawnSource:
         Raises:
             ValueError: The resolution is outside 16..256, or a name is not one of these faces.
         """
-        check_resolution(resolution)
-        return self._images(names, self._indices(names), resolution)
-
-    def _images(
-        self, names: Sequence[str], indices: NDArray[np.int64], resolution: int
-    ) -> Iterator[tuple[str, Image.Image]]:
-        step = max(1, _BATCH_PIXELS // resolution**2)
+        indices = self._indices(names)
+        step = max(1, _BATCH_PIXELS // max(1, resolution**2))  # `render` refuses 0
         for start in range(0, len(indices), step):
             batch = slice(start, start + step)
             images = render(draw_attributes(self._seed, indices[batch]), resolution)

@@ -47,6 +47,31 @@ _HAIR_COLOUR_WEIGHTS_LIGHT = (14, 16, 18, 10, 11, 15, 5, 6, 3, 2)
 _HAIR_COLOUR_WEIGHTS_DARK = (46, 28, 10, 4, 1, 2, 1, 5, 2, 1)
 _FACIAL_HAIR_WEIGHTS_SHORT = (46, 14, 10, 10, 20)
 _FACIAL_HAIR_WEIGHTS_LONG = (96, 1, 1, 1, 1)
+# The categories that depend on no other, and the lowest and highest value of each number.
+_INDEPENDENT = (
+    *("background", "backdrop", "skin", "face_shape", "hair_style", "nose", "mouth", "glasses_style"),
+    *("top", "top_colour"),
+)
+_BETWEEN = {
+    "skin_light": (-1, 1),
+    "hair_volume": (0.96, 1.05),
+    "eye_size": (0.9, 1.12),
+    "eye_spacing": (0.93, 1.08),
+    "eye_openness": (0.78, 1),
+    "brow_thickness": (0.7, 1.4),
+    "nose_size": (0.85, 1.2),
+    "mouth_width": (0.85, 1.15),
+    "blush": (0, 1),
+    "scale": (0.97, 1.08),
+}
+_TRIANGULAR = {
+    "gaze": (-1, 1),
+    "brow_tilt": (-1, 1),
+    "shift_x": (-0.04, 0.04),
+    "shift_y": (-0.03, 0.03),
+    "tilt": (-7, 7),
+    "turn": (-1, 1),
+}
 _SHORT_STYLES = ("bald", "buzz", "short", "quiff")
 _EARS_SHOW = (*_SHORT_STYLES, "bun", "bunches")
 
@@ -136,62 +161,37 @@ def ears_show(hair_style: Codes) -> Flags:
 def draw_attributes(seed: int, indices: Sequence[int] | NDArray[np.int64]) -> Attributes:
     """Draw the attributes of the faces with these indices (each at least 0); each depends on (seed, index) alone."""
     dice = _Dice(seed, np.asarray(indices, dtype=np.int64))
-    skin = dice.category("skin")
-    dark = skin >= code("skin", "brown")
-    hair_style = dice.category("hair_style")
-    short = is_any_of(hair_style, "hair_style", _SHORT_STYLES)
+    drawn: dict[str, Any] = {name: dice.category(name) for name in _INDEPENDENT}
+    drawn |= {name: dice.between(name, low, high) for name, (low, high) in _BETWEEN.items()}
+    drawn |= {name: dice.triangular(name, low, high) for name, (low, high) in _TRIANGULAR.items()}
+    dark = drawn["skin"] >= code("skin", "brown")
+    short = is_any_of(drawn["hair_style"], "hair_style", _SHORT_STYLES)
     facial_hair = np.where(
         short,
         dice.category("facial_hair", _FACIAL_HAIR_WEIGHTS_SHORT),
         dice.category("facial_hair", _FACIAL_HAIR_WEIGHTS_LONG),
     )
     shaven = facial_hair == 0
-    mouth = dice.category("mouth")
     # The corners of the mouth, per expression: lowest and highest.
-    low, high = np.array([[-0.6, -0.12, 0.35, 0.45], [-0.3, 0.15, 1.0, 1.0]])[:, mouth]
+    low, high = np.array([[-0.6, -0.12, 0.35, 0.45], [-0.3, 0.15, 1.0, 1.0]])[:, drawn["mouth"]]
     return Attributes(
-        background=dice.category("background"),
-        backdrop=dice.category("backdrop"),
-        skin=skin,
-        skin_light=dice.between("skin_light", -1, 1),
-        face_shape=dice.category("face_shape"),
-        hair_style=hair_style,
-        hair_volume=dice.between("hair_volume", 0.96, 1.05),
+        **drawn,
         hair_colour=np.where(
             dark,
             dice.category("hair_colour", _HAIR_COLOUR_WEIGHTS_DARK),
             dice.category("hair_colour", _HAIR_COLOUR_WEIGHTS_LIGHT),
         ),
-        part=np.where(dice.chance("part", 0.5), np.float32(1), np.float32(-1)),
+        part=dice.side("part"),
         eye_colour=np.where(
             dark & dice.chance("eye_colour_dark", 0.8), code("eye_colour", "brown"), dice.category("eye_colour")
         ),
-        eye_size=dice.between("eye_size", 0.9, 1.12),
-        eye_spacing=dice.between("eye_spacing", 0.93, 1.08),
-        eye_openness=dice.between("eye_openness", 0.78, 1),
-        gaze=dice.triangular("gaze", -1, 1),
-        lashes=np.where(short, dice.chance("lashes", 0.12), dice.chance("lashes", 0.75)) & shaven,
-        brow_thickness=dice.between("brow_thickness", 0.7, 1.4),
-        brow_tilt=dice.triangular("brow_tilt", -1, 1),
-        nose=dice.category("nose"),
-        nose_size=dice.between("nose_size", 0.85, 1.2),
-        mouth=mouth,
+        lashes=dice.chance("lashes", np.where(short, 0.12, 0.75)) & shaven,
         smile=dice.between("smile", low, high),
-        mouth_width=dice.between("mouth_width", 0.85, 1.15),
-        lipstick=np.where(short, dice.chance("lipstick", 0.06), dice.chance("lipstick", 0.55)) & shaven,
-        blush=dice.between("blush", 0, 1),
-        freckles=dice.chance("freckles", 0.16),
-        glasses_style=dice.category("glasses_style"),
+        lipstick=dice.chance("lipstick", np.where(short, 0.06, 0.55)) & shaven,
         facial_hair=facial_hair,
-        earrings=np.where(short, dice.chance("earrings", 0.1), dice.chance("earrings", 0.5)) & ears_show(hair_style),
-        top=dice.category("top"),
-        top_colour=dice.category("top_colour"),
-        light=dice.between("light", 0.45, 1) * np.where(dice.chance("light_side", 0.5), np.float32(1), np.float32(-1)),
-        shift_x=dice.triangular("shift_x", -0.04, 0.04),
-        shift_y=dice.triangular("shift_y", -0.03, 0.03),
-        scale=dice.between("scale", 0.97, 1.08),
-        tilt=dice.triangular("tilt", -7, 7),
-        turn=dice.triangular("turn", -1, 1),
+        freckles=dice.chance("freckles", 0.16),
+        earrings=dice.chance("earrings", np.where(short, 0.1, 0.5)) & ears_show(drawn["hair_style"]),
+        light=dice.between("light", 0.45, 1) * dice.side("light_side"),
     )
 
 
@@ -219,9 +219,13 @@ class _Dice:
         bits ^= bits >> np.uint64(31)
         return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
-    def chance(self, name: str, probability: float) -> Flags:
+    def chance(self, name: str, probability: float | NDArray[np.float64]) -> Flags:
         """Return True with this probability."""
         return self.uniform(name) < probability
+
+    def side(self, name: str) -> Floats:
+        """Return 1 or -1."""
+        return np.where(self.chance(name, 0.5), np.float32(1), np.float32(-1))
 
     def between(self, name: str, low: float | NDArray[np.float64], high: float | NDArray[np.float64]) -> Floats:
         """Return uniform values from low to high, in thousandths, so that the reported value is the one drawn."""

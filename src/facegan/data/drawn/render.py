@@ -16,16 +16,6 @@ _SMALLEST_DRAWN = 64  # below it, faces are drawn larger and averaged: an eye ne
 _TILE_PIXELS = 8 * 64 * 64  # painted at a time, so that a layer stays in the processor's cache
 
 
-def check_resolution(resolution: int) -> None:
-    """Refuse a resolution that cannot be drawn.
-
-    Raises:
-        ValueError: The resolution is outside 16..256.
-    """
-    if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
-        raise ValueError(f"drawn: resolution must be from {MIN_RESOLUTION} to {MAX_RESOLUTION} (got {resolution})")
-
-
 def render(look: Attributes, resolution: int) -> NDArray[np.uint8]:
     """Draw faces.
 
@@ -39,7 +29,8 @@ def render(look: Attributes, resolution: int) -> NDArray[np.uint8]:
     Raises:
         ValueError: The resolution is outside 16..256.
     """
-    check_resolution(resolution)
+    if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
+        raise ValueError(f"drawn: resolution must be from {MIN_RESOLUTION} to {MAX_RESOLUTION} (got {resolution})")
     images = np.empty((len(look), resolution, resolution, 3), dtype=np.uint8)
     factor = -(-_SMALLEST_DRAWN // resolution)
     size = resolution * factor

@@ -14,6 +14,13 @@ from .jpeg import Jpeg, read_jpeg
 _SCALES = (8, 4, 2)  # by which libjpeg can divide both sides while it decodes
 
 
+def to_image(content: Delivered, channels: int) -> Image.Image:
+    """Decode what a source delivers at full size, upright; raises the DataError that it delivers for an unread file."""
+    if isinstance(content, DataError):
+        raise content
+    return to_channels(content, channels) if isinstance(content, Image.Image) else decode(content, channels)
+
+
 def to_square(
     content: Delivered, *, crop: Crop, resolution: int, channels: int, filter: str = "bicubic", draft: bool = False
 ) -> Image.Image:
@@ -33,13 +40,10 @@ def to_square(
     Raises:
         DataError: It cannot be decoded or cropped so; the message is the reason alone.
     """
-    if isinstance(content, DataError):
-        raise content
-    if isinstance(content, Image.Image):
-        return crop.apply(to_channels(content, channels), resolution, filter)
-    jpeg = read_jpeg(content, partial(_scale, crop, resolution) if draft else _full_size)
+    scale = partial(_scale, crop, resolution) if draft else _full_size
+    jpeg = read_jpeg(content, scale) if isinstance(content, bytes) else None
     if jpeg is None:
-        return crop.apply(decode(content, channels), resolution, filter)
+        return crop.apply(to_image(content, channels), resolution, filter)
     image, box = _cut(jpeg, crop, resolution)
     return to_channels(image, channels).resize((resolution, resolution), FILTERS[filter], box)
 

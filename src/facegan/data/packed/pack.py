@@ -20,6 +20,7 @@ from ... import __version__
 from ...errors import DataError, FaceganError
 from ...images.decode import quiet_pillow
 from ...reporter import Progress
+from ...storage.atomic import write_atomic
 from ...storage.cache import cache_root
 from ..image.crop import parse_crop
 from ..image.jpeg import SIMPLEJPEG_VERSION
@@ -141,7 +142,7 @@ def _fill(folder: Path, job: PackJob, progress: Progress | None) -> None:
     columns = job.source.attributes(kept)
     write_columns(folder / PICTURES, kept, [digests[name] for name in kept], columns, job.origin["source"])
     skipped = [(as_text(name), reason, digests[name].hex()) for name, reason in reasons.items()]
-    write_json(folder / SKIPPED, skipped)
+    write_atomic(folder / SKIPPED, json.dumps(skipped).encode())
     facts = {key: value for key, value in asdict(job.spec).items() if key != "cropped"}
     index = Index(
         layout=LAYOUT,
@@ -154,7 +155,7 @@ def _fill(folder: Path, job: PackJob, progress: Progress | None) -> None:
         **job.origin,
         **facts,
     )
-    write_json(folder / INDEX, index.model_dump())
+    write_atomic(folder / INDEX, json.dumps(index.model_dump()).encode())
 
 
 def _write_images(file: BinaryIO, job: PackJob, progress: Progress | None) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -255,18 +256,8 @@ def write_columns(
             columns[str(key)] = pyarrow.array(values)
         except (pyarrow.ArrowException, TypeError):
             raise DataError(f"{source}: attribute '{key}' mixes words, numbers or others; give it one kind") from None
-    with path.open("wb") as file:
-        pyarrow.parquet.write_table(pyarrow.table(columns), file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Write a document and flush it to the disk."""
-    with path.open("wb") as file:
-        file.write(json.dumps(document).encode())
-        file.flush()
-        os.fsync(file.fileno())
+    table = pyarrow.table(columns)
+    write_atomic(path, lambda temporary: pyarrow.parquet.write_table(table, temporary, compression="zstd"))
 
 
 def _move_into_place(folder: Path, path: Path) -> None:
