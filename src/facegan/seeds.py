@@ -18,7 +18,7 @@ from .messages import quoted
 from .reporter import Reporter
 from .storage.safetensors_file import open_tensors, read_tensors, write_tensors
 
-MOST = 10_000_000  # points at a time
+MAX_POINTS = 10_000_000  # points at a time
 ENDING = ".safetensors"
 _ROW = re.compile(r"(?P<path>.+\.safetensors)(?:#(?P<row>\d{1,9}))?")
 
@@ -73,8 +73,8 @@ class Points(BaseModel):
 
     def model_post_init(self, _: Any) -> None:
         """Refuse no points and too many; raises ConfigError."""
-        if not 1 <= len(self) <= MOST:
-            raise ConfigError(f"{len(self):,} points; give 1 to {MOST:,}")
+        if not 1 <= len(self) <= MAX_POINTS:
+            raise ConfigError(f"{len(self):,} points; give 1 to {MAX_POINTS:,}")
 
     @classmethod
     def of(cls, seeds: Iterable[int]) -> "Points":
@@ -218,8 +218,8 @@ def _range(part: str) -> range:
             f"{quoted(part)} is no seed; give numbers and ranges, for instance 0-63,99, or a file of latents"
         )
     low, high = (int(bound[-4000:]) for bound in bounds)  # Python reads no longer ones
-    if high >= 2**32 or high - low >= MOST:
-        raise ConfigError(f"{quoted(part)} is too large; seeds are below 2^32, {MOST:,} at a time")
+    if high >= 2**32 or high - low >= MAX_POINTS:
+        raise ConfigError(f"{quoted(part)} is too large; seeds are below 2^32, {MAX_POINTS:,} at a time")
     if high < low:
         raise ConfigError(f"the range {quoted(part)} runs backwards; give {high}-{low}")
     return range(low, high + 1)

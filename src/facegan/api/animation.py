@@ -131,7 +131,7 @@ def _walk(out: str, flags: dict[str, Any], mode: Any, scale: int | None) -> "Wal
     """Return the walk that the flags describe, its default enlargement still open (1); raises ConfigError."""
     from ..images import FILMS, check_ending, check_film
     from ..recipes import Walk
-    from ..recipes.walk import MOST_FRAMES, legs_of
+    from ..recipes.walk import MAX_FRAMES, legs_of
 
     strip = out == STDOUT or (Path(out).suffix.lower() in STILLS and not out.endswith("/"))
     if not strip and not out.endswith("/"):
@@ -151,7 +151,7 @@ def _walk(out: str, flags: dict[str, Any], mode: Any, scale: int | None) -> "Wal
     if num_frames is None:
         num_legs = legs_of(len(points) // num_walks, loop=loop, circle=circle)
         per_leg = FACES_PER_ROW - 1 if strip else FRAMES_PER_LEG
-        num_frames = min(MOST_FRAMES, num_legs * per_leg + (not loop and not circle))
+        num_frames = min(MAX_FRAMES, num_legs * per_leg + (not loop and not circle))
     return Walk(
         points=points, num_frames=num_frames, mode=mode, loop=loop, circle=circle, rows=num_rows, columns=num_columns,
         strip=strip, scale=1 if scale is None else scale, fps=25.0 if flags["--fps"] is None else flags["--fps"],

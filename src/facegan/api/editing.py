@@ -127,8 +127,6 @@ def edit(
 
     Each row is a face, whose amounts of 'facegan directions' grow from left to right; the marked face is not moved.
     """
-    from ..recipes.edit import MOST_COLUMNS
-
     if not direction:
         raise ConfigError("edit: no direction; give for instance --direction smile:-3..3")
     if out is None:
@@ -138,8 +136,6 @@ def edit(
         if name in asked:
             raise ConfigError(f"--direction: '{name}' is given twice; give each once")
         asked[name] = low, high
-    if cols is not None and not 2 <= cols <= MOST_COLUMNS:
-        raise ConfigError(f"--cols {cols}: give 2 to {MOST_COLUMNS:,}")
     (check_output_path if out.endswith("/") else check_image_path)(out)
     points = parse_points(seeds)
 
@@ -168,7 +164,7 @@ def parse_direction(text: str) -> tuple[str, float, float | None]:
     Raises:
         ConfigError: It names no direction, or no amounts.
     """
-    from ..recipes.edit import MOST
+    from ..recipes.edit import MAX_AMOUNT
 
     name, amounts = text.rsplit(":", 1) if ":" in text else (text, USUAL_RANGE)
     low, dots, high = amounts.partition("..")
@@ -176,10 +172,10 @@ def parse_direction(text: str) -> tuple[str, float, float | None]:
         ends = [float(low), float(high) if dots else float(low)]
     except ValueError:
         ends = [math.nan]
-    if not name.strip() or not all(math.isfinite(end) and abs(end) <= MOST for end in ends):
+    if not name.strip() or not all(math.isfinite(end) and abs(end) <= MAX_AMOUNT for end in ends):
         raise ConfigError(
-            f"--direction {text}: give a name with two ends or one amount, at most {MOST:g} in size: smile:-3..3, "
-            "smile:2"
+            f"--direction {text}: give a name with two ends or one amount, at most {MAX_AMOUNT:g} in size: "
+            "smile:-3..3, smile:2"
         )
     return name.strip(), ends[0], ends[1] if dots else None
 
@@ -228,7 +224,7 @@ def _edit_recipe(
         start, end = (0.0, low) if is_fixed else (low, low if high is None else high)
         along.append(Along(name=name, vector=vector, low=start, high=end))
     default = 2 if is_fixed else Edit.model_fields["columns"].default
-    return Edit(points=points, along=tuple(along), kept=kept, columns=columns or default)
+    return Edit(points=points, along=tuple(along), kept=kept, columns=default if columns is None else columns)
 
 
 def _write_faces(recipe: "Edit", generator: "FaceGenerator", folder: Path, reporter: Reporter) -> list[str]:

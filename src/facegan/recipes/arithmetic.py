@@ -17,9 +17,9 @@ from ..reporter import Reporter
 from ..seeds import Points
 from .recipe import Recipe, draw_images
 
-MOST_TERMS = 16  # of each sign
-MOST_OF_A_TERM = 10_000  # points; the mean of so many has 1 % of a latent's length: nothing is left of it
-MOST_NOISE = 100.0  # a hundred times the deviation of a prior
+MAX_TERMS = 16  # of each sign
+MAX_PER_TERM = 10_000  # points; the mean of so many has 1 % of a latent's length: nothing is left of it
+MAX_NOISE = 100.0  # a hundred times the deviation of a prior
 SHOWN = 12  # faces of a term
 
 
@@ -46,15 +46,15 @@ class Arithmetic(Recipe):
         """Refuse noise and terms beyond reason; raises ConfigError."""
         if not self.plus:
             raise ConfigError("arithmetic: nothing to add up; give --plus with seeds, for instance --plus 1,5,9")
-        if not 0 <= self.noise <= MOST_NOISE:
-            raise ConfigError(f"--noise is {self.noise:g}; it must be 0 to {MOST_NOISE:g}")
+        if not 0 <= self.noise <= MAX_NOISE:
+            raise ConfigError(f"--noise is {self.noise:g}; it must be 0 to {MAX_NOISE:g}")
         for flag, terms in (("--plus", self.plus), ("--minus", self.minus)):
-            if len(terms) > MOST_TERMS:
-                raise ConfigError(f"{flag} is given {len(terms)} times; give it at most {MOST_TERMS} times")
+            if len(terms) > MAX_TERMS:
+                raise ConfigError(f"{flag} is given {len(terms)} times; give it at most {MAX_TERMS} times")
         for _, term in self.terms():
-            if len(term) > MOST_OF_A_TERM:
+            if len(term) > MAX_PER_TERM:
                 raise ConfigError(
-                    f"a term has {len(term):,} points; give at most {MOST_OF_A_TERM:,}, of more the mean is all but 0"
+                    f"a term has {len(term):,} points; give at most {MAX_PER_TERM:,}, of more the mean is all but 0"
                 )
 
     def terms(self) -> list[tuple[str, Points]]:

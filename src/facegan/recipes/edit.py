@@ -16,8 +16,8 @@ from ..reporter import SILENT, Reporter
 from ..seeds import Latent, Points
 from .recipe import Recipe, draw_images, format_number
 
-MOST_COLUMNS = 1000
-MOST = 100.0  # standard deviations, far outside any prior
+MAX_COLUMNS = 1000
+MAX_AMOUNT = 100.0  # standard deviations, far outside any prior
 
 
 class Along(BaseModel):
@@ -34,8 +34,8 @@ class Along(BaseModel):
 
     name: str
     vector: Latent
-    low: float = Field(ge=-MOST, le=MOST)
-    high: float = Field(ge=-MOST, le=MOST)
+    low: float = Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
+    high: float = Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
 
     @property
     def text(self) -> str:
@@ -67,8 +67,8 @@ class Edit(Recipe):
 
     def model_post_init(self, _: object) -> None:
         """Refuse one column and too many; raises ConfigError."""
-        if not 2 <= self.columns <= MOST_COLUMNS:
-            raise ConfigError(f"--cols {self.columns}: give 2 to {MOST_COLUMNS:,}")
+        if not 2 <= self.columns <= MAX_COLUMNS:
+            raise ConfigError(f"--cols {self.columns}: give 2 to {MAX_COLUMNS:,}")
 
     def amounts(self) -> list[list[float]]:
         """Return the shift of each column along each direction, in standard deviations, in equal steps."""

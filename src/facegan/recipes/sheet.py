@@ -11,7 +11,7 @@ from ..generator import FaceGenerator
 from ..images import grid, grid_size, to_uint8
 from ..reporter import SILENT, Reporter
 from ..sampling import sample
-from ..seeds import MOST, Points
+from ..seeds import MAX_POINTS, Points
 from .recipe import Recipe
 
 
@@ -22,7 +22,7 @@ class Sheet(Recipe):
     make: Literal["sample"] = "sample"
     points: Points
     truncation: float = 1.0
-    columns: int | None = Field(None, ge=1, le=MOST)
+    columns: int | None = Field(None, ge=1, le=MAX_POINTS)
     labels: bool = False
 
     def model_post_init(self, _: object) -> None:

@@ -17,10 +17,10 @@ from ..sampling import finite_images
 from ..seeds import Points
 from .recipe import Recipe, draw_images
 
-MOST_FRAMES = 100_000  # more than an hour of animation
-MOST_SCALE = 64
-MOST_CELLS = 1024  # simultaneous walks
-MOST_SIDE = 1000  # faces of a sheet between corners
+MAX_FRAMES = 100_000  # more than an hour of animation
+MAX_SCALE = 64
+MAX_CELLS = 1024  # simultaneous walks
+MAX_SIDE = 1000  # faces of a sheet between corners
 QUARTERS = 4  # of a circle: the rows of its filmstrip
 
 Mode = Literal["slerp", "lerp"]
@@ -63,10 +63,8 @@ class Walk(Recipe):
         """Refuse an impossible walk; raises ConfigError."""
         _check_scale(self.scale)
         cells, num = self.rows * self.columns, len(self.points)
-        if cells > MOST_CELLS:
-            raise ConfigError(
-                f"--grid {self.rows}x{self.columns}: {cells:,} walks at once; {MOST_CELLS:,} are the most"
-            )
+        if cells > MAX_CELLS:
+            raise ConfigError(f"--grid {self.rows}x{self.columns}: {cells:,} walks at once; {MAX_CELLS:,} are the most")
         if num % cells:
             raise ConfigError(
                 f"--grid {self.rows}x{self.columns}: {num} points do not fill sheets of {cells}; "
@@ -78,8 +76,8 @@ class Walk(Recipe):
             raise ConfigError("--circle: is closed and on a great circle by itself; leave --loop and --mode away")
         if num < 2 * cells:
             raise ConfigError(f"--seeds {self.points.text}: is one point a walk; give two or more, or --circle")
-        if not 2 <= self.num_frames <= MOST_FRAMES:
-            raise ConfigError(f"--frames {self.num_frames}: give 2 to {MOST_FRAMES:,}")
+        if not 2 <= self.num_frames <= MAX_FRAMES:
+            raise ConfigError(f"--frames {self.num_frames}: give 2 to {MAX_FRAMES:,}")
         if not self.circle and self.num_frames < num // cells:
             raise ConfigError(
                 f"--frames {self.num_frames}: fewer than the {num // cells} points, which all have a frame; give more"
@@ -192,8 +190,8 @@ class Corners(Recipe):
                 "give four: top left, top right, bottom left, bottom right"
             )
         for option, value in (("--rows", self.rows), ("--cols", self.columns)):
-            if not 2 <= value <= MOST_SIDE:
-                raise ConfigError(f"{option} {value}: give 2 to {MOST_SIDE:,}")
+            if not 2 <= value <= MAX_SIDE:
+                raise ConfigError(f"{option} {value}: give 2 to {MAX_SIDE:,}")
         _check_scale(self.scale)
 
     def size(self, resolution: int) -> tuple[int, int]:
@@ -227,8 +225,8 @@ def _path(mode: Mode | None, prior: str) -> Callable[..., Tensor]:
 
 
 def _check_scale(scale: int) -> None:
-    if not 1 <= scale <= MOST_SCALE:
-        raise ConfigError(f"--scale {scale}: give 1 to {MOST_SCALE}")
+    if not 1 <= scale <= MAX_SCALE:
+        raise ConfigError(f"--scale {scale}: give 1 to {MAX_SCALE}")
 
 
 def _grid_size(rows: int, columns: int, resolution: int, scale: int) -> tuple[int, int]:
