@@ -223,3 +223,20 @@ def neighbourhood(z: Tensor, noise: float, seed: int, num: int = 9) -> Tensor:
 def typical_length(z_dim: int, prior: str) -> float:
     """Return the length of a prior's latents, up to a few percent: sqrt(z_dim), or sqrt(z_dim / 3) for the uniform."""
     return float((z_dim / (3 if prior == "uniform" else 1)) ** 0.5)
+
+
+def deviation(prior: str) -> float:
+    """Return the standard deviation of each number of z: 1 for the normal prior, 1 / sqrt(3) for the uniform one."""
+    return 3**-0.5 if prior == "uniform" else 1.0
+
+
+def shifted(z: Tensor, shift: Tensor, prior: str) -> Tensor:
+    """Return latents moved by `shift` standard deviations of the prior, clamped to the uniform prior's cube.
+
+    Args:
+        z: (N, z_dim).
+        shift: (z_dim,) or (N, z_dim).
+        prior: "normal" or "uniform".
+    """
+    moved = z + shift * deviation(prior)
+    return moved.clamp(-1, 1) if prior == "uniform" else moved

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from facegan.directions.linear import deviation, fit_direction, orthogonalise, shifted
+from facegan.directions.linear import fit_direction, orthogonalise
+from facegan.latents import deviation, shifted
 
 
 def test_fit_finds_the_coordinate_that_a_share_depends_on():

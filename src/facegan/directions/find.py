@@ -12,14 +12,14 @@ from ..checkpoint import Checkpoint
 from ..data.image_set import training_set
 from ..errors import ConfigError, DataError, PluginError
 from ..generator import FaceGenerator
-from ..latents import draw
+from ..latents import draw, shifted
 from ..messages import nearest
 from ..reporter import SILENT, Reporter
 from ..sampling import finite_images
 from .attributes import MIN_EACH
 from .classifier import AttributeClassifier, auc, train_classifier
 from .directions_file import DirectionInfo, Directions
-from .linear import fit_direction, orthogonalise, shifted
+from .linear import fit_direction, orthogonalise
 from .sefa import first_layer_matrix, sefa
 
 NUM_COMPONENTS = 8  # directions of G's first layer by default

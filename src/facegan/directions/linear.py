@@ -1,4 +1,4 @@
-"""Linear algebra of directions: fit one to an attribute, make it orthogonal to others, move latents along it."""
+"""Linear algebra of directions: fit one to an attribute, make it orthogonal to others."""
 
 from collections.abc import Sequence
 
@@ -34,23 +34,6 @@ def orthogonalise(direction: Tensor, others: Sequence[Tensor]) -> Tensor:
     basis = along[:, sizes > 1e-6 * sizes[0]]  # orthonormal; vectors equal up to float32 rounding count once
     rest = direction.double() - basis @ (basis.T @ direction.double())
     return _unit(rest).float() if rest.norm() > 1e-4 * direction.norm() else torch.zeros_like(direction)
-
-
-def deviation(prior: str) -> float:
-    """Return the standard deviation of each number of z: 1 for the normal prior, 1 / sqrt(3) for the uniform one."""
-    return 3**-0.5 if prior == "uniform" else 1.0
-
-
-def shifted(z: Tensor, shift: Tensor, prior: str) -> Tensor:
-    """Return latents moved by `shift` standard deviations of the prior, clamped to the uniform prior's cube.
-
-    Args:
-        z: (N, z_dim).
-        shift: (z_dim,) or (N, z_dim).
-        prior: "normal" or "uniform".
-    """
-    moved = z + shift * deviation(prior)
-    return moved.clamp(-1, 1) if prior == "uniform" else moved
 
 
 def _unit(vector: Tensor) -> Tensor:

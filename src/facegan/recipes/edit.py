@@ -8,10 +8,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from ..directions.linear import shifted
 from ..errors import ConfigError, SnapshotError
 from ..generator import FaceGenerator
 from ..images import rows, rows_size
+from ..latents import shifted
 from ..reporter import SILENT, Reporter
 from ..seeds import Latent, Points
 from .recipe import Recipe, draw_images, format_number
