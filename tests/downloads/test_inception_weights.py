@@ -176,24 +176,24 @@ def test_the_second_of_two_waits_and_finds_them(get, mirrors, monkeypatch):
     assert asked(mirrors) == [FIRST]
 
 
-def test_own_copy_is_compared_and_copied(mirrors, tmp_path, cache, lines):
+def test_own_copy_is_compared_and_copied(mirrors, tmp_path):
     copy = tmp_path / "mine.pth"
     copy.write_bytes(FILE)
-    path = take_weights(copy, reporter=Callbacks(line=lines.append))
+    path = take_weights(copy)
     copy.unlink()
     assert path == find_weights() and path.read_bytes() == FILE
-    assert take_weights(path, reporter=Callbacks(line=lines.append)) == path
+    assert take_weights(path) == path
     assert path.read_bytes() == FILE
     assert asked(mirrors) == []
 
 
-def test_own_copy_of_something_else_is_refused_and_the_good_one_stays(mirrors, tmp_path, lines):
+def test_own_copy_of_something_else_is_refused_and_the_good_one_stays(mirrors, tmp_path):
     copy = tmp_path / "mine.pth"
     copy.write_bytes(FILE)
-    path = take_weights(copy, reporter=Callbacks(line=lines.append))
+    path = take_weights(copy)
     copy.write_bytes(FILE + b"?")
     with pytest.raises(WeightsError) as error:
-        take_weights(copy, reporter=Callbacks(line=lines.append))
+        take_weights(copy)
     found = hashlib.sha256(FILE + b"?").hexdigest()
     assert str(error.value) == (
         f"{copy}: not the published weights of Inception, and not read (its sha256 is {found}; published is {DIGEST}); "

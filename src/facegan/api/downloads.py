@@ -90,7 +90,7 @@ def _bring_weights(copy: str | None, reporter: Reporter) -> dict[str, Any]:
     row = weights.INCEPTION
     reporter.info(f"{row.name}: licence: {row.licence} ({row.licence_url})")
     if copy is not None and is_local(copy):
-        path = weights.take_weights(Path(copy).expanduser(), reporter=reporter)
+        path = weights.take_weights(Path(copy).expanduser())
     else:
         path = weights.fetch_weights(reporter=reporter, address=copy)
     reporter.info(f"{row.name}: the published weights, by their sha256")

@@ -4,9 +4,10 @@ import functools
 import hashlib
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +64,14 @@ def download(
             return num_images
 
         job = _Job(row, folder, check_count, reporter)
-        for number, source in enumerate(row.sources):
-            if not number:
-                reporter.info(f"{row.name}: fetching from {source.title}")
+        reporter.info(f"{row.name}: fetching from {row.sources[0].title}")
+        for source, after in zip_longest(row.sources, row.sources[1:]):
             try:
                 path, _ = job.get(source)
                 return job.register(path, row.num_images, source.title)
             except DownloadError as error:
                 where = "" if str(error).startswith(source.title) else f"{source.title}: "
-                after = row.sources[number + 1].title if number + 1 < len(row.sources) else None
-                then = f"now {after}" if after else "there is no further source"
+                then = f"now {after.title}" if after else "there is no further source"
                 reporter.warning(f"{row.name}: {where}{error}; {then}")
     raise DownloadError(
         f"{row.name}: no source worked; fetch {row.by_hand} by hand from {row.by_hand_url}, "
@@ -102,12 +101,7 @@ def take_copy(row: Publication, path: Path, *, count_images: CountImages, report
 
 
 def fetch_copy(
-    row: Publication,
-    url: str,
-    *,
-    root: Path | None = None,
-    count_images: CountImages,
-    reporter: Reporter = SILENT,
+    row: Publication, url: str, *, root: Path | None = None, count_images: CountImages, reporter: Reporter = SILENT
 ) -> Record:
     """Download a copy from an address that a person gives, and register it, with however many images it has.
 
@@ -139,16 +133,10 @@ def describe_count(num_images: int, row: Publication) -> str:
     return f"{num_images:,} images where {row.num_images:,} are published"
 
 
-@contextmanager
-def exclusive(folder: Path, name: str, reporter: Reporter) -> Iterator[None]:
+def exclusive(folder: Path, name: str, reporter: Reporter) -> AbstractContextManager[None]:
     """Lock a folder, so that only one process downloads into it; wait while another one does."""
-
-    @functools.cache
-    def report_once() -> None:
-        reporter.info(f"{name}: another facegan is fetching it; waiting for that one")
-
-    with exclusive_lock(folder / ".lock", report_once):
-        yield
+    line = f"{name}: another facegan is fetching it; waiting for that one"
+    return exclusive_lock(folder / ".lock", functools.cache(lambda: reporter.info(line)))
 
 
 @dataclass(frozen=True)
@@ -214,18 +202,18 @@ class _Job:
 
     def _check_members(self, path: Path) -> None:
         """Check a file without a published checksum by the checksums of its members."""
-        unknown = f"{self.row.name}: no checksum of {path.name} is published"
-        if not zipfile.is_zipfile(path):  # a tar archive was read to its end when it was opened
-            self.reporter.info(f"{unknown}; it could be opened, and more is not known")
-            return
-        try:
-            with zipfile.ZipFile(path) as archive:
-                damaged = _first_damaged(archive)
-        except Exception as error:  # on damaged bytes the reader raises a dozen kinds
-            raise DownloadError(f"the downloaded file is damaged ({error})") from None
-        if damaged is not None:
-            raise DownloadError(f"the downloaded file is damaged (in '{damaged}')")
-        self.reporter.info(f"{unknown}; those of all its members are right")
+        known = "it could be opened, and more is not known"
+        if zipfile.is_zipfile(path):  # a tar archive was read to its end when it was opened
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    for member in archive.infolist():
+                        with archive.open(member) as file:
+                            while file.read(2**20):  # raises at a wrong checksum
+                                pass
+            except Exception as error:  # on damaged bytes the reader raises a dozen kinds
+                raise DownloadError(f"the downloaded file is damaged ({error})") from None
+            known = "those of all its members are right"
+        self.reporter.info(f"{self.row.name}: no checksum of {path.name} is published; {known}")
 
 
 class _FileOfSeveral(Reporter):
@@ -241,30 +229,18 @@ class _FileOfSeveral(Reporter):
         self._reporter.progress(task + self._number, self._offset + done, self._total or total, **options)
 
 
-def _first_damaged(archive: zipfile.ZipFile) -> str | None:
-    """Return the first member with a wrong checksum; none is unpacked beyond the size that it states."""
-    for member in archive.infolist():
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            return member.filename
-        with archive.open(member) as file:
-            while file.read(2**20):
-                if file.tell() > member.file_size:
-                    return member.filename
-    return None
-
-
 def _compare_checksum(row: Publication, path: Path, reporter: Reporter) -> None:
     """Report whether a file is one of the known ones."""
     size_bytes = path.stat().st_size
-    known = [file for file in row.copies if file.checksum and (path.name == file.name or size_bytes == file.size_bytes)]
     what = ""
-    for file in known:
-        kind = file.checksum.partition(":")[0]
-        what = kind if file.name == path.name else f"{kind} of {file.name}"
-        if digest_of(path, file.checksum) == file.checksum:
-            reporter.info(f"{row.name}: {path.name} has the published {what}")
-            return
-    if known:
+    for file in row.copies:
+        if file.checksum and (path.name == file.name or size_bytes == file.size_bytes):
+            kind = file.checksum.partition(":")[0]
+            what = kind if file.name == path.name else f"{kind} of {file.name}"
+            if digest_of(path, file.checksum) == file.checksum:
+                reporter.info(f"{row.name}: {path.name} has the published {what}")
+                return
+    if what:
         reporter.warning(f"{row.name}: {path.name} does not have the published {what}; it is used as it is")
 
 

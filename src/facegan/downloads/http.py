@@ -1,6 +1,5 @@
 """Fetch one file over HTTP: continue an interrupted one, retry where that may help, keep only a complete one."""
 
-import email.utils
 import hashlib
 import html
 import json
@@ -9,14 +8,13 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import DownloadError
-from ..messages import one_line, printable
+from ..messages import counted, one_line, printable
 from ..reporter import Reporter
 from ..storage.atomic import put_in_place, write_atomic
 
@@ -111,10 +109,10 @@ def fetch(link: Link, folder: Path, *, patience: Patience, reporter: Reporter) -
         DownloadError: The server does not have it, sends something else, or failed too often.
     """
     path = folder / link.name
-    if link.matches(path):
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    return _Transfer(link, path, patience, reporter).run()
+    if not link.matches(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        _Transfer(link, path, patience, reporter).run()
+    return path
 
 
 class _Note(BaseModel):
@@ -130,7 +128,7 @@ class _Note(BaseModel):
 class _InterruptedError(Exception):
     """A try that ended early; another one may succeed."""
 
-    def __init__(self, reason: str, *, wait_seconds: float | None = None, is_slow: bool = False) -> None:
+    def __init__(self, reason: str, *, wait_seconds: float = 0.0, is_slow: bool = False) -> None:
         super().__init__(reason)
         self.wait_seconds, self.is_slow = wait_seconds, is_slow
 
@@ -143,28 +141,33 @@ class _Transfer:
         self._part = path.with_name(path.name + ".part")
         self._note_path = path.with_name(path.name + ".part.json")
         self._identity = link.checksum or link.url  # with a checksum, mirrors can continue each other's parts
-        self._note = self._read_note()
-        self._have = self._part.stat().st_size if self._part.exists() else 0
+        try:
+            self._note = _Note.model_validate_json(self._note_path.read_bytes())
+        except (OSError, ValueError):  # missing, damaged, or of another version
+            self._note = _Note(of="")
+        if self._note.of != self._identity:
+            self._start_over()
+        self._furthest = self._have = self._part.stat().st_size if self._part.exists() else 0
         self._was_continued = self._have > 0
-        self._furthest = self._have
 
-    def run(self) -> Path:
+    def run(self) -> None:
         import requests
 
         with requests.Session() as session:
             session.headers.update({"Accept-Encoding": "identity", **self._link.headers})
             if not (self._part.exists() and self._have == self._note.total):
                 self._try_often(session)
-            if self._was_continued and self._fault():
+            fault = self._fault()
+            if fault and self._was_continued:
                 self._reporter.info(f"{self._link.name}: the continued file is damaged; once more from the start")
                 self._start_over()
                 self._try_often(session)
-        if fault := self._fault():
+                fault = self._fault()
+        if fault:
             self._start_over()
             raise DownloadError(fault)
         put_in_place(self._part, self._path)
         self._note_path.unlink(missing_ok=True)
-        return self._path
 
     def _try_often(self, session: "requests.Session") -> None:
         """Try until the file is complete, with growing pauses between the tries."""
@@ -177,12 +180,10 @@ class _Transfer:
             except _InterruptedError as error:
                 fruitless = 0 if self._furthest > before and not error.is_slow else fruitless + 1
                 if fruitless >= patience.attempts:
-                    tries = "1 attempt" if fruitless == 1 else f"{fruitless} attempts"
-                    raise DownloadError(f"{error}; given up after {tries}") from None
-                wait_seconds = error.wait_seconds or 0.0
-                if wait_seconds > patience.longest_delay_seconds:
-                    raise DownloadError(f"{error}, and asks to wait {wait_seconds:,.0f} s") from None
-                delay = max(patience.delay_seconds * 2.0 ** max(fruitless - 1, 0), wait_seconds)
+                    raise DownloadError(f"{error}; given up after {counted(fruitless, 'attempt')}") from None
+                if error.wait_seconds > patience.longest_delay_seconds:
+                    raise DownloadError(f"{error}, and asks to wait {error.wait_seconds:,.0f} s") from None
+                delay = max(patience.delay_seconds * 2.0 ** max(fruitless - 1, 0), error.wait_seconds)
                 delay = min(delay, patience.longest_delay_seconds)
                 self._reporter.info(f"{self._link.name}: {error}; trying again in {delay:.0f} s")
                 time.sleep(delay)
@@ -210,9 +211,12 @@ class _Transfer:
 
     def _request(self, session: "requests.Session") -> "requests.Response":
         """Return the response that carries the file, behind any pages that the server sends first."""
-        url = self._link.url
+        url, version = self._link.url, self._note.validator
+        headers: dict[str, str] = {}
+        if self._have and (version or self._link.checksum):  # else nothing would tell two versions apart
+            headers = {"Range": f"bytes={self._have}-"} | ({"If-Range": version} if version else {})
         for _ in range(_MAX_PAGES):
-            response = session.get(url, headers=self._range(), stream=True, timeout=self._patience.timeout_seconds)
+            response = session.get(url, headers=headers, stream=True, timeout=self._patience.timeout_seconds)
             self._check_status(response)
             if not _is_page(response):
                 return response
@@ -222,13 +226,6 @@ class _Transfer:
                 raise self._page_instead(page)
             url = self._link.past_page(page)
         raise DownloadError(f"{self._link.host} answered with one web page after another")
-
-    def _range(self) -> dict[str, str]:
-        """Return the headers that ask for the rest, or for the complete file if it has changed since."""
-        version = self._note.validator
-        if not self._have or not (version or self._link.checksum):  # nothing would tell two versions apart
-            return {}
-        return {"Range": f"bytes={self._have}-"} | ({"If-Range": version} if version else {})
 
     def _check_status(self, response: "requests.Response") -> None:
         status = response.status_code
@@ -240,7 +237,7 @@ class _Transfer:
             self._start_over()
             raise _InterruptedError(f"{answer}: the file has changed")
         if status in _TRANSIENT:
-            raise _InterruptedError(answer, wait_seconds=_retry_after(response))
+            raise _InterruptedError(answer, wait_seconds=_wait_seconds(response))
         raise DownloadError(answer)
 
     def _receive(self, response: "requests.Response") -> None:
@@ -255,20 +252,17 @@ class _Transfer:
                     raise self._page_instead(chunk.decode("utf-8", "replace"))
                 if total is not None and self._have + len(chunk) > total:
                     raise DownloadError(f"{link.host} sent more than the {total:,} bytes that it announced")
-                self._write(file, chunk)
+                try:
+                    written = 0
+                    while written < len(chunk):
+                        written += file.write(memoryview(chunk)[written:])
+                except OSError as error:  # the system does not name the file that its disk has no room for
+                    raise OSError(error.errno, error.strerror, str(self._part)) from None
                 self._have += len(chunk)
                 self._furthest = max(self._furthest, self._have)
                 self._reporter.progress(link.name, self._have, total or link.size_bytes, unit="bytes")
         if total is not None and self._have < total:
             raise _InterruptedError(f"{link.host} broke off after {self._have:,} of {total:,} bytes")
-
-    def _write(self, file: FileIO, chunk: bytes) -> None:
-        rest = memoryview(chunk)
-        try:
-            while rest:
-                rest = rest[file.write(rest) :]
-        except OSError as error:  # the system does not name the file that its disk has no room for
-            raise OSError(error.errno, error.strerror, str(self._part)) from None
 
     def _begin(self, response: "requests.Response") -> None:
         """Prepare to receive the file from its first byte."""
@@ -330,17 +324,6 @@ class _Transfer:
         self._note_path.unlink(missing_ok=True)
         self._note, self._have, self._was_continued = _Note(of=self._identity), 0, False
 
-    def _read_note(self) -> _Note:
-        """Return the note if the part belongs to this file; otherwise remove the part."""
-        try:
-            note = _Note.model_validate_json(self._note_path.read_bytes())
-            if note.of == self._identity:
-                return note
-        except (OSError, ValueError):  # damaged, or of another version
-            pass
-        self._part.unlink(missing_ok=True)
-        return _Note(of=self._identity)
-
 
 def title_of(page: str) -> str | None:
     """Return the title of a web page, on one line of at most 100 characters; None: it has none."""
@@ -360,26 +343,22 @@ def _begins_like_page(content: bytes) -> bool:
     return re.match(rb"\s*(<!doctype html|<html)", content.removeprefix(b"\xef\xbb\xbf")[:200].lower()) is not None
 
 
-def _retry_after(response: "requests.Response") -> float | None:
-    """Return for how many seconds the server asks to wait, or None."""
-    text = response.headers.get("Retry-After", "")
-    if text.isdecimal():
-        return float(text)
+def _wait_seconds(response: "requests.Response") -> float:
+    """Return for how many seconds the server asks to wait; 0: it does not say."""
+    from urllib3 import Retry
+    from urllib3.exceptions import InvalidHeader
+
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
+        return Retry().parse_retry_after(response.headers["Retry-After"])
+    except (KeyError, ValueError, OverflowError, InvalidHeader):  # none, or a nonsensical one
+        return 0.0
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Any) -> str:
     """Return the innermost reason of an error: urllib3 and requests wrap it in `reason`, or as the last argument."""
-    reason: Any = error
-    while True:
-        args = getattr(reason, "args", ())
-        inner = getattr(reason, "reason", None) or (args[-1] if args else None)
-        if not isinstance(inner, Exception):
-            break
-        reason = inner
-    text = str(getattr(reason, "strerror", None) or reason)
+    inner = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
+    if isinstance(inner, Exception):
+        return _reason(inner)
+    text = str(getattr(error, "strerror", None) or error)
     system = re.search(r"\[Errno -?\d+\] ([^)\]]+)", text)
     return printable(one_line(system[1] if system else text))[:150]

@@ -1,7 +1,6 @@
 """The published weights of the network that defines FID: where to download them, and how to verify a file."""
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import DownloadError, WeightsError
 from ..reporter import SILENT, Reporter
-from ..storage.atomic import write_atomic
 from ..storage.cache import WEIGHTS
 from .download import exclusive
 from .http import Link, Patience, fetch
@@ -76,7 +74,7 @@ INCEPTION = Weights(
 
 def find_weights() -> Path | None:
     """Return the path of the weights in the cache, or None; `open_weights` verifies them."""
-    path = _cached_path()
+    path = WEIGHTS.path / INCEPTION.file
     return path if path.is_file() else None
 
 
@@ -93,9 +91,8 @@ def fetch_weights(*, reporter: Reporter = SILENT, patience: Patience | None = No
         DownloadError: No mirror works; the message says what to download by hand.
         OSError: The cache cannot be written.
     """
-    row, path = INCEPTION, _cached_path()
+    row, path = INCEPTION, WEIGHTS.path / INCEPTION.file
     links = {title: row.link(url) for title, url in ({address: address} if address else row.mirrors).items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(path.parent, row.name, reporter):
         if next(iter(links.values())).matches(path):
             reporter.info(f"{row.name}: already here, nothing is fetched")
@@ -115,24 +112,15 @@ def fetch_weights(*, reporter: Reporter = SILENT, patience: Patience | None = No
     )
 
 
-def take_weights(copy: Path, *, reporter: Reporter = SILENT) -> Path:
+def take_weights(copy: Path) -> Path:
     """Copy a file of the weights into the cache.
 
     Raises:
         WeightsError: It is missing, or not the published one.
         OSError: It cannot be read, or the cache cannot be written.
     """
-    path = _cached_path()
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as to:
-            shutil.copyfileobj(file, to, 2**20)
-
     with open_weights(copy) as file:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with exclusive(path.parent, INCEPTION.name, reporter):
-            write_atomic(path, write)
-    return path
+        return WEIGHTS.write(INCEPTION.file, file.read())
 
 
 def open_weights(path: Path) -> IO[bytes]:
@@ -156,7 +144,3 @@ def open_weights(path: Path) -> IO[bytes]:
         )
     file.seek(0)
     return file
-
-
-def _cached_path() -> Path:
-    return WEIGHTS.path / INCEPTION.file

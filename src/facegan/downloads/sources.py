@@ -54,8 +54,8 @@ class DriveSource(DownloadSource):
 
     def links(self) -> list[Link]:
         """Return the files; nothing is requested."""
-        urls = [f"{self.address}?export=download&id={file.at}" for file in self.files]
-        return [_link(file, url, past_page=confirmed_url) for file, url in zip(self.files, urls, strict=True)]
+        url = f"{self.address}?export=download&id="
+        return [_link(file, url + file.at, past_page=_confirmed_url) for file in self.files]
 
 
 class HubSource(DownloadSource):
@@ -130,10 +130,17 @@ def source_at(url: str, dataset: str) -> DownloadSource:
         ConfigError: The address is neither http nor https.
         DownloadError: It is a link to a folder on Google Drive.
     """
+    from gdown.parse_url import is_google_drive_url, parse_url
+
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"{url}: this kind of address is not supported; give http:// or https://, or a path")
-    if file_id := _drive_id(url):
+    if is_google_drive_url(url=url):
+        file_id, _ = parse_url(url=url)
+        if file_id is None:
+            raise DownloadError(
+                f"{url}: not the share link of one file on {_DRIVE}; open the file there and copy its link"
+            )
         name = f"{dataset}-{file_id}"
         return DriveSource(files=(File(name=name, at=file_id),), opens=name)
     last = PurePosixPath(urllib.parse.unquote(parts.path)).name
@@ -142,7 +149,7 @@ def source_at(url: str, dataset: str) -> DownloadSource:
     return WebSource(host=parts.hostname, files=(File(name=name, at=url),), opens=name)
 
 
-def confirmed_url(page: str) -> str:
+def _confirmed_url(page: str) -> str:
     """Return the file's address from Drive's page that asks to confirm a download without a virus scan.
 
     Raises:
@@ -154,33 +161,16 @@ def confirmed_url(page: str) -> str:
     try:
         return get_url_from_gdrive_confirmation(page)
     except FileURLRetrievalError:
-        raise DownloadError(f"{_DRIVE} answered with a web page: {_meaning(page)}") from None
-
-
-def _meaning(page: str) -> str:
-    text = page.lower()
-    if "quota" in text or "too many users" in text:
-        return "quota exceeded; too many people fetched this file lately, and it may be available again in a day"
+        meaning, text = title_of(page) or "one without a title", page.lower()
     if "accounts.google.com" in text or "sign in" in text:
-        return "it asks to sign in; the file is not shared with everybody"
-    return title_of(page) or "one without a title"
-
-
-def _drive_id(url: str) -> str | None:
-    """Return the id in a Google Drive share link, or None for any other address."""
-    from gdown.parse_url import is_google_drive_url, parse_url
-
-    if not is_google_drive_url(url=url):
-        return None
-    file_id, _ = parse_url(url=url)
-    if file_id is None:
-        raise DownloadError(f"{url}: not the share link of one file on {_DRIVE}; open the file there and copy its link")
-    return file_id
+        meaning = "it asks to sign in; the file is not shared with everybody"
+    if "quota" in text or "too many users" in text:
+        meaning = "quota exceeded; too many people fetched this file lately, and it may be available again in a day"
+    raise DownloadError(f"{_DRIVE} answered with a web page: {meaning}")
 
 
 def _link(file: File, url: str, **options: Any) -> Link:
-    about = {"checksum": file.checksum, "size_bytes": file.size_bytes, "needed": file.needed}
-    return Link(file.name, url, **about, **options)  # type: ignore[arg-type]
+    return Link(file.name, url, **file.model_dump(include={"checksum", "size_bytes", "needed"}), **options)
 
 
 def _hub_error(error: Exception, repo: str) -> str:
