@@ -9,10 +9,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from ..errors import DataError, DownloadError, FaceganError
-from ..reporter import SILENT, Reporter
+from ..reporter import SILENT, Callbacks, Reporter
 from ..storage.atomic import put_in_place
 from ..storage.cache import DATASETS
 from ..storage.locks import exclusive_lock
@@ -183,9 +182,9 @@ class _Job:
         for number, link in enumerate(links):
             place = f" ({number + 1} of {len(links)})" if len(links) > 1 else ""
             offset, total = (sum(sizes[:number]), sum(sizes)) if all(sizes) else (0, None)
-            adding = _FileOfSeveral(self.reporter, place, offset, total)
             try:
-                fetch(link, waiting, patience=source.patience, reporter=adding)
+                reporter = _one_of_several(self.reporter, place, offset, total)
+                fetch(link, waiting, patience=source.patience, reporter=reporter)
             except DownloadError as error:
                 if link.needed:
                     raise
@@ -216,17 +215,13 @@ class _Job:
         self.reporter.info(f"{self.row.name}: no checksum of {path.name} is published; {known}")
 
 
-class _FileOfSeveral(Reporter):
-    """Pass on what one file of several reports, its bytes added to those of the files before it."""
+def _one_of_several(reporter: Reporter, place: str, offset: int, total: int | None) -> Reporter:
+    """Return a reporter that adds the bytes of one file to those of the files before it."""
 
-    def __init__(self, reporter: Reporter, number: str, offset: int, total: int | None) -> None:
-        self._reporter, self._number, self._offset, self._total = reporter, number, offset, total
+    def transfer(task: str, done: int, size_bytes: int | None) -> None:
+        reporter.progress(task + place, offset + done, total or size_bytes, unit="bytes")
 
-    def info(self, line: str) -> None:
-        self._reporter.info(line)
-
-    def progress(self, task: str, done: int, total: int | None, **options: Any) -> None:
-        self._reporter.progress(task + self._number, self._offset + done, self._total or total, **options)
+    return Callbacks(line=reporter.info, transfer=transfer)
 
 
 def _compare_checksum(row: Publication, path: Path, reporter: Reporter) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -36,17 +37,17 @@ def plot_curves(runs: Sequence[RunDir]) -> Figure:
     is_single = len(runs) == 1
     for number, (run, columns) in enumerate(zip(runs, tables, strict=True)):
         steps, label = columns["step"], "" if is_single else f"{run.path.name}: "
-        first = COLOURS[number % len(COLOURS)]
-        second = COLOURS[1] if is_single else first
-        _curve(losses, steps, columns["loss/D"], f"{label}D", first)
-        _curve(losses, steps, columns["loss/G"], f"{label}G", second, dashed=not is_single)
-        _curve(scores, steps, columns["score/real"], f"{label}D(x)", first)
-        _curve(scores, steps, columns["score/fake"], f"{label}D(G(z))", second, dashed=not is_single)
+        real = {"color": COLOURS[number % len(COLOURS)]}
+        fake = {"color": COLOURS[1]} if is_single else {**real, "linestyle": "--"}
+        _curve(losses, steps, columns["loss/D"], label=f"{label}D", **real)
+        _curve(losses, steps, columns["loss/G"], label=f"{label}G", **fake)
+        _curve(scores, steps, columns["score/real"], label=f"{label}D(x)", **real)
+        _curve(scores, steps, columns["score/fake"], label=f"{label}D(G(z))", **fake)
         for axes in spreads if "spread/fake" in columns else ():
             known = np.isfinite(columns["spread/fake"])  # older versions wrote none
-            _curve(axes, steps[known], columns["spread/real"][known], f"{label}images", first)
-            _curve(axes, steps[known], columns["spread/fake"][known], f"{label}fakes", second, dashed=not is_single)
-        _curve(speed, steps, columns["images_per_second"], label.rstrip(": ") or None, first)
+            _curve(axes, steps[known], columns["spread/real"][known], label=f"{label}images", **real)
+            _curve(axes, steps[known], columns["spread/fake"][known], label=f"{label}fakes", **fake)
+        _curve(speed, steps, columns["images_per_second"], label=label.rstrip(": ") or None, **real)
     losses.set_ylabel("loss")
     scores.set(ylabel="probability of being real", ylim=(-0.02, 1.02))
     scores.axhline(0.5, color="#444444", linewidth=1, linestyle=":", label="0.5: D cannot tell")
@@ -70,13 +71,12 @@ def save_arrays(run: RunDir, folder: Path) -> list[Path]:
     """Write d_losses.npy and g_losses.npy, float64 (num_ticks,), one value for each line of metrics.jsonl."""
     columns = read_columns(run)
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, key in (("d_losses", "loss/D"), ("g_losses", "loss/G")):
+    arrays = {folder / "d_losses.npy": columns["loss/D"], folder / "g_losses.npy": columns["loss/G"]}
+    for path, values in arrays.items():
         buffer = BytesIO()
-        np.save(buffer, columns[key])
-        write_atomic(folder / f"{name}.npy", buffer.getvalue())
-        written.append(folder / f"{name}.npy")
-    return written
+        np.save(buffer, values)
+        write_atomic(path, buffer.getvalue())
+    return list(arrays)
 
 
 def read_columns(run: RunDir) -> dict[str, np.ndarray]:
@@ -117,15 +117,11 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) and abs(value) < MAX_VALUE else np.nan
 
 
-def _curve(
-    axes: Axes, steps: np.ndarray, values: np.ndarray, label: str | None, colour: str, *, dashed: bool = False
-) -> None:
+def _curve(axes: Axes, steps: np.ndarray, values: np.ndarray, *, color: str, **style: Any) -> None:
     if len(steps) > BINS:
         size = -(-len(steps) // BINS)  # of all bins but the last: unequal ones would look unequally noisy
         parts = np.split(np.arange(len(steps)), range(size, len(steps), size))
         low, high = (np.array([bound(values[part]) for part in parts]) for bound in (np.nanmin, np.nanmax))
         steps, values = (np.array([column[part].mean() for part in parts]) for column in (steps, values))
-        axes.fill_between(steps, low, high, color=colour, alpha=0.12, linewidth=0)
-    style = "--" if dashed else "-"
-    marker = "." if len(steps) == 1 else None
-    axes.plot(steps, values, color=colour, label=label, linewidth=1.3, linestyle=style, marker=marker)
+        axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
+    axes.plot(steps, values, color=color, linewidth=1.3, marker="." if len(steps) == 1 else None, **style)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def plot_metrics(panels: Sequence[Sequence[MetricCurve]]) -> Figure:
     figure = Figure(figsize=(9, 1 + 3.4 * len(panels)), layout="constrained")
     rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, curves in zip(rows, panels, strict=True):
-        for curve, colour in zip(curves, _colours(len(curves)), strict=True):
+        for curve, colour in zip(curves, cycle(COLOURS), strict=False):
             _draw_curve(axes, curve, colour, is_single=len(curves) == 1)
         values = [value for curve in curves for point in curve.points for value in point.drawn()]
         if min(values) > 0 and max(values) > LOG_RATIO * min(values):  # else the end of a run cannot be seen
@@ -140,10 +141,6 @@ def plot_metrics(panels: Sequence[Sequence[MetricCurve]]) -> Figure:
 def save_metrics(panels: Sequence[Sequence[MetricCurve]], path: Path) -> None:
     """Save `plot_metrics` atomically; the ending is one of ENDINGS."""
     save_figure(plot_metrics(panels), path)
-
-
-def _colours(num: int) -> list[str]:
-    return [COLOURS[number % len(COLOURS)] for number in range(num)]
 
 
 def _draw_curve(axes: Axes, curve: MetricCurve, colour: str, *, is_single: bool) -> None:
