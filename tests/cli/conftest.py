@@ -123,7 +123,7 @@ class Process:
                 env={**os.environ, "OMP_NUM_THREADS": "1"}, **{**streams, **options},
             )  # fmt: skip
 
-    def wait_for(self, path, pattern, seconds=120):
+    def wait_for(self, path, pattern, seconds=600):
         """Wait until a file that the process writes contains a pattern."""
         end = time.monotonic() + seconds
         while not (path.exists() and re.search(pattern, path.read_text())):
@@ -134,7 +134,7 @@ class Process:
     def stop(self, number=signal.SIGTERM):
         """Send a signal and wait for the end."""
         self.process.send_signal(number)
-        out, _ = self.process.communicate(timeout=120)
+        out, _ = self.process.communicate(timeout=600)
         return Said(self.process.returncode, out.decode(), self.log.read_text())
 
 

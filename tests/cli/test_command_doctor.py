@@ -91,6 +91,6 @@ def test_signal_ends_it_and_the_process_that_it_started(start, package, workplac
     said = process.stop(number)
     assert (said.code, said.out) == (code, "")
     assert "Traceback" not in said.err
-    with FileLock("held", timeout=60):  # it lets go of it when it dies, and not before
+    with FileLock("held", timeout=600):  # it lets go of it when it dies, and not before
         pass
     assert {path.name for path in workplace.iterdir()} <= {"held", "locked", "site", "stderr.txt"}

@@ -165,12 +165,12 @@ def test_stopped_packing_leaves_nothing_half_done(workplace, number, code):
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as packing:
         growing = workplace / ".packed.partial" / "images.npy"
-        end = time.monotonic() + 60
+        end = time.monotonic() + 600
         while not growing.exists() or growing.stat().st_size < 2**20:
             assert packing.poll() is None and time.monotonic() < end
             time.sleep(0.05)
         os.killpg(packing.pid, number)
-        said = packing.communicate(timeout=60)[1]
+        said = packing.communicate(timeout=600)[1]
     assert packing.returncode == code, said
     assert "Traceback" not in said and list(workplace.iterdir()) == []
     assert said.splitlines()[-1:] == ["facegan: stopped"]

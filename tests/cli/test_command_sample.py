@@ -253,7 +253,7 @@ def test_labels_write_the_seeds_under_the_faces(facegan, run):
 def test_a_dash_writes_the_picture_to_stdout_and_nothing_else(facegan, run, start):
     facegan("sample", run, "-n", 4, "-o", "sheet.png")
     process = start("sample", run, "-n", 4, "-o", "-")
-    out, _ = process.process.communicate(timeout=120)
+    out, _ = process.process.communicate(timeout=600)
     assert process.process.returncode == 0
     assert out == Path("sheet.png").read_bytes()
     assert process.log.read_text() == ""

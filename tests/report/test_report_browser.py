@@ -39,7 +39,7 @@ def test_the_slider_plays_through_the_grids_and_the_curves_tell_their_values(mak
     options = "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"
     done = subprocess.run(
         [BROWSER, *options, "--virtual-time-budget=9000", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     seen = json.loads(html.unescape(re.search(r"<body>(.*)</body>", done.stdout, re.DOTALL)[1]))
     captions = [f"step {step}   epoch {step / 4:.2f}   {kimg} kimg" for step, kimg in ((6, "0.10"), (12, "0.19"))]

@@ -240,7 +240,7 @@ def test_interrupted_packing_leaves_nothing_behind(folder, cache, interruption):
 def test_killed_packing_is_begun_again_and_leaves_nothing_behind(folder, cache):
     root = folder(*(f"{i:02d}.png" for i in range(60)))
     code = PACKING + "load(DataConfig(source=sys.argv[1]), resolution=16, channels=3, progress=die)"
-    killed = subprocess.run([sys.executable, "-c", code, str(root)], timeout=60)
+    killed = subprocess.run([sys.executable, "-c", code, str(root)], timeout=600)
     assert killed.returncode == -signal.SIGKILL
     assert len(litter(cache)) == 1 and not list((cache / "packed").glob("[!.]*"))
     assert len(load(source(root), **SIZE)) == 60 and not litter(cache)
@@ -263,7 +263,7 @@ def test_processes_that_pack_the_same_set_at_once_both_end_well(folder, cache):
     running = [
         subprocess.Popen([sys.executable, "-c", code, str(root)], stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    digests = {process.communicate(timeout=60)[0].strip() for process in running}
+    digests = {process.communicate(timeout=600)[0].strip() for process in running}
     assert digests == {load(source(root), **SIZE).digest} and not litter(cache)
 
 
@@ -282,7 +282,7 @@ def test_one_who_waits_sees_how_far_the_other_is(folder, cache):
             seen.append((done, total))
 
         packed = load(source(root), **SIZE, progress=progress)
-        assert other.wait(timeout=60) == 0
+        assert other.wait(timeout=600) == 0
     assert len(packed) == 60 and not litter(cache)
     assert all(0 <= done < 60 and total == 60 for done, total in seen) and seen  # it packed nothing itself
 

@@ -36,7 +36,7 @@ def test_each_thread_computes_alone_and_threads_are_as_many_afterwards():
     torch.set_num_threads(2)
     try:
         with sorting_threads("cpu") as pool:
-            both = threading.Barrier(2, timeout=10)  # none is passed before two are there
+            both = threading.Barrier(2, timeout=600)  # none is passed before two are there
             assert list(pool.map(lambda _: (both.wait() >= 0, torch.get_num_threads()), range(2))) == [(True, 1)] * 2
         new = []
         thread = threading.Thread(target=lambda: new.append(torch.get_num_threads()))
