@@ -5,6 +5,7 @@ from PIL import Image
 from facegan.config import DataConfig
 from facegan.data.headers import Survey, survey
 from facegan.data.open import open_source
+from facegan.reporter import Callbacks
 
 
 def look(source):
@@ -63,5 +64,6 @@ def test_drawn_images_have_no_size_of_their_own():
 def test_progress_is_reported(folder):
     opened = open_source(DataConfig(source=str(folder({"a.png": ("L", (4, 4)), "b.png": ("L", (4, 4))}))))
     counts = []
-    survey(opened, opened.names, progress=lambda done, total: counts.append((done, total)))
+    reporter = Callbacks(progress={"reading sizes": lambda *call: counts.append(call)})
+    survey(opened, opened.names, reporter=reporter)
     assert counts == [(1, 2), (2, 2)]

@@ -64,7 +64,7 @@ VARIANTS = {
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
 def test_a_step_recorded_once_replays_as_every_later_step(tiny, settings):
     config = tiny(*settings)
-    data = load(config.data, resolution=16, channels=3, at_least=8, progress=None)
+    data = load(config.data, resolution=16, channels=3, at_least=8)
     ends = []
     for recorded in (False, True):
         state, tape = build_state(config, CPU), Tape()
@@ -208,7 +208,7 @@ def test_captured_steps_equal_eager_ones_on_cuda(tiny, monkeypatch, precision):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     config = tiny("data.mirror=true", "augment.policy=color,translation,cutout", f"train.precision={precision}")
     device = torch.device("cuda")
-    data = load(config.data, resolution=16, channels=3, at_least=8, progress=None)
+    data = load(config.data, resolution=16, channels=3, at_least=8)
     ends = []
     with deterministic_kernels(True):
         for setting in ("off", "auto"):

@@ -267,7 +267,7 @@ def test_the_settings_that_the_advice_names_exist(tiny, name):
 def train(config, num_steps, *, spoil=lambda state: None):
     """The changes of health in a run that ticks at every step."""
     state = build_state(config, torch.device("cpu"))
-    data = load(config.data, resolution=16, channels=3, at_least=8, progress=None)
+    data = load(config.data, resolution=16, channels=3, at_least=8)
     loader = make_loader(data, state)
     spoil(state)
     monitor, seen = HealthMonitor(), []

@@ -69,9 +69,8 @@ def check_data(
         raise ConfigError(f"--near {near}: give 0 to {MOST_BITS}, or -1 for no search; beyond that all faces are alike")
     images = open_source(config.data)
     folder = None if quarantine is None else Quarantine(images, config.data.source, Path(quarantine))
-    progress = reporter.counter("checking")
-    report = check(images, config.data, resolution=config.resolution, near=near, progress=progress)
-    return report if folder is None else folder.move(report, progress=reporter.counter("moving"))
+    report = check(images, config.data, resolution=config.resolution, near=near, reporter=reporter)
+    return report if folder is None else folder.move(report, reporter=reporter)
 
 
 def preview_data(
@@ -147,7 +146,6 @@ def pack(
     from ..data.packed.load import pack_cached, pack_folder
 
     size = {"resolution": config.resolution, "channels": config.channels}
-    progress = reporter.counter("packing")
     if out is None:
-        return Packed(*pack_cached(config.data, **size, verify=verify, progress=progress))
-    return Packed(*pack_folder(config.data, Path(out), **size, verify=verify, progress=progress))
+        return Packed(*pack_cached(config.data, **size, verify=verify, reporter=reporter))
+    return Packed(*pack_folder(config.data, Path(out), **size, verify=verify, reporter=reporter))

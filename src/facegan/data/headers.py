@@ -8,7 +8,7 @@ from PIL import Image
 
 from ..errors import DataError
 from ..images.decode import quiet_pillow, read_header
-from ..reporter import Progress
+from ..reporter import SILENT, Reporter
 from .packed.packed_images import PackedSource
 from .parallel import parallel_map
 from .source import Delivered, ImageSource
@@ -39,13 +39,13 @@ class Survey:
         return 0 < self.num == self.num_grey
 
 
-def survey(source: ImageSource, names: Sequence[str], *, progress: Progress | None = None) -> Survey:
+def survey(source: ImageSource, names: Sequence[str], *, reporter: Reporter = SILENT) -> Survey:
     """Read the headers of images; those that cannot be read are not counted.
 
     Args:
         source: The source.
         names: Which of its images, at least one.
-        progress: Called with (images done, images in all).
+        reporter: Receives the progress of "reading sizes".
     """
     if isinstance(source, PackedSource):
         index = source.packed.index
@@ -56,6 +56,7 @@ def survey(source: ImageSource, names: Sequence[str], *, progress: Progress | No
     counts: Counter[tuple[int, int]] = Counter()
     num_grey = num_lossy = 0
     with quiet_pillow():
+        progress = reporter.counter("reading sizes")
         for _, found in parallel_map(source, names, _RESOLUTIONS[0], _properties, progress=progress):
             if found is not None:
                 size, is_grey, is_lossy = found

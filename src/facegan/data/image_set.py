@@ -172,7 +172,7 @@ def from_source(
     Raises:
         DataError: The source is missing, empty or unsafe, or holds fewer than `min_images` usable images.
     """
-    packed = load(data, resolution=resolution, channels=channels, progress=reporter.counter("packing"))
+    packed = load(data, resolution=resolution, channels=channels, reporter=reporter)
     if packed.num_skipped:
         name, reason = packed.skipped[0] if packed.skipped else ("", "")
         reporter.warning(

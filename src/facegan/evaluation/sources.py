@@ -79,7 +79,7 @@ def _uncropped(data: DataConfig) -> DataConfig:
 
 def _survey(data: DataConfig, reporter: Reporter) -> Survey:
     images = open_source(data)
-    found = survey(images, select(images, data), progress=reporter.counter("reading sizes"))
+    found = survey(images, select(images, data), reporter=reporter)
     if not found.num:
         raise DataError(f"{data.source}: none of its images can be read; 'facegan data check' says why")
     return found

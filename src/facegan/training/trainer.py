@@ -270,7 +270,7 @@ def _load_data(config: RunConfig, reporter: Reporter) -> PackedImages:
         resolution=config.resolution,
         channels=config.channels,
         at_least=config.train.batch_size,
-        progress=reporter.counter("packing"),
+        reporter=reporter,
     )
     source = config.data.source
     if data.index.passed_over:

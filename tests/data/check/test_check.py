@@ -12,6 +12,7 @@ from facegan.data.check.duplicates import perceptual_hash
 from facegan.data.check.findings import Report
 from facegan.data.open import open_source
 from facegan.errors import DataError
+from facegan.reporter import Callbacks
 
 
 @pytest.fixture
@@ -225,7 +226,8 @@ def test_packed_images_are_not_cropped_again(store):
 
 def test_progress_counts_to_the_end(put):
     seen = []
-    examine(put({"bad.png": b""}), progress=lambda done, total: seen.append((done, total)))
+    reporter = Callbacks(progress={"checking": lambda *counts: seen.append(counts)})
+    examine(put({"bad.png": b""}), reporter=reporter)
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 

@@ -11,6 +11,7 @@ from facegan.data.check.check import check
 from facegan.data.check.quarantine import Quarantine, removable
 from facegan.data.open import open_source
 from facegan.errors import DataError
+from facegan.reporter import Callbacks
 
 
 def opened(source):
@@ -234,7 +235,8 @@ def test_progress_counts_the_moves(faulty, tmp_path):
     images, data = opened(faulty)
     seen = []
     away = Quarantine(images, "faces", tmp_path / "away")
-    away.move(check(images, data, resolution=16), progress=lambda *counts: seen.append(counts))
+    reporter = Callbacks(progress={"moving": lambda *counts: seen.append(counts)})
+    away.move(check(images, data, resolution=16), reporter=reporter)
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 

@@ -20,12 +20,14 @@ from facegan.data.packed import pack as packing
 from facegan.data.packed.load import count, load
 from facegan.data.packed.packed_images import IMAGES, INDEX, LAYOUT, PICTURES, SKIPPED
 from facegan.errors import DataError, FaceganError
+from facegan.reporter import Callbacks
 
 SIZE = {"resolution": 16, "channels": 3}
 PACKING = """
 import os, signal, sys
 from facegan.config import DataConfig
 from facegan.data.packed.load import load
+from facegan.reporter import Callbacks
 
 def die(done, total):
     if done == 30:
@@ -35,6 +37,10 @@ def wait(done, total):
     if done == 30:
         print("half", flush=True)
         sys.stdin.readline()
+
+def load_with(progress):
+    reporter = Callbacks(progress={"packing": progress})
+    load(DataConfig(source=sys.argv[1]), resolution=16, channels=3, reporter=reporter)
 
 """
 PEOPLE = [f"person{i:03d}" for i in range(20, 40)]
@@ -88,9 +94,10 @@ def test_folder_zip_and_tar_give_equal_pixels(folder, tmp_path):
 def test_second_load_decodes_nothing(folder, decoded):
     root = folder("a.png", "b.png")
     calls = []
-    first = load(source(root), **SIZE, progress=lambda *call: calls.append(call))
+    reporter = Callbacks(progress={"packing": lambda *call: calls.append(call)})
+    first = load(source(root), **SIZE, reporter=reporter)
     assert len(decoded) == 2 and calls == [(1, 2), (2, 2)]
-    second = load(source(root), **SIZE, progress=lambda *call: calls.append(call))
+    second = load(source(root), **SIZE, reporter=reporter)
     assert len(decoded) == 2 and len(calls) == 2
     assert first.path == second.path and first.digest == second.digest
     np.testing.assert_array_equal(first.images, second.images)
@@ -232,14 +239,14 @@ def test_interrupted_packing_leaves_nothing_behind(folder, cache, interruption):
             raise interruption
 
     with pytest.raises(interruption):
-        load(source(root), **SIZE, progress=interrupt)
+        load(source(root), **SIZE, reporter=Callbacks(progress={"packing": interrupt}))
     assert not list((cache / "packed").iterdir())
     assert len(load(source(root), **SIZE)) == 20
 
 
 def test_killed_packing_is_begun_again_and_leaves_nothing_behind(folder, cache):
     root = folder(*(f"{i:02d}.png" for i in range(60)))
-    code = PACKING + "load(DataConfig(source=sys.argv[1]), resolution=16, channels=3, progress=die)"
+    code = PACKING + "load_with(die)"
     killed = subprocess.run([sys.executable, "-c", code, str(root)], timeout=600)
     assert killed.returncode == -signal.SIGKILL
     assert len(litter(cache)) == 1 and not list((cache / "packed").glob("[!.]*"))
@@ -269,7 +276,7 @@ def test_processes_that_pack_the_same_set_at_once_both_end_well(folder, cache):
 
 def test_one_who_waits_sees_how_far_the_other_is(folder, cache):
     root, seen = folder(*(f"{i:02d}.png" for i in range(60))), []
-    code = PACKING + "load(DataConfig(source=sys.argv[1]), resolution=16, channels=3, progress=wait)"
+    code = PACKING + "load_with(wait)"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
@@ -281,7 +288,7 @@ def test_one_who_waits_sees_how_far_the_other_is(folder, cache):
                 other.stdin.flush()
             seen.append((done, total))
 
-        packed = load(source(root), **SIZE, progress=progress)
+        packed = load(source(root), **SIZE, reporter=Callbacks(progress={"packing": progress}))
         assert other.wait(timeout=600) == 0
     assert len(packed) == 60 and not litter(cache)
     assert all(0 <= done < 60 and total == 60 for done, total in seen) and seen  # it packed nothing itself

@@ -15,6 +15,7 @@ from facegan.data.packed import pack as packing
 from facegan.data.packed.load import count, load, pack_cached, pack_folder
 from facegan.data.packed.packed_images import DIGEST, IMAGES, INDEX, NAME, PICTURES, SKIPPED, open_packed
 from facegan.errors import DataError
+from facegan.reporter import Callbacks
 
 SIZE = {"resolution": 16, "channels": 3}
 PEOPLE = [f"person{i:03d}" for i in range(20, 40)]
@@ -187,7 +188,8 @@ def test_change_that_keeps_size_and_time_is_found_by_content_only(folder, noise,
 def test_comparing_shows_its_progress(folder):
     root, calls = folder("a.png", "b.png"), []
     load(source(root), **SIZE)
-    pack_cached(source(root), **SIZE, verify=True, progress=lambda *call: calls.append(call))
+    reporter = Callbacks(progress={"packing": lambda *call: calls.append(call)})
+    pack_cached(source(root), **SIZE, verify=True, reporter=reporter)
     assert calls == [(1, 2), (2, 2)]
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -14,6 +14,7 @@ from PIL import Image
 from ...config import DataConfig
 from ...errors import DataError
 from ...images.decode import orientation, quiet_pillow
+from ...reporter import SILENT, Reporter
 from ..image.crop import Crop
 from ..image.resize import to_image
 from ..open import applied_crop
@@ -40,7 +41,7 @@ def check(
     *,
     resolution: int,
     near: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Report:
     """Read and decode every selected image once, and report statistics and findings.
 
@@ -50,7 +51,7 @@ def check(
         resolution: Side in pixels to which they would be resized.
         near: Bits, of 64, in which the perceptual hashes of near duplicates may differ; -1: no search; None: NEAR for
             images that come as files, and no search among drawn or packed ones, which are alike by nature.
-        progress: Called with (images done, images in all).
+        reporter: Receives the progress of "checking".
 
     Raises:
         DataError: The source holds none of the images asked for, or is damaged.
@@ -62,6 +63,7 @@ def check(
     looks: dict[str, _Look] = {}
     size_bytes = 0
     look = partial(_look, hashed=near != -1, fileless=near is not None)
+    progress = reporter.counter("checking")
     with quiet_pillow():
         for name, (num_bytes, seen) in parallel_map(source, names, resolution, look, progress=progress):
             size_bytes += num_bytes

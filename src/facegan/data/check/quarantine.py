@@ -5,11 +5,12 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
+from ...reporter import SILENT, Reporter
 from ...storage.atomic import append_lines, put_in_place
 from ..folder import FolderSource
 from ..source import ImageSource
@@ -53,7 +54,7 @@ class Quarantine:
                 f"--quarantine {folder}: lies inside {where}, where it would be read again; name a folder outside"
             )
 
-    def move(self, report: Report, *, progress: Callable[[int, int], None] | None = None) -> Report:
+    def move(self, report: Report, *, reporter: Reporter = SILENT) -> Report:
         """Move out the unreadable files and all but the first of each group of equal files.
 
         Files that are reached through a link stay, because the link's target may belong to others.
@@ -68,8 +69,7 @@ class Quarantine:
         moved = []
         for done, named in enumerate(chosen, start=1):
             moved.append(self._move(named))
-            if progress is not None:
-                progress(done, len(chosen))
+            reporter.progress("moving", done, len(chosen))
         return report.model_copy(update={"quarantined": tuple(moved)})
 
     def _is_own(self, name: str) -> bool:

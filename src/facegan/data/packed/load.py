@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...config import DataConfig
 from ...errors import DataError
-from ...reporter import Progress
+from ...reporter import SILENT, Reporter
 from ...storage.cache import PACKED
 from ...storage.locks import exclusive_lock, lock_file
 from ..open import absolute_source, applied_crop, open_source
@@ -29,7 +29,7 @@ def count(data: DataConfig) -> int:
 
 
 def load(
-    data: DataConfig, *, resolution: int, channels: int, at_least: int = 1, progress: Progress | None = None
+    data: DataConfig, *, resolution: int, channels: int, at_least: int = 1, reporter: Reporter = SILENT
 ) -> PackedImages:
     """Load the selected images at this size, from the cache when they have been packed before.
 
@@ -38,13 +38,13 @@ def load(
         resolution: Height and width in pixels.
         channels: 3 for colour, 1 for grey.
         at_least: Fewer images than this (a batch) are refused, if possible before any is packed.
-        progress: Called with (images done, images in all) while packing; not called when nothing is packed.
+        reporter: Receives the progress of "packing" while images are packed.
 
     Raises:
         DataError: The source is missing, empty or unsafe, or too few of its images can be used.
         FaceganError: The disk has no room for the packed images.
     """
-    packed, _ = pack_cached(data, resolution=resolution, channels=channels, at_least=at_least, progress=progress)
+    packed, _ = pack_cached(data, resolution=resolution, channels=channels, at_least=at_least, reporter=reporter)
     return packed
 
 
@@ -55,7 +55,7 @@ def pack_cached(
     channels: int,
     at_least: int = 1,
     verify: bool = False,
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
 ) -> tuple[PackedImages, bool]:
     """Load the selected images from the cache, and return whether they had to be packed.
 
@@ -73,11 +73,11 @@ def pack_cached(
     check_enough(len(job.names), at_least, data.source)
     path = PACKED.path / job.spec.key
     packed, written = PACKED.read(path.name, open_packed), False
-    if packed is None or _is_stale(job, packed, verify, progress):
-        with _exclusive(job, path, progress):
+    if packed is None or _is_stale(job, packed, verify, reporter):
+        with _exclusive(job, path, reporter):
             packed = None if packed else PACKED.read(path.name, open_packed)  # another process may have packed them
             if packed is None:
-                pack(job, path, progress)
+                pack(job, path, reporter)
                 written = True
         packed = open_packed(path)
     check_enough(len(packed), at_least, data.source)
@@ -91,7 +91,7 @@ def pack_folder(
     resolution: int,
     channels: int,
     verify: bool = False,
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
 ) -> tuple[PackedImages, bool]:
     """Pack the selected images into a folder, and return whether it had to be written.
 
@@ -101,7 +101,7 @@ def pack_folder(
         resolution: As in `load`.
         channels: As in `load`.
         verify: As in `pack_cached`.
-        progress: As in `load`.
+        reporter: As in `load`.
 
     Raises:
         DataError: As `load`; or `path` holds something else, which is left as it is.
@@ -110,14 +110,14 @@ def pack_folder(
     target = path.resolve()
     job = _job(open_source(data), data, resolution, channels)
     check_enough(len(job.names), 1, data.source)
-    with _exclusive(job, target, progress):
+    with _exclusive(job, target, reporter):
         if is_packed(path):
             packed = open_packed(path)
-            _check_same(job, packed, verify, progress)
+            _check_same(job, packed, verify, reporter)
             return packed, False
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise DataError(f"{path}: exists and holds no packed images; choose another folder")
-        pack(job, target, progress)
+        pack(job, target, reporter)
     return open_packed(path), True
 
 
@@ -151,7 +151,7 @@ def _job(source: ImageSource, data: DataConfig, resolution: int, channels: int) 
 
 
 @contextmanager
-def _exclusive(job: PackJob, path: Path, progress: Progress | None) -> Iterator[None]:
+def _exclusive(job: PackJob, path: Path, reporter: Reporter) -> Iterator[None]:
     """Hold the lock for packing into `path`; while another process holds it, report that one's progress.
 
     Raises:
@@ -163,8 +163,8 @@ def _exclusive(job: PackJob, path: Path, progress: Progress | None) -> Iterator[
             status = (growing(path) / IMAGES).stat()
             # Rows are written in any order: count what the disk holds, where the system says so.
             size_bytes = min(status.st_size, getattr(status, "st_blocks", status.st_size) * 512)
-            if progress is not None:
-                progress(min(size_bytes // job.spec.image_bytes, len(job.names) - 1), len(job.names))
+            done = min(size_bytes // job.spec.image_bytes, len(job.names) - 1)
+            reporter.progress("packing", done, len(job.names))
 
     with ExitStack() as stack:
         try:
@@ -175,10 +175,10 @@ def _exclusive(job: PackJob, path: Path, progress: Progress | None) -> Iterator[
         yield
 
 
-def _is_stale(job: PackJob, packed: PackedImages, verify: bool, progress: Progress | None) -> bool:
+def _is_stale(job: PackJob, packed: PackedImages, verify: bool, reporter: Reporter) -> bool:
     if _is_readable_again(job, packed):
         return True
-    return verify and (is_damaged(packed) or bool(_changed_names(job, packed, progress)))
+    return verify and (is_damaged(packed) or bool(_changed_names(job, packed, reporter)))
 
 
 def _is_readable_again(job: PackJob, packed: PackedImages) -> bool:
@@ -189,19 +189,18 @@ def _is_readable_again(job: PackJob, packed: PackedImages) -> bool:
     return any(not isinstance(content, DataError) for _, content in contents)
 
 
-def _changed_names(job: PackJob, packed: PackedImages, progress: Progress | None) -> list[str]:
+def _changed_names(job: PackJob, packed: PackedImages, reporter: Reporter) -> list[str]:
     """Return the packed images whose content in the source has changed since; reads all of it."""
     digests = dict(zip(packed.names, packed.digests, strict=True)) | packed.skipped_digests
     changed = sorted({as_text(name) for name in job.names} - digests.keys())
     wanted = [name for name in job.names if as_text(name) in digests]
-    contents = parallel_map(
-        job.source, wanted, job.spec.resolution, lambda _, content: content_digest(content), progress=progress
-    )
-    changed += [as_text(name) for name, digest in contents if digests.pop(as_text(name)) != digest]
+    resolution, progress = job.spec.resolution, reporter.counter("packing")
+    found = parallel_map(job.source, wanted, resolution, lambda _, each: content_digest(each), progress=progress)
+    changed += [as_text(name) for name, digest in found if digests.pop(as_text(name)) != digest]
     return changed + list(digests)
 
 
-def _check_same(job: PackJob, packed: PackedImages, verify: bool, progress: Progress | None) -> None:
+def _check_same(job: PackJob, packed: PackedImages, verify: bool, reporter: Reporter) -> None:
     """Check that a packed folder holds the images of a job, packed in the same way."""
     for setting in ("resolution", "channels", "crop", "filter", "draft"):
         given, wanted = getattr(packed.index, setting), getattr(job.spec, setting)
@@ -209,7 +208,7 @@ def _check_same(job: PackJob, packed: PackedImages, verify: bool, progress: Prog
             raise DataError(f"{packed.path}/: packed with {setting} = {given}, not {wanted}; choose another folder")
     if verify:
         check_pixels(packed)
-    changed = _changed_names(job, packed, progress) if verify else []
+    changed = _changed_names(job, packed, reporter) if verify else []
     if packed.index.fingerprint != job.spec.fingerprint or changed:
         example = f", {changed[0]} for one" if changed else ""
         raise DataError(

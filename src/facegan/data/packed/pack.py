@@ -19,7 +19,7 @@ from PIL import Image
 from ... import __version__
 from ...errors import DataError, FaceganError
 from ...images.decode import quiet_pillow
-from ...reporter import Progress
+from ...reporter import Reporter
 from ...storage.atomic import write_atomic
 from ...storage.cache import cache_root
 from ..image.crop import parse_crop
@@ -93,7 +93,7 @@ def _decoder_versions() -> dict[str, str]:
     return {"pillow": PIL.__version__} | ({"simplejpeg": SIMPLEJPEG_VERSION} if SIMPLEJPEG_VERSION else {})
 
 
-def pack(job: PackJob, path: Path, progress: Progress | None = None) -> None:
+def pack(job: PackJob, path: Path, reporter: Reporter) -> None:
     """Write the packed folder `path`, replacing an existing one; remains of a killed packing are removed first.
 
     Only one process at a time may call it for a path.
@@ -110,7 +110,7 @@ def pack(job: PackJob, path: Path, progress: Progress | None = None) -> None:
         folder.mkdir()
         try:
             with quiet_pillow():
-                _fill(folder, job, progress)
+                _fill(folder, job, reporter)
             _move_into_place(folder, path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -127,11 +127,11 @@ def content_digest(content: Delivered) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _fill(folder: Path, job: PackJob, progress: Progress | None) -> None:
+def _fill(folder: Path, job: PackJob, reporter: Reporter) -> None:
     """Write the four files of a packed folder."""
     job.source.attributes(job.names[:1])  # a malformed annotation file is reported before, not after, all the decoding
     with (folder / IMAGES).open("wb+") as file:
-        digests, reasons = _write_images(file, job, progress)
+        digests, reasons = _write_images(file, job, reporter)
         file.flush()
         with ThreadPoolExecutor(1) as pool:  # the disk writes while the digest is computed
             written = pool.submit(os.fsync, file.fileno())
@@ -158,7 +158,7 @@ def _fill(folder: Path, job: PackJob, progress: Progress | None) -> None:
     write_atomic(folder / INDEX, json.dumps(index.model_dump()).encode())
 
 
-def _write_images(file: BinaryIO, job: PackJob, progress: Progress | None) -> tuple[dict[str, bytes], dict[str, str]]:
+def _write_images(file: BinaryIO, job: PackJob, reporter: Reporter) -> tuple[dict[str, bytes], dict[str, str]]:
     """Write the array; return the digest of each image's content, and why images are missing from the array."""
     spec, names = job.spec, job.names
     crop = parse_crop("none" if spec.cropped else spec.crop)
@@ -180,6 +180,7 @@ def _write_images(file: BinaryIO, job: PackJob, progress: Progress | None) -> tu
         _write_at(file, start + rows[name] * spec.image_bytes, pixels.tobytes())
         return digest, None
 
+    progress = reporter.counter("packing")
     results = dict(parallel_map(job.source, names, spec.resolution, write_row, progress=progress))
     digests = {name: digest for name, (digest, _) in results.items()}
     reasons = {name: str(error) for name in names if (error := results[name][1]) is not None}
