@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from .. import plugins
-from ..checkpoint import Checkpoint
+from ..checkpoint import Checkpoint, find_checkpoint
 from ..config import build, settings_layer
 from ..data.image_set import ImageSet, held_out, training_set
 from ..devices import resolve_device
-from ..errors import ConfigError, DataError, FaceganError, PluginError, SnapshotError
+from ..errors import ConfigError, DataError, FaceganError, PluginError
 from ..features import Extractor
 from ..messages import nearest, quoted
 from ..reporter import SILENT, Callbacks, Progress, Reporter
 from ..sampling import generated
-from ..storage.run_dir import RunDir, find_run
 from .extractors import check_spaces, make_extractor
 from .measure import Floors, measure
 from .metric import PIXELS, Metric, Pair, Sample
@@ -93,8 +92,8 @@ def evaluate(
     evaluator = Evaluator(choose_metrics(metrics, of_metrics, reporter), options, reporter=reporter)
     if real is not None:
         return evaluator.evaluate_sources(str(real), str(fake), resolution=resolution)
-    snapshot = Path(model) if model is not None and Path(model).is_file() else newest_snapshot(find_run(model))
-    return evaluator.evaluate_checkpoint(Checkpoint.open(snapshot), None if data is None else str(data))
+    checkpoint = find_checkpoint(model, reporter=reporter)
+    return evaluator.evaluate_checkpoint(checkpoint, None if data is None else str(data))
 
 
 def check_forms(model: bool, real: object, fake: object, resolution: int | None) -> None:
@@ -111,14 +110,6 @@ def check_forms(model: bool, real: object, fake: object, resolution: int | None)
         raise ConfigError(f"--{'fake' if real is None else 'real'}: give --real A and --fake B, both")
     if model:
         raise ConfigError("--real, --fake: are instead of a MODEL and its --data; give either")
-
-
-def newest_snapshot(run: RunDir) -> Path:
-    """Return the newest snapshot of a run; raises SnapshotError when there is none."""
-    found = run.latest("snapshots")
-    if found is None:
-        raise SnapshotError(f"{run.path}: holds no snapshot yet; train it further with 'facegan resume {run.path}'")
-    return found
 
 
 @dataclass(frozen=True, kw_only=True)
