@@ -69,7 +69,7 @@ def crop_of(kind):
 def test_help_lists_both_commands_with_what_they_do(facegan):
     said = facegan("data", "--help")
     assert said.code == 0
-    assert "  check    Read every image once, and report what there is and what is wrong.\n" in said.out
+    assert "  check    Read every image once, and report statistics and findings.\n" in said.out
     assert "  preview  Show what the network will see, and the named crops side by side.\n" in said.out
 
 

@@ -49,7 +49,7 @@ def check_data(
     ] = None,
     reporter: Reporter = SILENT,
 ) -> "Report":
-    """Read every image once, and report what there is and what is wrong.
+    """Read every image once, and report statistics and findings.
 
     Findings are unreadable files, images that the crop refuses or that would be enlarged, equal files, other files
     with equal pixels, and near duplicates. Greyscale images and ones that EXIF rotates are notes, which --strict

@@ -130,9 +130,8 @@ class AnnotationFile:
 
     def error(self, what: str, line: int | None = None) -> DataError:
         """Return the error for a malformed file."""
-        return DataError(
-            f"{self.where}:{f' line {line}:' if line else ''} {what}; fix the file, or move it away to do without"
-        )
+        place = f"{self.where}: line {line}:" if line else f"{self.where}:"
+        return DataError(f"{place} {what}; fix the file, or move it away to do without")
 
 
 class Annotations:
@@ -348,11 +347,9 @@ class _Table:
 
     def _error(self, what: str, row: int | None) -> DataError:
         """Return the error about a row; empty lines are not rows."""
-        if row is None:
-            return self._file.error(what)
         lines = enumerate(self._content.split(b"\n"), start=1)
         numbers = [line for line, text in lines if line > self._num_lines and text]
-        return self._file.error(what, numbers[min(row, len(numbers) - 1)])
+        return self._file.error(what, None if row is None else numbers[min(row, len(numbers) - 1)])
 
 
 def _single_spaces(content: bytes) -> bytes:

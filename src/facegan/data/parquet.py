@@ -67,7 +67,7 @@ class ParquetSource:
             DataError: The files disagree about a column, are damaged, or hold too much data next to the images.
         """
         if self._columns is None:
-            self._columns = self._partition() | self._read_columns()
+            self._columns = self._partition_by_files() | self._read_columns()
         rows = np.fromiter((self._rows[name] for name in names), np.int64, len(names))
         return {key: column.take(rows) for key, column in self._columns.items()}
 
@@ -113,7 +113,7 @@ class ParquetSource:
             columns["partition"] = partition_of(table["partition"].cast(pa.string()))
         return columns
 
-    def _partition(self) -> dict[str, Column]:
+    def _partition_by_files(self) -> dict[str, Column]:
         """Return the official split that the names of files or folders give, if they name more than one part."""
         parts = [_part_of(shard.path) for shard in self._shards]
         if len(set(parts) - {None}) < 2:
