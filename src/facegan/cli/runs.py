@@ -43,7 +43,7 @@ Verify = Annotated[
 def list_(
     root: Annotated[Path, typer.Option(metavar="DIR", help="The folder of runs.")] = Path("runs"), as_json: Json = False
 ) -> None:
-    """List the runs of a folder, the last active first: status, progress, data and network."""
+    """List the runs of a folder, the last active first."""
     from ..storage.run_status import list_runs
 
     if not root.is_dir():
@@ -68,7 +68,7 @@ def list_(
       facegan sample runs/celeba-1 -n 64 -o grid.png  draw faces of step 25000
     """)
 def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None:
-    """Show all about one run: status, settings, length, metrics, health, files and the next commands."""
+    """Show the settings, metrics, health and files of a run."""
     from ..api.reporting import next_commands
     from ..storage.run_summary import summarize_run
     from ..storage.safetensors_file import header_problem
@@ -100,7 +100,7 @@ def compare(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Compare runs: the settings that differ, lengths, last metrics, and what they draw from the same seeds.
+    """Compare the settings, lengths, metrics and faces of runs.
 
     Runs whose settings make the same weights are compared to the bit, at the newest step that they have in common.
     """
@@ -146,7 +146,7 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed; remove nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove older snapshots and states, damaged ones that were put aside, and temporary files of killed writers.
+    """Remove older or damaged snapshots and states, and stray files.
 
     The files are shown first, and you are asked. The newest valid snapshot and state of a run always stay, as do
     metrics, samples and settings, files that output.keep_snapshots_every and output.keep_states_every keep for good,
