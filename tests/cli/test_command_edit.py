@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from facegan.api.editing import parse_direction
+from facegan.api.latent_directions import parse_direction
 from facegan.checkpoint import load_generator
 from facegan.directions import DirectionInfo, Directions, save_directions
 from facegan.errors import ConfigError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facegan.api.reporting import next_commands
+from facegan.api.reports import next_commands
 from facegan.cli.options import finite
 from facegan.cli.tables import print_rows, print_run, print_runs
 from facegan.storage.best_snapshot import BestSnapshot

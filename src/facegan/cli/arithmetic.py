@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..api import drawing
+from ..api import sampling
 from .console import ConsoleReporter
 from .options import Json, command, print_drawing, refuse_two_outputs
 
@@ -15,10 +15,10 @@ EXAMPLES = """
     """
 
 
-@command(drawing.arithmetic, EXAMPLES)
+@command(sampling.arithmetic, EXAMPLES)
 def arithmetic(options: dict[str, Any], *, as_json: Json = False) -> None:
     """Print the files."""
     refuse_two_outputs(options["out"], as_json)
     with ConsoleReporter() as reporter:
-        drawn = drawing.arithmetic(**options, reporter=reporter)
+        drawn = sampling.arithmetic(**options, reporter=reporter)
     print_drawing(drawn, as_json=as_json)

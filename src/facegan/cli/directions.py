@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..api import editing
+from ..api import latent_directions
 from .console import ConsoleReporter
 from .options import Json, command, print_json
 from .tables import print_table
@@ -25,15 +25,15 @@ EXAMPLES = """
     """
 
 
-@command(editing.directions, EXAMPLES)
+@command(latent_directions.directions, EXAMPLES)
 def directions(options: dict[str, Any], *, as_json: Json = False) -> None:
     """Print a table of the directions."""
     with ConsoleReporter() as reporter:
-        saved = editing.directions(**options, reporter=reporter)
+        saved = latent_directions.directions(**options, reporter=reporter)
         if as_json:
             print_json(saved.document())
             return
-        print_directions(saved.found, editing.parse_names(options["attributes"]))
+        print_directions(saved.found, latent_directions.parse_names(options["attributes"]))
         reporter.info(f"{saved.file}: {len(saved.found.directions.infos)} directions")
 
 

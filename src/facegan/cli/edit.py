@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..api import editing
+from ..api import latent_directions
 from .console import ConsoleReporter
 from .options import Json, command, print_drawing, refuse_two_outputs
 
@@ -15,12 +15,12 @@ EXAMPLES = """
     """
 
 
-@command(editing.edit, EXAMPLES)
+@command(latent_directions.edit, EXAMPLES)
 def edit(options: dict[str, Any], *, as_json: Json = False) -> None:
     """Print the file, or the number of files in a folder."""
     refuse_two_outputs(options["out"], as_json)
     with ConsoleReporter() as reporter:
-        drawn = editing.edit(**options, reporter=reporter)
+        drawn = latent_directions.edit(**options, reporter=reporter)
     if not as_json and options["out"].endswith("/"):
         print(f"{options['out']}: {len(drawn.files)} images")
     else:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..api import reporting
+from ..api import reports
 from .console import ConsoleReporter
 from .options import Json, command, print_json
 
@@ -15,11 +15,11 @@ EXAMPLES = """
     """
 
 
-@command(reporting.plot, EXAMPLES)
+@command(reports.plot, EXAMPLES)
 def plot(options: dict[str, Any], *, as_json: Json = False) -> None:
     """Print the files."""
     with ConsoleReporter() as reporter:
-        written = reporting.plot(**options, reporter=reporter)
+        written = reports.plot(**options, reporter=reporter)
     if as_json:
         print_json({"files": [str(path) for path in written]})
     else:

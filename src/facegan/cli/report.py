@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..api import reporting
+from ..api import reports
 from .console import ConsoleReporter
 from .options import Json, command, print_json
 
@@ -15,12 +15,12 @@ EXAMPLES = """
     """
 
 
-@command(reporting.report, EXAMPLES)
+@command(reports.report, EXAMPLES)
 def report(options: dict[str, Any], *, as_json: Json = False) -> None:
     """Print the file, and what it goes without."""
     out = str(options["out"])
     with ConsoleReporter() as reporter:
-        written = reporting.report(**options, reporter=reporter)
+        written = reports.report(**options, reporter=reporter)
         if written.damaged:
             reporter.warning(f"{out}: does not show {', '.join(written.damaged)}, which cannot be read")
         if written.num_left_out:

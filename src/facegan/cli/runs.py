@@ -69,7 +69,7 @@ def list_(
     """)
 def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None:
     """Show the settings, metrics, health and files of a run."""
-    from ..api.reporting import next_commands
+    from ..api.reports import next_commands
     from ..storage.run_summary import summarize_run
     from ..storage.safetensors_file import header_problem
 

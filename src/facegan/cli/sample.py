@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..api import drawing
+from ..api import sampling
 from ..errors import ConfigError
 from .console import ConsoleReporter, stderr_console
 from .options import Json, command, print_json, refuse_two_outputs
@@ -25,7 +25,7 @@ EXAMPLES = """
     """
 
 
-@command(drawing.sample, EXAMPLES)
+@command(sampling.sample, EXAMPLES)
 def sample(
     options: dict[str, Any],
     *,
@@ -37,7 +37,7 @@ def sample(
     if show and not (_has_screen() or stderr_console().is_terminal):
         raise ConfigError("--show: there is neither a screen nor a terminal here; give -o sheet.png")
     with ConsoleReporter() as reporter:
-        drawn = drawing.sample(**options, return_sheet=show, reporter=reporter)
+        drawn = sampling.sample(**options, return_sheet=show, reporter=reporter)
     out, manifest = options["out"], drawn.details.get("manifest")
     if drawn.image is not None:
         _show_image(drawn.image, Path(out) if out and out != "-" else None)

@@ -90,7 +90,7 @@ def print_runs(found: "Sequence[RunStatus]") -> None:
 
 def print_run(found: "RunSummary", *, verified: bool) -> None:
     """Print all about a run, section by section, without empty sections."""
-    from ..api.reporting import next_commands
+    from ..api.reports import next_commands
     from ..training.diagnostics import ADVICE
 
     run = found.standing
