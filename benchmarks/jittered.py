@@ -1,6 +1,7 @@
 """Make as many images as a benchmark needs, quickly: drawn faces, repeated, shifted, mirrored and relit."""
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from facegan.config import DataConfig
 from facegan.data.drawn.attributes import draw_attributes
 from facegan.data.drawn.render import render
 from facegan.data.packed.load import pack_folder
-from facegan.data.packed.pack import write_columns, write_json
+from facegan.data.packed.pack import write_columns
 from facegan.data.packed.packed_images import IMAGES, INDEX, PICTURES, SKIPPED
 
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # size of its aligned images
@@ -55,9 +56,9 @@ def packed_folder(path: Path, num: int, *, resolution: int, distinct: int = 2048
             start += len(block)
         images.flush()
         made = {"num_images": num, "digest": digest.hexdigest(), "source": "drawn faces, jittered", "fingerprint": ""}
-        write_json(path / INDEX, few.index.model_copy(update=made).model_dump())
+        (path / INDEX).write_text(json.dumps(few.index.model_copy(update=made).model_dump()))
     write_columns(path / PICTURES, [f"{i:07d}" for i in range(num)], [bytes(32)] * num, {}, str(path))
-    write_json(path / SKIPPED, [])
+    (path / SKIPPED).write_text(json.dumps([]))
     return path
 
 

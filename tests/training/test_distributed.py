@@ -215,7 +215,7 @@ def test_a_run_of_two_goes_on_with_two_to_the_bit_and_with_another_number_on_the
     assert same(newest(straight), newest(broken))
 
     done = pair.command("resume", broken)
-    assert [each.code for each in done] == [0, 0]
+    assert [each.code for each in done] == [0, 0], [each.err for each in done]
     assert "finished already" in done[0].err and done[1].err == ""
 
     said = []

@@ -156,7 +156,7 @@ def resume(
 
     with nullcontext(world) if world else joined() as chosen:
         if not chosen.is_main:
-            return _take_part(chosen, stop)
+            return _take_part(chosen, stop, finished=found.path)
 
         load_torch()
         from ..training.trainer import TrainedRun
@@ -246,13 +246,15 @@ def _allow_deterministic(wanted: bool) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-def _take_part(world: "World", stop: Callable[[], bool]) -> "TrainedRun":
-    """Train in a run that another process leads."""
+def _take_part(world: "World", stop: Callable[[], bool], finished: Path | None = None) -> "TrainedRun":
+    """Train in a run that rank 0 leads; `finished` is the run it resumes, which may need no more training."""
     from ..training.trainer import TrainedRun
     from ..training.worker import run_worker
 
     trained = run_worker(world, stop=stop)
-    assert trained is not None, "rank 0 trains, or fails"
+    if trained is None:
+        assert finished is not None, "a new run is trained, or fails"
+        return TrainedRun(finished, True)
     return TrainedRun(*trained)
 
 
