@@ -17,10 +17,10 @@ PYTHON ?= python3
 endif
 TORCH_BACKEND ?=
 TORCH ?=
-UV := $(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend=$(TORCH_BACKEND)) \
+UV := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend=$(TORCH_BACKEND)) \
       $(if $(TORCH),torch==$(TORCH))
 PRESET ?= demo
-# Without bytecode on the disk every process compiles torch again, which takes 15 s.
+# Without bytecode on the disk every process would compile torch again, which takes 15 s.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test integration campaign check docs clean

@@ -36,7 +36,7 @@ class DataConfig(Section):
     crop: str = Field(
         "auto",
         pattern=CROP_PATTERN,
-        description="`auto` (the dataset's own, else the largest centre square), `none` (the whole image, which must "
+        description="`auto` (the dataset's own, else the largest centre square), `none` (the complete image, which must "
         "be square), `center:N` or `box:X,Y,W,H`, in pixels",
     )
     mirror: bool = Field(
@@ -169,7 +169,7 @@ class TrainConfig(Section):
         0, ge=0, description="threads that compute on the CPU; 0: one a core, and no more than a container may use"
     )
     capture: Literal["auto", "off"] = Field(
-        "auto", description="on CUDA: `auto` records the whole step once and replays it as one CUDA graph"
+        "auto", description="on CUDA: `auto` captures the step once and replays it as one CUDA graph"
     )
     sync_batch_norm: bool = Field(
         False,

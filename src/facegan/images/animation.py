@@ -1,4 +1,4 @@
-"""Frames as a film: an animated .gif or .webp, an .mp4, or a folder of numbered PNGs."""
+"""Write frames as an animation (.gif, .webp, .mp4 or a folder of numbered PNGs), and read them back."""
 
 import itertools
 import json
@@ -25,17 +25,17 @@ _SPREAD = 8.0  # of the dither, in 1/255: softens the steps between colours, and
 
 
 def check_film(path: str | Path) -> None:
-    """Refuse a place for a film whose ending names no format, or a folder that holds something.
+    """Validate the path of an animation.
 
     Raises:
-        ConfigError: The ending is not one of FILMS, or the folder has no name of its own.
-        SnapshotError: A folder that is to be made holds something, or a file has its name.
+        ConfigError: The suffix is not one of FILMS, or the folder has no name of its own.
+        SnapshotError: The folder exists and is not empty, or a file has its name.
     """
     if _format(path) != "/":
         check_ending(Path(path), FILMS)
         return
     folder = Path(path)
-    if folder.name in ("", ".."):  # ./ and the like, from under whoever stands there
+    if folder.name in ("", ".."):  # ./ and the like, the current folder of somebody
         raise ConfigError(f"-o {path}: names no folder that can be made; give a new one's name and '/'")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SnapshotError(f"-o {path}: exists already; name a folder that is yet to be made")
@@ -49,11 +49,11 @@ def save_animation(
     hold: float = 0.0,
     about: Mapping[str, str] | None = None,
 ) -> None:
-    """Write frames as a film, whole or not at all; missing folders above it are made.
+    """Write frames as an animation, atomically; missing parent folders are created.
 
     An .mp4 or a folder is written while the frames come, in constant memory; a .gif or .webp needs all of them first.
     A .webp and a folder keep every pixel as it is, an .mp4 and a .gif nearly.
-    A .gif has one palette for all frames, and a dither that stands still. It counts time in 1/100 s: each frame ends
+    A .gif has one palette for all frames, and a dither that does not move. It counts time in 1/100 s: each frame ends
     at the nearest hundredth to its exact end, so that single delays differ by 1/100 s and the film is as long as asked.
 
     Args:
@@ -61,8 +61,8 @@ def save_animation(
             frame-00000000.png ..., new or empty.
         frames: uint8 (H, W, 3) or (H, W), all of one shape.
         fps: Frames a second.
-        hold: Seconds that the last frame is shown longer; in an .mp4 as whole frames; of no effect in a folder.
-        about: What the film says of itself, which `read_about` gives back: a GIF's comment, a WebP's Exif image
+        hold: Seconds that the last frame is shown longer; in an .mp4 as a number of frames; of no effect in a folder.
+        about: Metadata that `read_about` returns: a GIF's comment, a WebP's Exif image
             description and an MP4's comment (one JSON object each), the text chunks of each PNG.
 
     Raises:
@@ -98,7 +98,7 @@ def _format(path: str | Path) -> str:
 
 
 def _alike(frames: Iterable[np.ndarray], most: float, path: str | Path) -> Iterator[np.ndarray]:
-    """The frames, refused when there is none, one of another shape, or one too large."""
+    """Yield the frames; raises for none, for one of another shape, or for one that is too large."""
     shape = None
     for frame in frames:
         shape = shape or frame.shape
@@ -146,16 +146,16 @@ def _write_gif(path: Path, frames: list[np.ndarray], fps: float, hold: float, ab
 
 
 def _durations(num: int, fps: float, hold: float, unit: int) -> list[int]:
-    """How long each of `num` frames is shown, in 1/unit s: their exact ends, rounded."""
+    """Return how long each of `num` frames is shown, in 1/unit s: differences of their exact ends, rounded."""
     ends = [round(unit * number / fps) for number in range(num)] + [round(unit * (num / fps + hold))]
     return [end - start for start, end in itertools.pairwise(ends)]
 
 
 def _quantized(frames: list[np.ndarray]) -> list[Image.Image]:
-    """Colour frames in the one palette that suits all of them, with a dither that depends on the place alone.
+    """Quantize colour frames to one palette for all of them, with a dither that depends on the position alone.
 
     The palette is black, white, and what suits pixels taken evenly from all frames. Diffusing the error (Floyd and
-    Steinberg) would let grain run through what stands still, whenever something above it changes; a threshold matrix
+    Steinberg) would move grain through still parts whenever something above them changes; a threshold matrix
     cannot.
     """
     height, width = frames[0].shape[:2]
@@ -170,7 +170,7 @@ def _quantized(frames: list[np.ndarray]) -> list[Image.Image]:
 
 
 def _in_palette(frame: np.ndarray, palette: Image.Image, matrix: np.ndarray) -> Image.Image:
-    """A frame dithered into a palette, its black and white, as of gaps and captions, left clean."""
+    """Dither a frame into a palette; pure black and white, as of gaps and captions, stay clean."""
     near = Image.fromarray((frame + matrix).round().clip(0, 255).astype(np.uint8))
     places = np.array(near.quantize(palette=palette, dither=Image.Dither.NONE))  # (H, W), in the palette
     for place, level in enumerate((0, 255)):
@@ -198,10 +198,10 @@ _MARKS = (
 
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:
-    """The frames of an image (one), a film, or a folder of numbered PNGs: uint8 (H, W, 3) each.
+    """Yield the frames of an image (one), an animation, or a folder of numbered PNGs: uint8 (H, W, 3) each.
 
     Raises:
-        DataError: The file is no image or film that can be read.
+        DataError: The file is not a readable image or animation.
         OSError: It cannot be read.
     """
     if path.is_dir():
@@ -212,15 +212,15 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
         yield from _read_movie(path)
         return
     try:
-        with quiet_pillow(), Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF")) as picture:
-            for image in ImageSequence.Iterator(picture):
+        with quiet_pillow(), Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF")) as file:
+            for image in ImageSequence.Iterator(file):
                 yield np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{path}: is no image that can be read ({error})") from None
 
 
 def ending_of(path: Path) -> str:
-    """The ending that suits what a file begins with, whatever its name; "/" of a folder, "" of no image of ours."""
+    """Return the suffix that matches a file's first bytes, whatever its name; "/" for a folder, "" for anything else."""
     if path.is_dir():
         return "/"
     with path.open("rb") as file:
@@ -229,9 +229,9 @@ def ending_of(path: Path) -> str:
 
 
 def difference(path: Path, other: Path) -> tuple[int, int, int]:
-    """How two images or films differ: (pixels that do, pixels in all, the largest difference of a channel in 0..255).
+    """Compare two images or animations: (differing pixels, pixels in all, largest difference of a channel in 0..255).
 
-    Where sizes or numbers of frames differ, all pixels of the larger one do. Raises as `read_frames`.
+    Where sizes or numbers of frames differ, all pixels of the larger one count as different. Raises as `read_frames`.
     """
     differing = total = largest = 0
     for mine, others in itertools.zip_longest(read_frames(path), read_frames(other)):

@@ -1,4 +1,4 @@
-"""Pictures as files, in the format of their ending, that say of themselves where they come from."""
+"""Write images in the format of their path's suffix, with metadata about their origin, and read it back."""
 
 import hashlib
 import io
@@ -26,10 +26,10 @@ _AHEAD = 256  # images that may wait to be written; bounds the memory
 
 
 def read_grid(path: Path) -> Image.Image:
-    """A grid of a run, of mode RGB.
+    """Read a grid of a run as an RGB image.
 
     Raises:
-        SnapshotError: The file is missing, cannot be read, is no regular file, no image, or damaged.
+        SnapshotError: The file is missing, unreadable, damaged, not a regular file, or not an image.
     """
     try:
         with open_regular(path) as file, quiet_pillow():
@@ -43,10 +43,10 @@ def read_grid(path: Path) -> Image.Image:
 
 
 def check_ending(path: Path, endings: Sequence[str] = ENDINGS, *, option: str = "-o") -> None:
-    """Refuse a path whose ending names no format.
+    """Refuse a path whose suffix is not one of the formats.
 
     Raises:
-        ConfigError: The ending is not one of `endings`.
+        ConfigError: The suffix is not one of `endings`.
     """
     if path.suffix.lower() not in endings:
         what = f"cannot write '{path.suffix}'" if path.suffix else "has no ending"
@@ -54,15 +54,15 @@ def check_ending(path: Path, endings: Sequence[str] = ENDINGS, *, option: str = 
 
 
 def check_fits(path: Path, size: tuple[int, ...], text: Mapping[str, str] | None = None) -> None:
-    """Refuse an image that its format cannot hold.
+    """Refuse an image that is too large for its format.
 
     Args:
-        path: Its ending names the format.
+        path: Its suffix gives the format.
         size: Height and width in pixels.
-        text: What it is to say of itself.
+        text: Its metadata.
 
     Raises:
-        ConfigError: It is too high, too wide, or says too much.
+        ConfigError: The image or its metadata is too large.
     """
     ending = path.suffix.lower()
     most = MOST_SIDE.get(ending, max(size))
@@ -74,49 +74,49 @@ def check_fits(path: Path, size: tuple[int, ...], text: Mapping[str, str] | None
         raise ConfigError(f"-o {path}: has more latents to tell of than {ending} has room for; give .png or .webp")
 
 
-def save(path: Path, picture: np.ndarray, text: Mapping[str, str] | None = None) -> None:
-    """Write an image whole, in the format of its ending, with what it says of itself.
+def save(path: Path, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
+    """Write an image atomically, in the format of its suffix, with metadata.
 
     Args:
-        path: Ends in one of ENDINGS; missing folders are made.
-        picture: uint8 (H, W, 3) or (H, W).
-        text: What the file says of itself, which `read_about` gives back: text chunks of a PNG; in JPEG and WebP, one
-            JSON object as the Exif image description.
+        path: Ends in one of ENDINGS; missing folders are created.
+        image: uint8 (H, W, 3) or (H, W).
+        text: Metadata that `read_about` returns: text chunks of a PNG; in JPEG and WebP, one JSON object as the Exif
+            image description.
 
     Raises:
-        ConfigError: The ending names no format.
+        ConfigError: The suffix is not a known format.
         OSError: The file cannot be written.
     """
     check_ending(path)
-    check_fits(path, picture.shape[:2], text)
+    check_fits(path, image.shape[:2], text)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".png":
-        write_atomic(path, lambda temporary: write_png(temporary, picture, text))
+        write_atomic(path, lambda temporary: write_png(temporary, image, text))
         return
     options: dict[str, Any] = {"exif": as_exif(text)} if text else {}
-    write_atomic(path, lambda temporary: Image.fromarray(picture).save(temporary, quality=95, **options))
+    write_atomic(path, lambda temporary: Image.fromarray(image).save(temporary, quality=95, **options))
 
 
-def write_png(file: Path | IO[bytes], picture: np.ndarray, text: Mapping[str, str] | None = None) -> None:
-    """Write a PNG with its text chunks to a file that need not be whole at once."""
+def write_png(file: Path | IO[bytes], image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
+    """Write a PNG with text chunks to a stream or temporary file."""
     notes = PngInfo()
     for key, value in (text or {}).items():
         notes.add_text(key, value)
-    Image.fromarray(picture).save(file, format="PNG", pnginfo=notes)
+    Image.fromarray(image).save(file, format="PNG", pnginfo=notes)
 
 
 def as_exif(text: Mapping[str, str]) -> Image.Exif:
-    """What an image says of itself, as the Exif image description: ASCII, one JSON object."""
+    """Return metadata as an Exif image description: one JSON object in ASCII."""
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription] = json.dumps(dict(text))
     return exif
 
 
 def read_about(path: Path) -> dict[str, str]:
-    """What an image or film of ours says of itself; empty for one that says nothing; of a folder, its first frame.
+    """Return the metadata of an image, an animation, or the first frame in a folder; empty where there is none.
 
     Raises:
-        DataError: The file is no image or film, or has more pixels than are looked at.
+        DataError: The file is not an image or animation, or has too many pixels.
         OSError: It cannot be read.
     """
     path = next(iter(sorted(path.glob("frame-*.png"))), path) if path.is_dir() else path
@@ -127,19 +127,19 @@ def read_about(path: Path) -> dict[str, str]:
 
         return _pairs(read_comment(path))
     try:
-        with quiet_pillow(), Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF")) as picture:
-            picture.load()
-            if isinstance(picture, PngImageFile):
-                return {str(key): str(value) for key, value in picture.text.items()}
-            if picture.format == "GIF":
-                return _pairs(picture.info.get("comment", b""))
-            return _pairs(picture.getexif().get(ExifTags.Base.ImageDescription, ""))
+        with quiet_pillow(), Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF")) as file:
+            file.load()
+            if isinstance(file, PngImageFile):
+                return {str(key): str(value) for key, value in file.text.items()}
+            if file.format == "GIF":
+                return _pairs(file.info.get("comment", b""))
+            return _pairs(file.getexif().get(ExifTags.Base.ImageDescription, ""))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{path}: is no image that can be read ({error})") from None
 
 
 def _pairs(text: str | bytes) -> dict[str, str]:
-    """What one JSON object says; nothing of the comments of other programs."""
+    """Return the entries of a JSON object; nothing for the comments of other programs."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The one place where images in [-1, 1] become 8-bit pixels, and back."""
+"""Convert images in [-1, 1] to 8-bit pixels and back."""
 
 from typing import TYPE_CHECKING
 
@@ -7,15 +7,15 @@ if TYPE_CHECKING:
 
 
 def to_uint8(images: "Tensor") -> "Tensor":
-    """Images in [-1, 1] to 0..255 by the fixed map round((x + 1) * 127.5); what lies outside is clamped.
+    """Map images in [-1, 1] to 0..255 by round((x + 1) * 127.5); values outside are clamped.
 
     The map is the same for every image, never stretched to a batch's own extremes, and undone exactly by `to_float`.
     """
-    import torch  # loaded already by whoever has images; files and grids alone do not need it
+    import torch  # whoever has tensors has imported it; files and grids alone do not need it
 
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
 def to_float(pixels: "Tensor") -> "Tensor":
-    """Pixels 0..255 to float32 in [-1, 1]: x / 127.5 - 1."""
+    """Map pixels 0..255 to float32 in [-1, 1]: x / 127.5 - 1."""
     return pixels.float() / 127.5 - 1

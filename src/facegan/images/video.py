@@ -1,4 +1,4 @@
-"""Frames as an MP4 that browsers play: H.264, through PyAV, which is loaded with the first one."""
+"""Write frames as an MP4 that browsers play: H.264, through PyAV, which is imported on first use."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from ..errors import DataError
 if TYPE_CHECKING:
     import av
 
-QUALITY = "18"  # x264's crf: hardly to be told from the frames
+QUALITY = "18"  # x264's crf: visually lossless
 # Weighted prediction makes x264's choices depend on what lay in the memory before: the same frames gave another film
 # each time. Without it they give the same bytes, so that a film can be made again.
 REPEATABLE = "weightp=0"
@@ -23,7 +23,7 @@ _LIMITED = 1  # 16...235, as players expect
 
 
 def write_movie(path: Path, frames: Iterable[np.ndarray], *, fps: float, hold: float, about: Mapping[str, str]) -> None:
-    """Write frames to a file that need not be whole at once.
+    """Write frames to a temporary file.
 
     Colours are BT.709 in limited range, and marked so. The format wants even sizes: an odd last row or column of pixels
     is repeated once, nothing is scaled. An index at the file's beginning lets browsers play it while it loads.
@@ -32,8 +32,8 @@ def write_movie(path: Path, frames: Iterable[np.ndarray], *, fps: float, hold: f
         path: Ends in .mp4.
         frames: uint8 (H, W, 3) or (H, W), all of one shape, at least one.
         fps: Frames a second.
-        hold: Seconds for which the last frame is repeated, in whole frames.
-        about: What the film says of itself, as one JSON object in its comment.
+        hold: Seconds for which the last frame is repeated, rounded to frames.
+        about: Metadata, written as one JSON object in the comment.
 
     Raises:
         OSError: It cannot be written.
@@ -42,7 +42,7 @@ def write_movie(path: Path, frames: Iterable[np.ndarray], *, fps: float, hold: f
 
     try:
         _write(path, iter(frames), Fraction(fps).limit_denominator(1000), hold, about)
-    except av.FFmpegError as error:  # PyAV's own kinds of OSError cannot be told another name of the file
+    except av.FFmpegError as error:  # PyAV's own subclasses of OSError cannot take another file name
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
@@ -80,10 +80,10 @@ def _frame(pixels: np.ndarray) -> "av.VideoFrame":
 
 
 def read_comment(path: Path) -> str:
-    """The comment of an MP4; "" if it has none.
+    """Return the comment of an MP4; "" if it has none.
 
     Raises:
-        DataError: The file is no film that can be read.
+        DataError: The file is not a readable video.
     """
     import av
 
