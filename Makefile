@@ -1,6 +1,6 @@
 # make demo         from nothing to faces: sets up .venv, trains on the built-in drawn faces, shows where everything is
 # make test         sets up .venv and runs the fast tests
-# make integration  tests that need a browser or build and install packages
+# make integration  tests that need a browser, a terminal, a compiler or several processes, or that build packages
 # make campaign     long versions of the kill test, the fuzzer and the simulated coverage of intervals: about an hour
 # make check        format, lint, types, layers, stale docs
 # make docs         writes the reference pages again
@@ -44,7 +44,7 @@ test: .venv/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
 integration: .venv/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m integration $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m integration $(ARGS)
 
 campaign: .venv/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m campaign -n 2 --durations=0 $(ARGS)

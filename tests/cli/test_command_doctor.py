@@ -25,6 +25,7 @@ def package(tmp_path, monkeypatch):
     return make
 
 
+@pytest.mark.integration
 def test_machine_that_runs_these_tests_can_train(facegan, workplace, cache):
     said = facegan("doctor", "--json", "--time-limit", 900)
     assert (said.code, said.err) == (0, "")

@@ -340,6 +340,7 @@ def test_ctrl_c_and_sigterm_save_and_the_run_goes_on_from_there(facegan, start, 
     assert steps[-1] == end
 
 
+@pytest.mark.integration
 def test_two_trainings_started_at_once_take_two_folders(start, tiny):
     flags = (*tiny, "--steps", 100_000, "--set", "output.tick_every=5", "--preset", "dcgan-32", "--resolution", 16)
     first, second = start("train", *flags), start("train", *flags)

@@ -35,6 +35,7 @@ def last_state():
     return max(int(path.stem[5:]) for path in (RUN / "states").glob("step-*.safetensors"))
 
 
+@pytest.mark.integration
 @unix
 def test_a_closed_terminal_saves_and_says_so_in_the_log(training):
     said = training().stop(signal.SIGHUP)
@@ -42,6 +43,7 @@ def test_a_closed_terminal_saves_and_says_so_in_the_log(training):
     assert f"saved at step {last_state()}; continue with: facegan resume {RUN}" in (RUN / "log.txt").read_text()
 
 
+@pytest.mark.integration
 @unix
 def test_under_nohup_a_closed_terminal_is_nothing(training):
     process = training(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
@@ -52,6 +54,7 @@ def test_under_nohup_a_closed_terminal_is_nothing(training):
     assert process.stop(signal.SIGTERM).code == 143
 
 
+@pytest.mark.integration
 @unix
 def test_a_terminal_that_vanishes_does_not_end_a_run_that_ignores_the_hangup(training):
     ours, theirs = os.openpty()

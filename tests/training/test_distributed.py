@@ -358,6 +358,7 @@ def test_when_one_process_is_killed_the_other_says_so_and_the_run_can_be_resumed
     assert resume(RunDir(tmp_path / "run"), {"train": {"steps": step + 1}}) is True
 
 
+@pytest.mark.integration
 def test_torchrun_starts_two_and_ends_them_on_a_signal(tiny, tmp_path):
     (tmp_path / "config.json").write_text(tiny("train.steps=100000", "output.tick_every=1").to_json())
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]

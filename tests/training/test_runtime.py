@@ -144,6 +144,7 @@ def test_without_glibc_memory_is_handled_as_usual(monkeypatch):
         pass
 
 
+@pytest.mark.integration
 @pytest.mark.filterwarnings("ignore")  # of the compiler's own
 def test_training_compiles_g_and_d_and_learns_the_same(tiny, tmp_path, monkeypatch):
     compiled, compile_module = [], nn.Module.compile
