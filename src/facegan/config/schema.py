@@ -36,7 +36,7 @@ class DataConfig(Section):
     crop: str = Field(
         "auto",
         pattern=CROP_PATTERN,
-        description="`auto` (the dataset's own, else the largest centre square), `none` (the complete image, which must "
+        description="`auto` (the dataset's own, else the largest centre square), `none` (all of the image, which must "
         "be square), `center:N` or `box:X,Y,W,H`, in pixels",
     )
     mirror: bool = Field(

@@ -220,7 +220,7 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
 
 
 def ending_of(path: Path) -> str:
-    """Return the suffix that matches a file's first bytes, whatever its name; "/" for a folder, "" for anything else."""
+    """Return the suffix that matches a file's first bytes; "/" for a folder, "" for anything else."""
     if path.is_dir():
         return "/"
     with path.open("rb") as file:
