@@ -443,3 +443,9 @@ def test_a_check_that_fails_itself_is_reported_on_one_short_line_without_the_hom
     check = found(None)["cache"]
     assert check.status == "wrong" and check.found.startswith("cannot be checked (OSError: in ~/x: gonexxx")
     assert check.found.endswith("x...)") and len(check.found) < 330
+
+
+def test_a_failed_check_keeps_its_reason_under_both_keys():
+    failed = Check("cuda:0", "does not compute ({why})", "wrong", facts={"default": True}).failed("out of order")
+    assert failed.found == "does not compute (out of order)"
+    assert failed.facts == {"default": True, "reason": "out of order", "error": "out of order"}

@@ -43,7 +43,7 @@ class Check:
 
     def failed(self, why: str) -> "Check":
         """Return the result of a failure, given the reason that stands for `{why}`."""
-        return replace(self, found=self.found.replace("{why}", why), facts=self.facts | {"reason": why})
+        return replace(self, found=self.found.replace("{why}", why), facts=self.facts | {"reason": why, "error": why})
 
 
 def check_machine() -> list[Check]:
