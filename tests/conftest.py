@@ -12,7 +12,7 @@ import facegan.downloads.inception_weights
 from facegan import plugins
 from facegan.config import resolve
 from inception import drawn_weights
-from webserver import server  # noqa: F401  (a fixture for all)
+from webserver import server, web_server  # noqa: F401  (fixtures for all)
 
 TINY = (
     "resolution=16",

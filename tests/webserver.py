@@ -197,18 +197,20 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.fixture(scope="session")
+def web_server():
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.daemon_threads = True
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    yield http
+    http.shutdown()
+    http.server_close()
+
+
 @pytest.fixture
-def server(monkeypatch):
+def server(web_server, monkeypatch):
     """A server with one file at /file.bin."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    server = Server(f"http://127.0.0.1:{http.server_port}", {"/file.bin": FILE})
-    http.facegan = server
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    web_server.facegan = Server(f"http://127.0.0.1:{web_server.server_port}", {"/file.bin": FILE})
+    return web_server.facegan

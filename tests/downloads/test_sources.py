@@ -1,9 +1,6 @@
 import hashlib
 import inspect
 import json
-import os
-import subprocess
-import sys
 import time
 import tomllib
 from pathlib import Path
@@ -79,10 +76,6 @@ def test_broken_download_is_continued_behind_the_page(drive, server):
     ("text", "meaning"),
     [
         (QUOTA, "quota exceeded; too many people fetched this file lately, and it may be available again in a day"),
-        (
-            "<html><title>Google Drive - Quota exceeded</title></html>",
-            "quota exceeded; too many people fetched this file lately, and it may be available again in a day",
-        ),
         (SIGN_IN, "it asks to sign in; the file is not shared with everybody"),
         ("<html><title>Error\n 404 &amp; more</title></html>", "Error 404 & more"),
         ("<html></html>", "one without a title"),
@@ -102,12 +95,6 @@ def test_pages_without_end_are_given_up(drive, server):
     with pytest.raises(DownloadError, match="answered with one web page after another"):
         drive()
     assert len(server.asked) == 3
-
-
-def test_quota_that_is_announced_by_status_is_an_answer(drive, server):
-    server.script["/uc"] = [status(403)]
-    with pytest.raises(DownloadError, match="answered 403 Forbidden"):
-        drive()
 
 
 def test_an_older_page_leads_to_the_file_too(drive, server, monkeypatch):
@@ -155,16 +142,13 @@ def test_the_function_of_gdown_that_reads_such_pages_is_where_it_was():
     ("url", "name"),
     [
         ("https://drive.google.com/file/d/abc_DEF-123/view?usp=sharing", "toys-abc_DEF-123"),
-        ("https://drive.google.com/open?id=abc_DEF-123", "toys-abc_DEF-123"),
         ("https://drive.google.com/uc?export=download&id=abc_DEF-123", "toys-abc_DEF-123"),
         ("https://example.org/a/faces.zip", "faces.zip"),
         ("https://example.org/faces.zip?download=1#top", "faces.zip"),
         ("https://example.org/my%20faces%2F..%2Fx.tar.gz", "x.tar.gz"),
         ("https://example.org/%2e%2e%5cevil.zip", "evil.zip"),
         ("https://example.org/.hidden.zip", "hidden.zip"),
-        ("https://example.org/file/d/abc/view", "toys-copy"),
         ("https://example.org/files/5976015", "toys-copy"),
-        ("https://example.org/", "toys-copy"),
         ("https://example.org", "toys-copy"),
     ],
 )
@@ -236,10 +220,6 @@ def test_files_are_listed_with_size_and_checksum(hub):
     assert SHA in links[1].url
 
 
-def test_files_arrive_as_they_are_on_the_hub(hub, tmp_path):
-    assert {path.read_bytes() for path in bring(hub, tmp_path)} == set(SHARDS.values())
-
-
 def test_pattern_chooses_the_files(hub):
     only = hub.model_copy(update={"files": "data/test-*"})
     assert [link.name for link in only.links()] == ["test-00000-of-00001.parquet"]
@@ -262,21 +242,15 @@ def test_name_that_leaves_the_folder_is_refused(hub, server):
     assert refusal(hub) == "'..\\\\evil.parquet' cannot be the name of a file here"
 
 
-def test_interrupted_file_is_continued_by_the_next_call(hub, server, tmp_path):
+def test_interrupted_file_is_continued_by_the_next_call_behind_a_redirect(hub, server, tmp_path):
     path = f"/datasets/o/n/resolve/{SHA}/data/train-00000-of-00001.parquet"
-    server.script[path] = [drop(1000), status(404)]
+    server.files["/storage"] = server.files[path]
+    server.script = {path: [redirect("/storage")] * 3, "/storage": [drop(1000), status(404)]}
     with pytest.raises(DownloadError):
         bring(hub, tmp_path)
-    bring(hub, tmp_path)
-    assert server.asked[-1][1] == path
+    assert {path.read_bytes() for path in bring(hub, tmp_path)} == set(SHARDS.values())
+    assert server.asked[-1][1] == "/storage"
     assert server.ranges()[-1] == "bytes=1000-"
-
-
-def test_redirect_to_a_storage_is_followed(hub, server, tmp_path):
-    path = f"/datasets/o/n/resolve/{SHA}/data/test-00000-of-00001.parquet"
-    server.script[path] = [redirect("/storage")]
-    server.files["/storage"] = server.files[path]
-    assert bring(hub, tmp_path)[0].read_bytes() == b"PAR1test"
 
 
 def test_other_content_than_the_hub_states_is_refused(hub, server, tmp_path):
@@ -295,18 +269,21 @@ def test_token_of_the_environment_is_sent(hub, server, tmp_path, monkeypatch):
     assert sent == {"Bearer hf_test"}
 
 
-def test_endpoint_of_the_environment_is_asked(hub, server):
-    code = "from facegan.downloads import HubSource; print(HubSource(repo='o/n').links()[0].url)"
-    environment = {**os.environ, "HF_ENDPOINT": server.url}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{server.url}/datasets/o/n/resolve/{SHA}/data/test-00000-of-00001.parquet\n"
+def test_endpoint_of_the_environment_is_asked(hub, server, monkeypatch):
+    from huggingface_hub import constants
+
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, server.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)  # both are what HF_ENDPOINT sets
+    url = HubSource(repo="o/n").links()[0].url
+    assert url == f"{server.url}/datasets/o/n/resolve/{SHA}/data/test-00000-of-00001.parquet"
 
 
 def test_offline_switch_is_respected(hub, server, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # what HF_HUB_OFFLINE=1 sets
-    assert refusal(hub) == "HF_HUB_OFFLINE is set, and nothing is asked of the hub"
+    assert refusal(hub).startswith("the hub cannot be asked (Cannot reach ") and "HF_HUB_OFFLINE" in refusal(hub)
     assert server.asked == []
 
 
@@ -322,7 +299,6 @@ def test_offline_switch_is_respected(hub, server, monkeypatch):
             status(404, X_Error_Code="RepoNotFound"),
             "there is no o/n, or it is private and HF_TOKEN does not give access",
         ),
-        (status(500), "the hub answered 500 Internal Server Error"),
     ],
 )
 def test_refusals_of_the_hub_are_explained(hub, server, monkeypatch, answer, message):

@@ -3,6 +3,7 @@
 from .publication import File, Publication
 from .sources import DriveSource, HubSource, WebSource
 
+# Google Drive's ids and md5 sums: torchvision 0.29, datasets/celeba.py.
 _CELEBA_ZIP = File(
     name="img_align_celeba.zip",
     at="0B7EVK8r0v71pZjFTYXZWM3FlRnM",
@@ -10,7 +11,12 @@ _CELEBA_ZIP = File(
     size_bytes=1_443_490_838,
 )
 
-# Google Drive's ids and md5 sums: torchvision 0.29, datasets/celeba.py.
+_CELEBA_TEXTS = {
+    "list_attr_celeba.txt": ("0B7EVK8r0v71pblRyaVFSWGxPY0U", "75e246fa4810816ffd6ee81facbd244c"),
+    "list_eval_partition.txt": ("0B7EVK8r0v71pY0NSMzRuSXJEVkk", "d32c9cbf5e040fd4025c592c306e6668"),
+    "identity_CelebA.txt": ("1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS", "32bd1bd63d3c78cd57e08160ec5ed1e2"),
+}
+
 CELEBA = Publication(
     name="celeba",
     title="CelebA, aligned and cropped (Liu et al. 2015)",
@@ -25,23 +31,9 @@ CELEBA = Publication(
             opens="img_align_celeba.zip",
             files=(
                 _CELEBA_ZIP,
-                File(
-                    name="list_attr_celeba.txt",
-                    at="0B7EVK8r0v71pblRyaVFSWGxPY0U",
-                    checksum="md5:75e246fa4810816ffd6ee81facbd244c",
-                    needed=False,
-                ),
-                File(
-                    name="list_eval_partition.txt",
-                    at="0B7EVK8r0v71pY0NSMzRuSXJEVkk",
-                    checksum="md5:d32c9cbf5e040fd4025c592c306e6668",
-                    needed=False,
-                ),
-                File(
-                    name="identity_CelebA.txt",
-                    at="1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS",
-                    checksum="md5:32bd1bd63d3c78cd57e08160ec5ed1e2",
-                    needed=False,
+                *(
+                    File(name=name, at=at, checksum=f"md5:{md5}", needed=False)
+                    for name, (at, md5) in _CELEBA_TEXTS.items()
                 ),
             ),
         ),

@@ -22,6 +22,8 @@ from .sources import source_at
 
 CountImages = Callable[[Path], int]  # opens a copy; raises a FaceganError where that is impossible
 
+_MAX_RATIO = 100  # of a zip archive's contents to its size: images hardly shrink, bombs shrink a thousandfold
+
 
 def present(row: Publication) -> Record | None:
     """Return the record of a copy that exists and is complete, or was never counted; None without one.
@@ -66,8 +68,7 @@ def download(
         reporter.info(f"{row.name}: fetching from {row.sources[0].title}")
         for source, after in zip_longest(row.sources, row.sources[1:]):
             try:
-                path, _ = job.get(source)
-                return job.register(path, row.num_images, source.title)
+                return job.run(source, source.title)
             except DownloadError as error:
                 where = "" if str(error).startswith(source.title) else f"{source.title}: "
                 then = f"now {after.title}" if after else "there is no further source"
@@ -84,12 +85,10 @@ def take_copy(row: Publication, path: Path, *, count_images: CountImages, report
     Raises:
         DataError: There is nothing at `path`, or it cannot be opened.
     """
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder; give the copy of {row.name} that you have")
+    inside = [path / file.name for file in row.copies if (path / file.name).is_file()]
     try:
-        num_images = count_images(path)
+        num_images = count_images(path) if path.exists() else 0  # `register` refuses it
     except DataError:
-        inside = [path / file.name for file in row.copies if (path / file.name).is_file()]
         if not inside:
             raise
         path = inside[0]  # the published archive, with other files next to it
@@ -112,15 +111,14 @@ def fetch_copy(
     folder = _dataset_folder(row, root)
     with exclusive(folder, row.name, reporter):
         folder /= "copy-" + hashlib.sha256(url.encode()).hexdigest()[:8]  # so that two addresses never mix
-        job = _Job(row, folder, count_images, reporter)
         try:
-            path, num_images = job.get(source)
+            record = _Job(row, folder, count_images, reporter).run(source, url)
         except DownloadError as error:
             if not any(part.stat().st_size for part in folder.rglob("*.part")):  # nothing to continue
                 shutil.rmtree(folder, ignore_errors=True)
             raise DownloadError(f"{row.name}: {error}") from None
-        _compare_checksum(row, path, reporter)
-        return job.register(path, num_images, url)
+    _compare_checksum(row, folder / source.opens, reporter)
+    return record
 
 
 def describe_count(num_images: int, row: Publication) -> str:
@@ -147,15 +145,20 @@ class _Job:
     count_images: CountImages
     reporter: Reporter
 
-    def get(self, source: DownloadSource) -> tuple[Path, int]:
-        """Download, verify and open a source's files, and give them their final names; return the path to open."""
-        links, name = source.links(), self.row.name
+    def run(self, source: DownloadSource, title: str) -> Record:
+        """Download, verify and open a source's files, give them their final names and register them."""
+        path, num_images = self._get(source, source.links())
+        shutil.rmtree(self.folder / "partial", ignore_errors=True)  # also what other sources left unfinished
+        return register(self.row.name, path, num_images=num_images, source=title)
+
+    def _get(self, source: DownloadSource, links: Sequence[Link]) -> tuple[Path, int]:
+        """Return the path to open, and the number of its images."""
         final, waiting = self.folder / source.folder, self.folder / "partial" / source.key
         if all(link.matches(final / link.name) for link in links if link.needed):
             try:
                 return final / source.opens, self._count(final / source.opens)
             except DownloadError as error:
-                self.reporter.warning(f"{name}: {error}; it is fetched again")
+                self.reporter.warning(f"{self.row.name}: {error}; it is fetched again")
         self._fetch_all(source, links, waiting)
         try:
             num_images = self._count(waiting / source.opens)
@@ -170,11 +173,6 @@ class _Job:
             if (waiting / link.name).exists():
                 put_in_place(waiting / link.name, final / link.name)
         return final / source.opens, num_images
-
-    def register(self, path: Path, num_images: int, source: str) -> Record:
-        """Register the complete copy, and remove what other sources left unfinished."""
-        shutil.rmtree(self.folder / "partial", ignore_errors=True)
-        return register(self.row.name, path, num_images=num_images, source=source)
 
     def _fetch_all(self, source: DownloadSource, links: Sequence[Link], waiting: Path) -> None:
         """Download every file of a source; one that is not needed may fail."""
@@ -202,13 +200,13 @@ class _Job:
     def _check_members(self, path: Path) -> None:
         """Check a file without a published checksum by the checksums of its members."""
         known = "it could be opened, and more is not known"
-        if zipfile.is_zipfile(path):  # a tar archive was read to its end when it was opened
+        if zipfile.is_zipfile(path):  # a tar archive is read to its end when it is opened
             try:
                 with zipfile.ZipFile(path) as archive:
-                    for member in archive.infolist():
-                        with archive.open(member) as file:
-                            while file.read(2**20):  # raises at a wrong checksum
-                                pass
+                    if sum(member.file_size for member in archive.infolist()) > _MAX_RATIO * path.stat().st_size:
+                        raise zipfile.BadZipFile(f"it would unpack to more than {_MAX_RATIO} times its size")
+                    if bad := archive.testzip():
+                        raise zipfile.BadZipFile(f"wrong checksum of {bad!r}")
             except Exception as error:  # on damaged bytes the reader raises a dozen kinds
                 raise DownloadError(f"the downloaded file is damaged ({error})") from None
             known = "those of all its members are right"
@@ -226,8 +224,7 @@ def _one_of_several(reporter: Reporter, place: str, offset: int, total: int | No
 
 def _compare_checksum(row: Publication, path: Path, reporter: Reporter) -> None:
     """Report whether a file is one of the known ones."""
-    size_bytes = path.stat().st_size
-    what = ""
+    size_bytes, what = path.stat().st_size, ""
     for file in row.copies:
         if file.checksum and (path.name == file.name or size_bytes == file.size_bytes):
             kind = file.checksum.partition(":")[0]

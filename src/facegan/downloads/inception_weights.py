@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from ..errors import DownloadError, WeightsError
 from ..reporter import SILENT, Reporter
@@ -19,29 +19,18 @@ BRIEF = Patience(attempts=1, timeout_seconds=5)  # for work that can go on witho
 
 
 class Weights(BaseModel):
-    """A published file of weights.
-
-    Attributes:
-        name: Its name in `facegan download`.
-        title: Its full name.
-        file: Its name on this machine.
-        checksum: `sha256:...`.
-        size_bytes: Its exact size.
-        licence: What it allows.
-        licence_url: Where the licence is written.
-        mirrors: The address of each mirror, in the order in which they are tried.
-    """
+    """A published file of weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
+    name: str  # in `facegan download`
     title: str
-    file: str
-    checksum: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    size_bytes: int = Field(gt=0)
+    file: str  # its name on this machine
+    checksum: str
+    size_bytes: int
     licence: str
     licence_url: str
-    mirrors: Mapping[str, str]
+    mirrors: Mapping[str, str]  # the address of each, in the order in which they are tried
 
     @property
     def digest(self) -> str:
@@ -91,34 +80,28 @@ def fetch_weights(*, reporter: Reporter = SILENT, patience: Patience | None = No
         DownloadError: No mirror works; the message says what to download by hand.
         OSError: The cache cannot be written.
     """
-    row, path = INCEPTION, WEIGHTS.path / INCEPTION.file
+    row, path, reason = INCEPTION, WEIGHTS.path / INCEPTION.file, ""
     links = {title: row.link(url) for title, url in ({address: address} if address else row.mirrors).items()}
     with exclusive(path.parent, row.name, reporter):
         if next(iter(links.values())).matches(path):
             reporter.info(f"{row.name}: already here, nothing is fetched")
             return path
-        reasons = []
         for title, link in links.items():
+            if reason:
+                reporter.warning(f"{row.name}: {reason}; now the next one")
             reporter.info(f"{row.name}: fetching from {title}")
             try:
                 return fetch(link, path.parent, patience=patience or Patience(), reporter=reporter)
             except DownloadError as error:
-                reasons.append(f"{title}: {error}")
-                if len(reasons) < len(links):
-                    reporter.warning(f"{row.name}: {reasons[-1]}; now the next one")
+                reason = f"{title}: {error}"
     raise DownloadError(
-        f"{row.name}: the weights could not be fetched ({reasons[-1]}); fetch {next(iter(row.mirrors.values()))} "
+        f"{row.name}: the weights could not be fetched ({reason}); fetch {next(iter(row.mirrors.values()))} "
         f"by hand, then run: facegan download {row.name} --from {row.file}"
     )
 
 
 def take_weights(copy: Path) -> Path:
-    """Copy a file of the weights into the cache.
-
-    Raises:
-        WeightsError: It is missing, or not the published one.
-        OSError: It cannot be read, or the cache cannot be written.
-    """
+    """Copy a file of the weights into the cache; raises as `open_weights`."""
     with open_weights(copy) as file:
         return WEIGHTS.write(INCEPTION.file, file.read())
 

@@ -14,32 +14,19 @@ class _Row(BaseModel):
 
 
 class File(_Row):
-    """A file that a source offers, or a copy that people are known to have.
+    """A file that a source offers, or a copy that people are known to have."""
 
-    Attributes:
-        name: Its name on this machine.
-        at: Its address; on Google Drive its id.
-        checksum: `md5:...` or `sha256:...`; empty: none is published.
-        size_bytes: Its exact size; None: unknown.
-        needed: Whether the dataset is useless without it.
-    """
-
-    name: str = Field(pattern=f"^{SAFE_NAME.pattern}$")
-    at: str = ""
-    checksum: str = Field("", pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})?$")
-    size_bytes: int | None = Field(None, gt=0)
-    needed: bool = True
+    name: str = Field(pattern=f"^{SAFE_NAME.pattern}$")  # on this machine
+    at: str = ""  # its address; on Google Drive its id
+    checksum: str = Field("", pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})?$")  # empty: none is published
+    size_bytes: int | None = Field(None, gt=0)  # exactly; None: unknown
+    needed: bool = True  # the dataset is useless without it
 
 
 class DownloadSource(_Row):
-    """A place to download files from; each kind of place is a subclass.
+    """A place to download files from; each kind of place is a subclass."""
 
-    Attributes:
-        opens: The file to open as the dataset; empty: the folder of all files.
-        patience: How often and how long to try it.
-    """
-
-    opens: str = ""
+    opens: str = ""  # the file to open as the dataset; empty: the folder of all files
     patience: Patience = Patience()
 
     @property
@@ -67,32 +54,17 @@ class DownloadSource(_Row):
 
 
 class Publication(_Row):
-    """A published dataset.
+    """A published dataset."""
 
-    Attributes:
-        name: Its name in `facegan download` and `--data`.
-        title: Its full name, with its authors.
-        about: A sentence about it.
-        num_images: The number of images that were published.
-        size_bytes: The approximate size of the download from the first source.
-        licence: What it allows, in a few words.
-        licence_url: Where the licence is written.
-        crop: The meaning of crop="auto" for its images.
-        sources: Where to download it, in the order in which they are tried.
-        copies: Files that people may have from elsewhere, with their checksums and sizes.
-        by_hand: The file to download by hand when no source works.
-        by_hand_url: The page where a person finds it.
-    """
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    title: str
-    about: str = ""
-    num_images: int = Field(gt=0)
-    size_bytes: int = Field(gt=0)
-    licence: str = Field(min_length=1)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")  # in `facegan download` and `--data`
+    title: str  # its full name, with its authors
+    about: str = ""  # a sentence
+    num_images: int = Field(gt=0)  # that were published
+    size_bytes: int = Field(gt=0)  # of the download from the first source, approximately
+    licence: str = Field(min_length=1)  # what it allows, in a few words
     licence_url: str
-    crop: str = Field("auto", pattern=CROP_PATTERN)
-    sources: tuple[DownloadSource, ...] = Field(min_length=1)
-    copies: tuple[File, ...] = ()
-    by_hand: str
-    by_hand_url: str
+    crop: str = Field("auto", pattern=CROP_PATTERN)  # the meaning of crop="auto" for its images
+    sources: tuple[DownloadSource, ...] = Field(min_length=1)  # in the order in which they are tried
+    copies: tuple[File, ...] = ()  # files that people may have from elsewhere, with checksums and sizes
+    by_hand: str  # the file to download by hand when no source works
+    by_hand_url: str  # the page where a person finds it

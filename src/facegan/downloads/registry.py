@@ -10,23 +10,15 @@ from ..storage.cache import DATASETS
 
 
 class Record(BaseModel):
-    """The entry of a dataset.
-
-    Attributes:
-        path: Its copy: an archive, a file or a folder; None: there is none.
-        num_images: The number of images in that copy; None: not counted.
-        source: Where the copy came from, in words.
-        root: The folder for its downloaded files; None: the cache.
-        licence: The accepted licence, in words; empty: none was accepted.
-    """
+    """The entry of a dataset."""
 
     model_config = ConfigDict(frozen=True)
 
-    path: Path | None = None
-    num_images: int | None = None
-    source: str = ""
-    root: Path | None = None
-    licence: str = ""
+    path: Path | None = None  # its copy: an archive, a file or a folder; None: there is none
+    num_images: int | None = None  # in that copy; None: not counted
+    source: str = ""  # where the copy came from, in words
+    root: Path | None = None  # the folder for its downloaded files; None: the cache
+    licence: str = ""  # the accepted one, in words; empty: none was accepted
 
 
 def recall(name: str) -> Record:
@@ -45,11 +37,7 @@ def recall(name: str) -> Record:
 
 
 def remember(name: str, **changes: Any) -> Record:
-    """Change some fields of a dataset's record.
-
-    Raises:
-        DataError: The record is damaged.
-    """
+    """Change some fields of a dataset's record; raises as `recall`."""
     record = recall(name).model_copy(update=changes)
     DATASETS.write(f"{name}.json", record.model_dump_json(exclude_defaults=True).encode())
     return record

@@ -13,17 +13,13 @@ from .http import Link, title_of
 from .publication import DownloadSource, File
 
 _DRIVE = "Google Drive"
+_PASSED_ON = {"name", "checksum", "size_bytes", "needed"}  # of a File to its Link
 
 
 class WebSource(DownloadSource):
-    """Files at http or https addresses.
+    """Files at http or https addresses."""
 
-    Attributes:
-        host: The name of the place in messages.
-        files: The files with their addresses.
-    """
-
-    host: str
+    host: str  # the name of the place in messages
     files: tuple[File, ...]
 
     @property
@@ -33,16 +29,11 @@ class WebSource(DownloadSource):
 
     def links(self) -> list[Link]:
         """Return the files; nothing is requested."""
-        return [_link(file, file.at) for file in self.files]
+        return [Link(url=file.at, **file.model_dump(include=_PASSED_ON)) for file in self.files]
 
 
 class DriveSource(DownloadSource):
-    """Files that are shared on Google Drive, which often sends a web page in the place of a file.
-
-    Attributes:
-        files: The files with their ids.
-        address: Where Drive answers.
-    """
+    """Files that are shared on Google Drive, which often sends a web page in the place of a file."""
 
     files: tuple[File, ...]
     address: str = "https://drive.google.com/uc"
@@ -55,7 +46,10 @@ class DriveSource(DownloadSource):
     def links(self) -> list[Link]:
         """Return the files; nothing is requested."""
         url = f"{self.address}?export=download&id="
-        return [_link(file, url + file.at, past_page=_confirmed_url) for file in self.files]
+        return [
+            Link(url=url + file.at, past_page=_confirmed_url, **file.model_dump(include=_PASSED_ON))
+            for file in self.files
+        ]
 
 
 class HubSource(DownloadSource):
@@ -63,16 +57,11 @@ class HubSource(DownloadSource):
 
     The hub's library knows addresses, tokens, mirrors and checksums; `http` downloads the bytes, since that library
     discards an interrupted download. It respects `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE`.
-
-    Attributes:
-        repo: OWNER/NAME.
-        files: A pattern of the files' paths.
-        endpoint: The hub's address; None: `HF_ENDPOINT`, else the public hub.
     """
 
-    repo: str
-    files: str = "*.parquet"
-    endpoint: str | None = None
+    repo: str  # OWNER/NAME
+    files: str = "*.parquet"  # a pattern of the files' paths
+    endpoint: str | None = None  # the hub's address; None: `HF_ENDPOINT`, else the public hub
 
     @property
     def title(self) -> str:
@@ -120,11 +109,7 @@ class HubSource(DownloadSource):
 
 
 def source_at(url: str, dataset: str) -> DownloadSource:
-    """Return the source of the one file at an address that a person gives.
-
-    Args:
-        url: The address.
-        dataset: Whose copy it is; names the file where the address does not.
+    """Return the source of the one file at an address that a person gives; `dataset` names it where the address cannot.
 
     Raises:
         ConfigError: The address is neither http nor https.
@@ -169,20 +154,12 @@ def _confirmed_url(page: str) -> str:
     raise DownloadError(f"{_DRIVE} answered with a web page: {meaning}")
 
 
-def _link(file: File, url: str, **options: Any) -> Link:
-    return Link(file.name, url, **file.model_dump(include={"checksum", "size_bytes", "needed"}), **options)
-
-
 def _hub_error(error: Exception, repo: str) -> str:
-    from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    if isinstance(error, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set, and nothing is asked of the hub"
     if isinstance(error, GatedRepoError):
         return f"{repo} is gated; accept its terms at https://huggingface.co/datasets/{repo} and set HF_TOKEN"
     response: Any = getattr(error, "response", None)
     if isinstance(error, RepositoryNotFoundError) or getattr(response, "status_code", 0) == 401:
         return f"there is no {repo}, or it is private and HF_TOKEN does not give access"
-    if response is not None:
-        return f"the hub answered {response.status_code} {response.reason_phrase}"
     return f"the hub cannot be asked ({one_line(error, 200)})"
