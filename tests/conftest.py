@@ -40,6 +40,18 @@ def cache(tmp_path_factory, monkeypatch):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def small_curves(request, monkeypatch):
+    """Draw a run's losses as an empty figure: the real ones take longer than a tiny training.
+
+    Tests marked `curves` see the real ones, and so do runs that several tests share.
+    """
+    if "curves" not in request.keywords:
+        from matplotlib.figure import Figure
+
+        monkeypatch.setattr("facegan.plots.curves.plot_curves", lambda _: Figure(figsize=(1, 1)))
+
+
 @pytest.fixture(scope="session")
 def inception_file(tmp_path_factory):
     """A file like the published weights of Inception: drawn, with the real layout."""

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.curves
+
 
 def column(run, key):
     return [json.loads(line)[key] for line in (run / "metrics.jsonl").read_text().splitlines()]

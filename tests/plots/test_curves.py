@@ -5,6 +5,8 @@ from facegan.errors import SnapshotError
 from facegan.plots import BINS, plot_curves, read_columns, save_arrays, save_curves
 from facegan.storage.run_dir import RunDir
 
+pytestmark = pytest.mark.curves
+
 
 @pytest.fixture
 def make(tmp_path):
