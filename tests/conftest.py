@@ -1,6 +1,8 @@
 import functools
 import hashlib
+import itertools
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -24,6 +26,7 @@ TINY = (
     "train.device=cpu",
     "train.precision=fp32",
 )
+NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,10 +37,12 @@ def one_thread():
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
-    """A cache of the test's own."""
-    folder = tmp_path_factory.mktemp("cache")
+    """A cache of the test's own, removed after it."""
+    folder = tmp_path_factory.getbasetemp() / f"cache-{next(NUMBERS)}"  # mktemp would list all others first
+    folder.mkdir()
     monkeypatch.setenv("FACEGAN_CACHE", str(folder))
-    return folder
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
