@@ -1,7 +1,8 @@
 import pytest
 
 from facegan.errors import ConfigError, PluginError
-from facegan.evaluation.evaluate import choose_metrics, read_settings
+from facegan.evaluation import make_evaluator
+from facegan.evaluation.evaluate import choose_metrics
 
 SOURCE = (
     "from pydantic import Field\nfrom facegan.evaluation import Metric\n"
@@ -13,12 +14,6 @@ SOURCE = (
 @pytest.fixture
 def mine(install):
     install("mine", SOURCE, {"facegan.metric": {"mine": "mine:Mine", "lost": "mine:Lost"}})
-
-
-def test_settings_are_sorted(mine):
-    options, of_metrics = read_settings(["data.split=heldout", "mine.num=5", "channels=1"])
-    assert (options.data, options.channels, of_metrics) == ({"split": "heldout"}, 1, {"mine": {"num": 5}})
-    assert read_settings({"mine.num": 5})[1] == {"mine": {"num": 5}}
 
 
 @pytest.mark.parametrize(
@@ -33,7 +28,7 @@ def test_settings_are_sorted(mine):
 )
 def test_invalid_settings_are_refused(mine, line, message):
     with pytest.raises(ConfigError) as refusal:
-        read_settings([line])
+        make_evaluator(["mine"], [line])
     assert str(refusal.value) == message
 
 

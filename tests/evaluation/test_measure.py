@@ -186,21 +186,3 @@ def test_metric_that_cannot_be_measured_is_left_out_with_a_reason(metrics, means
 def test_nothing_that_can_be_measured_is_an_error(metrics, means, pair, faces):
     with pytest.raises(DataError, match=r"^shift: needs at least 2 generated images \(there are 1\)$"):
         measure(metrics, pair(faces(20, 0), faces(1, 1)), {"random": means()[0]})
-
-
-def test_metric_of_a_space_without_a_network_is_left_out(metrics, pair, faces, reporter):
-    given = pair(faces(20, 0), faces(5, 1)), {}
-    (found,) = measure(metrics, *given, reporter=reporter)
-    assert found.metric == "brightness"
-    assert reporter.lines[0] == ("left out: shift: compares vectors of the space 'random', which has no network here")
-    del metrics["brightness"]
-    with pytest.raises(DataError, match=r"^shift: compares vectors of the space 'random'"):
-        measure(metrics, *given)
-
-
-def test_images_of_other_sizes_and_kinds_are_refused(metrics, means, pair, faces):
-    real = faces(20, 0)
-    with pytest.raises(DataError, match=r"^mine: is grey, faces/ in colour; compare images of one kind$"):
-        measure(metrics, pair(real, real[:, :1]), {"random": means()[0]})
-    with pytest.raises(DataError, match=r"^mine: has 8x16 pixels, faces/ has 16x16; compare images of one size \("):
-        measure(metrics, pair(real, real[..., :8]), {"random": means()[0]})

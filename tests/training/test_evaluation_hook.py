@@ -300,7 +300,7 @@ def test_a_metric_that_fails_is_reported_and_training_continues(tiny, tmp_path, 
         (
             ("evaluation.metrics=exotic",),
             PluginError,
-            "metric 'exotic': names the space 'exotic'; there is: pixels, inception, random, discriminator",
+            "no metric's space is 'exotic'; there is: pixels, inception, random, discriminator",
         ),
         (
             ("evaluation.metrics=near", "evaluation.keep_best=near"),

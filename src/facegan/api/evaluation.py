@@ -1,7 +1,6 @@
 """Metrics of models, or of any two sets of images."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,19 +90,14 @@ def evaluate(
     if num_real == 1:
         raise ConfigError("--num-real 1: give at least 2, or 0 for all")
 
-    from ..devices import resolve_device
-    from ..evaluation import Evaluator, record
-    from ..evaluation.evaluate import check_forms, choose_metrics, read_settings
+    from ..evaluation import make_evaluator, record
+    from ..evaluation.evaluate import check_forms
 
     check_forms(bool(models) or data is not None or every_snapshot or raw, real, fake, resolution)
-    options, of_metrics = read_settings(settings)
-    if real is None and options.channels is not None:
-        raise ConfigError("--set channels: is for --real A --fake B; a model has its own")
-    options = replace(
-        options, num_fake=num, num_real=num_real, seed=seed, raw=raw, floor=floor,
-        weights=None if weights is None else Path(weights), device=str(resolve_device(device or "auto")),
+    evaluator = make_evaluator(
+        keys, settings, num_fake=num, num_real=num_real, seed=seed, raw=raw, floor=floor, weights=weights,
+        device=device, reporter=reporter,
     )  # fmt: skip
-    evaluator = Evaluator(choose_metrics(keys, of_metrics, reporter), options, reporter=reporter)
     results: list[Result] = []
     if real is not None and fake is not None:
         results = evaluator.evaluate_sources(real, fake, resolution=resolution)

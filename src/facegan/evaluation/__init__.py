@@ -1,6 +1,6 @@
 """Evaluation: the quality of generated faces, each number with its protocol, its interval and a yardstick."""
 
-from .evaluate import Evaluator, Options, evaluate
+from .evaluate import Evaluator, Options, evaluate, make_evaluator
 from .metric import Known, Measurement, Metric, Pair, Sample
 from .results import Floor, Result, append, read, record
 
@@ -16,6 +16,7 @@ __all__ = [
     "Sample",
     "append",
     "evaluate",
+    "make_evaluator",
     "read",
     "record",
 ]

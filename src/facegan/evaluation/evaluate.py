@@ -15,7 +15,7 @@ from ..features import Extractor
 from ..messages import nearest, quoted
 from ..reporter import SILENT, Callbacks, Progress, Reporter
 from ..sampling import generated
-from .extractors import check_spaces, make_extractor
+from .extractors import make_extractor
 from .measure import Floors, measure
 from .metric import PIXELS, Metric, Pair, Sample
 from .results import Result
@@ -66,100 +66,86 @@ def evaluate(
         tell: Called with each task as it begins; returns a callback (done, total).
         say: Called with a line about each metric left out and each warning; `print` will do.
 
-    Returns:
-        A result for each metric.
-
     Raises:
         ConfigError, DataError, SnapshotError: An argument is wrong.
         FaceganError: Weights that the metrics need are missing.
     """
     check_forms(model is not None or data is not None, real, fake, resolution)
-    for name, value in (("n", n), ("num_real", num_real or None)):
-        if value is not None and value < 2:
-            raise ConfigError(f"{name} is {value}; it must be at least 2")
     reporter = Callbacks(line=say, begin=tell)
-    options, of_metrics = read_settings(settings)
-    options = replace(
-        options,
-        num_fake=n,
-        num_real=num_real,
-        seed=seed,
-        raw=raw,
-        floor=floor,
-        device=str(resolve_device(device)),
-        weights=None if weights is None else Path(weights),
-    )
-    evaluator = Evaluator(choose_metrics(metrics, of_metrics, reporter), options, reporter=reporter)
+    evaluator = make_evaluator(
+        metrics, settings, num_fake=n, num_real=num_real, seed=seed, raw=raw, floor=floor, weights=weights,
+        device=device, reporter=reporter,
+    )  # fmt: skip
     if real is not None:
         return evaluator.evaluate_sources(str(real), str(fake), resolution=resolution)
-    checkpoint = find_checkpoint(model, reporter=reporter)
-    return evaluator.evaluate_checkpoint(checkpoint, None if data is None else str(data))
+    return evaluator.evaluate_checkpoint(find_checkpoint(model, reporter=reporter), None if data is None else str(data))
 
 
 def check_forms(model: bool, real: object, fake: object, resolution: int | None) -> None:
-    """Refuse arguments that belong to different evaluations: of a model, or of two sources.
-
-    Raises:
-        ConfigError: Both are given, or one source is missing.
-    """
+    """Raise ConfigError for arguments of both kinds of evaluation, of a model and of two sources, or half of one."""
     if real is None and fake is None:
         if resolution is not None:
             raise ConfigError(f"--resolution {resolution}: is for --real A --fake B; a model has its own")
-        return
-    if real is None or fake is None:
+    elif real is None or fake is None:
         raise ConfigError(f"--{'fake' if real is None else 'real'}: give --real A and --fake B, both")
-    if model:
+    elif model:
         raise ConfigError("--real, --fake: are instead of a MODEL and its --data; give either")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The settings of an evaluation, the same for everything that is judged.
+    """The settings of an evaluation, the same for everything that is judged."""
 
-    Attributes:
-        data: Settings of `data` for the real images.
-        channels: For two sources, 3 for colour, 1 for grey; None: as the images are.
-        num_fake: Judged images; None: 10,000 faces of a checkpoint, all images of a source.
-        num_real: Real images at most, drawn at random; 0: all.
-        seed: Seed of whatever is drawn at random, except the faces.
-        raw: Take the current weights instead of their moving average.
-        floor: Whether real images are measured against real ones, too.
-        device: Where networks run.
-        weights: A file of Inception's weights; None: those of the cache, else downloaded ones.
-    """
-
-    data: Mapping[str, Any] = field(default_factory=dict)
-    channels: int | None = None
-    num_fake: int | None = None
-    num_real: int = NUM_REAL
-    seed: int = 0
-    raw: bool = False
-    floor: bool = True
+    data: Mapping[str, Any] = field(default_factory=dict)  # settings of `data` for the real images
+    channels: int | None = None  # for two sources, 3 for colour, 1 for grey; None: as the images are
+    num_fake: int | None = None  # None: 10,000 faces of a checkpoint, all images of a source
+    num_real: int = NUM_REAL  # at most, drawn at random; 0: all
+    seed: int = 0  # of whatever is drawn at random, except the faces
+    raw: bool = False  # take the current weights instead of their moving average
+    floor: bool = True  # measure real images against real ones, too
     device: str = "cpu"
-    weights: Path | None = None
+    weights: Path | None = None  # of Inception; None: those of the cache, else downloaded ones
 
 
-def read_settings(settings: Iterable[str] | Mapping[str, Any]) -> tuple[Options, dict[str, Mapping[str, Any]]]:
-    """Sort lines `section.key=value`, or values by `section.key`, into options and the settings of each metric.
+def make_evaluator(
+    metrics: Iterable[str] | None,
+    settings: Mapping[str, Any] | Iterable[str] = (),
+    *,
+    device: str | None = None,
+    weights: str | Path | None = None,
+    reporter: Reporter = SILENT,
+    **options: Any,
+) -> "Evaluator":
+    """Build an evaluator.
+
+    Args:
+        metrics: Their keys; None: all there are, without those of packages that do not load.
+        settings: Lines `section.key=value`, or values by `section.key`, of the real images and of metrics.
+        device: auto, cpu, cuda, cuda:1 or mps; None: auto.
+        weights: A file of Inception's weights; None: those of the cache, else downloaded ones.
+        reporter: Receives warnings and progress.
+        options: Other fields of `Options`.
 
     Raises:
-        ConfigError: There is no such section, or the setting has no effect on an evaluation.
+        ConfigError: There is no such metric or setting, a value is invalid, or a setting has no effect.
+        PluginError: A metric that was named does not load.
     """
     layer = settings_layer(settings)
     data, channels = layer.pop("data", {}), layer.pop("channels", None)
     if channels not in (None, 1, 3):
         raise ConfigError(f"config: channels is {quoted(channels)}; it must be 1 or 3")
-    known = plugins.names("metric")
-    for key, fields in {"data": data, **layer}.items():
-        if key not in ("data", *known):
-            raise ConfigError(f"config: no setting {quoted(key)}; {nearest(key, ['data', 'channels', *known])}")
-        if not isinstance(fields, Mapping):
-            raise ConfigError(f"config: {key} is {quoted(fields)}; it must be a table")
+    for name, number in (("n", options.get("num_fake")), ("num_real", options.get("num_real"))):
+        if number and number < 2:
+            raise ConfigError(f"{name} is {number}; it must be at least 2")
+    chosen = choose_metrics(metrics, layer, reporter)
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"config: data is {quoted(data)}; it must be a table")
     for key in data:
         if key not in DATA_SETTINGS:
             can = ", ".join(f"data.{each}" for each in DATA_SETTINGS)
             raise ConfigError(f"config: data.{key} has no effect on an evaluation; what can be set is {can}")
-    return Options(data=data, channels=channels), layer
+    found = Options(data=data, channels=channels, device=str(resolve_device(device or "auto")), **options)
+    return Evaluator(chosen, replace(found, weights=None if weights is None else Path(weights)), reporter=reporter)
 
 
 def choose_metrics(
@@ -177,10 +163,15 @@ def choose_metrics(
             metric that is not measured.
         PluginError: A metric that was named does not load.
     """
-    wanted = plugins.names("metric") if names is None else list(dict.fromkeys(names))
+    known = plugins.names("metric")
+    wanted = known if names is None else list(dict.fromkeys(names))
     if not wanted:
-        raise ConfigError(f"metrics: none is named; there is: {', '.join(plugins.names('metric'))}")
+        raise ConfigError(f"metrics: none is named; there is: {', '.join(known)}")
     for key, fields in settings.items():
+        if key not in known:
+            raise ConfigError(f"config: no setting {quoted(key)}; {nearest(key, ['data', 'channels', *known])}")
+        if not isinstance(fields, Mapping):
+            raise ConfigError(f"config: {key} is {quoted(fields)}; it must be a table")
         if key not in wanted:
             raise ConfigError(
                 f"config: {key}.{next(iter(fields), '')} is set, but {key} is not among the metrics "
@@ -189,13 +180,11 @@ def choose_metrics(
     metrics: dict[str, Metric] = {}
     for key in wanted:
         try:
-            model = plugins.find("metric", key)
+            metrics[key] = build(plugins.find("metric", key), settings.get(key, {}), where=key)
         except PluginError as error:
             if names is not None:
                 raise
             reporter.warning(str(error))
-            continue
-        metrics[key] = build(model, settings.get(key, {}), where=key)
     return metrics
 
 
@@ -205,32 +194,30 @@ class Evaluator:
     def __init__(
         self, metrics: Mapping[str, Metric], options: Options | None = None, *, reporter: Reporter = SILENT
     ) -> None:
-        """Take metrics by key; raises PluginError if one names a space that does not exist."""
-        check_spaces(metrics)
+        """Take metrics by key."""
         self._metrics, self._options, self._reporter = metrics, options or Options(), reporter
         self._floors: Floors = {}
         self._made: dict[tuple[str, int, int], Extractor | FaceganError] = {}
 
     def evaluate_checkpoint(self, checkpoint: Checkpoint, source: str | None = None) -> list[Result]:
-        """Judge the faces of the seeds 0 to num_fake - 1.
-
-        Args:
-            checkpoint: The snapshot.
-            source: Real images, instead of those that it was trained on; cropped as those.
+        """Judge the faces of the seeds 0 to num_fake - 1 by the training images, or by those of `source`.
 
         Raises:
+            ConfigError: `channels` is set.
             SnapshotError: Its weights do not fit, or its images are not finite.
             DataError: The real images are missing, or nothing can be measured.
             FaceganError: A network that all metrics need cannot be had.
         """
         options, reporter = self._options, self._reporter
+        if options.channels is not None:
+            raise ConfigError("--set channels: is for --real A --fake B; a model has its own")
         generator = checkpoint.generator(raw=options.raw, device=options.device)
         real = training_set(checkpoint, source, settings=options.data, reporter=reporter)
         unseen = self._held_out(real)
         subject = checkpoint.run_folder.name if checkpoint.run_folder else checkpoint.path.name
         with generated(generator, options.num_fake or NUM_FAKE, reporter=reporter) as images:
             fake = replace(images, label=f"{subject}, step {checkpoint.step:,}")
-            results = self._measure(real, Sample(fake), held_out=unseen, checkpoint=checkpoint)
+            results = self._measure(real, Sample(fake), unseen, checkpoint)
         provenance = {"subject": subject, "step": checkpoint.step, "weights": generator.origin.weights}
         return [
             result.model_copy(update={**provenance, "digests": {**result.digests, "snapshot": checkpoint.digest}})
@@ -259,29 +246,20 @@ class Evaluator:
     def _held_out(self, training: ImageSet) -> ImageSet | None:
         """As many images that the model has not seen as the metrics use; None: there are none."""
         num = max(metric.num_held_out for metric in self._metrics.values())
-        if not (num and training.is_training_set):
-            return None
         try:
-            return held_out(training, num, reporter=self._reporter)
+            return held_out(training, num, reporter=self._reporter) if num and training.is_training_set else None
         except DataError as error:
             self._reporter.warning(f"no held-out images: {error}")
             return None
 
     def _measure(
-        self,
-        real: ImageSet,
-        fake: Sample,
-        *,
-        held_out: ImageSet | None = None,
-        checkpoint: Checkpoint | None = None,
+        self, real: ImageSet, fake: Sample, unseen: ImageSet | None = None, checkpoint: Checkpoint | None = None
     ) -> list[Result]:
         options = self._options
         reals = Sample.shuffled(real, options.seed, options.num_real)
-        pair = Pair(reals, fake, held_out, device=options.device, seed=options.seed)
+        pair = Pair(reals, fake, unseen, device=options.device, seed=options.seed)
         extractors = self._extractors(fake.image_set, checkpoint)
-        metrics = {
-            key: metric for key, metric in self._metrics.items() if metric.space == PIXELS or metric.space in extractors
-        }
+        metrics = {key: each for key, each in self._metrics.items() if each.space in (PIXELS, *extractors)}
         self._warn_of_few(pair, metrics)
         return measure(metrics, pair, extractors, floor=options.floor, floors=self._floors, reporter=self._reporter)
 
@@ -292,13 +270,13 @@ class Evaluator:
         spaces = {metric.space for metric in self._metrics.values()}
         for space in sorted(spaces - {PIXELS}):
             key = (space, images.channels, images.resolution)
-            made = self._made.get(key) or self._make_extractor(space, images, checkpoint)
+            if space == "discriminator" or key not in self._made:  # each snapshot has its own
+                self._made[key] = self._make_extractor(space, images, checkpoint)
+            made = self._made[key]
             if isinstance(made, Extractor):
                 found[space] = made
             else:
                 missing[space] = made
-            if space != "discriminator":  # each snapshot has its own
-                self._made[key] = made
         if missing and len(missing) == len(spaces):
             raise next(iter(missing.values()))
         for space, reason in missing.items():
@@ -307,14 +285,13 @@ class Evaluator:
         return found
 
     def _make_extractor(self, space: str, images: ImageSet, checkpoint: Checkpoint | None) -> Extractor | FaceganError:
-        options = self._options
+        weights, device, reporter = self._options.weights, self._options.device, self._reporter
         try:
             return make_extractor(
-                space, images, device=options.device, weights=options.weights, checkpoint=checkpoint,
-                reporter=self._reporter,
-            )  # fmt: skip
+                space, images, device=device, weights=weights, checkpoint=checkpoint, reporter=reporter
+            )
         except FaceganError as error:
-            if space == "inception" and options.weights is not None:  # a file that was named must be right
+            if space == "inception" and weights is not None:  # a file that was named must be right
                 raise
             return error
 

@@ -1,6 +1,5 @@
 """The network that a metric's space names."""
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -10,16 +9,6 @@ from ..downloads.inception_weights import BRIEF, fetch_weights, find_weights
 from ..errors import DataError, FaceganError, PluginError
 from ..features import Extractor, discriminator_extractor, inception_extractor, random_extractor
 from ..reporter import SILENT, Callbacks, Reporter
-from .metric import PIXELS, Metric
-
-SPACES = (PIXELS, "inception", "random", "discriminator")
-
-
-def check_spaces(metrics: Mapping[str, Metric]) -> None:
-    """Raise a PluginError if a metric names a space that does not exist."""
-    for key, metric in metrics.items():
-        if metric.space not in SPACES:
-            raise PluginError(f"metric '{key}': names the space '{metric.space}'; there is: {', '.join(SPACES)}")
 
 
 def make_extractor(
@@ -34,7 +23,7 @@ def make_extractor(
     """Build the network of a space; Inception's weights are downloaded if they are not here.
 
     Args:
-        space: One of SPACES except pixels.
+        space: The space that a metric names, except pixels.
         images: The judged images, whose size and channels the network takes.
         device: Where it runs.
         weights: A file of Inception's weights; None: those of the cache, or downloaded ones.
@@ -44,19 +33,17 @@ def make_extractor(
     Raises:
         FaceganError: The network cannot be had.
     """
+    size = {"channels": images.channels, "resolution": images.resolution}
     if space == "random":
-        return random_extractor(images.channels, images.resolution, device=device)
+        return random_extractor(**size, device=device)
     if space == "inception":
         return inception_extractor(weights or _inception_weights(reporter), device=device)
+    if space != "discriminator":
+        raise PluginError(f"no metric's space is '{space}'; there is: pixels, inception, random, discriminator")
     if checkpoint is None:
         raise DataError(f"{images.label}: has no discriminator; judge a snapshot, or choose other metrics")
-    return discriminator_extractor(
-        checkpoint.discriminator(device=device),
-        channels=images.channels,
-        resolution=images.resolution,
-        device=device,
-        of=images.label,
-    )
+    D = checkpoint.discriminator(device=device)
+    return discriminator_extractor(D, **size, device=device, of=images.label)
 
 
 def _inception_weights(reporter: Reporter) -> Path:

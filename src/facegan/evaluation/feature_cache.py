@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..data.image_set import ImageSet
 from ..errors import SnapshotError
@@ -33,71 +32,50 @@ def cached_embedding(
     progress: Progress = lambda *_: None,
     reporter: Reporter = SILENT,
 ) -> Embedding:
-    """Embed real images, or take their embedding from the cache.
+    """Embed rows of real images, or take their embedding from the cache.
 
-    Args:
-        extractor: The network; the vectors of one that is not lasting are not cached.
-        images: The real images.
-        rows: Which of them.
-        progress: Called with (images embedded, of how many); not at all when the embedding is in the cache.
-        reporter: Receives a warning when the embedding cannot be cached.
-
-    Raises:
-        FaceganError: As `embed`.
+    The vectors of an extractor that is not lasting are not cached. An embedding that cannot be written is reported.
     """
     if not extractor.lasting:
         return embed(extractor, images.images, rows, progress=progress)
-    key = _key(extractor, images, rows)
+    content = {
+        "layout": LAYOUT,
+        "pixels": images.digest,
+        "shape": list(images.images.shape),
+        "rows": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest(),
+        "kept": [MAX_FEATURES, MAX_LOGITS],
+        "extractor": extractor.digest,
+        "version": extractor.version,
+        "resize": extractor.resize,
+        "num_features": extractor.num_features,
+        "device": torch.device(extractor.device).type,
+        "torch": torch.__version__,
+    }
+    key = json.dumps(content, sort_keys=True)
     name = f"{extractor.key}-{hashed_key(key)}.safetensors"
     if (cached := REFERENCES.read(name, lambda path: _load(path, key))) is not None:
         return cached
     found = embed(extractor, images.images, rows, progress=progress)
-    metadata = {"step": "0", "key": key}
     try:
-        REFERENCES.write(name, lambda path: write_tensors(path, "reference", _tensors(found), metadata))
+        REFERENCES.write(name, lambda path: _save(found, path, key))
     except OSError as error:
         reason = error.strerror or error
         reporter.warning(f"{REFERENCES.path}: features of the real images cannot be stored there ({reason})")
     return found
 
 
-def _key(extractor: Extractor, images: ImageSet, rows: NDArray[np.int64]) -> str:
-    """Everything that an embedding depends on, as JSON."""
-    return json.dumps(
-        {
-            "layout": LAYOUT,
-            "pixels": images.digest,
-            "shape": list(images.images.shape),
-            "rows": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest(),
-            "kept": [MAX_FEATURES, MAX_LOGITS],
-            "extractor": extractor.digest,
-            "version": extractor.version,
-            "resize": extractor.resize,
-            "num_features": extractor.num_features,
-            "device": torch.device(extractor.device).type,
-            "torch": torch.__version__,
-        },
-        sort_keys=True,
-    )
-
-
-def _tensors(embedding: Embedding) -> dict[str, Tensor]:
+def _save(embedding: Embedding, path: Path, key: str) -> None:
     moments = embedding.moments
-    tensors = {
-        "features": torch.from_numpy(embedding.features),
-        "num": torch.tensor(moments.num),
-        "mean": torch.from_numpy(moments.mean),
-        "scatter": torch.tensor(moments.scatter),
-    }
+    arrays = {"features": embedding.features, "mean": moments.mean, "scatter": np.ascontiguousarray(moments.scatter)}
     if embedding.logits is not None:
-        tensors["logits"] = torch.from_numpy(embedding.logits)
-    return tensors
+        arrays["logits"] = embedding.logits
+    tensors = {"num": torch.tensor(moments.num), **{name: torch.from_numpy(each) for name, each in arrays.items()}}
+    write_tensors(path, "reference", tensors, {"step": "0", "key": key})
 
 
 def _load(path: Path, key: str) -> Embedding:
     if open_tensors(path, "reference").metadata.get("key") != key:
         raise SnapshotError(f"{path}: holds the features of other images")
-    tensors = read_tensors(path)
-    moments = Moments(int(tensors["num"]), tensors["mean"].numpy(), tensors["scatter"].numpy())
-    logits = tensors.get("logits")
-    return Embedding(tensors["features"].numpy(), moments, None if logits is None else logits.numpy())
+    arrays = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
+    moments = Moments(int(arrays["num"]), arrays["mean"], arrays["scatter"])
+    return Embedding(arrays["features"], moments, arrays.get("logits"))

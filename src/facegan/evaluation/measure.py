@@ -12,10 +12,12 @@ from ..errors import DataError
 from ..features import Embedding, Extractor, embed
 from ..reporter import SILENT, Reporter
 from .feature_cache import cached_embedding
-from .metric import PIXELS, Measurement, Metric, Pair, Sample
+from .metric import Measurement, Metric, Pair, Sample
 from .results import Floor, Result
 
-Floors = dict[tuple[Any, ...], Measurement]  # real images against real ones, by everything that they depend on
+# Real images against real ones, by the digest of the extractor and by everything else that they depend on.
+Floors = dict[str, dict[tuple[Any, ...], Measurement]]
+Seconds = defaultdict[str, float]  # by metric
 
 
 def measure(
@@ -31,38 +33,35 @@ def measure(
 
     Args:
         metrics: By key.
-        pair: Real and judged images, without embeddings.
+        pair: Real and judged images of one size and kind, without embeddings.
         extractors: By space, for the spaces that the metrics name.
         floor: Whether to measure real images against real ones.
         floors: Those of earlier calls, which are not measured again; new ones are added.
         reporter: Receives the progress, and a warning for each metric that cannot be measured.
 
     Raises:
-        DataError: Sizes or channels differ, or no metric can be measured.
+        DataError: No metric can be measured.
         FaceganError: An extractor returns vectors that are not finite.
     """
-    _check_alike(pair)
     num_floor = min(len(pair.fake), len(pair.real) // 2) if floor else 0
     known = {} if floors is None else floors
+    by_space: dict[str, dict[str, Metric]] = {}  # so that the images of each space are embedded once
+    for key, metric in metrics.items():
+        by_space.setdefault(metric.space, {})[key] = metric
     results, refused = list[Result](), list[str]()
-    for space, chosen in _by_space(metrics).items():
-        extractor = extractors.get(space)
-        if extractor is None and space != PIXELS:
-            refused += [f"{key}: compares vectors of the space '{space}', which has no network here" for key in chosen]
-            continue
-        complete, real_pair, matched = _embed(pair, num_floor, extractor, reporter)
+    for space, chosen in by_space.items():
+        extractor, seconds = extractors.get(space), Seconds(float)
+        complete, *halves = _embed(pair, num_floor, extractor, reporter)
         reasons = {key: metric.lacks(_with_progress(complete, key, reporter)) for key, metric in chosen.items()}
         refused += [f"{key}: {reason}" for key, reason in reasons.items() if reason]
         able = {key: metric for key, metric in chosen.items() if not reasons[key]}
-        seconds: dict[str, float] = defaultdict(float)
         found = _measure(able, complete, seconds, reporter)
-        of_reals = {}
-        if real_pair and matched:
-            of_reals = _measure_floors(able, real_pair, matched, extractor, known, seconds, reporter)
+        of_space = known.setdefault(extractor.digest if extractor else space, {})
+        of_reals = _measure_floors(able, halves, of_space, seconds, reporter) if halves else {}
         for key, metric in able.items():
-            result = _result(key, metric, found[key], complete, extractor)
-            results.append(result.model_copy(update={"floor": of_reals.get(key), "seconds": seconds[key]}))
-        del complete, real_pair, matched  # one space's vectors are in memory at a time
+            more = {"floor": of_reals.get(key), "seconds": seconds[key]}
+            results.append(_result(key, metric, found[key], complete, extractor).model_copy(update=more))
+        del complete, halves  # one space's vectors are in memory at a time
     if refused and not results:
         raise DataError(refused[0])
     for line in refused:
@@ -70,52 +69,38 @@ def measure(
     return results
 
 
-def _by_space(metrics: Mapping[str, Metric]) -> dict[str, dict[str, Metric]]:
-    """The metrics of each space together, so that its images are embedded once."""
-    found: dict[str, dict[str, Metric]] = {}
-    for key, metric in metrics.items():
-        found.setdefault(metric.space, {})[key] = metric
-    return found
-
-
-def _embed(
-    pair: Pair, num_floor: int, extractor: Extractor | None, reporter: Reporter
-) -> tuple[Pair, Pair | None, Pair | None]:
+def _embed(pair: Pair, num_floor: int, extractor: Extractor | None, reporter: Reporter) -> list[Pair]:
     """Embed all images once, those of the floor first; the embedding of a side is the sum of its two parts.
 
     Returns:
-        All reals and all fakes; the other reals with the floor's reals in the place of the fakes; and the other reals
-        with as many fakes. The last two are None where there is no floor.
+        All reals and all fakes; and where there is a floor, the other reals with the floor's reals in the place of the
+        fakes, and the other reals with as many fakes.
     """
 
     def part(sample: Sample, first: int, end: int) -> Sample:
-        rows = sample.rows[first:end]
+        rows, images = sample.rows[first:end], sample.image_set
         if extractor is None or not len(rows):
-            return Sample(sample.image_set, rows)
+            return Sample(images, rows)
         kind = "real" if sample is pair.real else "generated"
         progress = reporter.counter(f"embedding {kind} images ({extractor.title})")
         if sample is pair.real:
-            embedding = cached_embedding(extractor, sample.image_set, rows, progress=progress, reporter=reporter)
-        else:
-            embedding = embed(extractor, sample.images, rows, progress=progress)
-        return Sample(sample.image_set, rows, embedding)
+            return Sample(images, rows, cached_embedding(extractor, images, rows, progress=progress, reporter=reporter))
+        return Sample(images, rows, embed(extractor, images.images, rows, progress=progress))
+
+    def both(first: Embedding | None, rest: Embedding | None) -> Embedding | None:
+        return first + rest if first and rest else first or rest
 
     sides = []
     for sample in (pair.real, pair.fake):
         first, rest = part(sample, 0, num_floor), part(sample, num_floor, len(sample))
-        sides.append((first, rest, Sample(sample.image_set, sample.rows, _total(first.embedding, rest.embedding))))
+        sides.append((first, rest, Sample(sample.image_set, sample.rows, both(first.embedding, rest.embedding))))
     (real_first, real_rest, real), (fake_first, _, fake) = sides
     device = extractor.device if extractor else pair.device
     complete = replace(pair, real=real, fake=fake, device=device, _memory={})
     if not num_floor:
-        return complete, None, None
+        return [complete]
     of_reals = replace(complete, real=real_rest, fake=real_first, _memory={})
-    return complete, of_reals, replace(complete, real=real_rest, fake=fake_first, intervals=False, _memory={})
-
-
-def _total(first: Embedding | None, rest: Embedding | None) -> Embedding | None:
-    """The embedding of both parts, of which either may be empty."""
-    return first + rest if first and rest else first or rest
+    return [complete, of_reals, replace(complete, real=real_rest, fake=fake_first, intervals=False, _memory={})]
 
 
 def _with_progress(pair: Pair, task: str, reporter: Reporter) -> Pair:
@@ -126,7 +111,7 @@ def _with_progress(pair: Pair, task: str, reporter: Reporter) -> Pair:
 
 
 def _measure(
-    metrics: Mapping[str, Metric], pair: Pair, seconds: dict[str, float], reporter: Reporter, suffix: str = ""
+    metrics: Mapping[str, Metric], pair: Pair, seconds: Seconds, reporter: Reporter, suffix: str = ""
 ) -> dict[str, Measurement]:
     """Measure a pair, add the time to `seconds`, and free what the metrics share."""
     found = {}
@@ -140,21 +125,20 @@ def _measure(
 
 def _measure_floors(
     metrics: Mapping[str, Metric],
-    of_reals: Pair,
-    matched: Pair,
-    extractor: Extractor | None,
-    floors: Floors,
-    seconds: dict[str, float],
+    halves: list[Pair],
+    floors: dict[tuple[Any, ...], Measurement],
+    seconds: Seconds,
     reporter: Reporter,
 ) -> dict[str, Floor]:
     """Measure reals against reals, and as many fakes against the same, where there are enough of them."""
+    of_reals, matched = halves
     able = {
         key: metric
         for key, metric in metrics.items()
         if metric.has_floor and not metric.lacks(of_reals) and not metric.lacks(matched)
     }
-    sides = of_reals.real.image_set.digest, len(of_reals.real), len(of_reals.fake)
-    protocol = *sides, of_reals.seed, of_reals.intervals, extractor and extractor.digest
+    num_real, num_fake = len(of_reals.real), len(of_reals.fake)
+    protocol = of_reals.real.image_set.digest, num_real, num_fake, of_reals.seed, of_reals.intervals
     keys = {key: (type(metric), metric, *protocol) for key, metric in able.items()}
     new = {key: metric for key, metric in able.items() if keys[key] not in floors}
     measured = _measure(new, of_reals, seconds, reporter, " of real images")
@@ -162,15 +146,11 @@ def _measure_floors(
     fakes = _measure(able, matched, seconds, reporter, " of as many as these")
     found = {}
     for key, metric in able.items():
-        floor = floors[keys[key]]
+        floor, value = floors[keys[key]], fakes[key].value
         low, _ = floor.interval or (floor.value, floor.value)
+        ratio = value / floor.value if metric.has_ratio and low > 0 else None
         found[key] = Floor(
-            value=floor.value,
-            interval=floor.interval,
-            num_real=len(of_reals.real),
-            num_fake=len(of_reals.fake),
-            matched=fakes[key].value,
-            ratio=fakes[key].value / floor.value if metric.has_ratio and low > 0 else None,
+            value=floor.value, interval=floor.interval, num_real=num_real, num_fake=num_fake, matched=value, ratio=ratio
         )
     return found
 
@@ -209,19 +189,3 @@ def _result(key: str, metric: Metric, found: Measurement, pair: Pair, extractor:
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         facegan=__version__,
     )
-
-
-def _check_alike(pair: Pair) -> None:
-    """Refuse images that cannot be compared; raises DataError."""
-    real, fake = pair.real.image_set, pair.fake.image_set
-    if real.channels != fake.channels:
-        kinds = {1: "grey", 3: "in colour"}
-        raise DataError(
-            f"{fake.label}: is {kinds[fake.channels]}, {real.label} {kinds[real.channels]}; compare images of one kind"
-        )
-    if real.images.shape[2:] != fake.images.shape[2:]:
-        sizes = ["x".join(map(str, each.images.shape[:1:-1])) for each in (fake, real)]
-        raise DataError(
-            f"{fake.label}: has {sizes[0]} pixels, {real.label} has {sizes[1]}; compare images of one size "
-            "(--resolution N brings both to one)"
-        )

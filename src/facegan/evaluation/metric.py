@@ -81,25 +81,15 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """The two sides that a metric compares.
-
-    Attributes:
-        real: Real images.
-        fake: Judged images: of a generator, of a folder, or, for the floor, real ones as well.
-        held_out: Images that the model was not trained on, none of which is a training image; None: there are none.
-        intervals: Whether intervals are wanted, which may take several times as long as the values.
-        device: Where large products may be computed.
-        seed: Seed of whatever is drawn, such as subsets and directions.
-        progress: Called by a metric that takes long with (images done, of how many).
-    """
+    """The two sides that a metric compares."""
 
     real: Sample
-    fake: Sample
-    held_out: ImageSet | None = None
-    intervals: bool = True
-    device: str = "cpu"
-    seed: int = 0
-    progress: Progress = lambda *_: None
+    fake: Sample  # of a generator, of a folder, or, for the floor, real images as well
+    held_out: ImageSet | None = None  # images that the model was not trained on; None: there are none
+    intervals: bool = True  # whether intervals are wanted, which may take several times as long as the values
+    device: str = "cpu"  # where large products may be computed
+    seed: int = 0  # of whatever is drawn, such as subsets and directions
+    progress: Progress = lambda *_: None  # called by a metric that takes long with (images done, of how many)
     _memory: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -142,30 +132,18 @@ class Known:
 
 
 class Metric(BaseModel):
-    """A metric; its fields are settings of its protocol and are written next to every value.
-
-    Attributes:
-        title: Its name in tables and plots.
-        better: Whether a lower or a higher value is better, or one nearer to that of real images.
-        space: The space whose vectors it compares: "pixels", "inception", "random" or "discriminator".
-        at_least: Images of either side that it needs.
-        has_floor: Whether real images in the place of the fakes are a yardstick for it.
-        has_ratio: Whether values may be divided by that yardstick: not where it is 0 except by chance.
-        comparable: What its numbers may be compared with; "": as its network says, or, if it needs none, any tool with
-            the same protocol.
-        unit: Unit of the value, for axes; "" for a pure number.
-    """
+    """A metric; its fields are settings of its protocol and are written next to every value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    title: ClassVar[str]
-    better: ClassVar[Literal["lower", "higher", "nearer"]]
-    space: ClassVar[str] = PIXELS
-    at_least: ClassVar[int] = 2
-    has_floor: ClassVar[bool] = True
-    has_ratio: ClassVar[bool] = True
-    comparable: ClassVar[str] = ""
-    unit: ClassVar[str] = ""
+    title: ClassVar[str]  # its name in tables and plots
+    better: ClassVar[Literal["lower", "higher", "nearer"]]  # nearer: to the value of real images
+    space: ClassVar[str] = PIXELS  # the features it compares: of "pixels", "inception", "random" or "discriminator"
+    at_least: ClassVar[int] = 2  # images of either side that it needs
+    has_floor: ClassVar[bool] = True  # whether real images in the place of the fakes are a yardstick for it
+    has_ratio: ClassVar[bool] = True  # whether values may be divided by that: not where it is 0 except by chance
+    comparable: ClassVar[str] = ""  # with which numbers; "": as its network says, else any tool with the same protocol
+    unit: ClassVar[str] = ""  # of the value, for axes; "" for a pure number
 
     @property
     def num_held_out(self) -> int:

@@ -1,5 +1,6 @@
 """The results of an evaluation: one line of JSON for each metric, with everything that the number depends on."""
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -14,73 +15,41 @@ from ..storage.run_log import read_evaluations
 
 
 class Floor(BaseModel):
-    """The floor: real images against real ones, and the fakes against as many.
-
-    Attributes:
-        value: The metric with real images in the place of the fakes: two disjoint parts of the reals.
-        interval: Its 95 % interval.
-        num_real: Real images in their own place.
-        num_fake: Real images in the place of the fakes.
-        matched: The fakes' value on exactly as many images of both sides.
-        ratio: matched / value; None where value is 0 except by chance, as for unbiased distances.
-    """
+    """The floor: real images against real ones, and the fakes against as many."""
 
     model_config = ConfigDict(frozen=True)
 
-    value: float
-    interval: tuple[float, float] | None
-    num_real: int
-    num_fake: int
-    matched: float
-    ratio: float | None
+    value: float  # of real images in the place of the fakes: two disjoint parts of the reals
+    interval: tuple[float, float] | None  # 95 %
+    num_real: int  # real images in their own place
+    num_fake: int  # real images in the place of the fakes
+    matched: float  # the fakes' value on exactly as many images of both sides
+    ratio: float | None  # matched / value; None where value is 0 except by chance, as for unbiased distances
 
 
 class Result(BaseModel):
-    """A line of evaluations.jsonl.
-
-    Attributes:
-        metric: Its key.
-        title: Its name in words.
-        better: "lower", "higher", or "nearer" to the real images' value.
-        subject: The name of the run, snapshot or source that was judged.
-        value: The number.
-        interval: Its 95 % interval over other fakes; None where the metric has none.
-        num_real: Real images.
-        num_fake: Judged images.
-        floor: The yardstick; None where there is none.
-        protocol: Everything that the number depends on besides the images: crop, filter, resize, resolution,
-            channels, extractor, seed, device, and the metric's own settings.
-        digests: SHA-256 of the "real" and "fake" pixels, the "extractor" and the "snapshot".
-        details: Further numbers of the metric.
-        step: Step of the snapshot; None for images of a folder.
-        weights: "G_ema" or "G"; None for images of a folder.
-        warnings: What to keep in mind, one sentence each.
-        seconds: Duration without the embedding.
-        time: When it was measured, in UTC.
-        facegan: The version.
-        during_training: Whether it was measured during training.
-    """
+    """A line of evaluations.jsonl."""
 
     model_config = ConfigDict(frozen=True)
 
-    metric: str
-    title: str
-    better: str
-    subject: str
+    metric: str  # its key
+    title: str  # its name in words
+    better: str  # "lower", "higher", or "nearer" to the real images' value
+    subject: str  # the name of the run, snapshot or source that was judged
     value: float
-    interval: tuple[float, float] | None
+    interval: tuple[float, float] | None  # 95 %, over other fakes; None where the metric has none
     num_real: int
-    num_fake: int
-    floor: Floor | None
-    protocol: dict[str, Any]
-    digests: dict[str, str]
-    details: dict[str, Any]
-    step: int | None = None
-    weights: str | None = None
-    warnings: tuple[str, ...] = ()
-    seconds: float
-    time: str
-    facegan: str
+    num_fake: int  # judged images
+    floor: Floor | None  # the yardstick; None where there is none
+    protocol: dict[str, Any]  # everything else that the number depends on, and the metric's own settings
+    digests: dict[str, str]  # SHA-256 of the "real" and "fake" pixels, the "extractor" and the "snapshot"
+    details: dict[str, Any]  # further numbers of the metric
+    step: int | None = None  # of the snapshot; None for images of a folder
+    weights: str | None = None  # "G_ema" or "G"; None for images of a folder
+    warnings: tuple[str, ...] = ()  # what to keep in mind, one sentence each
+    seconds: float  # without the embedding
+    time: str  # when it was measured, in UTC
+    facegan: str  # the version
     during_training: bool = False
 
     def line(self) -> dict[str, Any]:
@@ -124,10 +93,6 @@ def read(path: Path) -> list[Result]:
     """Return the results of an evaluations.jsonl in their order; invalid lines are skipped."""
     found = []
     for line in read_evaluations(path):
-        try:
-            found.append(
-                Result.model_validate({key: value for key, value in line.items() if key in Result.model_fields})
-            )
-        except ValueError:
-            continue
+        with contextlib.suppress(ValueError):
+            found.append(Result.model_validate(line))
     return found

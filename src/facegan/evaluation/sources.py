@@ -47,26 +47,35 @@ def load_sources(
     """
     data = with_settings(DataConfig(source=real), settings)
     judged = _uncropped(DataConfig(source=fake, filter=data.filter))
-    reals, fakes = (_survey(each, reporter) for each in (data, judged))
+    reals, fakes = _survey(data, reporter), _survey(judged, reporter)
     if oblong := sum(count for (width, height), count in fakes.sizes.items() if width != height):
         raise DataError(
             f"{fake}: {oblong:,} of {fakes.num:,} judged images are not square ({_listed(fakes)}); they are not "
             "cropped, so cut them to squares first"
         )
     if resolution is None and data.crop == "auto":
-        data = _uncropped(data)
-        resolution = _common_size(reals, fakes, real, fake)
+        data, resolution = _uncropped(data), _size(reals, real)
+        if resolution and (size := _size(fakes, fake) or resolution) != resolution:
+            raise DataError(
+                f"{fake}: has images of {size}x{size} pixels, {real} of {resolution}x{resolution}; {_ADVICE}"
+            )
     resolution = resolution or _size(fakes, fake) or DRAWN_RESOLUTION
     if resolution < MIN_RESOLUTION:
         raise DataError(
             f"{fake}: images of {resolution}x{resolution} pixels are too small to be judged; "
             f"{MIN_RESOLUTION}x{MIN_RESOLUTION} are the smallest"
         )
-    channels = channels or _channels(reals, fakes, real, fake)
+    if channels is None and reals.is_grey != fakes.is_grey:
+        kinds = {True: "grey", False: "in colour"}
+        raise DataError(
+            f"{fake}: is {kinds[fakes.is_grey]}, {real} {kinds[reals.is_grey]}; compare images of one kind, or both "
+            "in grey with --set channels=1"
+        )
+    channels = channels or (1 if reals.is_grey else 3)
     real_images, fake_images = (
         from_source(each, resolution=resolution, channels=channels, reporter=reporter) for each in (data, judged)
     )
-    warnings = *_warnings(fakes, fake, resolution), *_copies(real_images, fake_images, real, fake)
+    warnings = tuple(f"{fake}: {line}" for line in _warnings(fakes, resolution, real_images, fake_images))
     for line in warnings:
         reporter.warning(line)
     return real_images, replace(fake_images, label=fake, warnings=warnings)
@@ -83,16 +92,6 @@ def _survey(data: DataConfig, reporter: Reporter) -> Survey:
     if not found.num:
         raise DataError(f"{data.source}: none of its images can be read; 'facegan data check' says why")
     return found
-
-
-def _common_size(reals: Survey, fakes: Survey, real: str, fake: str) -> int | None:
-    """The one size of both; None where both draw at any size."""
-    sides = [side for side in (_size(reals, real), _size(fakes, fake)) if side]
-    if len(set(sides)) > 1:
-        raise DataError(
-            f"{fake}: has images of {sides[1]}x{sides[1]} pixels, {real} of {sides[0]}x{sides[0]}; {_ADVICE}"
-        )
-    return sides[0] if sides else None
 
 
 def _size(found: Survey, source: str) -> int | None:
@@ -112,31 +111,18 @@ def _listed(found: Survey) -> str:
     return ", ".join(sizes[:3]) + (f" and {len(sizes) - 3:,} more" if len(sizes) > 3 else "")
 
 
-def _channels(reals: Survey, fakes: Survey, real: str, fake: str) -> int:
-    if reals.is_grey != fakes.is_grey:
-        kinds = {True: "grey", False: "in colour"}
-        raise DataError(
-            f"{fake}: is {kinds[fakes.is_grey]}, {real} {kinds[reals.is_grey]}; compare images of one kind, or both "
-            "in grey with --set channels=1"
-        )
-    return 1 if reals.is_grey else 3
-
-
-def _warnings(fakes: Survey, source: str, resolution: int) -> list[str]:
+def _warnings(found: Survey, resolution: int, reals: ImageSet, fakes: ImageSet) -> list[str]:
+    """What to keep in mind about judged images."""
     lines = []
-    if fakes.num_lossy:
+    if found.num_lossy:
         lines.append(
-            f"{source}: {fakes.num_lossy:,} of {fakes.num:,} judged images are JPEG or lossy WebP files, whose "
-            "compression is scored, too; save them as PNG"
+            f"{found.num_lossy:,} of {found.num:,} judged images are JPEG or lossy WebP files, whose compression is "
+            "scored, too; save them as PNG"
         )
-    if resized := sum(count for (side, _), count in fakes.sizes.items() if side != resolution):
-        lines.append(f"{source}: {resized:,} of {fakes.num:,} judged images were resized to {resolution} pixels")
-    return lines
-
-
-def _copies(reals: ImageSet, fakes: ImageSet, real: str, fake: str) -> list[str]:
-    """A line about files that are in both sources."""
-    assert reals.packed and fakes.packed, "loaded from sources"
+    if resized := sum(count for (side, _), count in found.sizes.items() if side != resolution):
+        lines.append(f"{resized:,} of {found.num:,} judged images were resized to {resolution} pixels")
+    assert reals.packed and fakes.packed and reals.settings, "loaded from sources"
     known = set(reals.packed.digests)
-    num = sum(digest in known for digest in fakes.packed.digests)
-    return [f"{fake}: {num:,} of its images are in {real}, too (equal files)"] if num else []
+    if copies := sum(digest in known for digest in fakes.packed.digests):
+        lines.append(f"{copies:,} of its images are in {reals.settings.source}, too (equal files)")
+    return lines

@@ -17,7 +17,7 @@ from ..data.image_set import ImageSet, from_packed
 from ..data.packed.load import PackedImages
 from ..errors import ConfigError, DataError
 from ..evaluation import Metric, Pair, Result, Sample, append
-from ..evaluation.extractors import check_spaces, make_extractor
+from ..evaluation.extractors import make_extractor
 from ..evaluation.measure import measure
 from ..evaluation.metric import PIXELS
 from ..features import Extractor
@@ -193,6 +193,5 @@ def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
 
 def _make_extractors(metrics: Mapping[str, Metric], images: ImageSet, device: str) -> dict[str, Extractor]:
     """Return the feature extractors of the metrics by space; raises FaceganError for one that is not available."""
-    check_spaces(metrics)
     spaces = dict.fromkeys(metric.space for metric in metrics.values())
     return {space: make_extractor(space, images, device=device) for space in spaces if space != PIXELS}
