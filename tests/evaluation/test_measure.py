@@ -131,9 +131,13 @@ def test_rows_choose_and_order_the_fakes(metrics, means, pair, faces):
 def test_no_floor_unless_wanted_and_no_intervals_unless_wanted(metrics, means, pair, faces):
     results = measure(metrics, pair(faces(20, 0), faces(5, 1)), {"random": means()[0]}, floor=False)
     assert all(result.floor is None for result in results)
-    metrics["shift"].pairs.clear()
-    measure(metrics, pair(faces(20, 0), faces(5, 1), intervals=False), {"random": means()[0]})
-    assert not any(each.intervals for each in metrics["shift"].pairs)
+    metrics = {"kernel": plugins.find("metric", "kd_random")()}
+    found = [
+        measure(metrics, pair(faces(20, 0), faces(10, 1), intervals=wanted), {"random": means()[0]})[0]
+        for wanted in (True, False)
+    ]
+    assert [(each.interval is None, each.floor.interval is None) for each in found] == [(False, False), (True, True)]
+    assert found[0].value == found[1].value
 
 
 def test_floors_that_are_known_are_not_measured_again(metrics, means, pair, faces):

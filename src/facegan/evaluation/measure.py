@@ -117,7 +117,8 @@ def _measure(
     found = {}
     for key, metric in metrics.items():
         began = time.perf_counter()
-        found[key] = metric.measure(_with_progress(pair, f"{key}{suffix}", reporter))
+        measured = metric.measure(_with_progress(pair, f"{key}{suffix}", reporter))
+        found[key] = measured if pair.intervals else replace(measured, interval=None)
         seconds[key] += time.perf_counter() - began
     pair.forget()
     return found

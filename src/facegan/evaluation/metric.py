@@ -23,7 +23,7 @@ class Measurement:
 
     Attributes:
         value: The number.
-        interval: Where the value lies in 95 of 100 cases if other images were generated; None where
+        interval: Where the value lies in 95 of 100 cases if other images were generated; dropped where
             `Pair.intervals` asks for none.
         details: Further numbers that belong to it, for JSON: parts of the value, the real images' own value.
     """
@@ -140,6 +140,7 @@ class Metric(BaseModel):
     better: ClassVar[Literal["lower", "higher", "nearer"]]  # nearer: to the value of real images
     space: ClassVar[str] = PIXELS  # the features it compares: of "pixels", "inception", "random" or "discriminator"
     at_least: ClassVar[int] = 2  # images of either side that it needs
+    smallest: ClassVar[int] = 1  # pixels that the shorter side of images needs
     has_floor: ClassVar[bool] = True  # whether real images in the place of the fakes are a yardstick for it
     has_ratio: ClassVar[bool] = True  # whether values may be divided by that: not where it is 0 except by chance
     comparable: ClassVar[str] = ""  # with which numbers; "": as its network says, else any tool with the same protocol
@@ -159,6 +160,9 @@ class Metric(BaseModel):
         for side, sample in sides:
             if sample.embedding is not None and not np.isfinite(sample.embedding.moments.mean).all():
                 return f"the {self.space} network's vectors of {side} images are not finite"
+        height, width = pair.fake.images.shape[2:]
+        if min(height, width) < self.smallest:
+            return f"needs images of at least {self.smallest} x {self.smallest} pixels (they have {width} x {height})"
         for side, sample in sides:
             if len(sample) < self.at_least:
                 return f"needs at least {self.at_least:,} {side} images (there are {len(sample):,})"

@@ -11,14 +11,14 @@ METRIC = MemorisationInPixels(num_images=150)
 
 @pytest.fixture
 def pair(faces):
-    def make(fakes, *, num_heldout=150, mirror=False, trained=True, intervals=True):
+    def make(fakes, *, num_heldout=150, mirror=False, trained=True):
         training = faces(300, 0)
         chosen = {"training": training, "mirrored": training[..., ::-1], "others": faces(150, 1)}[fakes][:150]
         noise = np.random.default_rng(5).integers(-6, 7, chosen.shape)
         samples = (chosen + noise).clip(0, 255).astype(np.uint8)
         known = ImageSet(training, "training", is_training_set=trained, mirror=mirror)
         held_out = ImageSet(faces(num_heldout, 2), "held out")
-        return Pair(Sample(known, np.arange(100)), Sample(samples), held_out, intervals=intervals)
+        return Pair(Sample(known, np.arange(100)), Sample(samples), held_out)
 
     return make
 
@@ -57,9 +57,8 @@ def test_details_are_those_of_neighbours_over_all_training_images(pair):
 
 
 def test_number_of_images_is_limited_on_both_sides(pair):
-    found = MemorisationInPixels(num_images=60).measure(pair("others", intervals=False))
+    found = MemorisationInPixels(num_images=60).measure(pair("others"))
     assert (found.details["num_samples"], found.details["num_heldout"]) == (60, 60)
-    assert found.interval is None
 
 
 @pytest.mark.parametrize(

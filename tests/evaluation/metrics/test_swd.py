@@ -22,7 +22,7 @@ def drawn():
 
 
 def distance(real, fake, slicing=FEW, **settings):
-    return sliced_wasserstein(lambda a, b: real[a:b], lambda a, b: fake[a:b], len(real), slicing, **settings)
+    return sliced_wasserstein(Sample(real), Sample(fake), slicing, **settings)
 
 
 def through(images, change):
@@ -56,7 +56,7 @@ def slow(real, fake, slicing, seed):
     for number in range(len(levels)):
         sides = []
         for images in (real, fake):
-            corners = swd.patch_places(lambda a, b, p=images: p[a:b], len(images), levels, slicing, seed)
+            corners = swd.patch_places(Sample(images), levels, slicing, seed)
             patches = []
             for image, (rows, columns) in zip(images, corners[:, number], strict=True):
                 band = np.stack([literal(channel, len(levels))[number] for channel in image])
@@ -96,7 +96,7 @@ def test_order_of_images_makes_no_difference(drawn):
 def test_places_of_patches_are_even_within_the_image_and_new_for_a_repeated_image():
     images = np.zeros((40, 1, 32, 32), np.uint8)
     levels = pyramid_sizes(32, 32)
-    places = swd.patch_places(lambda a, b: images[a:b], 40, levels, Slicing(), 0)
+    places = swd.patch_places(Sample(images), levels, Slicing(), 0)
     assert not np.array_equal(places[0], places[1])
     for level, room in enumerate((26, 10)):
         corners = places[:, level].transpose(1, 0, 2).reshape(2, -1)
@@ -239,9 +239,7 @@ def test_images_are_read_in_the_order_of_their_rows(faces):
     images, rows = faces(10, 0), np.random.default_rng(0).permutation(10)
     shuffled = Pair(Sample(images, rows), Sample(images[rows]), intervals=False)
     assert metric().measure(shuffled).value == 0
-    direct = sliced_wasserstein(
-        lambda a, b: images[a:b], lambda a, b: faces(10, 1)[a:b], 10, Slicing(num_patches=16, num_directions=32)
-    )
+    direct = distance(images, faces(10, 1), Slicing(num_patches=16, num_directions=32))
     assert metric().measure(pair(images, faces(10, 1))).value == direct.value
 
 

@@ -50,11 +50,12 @@ def variation(difference: NDArray[np.float64], sizes: NDArray[np.int64]) -> floa
     """The total variation distance between the joint shares of two questions, in the mean over all pairs of questions.
 
     Of one pair of questions it is half the sum of |p - q| over the combinations of their answers: the share of one set
-    that would have to answer differently for the combinations to be as frequent as in the other.
+    that would have to answer differently for the combinations to be as frequent as in the other. Of a single question,
+    its own distance is taken.
 
     Args:
         difference: Of the `joint_shares` of both sets.
-        sizes: Answers to each question; of a single question, its own distance is taken.
+        sizes: Answers to each question.
     """
     return float((_weights(sizes) * np.abs(difference)).sum())
 
@@ -65,12 +66,8 @@ def variation_interval(
     """The 95 % interval of `variation` if others were judged, the other set staying as it is.
 
     Once it is known which combinations are too frequent, the distance is a mean over the judged images:
-    (1/n) sum_i sum_(cells a, b of i) w_ab sign_ab, up to a constant. Its standard error is that of this mean.
-
-    Args:
-        judged: The judged images' answers, one-hot (n, cells).
-        difference: Their `joint_shares` less those of the other set.
-        sizes: As in `variation`.
+    (1/n) sum_i sum_(cells a, b of i) w_ab sign_ab, up to a constant. Its standard error is that of this mean over the
+    judged images' answers, one-hot (n, cells). `difference` is their `joint_shares` less those of the other set.
     """
     signs = (_weights(sizes) * np.sign(difference)).astype(np.float32)
     each = ((judged @ signs) * judged).sum(1, dtype=np.float64)
@@ -108,21 +105,13 @@ def _weights(sizes: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class Questions:
-    """The questions that a classifier answers about both sides.
-
-    Attributes:
-        classifier: The classifier of the attributes.
-        groups: The questions of each attribute, as indices into the classifier's: one for each word, or one.
-        left_out: Questions that it cannot answer, and why.
-        targets: All questions, with the answers that are known of the reals.
-        rows: Rows of the reals that it was not trained on.
-    """
+    """The questions that a classifier answers about both sides."""
 
     classifier: AttributeClassifier
-    groups: list[list[int]]
-    left_out: dict[str, str]
-    targets: AttributeLabels
-    rows: NDArray[np.int64]
+    groups: list[list[int]]  # the questions of each attribute, by their index: one for each word, or one
+    left_out: dict[str, str]  # questions that it cannot answer, and why
+    targets: AttributeLabels  # all questions, with the answers that are known of the reals
+    rows: NDArray[np.int64]  # of the reals that it was not trained on
 
     @property
     def indices(self) -> list[int]:
@@ -214,35 +203,36 @@ class AttributeProportions(Metric):
         asked = _questions(pair)
         real = asked.answers(Sample(pair.real.image_set, asked.rows), pair.real.image_set.mirror)
         fake = asked.answers(pair.fake)
-        shares = joint_shares(real), joint_shares(fake)
+        shares, nums = [joint_shares(real), joint_shares(fake)], [len(real), len(fake)]
         difference = shares[1] - shares[0]
-        value = variation(difference, asked.sizes)
-        details: dict[str, Any] = {
+        details: dict[str, Any] = {}
+        if pair.intervals:
+            chance = variation_by_chance(real, fake, asked.sizes, pair.seed)
+            low, high = np.quantile(chance, (0.025, 0.975))
+            details["by_chance"] = {"value": float(chance.mean()), "interval": (float(low), float(high))}
+        details |= {
             "num_real": len(real),
             "num_fake": len(fake),
             "attributes": list(_proportions(asked, real, fake)),
-            **self._combinations(asked, *shares, len(real), len(fake)),
+            **self._combinations(asked, shares, nums),
             "left_out": asked.left_out,
         }
-        if not pair.intervals:
-            return Measurement(value, None, details)
-        chance = variation_by_chance(real, fake, asked.sizes, pair.seed)
-        low, high = np.quantile(chance, (0.025, 0.975))
-        details = {"by_chance": {"value": float(chance.mean()), "interval": (float(low), float(high))}, **details}
-        return Measurement(value, variation_interval(fake, difference, asked.sizes), details)
+        interval = variation_interval(fake, difference, asked.sizes)
+        return Measurement(variation(difference, asked.sizes), interval, details)
 
-    def _combinations(
-        self, asked: Questions, real: NDArray[np.float64], fake: NDArray[np.float64], num_real: int, num_fake: int
-    ) -> dict[str, Any]:
+    def _combinations(self, asked: Questions, shares: list[NDArray[np.float64]], nums: list[int]) -> dict[str, Any]:
         """Return which answers, alone and two together, fakes hardly ever show or show at an unexpected rate.
 
         Two answers are listed only if the shares of each alone do not explain it: if round glasses are rare, so are
         round glasses with a smile. Of the reals' share p, the fakes are expected to show p (q_a / p_a) (q_b / p_b).
         """
+        (real, fake), (num_real, num_fake) = shares, nums
         owner = np.repeat(np.arange(len(asked.groups)), asked.sizes)
         row, column = np.nonzero((owner[:, None] < owner) | np.eye(len(owner), dtype=bool))
         least = max(self.common, ENOUGH / min(num_real, num_fake))
-        common = (real[row, column] >= least) & ~_is_none_of_several(asked)[row] & ~_is_none_of_several(asked)[column]
+        # None of several words is no combination.
+        named = np.concatenate([np.arange(size) < (size if size == 2 else size - 1) for size in asked.sizes])
+        common = (real[row, column] >= least) & named[row] & named[column]
         row, column = row[common], column[common]
         p, q, two = real[row, column], fake[row, column], row != column
         alone = np.diag(fake) / np.maximum(np.diag(real), self.common)
@@ -276,12 +266,7 @@ class AttributeProportions(Metric):
 
 
 def rows(details: Mapping[str, Any], limit: int = 10) -> list[tuple[str, str, str, str]]:
-    """Return a table for people: attribute, share of reals and of fakes, their ratio; the worst first.
-
-    Args:
-        details: Details of a result of this metric.
-        limit: Rows at most; 0: all.
-    """
+    """Return `limit` rows at most (0: all), the worst first: attribute, share of reals and of fakes, their ratio."""
 
     def share(value: float, interval: Sequence[float]) -> str:
         return f"{value:.1%} ({interval[0]:.1%} to {interval[1]:.1%})"
@@ -312,11 +297,6 @@ def _questions(pair: Pair) -> Questions:
         return Questions(classifier, list(groups.values()), {**targets.skipped, **unusable}, targets, rows)
 
     return pair.once("attributes", compute)
-
-
-def _is_none_of_several(asked: Questions) -> NDArray[np.bool_]:
-    """Which cells stand for none of several words: (cells,)."""
-    return np.concatenate([np.arange(size) == size - 1 if size > 2 else np.zeros(size, bool) for size in asked.sizes])
 
 
 def _proportions(asked: Questions, real: NDArray[np.float32], fake: NDArray[np.float32]) -> Iterator[dict[str, Any]]:

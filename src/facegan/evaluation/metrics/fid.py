@@ -16,26 +16,18 @@ _CHUNK = 2048  # vectors at a time
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """A normal distribution by its mean and any factor of its covariance.
+    """A normal distribution by its mean and any factor of its covariance."""
 
-    Attributes:
-        mean: float64 (d,).
-        factor: float64 (d, r): the covariance is factor factor^T, of rank r at most.
-        num: Number of vectors it was fitted to.
-    """
-
-    mean: NDArray[np.float64]
-    factor: NDArray[np.float64]
-    num: int
+    mean: NDArray[np.float64]  # (d,)
+    factor: NDArray[np.float64]  # (d, r): the covariance is factor factor^T, of rank r at most
+    num: int  # of the vectors that it was fitted to
 
     @classmethod
     def fit(cls, moments: Moments, vectors: NDArray[np.floating] | None = None) -> "Gaussian":
-        """Fit the mean and the unbiased covariance of two vectors or more.
+        """Fit the mean and the unbiased covariance of n vectors, 2 or more.
 
-        Args:
-            moments: Of all n vectors.
-            vectors: (m, d). Where these are all (m = n) and no more than d, the centred vectors themselves are a
-                factor: no covariance is formed, whose zeros would be known only up to rounding.
+        Where `vectors` (m, d) are all of them, and no more than d, the centred vectors themselves are a factor: no
+        covariance is formed, whose zeros would be known only up to rounding.
         """
         if vectors is not None and len(vectors) == moments.num <= len(moments.mean):
             return cls(moments.mean, (vectors - moments.mean).T / np.sqrt(moments.num - 1), moments.num)
@@ -61,10 +53,7 @@ def frechet_distance(real: Gaussian, fake: Gaussian, vectors: NDArray[np.floatin
     features of Inception it is the FID of Heusel et al., NeurIPS 2017, equation 6. The influence follows from their
     formula by differentiation; the infinitesimal jackknife is Jaeckel's, 1972.
 
-    Args:
-        real: Fitted to the reals.
-        fake: Fitted to the fakes.
-        vectors: For an interval, vectors of fakes (m, d): all, or of a large set the first thousands.
+    It takes vectors of fakes (m, d): all, or of a large set the first thousands.
     """
     product = real.factor.T @ fake.factor  # (rank of the reals, rank of the fakes)
     if vectors is None:

@@ -11,7 +11,7 @@ from scipy.stats import t
 from ..metric import Measurement, Metric, Pair
 
 
-def inception_score(logits: NDArray[np.floating], *, num_splits: int = 10, interval: bool = True) -> Measurement:
+def inception_score(logits: NDArray[np.floating], *, num_splits: int = 10) -> Measurement:
     """The mean over splits of exp(E KL(p(y|x) || p(y))), p(y) the mean of p(y|x) over the split, in float64.
 
     1 where all answers are alike, at most the number of classes. It rises with the images in a split. Splits are
@@ -21,8 +21,7 @@ def inception_score(logits: NDArray[np.floating], *, num_splits: int = 10, inter
 
     Args:
         logits: (n, classes), n >= num_splits, in random order.
-        num_splits: Consecutive parts, as equal as possible.
-        interval: Whether to compute an interval; it takes two splits.
+        num_splits: Consecutive parts, as equal as possible; with one there is no interval.
 
     Returns:
         The score. Details: "spread", the standard deviation over the splits, which other tools print next to the value,
@@ -38,7 +37,7 @@ def inception_score(logits: NDArray[np.floating], *, num_splits: int = 10, inter
         scores[number] = np.exp((p * (log_p - log_mean)).sum(1).mean())
     value, spread = float(scores.mean()), float(scores.std())
     details = {"spread": spread, "used_fake": len(logits)}
-    if not interval or num_splits < 2:
+    if num_splits < 2:
         return Measurement(value, None, details)
     margin = float(t.ppf(0.975, num_splits - 1)) * spread / np.sqrt(num_splits - 1)
     return Measurement(value, (max(1.0, value - margin), value + margin), details)
@@ -48,16 +47,13 @@ class InceptionScore(Metric):
     """How sure Inception is of each face and how various its answers are; no real image counts.
 
     It knows things, not faces: read it next to the real images' own score.
-
-    Attributes:
-        num_splits: Disjoint parts over which it is a mean; the score rises with the images in a part.
     """
 
     title: ClassVar[str] = "Inception Score"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "higher"
     space: ClassVar[str] = "inception"
 
-    num_splits: int = Field(default=10, ge=1)
+    num_splits: int = Field(default=10, ge=1)  # of which it is the mean; it rises with the images in a part
 
     def lacks(self, pair: Pair) -> str | None:
         """Require two images a part, and a network that names classes."""
@@ -72,4 +68,4 @@ class InceptionScore(Metric):
         logits = pair.fake.seen.logits
         assert logits is not None, "lacks() refuses a network without classes"
         order = np.random.RandomState(pair.seed % 2**32).permutation(len(logits))
-        return inception_score(logits[order], num_splits=self.num_splits, interval=pair.intervals)
+        return inception_score(logits[order], num_splits=self.num_splits)

@@ -17,7 +17,6 @@ def kernel_distance(
     num_subsets: int = 100,
     subset_size: int = 1000,
     seed: int = 0,
-    interval: bool = True,
 ) -> Measurement:
     """E k(x, x') + E k(y, y') - 2 E k(x, y) with k(x, y) = (x.y / d + 1)^3: 0 on average for equal distributions.
 
@@ -38,7 +37,6 @@ def kernel_distance(
         num_subsets: Number of subsets; one where both sides are a single subset.
         subset_size: Vectors of either side in a subset, at most.
         seed: Seed of the subsets.
-        interval: Whether to compute an interval.
     """
     size = min(subset_size, len(real), len(fake))
     if size == len(real) == len(fake):
@@ -56,8 +54,6 @@ def kernel_distance(
         times[chosen] += 1
     value, spread = float(values.mean()), float(values.std())
     details = {"spread": spread, "used_subset_size": size, "used_real": len(real), "used_fake": len(fake)}
-    if not interval:
-        return Measurement(value, None, details)
     mean_influence = influence[times > 0] / times[times > 0]
     variance = mean_influence.var(ddof=1) / len(fake) + spread**2 / max(num_subsets - 1, 1)
     margin = float(norm.ppf(0.975) * np.sqrt(variance))
@@ -80,12 +76,7 @@ def _kernel(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float3
 
 
 class KernelInception(Metric):
-    """KID: squared maximum mean discrepancy of Inception's vectors, unbiased for any number of images.
-
-    Attributes:
-        num_subsets: Number of subsets; the value is their mean.
-        subset_size: Images of either side in a subset, no more than the smaller side has.
-    """
+    """KID: squared maximum mean discrepancy of Inception's vectors, unbiased for any number of images."""
 
     title: ClassVar[str] = "Kernel Inception Distance"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
@@ -93,8 +84,8 @@ class KernelInception(Metric):
     at_least: ClassVar[int] = 10
     has_ratio: ClassVar[bool] = False  # unbiased: real images are 0 apart on average
 
-    num_subsets: int = Field(default=100, ge=1)
-    subset_size: int = Field(default=1000, ge=2)
+    num_subsets: int = Field(default=100, ge=1)  # the value is their mean
+    subset_size: int = Field(default=1000, ge=2)  # images of either side, no more than the smaller side has
 
     def measure(self, pair: Pair) -> Measurement:
         """Compare the images whose vectors were kept."""
@@ -104,7 +95,6 @@ class KernelInception(Metric):
             num_subsets=self.num_subsets,
             subset_size=self.subset_size,
             seed=pair.seed,
-            interval=pair.intervals,
         )
 
 

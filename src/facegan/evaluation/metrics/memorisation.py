@@ -77,4 +77,4 @@ class MemorisationInPixels(Metric):
             "num_heldout": len(held_out),
             "num_training": len(training),
         }
-        return Measurement(value, (value - margin, min(1.0, value + margin)) if pair.intervals else None, details)
+        return Measurement(value, (value - margin, min(1.0, value + margin)), details)

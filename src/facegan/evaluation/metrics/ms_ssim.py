@@ -7,12 +7,10 @@ images of a level shrinks to them, its standard deviation with it; structure is 
 together; and values below 0 count as 0, for they are raised to a fractional power.
 """
 
-from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy import stats
 from torch import Tensor
@@ -28,33 +26,25 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 CHUNK = 2**20  # numbers of one side at a time
 
 
-def diversity(
-    take: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
-    num: int,
-    at_most: int,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-) -> Measurement:
+def diversity(sample: Sample, at_most: int, *, seed: int = 0, device: str = "cpu") -> Measurement:
     """Mean similarity of disjoint random pairs: 1 where all images are one, lower the more they differ.
 
     The pairs are independent, so the interval is Student's t of their mean.
 
     Args:
-        take: Returns the images of some numbers below `num`, uint8 (n, C, H, W), at least 16 x 16.
-        num: Images there are, 2 or more.
+        sample: 2 images or more, at least 16 x 16.
         at_most: How many take part at most, 2 or more; with an odd number one is left over.
         seed: Seed of the pairs.
         device: Where the images are compared.
     """
-    order = np.random.default_rng(seed).permutation(num)[:at_most]
-    pairs = len(order) // 2
-    first, second = order[:pairs], order[pairs : 2 * pairs]
-    step = max(1, CHUNK // int(np.prod(take(first[:1]).shape[1:])))
+    rows = sample.rows[np.random.default_rng(seed).permutation(len(sample))[:at_most]]
+    pairs = len(rows) // 2
+    step = max(1, CHUNK // sample.images[0].size)
     found = []
-    for start in range(0, len(first), step):
-        sides = (torch.from_numpy(take(side[start : start + step])).to(device) for side in (first, second))
-        found.append(ms_ssim(*sides).cpu().double())
+    for start in range(0, pairs, step):
+        end = min(start + step, pairs)
+        sides = (np.asarray(sample.images[rows[first + start : first + end]]) for first in (0, pairs))
+        found.append(ms_ssim(*(torch.from_numpy(side).to(device) for side in sides)).cpu().double())
     values = torch.cat(found).numpy()
     value = float(values.mean())
     if len(values) < 2:
@@ -121,29 +111,19 @@ class Diversity(Metric):
 
     title: ClassVar[str] = "MS-SSIM of random pairs"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "nearer"
+    smallest: ClassVar[int] = SMALLEST
 
     num_images: int = Field(default=10_000, ge=2, description="images of each side, at most, two to a pair")
 
-    def lacks(self, pair: Pair) -> str | None:
-        """Require images that are large enough for all levels."""
-        height, width = pair.fake.images.shape[2:]
-        if min(height, width) < SMALLEST:
-            return f"needs images of at least {SMALLEST} x {SMALLEST} pixels (they have {width} x {height})"
-        return super().lacks(pair)
-
     def measure(self, pair: Pair) -> Measurement:
         """Measure the fakes, and the reals next to them."""
-        fake, real = self._diversity(pair.fake, pair), self._diversity(pair.real, pair)
+        fake, real = (
+            diversity(each, self.num_images, seed=pair.seed, device=pair.device) for each in (pair.fake, pair.real)
+        )
         details = {
             "real": real.value,
             "real_interval": real.interval if pair.intervals else None,
             "num_pairs": min(self.num_images, len(pair.fake)) // 2,
             "num_real_pairs": min(self.num_images, len(pair.real)) // 2,
         }
-        return Measurement(fake.value, fake.interval if pair.intervals else None, details)
-
-    def _diversity(self, sample: Sample, pair: Pair) -> Measurement:
-        def take(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-            return np.asarray(sample.images[sample.rows[numbers]])
-
-        return diversity(take, len(sample), self.num_images, seed=pair.seed, device=pair.device)
+        return Measurement(fake.value, fake.interval, details)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from timeit import repeat
 from typing import ClassVar, Literal
@@ -33,6 +33,7 @@ from ...reporter import Progress
 from ..metric import Measurement, Metric, Pair, Sample
 
 SCALE = 1000
+SMALLEST = 16  # pixels: shorter side of the last level, at least
 FLAT = 1e-3  # grey levels: a channel's standard deviation below this is rounding
 KEPT_BYTES = 2**30  # of patches that stay in memory; more are cut again for every pass
 PROJECTED_BYTES = 2**30  # of projections at a time
@@ -41,30 +42,19 @@ NUM_PART_DIRECTIONS = 32  # directions for the interval
 NUM_PARTS = 10  # parts of the fakes, for the interval
 ROWS_AT_ONCE = 8  # rows that a thread sorts before it looks for more
 
-Take = Callable[[int, int], NDArray[np.uint8]]  # first, end -> images uint8 (end - first, C, H, W)
-
 
 @dataclass(frozen=True)
 class Slicing:
-    """The protocol.
+    """The protocol."""
 
-    Attributes:
-        num_patches: Patches of an image, at every level.
-        patch_size: Pixels, in both directions.
-        num_directions: Random directions, drawn for every level.
-        smallest: Shorter side of the last level, in pixels, at least.
-    """
-
-    num_patches: int = 128
-    patch_size: int = 7
-    num_directions: int = 512
-    smallest: int = 16
+    num_patches: int = 128  # of an image, at every level
+    patch_size: int = 7  # pixels, in both directions
+    num_directions: int = 512  # drawn at random for every level
 
 
 def sliced_wasserstein(
-    real: Take,
-    fake: Take,
-    num: int,
+    real: Sample,
+    fake: Sample,
     slicing: Slicing,
     *,
     seed: int = 0,
@@ -79,52 +69,50 @@ def sliced_wasserstein(
     It is that of other fakes of the same source, and says nothing of the bias: smaller sets lie further apart.
 
     Args:
-        real: Returns the images from one number to before another.
-        fake: The same for the other set.
-        num: Images of each, 1 or more.
+        real: At least one image.
+        fake: As many.
         slicing: The protocol.
         seed: Seed of places and directions.
         device: Where patches are cut and projected.
         num_parts: Parts for the interval, no more than images; below 2: none.
         progress: Called after each level with (images compared at all levels so far, images in all).
     """
-    shape = fake(0, 1).shape[1:]
-    sizes = pyramid_sizes(shape[1], shape[2], slicing.smallest)
-    sides = [(take, patch_places(take, num, sizes, slicing, seed)) for take in (real, fake)]
+    num, (channels, *size) = len(real), real.images.shape[1:]
+    sizes = pyramid_sizes(*size)
+    sides = [(sample, patch_places(sample, sizes, slicing, seed)) for sample in (real, fake)]
     num_parts = min(num_parts, num)
     bounds = [num * part // num_parts for part in range(num_parts + 1)] if num_parts > 1 else []
     levels, of_parts = [], []
     with sorting_threads(device) as pool:
         for level in range(len(sizes)):
-            a, b = (
-                _Patches(take, places[:, level], level, len(sizes), slicing, device, pool) for take, places in sides
-            )
-            directions = random_directions(slicing, shape[0], [seed, level])
+            band = partial(laplacian, level=level, num_levels=len(sizes))
+            a, b = (_Patches(each, at[:, level], band, slicing.patch_size, device, pool) for each, at in sides)
+            directions = random_directions(slicing, channels, [seed, level])
             levels.append(SCALE * _distance(a, b, directions))
             if bounds:
                 parts = (b.part(first, end) for first, end in pairwise(bounds))
                 of_parts.append(_part_distances(a, parts, directions[:NUM_PART_DIRECTIONS]))
             progress((level + 1) * num, len(sizes) * num)
-    value = float(np.mean(levels))
-    interval = None
+    value, interval = float(np.mean(levels)), None
     if of_parts:
-        error = (SCALE * np.mean(of_parts, 0)).std(ddof=1) / len(of_parts[0]) ** 0.5
-        margin = float(stats.t.ppf(0.975, len(of_parts[0]) - 1) * error)
+        error = (SCALE * np.mean(of_parts, 0)).std(ddof=1) / num_parts**0.5
+        margin = float(stats.t.ppf(0.975, num_parts - 1) * error)
         interval = max(0.0, value - margin), value + margin
     names = [str(height) if height == width else f"{width}x{height}" for height, width in sizes]
     return Measurement(value, interval, {"levels": dict(zip(names, levels, strict=True)), "num_images": num})
 
 
-def patch_places(take: Take, num: int, sizes: list[tuple[int, int]], slicing: Slicing, seed: int) -> NDArray[np.uint16]:
-    """Return the upper left corners of the patches, (num, levels, 2, num_patches): rows and columns.
+def patch_places(sample: Sample, sizes: list[tuple[int, int]], slicing: Slicing, seed: int) -> NDArray[np.uint16]:
+    """Return the upper left corners of the patches, (n, levels, 2, num_patches): rows and columns.
 
     An image's are drawn from the seed, its pixels, and how often it came before.
     """
     room = np.array(sizes)[:, :, None] - slicing.patch_size + 1
-    found = np.empty((num, len(sizes), 2, slicing.num_patches), np.uint16)
+    found = np.empty((len(sample), len(sizes), 2, slicing.num_patches), np.uint16)
     before: Counter[int] = Counter()
-    for number in range(num):
-        key = int.from_bytes(hashlib.blake2b(take(number, number + 1).tobytes(), digest_size=16).digest())
+    for number in range(len(sample)):
+        pixels = sample.take(number, number + 1).tobytes()
+        key = int.from_bytes(hashlib.blake2b(pixels, digest_size=16).digest())
         rng = np.random.default_rng([seed, key, before[key]])
         found[number] = rng.integers(0, room, found.shape[1:])
         before[key] += 1
@@ -138,29 +126,25 @@ def random_directions(slicing: Slicing, channels: int, seed: list[int]) -> Tenso
 
 
 class _Patches:
-    """The patches of one set at one level, and their normalisation.
-
-    Attributes:
-        num_rows: Number of patches.
-    """
+    """The patches of one set at one level, `num_rows` of them, and their normalisation."""
 
     def __init__(
         self,
-        take: Take,
+        sample: Sample,
         places: NDArray[np.uint16],
-        level: int,
-        num_levels: int,
-        slicing: Slicing,
+        band: Callable[[Tensor], Tensor],
+        size: int,
         device: str,
         pool: Executor,
     ) -> None:
-        self._take, self._places, self._level, self._num_levels = take, places, level, num_levels
-        self._slicing, self._device, self._pool = slicing, device, pool
-        self.num_rows = places.shape[0] * slicing.num_patches
-        shape = take(0, 1).shape[1:]
-        row = shape[0] * slicing.patch_size**2
-        self._chunk = max(1, CHUNK // max(int(np.prod(shape)), slicing.num_patches * row))
-        self._chunks = range(0, len(places), self._chunk)  # the first image of each
+        self._sample, self._places, self._band = sample, places, band
+        self._size, self._device, self._pool = size, device, pool
+        channels = sample.images.shape[1]
+        num_images, _, num_patches = places.shape
+        self.num_rows = num_images * num_patches
+        row = channels * size**2
+        self._chunk = max(1, CHUNK // max(sample.images[0].size, num_patches * row))
+        self._chunks = range(0, num_images, self._chunk)  # the first image of each
         keep = 2 * self.num_rows * row * 4 <= KEPT_BYTES  # of both sides
         self._kept: dict[int, Tensor] = {}
 
@@ -168,29 +152,24 @@ class _Patches:
             rows = self._cut(first)
             if keep:
                 self._kept[first] = rows
-            pixels = rows.view(-1, slicing.num_patches, shape[0], slicing.patch_size**2)
+            pixels = rows.view(-1, num_patches, channels, size**2)
             # by image and channel, each of a few thousand numbers only
             return pixels.sum((1, 3)).cpu().double(), pixels.square().sum((1, 3)).cpu().double()
 
         sums, squares = zip(*pool.map(moments, self._chunks), strict=True)
         self._sums, self._squares = torch.cat(sums).sum(0), torch.cat(squares).sum(0)
-        self._count = self.num_rows * slicing.patch_size**2
+        self._count = self.num_rows * size**2
 
     def part(self, first: int, end: int) -> "_Patches":
         """The patches of some of the images alone."""
-
-        def take(start: int, stop: int) -> NDArray[np.uint8]:
-            return self._take(first + start, first + stop)
-
-        places = self._places[first:end]
-        return _Patches(take, places, self._level, self._num_levels, self._slicing, self._device, self._pool)
+        sample = Sample(self._sample.image_set, self._sample.rows[first:end])
+        return _Patches(sample, self._places[first:end], self._band, self._size, self._device, self._pool)
 
     def _cut(self, first: int) -> Tensor:
-        """Patches of one chunk of images: float32 (images * num_patches, C * patch_size^2)."""
-        size = self._slicing.patch_size
-        images = torch.from_numpy(self._take(first, min(first + self._chunk, len(self._places))))
-        band = laplacian(images.to(self._device).float(), self._level, self._num_levels)
-        windows = band.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)
+        """Patches of one chunk of images: float32 (images * num_patches, C * size^2)."""
+        images = torch.from_numpy(self._sample.take(first, first + self._chunk))
+        band = self._band(images.to(self._device).float())
+        windows = band.unfold(2, self._size, 1).unfold(3, self._size, 1).permute(0, 2, 3, 1, 4, 5)
         at = torch.from_numpy(self._places[first : first + len(band)].astype(np.int64)).to(self._device)
         image = torch.arange(len(band), device=self._device)[:, None]
         return windows[image, at[:, 0], at[:, 1]].reshape(at.shape[0] * at.shape[2], -1)
@@ -211,7 +190,7 @@ class _Patches:
 
         def project(first: int) -> None:
             rows = self._kept[first] if first in self._kept else self._cut(first)
-            start = first * self._slicing.num_patches
+            start = first * self._places.shape[2]
             torch.addmm(back, along, rows.T, beta=-1, out=found[:, start : start + len(rows)])
 
         list(self._pool.map(project, self._chunks))
@@ -243,23 +222,23 @@ def _part_distances(real: _Patches, parts: Iterable[_Patches], directions: Tenso
 # (1, 4, 6, 4, 1) / 16 in both directions, and borders mirrored about the outermost pixels (dcb|abcd|cba).
 
 
-def pyramid_sizes(height: int, width: int, smallest: int = 16) -> list[tuple[int, int]]:
-    """Return the (height, width) of each level, from the image itself to the last whose shorter side is `smallest`.
+def pyramid_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """Return the (height, width) of each level, from the image itself to the last whose shorter side has SMALLEST.
 
     There is at least one, if the image itself is smaller; 64 x 64 has the levels 64, 32 and 16.
     """
     found = [(height, width)]
-    while min(height := (height + 1) // 2, width := (width + 1) // 2) >= smallest:
+    while min(height := (height + 1) // 2, width := (width + 1) // 2) >= SMALLEST:
         found.append((height, width))
     return found
 
 
 def laplacian(images: Tensor, level: int, num_levels: int) -> Tensor:
-    """Return one level of the pyramid of images (N, C, H, W), float, at least 3 pixels wide and high at every level.
+    """Return one level of the pyramid, 0 the finest detail and num_levels - 1 the low-pass rest.
 
     Args:
-        images: The images.
-        level: 0: the finest detail; num_levels - 1: the low-pass rest.
+        images: float (N, C, H, W), at least 3 pixels wide and high at every level.
+        level: Which one.
         num_levels: Levels of the pyramid.
     """
     for _ in range(level):
@@ -359,26 +338,19 @@ class SlicedWasserstein(Metric):
 
     title: ClassVar[str] = "Sliced Wasserstein distance x 1,000"
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "lower"
+    smallest: ClassVar[int] = SMALLEST
 
     num_images: int = Field(default=16_384, ge=2, description="images of each side, at most")
     num_patches: int = Field(default=128, ge=1, description="patches of an image, at every level")
     patch_size: int = Field(default=7, ge=1, le=16, description="pixels of a patch, in both directions")
     num_directions: int = Field(default=512, ge=1, description="random directions that patches are projected on")
 
-    def lacks(self, pair: Pair) -> str | None:
-        """Require images that are large enough for a level."""
-        height, width = pair.fake.images.shape[2:]
-        if min(height, width) < (least := Slicing().smallest):
-            return f"needs images of at least {least} x {least} pixels (they have {width} x {height})"
-        return super().lacks(pair)
-
     def measure(self, pair: Pair) -> Measurement:
         """Compare equally many images of both sides."""
         num = min(self.num_images, len(pair.real), len(pair.fake))
         return sliced_wasserstein(
-            _subset(pair.real, num, pair.seed).take,
-            _subset(pair.fake, num, pair.seed).take,
-            num,
+            _subset(pair.real, num, pair.seed),
+            _subset(pair.fake, num, pair.seed),
             Slicing(self.num_patches, self.patch_size, self.num_directions),
             seed=pair.seed,
             device=pair.device,
