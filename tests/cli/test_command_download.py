@@ -279,17 +279,14 @@ def test_copy_at_an_address_is_fetched(facegan, toys, cache, archive):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"<!DOCTYPE html><html>Quota exceeded", "not a zip archive (it begins like a web page); download it again"),
-        (b"", "not a zip archive (it begins like an empty file); download it again"),
-    ],
+    ("content", "looks"), [(b"<!DOCTYPE html><html>Quota exceeded", "a web page"), (b"", "an empty file")]
 )
-def test_copy_of_another_kind_is_refused(facegan, workplace, content, message):
+def test_copy_of_another_kind_is_refused(facegan, workplace, content, looks):
     (workplace / "celeba.zip").write_bytes(content)
     said = facegan("download", "celeba", "--from", "celeba.zip")
     assert said.code == 2
-    assert said.complaint == f"facegan: celeba.zip: {message}"
+    words = f"facegan: celeba.zip: not a zip, tar or parquet file (it begins like {looks}); download it again"
+    assert said.complaint.startswith(words)
     assert facegan("download", "--list", "--json").json["celeba"]["path"] is None
 
 

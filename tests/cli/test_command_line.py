@@ -96,7 +96,7 @@ def test_too_few_pictures_are_refused_before_any_is_packed(facegan):
         ),
         (["train", "--data", "drwan"], "drwan: no such dataset, folder or file; did you mean 'drawn'?"),
         (["train", "--data", "empty", "--dry-run"], "empty: no images found (looked for .jpg, .jpeg, .jfif, .png,"),
-        (["train", "--data", "text.zip", "--dry-run"], "text.zip: not a zip archive ("),
+        (["train", "--data", "text.zip", "--dry-run"], "text.zip: not a zip, tar or parquet file ("),
         (
             ["train", "--set", "data.options.num_images=5", "--dry-run"],
             "drawn: found 5 images, need at least 128 (train.batch_size)",

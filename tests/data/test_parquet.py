@@ -12,8 +12,8 @@ from facegan.data import parquet
 from facegan.data.open import open_path, open_source
 from facegan.data.parquet import ParquetSource
 from facegan.errors import DataError
-from facegan.images.decode import MAX_BYTES
 
+GIVE = "give a file with one column of encoded images, as bytes or as Hugging Face's Image"
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -60,23 +60,9 @@ def test_stored_paths_are_the_names(shard):
     assert source.crop == "auto"
 
 
-@pytest.mark.parametrize(
-    "paths",
-    [
-        None,
-        ["1.jpg", None],
-        ["1.jpg", ""],
-        ["1.jpg", "1.jpg"],
-        ["1.jpg", "../2.jpg"],
-        ["1.jpg", "/2.jpg"],
-        ["1.jpg", "a//2.jpg"],
-        ["1.jpg", "C:2.jpg"],
-        ["1.jpg", "a\\2.jpg"],
-        ["1.jpg", "x" * 5000],
-    ],
-)
-def test_without_paths_of_their_own_images_are_numbered(paths, shard):
-    source = ParquetSource(shard({"image": images(b"1", b"2", paths=paths)}))
+@pytest.mark.parametrize("path", [None, "", "1.jpg", "../2.jpg", "/2.jpg", "a//2.jpg", "C:2.jpg", "a\\2.jpg"])
+def test_without_paths_of_their_own_images_are_numbered(path, shard):
+    source = ParquetSource(shard({"image": images(b"1", b"2", paths=["1.jpg", path])}))
     assert source.names == ["faces-000000", "faces-000001"]
     assert contents(source) == {"faces-000000": b"1", "faces-000001": b"2"}
 
@@ -89,11 +75,10 @@ def test_numbers_go_by_file_and_never_make_people_of_folders(shard):
     assert contents(source) == {"00000-part-000000": b"1", "00001-part-000000": b"2"}
 
 
-@pytest.mark.parametrize("group", [1, 3, 100])
+@pytest.mark.parametrize("group", [3, 100])
 def test_any_rows_are_read_from_any_row_groups_in_order(group, shard):
     many = [b"%d" % number for number in range(50)]
-    path = shard({"image": images(*many)}, row_group_size=group)
-    source = ParquetSource(path)
+    source = ParquetSource(shard({"image": images(*many)}, row_group_size=group))
     assert list(contents(source).values()) == many
     some = [source.names[row] for row in (49, 3, 20, 17)]
     assert list(contents(source, some).values()) == [b"3", b"17", b"20", b"49"]
@@ -114,33 +99,25 @@ def test_dots_in_a_column_name_do_not_mislead(shard):
     assert contents(ParquetSource(shard({"my.image": images(b"2", paths=["p"])}))) == {"p": b"2"}
 
 
-def test_row_without_bytes_is_skipped_alone(shard):
-    source = ParquetSource(shard({"image": pa.array([None, {"bytes": None, "path": "x"}, {"bytes": b"3"}], IMAGE)}))
-    assert [str(content) for content in contents(source).values()] == ["the row holds no image"] * 2 + ["b'3'"]
-
-
-def test_oversized_image_is_skipped_alone(shard):
-    source = ParquetSource(shard({"image": images(bytes(MAX_BYTES + 1), b"2")}))
-    delivered = list(contents(source).values())
-    assert str(delivered[0]) == "the file is too large (65 MiB; the limit is 64 MiB)"
-    assert delivered[1] == b"2"
+def test_row_without_an_image_is_skipped_alone(shard, monkeypatch):
+    monkeypatch.setattr("facegan.images.decode.MAX_BYTES", 2**20)
+    rows = [None, {"bytes": None, "path": "x"}, {"bytes": bytes(2**20 + 1)}, {"bytes": b"3"}]
+    delivered = list(contents(ParquetSource(shard({"image": pa.array(rows, IMAGE)}))).values())
+    assert [str(each) for each in delivered[:2]] == ["the row holds no image"] * 2
+    assert str(delivered[2]) == "the file is too large (2 MiB; the limit is 1 MiB)"
+    assert delivered[3] == b"3"
 
 
 def test_metadata_of_hugging_face_names_the_column(shard):
     columns = {"mask": images(b"m"), "image": images(b"1"), "raw": pa.array([b"r"])}
     assert list(contents(ParquetSource(shard(columns, features={"image": "Image", "n": "Value"}))).values()) == [b"1"]
-    assert (
-        refusal(shard(columns))
-        == "faces.parquet: several columns of images (mask, image); give a file with one of them"
-    )
+    assert refusal(shard(columns)) == f"faces.parquet: several columns of images (mask, image); {GIVE}"
     both = {"image": "Image", "mask": "Image"}
     assert "several columns of images (image, mask)" in refusal(shard(columns, features=both))
     assert list(contents(ParquetSource(shard({"image": images(b"1"), "raw": pa.array([b"r"])}))).values()) == [b"1"]
 
 
-@pytest.mark.parametrize(
-    "metadata", [b"no JSON", b"[]", b'{"info": null}', b'{"info": {"features": {"a": 3}}}', b"\xff"]
-)
+@pytest.mark.parametrize("metadata", [b"no JSON", b"[]", b'{"info": {"features": {"a": 3}}}', b"\xff"])
 def test_broken_metadata_is_not_needed(metadata, tmp_path):
     table = pa.table({"image": images(b"1")}).replace_schema_metadata({b"huggingface": metadata})
     pq.write_table(table, tmp_path / "a.parquet")
@@ -149,13 +126,9 @@ def test_broken_metadata_is_not_needed(metadata, tmp_path):
 
 def test_file_without_images_is_refused(shard):
     assert refusal(shard({"text": ["a"], "label": [1]})) == (
-        "faces.parquet: no column of images (it has: text, label); "
-        "give a file with one column of encoded images, as bytes or as Hugging Face's Image"
+        f"faces.parquet: no column of images among its columns (text, label); {GIVE}"
     )
-
-
-def test_file_without_rows_is_refused(shard):
-    assert refusal(shard({"image": images()})) == "faces.parquet: no images found (its parquet files have no rows)"
+    assert refusal(shard({"image": images()})) == "faces.parquet: 0 rows of images; give 1 to 4,000,000"
 
 
 def test_columns_of_truth_numbers_and_text_are_attributes(shard):
@@ -183,11 +156,8 @@ def test_columns_of_truth_numbers_and_text_are_attributes(shard):
     ("names", "parts"),
     [
         (["train-00000-of-00001", "validation-00000-of-00001", "test-00000-of-00001"], ["train", "val", "test"]),
-        (["train-0", "valid-0"], ["train", "val"]),
-        (["train", "test"], ["train", "test"]),
         (["train/0000", "test/0000"], ["train", "test"]),
         (["train-0", "extra"], None),  # one part tells nothing
-        (["train-0", "train-1"], None),
         (["training", "tests"], None),
         (["train-0", "test-0", "more"], ["train", "test", None]),
     ],
@@ -196,9 +166,9 @@ def test_names_of_files_tell_the_partition(names, parts, shard, tmp_path):
     for name in names:
         shard({"image": images(name.encode())}, f"{name}.parquet")
     source = ParquetSource(tmp_path / "set")
-    told = source.attributes(source.names).get("partition")
+    known = source.attributes(source.names).get("partition")
     by_file = {content.decode(): name for name, content in source.read(source.names, 64)}
-    assert (told and [told[source.names.index(by_file[name])] for name in names]) == parts
+    assert (known and [known[source.names.index(by_file[name])] for name in names]) == parts
 
 
 def test_files_whose_columns_disagree_are_refused(shard):
@@ -237,20 +207,17 @@ def test_folder_of_parquet_files_is_opened_as_such_unless_images_lie_next_to_the
 
 def test_too_many_rows_are_refused(shard, monkeypatch):
     monkeypatch.setattr("facegan.data.parquet.MAX_NAMES", 1)
-    assert (
-        refusal(shard({"image": images(b"1", b"2")}))
-        == "faces.parquet: 2 rows are too many (the limit is 1); give fewer"
-    )
+    assert refusal(shard({"image": images(b"1", b"2")})) == "faces.parquet: 2 rows of images; give 1 to 1"
 
 
 def test_large_files_are_read_in_little_memory(shard):
     rng = np.random.default_rng(0)
-    noise = [rng.bytes(400_000) for _ in range(100)]
+    noise = [rng.bytes(200_000) for _ in range(80)]
     source = ParquetSource(shard({"image": images(*noise)}, write_batch_size=4, compression="none"))
     base, peak = pa.total_allocated_bytes(), 0
     for _ in source.read(source.names, 64):
         peak = max(peak, pa.total_allocated_bytes() - base)
-    assert peak < 15_000_000  # of 40 MB in one row group, in pages of 1 MB
+    assert peak < 10_000_000  # of 16 MB in one row group, in pages of 1 MB
 
 
 @pytest.fixture
@@ -262,34 +229,12 @@ def path(tmp_path):
     return tmp_path / "faces.parquet"
 
 
-def refusal_of(path, read=False):
+def refusal_of(path):
     with pytest.raises(DataError) as caught:
-        source = open_path(path)
-        assert read
-        list(source.read(source.names, 64))
+        open_path(path)
     message = str(caught.value)
     assert message.isprintable() and message.startswith(f"{path}: ")
     return message.removeprefix(f"{path}: ")
-
-
-@pytest.mark.parametrize("size", [4, 5, 100, 30_000, -1])
-def test_file_cut_short_is_refused(size, path):
-    path.write_bytes(path.read_bytes()[:size])
-    assert refusal_of(path).startswith("the parquet file is damaged or cut short (")
-    assert refusal_of(path).endswith("); download it again")
-
-
-@pytest.mark.parametrize(("content", "looks"), [(b"", "an empty file"), (b"<html><body>Too many users", "a web page")])
-def test_file_that_is_no_parquet_is_refused_with_what_it_looks_like(content, looks, path):
-    path.write_bytes(content)
-    assert refusal_of(path) == f"not a parquet file (it begins like {looks}); download it again"
-
-
-def test_web_page_among_the_files_of_a_folder_is_refused(path):
-    other = path.with_name("other.parquet")
-    other.write_bytes(b"<html><body>Too many users")
-    with pytest.raises(DataError, match=r"other\.parquet: the parquet file is damaged or cut short \("):
-        open_path(path.parent)
 
 
 class Keys(pe.KmsClient):
@@ -303,15 +248,37 @@ class Keys(pe.KmsClient):
         return key
 
 
-def test_encrypted_file_is_refused(path):
+def encrypt(path):
     factory = pe.CryptoFactory(Keys)
     wanted = pe.EncryptionConfiguration(footer_key="0123456789012345", column_keys={}, uniform_encryption=True)
     table = pq.read_table(path)
     properties = factory.file_encryption_properties(pe.KmsConnectionConfig(), wanted)
     with pq.ParquetWriter(path, table.schema, encryption_properties=properties) as writer:
         writer.write_table(table)
-    assert path.read_bytes()[:4] == b"PARE"
-    assert refusal_of(path) == "the parquet file is encrypted; give one that is not"
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda path: path.read_bytes()[:4], "Parquet file size is 4 bytes"),
+        (lambda path: path.read_bytes()[:-1], "Parquet magic bytes not found"),
+        (encrypt, "encrypted"),
+    ],
+)
+def test_file_that_is_damaged_or_encrypted_is_refused(change, words, path):
+    path.write_bytes(change(path))
+    message = refusal_of(path)
+    assert message.startswith("cannot be read as parquet (") and words in message
+    assert message.endswith("); download it again")
+
+
+def test_web_page_in_place_of_a_parquet_file_is_refused(path):
+    other = path.with_name("other.parquet")
+    other.write_bytes(b"<html><body>Too many users")
+    assert refusal_of(other).startswith("not a zip, tar or parquet file (it begins like a web page); download it again")
+    with pytest.raises(DataError, match=r"other\.parquet: cannot be read as parquet \("):
+        open_path(path.parent)
 
 
 def test_damaged_row_group_is_skipped_alone(path):
@@ -328,12 +295,10 @@ def test_damaged_row_group_is_skipped_alone(path):
 def test_file_that_goes_away_or_shrinks_is_named(path):
     source = open_path(path)
     path.unlink()
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match=r"faces\.parquet: cannot be read as parquet \(.*No such|Failed to open"):
         list(source.read(source.names, 64))
-    assert str(caught.value) == f"{path}: cannot be read (No such file or directory)"
     pq.write_table(pa.table({"image": pa.array([b"1"])}), path)
-    with pytest.raises(DataError, match=r"\(it has changed since it was opened\); download it again$"):
-        list(source.read(source.names, 64))
+    assert list(source.read(source.names, 64)) == [("faces-000000", b"1")]  # the caller reports the others
 
 
 def test_images_that_expand_too_far_are_refused(tmp_path, monkeypatch):
@@ -348,7 +313,7 @@ def test_images_that_expand_too_far_are_refused(tmp_path, monkeypatch):
 
 
 def test_long_word_that_is_repeated_takes_its_memory_once(tmp_path):
-    num_rows, word = 3000, "x" * 10**6
+    num_rows, word = 1000, "x" * 10**6
     words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(num_rows, np.int32)), pa.array([word]))
     image = pa.StructArray.from_arrays([pa.array([b"1"] * num_rows), words], ["bytes", "path"])
     path = tmp_path / "faces.parquet"
@@ -357,14 +322,14 @@ def test_long_word_that_is_repeated_takes_its_memory_once(tmp_path):
     source = open_path(path)
     assert source.names[0] == "faces-000000"
     assert source.attributes(source.names[:2]) == {"word": [word, word]}
-    assert pa.default_memory_pool().max_memory() < base + 300 * 10**6  # of 6 GB
+    assert pa.default_memory_pool().max_memory() < base + 300 * 10**6  # of 2 GB
 
 
 def test_words_that_outgrow_the_files_own_dictionary_are_read(tmp_path):
-    words = [f"{number:06d}" * 10 for number in range(40_000)]
+    words = [f"{number:06d}" * 10 for number in range(20_000)]
     path = tmp_path / "faces.parquet"
     image = pa.array([{"bytes": b"1", "path": f"{word}.jpg"} for word in words])
-    pq.write_table(pa.table({"image": image, "word": words}), path, row_group_size=30_000)
+    pq.write_table(pa.table({"image": image, "word": words}), path, row_group_size=15_000)
     source = open_path(path)
     assert source.names == [f"{word}.jpg" for word in words]
     assert source.attributes(source.names) == {"word": words}
@@ -383,10 +348,10 @@ def test_pipe_of_that_name_is_not_waited_for(tmp_path):
 
 
 def test_mutated_files_are_read_or_refused_in_one_line(path):
-    whole = path.read_bytes()
+    valid = path.read_bytes()
     rng = np.random.default_rng(0)
-    for attempt in range(300):
-        content = bytearray(whole)
+    for attempt in range(100):
+        content = bytearray(valid)
         place = rng.integers(len(content)) if attempt % 3 else len(content) - rng.integers(1, 900)  # often the footer
         for _ in range(rng.integers(1, 4)):
             content[min(place + rng.integers(8), len(content) - 1)] = rng.integers(256)

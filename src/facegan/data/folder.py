@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..images.decode import too_large
 from .annotations import AnnotationFile, Annotations, in_folder, next_to
-from .source import Delivered, encoded, is_hidden, is_image_name, no_images, unsupported_suffix
+from .source import Delivered, encoded, is_hidden, is_image_name, no_images, read_file, unsupported_suffix
 
 
 class FolderSource:
@@ -66,7 +65,7 @@ class FolderSource:
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
         """Yield each file's bytes in the order of the names."""
         for name in names:
-            yield name, _content(f"{self.path}/{name}")
+            yield name, read_file(f"{self.path}/{name}")
 
     def _search(self, folder: str, prefix: str, entered: set[tuple[int, int]]) -> None:
         status = os.stat(folder)  # noqa: PTH116  # a Path for each of thousands of folders takes longer than the search
@@ -96,20 +95,3 @@ def _annotation_files(folder: Path) -> list[AnnotationFile]:
     if folder.name == folder.parent.name:  # as the Kaggle copy of CelebA unpacks
         files += in_folder(folder.parent.parent, surplus=f"{folder.name}/{folder.name}/")
     return files
-
-
-def _content(path: str) -> Delivered:
-    try:
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # half the time of Path's
-        try:
-            size_bytes = os.fstat(file).st_size
-            if refusal := too_large(size_bytes):
-                return refusal
-            content = os.read(file, size_bytes)
-            while len(content) < size_bytes and (more := os.read(file, size_bytes - len(content))):
-                content += more  # a system may deliver a large file in parts
-            return content
-        finally:
-            os.close(file)
-    except OSError as error:
-        return DataError(f"the file cannot be read ({error.strerror or error})")

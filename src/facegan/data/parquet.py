@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..images.decode import MAX_BYTES, too_large
 from ..messages import one_line
-from .annotations import MAX_COLUMNS, PARTS, Column, column_of, is_plain, part_name, partition_of
+from .annotations import MAX_COLUMNS, PARTS, is_plain, normalize, take_rows
 from .source import MAX_NAMES, MAX_RATIO, Delivered, fingerprint_of, is_hidden, is_image_name, shown
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _BATCH = 16  # images read at a time: many of the largest size still fit into memory
 _FREE_BYTES = 2**30  # a column of images up to this size may expand by any ratio
-_MAX_PATH_BYTES, _PATHS_BYTES = 4096, 2**27  # of one path, and of those in memory at a time
+_PATHS_BYTES = 2**27  # of stored paths in memory at a time
 _MAX_PLAIN_BYTES = 4 * MAX_BYTES  # of the columns other than the images
 
 
@@ -49,16 +49,14 @@ class ParquetSource:
         self._where = where or str(path)
         self._shards = [_Shard(each) for each in (_shards_in(path) if path.is_dir() else [path])]
         num_rows = sum(shard.num_rows for shard in self._shards)
-        if not num_rows:
-            raise DataError(f"{self._where}: no images found (its parquet files have no rows)")
-        if num_rows > MAX_NAMES:
-            raise DataError(f"{self._where}: {num_rows:,} rows are too many (the limit is {MAX_NAMES:,}); give fewer")
+        if not 0 < num_rows <= MAX_NAMES:
+            raise DataError(f"{self._where}: {num_rows:,} rows of images; give 1 to {MAX_NAMES:,}")
         names = [path for shard in self._shards for path in shard.stored_paths()]
         if len(set(names)) < num_rows:
             names = self._numbered_names()
         self._rows = {name: row for row, name in enumerate(names)}
         self.names: Sequence[str] = sorted(names)
-        self._columns: dict[str, Column] | None = None
+        self._attributes: pa.Table | None = None
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
         """Return the columns of booleans, numbers and text, and `partition` where the files' names give it.
@@ -66,10 +64,9 @@ class ParquetSource:
         Raises:
             DataError: The files disagree about a column, are damaged, or hold too much data next to the images.
         """
-        if self._columns is None:
-            self._columns = self._partition_by_files() | self._read_columns()
-        rows = np.fromiter((self._rows[name] for name in names), np.int64, len(names))
-        return {key: column.take(rows) for key, column in self._columns.items()}
+        if self._attributes is None:
+            self._attributes = self._read_attributes()
+        return take_rows(self._attributes, [self._rows[name] for name in names])
 
     def fingerprint(self, names: Sequence[str]) -> str:
         """Hash each file's path, size and modification time, and the names."""
@@ -80,7 +77,7 @@ class ParquetSource:
         """Yield each image's bytes in the order of the rows, a few at a time.
 
         Raises:
-            DataError: A file has gone or changed since it was listed.
+            DataError: A file has gone or been damaged since it was listed.
         """
         by_row = {self._rows[name]: name for name in names}
         wanted = np.array(sorted(by_row), dtype=np.int64)
@@ -100,56 +97,36 @@ class ParquetSource:
         pairs = zip(stems, self._shards, strict=True)
         return [f"{stem}-{row:0{width}d}" for stem, shard in pairs for row in range(shard.num_rows)]
 
-    def _read_columns(self) -> dict[str, Column]:
+    def _read_attributes(self) -> "pa.Table":
         import pyarrow as pa
 
         tables = [shard.plain_columns() for shard in self._shards]
+        parts = [_part_of(shard.path) for shard in self._shards]
+        if len(set(parts) - {None}) > 1 and not any("partition" in table.column_names for table in tables):
+            for place, (part, table) in enumerate(zip(parts, tables, strict=True)):
+                column = pa.repeat(pa.scalar(part, pa.string()), len(table))
+                tables[place] = table.append_column("partition", column)
         try:
-            table = pa.concat_tables(tables, promote_options="permissive")
+            return normalize(pa.concat_tables(tables, promote_options="permissive"))
         except pa.ArrowException as error:
             raise DataError(f"{self._where}: its files disagree about a column ({one_line(error)})") from None
-        columns = {name: column_of(table[name]) for name in table.column_names if name != "partition"}
-        if "partition" in table.column_names:
-            columns["partition"] = partition_of(table["partition"].cast(pa.string()))
-        return columns
-
-    def _partition_by_files(self) -> dict[str, Column]:
-        """Return the official split that the names of files or folders give, if they name more than one part."""
-        parts = [_part_of(shard.path) for shard in self._shards]
-        if len(set(parts) - {None}) < 2:
-            return {}
-        words = [*PARTS, None]
-        codes = np.repeat([words.index(each) for each in parts], [shard.num_rows for shard in self._shards])
-        return {"partition": Column(codes, words=words)}
 
 
 class _Shard:
-    """One parquet file.
-
-    Attributes:
-        path: The file.
-        stamp: Its size and modification time.
-        num_rows: The number of images.
-    """
+    """One parquet file, whose images are a column of bytes or, as Hugging Face's Image, of structs with `bytes`."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
         self.path = path
-        self.stamp = status.st_size, status.st_mtime_ns
         with _opened(path) as file:
+            status = path.stat()
+            self.stamp = status.st_size, status.st_mtime_ns
             self._schema = file.schema_arrow
-            # Nested is a struct of `bytes` and, often, `path`, as Hugging Face's Image is.
             self._column, self._is_nested = _image_column(path, self._schema)
             self._leaf = f"{self._column}.bytes" if self._is_nested else self._column
-            metadata = file.metadata
-            self.num_rows: int = metadata.num_rows
-            rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-            if sum(rows) != self.num_rows or min(rows, default=0) < 0:
+            self.num_rows: int = file.metadata.num_rows
+            if sum(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)) != self.num_rows:
                 raise ValueError("its counts of rows disagree")
-            for chunk in _chunks(file, {self._leaf}):
+            for chunk in _chunks(file, {self._leaf, f"{self._column}.path"}):
                 claimed = chunk.total_uncompressed_size
                 if claimed > max(_FREE_BYTES, MAX_RATIO * chunk.total_compressed_size):
                     raise DataError(
@@ -159,27 +136,18 @@ class _Shard:
 
     def stored_paths(self) -> list[str]:
         """Return the path stored next to each image; empty unless each has a safe one of its own."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        leaf, image = f"{self._column}.path", self._schema.field(self._column).type
-        if not self._is_nested or image.get_field_index("path") < 0 or not _is_text(image.field("path").type):
-            return []
-        stored: list[str] = []
+        leaf = f"{self._column}.path"
+        paths: dict[str, None] = {}
         with _opened(self.path) as file:
             # A path that is stored once and used often takes its memory as often.
             claimed = max((chunk.total_uncompressed_size for chunk in _chunks(file, {leaf})), default=0)
             batch_size = max(1, min(1024, _PATHS_BYTES // max(1, claimed)))
-            try:
-                for batch in file.iter_batches(batch_size, columns=[leaf], use_threads=False):
-                    paths = batch.column(0).flatten()[0]
-                    words = paths.dictionary if pa.types.is_dictionary(paths.type) else paths
-                    if (pc.max(pc.binary_length(words)).as_py() or 0) > _MAX_PATH_BYTES:
+            for batch in file.iter_batches(batch_size, columns=[leaf], use_threads=False) if claimed else ():
+                for path in batch.column(0).flatten()[0].to_pylist():
+                    if not isinstance(path, str) or path in paths or not _is_safe(path):
                         return []
-                    stored += [path for path in paths.to_pylist() if path and _is_safe(path)]
-            except pa.ArrowNotImplementedError:  # a kind of text that Arrow cannot read inside of a struct
-                return []
-        return stored if len(stored) == self.num_rows else []
+                    paths[path] = None
+        return list(paths)
 
     def plain_columns(self) -> "pa.Table":
         """Read the columns of booleans, numbers and text.
@@ -187,10 +155,12 @@ class _Shard:
         Raises:
             DataError: They are damaged, too many or too large.
         """
+        import pyarrow.types as types
+
         plain = [field for field in self._schema if is_plain(field.type)]
-        text = {field.name for field in plain if _is_text(field.type)}
         names = [field.name for field in plain]
-        with _opened(self.path, read_dictionary=list(text)) as file:  # a repeated word is stored once
+        text = [field.name for field in plain if not types.is_primitive(field.type)]
+        with _opened(self.path, read_dictionary=text) as file:  # a repeated word is stored once
             # A column of one repeated number is a few bytes until it is read.
             row_bytes = sum(field.type.bit_width // 8 or 1 for field in plain if field.name not in text)
             stored_bytes = sum(chunk.total_uncompressed_size for chunk in _chunks(file, set(names)))
@@ -203,39 +173,34 @@ class _Shard:
             return file.read(columns=names, use_threads=False)
 
     def contents(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Delivered]]:
-        """Yield (row, content) for these rows, which ascend.
+        """Yield (row, content) for these rows, which ascend; a damaged row group loses only its own rows.
 
         Raises:
-            DataError: The file has gone or changed since it was listed.
+            DataError: The file has gone or been damaged since it was listed.
         """
         with _opened(self.path) as file:
-            if file.metadata.num_rows != self.num_rows:
-                raise ValueError("it has changed since it was opened")
             end = 0
             for group in range(file.num_row_groups):
                 start, end = end, end + file.metadata.row_group(group).num_rows
                 left = deque(_between(wanted, start, end).tolist())
+                why = "it ends too early"
                 try:
-                    yield from self._group_contents(file, group, start, left)
+                    for batch in self._batches(file, group) if left else ():
+                        while left and left[0] < start + len(batch):
+                            buffer = batch[left[0] - start].as_buffer()
+                            refusal = DataError("the row holds no image") if buffer is None else too_large(buffer.size)
+                            yield left.popleft(), refusal or buffer.to_pybytes()
+                        start += len(batch)
+                        if not left:
+                            break
                 except Exception as error:  # the rest of the group cannot be trusted
-                    for row in left:
-                        yield row, DataError(f"damaged in {self.path.name} ({one_line(error, 100)})")
+                    why = one_line(error, 100)
+                for row in left:
+                    yield row, DataError(f"damaged in {self.path.name} ({why})")
 
-    def _group_contents(
-        self, file: "ParquetFile", group: int, start: int, left: deque[int]
-    ) -> Iterator[tuple[int, Delivered]]:
-        """Take rows of one row group, which begins at row `start` of the file, until none is left."""
-        batches = file.iter_batches(_BATCH, row_groups=[group], columns=[self._leaf], use_threads=False)
-        while left:
-            batch = next(batches, None)
-            if batch is None:
-                raise ValueError("it ends too early")
-            values = batch.column(0).flatten()[0] if self._is_nested else batch.column(0)
-            while left and left[0] < start + len(batch):
-                buffer = values[left[0] - start].as_buffer()
-                refusal = DataError("the row holds no image") if buffer is None else too_large(buffer.size)
-                yield left.popleft(), refusal or buffer.to_pybytes()
-            start += len(batch)
+    def _batches(self, file: "ParquetFile", group: int) -> "Iterator[pa.Array]":
+        for batch in file.iter_batches(_BATCH, row_groups=[group], columns=[self._leaf], use_threads=False):
+            yield batch.column(0).flatten()[0] if self._is_nested else batch.column(0)
 
 
 def is_parquet(path: Path) -> bool:
@@ -256,11 +221,9 @@ def _shards_in(folder: Path) -> list[Path]:
     shards = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not is_hidden(name)]
-        for name in files:
-            if is_image_name(name):
-                return []
-            if name.lower().endswith(".parquet") and not is_hidden(name):
-                shards.append(Path(place, name))
+        if any(map(is_image_name, files)):
+            return []
+        shards += [Path(place, name) for name in files if name.lower().endswith(".parquet") and not is_hidden(name)]
     return sorted(shards)
 
 
@@ -269,8 +232,7 @@ def _opened(path: Path, **options: Any) -> "Iterator[ParquetFile]":
     """Open a parquet file for reading piece by piece.
 
     Raises:
-        DataError: It cannot be read, or whatever else goes wrong inside the `with`: on damaged bytes Arrow raises a
-            dozen kinds of errors.
+        DataError: Anything that goes wrong inside the `with`: on damaged bytes Arrow raises a dozen kinds of errors.
     """
     import pyarrow.parquet as pq
 
@@ -280,49 +242,37 @@ def _opened(path: Path, **options: Any) -> "Iterator[ParquetFile]":
             yield file
     except DataError:
         raise
-    except FileNotFoundError:
-        raise DataError(f"{path}: cannot be read (No such file or directory)") from None
     except Exception as error:
-        why = one_line(error, 100)
-        if "encrypt" in why.lower() or "decrypt" in why.lower():
-            raise DataError(f"{path}: the parquet file is encrypted; give one that is not") from None
-        raise DataError(f"{path}: the parquet file is damaged or cut short ({why}); download it again") from None
+        raise DataError(f"{path}: cannot be read as parquet ({one_line(error, 100)}); download it again") from None
 
 
 def _image_column(path: Path, schema: "pa.Schema") -> tuple[str, bool]:
-    """Return the column of images and whether it is nested: Hugging Face's Image, a struct, or plain bytes."""
+    """Return the column of images, and whether it is nested: Hugging Face's Image, or plain bytes."""
     import pyarrow.types as types
 
     def is_bytes(type: "pa.DataType") -> bool:
         return bool(types.is_binary(type) or types.is_large_binary(type))
 
-    nested: dict[str, bool] = {}
-    for field in schema:
-        if is_bytes(field.type):
-            nested[field.name] = False
-        elif types.is_struct(field.type):
-            place = field.type.get_field_index("bytes")
-            if place >= 0 and is_bytes(field.type.field(place).type):
-                nested[field.name] = True
-    images = [name for name in _image_features(schema) if name in nested]
-    candidates = images or [name for name in nested if nested[name]] or list(nested)
-    if not candidates:
-        raise DataError(
-            f"{path}: no column of images (it has: {_listed(schema.names)}); "
-            "give a file with one column of encoded images, as bytes or as Hugging Face's Image"
-        )
-    if len(candidates) > 1:
-        raise DataError(f"{path}: several columns of images ({_listed(candidates)}); give a file with one of them")
-    return candidates[0], nested[candidates[0]]
-
-
-def _image_features(schema: "pa.Schema") -> list[str]:
-    """Return the columns that Hugging Face's metadata declares as Image."""
+    nested = {
+        field.name: types.is_struct(field.type)
+        for field in schema
+        if is_bytes(field.type)
+        or (types.is_struct(field.type) and any(part.name == "bytes" and is_bytes(part.type) for part in field.type))
+    }
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return [name for name, feature in features.items() if feature.get("_type") == "Image"]
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        return []
+        images = [name for name in features if features[name].get("_type") == "Image" and name in nested]
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):  # no metadata of Hugging Face
+        images = []
+    candidates = images or [name for name in nested if nested[name]] or list(nested)
+    if len(candidates) != 1:
+        listed = ", ".join(shown(name)[:60] for name in (candidates or schema.names)[:8])
+        what = "several columns of images" if candidates else "no column of images among its columns"
+        raise DataError(
+            f"{path}: {what} ({listed}); "
+            "give a file with one column of encoded images, as bytes or as Hugging Face's Image"
+        )
+    return candidates[0], nested[candidates[0]]
 
 
 def _chunks(file: "ParquetFile", leaves: set[str]) -> Iterator[Any]:
@@ -338,12 +288,6 @@ def _between(rows: NDArray[np.int64], start: int, end: int) -> NDArray[np.int64]
     return rows[slice(*np.searchsorted(rows, [start, end]))]
 
 
-def _is_text(type: "pa.DataType") -> bool:
-    import pyarrow.types as types
-
-    return is_plain(type) and not types.is_primitive(type)
-
-
 def _is_safe(path: str) -> bool:
     """Return whether a stored path can be an image's name: relative and normalized."""
     return not ("\\" in path or re.match("[A-Za-z]:", path) or {"", ".", ".."} & set(path.split("/")))
@@ -352,8 +296,4 @@ def _is_safe(path: str) -> bool:
 def _part_of(path: Path) -> str | None:
     """Return train, val or test by the word that a file's name, or else its folder's, begins with."""
     words = (re.split("[^a-z]", text.lower(), maxsplit=1)[0] for text in (path.stem, path.parent.name))
-    return next((part for part in map(part_name, words) if part in PARTS), None)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(shown(name)[:60] for name in names[:8]) + (", ..." if len(names) > 8 else "")
+    return next((PARTS[word] for word in words if word in PARTS), None)

@@ -1,12 +1,14 @@
 """The protocol of a source of images, and which file names count as images."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from PIL import Image
 
 from ..errors import DataError
+from ..images.decode import too_large
 from ..messages import printable
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -58,6 +60,24 @@ class ImageSource(Protocol):
 
         A drawn source draws at `resolution`; files are delivered as they are.
         """
+
+
+def read_file(path: str) -> Delivered:
+    """Return a file's bytes, or why it cannot be read."""
+    try:
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # half the time of Path's
+        try:
+            size_bytes = os.fstat(file).st_size
+            if refusal := too_large(size_bytes):
+                return refusal
+            content = os.read(file, size_bytes)
+            while len(content) < size_bytes and (more := os.read(file, size_bytes - len(content))):
+                content += more  # a system may deliver a large file in parts
+            return content
+        finally:
+            os.close(file)
+    except OSError as error:
+        return DataError(f"the file cannot be read ({error.strerror or error})")
 
 
 def is_image_name(name: str) -> bool:
