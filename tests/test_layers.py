@@ -1,10 +1,7 @@
-"""Imports go downward only (the contracts are in pyproject.toml), without circles, and few modules serve a command."""
+"""Imports go downward only (the contracts are in pyproject.toml) and without circles."""
 
 import ast
 import graphlib
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import grimp
@@ -91,40 +88,3 @@ def test_no_module_is_a_box_of_leftovers_or_too_long():
     assert [module for module in TREES if leftovers & set(Path(module).with_suffix("").parts)] == []
     lengths = {module: len((SOURCE / module).read_text().splitlines()) for module in TREES}
     assert {module: length for module, length in lengths.items() if length > MAX_LINES} == {}
-
-
-REACHED = """
-import json, sys
-from facegan import cli
-
-try:
-    cli.main(sys.argv[1:])
-except SystemExit as end:
-    code = end.code
-named = sorted(name for name in sys.modules if name.startswith("facegan."))
-json.dump([code, named], open("reached.json", "w"))
-"""
-
-
-@pytest.fixture(scope="module")
-def reached(tmp_path_factory):
-    """reached("train", ...) -> the modules of facegan that a command loads."""
-    folder = tmp_path_factory.mktemp("reached")
-
-    def run(*arguments):
-        command = [sys.executable, "-c", REACHED, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-        code, modules = json.loads((folder / "reached.json").read_text())
-        assert not code, done.stderr
-        return modules
-
-    return run
-
-
-def test_few_modules_serve_training_and_sampling(reached):
-    size = ("--resolution", "16", "--batch-size", "8", "--steps", "2", "--set", "architecture.ngf=8")
-    data = ("--data", "drawn", "--set", "data.options.num_images=16", "--device", "cpu")
-    trained = reached("train", *data, *size, "--run", "run")
-    assert len(trained) <= 90, trained
-    drawn = reached("sample", "run", "-n", "4", "-o", "grid.png")
-    assert len(drawn) <= 45, drawn

@@ -1,139 +1,159 @@
-"""The command line answers before anything heavy is loaded."""
+"""The command line answers before anything heavy is loaded, and each command loads few modules."""
 
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "torchvision", "numpy", "matplotlib", "PIL", "safetensors", "scipy", "pandas")
+RUN = Path(__file__).parent / "fixtures" / "run-of-0.1.0"
+HEAVY = {"torch", "torchvision", "numpy", "matplotlib", "PIL", "safetensors", "scipy", "pandas"}
+NOT_FOR_HELP = {"pydantic", "rich.console", "hashlib", "facegan.storage.run_dir"}  # light, but not needed there
+MAX_MODULES_OF_HELP = 110  # beyond typer's own, for the help of all commands together
 
-UNASKED = (
-    "pydantic",
-    "rich.console",
-    "hashlib",
-    "facegan.storage.run_dir",
-)  # light, and not needed to show a help text
-MOST_MODULES = 110  # beyond typer's own, for the help of all commands together
-
-# One process for all of them: what is loaded is told after each, the menu itself first.
-LOOK = """
-import contextlib, io, json, sys
+# One process for all: it reports what is loaded after each command, so that a heavy module shows from then on.
+LIGHT = """
+import contextlib, importlib, io, json, sys
 import typer
 
 base = set(sys.modules)
 from facegan import cli, plugins
 
+seen = {}
+
+def note(name, said=""):
+    seen[name] = [said, sorted(set(sys.modules) - base)]
+
+def run(*arguments):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        with contextlib.suppress(SystemExit):
+            cli.main(list(arguments))
+    note(" ".join(arguments), out.getvalue() + err.getvalue())
+
 commands = {name: plugins.find("command", name) for name in plugins.BUILT_IN["command"]}
 groups = {name: part for name, part in commands.items() if isinstance(part, typer.Typer)}
-asked = [["--help"], ["--version"], *([name, "--help"] for name in commands)]
-asked += [
-    [name, each.name or each.callback.__name__, "--help"]
-    for name, group in groups.items() for each in group.registered_commands
-]
-seen = {}
-for arguments in asked:
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
-        cli.main(arguments)
-    seen[" ".join(arguments)] = [len(out.getvalue()), sorted(set(sys.modules) - base)]
+run("--help")
+run("--version")
+for name in commands:
+    run(name, "--help")
+for name, group in groups.items():
+    for each in group.registered_commands:
+        run(name, each.name or each.callback.__name__, "--help")
+for module in "config", "storage.run_dir", "downloads", "doctor":
+    importlib.import_module(f"facegan.{module}")
+    note(f"import {module}")
+run("train", "--set", "train.batchsize=1")
+base -= {"numpy"}
+run("plugins")
+run("presets")
+run("runs", "list")
+run("runs", "show", "run")
 json.dump(seen, sys.stdout)
 """
 
 
-def look(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """What each command printed, and the modules that were loaded after it."""
+    folder = tmp_path_factory.mktemp("light")
+    (folder / "runs" / "run").mkdir(parents=True)
+    (folder / "runs" / "run" / "config.json").write_text("{}")
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True, cwd=folder)
     assert done.stderr == ""
     return json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module")
-def seen():
-    return look(LOOK)
-
-
 def test_help_of_every_command_loads_nothing_heavy(seen):
-    assert len(seen) > 8
-    assert "runs show --help" in seen
-    for arguments, (length, loaded) in seen.items():
-        assert length > 10, f"facegan {arguments} printed nothing"
-        assert not {*HEAVY, *UNASKED} & set(loaded), f"facegan {arguments}"
-        assert len(loaded) <= MOST_MODULES, f"facegan {arguments}"
+    helps = {name: found for name, found in seen.items() if name.endswith("--help")}
+    assert len(helps) > 8
+    assert "runs show --help" in helps
+    for name, (said, loaded) in helps.items():
+        assert len(said) > 10, f"facegan {name} printed nothing"
+        assert not (HEAVY | NOT_FOR_HELP) & set(loaded), f"facegan {name}"
+        assert len(loaded) <= MAX_MODULES_OF_HELP, f"facegan {name}"
 
 
-# What a training step needs nothing of, as long as nothing is evaluated or drawn as a curve.
-ASIDE = (
+@pytest.mark.parametrize("module", ["config", "storage.run_dir", "downloads", "doctor"])
+def test_modules_that_need_no_torch_load_nothing_heavy(module, seen):
+    assert not HEAVY & set(seen[f"import {module}"][1])
+
+
+def test_settings_are_checked_before_anything_heavy_is_loaded(seen):
+    said, loaded = seen["train --set train.batchsize=1"]
+    assert said == "facegan: config: no setting 'train.batchsize'; did you mean 'batch_size'?\n"
+    assert not HEAVY & set(loaded)
+
+
+@pytest.mark.parametrize("command", ["plugins", "presets", "runs list", "runs show run"])
+def test_commands_that_only_read_load_nothing_heavy(command, seen):
+    said, loaded = seen[command]
+    assert said
+    assert not (HEAVY - {"numpy"}) & set(loaded)
+
+
+# What a training step does not need, as long as nothing is evaluated or drawn as a curve.
+NOT_FOR_A_STEP = {
     *("torchvision", "matplotlib", "scipy", "pandas", "pyarrow", "networkx", "av", "jinja2"),
     *("requests", "urllib3", "gdown", "huggingface_hub", "facegan.evaluation", "facegan.plots"),
     *("torch._dynamo", "torch._inductor", "sympy", "mpmath"),  # the compiler and its algebra
-)
+}
 
-FIRST_STEP = """
+# One process for all; the package's own modules are loaded again for each command.
+WORK = """
 import json, sys
 import torch
 
 base = set(sys.modules)
-from facegan import cli
+
+def run(*arguments):
+    from facegan import cli
+    try:
+        cli.main(list(arguments))
+    except SystemExit as end:
+        assert not end.code
+    ours = [name for name in sys.modules if name.partition(".")[0] == "facegan"]
+    for name in ours:
+        del sys.modules[name]
+    return sorted(ours)
+
+def training_step(*arguments):
+    seen.setdefault("first step", sorted(set(sys.modules) - base))
+    return original(*arguments)
+
+store, old, *size = sys.argv[1:]
+seen = {}
 from facegan.training import loop
 
-def training_step(*_):
-    json.dump(sorted(set(sys.modules) - base), sys.__stdout__)
-    raise SystemExit
-
-loop.training_step = training_step
-cli.main(sys.argv[1:])
+original, loop.training_step = loop.training_step, training_step
+run("train", "--data", store, *size)
+seen["train"] = run("train", "--data", "drawn", "--set", "data.options.num_images=16", *size)
+seen["sample"] = run("sample", old, "-n", "4", "-o", "grid.png")
+json.dump(seen, open("seen.json", "w"))
 """
 
 
-def test_first_step_begins_with_little_more_than_torch_loaded(store, tmp_path):
-    where = ("--data", str(store()), "--run", str(tmp_path / "run"))
-    size = ("--resolution", "16", "--batch-size", "8", "--set", "architecture.ngf=8", "--device", "cpu")
-    command = [sys.executable, "-c", FIRST_STEP, "train", *where, *size]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    loaded = json.loads(done.stdout)
-    assert "facegan.training.step" in loaded
-    assert not set(ASIDE) & set(loaded)
+@pytest.fixture(scope="module")
+def working(tmp_path_factory, make_store):
+    """All modules loaded at a training's first step, and the package's own that a training and sampling load."""
+    folder = tmp_path_factory.mktemp("work")
+    size = ("--resolution", "16", "--batch-size", "8", "--steps", "1", "--set", "architecture.ngf=8", "--device", "cpu")
+    command = [sys.executable, "-c", WORK, make_store(folder), RUN, *size]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "seen.json").read_text())
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["facegan", "facegan.config", "facegan.storage.run_dir", "facegan.plugins", "facegan.downloads", "facegan.doctor"],
-)
-def test_words_load_nothing_heavy(module):
-    loaded = look(
-        f"import json, sys, {module}; json.dump([name.partition('.')[0] for name in sys.modules], sys.stdout)"
-    )
-    assert not set(HEAVY) & set(loaded)
+def test_first_step_begins_with_little_more_than_torch_loaded(working):
+    assert "facegan.training.step" in working["first step"]
+    assert not NOT_FOR_A_STEP & set(working["first step"])
 
 
-@pytest.mark.parametrize("arguments", [["plugins"], ["runs", "list"], ["runs", "show", "run"], ["presets"]])
-def test_commands_that_only_read_load_nothing_heavy(arguments, tmp_path):
-    run = tmp_path / "runs" / "run"
-    run.mkdir(parents=True)
-    (run / "config.json").write_text("{}")
-    code = f"""
-import contextlib, io, json, os, sys
-from facegan import cli
-os.chdir({str(tmp_path)!r})
-with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
-    cli.main({arguments!r})
-json.dump([out.getvalue(), sorted({{name.partition(".")[0] for name in sys.modules}})], sys.stdout)
-"""
-    said, loaded = look(code)
-    assert said
-    assert not {"torch", "torchvision", "matplotlib", "PIL", "safetensors", "scipy", "pandas"} & set(loaded)
-
-
-def test_settings_are_checked_before_anything_heavy_is_loaded():
-    code = """
-import contextlib, io, json, sys
-from facegan import cli
-with contextlib.redirect_stderr(io.StringIO()) as err, contextlib.suppress(SystemExit):
-    cli.main(["train", "--set", "train.batchsize=1"])
-json.dump([err.getvalue(), sorted({name.partition(".")[0] for name in sys.modules})], sys.stdout)
-"""
-    said, loaded = look(code)
-    assert said == "facegan: config: no setting 'train.batchsize'; did you mean 'batch_size'?\n"
-    assert not set(HEAVY) & set(loaded)
+def test_few_modules_serve_training_and_sampling(working):
+    assert "facegan.training.loop" in working["train"]
+    assert len(working["train"]) <= 90, working["train"]
+    assert "facegan.training.loop" not in working["sample"]
+    assert len(working["sample"]) <= 45, working["sample"]
 
 
 def test_public_names_are_the_engines_own():
