@@ -57,6 +57,16 @@ class Latent(BaseModel):
             raise ConfigError("a latent holds numbers that are not finite")
         return z
 
+    def z_of(self, generator: FaceGenerator, name: str) -> Tensor:
+        """Decode its numbers for a generator, float32 (z_dim,); raises SnapshotError for those of another length."""
+        z = self.vector()
+        if len(z) != generator.z_dim:
+            raise SnapshotError(
+                f"{name}: a latent of {len(z)} numbers, but {generator.name} takes "
+                f"{generator.z_dim}; it belongs to another model"
+            )
+        return z
+
 
 class Points(BaseModel):
     """An ordered choice of points, as `--seeds` takes it, complete in itself.
@@ -116,18 +126,10 @@ class Points(BaseModel):
         Raises:
             SnapshotError: A latent is not as long as this generator's.
         """
-        rows = []
-        for name in self.names() if names is None else names:
-            if isinstance(name, int):
-                rows.append(generator.latents([name])[0])
-                continue
-            row = self.latents[name].vector()
-            if len(row) != generator.z_dim:
-                raise SnapshotError(
-                    f"{name}: a latent of {len(row)} numbers, but {generator.name} takes "
-                    f"{generator.z_dim}; it belongs to another model"
-                )
-            rows.append(row)
+        rows = [
+            generator.latents([name])[0] if isinstance(name, int) else self.latents[name].z_of(generator, name)
+            for name in (self.names() if names is None else names)
+        ]
         return torch.stack(rows)
 
     def warn_of_foreign(self, generator: FaceGenerator, reporter: Reporter) -> None:

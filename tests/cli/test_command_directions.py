@@ -110,8 +110,7 @@ def test_pictures_without_attributes_give_directions_of_the_weights_and_it_says_
     [
         (["--unlabelled", "--attributes", "smile"],
          "--unlabelled takes no --attributes, --keep or --data: it looks at G alone"),
-        (["--unlabelled", "--components", 0], "--components 0: give 1 or more"),
-        (["--components", -1], "--components -1: give 0 or more"),
+        (["--components", -1], "--components is -1; it must be at least 0"),
         (["--components", 13], "--components 13: z has 12 dimensions; give at most that"),
         (["-n", 499], "-n 499: too few samples to fit directions in 12 dimensions; give 500 or more"),
         (["-o", "d.png"], "-o d.png: directions are saved as .safetensors; end it so"),
@@ -166,7 +165,7 @@ def test_pictures_of_which_nothing_is_left_to_learn_from_are_named_with_the_way_
     assert said.code == 2
     assert said.complaint.endswith(
         "pictures: nothing is left to learn from: the images are of few people, all among the fifth that the "
-        "classifier is evaluated on; add images of others, or take --unlabelled"
+        "classifier is evaluated on; add images of others, or take --unlabelled, which needs none"
     )
 
 

@@ -128,7 +128,7 @@ def test_direction_without_sense_is_refused(text):
         (["--direction", "smile"], "edit: nowhere to write; give -o edit.png, or -o FOLDER/ for single images"),
         (["--direction", "smile", "--direction", "smile:2", "-o", "e.png"],
          "--direction: 'smile' is given twice; give each once"),
-        (["--direction", "smile", "--cols", 1, "-o", "e.png"], "--cols 1: give 2 to 1,000"),
+        (["--direction", "smile", "--cols", 1, "-o", "e.png"], "--cols is 1; it must be at least 2"),
         (["--direction", "smil", "-o", "e.png"], "--direction: there is no direction 'smil'; did you mean 'smile'?"),
         (["--direction", "smile", "--keep", "smil", "-o", "e.png"],
          "--keep: there is no direction 'smil'; did you mean 'smile'?"),

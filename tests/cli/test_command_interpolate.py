@@ -216,11 +216,11 @@ LEFT_OUT = "no effect with --corners, which makes one sheet; leave out"
         (["-o", "a.gif", "--seed", "-3"], "--seed -3: give 0 to 4294967295"),
         (["-o", "a.gif", "-n", "1"], "-n 1: give 2 to 500 points; more with --seeds"),
         (["-o", "a.gif", "--mode", "curve"], "--mode curve: there is no such mode; give slerp or lerp"),
-        (["-o", "a.gif", "--frames", "1"], "--frames 1: give 2 to 100,000"),
-        (["-o", "a.gif", "--frames", "1000000000"], "--frames 1000000000: give 2 to 100,000"),
+        (["-o", "a.gif", "--frames", "1"], "--frames 1: fewer than the 5 points; give as many or more"),
+        (["-o", "a.gif", "--frames", "1000000000"], "--frames is 1000000000; it must be at most 100000"),
         (
             ["-o", "a.gif", "--seeds", "0-9", "--frames", "9"],
-            "--frames 9: fewer than the 10 points, which all have a frame; give more",
+            "--frames 9: fewer than the 10 points; give as many or more",
         ),
         (
             ["-o", "a.gif", "--frames", "100000"],
@@ -235,7 +235,7 @@ LEFT_OUT = "no effect with --corners, which makes one sheet; leave out"
             "-o a.png: would have 3,599,960 x 32 pixels, more than other programs open (89,478,485 in all); "
             "ask for fewer or smaller faces",
         ),
-        (["-o", "a.gif", "--scale", "0"], "--scale 0: give 1 to 64"),
+        (["-o", "a.gif", "--scale", "0"], "--scale is 0; it must be at least 1"),
         (
             ["-o", "a.gif", "--fps", "0"],
             "-o a.gif: cannot show 0 images a second; it must be 0.01 to 50",
@@ -265,8 +265,8 @@ LEFT_OUT = "no effect with --corners, which makes one sheet; leave out"
             ["-o", "a.png", "--corners", "1,2,3"],
             "--corners 1,2,3: names 3 points; give four: top left, top right, bottom left, bottom right",
         ),
-        (["-o", "a.png", "--corners", "1-4", "--rows", "1"], "--rows 1: give 2 to 1,000"),
-        (["-o", "a.png", "--corners", "1-4", "--cols", "1001"], "--cols 1001: give 2 to 1,000"),
+        (["-o", "a.png", "--corners", "1-4", "--rows", "1"], "--rows is 1; it must be at least 2"),
+        (["-o", "a.png", "--corners", "1-4", "--cols", "1001"], "--cols is 1001; it must be at most 1000"),
         (["-o", "a.gif", "--corners", "1-4"], "-o a.gif: cannot write '.gif'; end it in .png, .jpg, .jpeg, .webp"),
         (["-o", "a.png", "--corners", "1-4", "--seeds", "1,2"], f"--seeds: {LEFT_OUT}"),
         (["-o", "a.png", "--corners", "1-4", "--seed", "0", "-n", "0"], f"--seed, -n: {LEFT_OUT}"),

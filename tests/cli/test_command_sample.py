@@ -309,8 +309,8 @@ def test_every_picture_carries_the_recipe_that_makes_it_again(facegan, run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--truncation", "1.5", "-o", "a.png"], "--truncation is 1.5; give 0 (one mean face) to 1 (no truncation)"),
-        (["--truncation", "nan", "-o", "a.png"], "--truncation is nan; give 0 (one mean face) to 1 (no truncation)"),
+        (["--truncation", "1.5", "-o", "a.png"], "--truncation is 1.5; it must be at most 1"),
+        (["--truncation", "nan", "-o", "a.png"], "--truncation is nan; it must be at most 1"),
         (["--rows", "0", "-o", "a.png"], "--rows 0: give 1 to 10,000,000"),
         (["--cols", "-1", "-o", "a.png"], "--cols -1: give 1 to 10,000,000"),
         (["-n", "5", "--rows", "2", "--cols", "2", "-o", "a.png"],

@@ -147,6 +147,6 @@ def test_images_of_people_who_are_all_held_out_are_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         train_classifier(paintings(tmp_path, columns=columns))
     assert str(caught.value) == (
-        "nothing is left to learn from: the images are of few people, all among the fifth that the classifier is "
-        "evaluated on; add images of others"
+        "paintings: nothing is left to learn from: the images are of few people, all among the fifth that the "
+        "classifier is evaluated on; add images of others"
     )

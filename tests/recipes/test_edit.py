@@ -76,14 +76,14 @@ def test_direction_of_another_length_is_refused():
     with pytest.raises(SnapshotError) as caught:
         recipe.latents(painter())
     assert str(caught.value) == (
-        "bright: a direction in 6 dimensions, but painter.safetensors takes 8; it belongs to another model"
+        "bright: a latent of 6 numbers, but painter.safetensors takes 8; it belongs to another model"
     )
 
 
 def test_edit_needs_a_direction_and_two_columns():
-    with pytest.raises(ConfigError, match=r"^--cols 1: give 2 to 1,000$"):
+    with pytest.raises(ConfigError, match=r"^--cols is 1; it must be at least 2$"):
         edit(along(0, -1, 1), columns=1)
-    with pytest.raises(ValidationError, match="along"):
+    with pytest.raises(ConfigError, match="along"):
         edit()
 
 

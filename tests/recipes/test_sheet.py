@@ -42,5 +42,5 @@ def test_single_is_the_face_alone(generator):
 
 @pytest.mark.parametrize("psi", [-0.1, 1.1, float("nan")])
 def test_truncation_is_between_0_and_1(psi):
-    with pytest.raises(ConfigError, match=r"^--truncation is .*; give 0 \(one mean face\) to 1 \(no truncation\)$"):
+    with pytest.raises(ConfigError, match=r"^--truncation is .*; it must be at (least 0|most 1)$"):
         Sheet(points=parse("0"), truncation=psi)

@@ -126,8 +126,8 @@ def test_latents_can_be_given_among_seeds(generator):
         ({"circle": True, "mode": "slerp"}, "--circle: is closed and on a great circle by itself"),
         ({"strip": True, "rows": 1, "columns": 2, "text": "1-4"}, "--grid: several walks at once are for films"),
         ({"rows": 33, "columns": 32}, "--grid 33x32: 1,056 walks at once; 1,024 are the most"),
-        ({"scale": 0}, "--scale 0: give 1 to 64"),
-        ({"scale": 65}, "--scale 65: give 1 to 64"),
+        ({"scale": 0}, "--scale is 0; it must be at least 1"),
+        ({"scale": 65}, "--scale is 65; it must be at most 64"),
     ],
 )
 def test_impossible_walks_are_refused(settings, message):

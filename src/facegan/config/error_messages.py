@@ -1,9 +1,9 @@
 """An invalid setting in one line: which, the given value, and what would be valid."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from ..devices import DEVICE_PATTERN
@@ -39,7 +39,7 @@ def describe_error(error: ValidationError, model: type[BaseModel], where: str) -
         return f"config: no setting {quoted(key)}; {nearest(path[-1], known)}"
     if detail["type"] == "value_error" and isinstance(detail["input"], dict):  # a rule of an entire section
         return f"config: {key + ': ' if key else ''}{str(detail['ctx']['error'])[:MAX_RULE]}"
-    return f"config: {key} {_what_is_wrong(detail)}"
+    return f"config: {key} {what_is_wrong(detail)}"
 
 
 def _settings_of(model: type[BaseModel], path: list[str]) -> list[str]:
@@ -76,7 +76,8 @@ _KINDS = {
 }
 
 
-def _what_is_wrong(detail: ErrorDetails) -> str:
+def what_is_wrong(detail: ErrorDetails) -> str:
+    """Return the end of a sentence that begins with the setting: "is 0; it must be at least 1"."""
     context = {
         name: str(value)[:MAX_RULE] if name == "error" else value for name, value in detail.get("ctx", {}).items()
     }
@@ -90,3 +91,24 @@ def _what_is_wrong(detail: ErrorDetails) -> str:
         return f"is {quoted(given)}; it {_RULES[rule].format(**context)}".replace("it there is", "there is")
     kind = next((words for start, words in _KINDS.items() if rule.startswith(start)), None)
     return f"is {quoted(given)}; it must be {kind}" if kind else f"is {quoted(given)}: {detail['msg']}"
+
+
+class Options(BaseModel):
+    """Frozen values of a command's options; a field's title is the option's name where the field has another.
+
+    Raises:
+        ConfigError: A value is invalid.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_one_line(cls, values: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return build(values)
+        except ValidationError as error:
+            (detail, *_) = error.errors(include_url=False)
+            name = str(detail["loc"][0])
+            field = cls.model_fields.get(name)
+            raise ConfigError(f"{(field and field.title) or name} {what_is_wrong(detail)}") from None

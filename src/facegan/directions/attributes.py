@@ -15,17 +15,11 @@ NO_ATTRIBUTES = ("partition", "identity")  # columns of annotation files that sa
 
 @dataclass(frozen=True, eq=False)
 class AttributeLabels:
-    """Binary labels of images.
+    """Binary labels of images."""
 
-    Attributes:
-        names: Of the labels, as `--direction` takes them.
-        values: float32 (N, labels): 1 yes, 0 no, NaN unknown.
-        skipped: Columns and labels that cannot be learned, and why.
-    """
-
-    names: list[str]
-    values: NDArray[np.float32]
-    skipped: dict[str, str]
+    names: list[str]  # as `--direction` takes them
+    values: NDArray[np.float32]  # (N, labels): 1 yes, 0 no, NaN unknown
+    skipped: dict[str, str]  # columns and labels that cannot be learned, and why
 
     @property
     def digest(self) -> str:
@@ -45,17 +39,14 @@ def binary_labels(columns: Mapping[str, Sequence[Any]]) -> AttributeLabels:
     candidates: dict[str, NDArray[np.float32]] = {}
     skipped: dict[str, str] = {}
     for name, column in columns.items():
-        if name in NO_ATTRIBUTES:
-            continue
-        labels = _of_column(name, column)
+        labels = _labels_of(name, column) if name not in NO_ATTRIBUTES else {}
         if isinstance(labels, str):
             skipped[name] = labels
         else:
             candidates |= labels
-    plain_first = sorted(candidates, key=lambda name: "=" in name)  # glasses, rather than glasses_style=none inverted
     chosen: dict[str, NDArray[np.float32]] = {}
     seen: dict[bytes, str] = {}
-    for name in plain_first:
+    for name in sorted(candidates, key=lambda name: "=" in name):  # glasses, rather than glasses_style=none inverted
         values = candidates[name]
         rarer = int(min((values == 1).sum(), (values == 0).sum()))
         twin = seen.get(values.tobytes()) or seen.get((1 - values).tobytes())
@@ -66,12 +57,11 @@ def binary_labels(columns: Mapping[str, Sequence[Any]]) -> AttributeLabels:
         else:
             chosen[name] = values
             seen[values.tobytes()] = name
-    return AttributeLabels(
-        list(chosen), np.stack(list(chosen.values()), 1) if chosen else np.empty((0, 0), np.float32), skipped
-    )
+    values = np.stack(list(chosen.values()), 1) if chosen else np.empty((0, 0), np.float32)
+    return AttributeLabels(list(chosen), values, skipped)
 
 
-def _of_column(name: str, column: Sequence[Any]) -> dict[str, NDArray[np.float32]] | str:
+def _labels_of(name: str, column: Sequence[Any]) -> dict[str, NDArray[np.float32]] | str:
     """Return the labels of one column, or the reason why there are none."""
     missing = np.array([value is None for value in column], bool)
     present = {value for value in column if value is not None}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, TypeAdapter
-from scipy.stats import rankdata
+from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
 from ..data.image_set import ImageSet
@@ -32,25 +32,16 @@ _MIN_WIDTH, _MAX_WIDTH = 16, 96  # feature maps: of the first layer at MAX_SIDE,
 
 
 class AttributeScore(BaseModel):
-    """How well one attribute is recognised, on images of people that the classifier has not seen.
-
-    Attributes:
-        name: The attribute.
-        num: Images that were classified.
-        base_rate: Share of the commoner label: the accuracy of always giving that one.
-        accuracy: Share of correct answers.
-        balanced_accuracy: Mean of the shares of correct answers among the images with, and without; 0.5 is chance.
-        auc: Probability that an image with it gets a higher logit than one without; 0.5 is chance.
-    """
+    """How well one attribute is recognised, on images of people that the classifier has not seen."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    num: int
-    base_rate: float
+    num: int  # images that were classified
+    base_rate: float  # share of the commoner label: the accuracy of always giving that one
     accuracy: float
-    balanced_accuracy: float
-    auc: float
+    balanced_accuracy: float  # mean of the accuracies on images with it, and without; 0.5 is chance
+    auc: float  # probability that an image with it gets a higher logit than one without; 0.5 is chance
 
 
 _SCORES: TypeAdapter[list[AttributeScore]] = TypeAdapter(list[AttributeScore])
@@ -58,17 +49,11 @@ _SCORES: TypeAdapter[list[AttributeScore]] = TypeAdapter(list[AttributeScore])
 
 @dataclass(frozen=True, eq=False)
 class AttributeClassifier:
-    """A trained network with the names of its attributes and its held-out scores.
+    """A trained network with the names of its attributes and its held-out scores."""
 
-    Attributes:
-        network: Maps images (N, C, H, W) in [-1, 1] to logits (N, attributes).
-        names: Of the attributes.
-        scores: By name; an attribute with too few held-out images has none.
-    """
-
-    network: nn.Module
+    network: nn.Module  # maps images (N, C, H, W) in [-1, 1] to logits (N, attributes)
     names: list[str]
-    scores: dict[str, AttributeScore] = field(default_factory=dict)
+    scores: dict[str, AttributeScore] = field(default_factory=dict)  # none for one with too few held-out images
 
     @torch.no_grad()
     def logits(self, images: Tensor, batch: int = 256) -> Tensor:
@@ -111,7 +96,6 @@ def train_classifier(
 
     Raises:
         DataError: All images are of people that are held out.
-        OSError: The cache cannot be written.
     """
     labels = binary_labels(images.attributes)
     if not labels.names:
@@ -120,14 +104,14 @@ def train_classifier(
     channels, side = images.images.shape[1:3]
     with torch.random.fork_rng(devices=[]):  # its initial weights are replaced at once
         network = build_network(side, channels, len(labels.names))
-    cached = CLASSIFIERS.read(key, lambda path: _load(path, network.to(device), labels))
+    cached = CLASSIFIERS.read(key, lambda path: _load(path, network.to(device), labels.names))
     if cached is not None:
         return cached, labels, True
     held = held_out_rows(images)
     if held.all():
         raise DataError(
-            "nothing is left to learn from: the images are of few people, all among the fifth that the classifier is "
-            "evaluated on; add images of others"
+            f"{images.label}: nothing is left to learn from: the images are of few people, all among the fifth that "
+            "the classifier is evaluated on; add images of others"
         )
     fit_network(network.to(device), images.images, labels.values, np.flatnonzero(~held), reporter=reporter)
     network.to(memory_format=torch.contiguous_format)  # as one from the cache is, whose sums are then the same
@@ -145,7 +129,7 @@ def held_out_rows(images: ImageSet) -> np.ndarray:
 
 
 def build_network(resolution: int, channels: int, num: int) -> nn.Sequential:
-    """Build strided convolutions down to 4x4, then one linear map: positions on a face matter.
+    """Build strided convolutions down to 4x4, then one linear map, as positions on a face matter.
 
     Args:
         resolution: Of the images, a power of two, 8 or more.
@@ -176,7 +160,7 @@ def fit_network(
     they are neither mirrored nor moved, which would change the meaning of some attributes.
 
     Args:
-        network: Freshly built; its weights are drawn from seed 0. It is in training mode afterwards.
+        network: Its weights are drawn from seed 0. It is in training mode afterwards.
         images: uint8 (N, C, H, W).
         labels: (N, attributes) of 1, 0 and NaN.
         rows: The images to train on, one or more.
@@ -208,17 +192,16 @@ def fit_network(
 
 
 def auc(scores: Tensor, labels: Tensor) -> float:
-    """Return the area under the ROC curve of scores (N,) for labels (N,), by ranks; NaN where one label is missing.
+    """Return the area under the ROC curve of scores (N,) for labels (N,); NaN where one label is missing.
 
     Source: Hanley and McNeil, "The meaning and use of the area under a receiver operating characteristic (ROC) curve",
     Radiology 1982: it is the Mann-Whitney statistic over the number of pairs; ties count half.
     """
-    positive = labels.bool().numpy()
-    num_positive, num_negative = int(positive.sum()), int((~positive).sum())
-    if not num_positive or not num_negative:
+    positive, values = labels.bool().numpy(), scores.double().numpy()
+    if positive.all() or not positive.any():
         return float("nan")
-    ranks = rankdata(scores.double().numpy())[positive].sum()
-    return float((ranks - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
+    statistic = mannwhitneyu(values[positive], values[~positive], method="asymptotic").statistic
+    return float(statistic / (positive.sum() * (~positive).sum()))
 
 
 def score_attribute(name: str, logits: Tensor, labels: Tensor) -> AttributeScore:
@@ -237,8 +220,7 @@ def score_attribute(name: str, logits: Tensor, labels: Tensor) -> AttributeScore
 
 
 def _augmented(images: Tensor, rng: torch.Generator) -> Tensor:
-    shape = (len(images), 1, 1, 1)
-    brightness, contrast = ((torch.rand(shape, generator=rng) * 2 - 1) * JITTER for _ in range(2))
+    brightness, contrast = ((torch.rand(len(images), 1, 1, 1, generator=rng) * 2 - 1) * JITTER for _ in range(2))
     return images * (1 + contrast) + brightness + torch.randn(images.shape, generator=rng) * NOISE
 
 
@@ -255,14 +237,11 @@ def _evaluate(
     classifier: AttributeClassifier, images: np.ndarray, labels: AttributeLabels, rows: np.ndarray
 ) -> list[AttributeScore]:
     """Return the scores on held-out rows, of the attributes with MIN_EACH images on both sides there."""
-    parts = [
-        classifier.logits(to_float(torch.from_numpy(images[chunk])))
-        for chunk in np.array_split(rows, max(1, len(rows) // 1024))
-        if len(chunk)
-    ]
-    if not parts:
+    if not len(rows):
         return []
-    logits, values = torch.cat(parts), torch.from_numpy(labels.values[rows])
+    chunks = np.array_split(rows, max(1, len(rows) // 1024))
+    logits = torch.cat([classifier.logits(to_float(torch.from_numpy(images[chunk]))) for chunk in chunks])
+    values = torch.from_numpy(labels.values[rows])
     return [
         score_attribute(name, logits[:, place], values[:, place])
         for place, name in enumerate(labels.names)
@@ -270,10 +249,7 @@ def _evaluate(
     ]
 
 
-def _load(path: Path, network: nn.Module, labels: AttributeLabels) -> AttributeClassifier:
-    metadata = open_tensors(path, "classifier").metadata
-    scores = _SCORES.validate_json(metadata["scores"])
-    if json.loads(metadata["attributes"]) != labels.names:
-        raise ValueError("a classifier of other attributes")
+def _load(path: Path, network: nn.Module, names: list[str]) -> AttributeClassifier:
+    scores = _SCORES.validate_json(open_tensors(path, "classifier").metadata["scores"])
     network.load_state_dict(read_tensors(path))
-    return AttributeClassifier(network.eval(), labels.names, {score.name: score for score in scores})
+    return AttributeClassifier(network.eval(), names, {score.name: score for score in scores})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from torch import Tensor
 
 from ..checkpoint import Checkpoint
@@ -20,25 +20,16 @@ FILE = "directions.safetensors"
 
 
 class DirectionInfo(BaseModel):
-    """The name of a direction and what was measured of it.
-
-    Attributes:
-        name: As `--direction` takes it.
-        kind: "labelled" (fitted to a classifier's answers) or "sefa" (of G's first layer).
-        auc: Of the linear rule z . direction for the classifier's answers, on samples that it was not fitted to.
-        accuracy: Of that rule, with the threshold that gives as many yes as the classifier.
-        share: Of the samples that have the attribute, by the classifier; for SeFa, of |A|^2 that it explains.
-        kept: The attributes whose directions it was made orthogonal to.
-    """
+    """The name of a direction and what was measured of it."""
 
     model_config = ConfigDict(frozen=True)
 
-    name: str
-    kind: Literal["labelled", "sefa"]
-    auc: float | None = None
-    accuracy: float | None = None
-    share: float
-    kept: tuple[str, ...] = ()
+    name: str  # as `--direction` takes it
+    kind: Literal["labelled", "sefa"]  # fitted to a classifier's answers, or of G's first layer
+    auc: float | None = None  # of the rule z . direction for the classifier's answers, on samples not fitted to
+    accuracy: float | None = None  # of that rule, with the threshold that gives as many yes as the classifier
+    share: float  # of samples that have the attribute, by the classifier; for SeFa, of |A|^2 that it explains
+    kept: tuple[str, ...] = ()  # attributes whose directions it was made orthogonal to
 
 
 _INFOS: TypeAdapter[list[DirectionInfo]] = TypeAdapter(list[DirectionInfo])
@@ -46,24 +37,14 @@ _INFOS: TypeAdapter[list[DirectionInfo]] = TypeAdapter(list[DirectionInfo])
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """Directions in one generator's latent space.
+    """Directions in one generator's latent space."""
 
-    Attributes:
-        infos: One per direction.
-        vectors: Of length 1, float32 (directions, z_dim).
-        attributes: The columns of `moved`.
-        moved: The difference of each attribute's mean probability between both ends of each direction,
-            (directions, attributes).
-        snapshot: Digest of the snapshot that they were found for.
-        step: Of that snapshot.
-    """
-
-    infos: list[DirectionInfo]
-    vectors: Tensor
-    attributes: list[str]
-    moved: Tensor
-    snapshot: str
-    step: int
+    infos: list[DirectionInfo]  # one per direction
+    vectors: Tensor  # float32 (directions, z_dim), each of length 1
+    attributes: list[str]  # the columns of `moved`
+    moved: Tensor  # (directions, attributes): an attribute's mean probability at one end less that at the other
+    snapshot: str  # digest of the snapshot that they were found for
+    step: int  # of that snapshot
 
     @property
     def names(self) -> list[str]:
@@ -92,11 +73,7 @@ def default_path(checkpoint: Checkpoint) -> Path | None:
 
 
 def save_directions(path: Path, directions: Directions) -> None:
-    """Write directions.
-
-    Raises:
-        OSError: The file cannot be written; an older one is left as it is.
-    """
+    """Write directions; raises OSError, and an older file is then left as it is."""
     metadata = {
         "step": str(directions.step),
         "snapshot": directions.snapshot,
@@ -116,13 +93,13 @@ def load_directions(path: Path, generator: FaceGenerator) -> Directions:
     try:
         infos = _INFOS.validate_json(metadata["directions"])
         attributes = [str(name) for name in json.loads(metadata["attributes"])]
-        tensors = read_tensors(path)
-        vectors, moved, snapshot = tensors["vectors"], tensors["moved"], metadata["snapshot"]
+        tensors, snapshot = read_tensors(path), metadata["snapshot"]
+        vectors, moved = tensors["vectors"], tensors["moved"]
         if vectors.ndim != 2 or len(vectors) != len(infos) or not vectors.isfinite().all():
             raise ValueError("its vectors are not those that it names")
         if moved.shape != (len(infos), len(attributes)):
             raise ValueError("its table is not of the attributes that it names")
-    except (KeyError, ValueError, TypeError, ValidationError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise SnapshotError(f"{path}: holds no directions that can be read ({one_line(error)})") from None
     model = generator.origin.path
     if vectors.shape[1] != generator.z_dim:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 from torch import Tensor
 
 from ..checkpoint import Checkpoint
+from ..config.error_messages import Options
 from ..data.image_set import training_set
 from ..errors import ConfigError, DataError, PluginError
 from ..generator import FaceGenerator
@@ -29,33 +30,20 @@ FAR = 2.0  # standard deviations of z to either side, where its effect is measur
 _BATCH = 512
 
 
-class DirectionSettings(BaseModel):
-    """Which directions are searched, and how.
+class DirectionSettings(Options):
+    """Which directions are searched, and how."""
 
-    Attributes:
-        attributes: Attributes to find directions for; empty: all that the classifier recognises.
-        keep: Attributes whose directions all others are made orthogonal to.
-        components: Directions of G's first layer, sefa-1, sefa-2, ...; None: 8 where its architecture allows any.
-        unlabelled: Whether only those are searched, which need no images.
-        num: Samples to label.
-        source: Where the run's images are; None: where the run found them.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    attributes: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
-    components: int | None = None
-    unlabelled: bool = False
-    num: int = 10_000
-    source: str | None = None
+    attributes: tuple[str, ...] = ()  # attributes to find directions for; none: all that the classifier recognises
+    keep: tuple[str, ...] = ()  # attributes whose directions all others are made orthogonal to
+    components: int | None = Field(None, ge=0, title="--components")  # of G's first layer; None: 8 where it has any
+    unlabelled: bool = False  # only those of G's first layer, which need no images
+    num: int = 10_000  # samples to label
+    source: str | None = None  # where the run's images are; None: where the run found them
 
     def model_post_init(self, _: Any) -> None:
         """Refuse settings that exclude each other; raises ConfigError."""
         if self.unlabelled and (self.attributes or self.keep or self.source):
             raise ConfigError("--unlabelled takes no --attributes, --keep or --data: it looks at G alone")
-        if self.components is not None and self.components < self.unlabelled:
-            raise ConfigError(f"--components {self.components}: give {'1' if self.unlabelled else '0'} or more")
 
     def check(self, z_dim: int) -> None:
         """Refuse settings that do not suit latents of this length; raises ConfigError."""
@@ -70,30 +58,20 @@ class DirectionSettings(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class FoundDirections:
-    """Directions, and how they were found.
-
-    Attributes:
-        directions: The directions.
-        classifier: The classifier of the images' attributes; None without one.
-        is_cached: Whether the classifier came from the cache.
-        refused: Attributes without a direction, and why.
-    """
+    """Directions, and how they were found."""
 
     directions: Directions
-    classifier: AttributeClassifier | None
-    is_cached: bool
-    refused: dict[str, str]
+    classifier: AttributeClassifier | None  # of the images' attributes
+    is_cached: bool  # whether the classifier came from the cache
+    refused: dict[str, str]  # attributes without a direction, and why
 
     def document(self) -> dict[str, Any]:
         """Return all numbers for JSON."""
         found = self.directions
-        rows = [
-            {
-                **info.model_dump(),
-                "moved": {name: round(change, 4) for name, change in zip(found.attributes, moved, strict=True)},
-            }
-            for info, moved in zip(found.infos, found.moved.tolist(), strict=True)
-        ]
+        rows = []
+        for info, moved in zip(found.infos, found.moved.tolist(), strict=True):
+            changes = {name: round(change, 4) for name, change in zip(found.attributes, moved, strict=True)}
+            rows.append({**info.model_dump(), "moved": changes})
         scores = self.classifier.scores.values() if self.classifier else ()
         return {
             "digest": found.snapshot,
@@ -150,20 +128,15 @@ def fit_directions(
 ) -> tuple[Directions, dict[str, str]]:
     """Return the directions of a generator, and why some attributes have none.
 
-    A fifth of the samples is held out from the fit, to evaluate the direction on.
-
-    Args:
-        generator: The generator.
-        classifier: Of the attributes; None: directions of G's first layer alone.
-        settings: Which directions; `components` None is 0.
-        reporter: Receives the number of images sampled.
+    A fifth of the samples is held out from the fit, to evaluate the direction on. Without a classifier, and for
+    `settings.components` above 0, directions are those of G's first layer.
 
     Raises:
         PluginError: Components are asked for, and G's first layer is not an affine map.
         SnapshotError: An image holds values that are not finite.
     """
     names, refused = classifier.usable() if classifier else ([], {})
-    found = dict[str, tuple[DirectionInfo, Tensor]]()
+    infos, vectors = list[DirectionInfo](), list[Tensor]()
     num, components = settings.num, settings.components or 0
     num_moved = 2 * NUM_MOVED * ((len(settings.attributes) or len(names)) + components)
     labeller = _Labeller(generator, classifier, names, num + num_moved, reporter)
@@ -180,70 +153,62 @@ def fit_directions(
             if isinstance(info, str):
                 refused[name] = info
             else:
-                found[name] = info, vector
+                infos.append(info)
+                vectors.append(vector)
     if components:
         for number, (vector, share) in enumerate(zip(*sefa(generator, components), strict=True), start=1):
-            name = f"sefa-{number}"
-            found[name] = DirectionInfo(name=name, kind="sefa", share=float(share)), vector
-    infos = [info for info, _ in found.values()]
-    vectors = torch.cat([torch.empty(0, generator.z_dim), *(vector[None] for _, vector in found.values())])
+            infos.append(DirectionInfo(name=f"sefa-{number}", kind="sefa", share=float(share)))
+            vectors.append(vector)
+    found = torch.stack(vectors) if vectors else torch.empty(0, generator.z_dim)
     origin = generator.origin
-    return Directions(infos, vectors, names, labeller.moved(vectors), origin.digest, origin.step), refused
+    return Directions(infos, found, names, labeller.moved(found), origin.digest, origin.step), refused
 
 
+@dataclass
 class _Labeller:
     """Labels the images of latents with attributes, and reports how many."""
 
-    def __init__(
-        self,
-        generator: FaceGenerator,
-        classifier: AttributeClassifier | None,
-        names: Sequence[str],
-        total: int,
-        reporter: Reporter,
-    ) -> None:
-        self._generator, self._classifier, self._names = generator, classifier, names
-        self._done, self._total, self._reporter = 0, total, reporter
+    generator: FaceGenerator
+    classifier: AttributeClassifier | None
+    names: list[str]  # of the attributes
+    total: int
+    reporter: Reporter
+    done: int = 0
 
     def shares(self, z: Tensor) -> Tensor:
         """Return the probability of each attribute for the images of z: (N, attributes)."""
-        assert self._classifier is not None
-        places = [self._classifier.names.index(name) for name in self._names]
+        assert self.classifier is not None
+        places = [self.classifier.names.index(name) for name in self.names]
         parts = []
         for chunk in z.split(_BATCH):  # type: ignore[no-untyped-call]
-            parts.append(self._classifier.logits(finite_images(self._generator, chunk))[:, places].sigmoid())
-            self._done += len(chunk)
-            self._reporter.progress("sampling", self._done, self._total)
+            parts.append(self.classifier.logits(finite_images(self.generator, chunk))[:, places].sigmoid())
+            self.done += len(chunk)
+            self.reporter.progress("sampling", self.done, self.total)
         return torch.cat(parts)
 
     def moved(self, vectors: Tensor) -> Tensor:
-        """Return the mean probability at +FAR less that at -FAR, for each direction and attribute."""
-        if not self._names:
-            return torch.empty(len(vectors), 0)
-        prior, z_dim = self._generator.prior, self._generator.z_dim
-        z = draw(NUM_MOVED, z_dim, prior, torch.Generator().manual_seed(1))
-        ends = ((shifted(z, FAR * vector, prior), shifted(z, -FAR * vector, prior)) for vector in vectors)
-        moved = [self.shares(far).mean(0) - self.shares(back).mean(0) for far, back in ends]
-        return torch.stack(moved) if moved else torch.empty(0, len(self._names))
+        """Return the mean probability at +FAR less that at -FAR: (directions, attributes)."""
+        if not self.names or not len(vectors):
+            return torch.empty(len(vectors), len(self.names))
+        prior = self.generator.prior
+        z = draw(NUM_MOVED, self.generator.z_dim, prior, torch.Generator().manual_seed(1))
+        ends = [[self.shares(shifted(z, end * vector, prior)).mean(0) for end in (FAR, -FAR)] for vector in vectors]
+        return torch.stack([far - back for far, back in ends])
 
 
 def _evaluate(name: str, vector: Tensor, z: Tensor, shares: Tensor, kept: Sequence[str]) -> DirectionInfo | str:
     """Measure how well a direction separates samples with an attribute from those without; or return why it cannot."""
     has = shares > 0.5
-    if min(int(has.sum()), int((~has).sum())) < MIN_EACH:
-        kind = "have" if int(has.sum()) < MIN_EACH else "lack"
-        return f"hardly any sample seems to {kind} it ({min(int(has.sum()), int((~has).sum()))} of {len(has)})"
+    num_with, num_without = int(has.sum()), int((~has).sum())
+    if min(num_with, num_without) < MIN_EACH:
+        kind = "have" if num_with < MIN_EACH else "lack"
+        return f"hardly any sample seems to {kind} it ({min(num_with, num_without)} of {len(has)})"
     if not vector.any():
         return f"nothing is left of it without {', '.join(kept)}"
-    height = z @ vector
-    threshold = height.quantile(1 - has.float().mean())
+    height, share = z @ vector, has.float().mean()
+    accuracy = ((height > height.quantile(1 - share)) == has).float().mean()
     return DirectionInfo(
-        name=name,
-        kind="labelled",
-        auc=auc(height, has),
-        accuracy=float(((height > threshold) == has).float().mean()),
-        share=float(has.float().mean()),
-        kept=tuple(kept),
+        name=name, kind="labelled", auc=auc(height, has), accuracy=float(accuracy), share=float(share), kept=tuple(kept)
     )
 
 
@@ -267,33 +232,23 @@ def _classifier(
     """Return the classifier of the training images' attributes, whether it was cached, and what it cannot learn."""
     try:
         images = training_set(checkpoint, settings.source, has_moved=True, reporter=reporter)
+        classifier, labels, is_cached = train_classifier(images, device=device, reporter=reporter)
     except DataError as error:
         raise DataError(f"{error}, or take --unlabelled, which needs none") from None
     source = images.packed.index.source if images.packed else images.label
-    try:
-        classifier, labels, is_cached = train_classifier(images, device=device, reporter=reporter)
-    except DataError as error:
-        raise DataError(f"{source}: {error}, or take --unlabelled") from None
     if classifier.names:
         trained = "the classifier is from the cache" if is_cached else "the classifier is trained, and cached"
         reporter.info(f"{source}: {len(classifier.names)} attributes, {trained}")
     else:
         known = f"none can be learned ({'; '.join(labels.skipped)})" if labels.skipped else "nothing is known"
         reporter.info(f"{source}: {known} of its images; directions of G's first layer only (SeFa)")
-    _check_names(settings, classifier, labels.skipped, source)
-    return classifier if classifier.names else None, is_cached, dict(labels.skipped)
-
-
-def _check_names(
-    settings: DirectionSettings, classifier: AttributeClassifier, skipped: dict[str, str], source: str
-) -> None:
-    """Refuse attributes that the images do not have, and one to keep without a direction; raises ConfigError."""
     names, reasons = classifier.usable()
-    known = [*names, *reasons]
+    refused = labels.skipped | reasons
+    known_names = [*classifier.names, *labels.skipped]
     for flag, wanted in (("--attributes", settings.attributes), ("--keep", settings.keep)):
         for name in wanted:
-            if name not in known and name not in skipped:
-                raise ConfigError(f"{flag}: {source} has no attribute '{name}'; {nearest(name, known)}")
-    for name in settings.keep:
-        if name not in names:
-            raise ConfigError(f"--keep {name}: has no direction: {(skipped | reasons)[name]}")
+            if name not in known_names:
+                raise ConfigError(f"{flag}: {source} has no attribute '{name}'; {nearest(name, classifier.names)}")
+            if flag == "--keep" and name not in names:
+                raise ConfigError(f"--keep {name}: has no direction: {refused[name]}")
+    return classifier if classifier.names else None, is_cached, dict(labels.skipped)

@@ -2,7 +2,8 @@
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,19 +27,12 @@ NUM_PROJECTED = 16  # faces whose projections are compared with; more would dela
 _TASK = "projecting known faces, once per snapshot (--no-judge skips this):"
 
 
-@dataclass(frozen=True, eq=False)
-class ComparisonFaces:
-    """Faces that photos are compared with.
+class ComparisonFaces(NamedTuple):
+    """Faces that photos are compared with."""
 
-    Attributes:
-        known: Faces that the model knows, uint8 (N, C, H, W).
-        unseen: Faces that it has not seen, uint8 (M, C, H, W).
-        projected: The set whose projection errors are compared with.
-    """
-
-    known: NDArray[np.uint8]
-    unseen: NDArray[np.uint8]
-    projected: ImageSet
+    known: NDArray[np.uint8]  # (N, C, H, W), which the model knows
+    unseen: NDArray[np.uint8]  # (M, C, H, W), which it has not seen
+    projected: ImageSet  # whose projection errors are compared with
 
     @classmethod
     def of(cls, trained_on: ImageSet | None, held_out: ImageSet | None) -> "ComparisonFaces":
@@ -53,15 +47,12 @@ class ComparisonFaces:
 def load_comparison_faces(
     checkpoint: Checkpoint, source: str | None = None, *, reporter: Reporter = SILENT
 ) -> tuple[ComparisonFaces | None, str]:
-    """Load the faces that photos are compared with.
+    """Load the faces that photos are compared with, and describe them; or return None and the reason.
 
     Args:
         checkpoint: The snapshot.
         source: Unseen faces; None: those that the run held out, or for drawn faces other ones.
         reporter: Receives the progress of "packing".
-
-    Returns:
-        The faces and a description of them; or None and the reason.
 
     Raises:
         DataError: `source` cannot be loaded.
@@ -72,48 +63,38 @@ def load_comparison_faces(
         size = {"resolution": config.resolution, "channels": config.channels}
         return from_source(data, **size, min_images=1, reporter=reporter) if data else None
 
-    own = None
+    own = trained_on = held_out = None
     with suppress(DataError):
         own = training_settings(checkpoint)
     if own is None and source is None:
         return None, "nothing, as the run's images are not here; give --data SOURCE"
-    unseen = held_out_settings(own or config.data, NUM_COMPARED, source)
-    held_out = load(unseen) if source is not None else None
-    trained_on = None
     try:
+        held_out = load(held_out_settings(own or config.data, NUM_COMPARED, source))
         trained_on = load(own)
-        held_out = held_out or load(unseen)
     except DataError as error:
         if source is None:
             return None, f"nothing ({error}); give --data SOURCE"
+        if held_out is None:
+            raise
+    if source is not None:
+        more = ", and as many more in place of the run's own, which are not here" if trained_on is None else ""
+        kind = f"of --data {source}{more}"
+    elif held_out is None:
+        kind = "that the run was trained on, for it held none out; others come less near"
+    else:
+        kind = "that the run has not seen"
     faces = ComparisonFaces.of(trained_on, held_out)
     few = "" if len(faces.unseen) >= MIN_COMPARED else f"; it takes {MIN_COMPARED} to judge whether it is a face"
     num_unseen, num_projected = min(NUM_COMPARED, len(faces.unseen)), min(NUM_PROJECTED, len(faces.projected))
-    return faces, f"{num_unseen:,} faces {_kind(source, trained_on, held_out)} (errors: {num_projected} of them){few}"
-
-
-def _kind(source: str | None, trained_on: ImageSet | None, held_out: ImageSet | None) -> str:
-    if source is not None and trained_on is None:
-        return f"of --data {source}, and as many more in place of the run's own, which are not here"
-    if source is not None:
-        return f"of --data {source}"
-    if held_out is None:
-        return "that the run was trained on, for it held none out; others come less near"
-    return "that the run has not seen"
+    return faces, f"{num_unseen:,} faces {kind} (errors: {num_projected} of them){few}"
 
 
 def compare_projections(
     projections: list[Projection], images: Tensor, faces: ComparisonFaces, errors: "FaceErrors", D: nn.Module | None
 ) -> list[Projection]:
-    """Return projections completed by how their errors and their images compare with faces.
+    """Return projections of images (N, C, H, W) in [-1, 1], completed by how errors and images compare with faces.
 
-    Args:
-        projections: Of the images.
-        images: float32 (N, C, H, W) in [-1, 1].
-        faces: The faces to compare with.
-        errors: The errors of `faces.projected`.
-        D: The run's discriminator; without it, or with fewer than MIN_COMPARED unseen faces, `unlike_percentile`
-            stays None.
+    `unlike_percentile` stays None without the run's discriminator D, and with fewer than MIN_COMPARED unseen faces.
     """
     unlike: list[float] | list[None] = [None] * len(images)
     if D is not None and len(faces.unseen) >= MIN_COMPARED:
@@ -126,12 +107,7 @@ def compare_projections(
 
 
 class FaceErrors(BaseModel):
-    """The errors with which faces were projected.
-
-    Attributes:
-        distances: One per face, ascending.
-        rms: One per face, ascending.
-    """
+    """The errors with which faces were projected, one per face, ascending."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 

@@ -30,12 +30,9 @@ class OODScore:
     """
 
     def __init__(self, D: nn.Module, known: NDArray[np.uint8], unseen: NDArray[np.uint8]) -> None:
-        """Fit the features of known faces, and measure unseen ones.
+        """Fit the features of known faces, uint8 (N, C, H, W), N >= 2, and measure unseen ones, uint8 (M, C, H, W).
 
-        Args:
-            D: The run's discriminator, in eval mode.
-            known: uint8 (N, C, H, W), N >= 2; at most NUM_FITTED of them are used, evenly spaced.
-            unseen: uint8 (M, C, H, W), M >= 1; at most NUM_COMPARED of them are used.
+        At most NUM_FITTED of the one and NUM_COMPARED of the others are used, evenly spaced. D is in eval mode.
         """
         self._D = D
         features = _features(D, to_float(torch.from_numpy(evenly_spaced(known, NUM_FITTED))))

@@ -1,6 +1,7 @@
 """Photos: read as a model was shown its images, projected, and compared with faces."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,21 +29,13 @@ from .search import Projection, SearchSettings, project_images
 
 @dataclass(frozen=True, eq=False)
 class PhotoProjections:
-    """The projections of photos.
+    """The projections of photos."""
 
-    Attributes:
-        generator: The generator whose latents were found.
-        photos: float32 (N, C, H, W) in [-1, 1].
-        projections: One per photo.
-        uses_features: Whether D's features were compared next to the pixels.
-        compared_with: The faces that photos and errors were compared with, in words.
-    """
-
-    generator: FaceGenerator
-    photos: Tensor
-    projections: list[Projection]
-    uses_features: bool
-    compared_with: str
+    generator: FaceGenerator  # whose latents were found
+    photos: Tensor  # float32 (N, C, H, W) in [-1, 1]
+    projections: list[Projection]  # one per photo
+    uses_features: bool  # whether D's features were compared next to the pixels
+    compared_with: str  # the faces that photos and errors were compared with, in words
 
     @property
     def z(self) -> Tensor:
@@ -90,7 +83,6 @@ def project_photos(
     Raises:
         SnapshotError: The snapshot cannot be used, or its images are not finite.
         DataError: The source cannot be loaded.
-        OSError: The cache cannot be written.
     """
     settings = settings or SearchSettings()
     generator = checkpoint.generator(device=device)
@@ -143,9 +135,8 @@ def _read_photo(path: Path, config: RunConfig, crop: Crop) -> Tensor:
 
 def _training_crop(checkpoint: Checkpoint) -> str:
     """Return the crop of the training images; the centre square where only the missing data could tell."""
-    data = checkpoint.config.data
-    try:
-        data = training_settings(checkpoint)
-        return open_source(data).crop if data.crop == "auto" else data.crop
-    except FaceganError:
-        return data.crop
+    crop = checkpoint.config.data.crop
+    if crop == "auto":
+        with suppress(FaceganError):
+            return open_source(training_settings(checkpoint)).crop
+    return crop

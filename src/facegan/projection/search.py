@@ -1,13 +1,15 @@
 """The search for the latent whose image is nearest to a given one."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from ..config.error_messages import Options
 from ..features import activations
 from ..generator import MICRO_BATCH, FaceGenerator
 from ..latents import draw
@@ -21,47 +23,27 @@ _CANDIDATE_SIDE = 16  # pixels: side at which candidates are compared
 _MAX_DEVIATIONS = 3.0  # standard deviations of the length of the prior's latents: how far z may be from its mean
 
 
-class SearchSettings(BaseModel):
-    """How a latent is searched.
+class SearchSettings(Options):
+    """How a latent is searched."""
 
-    Attributes:
-        restarts: Starts that are improved at once; the best one counts.
-        steps: Evaluations of each.
-        candidates: Random latents; the starts are those whose images are nearest.
-        features: Weight of D's features next to the pixels; has no effect without D.
-        seed: Seed of the random latents.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    restarts: int = Field(4, ge=1, le=256)
-    steps: int = Field(100, ge=1, le=100_000)
-    candidates: int = Field(2048, ge=256, le=100_000)
-    features: float = Field(0.1, ge=0)
-    seed: int = Field(0, ge=0, lt=2**32)
+    restarts: int = Field(4, ge=1, le=256)  # starts that are improved at once; the best one counts
+    steps: int = Field(100, ge=1, le=100_000)  # evaluations of each
+    candidates: int = Field(2048, ge=256, le=100_000)  # random latents; the starts are those with the nearest images
+    features: float = Field(0.1, ge=0)  # weight of D's features next to the pixels; no effect without D
+    seed: int = Field(0, ge=0, lt=2**32)  # of the random latents
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """The latent found for an image, and how the image compares with faces; None where that was not measured.
+    """The latent found for an image, and how the image compares with faces; None where that was not measured."""
 
-    Attributes:
-        z: float32 (z_dim,) on the CPU.
-        image: G's image of z (C, H, W) in [-1, 1], to the bit as `FaceGenerator.images` makes it.
-        rms: Root of the mean squared difference of pixels in [-1, 1].
-        distance: The minimised objective: the pixels' term plus the weighted term of D's features.
-        median_rms: The median `rms` of faces.
-        percentile: The share of those faces, in percent, with a smaller `distance`.
-        unlike_percentile: The share of unseen faces, in percent, whose features in D are nearer to known faces.
-    """
-
-    z: Tensor
-    image: Tensor
-    rms: float
-    distance: float
-    median_rms: float | None = None
-    percentile: float | None = None
-    unlike_percentile: float | None = None
+    z: Tensor  # float32 (z_dim,) on the CPU
+    image: Tensor  # G's image of z (C, H, W) in [-1, 1], to the bit as `FaceGenerator.images` makes it
+    rms: float  # root of the mean squared difference of pixels in [-1, 1]
+    distance: float  # the minimised objective: the pixels' term plus the weighted term of D's features
+    median_rms: float | None = None  # of faces
+    percentile: float | None = None  # percent of those faces with a smaller `distance`
+    unlike_percentile: float | None = None  # percent of unseen faces whose features in D are nearer to known faces
 
     @property
     def known(self) -> bool | None:
@@ -70,10 +52,9 @@ class Projection:
 
     def summary(self) -> str:
         """Return the measures in words."""
-        error = f"error {self.rms:.3f}"
         if self.median_rms is None:
-            return f"{error}, not judged"
-        compared = f"{error} (median {self.median_rms:.3f}; {self.percentile:.0f} % of faces come nearer)"
+            return f"error {self.rms:.3f}, not judged"
+        compared = f"error {self.rms:.3f} (median {self.median_rms:.3f}; {self.percentile:.0f} % of faces come nearer)"
         if self.known is None:
             return f"{compared}; whether it is a face is not judged"
         known = "a face this model knows" if self.known else "not a face this model knows"
@@ -107,12 +88,11 @@ def project_images(
         D: In eval mode on the generator's device; None: pixels alone.
         images: float32 (N, C, H, W) in [-1, 1].
         settings: How to search.
-        task: What the reporter calls it.
-        reporter: Receives the number of images generated, one for each start and step.
+        task: What the reporter calls it; it counts an image for each start and step.
+        reporter: Receives the progress.
 
     Raises:
         SnapshotError: The generator's images are not finite.
-        PluginError: D has no features.
     """
     parameter, total = next(generator.network.parameters()), len(images) * settings.steps * settings.restarts
     candidates, faces = _candidates(generator, settings)
@@ -120,7 +100,7 @@ def project_images(
     for number, image in enumerate(images):
         near = torch.cdist(_downscaled(image[None]), faces)[0].topk(settings.restarts, largest=False).indices
         target = image[None].to(parameter.device, parameter.dtype)
-        objective = _Objective(generator, D if settings.features else None, target, settings.features)
+        objective = _objective(generator, D if settings.features else None, target, settings.features)
 
         def progress(step: int, before: int = number * settings.steps) -> None:
             reporter.progress(task, (before + step) * settings.restarts, total)
@@ -148,28 +128,25 @@ def _candidates(generator: FaceGenerator, settings: SearchSettings) -> tuple[Ten
     return w, torch.cat([_downscaled(finite_images(generator, part)) for part in latents])  # a micro-batch in memory
 
 
-class _Objective:
-    """The distance of G's images of rows w from one image."""
+def _objective(
+    generator: FaceGenerator, D: nn.Module | None, target: Tensor, weight: float
+) -> Callable[[Tensor], Tensor]:
+    """Return the distance of G's images of rows w (N, z_dim) from a target (1, C, H, W), as values (N,)."""
+    scales = _pyramid(target)
+    with torch.no_grad():
+        features = activations(D, target) if D is not None else []
 
-    def __init__(self, generator: FaceGenerator, D: nn.Module | None, target: Tensor, weight: float) -> None:
-        self._generator, self._D, self._weight = generator, D, weight
-        self._scales = _pyramid(target)
-        with torch.no_grad():
-            self._features = activations(D, target) if D is not None else []
-
-    def __call__(self, w: Tensor) -> Tensor:
-        """Map rows (N, z_dim) to distances (N,)."""
-        images = self._generator.network(on_prior(w, self._generator.prior))
-        terms = [
-            (ours - theirs).square().flatten(1).mean(1)
-            for ours, theirs in zip(_pyramid(images), self._scales, strict=True)
-        ]
-        total = torch.stack(terms).mean(0)
-        if self._D is not None:
-            layers = zip(activations(self._D, images), self._features, strict=True)
-            terms = [(ours - theirs).square().flatten(1).sum(1) for ours, theirs in layers]
-            total = total + self._weight * torch.stack(terms).mean(0)
+    def distance(w: Tensor) -> Tensor:
+        images = generator.network(on_prior(w, generator.prior))
+        pairs = zip(_pyramid(images), scales, strict=True)
+        total = torch.stack([(ours - theirs).square().flatten(1).mean(1) for ours, theirs in pairs]).mean(0)
+        if D is not None:
+            pairs = zip(activations(D, images), features, strict=True)
+            terms = [(ours - theirs).square().flatten(1).sum(1) for ours, theirs in pairs]
+            total = total + weight * torch.stack(terms).mean(0)
         return total
+
+    return distance
 
 
 def _pyramid(images: Tensor) -> list[Tensor]:

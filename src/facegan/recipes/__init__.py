@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import ConfigError
+from ..messages import one_line
 from .arithmetic import Arithmetic
 from .edit import Along, Edit
 from .recipe import Recipe
@@ -26,7 +27,6 @@ def read(text: str) -> Recipe:
     """
     try:
         return _ANY.validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{each}: " for each in first["loc"])
-        raise ConfigError(f"its recipe cannot be read ({where}{first['msg']})") from None
+    except (ConfigError, ValidationError) as error:
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else one_line(error)
+        raise ConfigError(f"its recipe cannot be read ({why})") from None

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
+from ..config.error_messages import Options
 from ..generator import MICRO_BATCH, FaceGenerator
 from ..images import to_uint8
 from ..reporter import SILENT, Callbacks, Progress, Reporter
@@ -19,14 +20,12 @@ def format_number(value: float) -> str:
     return f"{value:.15g}"
 
 
-class Recipe(BaseModel, ABC):
+class Recipe(Options, ABC):
     """A frozen description of an image or an animation; with the same snapshot it gives the same pixels again.
 
     A subclass has a field `make`, the Literal name of its kind, and is registered in `recipes.read`. It holds seeds,
     latents and numbers, never a path: it travels inside the image.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     command: ClassVar[str]
     make: str
@@ -43,11 +42,7 @@ class Recipe(BaseModel, ABC):
 
     @abstractmethod
     def size(self, resolution: int) -> tuple[int, int]:
-        """Return the height and width of a frame in pixels; texts may need a few more.
-
-        Args:
-            resolution: Side of the generator's images.
-        """
+        """Return the height and width of a frame in pixels, for faces of a resolution; texts may need a few more."""
 
     def frames(
         self, generator: FaceGenerator, progress: Progress | None = None, *, reporter: Reporter = SILENT
@@ -76,20 +71,15 @@ class Recipe(BaseModel, ABC):
         """Return the equivalent command line, without MODEL and -o: ["sample", "--seeds", "0-63"]."""
         flags = [self.command]
         for option, value in self._options():
-            if value is None or value is False:
-                continue
-            flags.append(option)
-            if value is not True:
-                flags.append(format_number(value) if isinstance(value, float) else str(value))
+            if value is True:
+                flags.append(option)
+            elif value is not None and value is not False:
+                flags += [option, format_number(value) if isinstance(value, float) else str(value)]
         return flags
 
 
 def draw_images(generator: FaceGenerator, z: Tensor, reporter: Reporter) -> Iterator[np.ndarray]:
-    """Yield the images of latents z (N, z_dim) in micro-batches: uint8 (n, C, H, W).
-
-    Raises:
-        SnapshotError: An image is not finite.
-    """
+    """Yield the images of latents z (N, z_dim) in micro-batches, uint8 (n, C, H, W); raises SnapshotError."""
     done = 0
     for part in z.split(MICRO_BATCH):  # type: ignore[no-untyped-call]
         done += len(part)

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ..errors import ConfigError
 from ..generator import FaceGenerator
 from ..images import grid, grid_size, to_uint8
 from ..reporter import SILENT, Reporter
@@ -21,14 +20,9 @@ class Sheet(Recipe):
     command: ClassVar[str] = "sample"
     make: Literal["sample"] = "sample"
     points: Points
-    truncation: float = 1.0
-    columns: int | None = Field(None, ge=1, le=MAX_POINTS)
+    truncation: float = Field(1.0, ge=0, le=1, title="--truncation")  # 0: one mean face; 1: none
+    columns: int | None = Field(None, ge=1, le=MAX_POINTS, title="--cols")  # None: near-square
     labels: bool = False
-
-    def model_post_init(self, _: object) -> None:
-        """Refuse a truncation outside 0 to 1; raises ConfigError."""
-        if not 0 <= self.truncation <= 1:
-            raise ConfigError(f"--truncation is {self.truncation:g}; give 0 (one mean face) to 1 (no truncation)")
 
     def size(self, resolution: int) -> tuple[int, int]:
         """Return the height and width of the sheet in pixels."""
@@ -57,10 +51,9 @@ class Sheet(Recipe):
         return Sheet(points=Points(text=str(name), latents=latents), truncation=self.truncation)
 
     def _options(self) -> list[tuple[str, Any]]:
-        truncation = self.truncation if self.truncation != 1 else None
         return [
             ("--seeds", self.points.text),
-            ("--truncation", truncation),
+            ("--truncation", self.truncation if self.truncation != 1 else None),
             ("--cols", self.columns),
             ("--labels", self.labels),
         ]

@@ -18,56 +18,44 @@ from ..seeds import Points
 from .recipe import Recipe, draw_images
 
 MAX_FRAMES = 100_000  # more than an hour of animation
-MAX_SCALE = 64
 MAX_CELLS = 1024  # simultaneous walks
-MAX_SIDE = 1000  # faces of a sheet between corners
 QUARTERS = 4  # of a circle: the rows of its filmstrip
 
 Mode = Literal["slerp", "lerp"]
+MODE = Field(None, title="--mode")  # None: slerp for the normal prior, lerp for the uniform one
+SCALE = Field(1, ge=1, le=64, title="--scale")  # factor of enlargement, without smoothing
 
 
 class Walk(Recipe):
     """`facegan interpolate`: a walk from point to point; each point has a frame that shows it exactly.
 
     Simultaneous walks (`rows` x `columns`) take the points sheet by sheet: the first frame shows the first
-    rows * columns of them, the last frame of an open walk the last.
-
-    Attributes:
-        points: Two or more for each walk; a circle takes two, the second of which only spans its plane.
-        num_frames: All frames, both ends included.
-        mode: The path between points; None is slerp for the normal prior, lerp for the uniform one.
-        loop: Continue from the last point to the first, without repeating its frame.
-        circle: Go once around the great circle through the first point, in its plane with the second one.
-        rows: Rows of simultaneous walks.
-        columns: Columns of simultaneous walks.
-        strip: Make one image: a row for each leg between two neighbouring points, both of them shown in it;
-            for a circle, a row for each quarter.
-        scale: Integer factor of enlargement, without smoothing.
-        fps: Frames per second of an animation.
+    rows * columns of them, the last frame of an open walk the last. Each walk has two points or more; a circle has two,
+    the second of which only spans its plane.
     """
 
     command: ClassVar[str] = "interpolate"
     make: Literal["interpolate"] = "interpolate"
     points: Points
-    num_frames: int
-    mode: Mode | None = None
-    loop: bool = False
-    circle: bool = False
-    rows: int = Field(1, ge=1)
+    num_frames: int = Field(ge=1, le=MAX_FRAMES, title="--frames")  # both ends included
+    mode: Mode | None = MODE
+    loop: bool = False  # from the last point to the first, without repeating its frame
+    circle: bool = False  # once around the great circle through the first point, in its plane with the second one
+    rows: int = Field(1, ge=1)  # of simultaneous walks
     columns: int = Field(1, ge=1)
-    strip: bool = False
-    scale: int = 1
-    fps: float = Field(25.0, allow_inf_nan=False)
+    strip: bool = False  # one image: a row for each leg between points, both of them in it, or quarter of a circle
+    scale: int = SCALE
+    fps: float = Field(25.0, allow_inf_nan=False)  # frames per second of an animation
 
     def model_post_init(self, _: Any) -> None:
         """Refuse an impossible walk; raises ConfigError."""
-        _check_scale(self.scale)
         cells, num = self.rows * self.columns, len(self.points)
+        where = f"--grid {self.rows}x{self.columns}"
         if cells > MAX_CELLS:
-            raise ConfigError(f"--grid {self.rows}x{self.columns}: {cells:,} walks at once; {MAX_CELLS:,} are the most")
+            raise ConfigError(f"{where}: {cells:,} walks at once; {MAX_CELLS:,} are the most")
         if num % cells:
             raise ConfigError(
-                f"--grid {self.rows}x{self.columns}: {num} points do not fill sheets of {cells}; "
+                f"{where}: {num} points do not fill sheets of {cells}; "
                 f"give a multiple of {cells}, the first {cells} for the first frame, and so on"
             )
         if self.circle and num != 2 * cells:
@@ -76,21 +64,12 @@ class Walk(Recipe):
             raise ConfigError("--circle: is closed and on a great circle by itself; leave --loop and --mode away")
         if num < 2 * cells:
             raise ConfigError(f"--seeds {self.points.text}: is one point a walk; give two or more, or --circle")
-        if not 2 <= self.num_frames <= MAX_FRAMES:
-            raise ConfigError(f"--frames {self.num_frames}: give 2 to {MAX_FRAMES:,}")
-        if not self.circle and self.num_frames < num // cells:
-            raise ConfigError(
-                f"--frames {self.num_frames}: fewer than the {num // cells} points, which all have a frame; give more"
-            )
-        if self.strip:
-            self._check_strip()
-
-    def _check_strip(self) -> None:
-        if self.rows * self.columns > 1:
+        if self.num_frames < num // cells:
+            raise ConfigError(f"--frames {self.num_frames}: fewer than the {num // cells} points; give as many or more")
+        if self.strip and cells > 1:
             raise ConfigError("--grid: several walks at once are for films; a filmstrip shows one")
-        legs = self.num_legs
-        steps = self.num_frames - self._is_open
-        if steps % legs:
+        steps, legs = self.num_frames - self._is_open, self.num_legs
+        if self.strip and steps % legs:
             fewer, more = (each * legs + self._is_open for each in (steps // legs, steps // legs + 1))
             right = f"{fewer} or {more}" if steps >= legs else f"{more}"
             raise ConfigError(f"--frames {self.num_frames}: are not {legs} rows of one length; give {right}")
@@ -110,45 +89,43 @@ class Walk(Recipe):
         return not (self.loop or self.circle)
 
     @property
-    def _row_length(self) -> int:
-        """The faces of a filmstrip's row, both ends included."""
-        return (self.num_frames - self._is_open) // self.num_legs + 1
+    def _cells(self) -> tuple[int, int]:
+        """The rows and columns of faces; those of a filmstrip include both ends of its legs."""
+        if self.strip:
+            return self.num_legs, (self.num_frames - self._is_open) // self.num_legs + 1
+        return self.rows, self.columns
 
     def size(self, resolution: int) -> tuple[int, int]:
         """Return the height and width of a frame in pixels."""
-        cells = (self.num_legs, self._row_length) if self.strip else (self.rows, self.columns)
-        return _grid_size(*cells, resolution, self.scale)
+        return _size_of(self._cells, resolution, self.scale)
 
     def _frames(self, generator: FaceGenerator, reporter: Reporter) -> Iterator[np.ndarray]:
-        cells = self.rows * self.columns
-        strip, done = [], 0
-        for z in self._latents(generator, max(1, MICRO_BATCH // cells)):  # (n, cells, z_dim)
-            faces = to_uint8(finite_images(generator, z.flatten(0, 1))).numpy()  # (n * cells, C, H, W)
-            done += len(z)
-            reporter.progress("drawing", done * cells, self.num_frames * cells)
-            if self.strip:
-                strip.append(faces)
-                continue
-            for frame in faces.reshape(len(z), cells, *faces.shape[1:]):
-                yield _enlarged(grid(frame, self.columns), self.scale)
-        if self.strip:
-            faces, length = np.concatenate(strip), self._row_length
-            order = [leg * (length - 1) + place for leg in range(self.num_legs) for place in range(length)]
-            yield _enlarged(grid(faces[np.array(order) % len(faces)], length), self.scale)
+        batches = self._faces(generator, reporter)
+        if not self.strip:
+            yield from (_arrange(frame, self.columns, self.scale) for batch in batches for frame in batch)
+            return
+        faces = np.concatenate([batch[:, 0] for batch in batches])
+        legs, length = self._cells
+        order = [leg * (length - 1) + place for leg in range(legs) for place in range(length)]
+        yield _arrange(faces[np.array(order) % len(faces)], length, self.scale)
 
-    def _latents(self, generator: FaceGenerator, batch: int) -> Iterator[Tensor]:
-        """Yield the latents (n, cells, z_dim) of all frames, at most `batch` frames at a time."""
-        cells = self.rows * self.columns
+    def _faces(self, generator: FaceGenerator, reporter: Reporter) -> Iterator[np.ndarray]:
+        """Yield the faces of a few frames at a time: uint8 (n, rows * columns, C, H, W)."""
+        cells, done = self.rows * self.columns, 0
         points = self.points.z(generator).view(-1, cells, generator.z_dim)
         if self.circle:
-            turns = torch.arange(self.num_frames).double() / self.num_frames
-            for t in turns.split(batch):  # type: ignore[no-untyped-call]
-                yield latents.circle(points[0], points[1], t[:, None])
-            return
-        path = _path(self.mode, generator.prior)
-        schedule = latents.schedule(len(points), self.num_frames, closed=self.loop)
-        for at in schedule.split(batch):  # type: ignore[no-untyped-call]
-            yield latents.walk(points, at, path)
+            positions = torch.arange(self.num_frames).double() / self.num_frames  # in turns
+        else:
+            positions = latents.schedule(len(points), self.num_frames, closed=self.loop)
+        for at in positions.split(max(1, MICRO_BATCH // cells)):  # type: ignore[no-untyped-call]
+            if self.circle:
+                z = latents.circle(points[0], points[1], at[:, None])
+            else:
+                z = latents.walk(points, at, _path(self.mode, generator.prior))
+            faces = to_uint8(finite_images(generator, z.flatten(0, 1))).numpy()
+            done += len(faces)
+            reporter.progress("drawing", done, self.num_frames * cells)
+            yield faces.reshape(len(z), cells, *faces.shape[1:])
 
     def _options(self) -> list[tuple[str, Any]]:
         return [
@@ -166,44 +143,34 @@ class Walk(Recipe):
 class Corners(Recipe):
     """`facegan interpolate --corners a,b,c,d`: four faces in the corners of a sheet, and those between them.
 
-    Attributes:
-        points: Top left, top right, bottom left, bottom right.
-        rows: Rows of faces.
-        columns: Columns of faces.
-        mode: The path between points; None is slerp for the normal prior, lerp for the uniform one.
-        scale: Integer factor of enlargement, without smoothing.
+    The points are the top left, top right, bottom left and bottom right one.
     """
 
     command: ClassVar[str] = "interpolate"
     make: Literal["corners"] = "corners"
     points: Points
-    rows: int = 8
-    columns: int = 8
-    mode: Mode | None = None
-    scale: int = 1
+    rows: int = Field(8, ge=2, le=1000, title="--rows")
+    columns: int = Field(8, ge=2, le=1000, title="--cols")
+    mode: Mode | None = MODE
+    scale: int = SCALE
 
     def model_post_init(self, _: Any) -> None:
-        """Refuse an impossible sheet; raises ConfigError."""
+        """Refuse another number of points; raises ConfigError."""
         if len(self.points) != 4:
             raise ConfigError(
                 f"--corners {self.points.text}: names {len(self.points)} points; "
                 "give four: top left, top right, bottom left, bottom right"
             )
-        for option, value in (("--rows", self.rows), ("--cols", self.columns)):
-            if not 2 <= value <= MAX_SIDE:
-                raise ConfigError(f"{option} {value}: give 2 to {MAX_SIDE:,}")
-        _check_scale(self.scale)
 
     def size(self, resolution: int) -> tuple[int, int]:
         """Return the height and width of the sheet in pixels."""
-        return _grid_size(self.rows, self.columns, resolution, self.scale)
+        return _size_of((self.rows, self.columns), resolution, self.scale)
 
     def _frames(self, generator: FaceGenerator, reporter: Reporter) -> Iterator[np.ndarray]:
         rows, columns = (torch.linspace(0, 1, num, dtype=torch.float64) for num in (self.rows, self.columns))
         corners = list(self.points.z(generator))
         z = latents.bilinear(corners, rows, columns, _path(self.mode, generator.prior)).flatten(0, 1)
-        faces = np.concatenate(list(draw_images(generator, z, reporter)))
-        yield _enlarged(grid(faces, self.columns), self.scale)
+        yield _arrange(np.concatenate(list(draw_images(generator, z, reporter))), self.columns, self.scale)
 
     def _options(self) -> list[tuple[str, Any]]:
         return [
@@ -224,15 +191,10 @@ def _path(mode: Mode | None, prior: str) -> Callable[..., Tensor]:
     return latents.lerp if (mode or ("lerp" if prior == "uniform" else "slerp")) == "lerp" else latents.slerp
 
 
-def _check_scale(scale: int) -> None:
-    if not 1 <= scale <= MAX_SCALE:
-        raise ConfigError(f"--scale {scale}: give 1 to {MAX_SCALE}")
-
-
-def _grid_size(rows: int, columns: int, resolution: int, scale: int) -> tuple[int, int]:
-    height, width = (scale * (num * (resolution + GAP) - GAP) for num in (rows, columns))
+def _size_of(cells: tuple[int, int], resolution: int, scale: int) -> tuple[int, int]:
+    height, width = (scale * (num * (resolution + GAP) - GAP) for num in cells)
     return height, width
 
 
-def _enlarged(image: np.ndarray, scale: int) -> np.ndarray:
-    return image.repeat(scale, 0).repeat(scale, 1)
+def _arrange(faces: np.ndarray, columns: int, scale: int) -> np.ndarray:
+    return grid(faces, columns).repeat(scale, 0).repeat(scale, 1)
