@@ -7,7 +7,6 @@ from pydantic import BaseModel, field_validator
 
 from facegan.config import (
     RunConfig,
-    TrainConfig,
     build,
     flat,
     preset_layer,
@@ -16,6 +15,7 @@ from facegan.config import (
     read_file,
     resolve,
 )  # fmt: skip
+from facegan.config.schema import TrainConfig
 from facegan.errors import ConfigError
 from facegan.networks.dcgan import DCGAN
 

@@ -10,12 +10,10 @@ from torch import Tensor
 
 
 def augment(images: Tensor, policy: str, generator: torch.Generator) -> Tensor:
-    """Augment each image of a batch at random, differentiably with respect to the images.
+    """Augment each image of a batch (N, C, H, W) at random; the result can leave [-1, 1].
 
-    Args:
-        images: (N, C, H, W) in [-1, 1]; the result can leave that range.
-        policy: Names of `color`, `translation`, `cutout`, separated by commas; empty: no change.
-        generator: On the images' device; advanced.
+    `policy` names some of `color`, `translation`, `cutout`, separated by commas; empty: no change. The generator is on
+    the images' device.
     """
     for name in filter(None, policy.split(",")):
         images = _POLICIES[name](images, generator)

@@ -25,9 +25,8 @@ def resolve_device(name: str) -> "torch.device":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"--device {name}: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices here"
-        )
+        num = torch.cuda.device_count()
+        raise ConfigError(f"--device {name}: torch {torch.__version__} sees {num} CUDA devices here")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError(f"--device {name}: torch {torch.__version__} sees no Apple GPU here")
     return device

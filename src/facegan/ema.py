@@ -19,7 +19,7 @@ def weight(half_life_kimg: float, num_images_seen: Tensor, batch_size: int) -> T
     """Return the weight of the current parameters in one update of the average: 1 - 0.5 ** (batch / half-life).
 
     Args:
-        half_life_kimg: In thousands of images; 0 means no averaging (the average is the current weights).
+        half_life_kimg: In thousands of images; 0: the average is the current weights.
         num_images_seen: Real images shown up to and including this step, a scalar on the device.
         batch_size: Images of this step.
 
@@ -47,14 +47,10 @@ def update(average: nn.Module, current: nn.Module, weight: Tensor) -> None:
 
 @torch.no_grad()
 def calibrate(generator: nn.Module, latents: Iterable[Tensor]) -> None:
-    """Set the batch-norm statistics of `generator` to those of its own activations over batches of latents.
+    """Set the batch-norm statistics of `generator` to those of its own activations over batches z (N, z_dim).
 
     The statistics of training belong to other weights than the averaged ones, so they are estimated again, as in
     stochastic weight averaging (Izmailov et al. 2018, section 3.2). The module ends in eval mode.
-
-    Args:
-        generator: Maps z (N, z_dim) to images; modules without batch norm stay unchanged.
-        latents: Batches z (N, z_dim) on the generator's device.
     """
     norms = [module for module in generator.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]

@@ -8,14 +8,7 @@ from torch import Tensor
 
 
 def draw(num: int, z_dim: int, prior: str, generator: torch.Generator) -> Tensor:
-    """Draw latents (num, z_dim), float32, on the generator's device.
-
-    Args:
-        num: Number of latents.
-        z_dim: Length of each.
-        prior: "normal" for N(0, 1), "uniform" for U(-1, 1).
-        generator: Source of the randomness; advanced.
-    """
+    """Draw latents (num, z_dim), float32, on the generator's device; `prior` is "normal" or "uniform" on (-1, 1)."""
     if prior == "uniform":
         return torch.rand(num, z_dim, generator=generator, device=generator.device) * 2 - 1
     return torch.randn(num, z_dim, generator=generator, device=generator.device)
@@ -85,18 +78,15 @@ def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
 
 
 def bilinear(corners: Sequence[Tensor], rows: Tensor, columns: Tensor, way: Callable[..., Tensor] = lerp) -> Tensor:
-    """Interpolate between four latents on a grid: first down the left and right edges, then across between the two.
+    """Interpolate between four latents on a grid (R, C, z_dim): first down the left and right edges, then across.
 
-    With `slerp`, the opposite order would give the same edges but another interior.
+    With `slerp`, the opposite order would give the same edges but another interior. The corners are exact to the bit.
 
     Args:
         corners: Top left, top right, bottom left, bottom right: (z_dim,) each.
         rows: (R,) in 0..1, from top to bottom.
         columns: (C,) in 0..1, from left to right.
         way: `lerp` or `slerp`.
-
-    Returns:
-        (R, C, z_dim), its corners exact to the bit.
     """
     top_left, top_right, bottom_left, bottom_right = corners
     left, right = way(top_left, bottom_left, rows), way(top_right, bottom_right, rows)
@@ -125,15 +115,12 @@ def schedule(num_points: int, num_frames: int, *, closed: bool = False) -> Tenso
 
 
 def walk(points: Tensor, at: Tensor, way: Callable[..., Tensor] = lerp) -> Tensor:
-    """Return the latents at positions of a walk from point to point.
+    """Return the latents (T, ..., z_dim) at positions of a walk from point to point, exact where `at` is an integer.
 
     Args:
         points: (num_points, ..., z_dim): of one walk, or of several at once.
         at: (T,), as `schedule` returns them; beyond the last point the walk leads back to the first.
         way: `lerp` or `slerp`.
-
-    Returns:
-        (T, ..., z_dim), exact to the bit where `at` is an integer.
     """
     leg = at.long().clamp(max=len(points) - 1)
     t = (at.double() - leg).view(-1, *[1] * (points.ndim - 2))
@@ -143,14 +130,9 @@ def walk(points: Tensor, at: Tensor, way: Callable[..., Tensor] = lerp) -> Tenso
 def circle(first: Tensor, second: Tensor, t: Tensor) -> Tensor:
     """Return points of the great circle of one latent in its plane with another, at the first one's length.
 
-    It passes through the second one's direction on its first half. Parallel or opposite latents, or a second one of
-    zeros, span no plane: the axis (the first of them) along which the first one is smallest then replaces the second. A
-    first one of zeros stays zero.
-
-    Args:
-        first: (..., z_dim), at t = 0 and 1, exact to the bit.
-        second: (..., z_dim).
-        t: (...), in turns.
+    t is in turns (...); at 0 and 1 the first latent (..., z_dim) is exact to the bit. The circle passes through the
+    second one's direction on its first half. Parallel or opposite latents, or a second one of zeros, span no plane: the
+    first axis along which the first latent is smallest then replaces the second. A first one of zeros stays zero.
     """
     t = t.double().unsqueeze(-1)
     u, v = _unit(first.double()), _unit(second.double())
@@ -231,12 +213,6 @@ def deviation(prior: str) -> float:
 
 
 def shifted(z: Tensor, shift: Tensor, prior: str) -> Tensor:
-    """Return latents moved by `shift` standard deviations of the prior, clamped to the uniform prior's cube.
-
-    Args:
-        z: (N, z_dim).
-        shift: (z_dim,) or (N, z_dim).
-        prior: "normal" or "uniform".
-    """
+    """Return latents (N, z_dim) moved by `shift` deviations of the prior, clamped to the uniform prior's cube."""
     moved = z + shift * deviation(prior)
     return moved.clamp(-1, 1) if prior == "uniform" else moved

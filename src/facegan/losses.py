@@ -33,14 +33,9 @@ class NonSaturating(BaseModel):
     )
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> DiscriminatorLoss:
-        """Return -[log D(x) + log(1 - D(G(z)))], each term averaged over its mini-batch.
+        """Return -[log D(x) + log(1 - D(G(z)))] of logits (N,), each term averaged over its mini-batch.
 
-        With the label y = 1 - label_smoothing the first term is the binary cross-entropy
-        -[y log D(x) + (1 - y) log(1 - D(x))].
-
-        Args:
-            real_logits: Of the real images, (N,).
-            fake_logits: Of the generated images, (N,).
+        With the label y = 1 - label_smoothing the first is the cross-entropy -[y log D(x) + (1 - y) log(1 - D(x))].
         """
         y = 1.0 - self.label_smoothing
         real = y * softplus(-real_logits) + self.label_smoothing * softplus(real_logits)

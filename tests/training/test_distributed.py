@@ -261,8 +261,7 @@ def weighed(steps):
     def inner(first, state, *others, **more):
         ended = steps(first, state, *others, **more)
         tensors = [*state.G.parameters(), *state.D.parameters(), *state.G_ema.parameters(), state.count]
-        for each in state.opt_G.slots() + state.opt_D.slots():
-            tensors += each.values()
+        tensors += [*state.opt_G.tensors().values(), *state.opt_D.tensors().values()]
         content = b"".join(each.detach().contiguous().numpy().tobytes() for each in tensors)
         digests.append(hashlib.sha256(content).hexdigest())
         return ended

@@ -44,8 +44,7 @@ def everything(state):
     for name in ("G", "G_ema", "D"):
         found |= {f"{name}.{key}": value for key, value in getattr(state, name).state_dict().items()}
     for name in ("opt_G", "opt_D"):
-        for index, slots in enumerate(getattr(state, name).slots()):
-            found |= {f"{name}.{index}.{key}": value for key, value in slots.items()}
+        found |= {f"{name}.{key}": value for key, value in getattr(state, name).tensors().items()}
     found |= {f"scaler.{key}": torch.tensor(float(value)) for key, value in state.scaler.state_dict().items()}
     return found
 
@@ -103,8 +102,8 @@ def test_moments_lie_in_memory_as_their_parameters_do(tiny, tmp_path):
     save(trained(config), tmp_path / "state.safetensors")
     loaded = build_state(config, CPU)
     loaded.load(tmp_path / "state.safetensors", "digest")
-    for parameter, slots in zip(loaded.opt_D.parameters, loaded.opt_D.slots(), strict=True):
-        assert slots["exp_avg"].stride() == parameter.stride()
+    for index, parameter in enumerate(loaded.opt_D.parameters):
+        assert loaded.opt_D.tensors()[f"{index}.exp_avg"].stride() == parameter.stride()
 
 
 def test_weights_are_a_function_of_the_seed_alone(tiny):
@@ -234,7 +233,7 @@ def test_noise_of_another_kind_of_device_restarts_from_the_seed_and_the_step(tin
     assert first.load(path, "digest") == moved and second.load(path, "digest") == moved
     assert torch.equal(first.noise.get_state(), second.noise.get_state())
     assert not torch.equal(first.noise.get_state(), build_state(config, CPU).noise.get_state())
-    assert torch.equal(first.opt_G.slots()[0]["exp_avg"], everything["opt_G.0.exp_avg"])
+    assert torch.equal(first.opt_G.tensors()["0.exp_avg"], everything["opt_G.0.exp_avg"])
 
 
 @pytest.mark.parametrize("schema", ["schema-1", "schema-2"])

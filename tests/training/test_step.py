@@ -33,7 +33,7 @@ def numbers(module):
 
 
 def moments(optimizer):
-    return [value.clone() for slots in optimizer.slots() for value in slots.values()]
+    return [value.clone() for value in optimizer.tensors().values()]
 
 
 class Textbook:

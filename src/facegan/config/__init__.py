@@ -3,7 +3,6 @@
 The core sections are validated without torch; a plugin validates its own section (`RunConfig.complete`).
 """
 
-from ..devices import DEVICE_PATTERN
 from .error_messages import build
 from .filters import Condition, parse_where
 from .loading import (
@@ -18,26 +17,15 @@ from .loading import (
     settings_layer,
     validate,
 )
-from .schema import (
-    DURATIONS,
-    PLUGIN_SECTIONS,
-    DataConfig,
-    EvaluationConfig,
-    OutputConfig,
-    RunConfig,
-    TrainConfig,
-)
+from .schema import DURATIONS, PLUGIN_SECTIONS, DataConfig, EvaluationConfig, RunConfig
 
 __all__ = [
-    "DEVICE_PATTERN",
     "DURATIONS",
     "PLUGIN_SECTIONS",
     "Condition",
     "DataConfig",
     "EvaluationConfig",
-    "OutputConfig",
     "RunConfig",
-    "TrainConfig",
     "build",
     "flat",
     "named_layer",

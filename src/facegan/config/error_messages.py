@@ -15,23 +15,19 @@ CROP_PATTERN = r"^(auto|none|center:[1-9]\d*|box:\d+,\d+,[1-9]\d*,[1-9]\d*)$"
 
 
 def build(model: Any, fields: Mapping[str, Any], where: str) -> Any:
-    """Build a plugin from its settings; errors name a setting as `where.field`.
-
-    Raises:
-        ConfigError: A setting does not exist, or its value is invalid.
-    """
+    """Build a model from its settings; raises ConfigError for the first invalid one, named as `where.field`."""
     try:
         return model(**fields)
     except ValidationError as error:
-        raise ConfigError(describe_error(error, model, where)) from None
-    except UnicodeEncodeError as error:  # as in `validate`
-        raise ConfigError(f"config: a setting of {where} is not text ({quoted(error.object)})") from None
+        raise ConfigError(_describe_error(error, model, where)) from None
+    except UnicodeEncodeError as error:  # a lone surrogate, which JSON can hold and no text
+        of = f" of {where}" if where else ""
+        raise ConfigError(f"config: a setting{of} is not text ({quoted(error.object)})") from None
 
 
-def describe_error(error: ValidationError, model: type[BaseModel], where: str) -> str:
+def _describe_error(error: ValidationError, model: type[BaseModel], where: str) -> str:
     """Return the first error of a validation as one line; unknown settings come first."""
-    details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
-    detail = details[0]
+    detail = min(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
     path = [str(part) for part in detail["loc"] if not str(part).startswith("function-")]
     key = ".".join(([where] if where else []) + path)
     if detail["type"] == "extra_forbidden":
@@ -58,7 +54,6 @@ _RULES = {
     "less_than_equal": "must be at most {le:g}",
     "literal_error": "must be {expected}",
     "string_pattern_mismatch": "does not have the form {pattern}",
-    "missing": "is missing",
     "value_error": "{error}",
     "finite_number": "must be a finite number",
 }
@@ -78,13 +73,11 @@ _KINDS = {
 
 def what_is_wrong(detail: ErrorDetails) -> str:
     """Return the end of a sentence that begins with the setting: "is 0; it must be at least 1"."""
-    context = {
-        name: str(value)[:MAX_RULE] if name == "error" else value for name, value in detail.get("ctx", {}).items()
-    }
-    given = detail["input"]
-    rule = detail["type"]
+    context, given, rule = dict(detail.get("ctx", {})), detail["input"], detail["type"]
+    if "error" in context:
+        context["error"] = str(context["error"])[:MAX_RULE]
     if rule == "missing":
-        return _RULES[rule]
+        return "is missing"
     if rule == "string_pattern_mismatch":
         return f"is {quoted(given)}; it must be {_FORMS.get(str(context['pattern']), context['pattern'])}"
     if rule in _RULES:

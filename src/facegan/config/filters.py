@@ -1,34 +1,21 @@
 """The grammar of `data.where`: conditions on the images' attributes, all of which must hold."""
 
 import math
-import operator
 import re
 from dataclasses import dataclass
+from operator import eq, ge, gt, le, lt, ne
 
-_COMPARE = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+_COMPARE = {"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One comparison of `data.where`.
-
-    Attributes:
-        attribute: The name of the attribute.
-        operator: One of =, !=, <, <=, >, >=.
-        value: The value it is compared with, as written.
-    """
+    """One comparison of `data.where`."""
 
     attribute: str
-    operator: str
-    value: str
+    operator: str  # one of =, !=, <, <=, >, >=
+    value: str  # as written
 
     def holds(self, known: bool | int | float | str | None) -> bool:
         """Return whether the condition holds for an image's value of the attribute; False for an unknown one (None).
@@ -59,11 +46,7 @@ class Condition:
 
 
 def parse_where(text: str) -> tuple[Condition, ...]:
-    """Parse conditions such as `Smiling=1,Male=0`; an empty text has none.
-
-    Raises:
-        ValueError: A part is not a condition; the message begins with "must be".
-    """
+    """Parse conditions such as `Smiling=1,Male=0`; an empty text has none; raises ValueError ("must be ...")."""
     if not text.strip():
         return ()
     conditions = []

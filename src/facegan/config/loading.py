@@ -7,12 +7,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ..errors import ConfigError
-from ..messages import nearest, one_line, quoted
-from .error_messages import describe_error
+from ..messages import nearest, one_line
+from .error_messages import build
 from .schema import DURATIONS, PLUGIN_SECTIONS, RunConfig
+
+# The settings whose flags have names of their own; all other flags are settings of `train`.
+_NAMED = {"data": "data.source", "evaluate_every": "evaluation.every", "metrics": "evaluation.metrics"}
+_NAMED |= {"seed": "seed", "resolution": "resolution"}
 
 
 def resolve(
@@ -46,19 +48,14 @@ def resolve(
 
 def validate(tree: Mapping[str, Any]) -> RunConfig:
     """Validate a complete tree; raises ConfigError with the first error."""
-    try:
-        return RunConfig.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(describe_error(error, RunConfig, "")) from None
-    except UnicodeEncodeError as error:  # a lone surrogate, which JSON can hold and no text
-        raise ConfigError(f"config: a setting is not text ({quoted(error.object)})") from None
+    config: RunConfig = build(RunConfig, tree, "")
+    return config
 
 
 def preset_names() -> list[str]:
     """Return the names of the presets, `dcgan` first."""
-    folder = resources.files("facegan") / "presets"
-    found = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    return sorted(found, key=lambda name: name != "dcgan")
+    files = (entry.name for entry in (resources.files("facegan") / "presets").iterdir())
+    return sorted((name[:-5] for name in files if name.endswith(".toml")), key=lambda name: (name != "dcgan", name))
 
 
 def preset_text(name: str) -> str:
@@ -74,11 +71,7 @@ def preset_layer(name: str) -> dict[str, Any]:
 
 
 def read_file(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> dict[str, Any]:
-    """Read a configuration file, TOML or JSON by its suffix.
-
-    Args:
-        path: The file.
-        read: Returns the bytes of a path; may raise OSError.
+    """Read a configuration file, TOML or JSON by its suffix; `read` returns the bytes of a path, or raises OSError.
 
     Raises:
         ConfigError: The file is missing, has another suffix, or does not hold a table.
@@ -97,30 +90,10 @@ def read_file(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> di
     return tree
 
 
-def named_layer(
-    *,
-    data: str | None = None,
-    seed: int | None = None,
-    resolution: int | None = None,
-    evaluate_every: int | None = None,
-    metrics: str | None = None,
-    **train: Any,
-) -> dict[str, Any]:
-    """Return the settings that have flags and Python arguments of their own as one nested dictionary.
-
-    Args:
-        data: `data.source`; here and below, None means not given.
-        seed: `seed`.
-        resolution: `resolution`.
-        evaluate_every: `evaluation.every`.
-        metrics: `evaluation.metrics`.
-        train: Settings of `train`.
-    """
-    evaluation = {"every": evaluate_every, "metrics": metrics}
-    flags = {
-        "seed": seed, "resolution": resolution, "data": {"source": data}, "train": train, "evaluation": evaluation,
-    }  # fmt: skip
-    return _given(flags)
+def named_layer(**given: Any) -> dict[str, Any]:
+    """Return the settings that have flags of their own as one nested dictionary; None: not given."""
+    settings = {_NAMED.get(name, f"train.{name}"): value for name, value in given.items()}
+    return settings_layer({key: value for key, value in settings.items() if value is not None})
 
 
 def refuse_idle_metrics(metrics: str | None, every: Any) -> None:
@@ -131,20 +104,10 @@ def refuse_idle_metrics(metrics: str | None, every: Any) -> None:
         )
 
 
-def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that are not None, without empty sections."""
-    given = {key: _given(value) if isinstance(value, Mapping) else value for key, value in flags.items()}
-    return {key: value for key, value in given.items() if value is not None and value != {}}
-
-
 def settings_layer(settings: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
     """Return lines `section.key=value`, or values by `section.key`, as one nested dictionary.
 
-    Args:
-        settings: The value of a line is TOML; a bare word is a string.
-
-    Raises:
-        ConfigError: A line does not have that form.
+    The value of a line is TOML; a bare word is a string. Raises ConfigError for a line of another form.
     """
     layer: dict[str, Any] = {}
     for key, value in settings.items() if isinstance(settings, Mapping) else map(_pair, settings):

@@ -39,12 +39,8 @@ class DataConfig(Section):
         description="`auto` (the dataset's own, else the largest centre square), `none` (all of the image, which must "
         "be square), `center:N` or `box:X,Y,W,H`, in pixels",
     )
-    mirror: bool = Field(
-        False, description="mirror each image left to right with probability 1/2, drawn again each epoch"
-    )
-    limit: int = Field(
-        0, ge=0, description="use at most this many images, the first of those that `split` and `where` leave; 0: all"
-    )
+    mirror: bool = Field(False, description="mirror images left to right with probability 1/2, drawn each epoch")
+    limit: int = Field(0, ge=0, description="use only so many images, the first that `split` and `where` leave; 0: all")
     split: Literal["all", "train", "val", "test", "heldout"] = Field(
         "all",
         description="of images with an official partition (CelebA's): `train`, `val`, `test`, or `heldout` for all "
@@ -64,9 +60,7 @@ class DataConfig(Section):
         description="decode JPEG files at 1/2, 1/4 or 1/8 of their size where that leaves enough pixels: quicker "
         "packing, other pixels, moved by half a pixel at most",
     )
-    options: dict[str, Any] = Field(
-        {}, description="the dataset's own settings, for instance `data.options.num_images=5000` for `drawn`"
-    )
+    options: dict[str, Any] = Field({}, description="the dataset's own, as `data.options.num_images=5000` for `drawn`")
 
     @property
     def takes_all(self) -> bool:
@@ -138,16 +132,13 @@ class TrainConfig(Section):
     """Length, batch size, device and precision."""
 
     batch_size: int = Field(
-        128,
-        ge=2,
-        description="images per step (one real and one fake mini-batch of this size), over all processes together",
+        128, ge=2, description="images of a step, so many real and so many fake ones, over all processes together"
     )
     epochs: float | None = Field(25, gt=0, description="length in passes over the images")
     kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown, instead of epochs")
     steps: int | None = Field(None, ge=1, description="length in updates of G, instead of epochs")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto",
-        description="`auto`: bf16 on CUDA devices that have it, else fp16 there (with scaled losses); fp32 elsewhere",
+        "auto", description="`auto`: on CUDA bf16 where the GPU has it, else fp16 with scaled losses; elsewhere fp32"
     )
     device: str = Field("auto", pattern=DEVICE_PATTERN, description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`")
     fresh_z: bool = Field(False, description="draw new latents for G's step instead of reusing the fakes of D's step")
@@ -157,28 +148,21 @@ class TrainConfig(Section):
         "slower. On the CPU runs do so anyway",
     )
     channels_last: bool = Field(
-        True, description="keep images and weights in channels-last memory order; changes speed only, to rounding"
+        True, description="keep images and weights in channels-last order, equal up to rounding"
     )
-
     fp32_precision: Literal["ieee", "tf32", "bf16"] = Field(
         "ieee",
         description="how convolutions multiply fp32 numbers: `ieee` exactly; `tf32` rounded to 10 bits (CUDA); `bf16` "
         "rounded to 7 bits (CPU, by oneDNN, where the processor has units for it; torch 2.9 or newer)",
     )
-    threads: int = Field(
-        0, ge=0, description="threads that compute on the CPU; 0: one a core, and no more than a container may use"
-    )
+    threads: int = Field(0, ge=0, description="CPU threads; 0: one a core, and no more than a container may use")
     capture: Literal["auto", "off"] = Field(
         "auto", description="on CUDA: `auto` captures the step once and replays it as one CUDA graph"
     )
     sync_batch_norm: bool = Field(
-        False,
-        description="where several processes train together, on CUDA: batch norm over the images of all of them, not "
-        "of each by itself",
+        False, description="on CUDA, batch norm over the images of all processes that train, not of each by itself"
     )
-    compile: bool = Field(
-        False, description="compile G and D with torch.compile; takes a while to start and needs a C++ compiler"
-    )
+    compile: bool = Field(False, description="compile G and D with torch.compile; starts slowly, needs a C++ compiler")
 
     @model_validator(mode="after")
     def _one_duration(self) -> Self:
@@ -200,20 +184,14 @@ class OutputConfig(Section):
     """Files that a run writes and keeps. Intervals are in steps; 0 scales them with the run's length."""
 
     tick_every: int = Field(0, ge=0, description="steps between lines of metrics; 0: 1,000 lines a run")
-    sample_every: int = Field(
-        0, ge=0, description="steps between grids of samples from the same latents; 0: 20 grids a run"
-    )
+    sample_every: int = Field(0, ge=0, description="steps between grids of the same latents; 0: 20 grids a run")
     snapshot_every: int = Field(0, ge=0, description="steps between snapshots (networks, for use); 0: 10 a run")
     state_every: int = Field(0, ge=0, description="steps between states (everything, for resuming); 0: 20 a run")
-    state_minutes: float = Field(
-        15.0, ge=0, description="minutes after which a state is saved in any case; 0: only by steps"
-    )
+    state_minutes: float = Field(15.0, ge=0, description="minutes after which a state is saved anyway; 0: never")
     keep_states: int = Field(2, ge=1, description="how many of the newest states to keep")
     keep_states_every: int = Field(0, ge=0, description="also keep states at multiples of this many steps; 0: none")
     keep_snapshots: int = Field(5, ge=1, description="how many of the newest snapshots to keep")
-    keep_snapshots_every: int = Field(
-        0, ge=0, description="also keep snapshots at multiples of this many steps; 0: none"
-    )
+    keep_snapshots_every: int = Field(0, ge=0, description="the same for snapshots")
 
     def scaled(self, num_steps: int) -> "OutputConfig":
         """Return these settings with each interval 0 replaced by one of 1, 2, 5, 10, 20, ... steps."""
@@ -228,12 +206,10 @@ class EvaluationConfig(Section):
     every: int = Field(0, ge=0, description="steps between evaluations, and one at the end; 0: never")
     metrics: str = Field("fd_random", description="metrics, separated by commas (`facegan plugins` lists all)")
     num_images: int = Field(
-        1000,
-        ge=2,
-        description="images generated for each evaluation, and at most as many training images, the same each time",
+        1000, ge=2, description="images generated each time, and at most as many training images, always the same"
     )
     keep_best: str = Field(
-        "", description="the metric that ranks snapshots; the best is kept. Empty: the first metric that can rank"
+        "", description="the metric that ranks snapshots, of which the best is kept; empty: the first that can"
     )
     max_share: float = Field(
         0.1,
@@ -307,9 +283,7 @@ class RunConfig(Section):
         for kind in PLUGIN_SECTIONS:
             name, fields = getattr(self, kind).name, self.part(kind).model_dump(mode="json")
             if "name" in fields:
-                raise PluginError(
-                    f"{kind} '{name}': has a setting called 'name', which is the section's own; rename it"
-                )
+                raise PluginError(f"{kind} '{name}': has a setting called 'name', the section's own; rename it")
             filled[kind] = PluginSection(name=name, **fields)
         return self.model_copy(update=filled)
 
@@ -319,11 +293,7 @@ class RunConfig(Section):
         return build(plugins.find(kind, section.name), section.fields, where=kind)
 
     def run_name(self, settings_name: str) -> str:
-        """Return the name of a run that is given none, without its number: `drawn-demo`.
-
-        Args:
-            settings_name: The name of the preset or configuration file.
-        """
+        """Return the name of a run that is given none, without its number: `drawn-dcgan` with the preset `dcgan`."""
         source = re.sub(r"\.(zip|tar|tgz|tar\.\w+|parquet)$", "", Path(self.data.source).name.lower())
         stem, settings = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (source, settings_name))
         return f"{stem or 'faces'}-{settings or 'own'}"

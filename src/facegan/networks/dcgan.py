@@ -22,10 +22,7 @@ class DCGAN(BaseModel):
     prior: Literal["normal", "uniform"] = Field("normal", description="latents from N(0, 1) or uniform on (-1, 1)")
     ngf: int = Field(64, ge=1, description="feature maps of G's last hidden layer; they double towards the head")
     ndf: int = Field(64, ge=1, description="feature maps of D's first layer; they double from there")
-    head: Literal["conv", "linear"] = Field(
-        "conv", description="how G begins and D ends: a 4x4 convolution or a linear map"
-    )
-
+    head: Literal["conv", "linear"] = Field("conv", description="G's first, D's last layer: 4x4 convolution or linear")
     bias: bool = Field(False, description="whether G's last layer adds a bias, as it does in many imported generators")
 
     def generator(self, resolution: int, channels: int) -> "Generator":
@@ -40,12 +37,8 @@ class DCGAN(BaseModel):
 class Generator(nn.Module):
     """Latents to images by transposed strided convolutions; batch norm and ReLU after each but the last, then tanh.
 
-    Args:
-        z_dim: Length of a latent vector.
-        widths: Feature maps from the last hidden layer to the 4x4 head.
-        channels: Of the images.
-        head: "conv" or "linear"; the linear head has neither norm nor activation after it.
-        bias: Whether the last layer adds one.
+    `widths` are the feature maps from the last hidden layer to the 4x4 head; a linear head has neither norm nor
+    activation after it.
     """
 
     def __init__(self, z_dim: int, widths: list[int], channels: int, head: str, bias: bool) -> None:
@@ -61,20 +54,12 @@ class Generator(nn.Module):
             )
         else:
             self.head = nn.Sequential(nn.Linear(z_dim, widest * 4 * 4), nn.Unflatten(1, (widest, 4, 4)))
-        stages = []
+        self.stages = nn.Sequential()
         for wide, narrow in pairwise(reversed(widths)):
-            stages.append(
-                nn.Sequential(
-                    nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False),  # twice the side
-                    nn.BatchNorm2d(narrow),
-                    nn.ReLU(inplace=True),
-                )
-            )
-        self.stages = nn.Sequential(*stages)
-        self.to_image = nn.Sequential(
-            nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1, bias=bias),
-            nn.Tanh(),
-        )
+            up = nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False)  # twice the side
+            self.stages.append(nn.Sequential(up, nn.BatchNorm2d(narrow), nn.ReLU(inplace=True)))
+        last = nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1, bias=bias)
+        self.to_image = nn.Sequential(last, nn.Tanh())
         self.apply(_initialise)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -86,28 +71,17 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images to one logit each by strided convolutions; batch norm on all but the first, LeakyReLU 0.2 after each.
 
-    Args:
-        widths: Feature maps from the first layer to the 4x4 head.
-        channels: Of the images.
-        head: "conv" or "linear".
+    `widths` are the feature maps from the first layer to the 4x4 head.
     """
 
     def __init__(self, widths: list[int], channels: int, head: str) -> None:
         super().__init__()
-        self.from_image = nn.Sequential(
-            nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False),  # half the side
-            nn.LeakyReLU(0.2, inplace=True),
-        )
-        stages = []
+        first = nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False)  # half the side
+        self.from_image = nn.Sequential(first, nn.LeakyReLU(0.2, inplace=True))
+        self.stages = nn.Sequential()  # to (N, widest, 4, 4)
         for narrow, wide in pairwise(widths):
-            stages.append(
-                nn.Sequential(
-                    nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False),
-                    nn.BatchNorm2d(wide),
-                    nn.LeakyReLU(0.2, inplace=True),
-                )
-            )
-        self.stages = nn.Sequential(*stages)  # (N, widest, 4, 4)
+            down = nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False)
+            self.stages.append(nn.Sequential(down, nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, inplace=True)))
         widest = widths[-1]
         self.head = (
             nn.Sequential(nn.Conv2d(widest, 1, 4, stride=1, padding=0, bias=False), nn.Flatten(0))

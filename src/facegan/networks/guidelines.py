@@ -16,7 +16,6 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
 POOLING = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, nn.FractionalMaxPool2d, nn.LPPool2d)
-RESIZING = (nn.Upsample,)
 PARAMETRISED = "parametrizations"  # the name of the child that torch.nn.utils.parametrize adds to a layer
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.SELU, nn.Tanh, nn.Sigmoid, nn.PReLU, nn.Softplus)
 
@@ -32,13 +31,7 @@ class Guideline(BaseModel):
 
 
 def guidelines(G: nn.Module, D: nn.Module, z: Tensor) -> list[Guideline]:
-    """Check both networks against the five guidelines.
-
-    Args:
-        G: z (N, z_dim) -> images (N, C, H, W).
-        D: images (N, C, H, W) -> logits (N,).
-        z: Latents (N, z_dim), N > 1, on the networks' device.
-    """
+    """Check both networks against the five guidelines, by latents z (N, z_dim), N > 1, on their device."""
     layers_G, images = _layers(G, z)
     layers_D, _ = _layers(D, images)
     return [
@@ -71,13 +64,16 @@ def _layers(network: nn.Module, inputs: Tensor) -> tuple[list[nn.Module], Any]:
 
 
 def _no_pooling(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideline:
-    pooling = _names(layer for layer in layers_G + layers_D if isinstance(layer, POOLING + RESIZING))
+    pooling = sorted(
+        {type(layer).__name__ for layer in layers_G + layers_D if isinstance(layer, (*POOLING, nn.Upsample))}
+    )
     down = [layer for layer in layers_D if isinstance(layer, _ConvNd) and max(layer.stride) > 1]
     up = [layer for layer in layers_G if isinstance(layer, _ConvTransposeNd) and max(layer.stride) > 1]
     return Guideline(
         text="strided convolutions (D) and fractional-strided convolutions (G) instead of pooling",
         kept=not pooling and bool(down) and bool(up),
-        evidence=f"pooling or resizing layers: {pooling or 'none'}; strided convolutions: D {len(down)}, G {len(up)}",
+        evidence=f"pooling or resizing layers: {', '.join(pooling) or 'none'}; "
+        f"strided convolutions: D {len(down)}, G {len(up)}",
     )
 
 
@@ -113,10 +109,9 @@ def _no_hidden_dense(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Gu
 
 
 def _relu_then_tanh(layers_G: list[nn.Module]) -> Guideline:
-    activations = [layer for layer in layers_G if isinstance(layer, ACTIVATIONS)]
-    kept = bool(activations) and isinstance(activations[-1], nn.Tanh) and layers_G[-1] is activations[-1]
+    activations, missing = [layer for layer in layers_G if isinstance(layer, ACTIVATIONS)], _inactive("G", layers_G)
+    kept = bool(layers_G) and isinstance(layers_G[-1], nn.Tanh)
     kept = kept and all(isinstance(layer, nn.ReLU) for layer in activations[:-1])
-    missing = _inactive("G", layers_G)
     return Guideline(
         text="ReLU in G for all layers except the output, which uses tanh",
         kept=kept and not missing,
@@ -153,10 +148,6 @@ def _inactive(name: str, layers: list[nn.Module]) -> list[str]:
         for number, (weighted, *after) in enumerate(_stages(layers)[:-1], start=1)
         if not any(isinstance(layer, ACTIVATIONS) for layer in after)
     ]
-
-
-def _names(layers: Any) -> str:
-    return ", ".join(sorted({type(layer).__name__ for layer in layers}))
 
 
 def _counted(layers: Sequence[nn.Module]) -> str:

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-SLOTS = ("step", "exp_avg", "exp_avg_sq")
-
 
 class Adam:
     """The parameters of one network and the moments of their gradients; torch's fused kernel updates them if it can.
@@ -22,19 +20,12 @@ class Adam:
     _step_supports_amp_scaling = True  # torch.amp.GradScaler then hands `grad_scale` and `found_inf` to `step`
 
     def __init__(self, parameters: Iterable[Tensor], *, lr: float, betas: tuple[float, float]) -> None:
-        """Start with moments of zero.
-
-        Args:
-            parameters: Updated in place; all on one device.
-            lr: The learning rate.
-            betas: Decay rates of the first and of the second moment.
-        """
+        """Start with moments of zero; the parameters, all on one device, are updated in place."""
         self.parameters = list(parameters)
         self._lr, self._betas = lr, betas
         device = self.parameters[0].device
         self._fused = device.type in ("cpu", "cuda")
-        counts_on = device if self._fused else "cpu"
-        self._step = [torch.zeros((), device=counts_on) for _ in self.parameters]
+        self._step = [torch.zeros((), device=device if self._fused else "cpu") for _ in self.parameters]
         self._exp_avg = [torch.zeros_like(each) for each in self.parameters]
         self._exp_avg_sq = [torch.zeros_like(each) for each in self.parameters]
 
@@ -43,10 +34,10 @@ class Adam:
         """The parameters, in the form that GradScaler reads."""
         return [{"params": self.parameters}]
 
-    def slots(self) -> list[dict[str, Tensor]]:
-        """Return the moments of each parameter: `step` (), `exp_avg` and `exp_avg_sq` of its shape; no copies."""
-        each = zip(self._step, self._exp_avg, self._exp_avg_sq, strict=True)
-        return [dict(zip(SLOTS, slots, strict=True)) for slots in each]
+    def tensors(self) -> dict[str, Tensor]:
+        """Return, without copies, `0.step` (), `0.exp_avg` and `0.exp_avg_sq` of the first parameter, and so on."""
+        kept = {"step": self._step, "exp_avg": self._exp_avg, "exp_avg_sq": self._exp_avg_sq}
+        return {f"{index}.{name}": kept[name][index] for index in range(len(self.parameters)) for name in kept}
 
     def gradients(self) -> list[Tensor]:
         """Return the gradients of the parameters, after a backward pass; no copies."""

@@ -19,10 +19,10 @@ CARD = """\
 
 | | |
 |---|---|
-| network | {architecture}, {resolution}x{resolution}, {channels} channels, latents of length {z_dim} from a {prior} prior |
-| trained on | `{source}` (crop {crop}, split {split}), {num_images:,} images |
-| length | {steps:,} steps of {batch_size}, {kimg:,.1f} thousand images shown |
-| loss | {loss} |
+| network | {config.architecture.name}, {config.resolution}x{config.resolution}, {config.channels} channels, latents of length {architecture.z_dim} from a {architecture.prior} prior |
+| trained on | `{source}` (crop {config.data.crop}, split {config.data.split}), {num_images:,} images |
+| length | {steps:,} steps of {config.train.batch_size}, {kimg:,.1f} thousand images shown |
+| loss | {config.loss.name} |
 {best}| made with | facegan {version} |
 
 Use it: `facegan sample {name} -n 64 -o grid.png`. The complete settings are in config.json and in every snapshot.
@@ -75,19 +75,12 @@ def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
     best_row = row.format(found.path.name, found.title, found.value, found.num_images) if found else ""
     return CARD.format(
         name=run.path.name,
-        architecture=config.architecture.name,
-        resolution=config.resolution,
-        channels=config.channels,
-        z_dim=architecture.z_dim,
-        prior=architecture.prior,
+        version=__version__,
+        config=config,
+        architecture=architecture,
         source=Path(config.data.source).name,
-        crop=config.data.crop,
-        split=config.data.split,
         num_images=num_images,
         steps=step,
-        batch_size=config.train.batch_size,
         kimg=step * config.train.batch_size / 1000,
-        loss=config.loss.name,
         best=best_row,
-        version=__version__,
     )

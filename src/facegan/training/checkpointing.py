@@ -62,12 +62,6 @@ class Saver:
     """
 
     def __init__(self, folder: Path, reporter: Reporter) -> None:
-        """Begin to write into the run's folder.
-
-        Args:
-            folder: The folder of all files.
-            reporter: Receives a line when the disk is full, and when it takes files again.
-        """
         self._folder, self._reporter = folder, reporter
         self._reason = ""  # of the last failure; "" after a success
         self._waiting: deque[tuple[str, Write]] = deque()
@@ -98,11 +92,7 @@ class Saver:
             self._retry_at = time.monotonic() + RETRY_SECONDS
 
     def write_last(self, name: str, write: Write) -> None:
-        """Write the last weights of all, and wait for a full disk.
-
-        Raises:
-            TrainingError: It stayed full for PATIENCE_SECONDS.
-        """
+        """Write the last weights of all; raises TrainingError if the disk stays full for PATIENCE_SECONDS."""
         self.wait()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..messages import one_line
 from ..reporter import Reporter
 from .state import TrainState
 
@@ -17,11 +18,8 @@ RunStep = Callable[[Tensor], None]
 def graphed(run_step: RunStep, state: TrainState, reporter: Reporter) -> RunStep:
     """Return the step itself, or on CUDA (train.capture=auto) one that is captured and replayed.
 
-    Args:
-        run_step: Takes a batch of one shape. Runs the same operations on the same tensors every time, and draws from
-            `state.noise` alone.
-        state: Changed by the step.
-        reporter: Receives the reason if the step cannot be captured; it then runs kernel by kernel.
+    `run_step` takes a batch of one shape, runs the same operations on the same tensors every time, and draws from
+    `state.noise` alone. If it cannot be captured, the reason is reported and the step runs kernel by kernel.
     """
     if state.device.type != "cuda" or state.config.train.capture == "off":
         return run_step
@@ -84,7 +82,7 @@ class GraphedStep:
         except RuntimeError as error:
             state.noise = torch.Generator(state.noise.device)  # the old one may still be registered
             state.noise.set_state(noise)
-            reason = " ".join(str(error.__context__ or error).split()).partition(". ")[0][:200]
+            reason = one_line(error.__context__ or error).partition(". ")[0][:200]
             self._reporter.info(
                 f"train.capture: steps are launched kernel by kernel, since they cannot be captured: {reason}"
             )

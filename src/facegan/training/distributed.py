@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, PeerFailedError, PeerLostError, TrainingError
+from ..messages import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -35,13 +36,9 @@ class World:
     Each of several processes takes its own share of a step's images; gradients and metrics are averaged over all. Rank
     0 is the main process: it alone writes, evaluates and reports. `broadcast`, `start`, `average` and `any_stops` are
     collective calls: they block until every rank makes them.
-
-    Attributes:
-        rank: This process's number, from 0.
-        size: Number of processes.
     """
 
-    rank, size = 0, 1
+    rank, size = 0, 1  # this process's number, and the number of processes
 
     @property
     def is_main(self) -> bool:
@@ -86,10 +83,10 @@ ALONE = World()
 
 @contextmanager
 def joined() -> Iterator[World]:
-    """Join the other processes that were started together with this one, while the block runs.
+    """Join the other processes that torchrun has started together with this one, while the block runs.
 
-    torchrun describes them in the environment. An exception that ends the block ends all of them, and is reported once:
-    where another process failed first, PeerFailedError replaces it here.
+    An exception that ends the block ends all of them, and is reported once: where another process failed first,
+    PeerFailedError replaces it here.
 
     Raises:
         ConfigError: The environment is incomplete.
@@ -98,12 +95,11 @@ def joined() -> Iterator[World]:
     if os.environ.get("WORLD_SIZE", "1") == "1":
         yield ALONE
         return
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-    values = [os.environ.get(name, "") for name in names]
-    if not all(value.isdecimal() for value in values) or int(values[0]) >= int(values[1]):
-        given = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+    values = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")}
+    if not all(value.isdecimal() for value in values.values()) or int(values["RANK"]) >= int(values["WORLD_SIZE"]):
+        given = ", ".join(f"{name}={value}" for name, value in values.items())
         raise ConfigError(f"environment: describes no group of processes ({given}); start them with torchrun")
-    with Group(*map(int, values)) as world:
+    with Group(*map(int, values.values())) as world:
         yield world
 
 
@@ -125,16 +121,9 @@ class Group(World):
     """
 
     def __init__(self, rank: int, size: int, local_rank: int, local_size: int) -> None:
-        """Join the others.
+        """Join the others; raises TrainingError if they cannot be reached.
 
-        Args:
-            rank: This process's number.
-            size: Number of processes.
-            local_rank: Its number among those on this machine, which is that of its GPU.
-            local_size: Number of processes on this machine.
-
-        Raises:
-            TrainingError: They cannot be reached.
+        `local_rank` is the number among the `local_size` processes of this machine, and the number of the GPU.
         """
         import torch.distributed as dist
         from torch.distributed.distributed_c10d import PrefixStore
@@ -148,7 +137,7 @@ class Group(World):
             self._store = PrefixStore(f"facegan/{next(_group_numbers)}", _rendezvous(rank, size))
             dist.init_process_group("gloo", store=self._store, rank=rank, world_size=size, timeout=TIMEOUT)
         except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error, 200)
             raise TrainingError(f"rank {rank} of {size}: cannot join the other processes ({reason})") from None
 
     def __enter__(self) -> "Group":
@@ -173,11 +162,7 @@ class Group(World):
                 dist.destroy_process_group()
 
     def device(self, name: str) -> "torch.device":
-        """Resolve a device by name; on CUDA, the GPU whose number is that of this process on its machine.
-
-        Raises:
-            ConfigError: There is no GPU for it, all processes name the same one, or they cannot share this kind.
-        """
+        """Resolve a device by name; on CUDA, the GPU whose number is that of this process on its machine."""
         import torch
 
         device, several = super().device(name), self._local_size > 1
@@ -225,11 +210,7 @@ class Group(World):
         self._averaging = dist.new_group(backend=self._backend, timeout=TIMEOUT)
 
     def average(self, tensors: "Sequence[Tensor]") -> None:
-        """Average tensors by one all-reduce of all elements, in index order; each keeps its memory format.
-
-        Raises:
-            PeerLostError: Another process has ended, or has left because it failed.
-        """
+        """Average tensors by one all-reduce of all elements, in index order; each keeps its memory format."""
         import torch
         import torch.distributed as dist
 
@@ -290,7 +271,6 @@ class Group(World):
             raise self._lost() from None
 
     def _close(self) -> None:
-        """Close the connections that average tensors."""
         import torch.distributed as dist
 
         if self._averaging is not None and self._backend == "gloo":

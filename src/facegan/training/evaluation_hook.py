@@ -1,4 +1,4 @@
-"""Evaluation during training: metrics of G_ema on a few samples; it changes nothing of the state."""
+"""Evaluation during training: metrics of G_ema on a few samples (read-only)."""
 
 import math
 import time
@@ -13,14 +13,14 @@ import torch
 
 from .. import plugins
 from ..config import RunConfig
-from ..data.image_set import ImageSet, from_packed
+from ..data.image_set import from_packed
 from ..data.packed.load import PackedImages
 from ..errors import ConfigError, DataError
 from ..evaluation import Metric, Pair, Result, Sample, append
 from ..evaluation.extractors import make_extractor
 from ..evaluation.measure import measure
 from ..evaluation.metric import PIXELS
-from ..features import Extractor
+from ..messages import one_line
 from ..reporter import Callbacks, Reporter
 from ..sampling import generated
 from ..storage.best_snapshot import RANKING, best_line, training_evaluations
@@ -32,12 +32,7 @@ ORDER_SEED = 0  # of the choice of real images
 
 
 def find_metrics(config: RunConfig) -> dict[str, Metric]:
-    """Return the metrics of config.evaluation by name, in their order.
-
-    Raises:
-        ConfigError: There is no such metric, it cannot be compared from step to step, or it cannot rank snapshots.
-        PluginError: A metric cannot be loaded.
-    """
+    """Return the metrics of config.evaluation by name; raises ConfigError or PluginError for those of no use here."""
     found: dict[str, Metric] = {}
     for key in config.evaluation.keys:
         try:
@@ -64,14 +59,7 @@ class EvaluationHook:
     def __init__(
         self, config: RunConfig, run: RunDir, data: PackedImages, device: torch.device, reporter: Reporter
     ) -> None:
-        """Prepare the evaluations; writes nothing.
-
-        Args:
-            config: Complete.
-            run: The run, whose folder need not exist yet.
-            data: The training set, the reference of the metrics.
-            device: Of the training.
-            reporter: Receives a line for each evaluation, and for each that fails.
+        """Prepare the evaluations of a run, whose folder need not exist yet; `data` is the metrics' reference.
 
         Raises:
             ConfigError, PluginError: As `find_metrics`.
@@ -81,8 +69,11 @@ class EvaluationHook:
         self._metrics = find_metrics(config)
         self._training_set = replace(from_packed(data), is_training_set=True, mirror=config.data.mirror)
         self._check_measurable()
+        spaces = dict.fromkeys(metric.space for metric in self._metrics.values() if metric.space != PIXELS)
         with _own_randomness(device):
-            self._extractors = _make_extractors(self._metrics, self._training_set, str(device))
+            self._extractors = {
+                space: make_extractor(space, self._training_set, device=str(device)) for space in spaces
+            }
         self._num_steps = config.train.num_steps(len(data))
         self._lines: list[Mapping[str, Any]] = []
         self._lost: set[int] = set()
@@ -102,8 +93,8 @@ class EvaluationHook:
     def is_due(self, step: int) -> bool:
         """Return whether to evaluate after a step; one that would exceed evaluation.max_share of the time is skipped.
 
-        The duration of an evaluation is known from the second one on. The last step is always evaluated, since the best
-        snapshot would otherwise be one of the early steps.
+        The first evaluation, whose duration is unknown, always takes place; so does the last, since the best snapshot
+        would otherwise be one of the early steps.
         """
         if not self._is_scheduled(step):
             return False
@@ -129,26 +120,30 @@ class EvaluationHook:
         """
         began, step = time.monotonic(), state.step
         state.calibrate()
+        results: list[Result] = []
+        lines: list[Mapping[str, Any]] = []
         try:
-            results = self._measure(state)
-            lines = [result.line() for result in results if math.isfinite(result.value)]
+            for result in self._measure(state):
+                if math.isfinite(result.value):
+                    lines.append(result.line())
+                    results.append(result)
+                else:
+                    self._reporter.info(
+                        f"step {step}: {result.metric} is not finite and is not saved; training continues"
+                    )
         except Exception as error:  # of a metric, a full disk or memory: the training depends on none of it
-            reason = " ".join(str(error).split()) or type(error).__name__
-            self._reporter.info(f"step {step}: could not be evaluated ({reason}); training continues")
+            self._reporter.info(f"step {step}: could not be evaluated ({one_line(error)}); training continues")
             results, lines = [], []
-        finite = [result for result in results if math.isfinite(result.value)]
-        for result in results:
-            if result not in finite:
-                self._reporter.info(f"step {step}: {result.metric} is not finite and is not saved; training continues")
-        if finite:
-            saver.write(f"the evaluation of step {step:,}", partial(append, self._run.evaluations, finite))
+        if results:
+            saver.write(f"the evaluation of step {step:,}", partial(append, self._run.evaluations, results))
         self._lines += lines
         best = best_line([line for line in self._lines if line["step"] not in self._lost], self._settings)
+        is_best = best is not None and best["step"] == step
         self._latest = time.monotonic() - began
         self._spent += self._latest
-        if finite:
-            self._report(step, finite, best["metric"] if best and best["step"] == step else None)
-        return best is not None and best["step"] == step
+        if results:
+            self._report(step, results, best["metric"] if best and is_best else None)
+        return is_best
 
     def _measure(self, state: TrainState) -> list[Result]:
         num_images = self._settings.num_images
@@ -164,10 +159,8 @@ class EvaluationHook:
         return [result.model_copy(update=provenance) for result in results]
 
     def _report(self, step: int, results: list[Result], best: str | None) -> None:
-        values = [
-            f"{result.metric} {result.value:.4g}{' (best so far)' if result.metric == best else ''}"
-            for result in results
-        ]
+        mark = {best: " (best so far)"}
+        values = [f"{result.metric} {result.value:.4g}{mark.get(result.metric, '')}" for result in results]
         share = 100 * self._spent / max(time.monotonic() - self._began, 1e-9)
         self._reporter.info(f"step {step}: {', '.join(values)}  {self._latest:.1f} s, {share:.2g} % of the time")
 
@@ -189,9 +182,3 @@ class EvaluationHook:
 def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
     """Restore torch's global random state at the end of the block: a metric or a network may draw from it."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
-
-
-def _make_extractors(metrics: Mapping[str, Metric], images: ImageSet, device: str) -> dict[str, Extractor]:
-    """Return the feature extractors of the metrics by space; raises FaceganError for one that is not available."""
-    spaces = dict.fromkeys(metric.space for metric in metrics.values())
-    return {space: make_extractor(space, images, device=device) for space in spaces if space != PIXELS}

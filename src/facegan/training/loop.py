@@ -47,7 +47,7 @@ class TrainLoop:
             run: The run folder, which exists.
             data: The training set.
             state: Before the next step, its configuration complete with resolved intervals; changed in place.
-            hook: Evaluates the run at some steps and changes nothing else; None: no evaluations.
+            hook: Evaluates G_ema at some steps; None: no evaluations.
             reporter: Receives progress at each tick, and lines.
         """
         self.run, self.data, self.state, self.hook, self.reporter = run, data, state, hook, reporter
@@ -133,7 +133,7 @@ class TrainLoop:
     def is_overdue(self) -> bool:
         """Return whether the last state is older than output.state_minutes; 0: never."""
         minutes = self.state.config.output.state_minutes
-        return bool(minutes) and time.perf_counter() - self._saved_at >= 60 * minutes
+        return minutes > 0 and time.perf_counter() - self._saved_at >= 60 * minutes
 
     def record(self) -> None:
         """Write one line of metrics. A last line between two ticks leaves the sums to whoever extends the run."""
@@ -169,7 +169,7 @@ class TrainLoop:
 
     def evaluate(self) -> bool:
         """Evaluate this step; return whether its snapshot is the best so far."""
-        assert self.hook is not None, "the caller has asked it whether an evaluation is due"
+        assert self.hook is not None
         began = time.perf_counter()
         self.check_finite()
         is_best = self.hook.evaluate(self.state, self.saver)
@@ -185,11 +185,7 @@ class TrainLoop:
         (self.saver.write_last if wait else self.saver.write_in_background)(f"step {self.state.step:,}", write)
 
     def check_finite(self) -> None:
-        """Stop a run whose numbers are no longer finite, before anything of them is saved.
-
-        Raises:
-            TrainingError: Naming the step; metrics.jsonl records it too.
-        """
+        """Raise TrainingError before numbers are saved that are not finite; metrics.jsonl records the step."""
         state = self.state
         bad = int(state.first_bad_step)
         if bad < 0 and state.scaler.get_scale() >= 1:  # gradients that are not finite halve the scale
@@ -198,24 +194,21 @@ class TrainLoop:
         record = {"step": state.step, "kimg": kimg, "health": NOT_FINITE}
         self.saver.write("the metrics", partial(self.run.append_metrics, record))
         self.saver.wait()
-        problem = (
-            f"step {bad}: the loss is not finite" if bad >= 0 else f"by step {state.step}: a gradient is not finite"
-        )
+        problem = f"step {bad}: the loss" if bad >= 0 else f"by step {state.step}: a gradient"
         saved = self.run.steps("states")
         good = f"the state of step {saved[-1]}, saved before it, is good" if saved else "no state was saved before it"
         raise TrainingError(
-            f"{problem}; {good}; lower optimizer.lr_G and optimizer.lr_D, or use train.precision fp32, in a new run"
+            f"{problem} is not finite; {good}; lower optimizer.lr_G and optimizer.lr_D, or use train.precision fp32, "
+            "in a new run"
         )
 
 
 def make_loader(data: PackedImages, state: TrainState) -> Loader:
     """Return the loader of this process's share of every batch."""
-    config, world = state.config, state.world
-    shard = (world.rank, world.size)
+    config, shard = state.config, (state.world.rank, state.world.size)
     sampler = InfiniteSampler(len(data), batch_size=config.train.batch_size, seed=config.seed, shard=shard)
-    return Loader(
-        data.images, sampler, mirror=config.data.mirror, device=state.device, memory_format=memory_format(config)
-    )
+    layout = memory_format(config)
+    return Loader(data.images, sampler, mirror=config.data.mirror, device=state.device, memory_format=layout)
 
 
 def make_step(state: TrainState, reporter: Reporter = SILENT) -> RunStep:

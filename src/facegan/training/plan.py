@@ -13,8 +13,6 @@ from ..errors import TrainingError
 from ..networks.guidelines import Guideline, guidelines
 from .state import build_networks
 
-BYTES_PER_VALUE = 4
-
 
 class Plan(BaseModel):
     """Counts of a run: networks, data, steps, bytes; and how the architecture follows the DCGAN guidelines."""
@@ -35,11 +33,7 @@ class Plan(BaseModel):
 
 
 def plan(config: RunConfig, num_images: int) -> Plan:
-    """Count what a run needs; draws and writes nothing.
-
-    Args:
-        config: Complete (`RunConfig.complete`).
-        num_images: Of the training set.
+    """Count what a run of a complete configuration needs, with so many training images; draws and writes nothing.
 
     Raises:
         ConfigError, PluginError: A setting of the architecture is invalid, or there is no such metric.
@@ -50,8 +44,9 @@ def plan(config: RunConfig, num_images: int) -> Plan:
     num_steps = config.train.num_steps(num_images)
     output = config.output.scaled(num_steps)
     parameters_G, parameters_D = num_parameters(G), num_parameters(D)
-    snapshot_bytes = 2 * _tensor_bytes(G) + _tensor_bytes(D)
-    state_bytes = snapshot_bytes + 2 * BYTES_PER_VALUE * (parameters_G + parameters_D)  # Adam's two moments
+    bytes_G, bytes_D = (sum(value.nbytes for value in network.state_dict().values()) for network in (G, D))
+    snapshot_bytes = 2 * bytes_G + bytes_D
+    state_bytes = snapshot_bytes + 2 * 4 * (parameters_G + parameters_D)  # Adam's two moments in float32
     num_snapshots = _num_kept(num_steps, output.snapshot_every, output.keep_snapshots, output.keep_snapshots_every)
     num_states = _num_kept(num_steps, output.state_every, output.keep_states, output.keep_states_every)
     return Plan(
@@ -70,11 +65,7 @@ def plan(config: RunConfig, num_images: int) -> Plan:
 
 
 def check_metrics(config: RunConfig) -> None:
-    """Load the metrics of evaluations during training; without evaluations nothing of them is loaded.
-
-    Raises:
-        ConfigError, PluginError: There is no such metric, or it does not work during training.
-    """
+    """Raise ConfigError or PluginError for metrics that do not work during training; without evaluations load none."""
     if config.evaluation.every:
         from .evaluation_hook import find_metrics
 
@@ -102,7 +93,3 @@ def check_disk(needed_bytes: int, folder: Path) -> None:
 def num_parameters(network: nn.Module) -> int:
     """Count the parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def _tensor_bytes(network: nn.Module) -> int:
-    return sum(value.numel() * value.element_size() for value in network.state_dict().values())

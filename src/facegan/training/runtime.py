@@ -1,23 +1,23 @@
-"""Global settings of torch and the C library for a run; each context manager restores them."""
+"""Global settings of torch and the C library for a run, each restored after its block; what they need of a device."""
 
 import ctypes
 import math
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from ..config import RunConfig
 from ..errors import ConfigError, TrainingError
+from ..messages import one_line
 from .distributed import World
 
+T = TypeVar("T")
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3), malloc.h
-_USUAL = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
-_KEEPING = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
 
 
 @contextmanager
@@ -33,7 +33,8 @@ def configured_torch(config: RunConfig, device: torch.device) -> Iterator[None]:
         stack.enter_context(fp32_precision(train.fp32_precision, device))
         stack.enter_context(explained_compile_errors(train.compile))
         if device.type == "cpu":
-            stack.enter_context(cpu_threads(num_threads(config)))
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(num_threads(config))
             stack.enter_context(retained_memory())
         if device.type == "cuda":  # every step has the same shapes: worth trying which kernel is fastest for each
             stack.enter_context(_set_attributes([(torch.backends.cudnn, "benchmark", not train.deterministic)]))
@@ -44,7 +45,7 @@ def configured_torch(config: RunConfig, device: torch.device) -> Iterator[None]:
 def deterministic_kernels(wanted: bool) -> Iterator[None]:
     """Let torch choose only kernels that give the same bits each time, while the block runs.
 
-    On CUDA, cuBLAS needs the environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8 for it, which the command line sets.
+    On CUDA, cuBLAS needs the environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8 for it, which `facegan.train` sets.
 
     Raises:
         TrainingError: An operation has no such kernel, or the variable is missing.
@@ -56,7 +57,7 @@ def deterministic_kernels(wanted: bool) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if wanted and "deterministic" in str(error):
-            reason = " ".join(str(error).split()).partition(". ")[0]
+            reason = one_line(error).partition(". ")[0]
             raise TrainingError(f"train.deterministic: {reason}; train without it, or on the CPU") from None
         raise
     finally:
@@ -72,7 +73,7 @@ def select_device(config: RunConfig, world: World, device: str | None = None) ->
         device: By name; None: the run's own.
 
     Raises:
-        ConfigError: As `resolve_device` and `check_precision`, and as the methods of `World` for several processes.
+        ConfigError: The device is missing, or does not fit a setting or the number of processes.
     """
     chosen = world.device(device or config.train.device)
     check_precision(config.train.fp32_precision, chosen)
@@ -100,11 +101,7 @@ def check_precision(precision: str, device: torch.device) -> None:
 def fp32_precision(precision: str, device: torch.device) -> Iterator[None]:
     """Set the precision of products in fp32 convolutions and matrix products, while the block runs.
 
-    Sums stay in fp32. torch by itself lets cuDNN use TF32.
-
-    Args:
-        precision: One that `check_precision` accepts. For oneDNN bf16 is a permission to round, not an order.
-        device: The device that computes.
+    Sums stay in fp32. torch by itself lets cuDNN use TF32; for oneDNN bf16 is a permission to round, not an order.
     """
     switches: list[tuple[Any, str, Any]] = []
     if device.type == "cuda":
@@ -119,15 +116,12 @@ def fp32_precision(precision: str, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def explained_compile_errors(wanted: bool) -> Iterator[None]:
-    """Turn the errors of torch.compile into a TrainingError of one line, while the block runs.
-
-    The usual causes are a missing C++ compiler and a plugin's part that cannot be compiled.
-    """
+    """Turn errors of torch.compile into a TrainingError: usually there is no C++ compiler, or a plugin's part fails."""
     try:
         yield
     except Exception as error:
         if wanted and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error, 200)
             raise TrainingError(f"train.compile: torch.compile failed ({reason}); train without it") from None
         raise
 
@@ -135,17 +129,6 @@ def explained_compile_errors(wanted: bool) -> Iterator[None]:
 def num_threads(config: RunConfig) -> int:
     """Return the number of CPU threads: train.threads, or torch's own number, at most a container's quota."""
     return config.train.threads or min(torch.get_num_threads(), cpu_quota())
-
-
-@contextmanager
-def cpu_threads(num: int) -> Iterator[None]:
-    """Compute with `num` threads, while the block runs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(num)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
@@ -157,15 +140,13 @@ def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
     Args:
         root: Where Linux shows the limits of control groups, of version 2 or 1.
     """
-    try:
-        quota, period = (root / "cpu.max").read_text().split()
-    except (OSError, ValueError):
+    for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
         try:
-            quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
-        except OSError:
-            return sys.maxsize
-    limited = quota.isdigit() and period.isdigit() and int(period) > 0
-    return max(1, math.ceil(int(quota) / int(period))) if limited else sys.maxsize
+            quota, period = map(int, " ".join((root / name).read_text() for name in names).split())
+            return math.ceil(quota / period) if quota > 0 else sys.maxsize
+        except (OSError, ValueError, ZeroDivisionError):  # not there, or "max"
+            continue
+    return sys.maxsize
 
 
 @contextmanager
@@ -180,13 +161,13 @@ def retained_memory() -> Iterator[None]:
     except (AttributeError, OSError, TypeError):  # another C library
         yield
         return
-    for option, value in _KEEPING.items():
-        mallopt(option, value)
+    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_MMAP_MAX, 0)
     try:
         yield
     finally:
-        for option, value in _USUAL.items():
-            mallopt(option, value)
+        mallopt(_TRIM_THRESHOLD, 128 * 1024)
+        mallopt(_MMAP_MAX, 65536)
         trim(0)
 
 
@@ -203,3 +184,53 @@ def _set_attributes(switches: list[tuple[Any, str, Any]]) -> Iterator[None]:
     finally:
         for (owner, name, _), value in zip(switches, before, strict=True):
             setattr(owner, name, value)
+
+
+def within_memory(
+    work: Callable[[], T], config: RunConfig, device: torch.device, *, attempt: Callable[[int], None] | None = None
+) -> T:
+    """Return what the work returns; if memory runs out, say which settings it depends on and what fits.
+
+    Args:
+        work: Any part of a run.
+        config: Of the run.
+        device: That the work is done on.
+        attempt: Trains a little at some batch size, to find one that fits; None: none is suggested.
+
+    Raises:
+        TrainingError: The memory is full.
+    """
+    try:
+        return work()
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+    # Only after the except block is the memory of the failed work free.
+    train = config.train
+    problem = (
+        f"{device}: out of memory at train.batch_size={train.batch_size}, resolution={config.resolution}, "
+        f"train.precision={train.precision}"
+    )
+    if attempt is None:
+        raise TrainingError(f"{problem}; lower train.batch_size")
+    size = train.batch_size // 2
+    while size >= 2 and not _fits(attempt, size):
+        size //= 2
+    advice = f"--batch-size {size} fits" if size >= 2 else "not even a batch of 2 fits: lower resolution or widths"
+    raise TrainingError(f"{problem}; {advice} (in a new run; what this one has saved is valid)")
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch reports that a device's memory, or the machine's, is full."""
+    known = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error).lower() for text in known)
+
+
+def _fits(attempt: Callable[[int], None], size: int) -> bool:
+    try:
+        attempt(size)
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        return False
+    return True

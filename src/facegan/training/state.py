@@ -14,6 +14,7 @@ from ..checkpoint import load_network
 from ..config import RunConfig
 from ..errors import SnapshotError
 from ..generator import FaceGenerator
+from ..messages import one_line
 from ..storage.safetensors_file import read_header, read_tensors
 from .adam import Adam
 from .distributed import ALONE, World
@@ -57,11 +58,7 @@ class TrainState:
         return FaceGenerator(self.G_ema, z_dim=self.architecture.z_dim, prior=self.architecture.prior)
 
     def calibrate(self, num: int | None = None) -> None:
-        """Set the batch-norm statistics of G_ema to those of its own weights, from the same latents every time.
-
-        Args:
-            num: Latents; None: NUM_CALIBRATION.
-        """
+        """Set the batch-norm statistics of G_ema by the same `num` latents every time; None: NUM_CALIBRATION."""
         num = num or NUM_CALIBRATION
         source = torch.Generator(self.device).manual_seed(self.config.seed)
         size = min(self.config.train.batch_size, num)
@@ -74,33 +71,25 @@ class TrainState:
         for name in NETWORKS:
             tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
         for name in OPTIMIZERS:
-            for index, slots in enumerate(getattr(self, name).slots()):
-                tensors |= {f"{name}.{index}.{slot}": value for slot, value in slots.items()}
+            tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).tensors().items()}
         for key, value in self.scaler.state_dict().items():
             tensors[f"scaler.{key}"] = torch.tensor(value, dtype=torch.float64)
         return tensors
 
     def metadata(self, data_digest: str) -> dict[str, str]:
         """Return the metadata of a state file."""
-        return {
-            "config": self.config.to_json(),
-            "step": str(self.step),
-            "data": data_digest,
-            "num_processes": str(self.world.size),
-        }
+        run = {"config": self.config.to_json(), "step": str(self.step)}
+        return {**run, "data": data_digest, "num_processes": str(self.world.size)}
 
     @torch.no_grad()
     def load(self, path: Path, data_digest: str) -> list[str]:
-        """Load a state file in place.
+        """Load a state file in place; return the reasons why the run will not continue bit for bit, if any.
 
-        Returns:
-            Reasons why the run will not continue bit for bit; empty if it will. The random state of another kind of
-            device cannot be loaded: the noise then restarts from the seed and the step.
+        The random state of another kind of device cannot be loaded: the noise then restarts from the seed and the step.
 
         Raises:
             DamagedError: Its bytes are not those that were written.
-            SnapshotError: The file is missing, not a state, newer than this version, or does not fit the run; or the
-                data is not what the run was trained on.
+            SnapshotError: The file is missing, not a state, newer than this version, or of another run or data.
         """
         metadata, _ = read_header(path, "state")
         if metadata.get("data") != data_digest:
@@ -115,8 +104,9 @@ class TrainState:
                 _load_optimizer(getattr(self, name), read_tensors(path, f"{name}."), stepped=step > 0)
             same_device = self._load_rest(read_tensors(path), step)
         except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise SnapshotError(f"{path}: does not fit the run ({reason}); was its config.json changed?") from None
+            raise SnapshotError(
+                f"{path}: does not fit the run ({one_line(error, 200)}); was its config.json changed?"
+            ) from None
         reasons = []
         if not same_device:
             reasons.append(f"was trained on another kind of device; its noise restarts on {self.device}")
@@ -129,7 +119,9 @@ class TrainState:
     def _load_rest(self, tensors: Mapping[str, Tensor], step: int) -> bool:
         """Load what belongs to no network and no optimizer; return whether the noise is of our kind of device."""
         mine = self.scaler.state_dict()
-        scaler = {key: _scaler_value(tensors[f"scaler.{key}"]) for key in mine if f"scaler.{key}" in tensors}
+        scaler = {
+            key: type(value)(tensors[f"scaler.{key}"]) for key, value in mine.items() if f"scaler.{key}" in tensors
+        }
         if scaler.get("growth_interval") == mine.get("growth_interval"):  # another precision has its own scale
             self.scaler.load_state_dict(scaler)
         same_device = tensors["noise"].shape == self.noise.get_state().shape
@@ -145,10 +137,7 @@ class TrainState:
 
 
 def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
-    """Build G and D on the CPU; their weights are a function of `config.seed` alone.
-
-    torch's global random state is restored afterwards.
-    """
+    """Build G and D on the CPU, their weights a function of `config.seed` alone; torch's random state stays."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         architecture = config.part("architecture")
@@ -211,9 +200,7 @@ def precision(config: RunConfig, device: torch.device) -> torch.dtype:
 
 def _load_optimizer(optimizer: Adam, tensors: Mapping[str, Tensor], *, stepped: bool) -> None:
     """Load the moments of an Adam in place; raises ValueError if they are not those of its parameters."""
-    expected = {
-        f"{index}.{slot}": mine for index, slots in enumerate(optimizer.slots()) for slot, mine in slots.items()
-    }
+    expected = optimizer.tensors()
     if unknown := tensors.keys() - expected.keys():
         raise ValueError(f"a moment of no parameter: {min(unknown)}")
     if stepped and expected.keys() - tensors.keys():
@@ -222,8 +209,3 @@ def _load_optimizer(optimizer: Adam, tensors: Mapping[str, Tensor], *, stepped: 
         if value.shape != expected[key].shape:
             raise ValueError(f"the moment {key} has the shape {tuple(value.shape)}, not {tuple(expected[key].shape)}")
         expected[key].copy_(value)
-
-
-def _scaler_value(stored: Tensor) -> Any:
-    value = float(stored)
-    return int(value) if value.is_integer() and value > 1 else value

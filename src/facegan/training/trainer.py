@@ -20,6 +20,7 @@ from ..data.packed.load import PackedImages, load
 from ..data.source import suffix_counts
 from ..errors import ConfigError, DamagedError, SnapshotError, TrainingError
 from ..generator import FaceGenerator
+from ..messages import counted
 from ..plugins import claim, names
 from ..reporter import SILENT, Reporter
 from ..storage.atomic import as_json, write_atomic
@@ -30,9 +31,8 @@ from ..storage.safetensors_file import read_header
 from .artifacts import complete, finish
 from .distributed import ALONE, World
 from .loop import TrainLoop
-from .memory import within_memory
 from .plan import check_disk, check_metrics, plan
-from .runtime import configured_torch, num_threads, select_device
+from .runtime import configured_torch, num_threads, select_device, within_memory
 from .state import TrainState, build_state, memory_format
 from .step import training_step
 from .worker import broadcast_run
@@ -45,15 +45,10 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run that was trained.
+    """A run that was trained."""
 
-    Attributes:
-        path: Its folder, which `facegan resume`, `sample`, `plot` and the others take.
-        finished: Whether it reached its end; False when `stop` ended it before.
-    """
-
-    path: Path
-    finished: bool
+    path: Path  # its folder, which `facegan resume`, `sample`, `plot` and the others take
+    finished: bool  # whether it reached its end; False when `stop` ended it before
 
     @property
     def snapshot(self) -> Path:
@@ -102,8 +97,7 @@ def train(
         Whether the run reached its end; False when `stop` ended it.
 
     Raises:
-        ConfigError, PluginError, DataError, SnapshotError: Refused before anything was written.
-        TrainingError: The disk is full, or a loss is not finite.
+        FaceganError: Refused before anything was written; the disk is full; or a loss is not finite.
     """
     config = config.complete()
     device = select_device(config, world)
@@ -141,21 +135,14 @@ def resume(
 ) -> bool | None:
     """Continue a run from its newest valid state, as if it had never stopped: bit for bit on the CPU.
 
-    Args:
-        run: The run's folder.
-        changes: Settings by section: a new total length, one of `epochs`, `kimg`, `steps` of `train`; anything of
-            `output` (an interval of 0 scales with the run's length) and of `evaluation`.
-        device: By name; None: the run's own.
-        reporter: As in `train`.
-        stop: As in `train`.
-        world: As in `train`.
+    `changes` are settings by section: a new total length, one of `epochs`, `kimg`, `steps` of `train`; anything of
+    `output` (an interval of 0 scales with the run's length) and of `evaluation`.
 
     Returns:
         None when the run is already finished, else as `train`.
 
     Raises:
-        SnapshotError: There is no valid state, the images have changed, or another process is writing the run.
-        ConfigError, PluginError, DataError, TrainingError: As `train`.
+        FaceganError: There is no valid state, the images have changed, or as `train`.
     """
     changes = {section: values for section, values in (changes or {}).items() if values}
     with run.lock():
@@ -187,18 +174,13 @@ def resume(
 
 
 def read_config(run: RunDir) -> RunConfig:
-    """Return the configuration of a run, complete.
-
-    Raises:
-        ConfigError, PluginError: It cannot be read, or no longer matches what is installed.
-    """
+    """Return the complete configuration of a run; raises ConfigError or PluginError."""
     return validate(read_file(run.config)).complete()
 
 
 def environment(config: RunConfig, device: torch.device, world: World = ALONE) -> dict[str, Any]:
     """Return the contents of environment.json: the command, the versions, the machine, the origins of plugins."""
     parts = {"architecture": config.architecture.name, "loss": config.loss.name, "dataset": config.data.source}
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "command": sys.argv,
         "facegan": __version__,
@@ -207,7 +189,7 @@ def environment(config: RunConfig, device: torch.device, world: World = ALONE) -
         "cuda": torch.version.cuda,
         "platform": platform.platform(),
         "device": str(device),
-        "gpu": gpu,
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "threads": num_threads(config),
         "processes": world.size,
         "plugins": {kind: claim(kind, name).origin for kind, name in parts.items() if name in names(kind)},
@@ -235,15 +217,14 @@ def _newest_state(config: RunConfig, run: RunDir, reporter: Reporter) -> Path | 
     first = config.output.state_every
     if not any((run.path / "states").glob("*")) and all(step <= first for step in run.steps("snapshots")):
         return None
-    for kind, name in (("snapshots", "snapshot"), ("states", "state")):
-        for step in reversed(run.steps(kind)):
-            path = run.path / kind / f"step-{step:08d}.safetensors"
+    for kind, path_of in (("snapshot", run.snapshot), ("state", run.state)):
+        for path in map(path_of, reversed(run.steps(f"{kind}s"))):
             try:
-                read_header(path, name)
+                read_header(path, kind)
             except DamagedError as error:
                 reporter.info(f"{error}; put aside as {run.put_aside(path).name}")
                 continue
-            if kind == "states":
+            if kind == "state":
                 return path
             break
     raise SnapshotError(f"{run.path}: has no valid state to resume from; start again with 'facegan train'")
@@ -265,27 +246,20 @@ def _is_finished(run: RunDir, num_steps: int, *, longer: bool) -> bool:
 
 
 def _load_data(config: RunConfig, reporter: Reporter) -> PackedImages:
-    data = load(
-        config.data,
-        resolution=config.resolution,
-        channels=config.channels,
-        at_least=config.train.batch_size,
-        reporter=reporter,
-    )
-    source = config.data.source
+    source, size = config.data.source, config.train.batch_size
+    data = load(config.data, resolution=config.resolution, channels=config.channels, at_least=size, reporter=reporter)
     if data.index.passed_over:
         reporter.info(f"{source}: skipped {suffix_counts(data.index.passed_over)}, which are not read")
     if data.num_skipped:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in data.skipped[:3])
         more = f"; and {data.num_skipped - 3} more" if data.num_skipped > 3 else ""
-        noun = "image" if data.num_skipped == 1 else "images"
-        reporter.info(f"{source}: skipped {data.num_skipped} {noun} ({reasons}{more})")
+        reporter.info(f"{source}: skipped {counted(data.num_skipped, 'image')} ({reasons}{more})")
     return data
 
 
 def _build_state(config: RunConfig, device: torch.device, world: World, data: PackedImages) -> TrainState:
-    build = partial(build_state, config, device, world)
-    return within_memory(build, config, device, attempt=_attempt(config, device, world, data.images.nbytes))
+    attempt = _attempt(config, device, world, data)
+    return within_memory(partial(build_state, config, device, world), config, device, attempt=attempt)
 
 
 def _run_loop(
@@ -298,8 +272,7 @@ def _run_loop(
         with configured_torch(config, device):
             return TrainLoop(run, data, state, hook=hook, reporter=reporter).run_loop(stop)
 
-    attempt = _attempt(config, device, state.world, data.images.nbytes)
-    finished = within_memory(work, config, device, attempt=attempt)
+    finished = within_memory(work, config, device, attempt=_attempt(config, device, state.world, data))
     if finished:
         try:
             finish(config, run, num_images=len(data), reporter=reporter)
@@ -311,11 +284,11 @@ def _run_loop(
     return finished
 
 
-def _attempt(config: RunConfig, device: torch.device, world: World, data_bytes: int) -> Callable[[int], None] | None:
+def _attempt(config: RunConfig, device: torch.device, world: World, data: PackedImages) -> Callable[[int], None] | None:
     """Return a function that tries a batch size out; None where only a process on its own, on CUDA, may."""
     if device.type != "cuda" or world.size > 1:
         return None
-    return partial(_try_batch_size, config, device, data_bytes)
+    return partial(_try_batch_size, config, device, data.images.nbytes)
 
 
 def _try_batch_size(config: RunConfig, device: torch.device, data_bytes: int, size: int) -> None:

@@ -13,8 +13,7 @@ from ..data.packed.load import PackedImages, load
 from ..errors import ConfigError, DataError
 from .distributed import World
 from .loop import make_loader, make_step
-from .memory import within_memory
-from .runtime import configured_torch, select_device
+from .runtime import configured_torch, select_device, within_memory
 from .state import TrainState, build_state
 
 VERSIONS = [__version__, torch.__version__]
@@ -51,24 +50,15 @@ def broadcast_run(
 
 
 def run_worker(world: World, *, stop: Callable[[], bool] = lambda: False) -> tuple[Path, bool] | None:
-    """Train the run of rank 0: the same steps, on this process's share of the images.
+    """Train the run of rank 0 on this process's share of the images; report and write nothing.
 
-    It reports and writes nothing. The images come from the cache, where rank 0 has packed them; a machine with a cache
-    of its own packs them again.
-
-    Args:
-        world: The processes; this one is not rank 0.
-        stop: Asked after each step; True ends the run for all.
+    The images come from the cache, where rank 0 has packed them; a machine with a cache of its own packs them again.
 
     Returns:
         The run's folder, and whether it reached its end; None: rank 0 had no run.
 
     Raises:
-        ConfigError: The versions of the processes differ, or as `select_device`.
-        DataError: The images differ from those of rank 0.
-        SnapshotError: The state to continue from cannot be read here.
-        TrainingError: The memory is full, or another process has ended.
-        PeerFailedError: Another process has failed.
+        FaceganError: Versions, images or devices do not fit rank 0's run, memory is full, or another process failed.
     """
     text = world.broadcast("")
     if not text:
@@ -112,9 +102,6 @@ def worker_loop(data: PackedImages, state: TrainState, stop: Callable[[], bool])
 
 
 def noise_seed(seed: int, rank: int, step: int) -> int:
-    """Return the seed of a worker's noise at a step, which no state needs to hold.
-
-    Rank 0 continues its noise from step to step, as a process on its own does.
-    """
+    """Return the seed of a worker's noise at a step, so no state needs to hold it; rank 0 continues its noise."""
     digest = hashlib.sha256(f"noise {seed} {rank} {step}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
