@@ -86,11 +86,6 @@ def test_neighbours_in_features_are_those_of_brute_force(faces, small_chunks):
     assert np.allclose(found.distances, np.sort(squared, axis=1)[:, :2], rtol=1e-4)
 
 
-def test_more_neighbours_than_images_are_refused(faces):
-    with pytest.raises(ValueError, match="k is 4; there are 3 images"):
-        neighbours.find_nearest(faces(1, 1), faces(3, 2), neighbours.pixels(), k=4)
-
-
 def test_progress_counts_the_images_of_every_pass(faces, small_chunks):
     reporter = Counted()
     neighbours.find_nearest(faces(45, 1), faces(30, 2), neighbours.pixels(), reporter=reporter)

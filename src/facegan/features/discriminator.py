@@ -77,16 +77,9 @@ def discriminator_extractor(
     flat would be several thousand numbers: too many for a covariance of a few thousand images. Each layer is first
     divided by its root mean square over the image, so that none outweighs the others by its scale.
 
-    Every snapshot has a D of its own, which has learned to tell its own G's images from real ones: numbers are
-    comparable only where the same D embeds all images, and it judges its own G more harshly than others.
-
-    Args:
-        D: A discriminator, which may be in training: the extractor takes a copy in eval mode, so that batch norm uses
-            its running statistics, an image's vector does not depend on its batch, and D itself is unchanged.
-        channels: Channels of the images.
-        resolution: Height and width of the images that D takes.
-        device: Where the copy runs.
-        of: The name of D's snapshot, for `comparable`.
+    Numbers are comparable only where the same D embeds all images; and a D judges its own G more harshly than others.
+    The extractor takes a copy of D in eval mode: batch norm uses its running statistics, an image's vector does not
+    depend on its batch, and D itself, which may be in training, is unchanged. `of` names D's snapshot.
 
     Raises:
         PluginError: D has no hidden activation that is a module.

@@ -1,4 +1,4 @@
-"""The vectors of many images, in constant memory."""
+"""The vectors of many images, in constant memory, and their mean and covariance in float64."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg.blas import dgemm
 from torch import Tensor
 
 from ..errors import FaceganError
 from ..reporter import Progress
 from .extractor import Extractor
-from .moments import Moments
 
 MAX_FEATURES = 20_000  # vectors of one set that stay in memory; of more images only the moments are kept
 MAX_LOGITS = 50_000  # logits of one set that stay in memory: as many as published Inception Scores use
@@ -21,19 +21,66 @@ BLOCK = 1024  # images that are read, and whose vectors join the moments, at onc
 MAX_BLOCK_BYTES = 2**26  # of pixels
 
 
+@dataclass
+class Moments:
+    """Count, mean and scatter of vectors that come in batches."""
+
+    num: int
+    mean: NDArray[np.float64]  # (d,)
+    scatter: NDArray[np.float64]  # (d, d): the sum of (x - mean)(x - mean)^T
+
+    @classmethod
+    def empty(cls, num_features: int) -> "Moments":
+        """Return the moments of no vectors."""
+        return cls(0, np.zeros(num_features), np.zeros((num_features, num_features)))
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.floating]) -> "Moments":
+        """Return the moments of vectors (n, d), n >= 1."""
+        moments = cls.empty(vectors.shape[1])
+        moments.add(vectors)
+        return moments
+
+    def add(self, vectors: NDArray[np.floating]) -> None:
+        """Add vectors (n, d), n >= 1, in place.
+
+        Each batch is centred by its own mean, so that large means cost no digits. The distance between the two means
+        joins the batch as one more row: scatter + rows^T rows is then one product, accumulated in place.
+
+        Source: Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979,
+        equation 2.1.
+        """
+        centred = vectors.astype(np.float64)
+        mean = centred.mean(0)
+        centred -= mean
+        num = self.num + len(centred)
+        shift = mean - self.mean
+        rows = np.vstack([centred, shift * np.sqrt(self.num * len(centred) / num)])  # (n + 1, d)
+        self.scatter = dgemm(1.0, rows.T, rows.T, 1.0, self.scatter.T, trans_b=True, overwrite_c=True).T
+        self.mean += shift * (len(centred) / num)
+        self.num = num
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Return the moments of both sets together, by the same formula."""
+        num = self.num + other.num
+        shift = other.mean - self.mean
+        scatter = self.scatter + other.scatter
+        scatter += np.outer(shift, shift * (self.num * other.num / max(num, 1)))
+        return Moments(num, self.mean + shift * (other.num / max(num, 1)), scatter)
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """The unbiased estimate, float64 (d, d): scatter / (num - 1)."""
+        return self.scatter / (self.num - 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """The vectors of n images.
+    """The vectors of n images."""
 
-    Attributes:
-        features: float32 (min(n, MAX_FEATURES), d): those of the first images.
-        moments: Moments of all n.
-        logits: float32 (min(n, MAX_LOGITS), classes), or None for a network that is no classifier.
-    """
-
-    features: NDArray[np.float32]
-    moments: Moments
-    logits: NDArray[np.float32] | None = None
+    features: NDArray[np.float32]  # (min(n, MAX_FEATURES), d): those of the first images
+    moments: Moments  # of all n
+    logits: NDArray[np.float32] | None = None  # (min(n, MAX_LOGITS), classes); None for a network that is no classifier
 
     def __add__(self, other: "Embedding") -> "Embedding":
         """Return the embedding of these images and then the other ones."""
@@ -65,62 +112,49 @@ def embed(
     Raises:
         FaceganError: A vector is not finite, or the memory does not suffice for one image.
     """
-    num_features, num_logits = min(len(rows), MAX_FEATURES), min(len(rows), MAX_LOGITS)
+    num_features, num_logits, done = min(len(rows), MAX_FEATURES), min(len(rows), MAX_LOGITS), 0
     features = np.empty((num_features, extractor.num_features), np.float32)
     logits: NDArray[np.float32] | None = None
     moments = Moments.empty(extractor.num_features)
-    batches, done = _Batches(extractor, batch_size), 0
-    for block in _blocks(images, rows, pinned=batches.on_cuda):
-        vectors = []
-        for found, classes in batches(block):
+    on_cuda = torch.device(extractor.device).type == "cuda"
+    size = batch_size or (BLOCK if on_cuda else extractor.batch_size)
+    for block in _blocks(images, rows, pinned=on_cuda):
+        vectors, waiting = [], block
+        while len(waiting):
+            batch = _embed(extractor, waiting[:size])
+            if batch is None:
+                size = max(1, min(size, len(waiting)) // 2)
+                torch.cuda.empty_cache()
+                continue
+            found, classes = batch
             vectors.append(found)
             features[done : done + len(found)] = found[: max(0, num_features - done)]
             if classes is not None:
                 logits = np.empty((num_logits, classes.shape[1]), np.float32) if logits is None else logits
                 logits[done : done + len(found)] = classes[: max(0, num_logits - done)]
-            done += len(found)
+            waiting, done = waiting[len(found) :], done + len(found)
             if progress:
                 progress(done, len(rows))
         moments.add(np.concatenate(vectors))
     return Embedding(features, moments, logits)
 
 
-class _Batches:
-    """An extractor that takes as many images at a time as the memory allows."""
-
-    def __init__(self, extractor: Extractor, batch_size: int) -> None:
-        self._extractor = extractor
-        self.on_cuda = torch.device(extractor.device).type == "cuda"
-        self._size = batch_size or (BLOCK if self.on_cuda else extractor.batch_size)
-
-    def __call__(self, block: Tensor) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
-        """Yield the vectors and logits of images uint8 (n, C, H, W), batch by batch."""
-        waiting = block
-        while len(waiting):
-            found = self._embed(waiting[: self._size])
-            if found is None:
-                self._size = max(1, min(self._size, len(waiting)) // 2)
-                torch.cuda.empty_cache()
-                continue
-            waiting = waiting[len(found[0]) :]
-            yield found
-
-    def _embed(self, batch: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32] | None] | None:
-        """Embed one batch; None when the memory did not suffice for it."""
-        device = self._extractor.device
-        try:
-            with torch.no_grad():
-                vectors, logits = self._extractor.see(batch.to(device, non_blocking=True))
-            found = vectors.float().cpu().numpy()
-            classes = None if logits is None else logits.float().cpu().numpy()
-        except torch.cuda.OutOfMemoryError:
-            if len(batch) > 1:
-                return None
-            raise FaceganError(f"{device}: its memory does not suffice for one image; take --device cpu") from None
-        if not np.isfinite(found).all():
-            title = self._extractor.title
-            raise FaceganError(f"{title}: gives vectors that are not finite; images cannot be compared by it")
-        return found, classes
+def _embed(extractor: Extractor, batch: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32] | None] | None:
+    """Return the vectors and logits of images uint8 (n, C, H, W); None when the memory does not suffice for them."""
+    try:
+        with torch.no_grad():
+            vectors, logits = extractor.see(batch.to(extractor.device, non_blocking=True))
+        found = vectors.float().cpu().numpy()
+        classes = None if logits is None else logits.float().cpu().numpy()
+    except torch.cuda.OutOfMemoryError:
+        if len(batch) > 1:
+            return None
+        raise FaceganError(
+            f"{extractor.device}: its memory does not suffice for one image; take --device cpu"
+        ) from None
+    if not np.isfinite(found).all():
+        raise FaceganError(f"{extractor.title}: gives vectors that are not finite; images cannot be compared by it")
+    return found, classes
 
 
 def _blocks(images: NDArray[np.uint8], rows: NDArray[np.int64], *, pinned: bool) -> Iterator[Tensor]:

@@ -11,34 +11,19 @@ See = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 @dataclass(frozen=True, eq=False)
 class Extractor:
-    """A network in eval mode on its device.
+    """A network in eval mode on its device."""
 
-    Attributes:
-        key: "inception", "random" or "discriminator": the space that metrics name.
-        title: Its name in tables.
-        digest: SHA-256 of its weights, in hex.
-        resize: How it resizes images before its first layer, in words; "none".
-        comparable: What its numbers may be compared with.
-        num_features: Length of a vector.
-        see: Images uint8 (n, C, H, W) on the device to vectors float32 (n, num_features) there, and to the logits
-            (n, classes) of a classifier, or None.
-        device: Where it runs.
-        version: Raised when the same weights and images would give other vectors.
-        batch_size: Images at a time on the CPU; on a GPU it is more, and less where the memory does not suffice.
-        lasting: Whether later runs will use the same network, so that vectors of real images are worth caching.
-    """
-
-    key: str
-    title: str
-    digest: str
-    resize: str
-    comparable: str
-    num_features: int
-    see: See
+    key: str  # "inception", "random" or "discriminator": the space that metrics name
+    title: str  # its name in tables
+    digest: str  # SHA-256 of its weights, in hex
+    resize: str  # how it resizes images before its first layer, in words; "none"
+    comparable: str  # what its numbers may be compared with
+    num_features: int  # length of a vector
+    see: See  # uint8 (n, C, H, W) to vectors float32 (n, num_features) and a classifier's logits (n, classes), or None
     device: str = "cpu"
-    version: int = 1
-    batch_size: int = 64
-    lasting: bool = True
+    version: int = 1  # raised when the same weights and images would give other vectors
+    batch_size: int = 64  # on the CPU; on a GPU it is more, and less where the memory does not suffice
+    lasting: bool = True  # whether later runs use the same network, so that vectors of real images are worth caching
 
 
 def digest_of_weights(network: nn.Module) -> str:

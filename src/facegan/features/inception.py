@@ -14,9 +14,7 @@ from .extractor import Extractor
 def inception_extractor(weights: Path, device: str = "cpu") -> Extractor:
     """Build the extractor that papers use; numbers agree where the images and the protocol do.
 
-    Args:
-        weights: The published file; its digest is verified before anything of it is read.
-        device: Where it runs.
+    The digest of the published file is verified before anything of it is read.
 
     Raises:
         WeightsError: The file is missing, is not the published one, or holds other weights.

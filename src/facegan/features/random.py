@@ -32,10 +32,8 @@ _SOURCE = b"facegan random features 1"
 class RandomNetwork(nn.Module):
     """Strided convolutions, each halving the side down to about 4, without bias; ReLU after each; then the mean.
 
-    Args:
-        channels: Channels of the images.
-        resolution: Their height and width. It sets the number of layers, so that the last one sees the complete face;
-            the widths double from layer to layer up to MAX_WIDTH, so that the work grows with the side alone.
+    The resolution sets the number of layers, so that the last one sees the complete face; the widths double from layer
+    to layer up to MAX_WIDTH, so that the work grows with the side alone.
     """
 
     def __init__(self, channels: int, resolution: int) -> None:
@@ -56,13 +54,7 @@ class RandomNetwork(nn.Module):
 
 
 def random_extractor(channels: int, resolution: int, *, device: str = "cpu") -> Extractor:
-    """Build the extractor of random features: the same weights on every machine and with every version of torch.
-
-    Args:
-        channels: Channels of the images, 1 or 3.
-        resolution: Height and width of the images, 16 or more.
-        device: Where it runs.
-    """
+    """Build the extractor of random features: the same weights on every machine and with every version of torch."""
     network = RandomNetwork(channels, resolution).eval().to(device)
 
     def see(images: Tensor) -> tuple[Tensor, None]:

@@ -13,23 +13,14 @@ from ..features.discriminator import last_activation
 
 @dataclass(frozen=True)
 class Space:
-    """A map of images to vectors, whose Euclidean distances are compared.
+    """A map of images to vectors, whose Euclidean distances are compared."""
 
-    Attributes:
-        name: For people: "pixels", "D's features".
-        key: For programs: "pixels", "features".
-        unit: Name of the distance.
-        rows: Maps images (N, C, H, W) in [-1, 1] to vectors (N, d), float32, on the images' device.
-        is_rooted: Whether distances are reported as they are; otherwise squared.
-        device: Where images are mapped and products computed.
-    """
-
-    name: str
-    key: str
-    unit: str
-    rows: Callable[[Tensor], Tensor]
-    is_rooted: bool
-    device: torch.device | str = "cpu"
+    name: str  # for people: "pixels", "D's features"
+    key: str  # for programs: "pixels", "features"
+    unit: str  # name of the distance
+    rows: Callable[[Tensor], Tensor]  # images (N, C, H, W) in [-1, 1] to vectors (N, d), float32, on their device
+    is_rooted: bool  # whether distances are reported as they are; otherwise squared
+    device: torch.device | str = "cpu"  # where images are mapped and products computed
 
     def distances(self, squared: NDArray[np.float64]) -> NDArray[np.float64]:
         """Convert squared Euclidean distances to this space's unit."""
@@ -42,13 +33,10 @@ def pixels(device: torch.device | str = "cpu") -> Space:
 
 
 def features(D: nn.Module) -> Space:
-    """Return the space of D's last hidden activation: squared distances, one layer's perceptual term, from 0 to 4.
+    """Return the space of the last hidden activation of D, in eval mode and on its device.
 
-    Args:
-        D: In eval mode; images are mapped on its device.
-
-    Raises:
-        PluginError: While vectors are made: D has no hidden activation that is a module.
+    The distances are squared: one layer's perceptual term, from 0 to 4. A PluginError is raised while vectors are made
+    if D has no hidden activation that is a module.
     """
     device = next(D.parameters()).device
     return Space(

@@ -25,21 +25,14 @@ from .sheet import check_sheet_size, draw_sheet
 
 
 class NeighbourSettings(BaseModel):
-    """What is searched and measured.
-
-    Attributes:
-        k: Neighbours of each sample.
-        num: Samples that memorisation is measured with, and held-out images at most; 0: no measure.
-        source: Where the training images are, if they have moved.
-        held_out: A source of images that the model has not seen; None: what the run held out, or other drawn faces.
-    """
+    """What is searched and measured."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    k: int = Field(3, ge=1, le=32)
-    num: int = Field(2000, ge=0, le=50_000)
-    source: str | None = None
-    held_out: str | None = None
+    k: int = Field(3, ge=1, le=32)  # neighbours of each sample
+    num: int = Field(2000, ge=0, le=50_000)  # samples measured, and held-out images at most; 0: no measure
+    source: str | None = None  # where the training images are, if they have moved
+    held_out: str | None = None  # a source of unseen images; None: those the run held out, or other drawn faces
 
     def model_post_init(self, _: Any) -> None:
         """Refuse held-out images without a measure; raises ConfigError."""
@@ -49,42 +42,25 @@ class NeighbourSettings(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class SpaceComparison:
-    """The neighbours of samples in one space.
-
-    Attributes:
-        space: The space of the distances.
-        neighbours: Of the samples that are shown.
-        memorisation: None without held-out images.
-    """
+    """The neighbours of samples in one space."""
 
     space: Space
-    neighbours: NearestImages
-    memorisation: Memorisation | None
+    neighbours: NearestImages  # of the samples that are shown
+    memorisation: Memorisation | None  # None without held-out images
 
 
 @dataclass(frozen=True, eq=False)
 class FoundNeighbours:
-    """The nearest training images of samples, in every space.
-
-    Attributes:
-        generator: The generator of the samples.
-        points: The latents of the samples that are shown.
-        shown: Those samples, uint8 (n, C, H, W).
-        training: The images that were searched.
-        num_samples: Samples that were measured.
-        num_heldout: Held-out images that they were compared with; 0: nothing was measured.
-        no_measure: Why nothing was measured, although asked for; else empty.
-        comparisons: One per space.
-    """
+    """The nearest training images of samples, in every space."""
 
     generator: FaceGenerator
-    points: Points
-    shown: NDArray[np.uint8]
-    training: ImageSet
-    num_samples: int
-    num_heldout: int
-    no_measure: str
-    comparisons: list[SpaceComparison]
+    points: Points  # the latents of the samples that are shown
+    shown: NDArray[np.uint8]  # those samples, (n, C, H, W)
+    training: ImageSet  # the images that were searched
+    num_samples: int  # that were measured
+    num_heldout: int  # images that these were compared with; 0: nothing was measured
+    no_measure: str  # why nothing was measured, although asked for; else empty
+    comparisons: list[SpaceComparison]  # one per space
 
     def sheet(self) -> NDArray[np.uint8]:
         """Return the samples next to their nearest training images: uint8 (H, W, 3)."""
@@ -97,18 +73,18 @@ class FoundNeighbours:
         origin, packed = self.generator.origin, self.training.packed
         assert packed is not None, "training images come from a source"
         counts = {"num_samples": self.num_samples, "num_heldout": self.num_heldout} if self.num_heldout else {}
-        memorisation = {each.space.key: each.memorisation for each in self.comparisons if each.memorisation}
+        training = {
+            "source": packed.index.source, "num_images": len(self.training), "digest": self.training.digest
+        }  # fmt: skip
         return {
             **counts,
             "no_measure": self.no_measure,
             **{key: getattr(origin, key) for key in ("digest", "step", "weights")},
-            "training": {
-                "source": packed.index.source,
-                "num_images": len(self.training),
-                "digest": self.training.digest,
-            },
+            "training": training,
             "units": {each.space.key: each.space.unit for each in self.comparisons},
-            "memorisation": {key: each.model_dump() for key, each in memorisation.items()},
+            "memorisation": {
+                each.space.key: each.memorisation.model_dump() for each in self.comparisons if each.memorisation
+            },
             "neighbours": [
                 {"point": name, **{each.space.key: list(self._nearest(each, row)) for each in self.comparisons}}
                 for row, name in enumerate(self.points.names())
@@ -151,6 +127,26 @@ def find_neighbours(
     spaces = [pixels(device), *([features(D)] if D is not None else [])]
     check_sheet_size(len(points), 1 + len(spaces) * settings.k, checkpoint.config.resolution)
     points.warn_of_foreign(generator, reporter)
+    training = _training_set(checkpoint, settings, reporter)
+    unseen = held_out(training, settings.num, settings.held_out, reporter=reporter) if settings.num else None
+    measured, no_measure = None, ""
+    if unseen is not None:
+        measured = _samples(generator, Points.of(range(settings.num)), reporter), unseen.images
+    elif settings.num:
+        no_measure = (
+            f"no measure: data.split = {checkpoint.config.data.split} kept no images away from this run; train "
+            "with --set data.split=train, or name images that it has not seen with --held-out SOURCE"
+        )
+        reporter.info(no_measure)
+    shown = _samples(generator, points, reporter)
+    comparisons = [
+        compare_in_space(space, training, shown, measured=measured, k=settings.k, reporter=reporter) for space in spaces
+    ]
+    num_samples, num_heldout = map(len, measured or ((), ()))
+    return FoundNeighbours(generator, points, shown, training, num_samples, num_heldout, no_measure, comparisons)
+
+
+def _training_set(checkpoint: Checkpoint, settings: NeighbourSettings, reporter: Reporter) -> ImageSet:
     try:
         training = training_set(checkpoint, settings.source, has_moved=True, reporter=reporter)
     except DataError as error:
@@ -158,23 +154,7 @@ def find_neighbours(
         raise DataError(f"{error}{advice}") from None
     if settings.k > len(training):
         raise ConfigError(f"--nearest {settings.k}: there are {len(training)} training images; ask for fewer")
-    measured, no_measure = None, ""
-    if settings.num:
-        heldout = held_out(training, settings.num, settings.held_out, reporter=reporter)
-        if heldout is None:
-            no_measure = (
-                f"no measure: data.split = {checkpoint.config.data.split} kept no images away from this run; train "
-                "with --set data.split=train, or name images that it has not seen with --held-out SOURCE"
-            )
-            reporter.info(no_measure)
-        else:
-            measured = _samples(generator, Points.of(range(settings.num)), reporter), heldout.images
-    shown = _samples(generator, points, reporter)
-    comparisons = [
-        compare_in_space(space, training, shown, measured=measured, k=settings.k, reporter=reporter) for space in spaces
-    ]
-    num_samples, num_heldout = (len(measured[0]), len(measured[1])) if measured else (0, 0)
-    return FoundNeighbours(generator, points, shown, training, num_samples, num_heldout, no_measure, comparisons)
+    return training
 
 
 def compare_in_space(
@@ -190,14 +170,13 @@ def compare_in_space(
 
     Args:
         space: The space of the distances.
-        training: The images to search; their mirror images count as well where `mirror` says so.
+        training: The images to search, k or more; their mirror images count as well where `mirror` says so.
         shown: uint8 (n, C, H, W), samples whose neighbours are wanted; may be empty.
         measured: Samples and held-out images, uint8 (m, C, H, W) each, to measure memorisation with.
         k: Neighbours of each sample.
         reporter: Receives the progress.
 
     Raises:
-        ValueError: There are fewer than k training images.
         PluginError: D has no features.
     """
     parts = [shown, *(measured or ())]

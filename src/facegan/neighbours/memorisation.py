@@ -23,28 +23,19 @@ class Share(BaseModel):
 class Memorisation(BaseModel):
     """How near samples are to the training set, relative to held-out images, in one space.
 
-    Attributes:
-        nearer: Probability that a sample is nearer to its nearest training image than a held-out image is to its
-            own; ties count half. 0.5: samples are as near as unseen images; 1: every sample is nearer than all.
-        below_5: Share of samples nearer than the nearest 5 % of held-out images; 0.05 if they are alike.
-        below_1: The same for the nearest 1 %.
-        seen: Share of samples whose nearest image, of the training and the held-out ones together, is a training
-            one.
-        seen_by_chance: The share of training images among all, and where `seen` lies in 95 of 100 cases if it does
-            not matter for samples which images were trained on.
-        median_sample: Median distance of samples to their nearest training image.
-        median_heldout: The same for held-out images.
+    `nearer` is the probability that a sample is nearer to its nearest training image than a held-out image is to its
+    own; ties count half. 0.5: samples are as near as unseen images; 1: every sample is nearer than all.
     """
 
     model_config = ConfigDict(frozen=True)
 
     nearer: Share
-    below_5: Share
-    below_1: Share
-    seen: float
-    seen_by_chance: Share
-    median_sample: float
-    median_heldout: float
+    below_5: Share  # of samples nearer than the nearest 5 % of held-out images; 0.05 if they are alike
+    below_1: Share  # the same for the nearest 1 %
+    seen: float  # share of samples whose nearest image, of training and held-out ones together, is a training one
+    seen_by_chance: Share  # of training images among all; 95 % of `seen` if it does not matter which were trained on
+    median_sample: float  # distance of samples to their nearest training image
+    median_heldout: float  # the same for held-out images
 
     @property
     def shows(self) -> bool | None:
@@ -75,23 +66,21 @@ def measure_memorisation(
     training and held-out images alike.
 
     Args:
-        samples: Of n samples, the nearest training images; only the first of each counts.
-        heldout: Of m held-out images, the nearest training images.
-        to_heldout: Of the samples, the nearest held-out images.
+        samples: The nearest training images of n samples; only the first of each counts.
+        heldout: Those of m held-out images.
+        to_heldout: The nearest held-out images of the samples.
         num_training: N.
     """
     to_training, unseen, to_unseen = (each.distances[:, 0] for each in (samples, heldout, to_heldout))
     rng = np.random.default_rng(0)
     estimate = _shares(to_training, np.sort(unseen))
-    resampled = np.array(
-        [
-            _shares(rng.choice(to_training, len(to_training)), np.sort(rng.choice(unseen, len(unseen))))
-            for _ in range(RESAMPLES)
-        ]
-    )
-    low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
+    resampled = [
+        _shares(rng.choice(to_training, len(to_training)), np.sort(rng.choice(unseen, len(unseen))))
+        for _ in range(RESAMPLES)
+    ]
+    bounds = np.quantile(resampled, (0.025, 0.975), axis=0).T
     nearer, below_5, below_1 = (
-        Share(value=value, interval=(lower, upper)) for value, lower, upper in zip(estimate, low, high, strict=True)
+        Share(value=value, interval=tuple(both)) for value, both in zip(estimate, bounds, strict=True)
     )
     p = num_training / (num_training + len(unseen))
     is_trained = to_training <= to_unseen

@@ -22,17 +22,11 @@ _SLACK = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class NearestImages:
-    """The nearest images of each query, nearest first; equal distances in the order of the images.
+    """The nearest images of each query, (num_queries, k), nearest first; equal distances in the order of the images."""
 
-    Attributes:
-        distances: float64 (num_queries, k), in the space's unit.
-        indices: int64 (num_queries, k), of the images.
-        mirrored: bool (num_queries, k): whether it is the image's mirror image that is so near.
-    """
-
-    distances: NDArray[np.float64]
-    indices: NDArray[np.int64]
-    mirrored: NDArray[np.bool_]
+    distances: NDArray[np.float64]  # in the space's unit
+    indices: NDArray[np.int64]  # of the images
+    mirrored: NDArray[np.bool_]  # whether it is the image's mirror image that is so near
 
     def __getitem__(self, part: slice) -> "NearestImages":
         """Return the neighbours of some of the queries."""
@@ -63,11 +57,8 @@ def find_nearest(
         reporter: Receives the number of images searched, over all passes.
 
     Raises:
-        ValueError: There are fewer than k images.
         PluginError: D has no features.
     """
-    if not 1 <= k <= len(images):
-        raise ValueError(f"k is {k}; there are {len(images)} images")
     length = space.rows(_floats(images[:1], space)).shape[1]
     group = max(1, _QUERY_BYTES // (4 * length))
     num_passes = -(-len(queries) // group)
@@ -76,16 +67,12 @@ def find_nearest(
         part = queries[number * group : (number + 1) * group]
         search = _Search(torch.cat([space.rows(chunk) for _, chunk in _chunks(part, space)]), k)
         for start, chunk in _chunks(images, space):
-            views = [space.rows(chunk)] + ([space.rows(chunk.flip(-1))] if mirror else [])
-            search.add(start, views)
+            search.add(start, [space.rows(view) for view in ([chunk, chunk.flip(-1)] if mirror else [chunk])])
             done, total = number * len(images) + start + len(chunk), num_passes * len(images)
             reporter.progress(f"comparing {space.name}", done, total)
-        found.append(search)
-    return NearestImages(
-        space.distances(np.concatenate([each.squared for each in found])),
-        np.concatenate([each.indices for each in found]),
-        np.concatenate([each.mirrored for each in found]),
-    )
+        found.append((search.squared, search.indices, search.mirrored))
+    squared, indices, mirrored = (np.concatenate(each) for each in zip(*found, strict=True))
+    return NearestImages(space.distances(squared), indices, mirrored)
 
 
 class _Search:

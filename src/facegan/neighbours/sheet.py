@@ -18,11 +18,7 @@ _ORDINALS = {1: "2nd", 2: "3rd"}
 
 
 def check_sheet_size(num_samples: int, num_columns: int, resolution: int) -> None:
-    """Refuse a sheet that other programs would not open.
-
-    Raises:
-        ConfigError: It has too many pixels.
-    """
+    """Raise ConfigError for a sheet of more pixels than other programs open."""
     side = _cell(resolution) + _ROW
     if num_samples * num_columns * side**2 > MAX_PIXELS:
         most = MAX_PIXELS // (num_columns * side**2)
@@ -45,26 +41,19 @@ def draw_sheet(
         labels: The caption of each sample.
         images: uint8 (N, C, H, W), those that were searched.
         found: For each space, the neighbours of these samples.
-
-    Returns:
-        uint8 (height, width, 3).
     """
     headings = [("sample", "")]
     for space, neighbours in found:
         others = range(1, neighbours.indices.shape[1])
         headings += [(f"nearest in {space.name}", space.unit)]
         headings += [(_ORDINALS.get(place, f"{place + 1}th"), "") for place in others]
-    rows, captions = [], []
-    for number, (sample, label) in enumerate(zip(samples, labels, strict=True)):
-        row, texts = [_enlarged(sample)], [label]
-        for _, neighbours in found:
-            for index, distance, mirrored in zip(
-                neighbours.indices[number], neighbours.distances[number], neighbours.mirrored[number], strict=True
-            ):
-                row.append(_enlarged(images[index][:, :, ::-1] if mirrored else images[index]))
-                texts.append(f"{distance:.3f} mirrored" if mirrored else f"{distance:.3f}")
-        rows.append(row)
-        captions.append(texts)
+    rows = [[_enlarged(sample)] for sample in samples]
+    captions = [[label] for label in labels]
+    for _, neighbours in found:
+        for number, column in np.ndindex(neighbours.indices.shape):
+            pixels, is_mirrored = images[neighbours.indices[number, column]], neighbours.mirrored[number, column]
+            rows[number].append(_enlarged(pixels[:, :, ::-1] if is_mirrored else pixels))
+            captions[number].append(f"{neighbours.distances[number, column]:.3f}{' mirrored' if is_mirrored else ''}")
     return contact_sheet(rows, headings, _cell(samples.shape[3]), captions=captions)
 
 
