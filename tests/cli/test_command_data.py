@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facegan.data.check.findings import Report
+from facegan.data.check.check import Report
 
 KINDS = {
     "unreadable": ("finding  unreadable files", "Unreadable files"),

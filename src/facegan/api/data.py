@@ -11,7 +11,7 @@ from ..reporter import SILENT, Reporter
 from .options import CHOICE, DataSettings, PathLike, Resolution, Source, data_config
 
 if TYPE_CHECKING:
-    from ..data.check.findings import Report
+    from ..data.check.check import Report
     from ..data.packed.packed_images import PackedImages
 
 MAX_IMAGES = 1024  # of a preview

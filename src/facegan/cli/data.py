@@ -12,7 +12,7 @@ from .options import PLAIN, Json, command, print_json, subcommand
 from .tables import decimal, print_table
 
 if TYPE_CHECKING:
-    from ..data.check.findings import Report
+    from ..data.check.check import Report
 
 MAX_SHOWN = 10  # of each kind of finding; --json has them all
 

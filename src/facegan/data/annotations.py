@@ -57,11 +57,7 @@ class AnnotationFile:
         return self.prefix + key.removeprefix("./").removeprefix(self.surplus)
 
     def table(self) -> "pa.Table":
-        """Read the file: the images' names in the first column, then their attributes.
-
-        Raises:
-            DataError: It is malformed, too large or unreadable.
-        """
+        """Read the file: the images' names in the first column, then their attributes."""
         content = self.read()
         if not isinstance(content, bytes):
             raise DataError(f"{self.where}: {content}")
@@ -91,11 +87,7 @@ class Annotations:
         self._tables: list[tuple[dict[str, int], pa.Table]] | None = None
 
     def columns(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """Return one column per attribute, aligned with the names; None where an image has no value.
-
-        Raises:
-            DataError: A file is malformed or too large.
-        """
+        """Return one column per attribute, aligned with the names; None where an image has no value."""
         if self._tables is None:
             self._tables = list(self._read())
         columns: dict[str, list[Any]] = {}

@@ -50,11 +50,7 @@ class ArchiveSource:
     """
 
     def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
-        """List the members and check every one of them; takes the arguments of `open_path`.
-
-        Raises:
-            DataError: It is damaged, truncated or unsafe, or holds no image.
-        """
+        """List the members and check every one of them; takes the arguments of `open_path`."""
         self.crop = crop
         self._path = path
         self._where = where or str(path)
@@ -77,11 +73,7 @@ class ArchiveSource:
         self._annotations = Annotations([*self._inner_files.values(), *next_to(path)], self.names)
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """Return the attributes from annotation files in the archive, or next to it.
-
-        Raises:
-            DataError: Such a file is malformed.
-        """
+        """Return the attributes from annotation files in the archive, or next to it."""
         return self._annotations.columns(names)
 
     def fingerprint(self, names: Sequence[str]) -> str:
@@ -89,11 +81,7 @@ class ArchiveSource:
         return fingerprint_of(self._stamp + self._annotations.stamp, names)
 
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
-        """Yield each image's bytes in the order in which they are stored.
-
-        Raises:
-            DataError: The archive has been damaged since it was listed.
-        """
+        """Yield each image's bytes in the order in which they are stored."""
         try:
             yield from self._contents(names)
         except Exception as error:
@@ -200,11 +188,7 @@ class TarSource(ArchiveSource):
 
 
 def open_archive(path: Path, *, crop: str = "auto", where: str | None = None) -> ArchiveSource:
-    """Open a file as the kind of archive that its content, not its name, indicates; takes the arguments of `open_path`.
-
-    Raises:
-        DataError: It is no archive, or is damaged, unsafe or empty.
-    """
+    """Open a file as the kind of archive that its content indicates; takes the arguments of `open_path`."""
     where = where or str(path)
     if not path.is_file():
         raise DataError(f"{where}: neither a folder nor a file; give {FORMS}")

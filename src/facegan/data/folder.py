@@ -28,11 +28,7 @@ class FolderSource:
     chunk = 32
 
     def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
-        """List the images; takes the arguments of `open_path`.
-
-        Raises:
-            DataError: The folder cannot be read, or holds no image.
-        """
+        """List the images; takes the arguments of `open_path`."""
         self.crop = crop
         self.passed_over: Counter[str] = Counter()
         self.path = path
@@ -48,11 +44,7 @@ class FolderSource:
         self._annotations = Annotations(_annotation_files(path), self.names)
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """Return the attributes from annotation files in the folder, or next to it.
-
-        Raises:
-            DataError: Such a file is malformed; its line is named.
-        """
+        """Return the attributes from annotation files in the folder, or next to it."""
         return self._annotations.columns(names)
 
     def fingerprint(self, names: Sequence[str]) -> str:

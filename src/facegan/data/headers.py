@@ -19,19 +19,12 @@ _RESOLUTIONS = (16, 32)  # at which a source is asked for one image, to find out
 
 @dataclass(frozen=True)
 class Survey:
-    """Statistics of a source.
+    """Statistics of a source."""
 
-    Attributes:
-        num: The number of images whose header can be read.
-        sizes: The number of images of each (width, height); empty for a source that draws at any size.
-        num_grey: The number stored in grey.
-        num_lossy: The number of JPEG or lossy WebP files.
-    """
-
-    num: int
-    sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)
-    num_grey: int = 0
-    num_lossy: int = 0
+    num: int  # images whose header can be read
+    sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)  # images of each; empty if drawn at any size
+    num_grey: int = 0  # stored in grey
+    num_lossy: int = 0  # JPEG or lossy WebP
 
     @property
     def is_grey(self) -> bool:
@@ -40,13 +33,7 @@ class Survey:
 
 
 def survey(source: ImageSource, names: Sequence[str], *, reporter: Reporter = SILENT) -> Survey:
-    """Read the headers of images; those that cannot be read are not counted.
-
-    Args:
-        source: The source.
-        names: Which of its images, at least one.
-        reporter: Receives the progress of "reading sizes".
-    """
+    """Read the headers of these images, at least one; those that cannot be read are not counted."""
     if isinstance(source, PackedSource):
         index = source.packed.index
         sizes = {(index.resolution, index.resolution): len(names)}
@@ -59,10 +46,9 @@ def survey(source: ImageSource, names: Sequence[str], *, reporter: Reporter = SI
         progress = reporter.counter("reading sizes")
         for _, found in parallel_map(source, names, _RESOLUTIONS[0], _properties, progress=progress):
             if found is not None:
-                size, is_grey, is_lossy = found
-                counts[size] += 1
-                num_grey += is_grey
-                num_lossy += is_lossy
+                counts[found[0]] += 1
+                num_grey += found[1]
+                num_lossy += found[2]
     return Survey(counts.total(), dict(counts.most_common()), num_grey, num_lossy)
 
 

@@ -8,7 +8,7 @@ from ..config import DataConfig, build
 from ..errors import ConfigError, DataError
 from ..images.decode import quiet_pillow
 from ..messages import nearest
-from .archive import open_archive
+from .archive import FORMS, open_archive
 from .folder import FolderSource
 from .image.crop import Crop, parse_crop
 from .image.resize import to_image
@@ -16,7 +16,6 @@ from .packed.packed_images import PackedSource, is_packed
 from .parquet import ParquetSource, is_parquet
 from .source import ImageSource, shown
 
-_FORMS = "give a folder of images, a .zip, .tar, .tgz or .parquet, 'drawn', or a dataset's name"
 _NUM_TRIED = 16  # images of a source that nobody has used yet
 
 
@@ -42,7 +41,7 @@ def open_source(data: DataConfig) -> ImageSource:
             )
         return open_path(path, where=text)
     if any(sign in text for sign in {os.sep, "/", "~"}) or Path(text).suffix:
-        raise DataError(f"{text}: no such folder or file; {_FORMS}")
+        raise DataError(f"{text}: no such folder or file; give {FORMS}, 'drawn', or a dataset's name")
     raise DataError(
         f"{text}: no such dataset, folder or file; {nearest(text, plugins.names('dataset'))} "
         f"(a folder is named by its path, for instance ./{text})"
@@ -76,11 +75,9 @@ def open_path(path: Path, *, crop: str = "auto", where: str | None = None) -> Im
 
 
 def _existing(text: str) -> Path | None:
+    path = Path(os.path.expanduser(text))  # noqa: PTH111  # which leaves the ~name of an unknown user as it is
     try:
-        path = Path(text).expanduser()
         return path if text and path.exists() else None
-    except RuntimeError:  # ~name of an unknown user
-        return None
     except OSError as error:
         raise DataError(f"{text}: cannot be read ({error.strerror or error})") from None
 
@@ -92,11 +89,7 @@ def applied_crop(source: ImageSource, data: DataConfig) -> tuple[str, Crop]:
 
 
 def check_decodable(source: ImageSource, where: str) -> None:
-    """Check that one of the first few images can be decoded.
-
-    Raises:
-        DataError: None can.
-    """
+    """Check that one of the first few images can be decoded."""
     names = source.names[:_NUM_TRIED]
     name, error = names[0], DataError("the source did not deliver it")
     with quiet_pillow():

@@ -40,11 +40,7 @@ class ParquetSource:
     """
 
     def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
-        """Find the column of images in each file, and their names; takes the arguments of `open_path`.
-
-        Raises:
-            DataError: A file is damaged, encrypted or unsafe, has no column of images or several, or all are empty.
-        """
+        """Find the column of images in each file, and their names; takes the arguments of `open_path`."""
         self.crop = crop
         self._where = where or str(path)
         self._shards = [_Shard(each) for each in (_shards_in(path) if path.is_dir() else [path])]
@@ -59,11 +55,7 @@ class ParquetSource:
         self._attributes: pa.Table | None = None
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """Return the columns of booleans, numbers and text, and `partition` where the files' names give it.
-
-        Raises:
-            DataError: The files disagree about a column, are damaged, or hold too much data next to the images.
-        """
+        """Return the columns of booleans, numbers and text, and `partition` where the files' names give it."""
         if self._attributes is None:
             self._attributes = self._read_attributes()
         return take_rows(self._attributes, [self._rows[name] for name in names])
@@ -74,11 +66,7 @@ class ParquetSource:
         return fingerprint_of(b"".join(stamps), names)
 
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
-        """Yield each image's bytes in the order of the rows, a few at a time.
-
-        Raises:
-            DataError: A file has gone or been damaged since it was listed.
-        """
+        """Yield each image's bytes in the order of the rows, a few at a time."""
         by_row = {self._rows[name]: name for name in names}
         wanted = np.array(sorted(by_row), dtype=np.int64)
         start = 0
@@ -150,11 +138,7 @@ class _Shard:
         return list(paths)
 
     def plain_columns(self) -> "pa.Table":
-        """Read the columns of booleans, numbers and text.
-
-        Raises:
-            DataError: They are damaged, too many or too large.
-        """
+        """Read the columns of booleans, numbers and text."""
         import pyarrow.types as types
 
         plain = [field for field in self._schema if is_plain(field.type)]
@@ -173,11 +157,7 @@ class _Shard:
             return file.read(columns=names, use_threads=False)
 
     def contents(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Delivered]]:
-        """Yield (row, content) for these rows, which ascend; a damaged row group loses only its own rows.
-
-        Raises:
-            DataError: The file has gone or been damaged since it was listed.
-        """
+        """Yield (row, content) for these rows, which ascend; a damaged row group loses only its own rows."""
         with _opened(self.path) as file:
             end = 0
             for group in range(file.num_row_groups):

@@ -13,15 +13,11 @@ from .source import ImageSource
 
 
 class PublishedDataset(BaseModel):
-    """A published dataset, which `facegan download` fetches under the name of its publication and of its plugin.
-
-    Attributes:
-        publication: What the dataset is and where it is fetched.
-    """
+    """A published dataset, which `facegan download` fetches under the name of its publication and of its plugin."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    publication: ClassVar[Publication]
+    publication: ClassVar[Publication]  # what the dataset is and where it is fetched
 
     def open(self) -> ImageSource:
         """Open the copy on this machine.

@@ -27,7 +27,7 @@ Delivered = bytes | Image.Image | DataError
 
 
 class ImageSource(Protocol):
-    """An open source of images.
+    """An open source of images. Opening and reading raise DataError for what is missing, malformed, damaged or unsafe.
 
     Optional attributes:
 
@@ -35,10 +35,6 @@ class ImageSource(Protocol):
       once, and in processes forked after the source was opened; so it must open its files itself, because forked
       processes share the position in a file that was open before. Without `chunk`, `read` is called once for all names.
     - `passed_over`: the number of images by suffix that the source holds but cannot read.
-
-    Attributes:
-        names: One name per image: sorted, unique, stable; paths with '/' relative to the source.
-        crop: What crop="auto" means here: "auto" is the largest centre square.
     """
 
     @property

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facegan.data.check.duplicates import HASH_BITS, MOST_BITS, group_similar, perceptual_hash
+from facegan.data.check.duplicates import MOST_BITS, group_similar, perceptual_hash
 
 
 def by_brute_force(hashes, distance):
@@ -22,32 +22,25 @@ def hashes_of(rng, num, spread):
     values = rng.integers(0, 2**64, num, dtype=np.uint64)
     for place in range(num // 2, num):
         values[place] = values[rng.integers(0, num // 2)]
-        for bit in rng.integers(0, HASH_BITS, rng.integers(0, spread + 1)):
+        for bit in rng.integers(0, 64, rng.integers(0, spread + 1)):
             values[place] ^= np.uint64(1) << np.uint64(bit)
     return rng.permutation(values)
 
 
-@pytest.mark.parametrize("distance", [0, 1, 2, 4, 7, 10, MOST_BITS])
+@pytest.mark.parametrize("distance", [0, 1, 4, MOST_BITS])
 def test_search_finds_what_comparing_every_pair_finds(distance):
-    hashes = hashes_of(np.random.default_rng(distance), 240, distance + 2)
+    hashes = hashes_of(np.random.default_rng(distance), 120, distance + 2)
     groups = group_similar(hashes, distance)
     assert groups == by_brute_force(hashes, distance)
-    assert len(groups) > 10 and any(len(group) > 2 for group in groups)
+    assert len(groups) > 5 and any(len(group) > 2 for group in groups)
 
 
-@pytest.mark.parametrize("distance", [0, 3, 8])
+@pytest.mark.parametrize("distance", [0, 8])
 def test_search_is_exact_when_most_bits_are_the_same_in_all(distance):
     """All bands but one are equal then, so that every pair is met, and most of them many times."""
     rng = np.random.default_rng(1)
-    hashes = rng.integers(0, 2**20, 200, dtype=np.uint64) | np.uint64(0xABC << 50)
+    hashes = rng.integers(0, 2**20, 100, dtype=np.uint64) | np.uint64(0xABC << 50)
     assert group_similar(hashes, distance) == by_brute_force(hashes, distance)
-
-
-def test_pairs_are_joined_in_parts_without_a_difference(monkeypatch):
-    hashes = hashes_of(np.random.default_rng(2), 200, 5)
-    whole = group_similar(hashes, 4)
-    monkeypatch.setattr("facegan.data.check.duplicates._PAIRS_AT_ONCE", 3)
-    assert group_similar(hashes, 4) == whole
 
 
 @pytest.mark.parametrize("bits", [(0,), (63,), (0, 63), (12, 13), (0, 21, 42, 63)])
@@ -70,12 +63,6 @@ def test_many_equal_hashes_are_one_group():
 @pytest.mark.parametrize("num", [0, 1])
 def test_nothing_to_compare_is_no_group(num):
     assert group_similar(np.zeros(num, np.uint64), 4) == []
-
-
-@pytest.mark.parametrize("distance", [-1, MOST_BITS + 1])
-def test_distance_of_no_use_is_refused(distance):
-    with pytest.raises(ValueError, match=f"the distance is {distance}; it must be 0 to 15"):
-        group_similar(np.zeros(2, np.uint64), distance)
 
 
 def soft_shapes(mode, size, seed):

@@ -2,14 +2,17 @@
 
 import hashlib
 import io
+from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from PIL import Image
+from pydantic import BaseModel, Field, computed_field
 
 from ...config import DataConfig
 from ...errors import DataError
@@ -22,9 +25,6 @@ from ..parallel import parallel_map
 from ..source import Delivered, ImageSource, as_text, num_unsupported
 from ..split import select
 from .duplicates import group_similar, perceptual_hash
-from .findings import Named, Names, Report
-
-__all__ = ["NEAR", "Report", "check"]
 
 # Bits of 64. On the 11,233 deep-funneled LFW photographs, 15 of the 16 pairs within 4 bits are one photograph twice;
 # of the 37 at 6 bits about 5 are. Re-encoded and shrunken copies were within 4 bits without exception.
@@ -32,71 +32,64 @@ NEAR = 4
 # How far from grey, of 128, the colours of a grey image lie after JPEG: on LFW up to 8, and of coloured ones from 17.
 _GREY = 8
 _ASPECT_RATIOS = (0.5, 0.67, 0.8, 0.95, 1.05, 1.25, 1.5, 2.0)  # bounds of width / height
-_NO_FILE = "no file"
+
+Names = tuple[str, ...]
 
 
-def check(
-    source: ImageSource,
-    data: DataConfig,
-    *,
-    resolution: int,
-    near: int | None = None,
-    reporter: Reporter = SILENT,
-) -> Report:
-    """Read and decode every selected image once, and report statistics and findings.
+class Named(BaseModel, frozen=True):
+    """An image and what is wrong with it."""
 
-    Args:
-        source: The source that `data.source` names, opened.
-        data: Which of the images, and the crop to try on them.
-        resolution: Side in pixels to which they would be resized.
-        near: Bits, of 64, in which the perceptual hashes of near duplicates may differ; -1: no search; None: NEAR for
-            images that come as files, and no search among drawn or packed ones, which are alike by nature.
-        reporter: Receives the progress of "checking".
+    name: str
+    reason: str
 
-    Raises:
-        DataError: The source holds none of the images asked for, or is damaged.
-        ValueError: `near` is above `duplicates.MOST_BITS`.
+
+class Moved(Named, frozen=True):
+    """An image that was moved out of its folder, and its new path."""
+
+    to: str
+
+
+class Report(BaseModel, frozen=True):
+    """The result of one pass over all images of a source. Names and groups are sorted.
+
+    In a group of duplicates the first is the one to keep. The three kinds of duplicates do not overlap: of a group of
+    one kind, only the first is compared for the next.
     """
-    names = select(source, data)
-    crop_name, crop = applied_crop(source, data)
-    unreadable: dict[str, str] = {}
-    looks: dict[str, _Look] = {}
-    size_bytes = 0
-    look = partial(_look, hashed=near != -1, fileless=near is not None)
-    progress = reporter.counter("checking")
-    with quiet_pillow():
-        for name, (num_bytes, seen) in parallel_map(source, names, resolution, look, progress=progress):
-            size_bytes += num_bytes
-            if isinstance(seen, DataError):
-                unreadable[as_text(name)] = str(seen)
-            else:
-                looks[as_text(name)] = seen
-    duplicates, remaining = _group(looks, {name: seen.file for name, seen in looks.items() if seen.file})
-    same_pixels, remaining = _group(remaining, {name: looks[name].pixels for name in remaining})
-    hashes = {name: seen.hash for name in remaining if (seen := looks[name]).hash is not None}
-    bits = None if near == -1 or all(seen.hash is None for seen in looks.values()) else NEAR if near is None else near
-    refused, tiny = _try_crop(crop, resolution, {name: seen.size for name, seen in looks.items()})
-    return Report(
-        source=data.source,
-        crop=crop_name,
-        resolution=resolution,
-        near=bits,
-        num_pictures=len(names),
-        passed_over=num_unsupported(source),
-        size_bytes=size_bytes,
-        sizes=_histogram(f"{seen.size[0]}x{seen.size[1]}" for seen in looks.values()),
-        shapes=_aspect_ratios(seen.size[0] / seen.size[1] for seen in looks.values()),
-        modes=_histogram(seen.mode for seen in looks.values()),
-        formats=_histogram(seen.format for seen in looks.values()),
-        unreadable=_named(unreadable),
-        refused=_named(refused),
-        tiny=_named(tiny),
-        duplicates=duplicates,
-        same_pixels=same_pixels,
-        near_duplicates=() if bits is None else _near_duplicates(hashes, bits),
-        greyscale=tuple(sorted(name for name, seen in looks.items() if seen.is_grey)),
-        rotated=tuple(sorted(name for name, seen in looks.items() if seen.is_rotated)),
-    )
+
+    source: str = Field(description="the source that was checked")
+    crop: str = Field(description="the crop that was tried on each image; `auto` is the largest centre square")
+    resolution: int = Field(description="side in pixels to which each image would be resized")
+    near: int | None = Field(description="bits in which near duplicates' hashes may differ; none: not searched")
+    num_pictures: int = Field(description="images that the source lists after split and limit")
+    passed_over: dict[str, int] = Field({}, description="files in unsupported formats, by suffix")
+    size_bytes: int = Field(description="their files' sizes together, in bytes; 0 where there are no files")
+    sizes: dict[str, int] = Field(description="images by width x height in pixels, upright, the most frequent first")
+    shapes: dict[str, int] = Field(description="images by width / height, from tall to wide")
+    modes: dict[str, int] = Field(description="images by Pillow's mode of the file, the most frequent first")
+    formats: dict[str, int] = Field(description="images by the format of the file, the most frequent first")
+    unreadable: tuple[Named, ...] = Field(description="files that cannot be decoded")
+    refused: tuple[Named, ...] = Field(description="images that the crop does not fit")
+    tiny: tuple[Named, ...] = Field(description="images whose crop is smaller than the resolution")
+    duplicates: tuple[Names, ...] = Field(description="groups of files that are equal byte for byte")
+    same_pixels: tuple[Names, ...] = Field(description="groups of different files that decode to equal pixels")
+    near_duplicates: tuple[Names, ...] = Field(description="groups of images that look almost alike")
+    greyscale: Names = Field(description="images without colour, whatever the file's mode")
+    rotated: Names = Field(description="images turned upright by their EXIF orientation")
+    quarantined: tuple[Moved, ...] = Field((), description="images moved out of the folder")
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def findings(self) -> dict[str, int]:
+        """The number of images that each kind of finding concerns; of a group of duplicates, all but the first."""
+        faulty = {kind: len(getattr(self, kind)) for kind in ("unreadable", "refused", "tiny")}
+        kinds = ("duplicates", "same_pixels", "near_duplicates")
+        return faulty | {kind: sum(len(group) - 1 for group in getattr(self, kind)) for kind in kinds}
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def clean(self) -> bool:
+        """Whether there are no findings. Greyscale and rotated images are notes, not findings."""
+        return not any(self.findings.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +106,49 @@ class _Look:
     is_rotated: bool
 
 
-def _look(_: str, content: Delivered, *, hashed: bool, fileless: bool) -> tuple[int, _Look | DataError]:
+def check(
+    source: ImageSource, data: DataConfig, *, resolution: int, near: int | None = None, reporter: Reporter = SILENT
+) -> Report:
+    """Read and decode every image that `data` selects once, and report statistics and findings.
+
+    Args:
+        source: The source that `data.source` names, opened.
+        data: Which of the images, and the crop to try on them.
+        resolution: Side in pixels to which they would be resized.
+        near: Bits, of 64, in which the perceptual hashes of near duplicates may differ; -1: no search; None: NEAR for
+            images that come as files, and no search among drawn or packed ones, which are alike by nature.
+        reporter: Receives the progress of "checking".
+    """
+    names = select(source, data)
+    crop_name, crop = applied_crop(source, data)
+    looks: dict[str, _Look] = {}
+    faults: dict[str, list[Named]] = {"unreadable": [], "refused": [], "tiny": []}
+    size_bytes = 0
+    look, progress = partial(_look, near=near), reporter.counter("checking")
+    with quiet_pillow():
+        for key, (num_bytes, seen) in parallel_map(source, names, resolution, look, progress=progress):
+            name = as_text(key)
+            size_bytes += num_bytes
+            if isinstance(seen, DataError):
+                faults["unreadable"].append(Named(name=name, reason=str(seen)))
+                continue
+            looks[name] = seen
+            if fault := _crop_fault(crop, resolution, *seen.size):
+                faults[fault[0]].append(Named(name=name, reason=fault[1]))
+    return Report(
+        source=data.source,
+        crop=crop_name,
+        resolution=resolution,
+        num_pictures=len(names),
+        passed_over=num_unsupported(source),
+        size_bytes=size_bytes,
+        **{kind: sorted(named, key=lambda each: each.name) for kind, named in faults.items()},
+        **_statistics(looks),
+        **_duplicates(looks, near),
+    )
+
+
+def _look(_: str, content: Delivered, *, near: int | None) -> tuple[int, _Look | DataError]:
     """Return an image's size in bytes and its properties, or why it has none."""
     if isinstance(content, DataError):
         return 0, content
@@ -122,78 +157,76 @@ def _look(_: str, content: Delivered, *, hashed: bool, fileless: bool) -> tuple[
         image = to_image(content, 3)
     except DataError as error:
         return size_bytes, error
+    file, format, mode, is_rotated = None, "no file", getattr(content, "mode", ""), False
     if isinstance(content, bytes):
         file = hashlib.sha256(content).digest()
         with Image.open(io.BytesIO(content)) as header:
             format, mode, is_rotated = str(header.format), header.mode, orientation(header) != 1
-    else:
-        file, format, mode, is_rotated, hashed = None, _NO_FILE, content.mode, False, hashed and fileless
-    pixels = hashlib.sha256(b"%d %d " % image.size)
-    pixels.update(image.tobytes())
+    is_hashed = near != -1 and (near is not None or file is not None)
+    colours = np.asarray(image.convert("YCbCr"))[:, :, 1:]  # blue and red against grey, which is 128
     return size_bytes, _Look(
         size=image.size,
         format=format,
         mode=mode,
         file=file,
-        pixels=pixels.digest(),
-        hash=perceptual_hash(image) if hashed else None,
-        is_grey=_is_grey(image),
+        pixels=hashlib.sha256(b"%d %d " % image.size + image.tobytes()).digest(),
+        hash=perceptual_hash(image) if is_hashed else None,
+        is_grey=bool(colours.min() >= 128 - _GREY and colours.max() <= 128 + _GREY),
         is_rotated=is_rotated,
     )
 
 
-def _is_grey(image: Image.Image) -> bool:
-    """Return whether no pixel of an RGB image differs from grey by more than JPEG's rounding."""
-    colours = np.asarray(image.convert("YCbCr"))[:, :, 1:]  # blue and red against grey, which is 128
-    return bool(colours.min() >= 128 - _GREY and colours.max() <= 128 + _GREY)
+def _crop_fault(crop: Crop, resolution: int, width: int, height: int) -> tuple[str, str] | None:
+    """Return the kind and reason of a finding, if the crop does not fit an image or is enlarged."""
+    try:
+        left, _, right, _ = crop.region(width, height)
+    except DataError as error:
+        return "refused", str(error)
+    if (side := right - left) >= resolution:
+        return None
+    return "tiny", f"{side}x{side} of the image's {width}x{height} are enlarged to {resolution}x{resolution}"
 
 
-def _try_crop(
-    crop: Crop, resolution: int, sizes: Mapping[str, tuple[int, int]]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the images that the crop does not fit, and those that would be enlarged; with reasons."""
-    refused, tiny = {}, {}
-    for name, (width, height) in sizes.items():
-        try:
-            left, _, right, _ = crop.region(width, height)
-        except DataError as error:
-            refused[name] = str(error)
-            continue
-        if right - left < resolution:
-            square = f"{right - left}x{right - left} of the image's {width}x{height}"
-            tiny[name] = f"{square} are enlarged to {resolution}x{resolution}"
-    return refused, tiny
+def _statistics(looks: Mapping[str, _Look]) -> dict[str, Any]:
+    seen = looks.values()
+    ranges = [f"{low:g} to {high:g}" for low, high in pairwise(_ASPECT_RATIOS)]
+    ranges[_ASPECT_RATIOS.index(0.95)] += " (square)"
+    ranges = [f"below {_ASPECT_RATIOS[0]:g}", *ranges, f"{_ASPECT_RATIOS[-1]:g} and above"]
+    shapes = Counter(bisect(_ASPECT_RATIOS, each.size[0] / each.size[1]) for each in seen)
+    return {
+        "sizes": _histogram(f"{each.size[0]}x{each.size[1]}" for each in seen),
+        "shapes": {ranges[place]: num for place, num in sorted(shapes.items())},
+        "modes": _histogram(each.mode for each in seen),
+        "formats": _histogram(each.format for each in seen),
+        "greyscale": sorted(name for name, each in looks.items() if each.is_grey),
+        "rotated": sorted(name for name, each in looks.items() if each.is_rotated),
+    }
 
 
-def _aspect_ratios(ratios: Iterable[float]) -> dict[str, int]:
-    """Count ratios of width / height in named ranges, from tall to wide; empty ranges are left out."""
-    between = [f"{low:g} to {high:g}" for low, high in pairwise(_ASPECT_RATIOS)]
-    between[_ASPECT_RATIOS.index(0.95)] += " (square)"
-    names = [f"below {_ASPECT_RATIOS[0]:g}", *between, f"{_ASPECT_RATIOS[-1]:g} and above"]
-    counts = Counter(sum(ratio >= bound for bound in _ASPECT_RATIOS) for ratio in ratios)
-    return {name: counts[place] for place, name in enumerate(names) if counts[place]}
+def _duplicates(looks: Mapping[str, _Look], near: int | None) -> dict[str, Any]:
+    duplicates, remaining = _group(looks, {name: each.file for name, each in looks.items() if each.file})
+    same_pixels, remaining = _group(remaining, {name: looks[name].pixels for name in remaining})
+    hashes = {name: each for name in remaining if (each := looks[name].hash) is not None}
+    bits = NEAR if near is None else near
+    groups = group_similar(np.array(list(hashes.values()), np.uint64), bits) if hashes else []
+    names = list(hashes)
+    return {
+        "near": bits if hashes else None,
+        "duplicates": duplicates,
+        "same_pixels": same_pixels,
+        "near_duplicates": [[names[place] for place in group] for group in groups],
+    }
 
 
-def _group(names: Iterable[str], keys: Mapping[str, bytes]) -> tuple[tuple[Names, ...], list[str]]:
+def _group(names: Iterable[str], keys: Mapping[str, bytes]) -> tuple[list[list[str]], list[str]]:
     """Return the groups of names with equal keys, and the names without all but the first of each group; sorted."""
     by_key = defaultdict(list)
-    for name, key in keys.items():
+    for name, key in sorted(keys.items()):
         by_key[key].append(name)
-    groups = tuple(sorted(tuple(sorted(group)) for group in by_key.values() if len(group) > 1))
+    groups = sorted(group for group in by_key.values() if len(group) > 1)
     return groups, sorted(set(names) - {name for group in groups for name in group[1:]})
-
-
-def _near_duplicates(hashes: Mapping[str, int], bits: int) -> tuple[Names, ...]:
-    """Return the groups of names whose hashes are within `bits` of each other."""
-    names = list(hashes)
-    groups = group_similar(np.array(list(hashes.values()), np.uint64), bits)
-    return tuple(tuple(names[place] for place in group) for group in groups)
 
 
 def _histogram(values: Iterable[str]) -> dict[str, int]:
     """Count values, the most frequent first."""
     return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
-
-
-def _named(reasons: Mapping[str, str]) -> tuple[Named, ...]:
-    return tuple(Named(name=name, reason=reason) for name, reason in sorted(reasons.items()))

@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ...reporter import SILENT, Reporter
 from ...storage.atomic import append_lines, put_in_place
 from ..folder import FolderSource
 from ..source import ImageSource
-from .findings import Moved, Named, Report
+from .check import Moved, Named, Report
 
 JOURNAL = "quarantine.jsonl"
 
@@ -33,16 +33,7 @@ class Quarantine:
     """
 
     def __init__(self, source: ImageSource, where: str, folder: Path) -> None:
-        """Check that images can be moved there; nothing is created yet.
-
-        Args:
-            source: The source, opened.
-            where: The source's name in messages.
-            folder: The destination.
-
-        Raises:
-            DataError: The source is no folder of images, or `folder` is a file, or lies in the source.
-        """
+        """Check that images of the source, which messages call `where`, can be moved there; nothing is created yet."""
         if not isinstance(source, FolderSource):
             raise DataError(f"--quarantine {folder}: {where} is not a folder of images; nothing can be moved out")
         self._root = source.path.resolve()
@@ -55,39 +46,35 @@ class Quarantine:
             )
 
     def move(self, report: Report, *, reporter: Reporter = SILENT) -> Report:
-        """Move out the unreadable files and all but the first of each group of equal files.
+        """Move the unreadable files and all but the first of each group of equal files, and list them in the report.
 
         Files that are reached through a link stay, because the link's target may belong to others.
-
-        Returns:
-            The report with the files that were moved.
 
         Raises:
             OSError: A file cannot be moved; those before it have been, and are in the journal.
         """
-        chosen = [each for each in removable(report) if self._is_own(each.name) and not self._is_link_target(each)]
+        chosen = [each for each in removable(report) if self._can_move(each)]
         moved = []
         for done, named in enumerate(chosen, start=1):
             moved.append(self._move(named))
             reporter.progress("moving", done, len(chosen))
         return report.model_copy(update={"quarantined": tuple(moved)})
 
-    def _is_own(self, name: str) -> bool:
-        """Return whether a file exists and lies in the source itself."""
-        path = self._root / name
-        return path.is_file() and path.resolve() == path
-
-    def _is_link_target(self, removable: Removable) -> bool:
-        """Return whether the copy that would stay is a link to this file."""
-        return removable.kept is not None and (self._root / removable.kept).resolve() == self._root / removable.name
+    def _can_move(self, removable: Removable) -> bool:
+        """Return whether a file exists in the source itself, and the copy that would stay is no link to it."""
+        path = self._root / removable.name
+        is_link_target = removable.kept is not None and (self._root / removable.kept).resolve() == path
+        return path.is_file() and path.resolve() == path and not is_link_target
 
     def _move(self, named: Named) -> Moved:
-        target = next(path for path in _numbered(self._folder / named.name) if not os.path.lexists(path))
+        source, target = self._root / named.name, self._folder / named.name
+        numbered = (target.with_stem(f"{target.stem}-{number}") for number in count(2))
+        target = next(path for path in chain([target], numbered) if not os.path.lexists(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         moved = Moved(name=named.name, reason=named.reason, to=str(target))
-        self._log(moved.model_dump() | {"from": str(self._root / named.name)})
+        self._log(moved.model_dump() | {"from": str(source)})
         try:
-            _move_file(self._root / named.name, target)
+            _move_file(source, target)
         except OSError as error:
             self._log({"name": named.name, "failed": error.strerror or str(error)})
             raise
@@ -99,22 +86,13 @@ class Quarantine:
 
 def removable(report: Report) -> list[Removable]:
     """Return the files that can leave a set without loss: unreadable ones, and copies of files that stay; sorted."""
-    copies = [
-        Removable(name=name, reason=f"the same file as {group[0]}", kept=group[0])
-        for group in report.duplicates
-        for name in group[1:]
-    ]
     unreadable = [Removable(name=named.name, reason=named.reason) for named in report.unreadable]
+    copies = [
+        Removable(name=name, reason=f"the same file as {kept}", kept=kept)
+        for kept, *others in report.duplicates
+        for name in others
+    ]
     return sorted([*unreadable, *copies], key=lambda named: named.name)
-
-
-def _numbered(path: Path) -> Iterator[Path]:
-    """Yield a path, and then the same with a number before its suffix."""
-    yield path
-    number = 2
-    while True:
-        yield path.with_stem(f"{path.stem}-{number}")
-        number += 1
 
 
 def _move_file(source: Path, target: Path) -> None:
