@@ -8,13 +8,11 @@ import csv
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ..errors import DataError
 from ..messages import one_line
@@ -47,11 +45,6 @@ class AnnotationFile:
     prefix: str = ""  # added in front of its names to give the source's
     surplus: str = ""  # removed from the front of its names where present
 
-    @property
-    def kind(self) -> str:
-        """Its name without the suffix."""
-        return self.name.rpartition(".")[0]
-
     def path_of(self, key: str) -> str:
         """Return the path in the source that one of the file's names stands for."""
         return self.prefix + key.removeprefix("./").removeprefix(self.surplus)
@@ -81,36 +74,35 @@ class Annotations:
         """Take the files that were found, the nearest to the images first, and the names of all images."""
         self._files: dict[str, AnnotationFile] = {}
         for file in files:
-            self._files.setdefault(file.kind, file)
+            self._files.setdefault(file.name.rpartition(".")[0], file)
         self.stamp = b"".join(b"\n" + hashlib.sha256(file.stamp).digest() for file in self._files.values())
-        self._names = names
-        self._tables: list[tuple[dict[str, int], pa.Table]] | None = None
+        self._places = {name: place for place, name in enumerate(names)}
+        self._table: pa.Table | None = None  # a row for each image
 
     def columns(self, names: Sequence[str]) -> dict[str, list[Any]]:
         """Return one column per attribute, aligned with the names; None where an image has no value."""
-        if self._tables is None:
-            self._tables = list(self._read())
-        columns: dict[str, list[Any]] = {}
-        for row_of, table in self._tables:
-            columns |= take_rows(table, [row_of.get(name, -1) for name in names])
-        return columns
+        if self._table is None:
+            self._table = self._read()
+        return take_rows(self._table, [self._places[name] for name in names])
 
-    def _read(self) -> Iterator[tuple[dict[str, int], "pa.Table"]]:
+    def _read(self) -> "pa.Table":
+        import pyarrow as pa
+
         last: tuple[object, ...] = ()
-        rows: dict[str, int] = {}
-        owners: dict[str, AnnotationFile] = {}
+        rows: list[int | None] = []
+        columns: dict[str, pa.ChunkedArray] = {}
         for file in self._files.values():
             table = file.table()
             keys = table[0].to_pylist()
             if last != (last := (keys, file.prefix, file.surplus)):  # CelebA's files all list the same images
-                rows = _match(file, keys, self._names)
-            if not rows:  # its images are others
+                rows = _match(file, keys, list(self._places))
+            if set(rows) <= {None}:  # its images are others
                 continue
-            for name in table.column_names[1:]:
-                if name in owners:
-                    raise file.error(f"the column '{name}' is in {owners[name].where} too")
-                owners[name] = file
-            yield rows, normalize(table.remove_column(0))
+            found = normalize(table.remove_column(0)).take(pa.array(rows, pa.int64()))
+            if twice := columns.keys() & set(found.column_names):
+                raise file.error(f"the column '{twice.pop()}' is in another annotation file too")
+            columns |= zip(found.column_names, found.columns, strict=True)
+        return pa.table(columns)
 
 
 def is_annotation(name: str) -> bool:
@@ -148,7 +140,8 @@ def parse(name: str, content: bytes) -> "pa.Table":
     kind, _, suffix = name.rpartition(".")
     delimiter = "," if suffix == "csv" else " "
     content = content.removeprefix(b"\xef\xbb\xbf")
-    content = _single_spaces(content) if delimiter == " " else content
+    if delimiter == " ":
+        content = b"\n".join(b" ".join(line.split()) for line in content.splitlines())
     first, second = (line.decode().strip() for line in [*content.split(b"\n", 2), b""][:2])
     num_lines, header = 0, ["name"]  # lines before the rows, and names of the columns
     if delimiter == ",":
@@ -217,33 +210,22 @@ def _checked(table: "pa.Table", kind: str) -> "pa.Table":
     return pa.table(columns, table.column_names)
 
 
-def _single_spaces(content: bytes) -> bytes:
-    """Reduce spaces and tabs to one space between words, and remove those at either end of a line."""
-    content = content.replace(b"\r\n", b"\n").replace(b"\t", b" ")
-    while b"  " in content:
-        content = content.replace(b"  ", b" ")
-    return content.replace(b" \n", b"\n").replace(b"\n ", b"\n").strip(b" ")
-
-
-def _match(file: AnnotationFile, keys: Sequence[str], names: Sequence[str]) -> dict[str, int]:
+def _match(file: AnnotationFile, keys: Sequence[str], names: Sequence[str]) -> list[int | None]:
     """Return the row of each image that has one: by path, else by file name where that is unique on both sides."""
     rows = {file.path_of(key): row for row, key in enumerate(keys)}
-    matched = {name: rows[name] for name in names if name in rows}
-    if len(matched) == len(names):
-        return matched
-    key_of = _unique_file_names(keys)
-    for base, name in _unique_file_names(names).items():
-        key = key_of.get(base)
-        if key is not None and name not in matched and not ("/" in key and "/" in name):
-            matched[name] = rows[file.path_of(key)]
-    return matched
+    if any(name not in rows for name in names):
+        key_of, name_of = _unique_file_names(keys), _unique_file_names(names)
+        for base in key_of.keys() & name_of.keys():
+            key, name = key_of[base], name_of[base]
+            if "/" not in key or "/" not in name:
+                rows.setdefault(name, rows[file.path_of(key)])
+    return [rows.get(name) for name in names]
 
 
 def _unique_file_names(paths: Sequence[str]) -> dict[str, str]:
     """Return the path of each file name that only one path has."""
-    bases = [path.rpartition("/")[2] for path in paths]
-    counts = Counter(bases)
-    return {base: path for base, path in zip(bases, paths, strict=True) if counts[base] == 1}
+    counts = Counter(path.rpartition("/")[2] for path in paths)
+    return {base: path for path in paths if counts[base := path.rpartition("/")[2]] == 1}
 
 
 def is_plain(type: "pa.DataType") -> bool:
@@ -273,11 +255,10 @@ def normalize(table: "pa.Table") -> "pa.Table":
 
 
 def take_rows(table: "pa.Table", rows: Sequence[int]) -> dict[str, list[Any]]:
-    """Return the columns of these rows: booleans, numbers or text, None where missing; row -1 has no value."""
+    """Return the columns of these rows: booleans, numbers or text, None where missing."""
     import pyarrow as pa
 
-    places = np.array(rows, np.int64)
-    taken = table.take(pa.array(places, mask=places < 0))
+    taken = table.take(pa.array(rows, pa.int64()))
     return {name: _values(column) for name, column in zip(taken.column_names, taken.columns, strict=True)}
 
 

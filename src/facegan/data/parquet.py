@@ -165,9 +165,11 @@ class _Shard:
                 left = deque(_between(wanted, start, end).tolist())
                 why = "it ends too early"
                 try:
-                    for batch in self._batches(file, group) if left else ():
+                    batches = file.iter_batches(_BATCH, row_groups=[group], columns=[self._leaf], use_threads=False)
+                    for batch in batches if left else ():
+                        images = batch.column(0).flatten()[0] if self._is_nested else batch.column(0)
                         while left and left[0] < start + len(batch):
-                            buffer = batch[left[0] - start].as_buffer()
+                            buffer = images[left[0] - start].as_buffer()
                             refusal = DataError("the row holds no image") if buffer is None else too_large(buffer.size)
                             yield left.popleft(), refusal or buffer.to_pybytes()
                         start += len(batch)
@@ -177,10 +179,6 @@ class _Shard:
                     why = one_line(error, 100)
                 for row in left:
                     yield row, DataError(f"damaged in {self.path.name} ({why})")
-
-    def _batches(self, file: "ParquetFile", group: int) -> "Iterator[pa.Array]":
-        for batch in file.iter_batches(_BATCH, row_groups=[group], columns=[self._leaf], use_threads=False):
-            yield batch.column(0).flatten()[0] if self._is_nested else batch.column(0)
 
 
 def is_parquet(path: Path) -> bool:
