@@ -8,9 +8,8 @@ import tarfile
 import tracemalloc
 import zipfile
 
+import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from facegan.data import archive as archive_module
 from facegan.data.archive import open_archive
@@ -354,24 +353,22 @@ def test_of_many_annotation_files_the_outermost_counts(name, pack):
     assert open_archive(pack(name, ("a.png", b"x"), *lists)).attributes(["a.png"]) == {"x": [1]}
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(
-    name=st.sampled_from(["faces.zip", "faces.tar", "faces.tgz"]),
-    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=5),
-    kept=st.floats(0.5, 1),
-)
-def test_mutated_archive_is_read_or_refused_in_one_line(tmp_path_factory, name, changes, kept):
-    folder = tmp_path_factory.mktemp("mutated")
-    path = folder / name
-    content = bytearray(PACK[name](*[(f"{i}.png", bytes([i]) * 300) for i in range(3)]))
-    for place, value in changes:
-        content[int(place * len(content))] = value
-    path.write_bytes(content[: int(kept * len(content))])
-    try:
-        source = open_archive(path)
-        contents = list(source.read(source.names, 64))
-    except DataError as error:
-        assert str(error).isprintable() and len(str(error)) < 400
-    else:
-        assert {name for name, _ in contents} == set(source.names)
-    assert list(folder.iterdir()) == [path]  # nothing is unpacked
+@pytest.mark.parametrize("name", ["faces.zip", "faces.tar", "faces.tgz"])
+def test_mutated_archive_is_read_or_refused_in_one_line(name, tmp_path):
+    valid = PACK[name](*[(f"{i}.png", bytes([i]) * 300) for i in range(3)])
+    path = tmp_path / name
+    rng = np.random.default_rng(0)
+    refused = 0
+    for attempt in range(60):
+        content = bytearray(valid)
+        for _ in range(attempt % 5):
+            content[rng.integers(len(content))] = rng.integers(256)
+        path.write_bytes(content[: len(content) if attempt % 2 else rng.integers(len(content))])
+        try:
+            source = open_archive(path)
+            assert {name for name, _ in source.read(source.names, 64)} == set(source.names)
+        except DataError as error:
+            refused += 1
+            assert str(error).isprintable() and len(str(error)) < 400
+        assert list(tmp_path.iterdir()) == [path]  # nothing is unpacked
+    assert 10 < refused < 60

@@ -41,13 +41,7 @@ _Member = tuple[str, int, Any, Callable[[], Delivered]]
 
 
 class ArchiveSource:
-    """The images in an archive.
-
-    Attributes:
-        names: The images' paths in the archive, sorted.
-        crop: What crop="auto" means here.
-        passed_over: The number of images in unsupported formats, by suffix.
-    """
+    """The images in an archive, under their paths there."""
 
     def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
         """List the members and check every one of them; takes the arguments of `open_path`."""
@@ -63,9 +57,7 @@ class ArchiveSource:
             for count, member in enumerate(self._members(), start=1):
                 self._check_count(count)
                 self._add(*member)
-        except DataError:
-            raise
-        except Exception as error:  # on damaged bytes the readers raise a dozen kinds
+        except Exception as error:
             raise self._damaged(error) from None
         if not self._places:
             raise no_images(self._where, self.passed_over)
@@ -126,9 +118,11 @@ class ArchiveSource:
         )
 
     def _damaged(self, error: Exception) -> DataError:
-        return DataError(
-            f"{self._where}: the archive is damaged or cut short ({one_line(error, 100)}); download it again"
-        )
+        """Return the error for one of the dozen kinds that the readers raise on damaged bytes."""
+        if isinstance(error, DataError):
+            return error
+        why = one_line(error, 100)
+        return DataError(f"{self._where}: the archive is damaged or cut short ({why}); download it again")
 
 
 class ZipSource(ArchiveSource):

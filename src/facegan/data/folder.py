@@ -13,16 +13,9 @@ from .source import Delivered, encoded, is_hidden, is_image_name, no_images, rea
 
 
 class FolderSource:
-    """The image files in a folder and its subfolders.
+    """The image files in a folder and its subfolders, under their paths relative to the folder.
 
     Linked folders are followed, but no folder is entered twice, so that loops end.
-
-    Attributes:
-        names: Paths relative to the folder, sorted.
-        crop: What crop="auto" means here.
-        passed_over: The number of images in unsupported formats, by suffix.
-        chunk: Names that one thread reads at a time.
-        path: The folder.
     """
 
     chunk = 32

@@ -33,10 +33,7 @@ class ParquetSource:
 
     The column of images is detected; columns of booleans, numbers and text are attributes. Where the files' names begin
     with more than one of train, valid and test, as Hugging Face's do, the part is the attribute `partition`.
-
-    Attributes:
-        names: The stored paths if they are present, safe and distinct, else FILE-ROW; sorted.
-        crop: What crop="auto" means here.
+    The names are the stored paths if they are present, safe and distinct, else FILE-ROW.
     """
 
     def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:

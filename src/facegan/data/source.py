@@ -61,17 +61,8 @@ class ImageSource(Protocol):
 def read_file(path: str) -> Delivered:
     """Return a file's bytes, or why it cannot be read."""
     try:
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # half the time of Path's
-        try:
-            size_bytes = os.fstat(file).st_size
-            if refusal := too_large(size_bytes):
-                return refusal
-            content = os.read(file, size_bytes)
-            while len(content) < size_bytes and (more := os.read(file, size_bytes - len(content))):
-                content += more  # a system may deliver a large file in parts
-            return content
-        finally:
-            os.close(file)
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # faster than Path's
+            return too_large(os.fstat(file.fileno()).st_size) or file.readall()
     except OSError as error:
         return DataError(f"the file cannot be read ({error.strerror or error})")
 

@@ -26,17 +26,12 @@ def select(source: ImageSource, data: DataConfig) -> list[str]:
         DataError: Nothing is left, or the source lacks an attribute.
     """
     names: Sequence[str] = source.names
+    known = source.attributes(names[:1]) if data.split != "all" or data.where else {}
     if data.split != "all":
-        official = "partition" in _known(source)
-        names = _official(source, data) if official else _by_hash(source, data)
+        names = _official(source, data) if "partition" in known else _by_hash(source, data)
     if data.where:
-        names = _where(source, names, data)
+        names = _where(source, names, data, list(known))
     return list(names[: data.limit or None])
-
-
-def _known(source: ImageSource) -> dict[str, list[Any]]:
-    """Return the attributes that exist, with the first image's values."""
-    return source.attributes(source.names[:1])
 
 
 def _official(source: ImageSource, data: DataConfig) -> list[str]:
@@ -90,9 +85,8 @@ def is_held_out(owner: str, *, share: int = 10, salt: str = "") -> bool:
     return number >= 2**64 * (share - 1) // share
 
 
-def _where(source: ImageSource, names: Sequence[str], data: DataConfig) -> list[str]:
+def _where(source: ImageSource, names: Sequence[str], data: DataConfig, known: list[str]) -> list[str]:
     conditions = parse_where(data.where)
-    known = list(_known(source))
     if not known:
         raise DataError(
             f"{data.source}: data.where is '{data.where}', but these images have no attributes; "
