@@ -118,7 +118,7 @@ def test_existing_file_is_replaced_only_by_force(facegan, tutorial):
         ),
         (
             ["whole.pth", "-o", "G.safetensors"],
-            "whole.pth: contains more than weights ('Tutorial' of 'dcgans'); such a file can run any code, and is not "
+            "whole.pth: contains more than weights (dcgans Tutorial); such a file can run any code, and is not "
             "opened; where it was made, save the weights alone: G.state_dict() instead of G, or safetensors",
         ),
         (["text.pth", "-o", "G.safetensors"], "text.pth: neither a file that torch.save wrote nor safetensors"),

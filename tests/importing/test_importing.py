@@ -53,14 +53,13 @@ def draws_the_same(generator, original):
 
 
 ORIGINALS = {
-    "the tutorial's": lambda: Tutorial(ngf=16),
+    "the tutorial's": lambda: Tutorial(ngf=8),
     "the tutorial's, grey, 32": lambda: Tutorial(z_dim=128, ngf=8, channels=1, resolution=32),
-    "the tutorial's, 128": lambda: Tutorial(z_dim=512, ngf=4, resolution=128),
-    "with biases before the norms": lambda: Tutorial(ngf=8, hidden_bias=True),
-    "with a bias in the last layer": lambda: Tutorial(ngf=8, hidden_bias=True, last_bias=True),
-    "linear-headed": lambda: LinearHeaded(conv_dim=16),
+    "the tutorial's, 128": lambda: Tutorial(z_dim=50, ngf=1, resolution=128),
+    "with biases in all layers": lambda: Tutorial(ngf=4, resolution=32, hidden_bias=True, last_bias=True),
+    "linear-headed": lambda: LinearHeaded(conv_dim=4),
     "linear-headed, grey, 32": lambda: LinearHeaded(z_dim=64, conv_dim=8, channels=1, resolution=32),
-    "norms apart, default biases": lambda: Apart(),
+    "norms apart, default biases": lambda: Apart(d=8),
 }
 
 
@@ -109,7 +108,7 @@ def test_parameters_instead_of_tensors_are_taken(imported):
     assert draws_the_same(imported(state), original)
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "generator.net."])
+@pytest.mark.parametrize("prefix", ["module.", "module._orig_mod."])
 def test_prefixes_do_not_matter(prefix, imported):
     original = trained(LinearHeaded(10, 4, resolution=16))
     state = {prefix + name: tensor for name, tensor in original.state_dict().items()}
@@ -130,7 +129,7 @@ def nested(G, D):
 
 @pytest.mark.parametrize("key", nested({}, {}))
 def test_generator_is_found_among_other_things(key, imported, tmp_path):
-    original = trained(Tutorial(z_dim=10, ngf=4, resolution=32))
+    original = trained(Tutorial(z_dim=10, ngf=4, resolution=16))
     content = nested(original.state_dict(), trained(Discriminator()).state_dict())[key]
     assert draws_the_same(imported(content), original)
     assert import_generator(tmp_path / "weights", tmp_path / "again.safetensors").key == key
@@ -171,7 +170,7 @@ def test_a_part_of_an_unknown_network_is_never_taken_for_a_complete_one(refusal)
         (
             {"netG": Tutorial(10, 4).state_dict(), "netD": Discriminator().state_dict()},
             {"key": "netD"},
-            "--key netD: is a discriminator, which draws nothing; take the generator",
+            "contains a discriminator ('netD'), which draws nothing; give the file of the generator",
         ),
         (
             {"netG": Tutorial(10, 4).state_dict(), "netD": Discriminator().state_dict()},
@@ -193,8 +192,8 @@ def test_other_contents_are_refused_by_name(content, options, message, refusal):
 def test_an_unknown_layout_is_refused_with_the_found_and_the_known_ones(options, refusal):
     state = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2, bias=False)).state_dict()
     assert refusal({"netG": state, "netD": Discriminator().state_dict()}, **options) == (
-        "no generator of a known layout in 'netG': it has no convolutions; found '0.weight' 4x3, '0.bias' 4, "
-        "'2.weight' 2x4; known is a DCGAN of 4x4 transposed convolutions, each but the last with batch norm, that "
+        "no generator of a known layout in 'netG': it has no convolutions; found '0.weight 4x3', '0.bias 4', "
+        "'2.weight 2x4'; known is a DCGAN of 4x4 transposed convolutions, each but the last with batch norm, that "
         "begins with one of them (main.0, main.1, main.3, ...) or with a linear layer (fc, deconv1.0, deconv1.1, ...), "
         "16x16 to 256x256 pixels, widths that halve from layer to layer"
     )
@@ -203,23 +202,23 @@ def test_an_unknown_layout_is_refused_with_the_found_and_the_known_ones(options,
 def test_only_the_first_tensors_of_an_unknown_layout_are_listed(refusal):
     state = {f"layer{number}.gamma": torch.ones(2, 3) for number in range(30)} | {"n.weight": torch.tensor(1.0)}
     said = refusal(state)
-    assert ", 'layer5.gamma' 2x3 and 25 more; known is " in said
+    assert ", 'layer5.gamma 2x3' ...; known is " in said
     assert "layer6" not in said
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
-def test_numbers_that_are_not_finite_are_refused(value, refusal):
-    original = trained(Tutorial(10, 4, resolution=16)).double()
-    original.main[3].weight.data[0, 0, 0, 0] = value
+@pytest.mark.parametrize(
+    ("tensor", "value"), [("main.3.weight", float("nan")), ("main.3.weight", 1e300), ("main.1.running_var", -1)]
+)
+def test_numbers_that_are_not_finite_and_negative_variances_are_refused(tensor, value, refusal):
+    state = trained(Tutorial(10, 4, resolution=16)).double().state_dict()
+    state[tensor].view(-1)[0] = value
     message = "its weights are broken (a number that is not finite, or a variance below 0)"
-    assert refusal(original.state_dict()) == message
+    assert refusal(state) == message
 
 
-def test_negative_variance_is_refused(refusal):
-    original = trained(Tutorial(10, 4, resolution=16))
-    original.main[1].running_var[2] = -1
-    message = "its weights are broken (a number that is not finite, or a variance below 0)"
-    assert refusal(original.state_dict()) == message
+def test_a_layer_of_another_shape_is_refused(refusal):
+    state = trained(LinearHeaded(10, 4, resolution=16)).state_dict() | {"fc.bias": torch.ones(10)}
+    assert refusal(state).startswith("no generator of a known layout: its layers do not fit together (")
 
 
 @pytest.mark.parametrize(
@@ -237,12 +236,11 @@ def test_the_configuration_has_the_found_sizes_and_the_origin(network, head, usu
         assert {name.partition(".")[0] for name in file.keys()} == {"G"}  # noqa: SIM118
 
 
-@pytest.mark.parametrize("network", [Tutorial, LinearHeaded])
-@pytest.mark.parametrize("prior", ["normal", "uniform"])
-def test_prior_that_was_given_is_kept(network, prior, imported):
-    generator = imported(network(8, 2, resolution=16).state_dict(), prior=prior)
-    assert generator.prior == prior
-    assert (generator.latents(range(50)).abs().max() > 1) == (prior == "normal")
+def test_prior_that_was_given_is_kept(imported):
+    for prior in ("normal", "uniform"):
+        generator = imported(Tutorial(8, 2, resolution=16).state_dict(), prior=prior)
+        assert generator.prior == prior
+        assert (generator.latents(range(50)).abs().max() > 1) == (prior == "normal")
 
 
 def test_snapshot_of_facegan_is_refused(imported, tmp_path):

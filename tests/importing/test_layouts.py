@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from dcgans import Apart, Discriminator, LinearHeaded, Tutorial
-from facegan.importing.layouts import DiscriminatorLayout, GeneratorLayout, UnknownLayoutError, recognise
+from facegan.importing.layouts import UnknownLayoutError, recognise
 from facegan.networks.dcgan import DCGAN
 
 
@@ -11,8 +11,9 @@ def sizes(layout):
     return layout.head, layout.resolution, layout.channels, layout.z_dim, layout.ngf
 
 
-@pytest.mark.parametrize("resolution", [16, 32, 64, 128])
-@pytest.mark.parametrize(("z_dim", "ngf", "channels"), [(100, 4, 3), (64, 5, 1), (512, 2, 3), (8, 1, 3)])
+@pytest.mark.parametrize(
+    ("resolution", "z_dim", "ngf", "channels"), [(16, 100, 4, 3), (32, 64, 5, 1), (128, 512, 2, 3)]
+)
 def test_sizes_are_read_off_the_shapes(resolution, z_dim, ngf, channels):
     for network, head in ((Tutorial, "conv"), (LinearHeaded, "linear")):
         state = network(z_dim, ngf, channels, resolution).state_dict()
@@ -20,10 +21,10 @@ def test_sizes_are_read_off_the_shapes(resolution, z_dim, ngf, channels):
 
 
 @pytest.mark.parametrize("resolution", [16, 32, 64, 128, 256])
-@pytest.mark.parametrize("head", ["conv", "linear"])
-def test_own_generator_is_recognised_at_every_resolution(resolution, head):
-    state = DCGAN(z_dim=7, ngf=2, head=head).generator(resolution, 3).state_dict()
-    assert sizes(recognise(state)) == (head, resolution, 3, 7, 2)
+def test_own_generator_is_recognised_at_every_resolution(resolution):
+    for head in ("conv", "linear"):
+        state = DCGAN(z_dim=7, ngf=1, head=head).generator(resolution, 3).state_dict()
+        assert sizes(recognise(state)) == (head, resolution, 3, 7, 1)
 
 
 def test_names_and_the_place_of_the_norms_do_not_matter():
@@ -42,11 +43,10 @@ def test_linear_layer_is_followed_by_no_norm():
     assert not layout.bias
 
 
-@pytest.mark.parametrize("head", ["conv", "linear"])
-def test_discriminators_are_distinguished_from_generators(head):
-    assert isinstance(recognise(Discriminator().state_dict()), DiscriminatorLayout)
-    assert isinstance(recognise(DCGAN(head=head, ndf=4).discriminator(64, 3).state_dict()), DiscriminatorLayout)
-    assert isinstance(recognise(DCGAN(head=head, ngf=4).generator(64, 3).state_dict()), GeneratorLayout)
+def test_discriminators_are_distinguished_from_generators():
+    assert recognise(Discriminator().state_dict()) is None
+    for head in ("conv", "linear"):
+        assert recognise(DCGAN(head=head, ndf=4).discriminator(64, 3).state_dict()) is None
 
 
 def changed(base, **replaced):
@@ -62,12 +62,18 @@ def block(wide, narrow, size=4, norm=nn.BatchNorm2d):
 T = Tutorial(z_dim=6, ngf=2, resolution=16)
 L = LinearHeaded(6, 2, resolution=16)
 UNKNOWN = {
-    "nothing but numbers": ({"a": torch.ones(3)}, "'' is none of convolution, batch norm and linear layer"),
+    "nothing but numbers": (
+        {"a": torch.ones(3)},
+        "'' is none of convolution, batch norm and linear layer of floating-point numbers",
+    ),
     "no convolutions": (nn.Linear(3, 4).state_dict(), "it has no convolutions"),
-    "attention": (changed(T, attn__gamma=torch.ones(1)), "'attn' is none of convolution, batch norm and linear layer"),
+    "attention": (
+        changed(T, attn__gamma=torch.ones(1)),
+        "'attn' is none of convolution, batch norm and linear layer of floating-point numbers",
+    ),
     "spectral norm": (
         changed(T, main__0__weight=None, main__0__weight_orig=torch.ones(6, 4, 4, 4)),
-        "'main.0' is none of convolution, batch norm and linear layer",
+        "'main.0' is none of convolution, batch norm and linear layer of floating-point numbers",
     ),
     "other kernel": (
         nn.Sequential(*block(6, 4), *block(4, 2, 5), *block(2, 3)).state_dict(),
@@ -75,19 +81,19 @@ UNKNOWN = {
     ),
     "no norm": (
         nn.Sequential(*block(6, 4), *block(4, 2, norm=nn.InstanceNorm2d), *block(2, 3)[:1]).state_dict(),
-        "it has 1 batch norms; to 3 convolutions belong 2",
+        "it has 0 linear layers, 3 convolutions, 1 batch norm",
     ),
     "norm after the linear layer": (
         nn.Sequential(nn.Linear(6, 64), nn.BatchNorm1d(64), *block(4, 2), *block(2, 3)[:1]).state_dict(),
-        "it has 2 batch norms; to 2 convolutions belong 1",
+        "it has 1 linear layer, 2 convolutions, 2 batch norms",
     ),
     "two linear layers": (
         nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 64), *block(4, 2), *block(2, 3)[:1]).state_dict(),
-        "it has 2 linear layers",
+        "it has 2 linear layers, 2 convolutions, 1 batch norm",
     ),
     "other start": (
         changed(L, fc__weight=torch.ones(4 * 49, 6), fc__bias=torch.ones(4 * 49)),
-        "'fc' gives 196 numbers for 4 feature maps of 4x4",
+        "'fc' does not give 4x4 feature maps of 4 channels",
     ),
     "layers that do not meet": (
         changed(T, main__3__weight=torch.ones(5, 2, 4, 4)),
@@ -112,23 +118,23 @@ UNKNOWN = {
     "too large": (Tutorial(6, 1, 3, 512).state_dict(), "its images would be 512x512 with 3 channels"),
     "bias of another width": (
         changed(T, main__6__bias=torch.ones(1)),
-        "the bias of 'main.6' does not have its width, 3",
+        "'main.6' is none of convolution, batch norm and linear layer of floating-point numbers",
     ),
     "whole numbers": (
         changed(T, main__0__weight=torch.ones(6, 4, 4, 4, dtype=torch.int32)),
-        "'weight' of 'main.0' is no plain tensor of floating-point numbers",
+        "'main.0' is none of convolution, batch norm and linear layer of floating-point numbers",
     ),
     "one number in all places": (
         changed(T, main__0__weight=torch.ones(1).expand(6, 4, 4, 4)),
-        "'weight' of 'main.0' is no plain tensor of floating-point numbers",
+        "'main.0' is none of convolution, batch norm and linear layer of floating-point numbers",
     ),
     "no latents": (
         changed(T, main__0__weight=torch.ones(0, 4, 4, 4)),
-        "'weight' of 'main.0' is no plain tensor of floating-point numbers",
+        "'main.0' is none of convolution, batch norm and linear layer of floating-point numbers",
     ),
     "control characters": (
         {"\x1b[31m.gamma": torch.ones(1)},
-        r"'\x1b[31m' is none of convolution, batch norm and linear layer",
+        r"'\x1b[31m' is none of convolution, batch norm and linear layer of floating-point numbers",
     ),
 }
 

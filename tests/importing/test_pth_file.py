@@ -83,12 +83,12 @@ def test_numbers_of_every_floating_kind_are_read(tmp_path):
 def test_a_pickled_module_is_refused_with_the_way_to_save_its_weights(write, tmp_path):
     write(LAYERS, tmp_path / "file")
     said = refusal(tmp_path / "file")
-    assert said == f"contains more than weights ('Sequential' of 'torch.nn.modules.container'){ADVICE}"
+    assert said == f"contains more than weights (torch.nn.modules.container Sequential){ADVICE}"
 
 
 def test_a_numpy_number_next_to_the_weights_is_named(tmp_path):
     torch.save({"G": LAYERS.state_dict(), "loss": np.float64(0.5)}, tmp_path / "file")
-    assert "contains more than weights ('scalar' of 'numpy." in refusal(tmp_path / "file")
+    assert "contains more than weights (numpy." in refusal(tmp_path / "file")
 
 
 class Trap:
@@ -113,20 +113,30 @@ def test_code_in_a_file_is_never_run(write, tmp_path):
 def test_file_that_asks_for_memory_alone_is_refused_before_it_gets_it(tmp_path):
     torch.save(LAYERS.state_dict(), tmp_path / "file")
     rezipped(tmp_path / "file", data_pkl=b"\x80\x02c__builtin__\nbytearray\nJ\xff\xff\xff\x7f\x85R.")  # of 2 GB
-    assert refusal(tmp_path / "file") == f"contains more than weights ('bytearray' of '__builtin__'){ADVICE}"
+    assert refusal(tmp_path / "file") == f"contains more than weights (__builtin__ bytearray){ADVICE}"
 
 
-def test_compressed_archive_is_refused(tmp_path):
-    torch.save({"zeros": torch.zeros(10_000)}, tmp_path / "file")
-    rezipped(tmp_path / "file", zipfile.ZIP_DEFLATED)
-    assert refusal(tmp_path / "file") == "a zip archive, but none that torch.save wrote; unpack it first"
+OTHER_ZIP = (
+    "a zip archive, but no weights that torch.save wrote; compressed archives and TorchScript programs are not read"
+)
 
 
-def test_program_of_torchscript_is_named(tmp_path):
-    torch.save(LAYERS.state_dict(), tmp_path / "file")
-    with zipfile.ZipFile(tmp_path / "file", "a") as archive:
-        archive.writestr("file/constants.pkl", b"")  # what torch tells such a program by
-    assert refusal(tmp_path / "file") == f"is a TorchScript program{ADVICE}"
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_other_zip_archives_are_refused(tmp_path):
+    path = tmp_path / "file"
+    torch.save({"zeros": torch.zeros(10_000)}, path)
+    rezipped(path, zipfile.ZIP_DEFLATED)
+    assert refusal(path) == OTHER_ZIP
+    torch.jit.script(nn.Linear(2, 2)).save(path)
+    assert refusal(path) == OTHER_ZIP
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("faces/1.png", b"")
+    assert refusal(path) == OTHER_ZIP
+
+
+def test_newer_pickle_protocol_is_refused_since_a_scan_does_not_see_its_names(tmp_path):
+    torch.save({"G": LAYERS.state_dict(), "x": Trap(tmp_path / "sprung")}, tmp_path / "file", pickle_protocol=4)
+    assert refusal(tmp_path / "file") == f"contains more than weights (what torch itself does not save){ADVICE}"
 
 
 def test_a_file_of_far_more_than_weights_is_refused_before_it_is_scanned(tmp_path):
@@ -136,7 +146,7 @@ def test_a_file_of_far_more_than_weights_is_refused_before_it_is_scanned(tmp_pat
 
 
 def test_a_history_of_losses_next_to_the_weights_does_not_matter(tmp_path):
-    torch.save({"G": LAYERS.state_dict(), "losses": [step / 7 for step in range(20_000)]}, tmp_path / "file")
+    torch.save({"G": LAYERS.state_dict(), "losses": [step / 7 for step in range(2000)]}, tmp_path / "file")
     assert list(read_parts(tmp_path / "file")) == ["G"]
 
 
@@ -147,20 +157,14 @@ def test_a_history_of_losses_next_to_the_weights_does_not_matter(tmp_path):
         (b"version https://git-lfs.github.com/spec/v1\n", "neither a file that torch.save wrote nor safetensors"),
         (b"<!DOCTYPE html><html></html>", "neither a file that torch.save wrote nor safetensors"),
         (pickle.dumps({"a": 1}), "neither a file that torch.save wrote nor safetensors"),
-        (b"PK\x03\x04" + bytes(100), "damaged or incomplete (BadZipFile)"),
-        ((10**15).to_bytes(8, "little") + b"{", "not a valid safetensors file (Error while deserializing header: "),
+        (b"PK\x03\x04" + bytes(100), "damaged or incomplete (File is not a zip file)"),
+        ((10**15).to_bytes(8, "little") + b"{", "damaged or incomplete (Error while deserializing header: "),
     ],
     ids=["empty", "git lfs pointer", "web page", "bare pickle", "torn zip", "lying header"],
 )
 def test_other_files_are_refused_with_the_reason(content, message, tmp_path):
     (tmp_path / "file").write_bytes(content)
     assert refusal(tmp_path / "file").startswith(message)
-
-
-def test_other_zip_archive_is_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "file", "w") as archive:
-        archive.writestr("faces/1.png", b"")
-    assert refusal(tmp_path / "file") == "a zip archive, but none that torch.save wrote; unpack it first"
 
 
 def test_missing_file_is_named(tmp_path):
@@ -171,7 +175,7 @@ def test_changed_weight_in_a_zip_is_noticed(tmp_path):
     torch.save({"w": torch.full((100,), 0.1)}, tmp_path / "file")
     raw = (tmp_path / "file").read_bytes()
     (tmp_path / "file").write_bytes(raw.replace(np.float32(0.1).tobytes(), np.float32(0.2).tobytes(), 1))
-    assert refusal(tmp_path / "file") == "damaged; its contents do not have their checksums"
+    assert refusal(tmp_path / "file") == "damaged; file/data/0 does not have its checksum"
 
 
 @pytest.mark.parametrize("write", [torch.save, old, save_file], ids=["zip", "older format", "safetensors"])
@@ -179,7 +183,7 @@ def test_cut_and_mutated_files_are_read_or_refused_in_one_line(write, tmp_path):
     path = tmp_path / "file"
     write(LAYERS.state_dict(), path)
     intact, rng, num_refused = path.read_bytes(), random.Random(0), 0
-    for number in range(200):
+    for number in range(60):
         changed = bytearray(intact)
         if number % 2:
             del changed[rng.randrange(len(changed)) :]
@@ -193,7 +197,7 @@ def test_cut_and_mutated_files_are_read_or_refused_in_one_line(write, tmp_path):
             num_refused += 1
             assert str(error).startswith(f"{path}: "), error
             assert len(str(error).splitlines()) == 1
-    assert num_refused > 100  # every cut one
+    assert num_refused > 29  # every cut one
 
 
 def test_lying_size_of_a_tensor_takes_no_memory(tmp_path):
@@ -204,4 +208,4 @@ def test_lying_size_of_a_tensor_takes_no_memory(tmp_path):
     claim = pickled.replace(b"K\x04", b"\x8a\x06\x00\x00\x00\x00\x00\x01")
     assert claim != pickled
     rezipped(tmp_path / "file", data_pkl=claim)
-    assert refusal(tmp_path / "file") == "damaged or incomplete (RuntimeError)"
+    assert refusal(tmp_path / "file").startswith("damaged or incomplete (")

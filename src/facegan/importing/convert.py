@@ -1,6 +1,7 @@
 """Convert a generator that another program trained to a snapshot of facegan."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from ..checkpoint import save_snapshot
 from ..config import RunConfig, resolve
 from ..errors import SnapshotError
-from .layouts import KNOWN, NORM, DiscriminatorLayout, GeneratorLayout, Layer, UnknownLayoutError, recognise
+from ..messages import one_line
+from .layouts import KNOWN, NORM, GeneratorLayout, Layer, UnknownLayoutError, recognise
 from .pth_file import Parts, read_parts
 
 MAX_LISTED = 6  # tensors or names in a message
@@ -20,16 +22,16 @@ PRIORS = {"conv": "normal", "linear": "uniform"}  # of PyTorch's tutorial; of no
 
 @dataclass(frozen=True)
 class Imported:
-    """An imported generator: the part of the file (`""`: the outermost), its layout, configuration and network."""
+    """An imported generator."""
 
-    key: str
+    key: str  # the part of the file; "": the outermost
     layout: GeneratorLayout
     config: RunConfig
     network: nn.Module
 
     @property
     def num_parameters(self) -> int:
-        """Of the generator."""
+        """The number of its weights."""
         return sum(parameter.numel() for parameter in self.network.parameters())
 
 
@@ -50,7 +52,7 @@ def import_generator(path: Path, out: Path, *, key: str | None = None, prior: st
         OSError: It cannot be read, or the snapshot cannot be written.
     """
     parts = read_parts(path)
-    key, layout = _only_generator(path, parts) if key is None else (key, _generator_at(path, parts, key))
+    key, layout = _find_generator(path, parts, key)
     config = resolve(
         flags={
             "resolution": layout.resolution,
@@ -66,56 +68,57 @@ def import_generator(path: Path, out: Path, *, key: str | None = None, prior: st
             },
         }
     ).complete()
-    imported = Imported(key, layout, config, _network(path, layout, config))
+    try:
+        imported = Imported(key, layout, config, _network(path, layout, config))
+    except RuntimeError as error:
+        raise SnapshotError(
+            f"{path}: no generator of a known layout: its layers do not fit together ({one_line(error, 300)}); "
+            f"known is {KNOWN}"
+        ) from None
     out.parent.mkdir(parents=True, exist_ok=True)
     save_snapshot(out, config, 0, {"G": imported.network})
     return imported
 
 
-def _only_generator(path: Path, parts: Parts) -> tuple[str, GeneratorLayout]:
-    """Return the only generator of a file, and its key."""
-    found: dict[str, GeneratorLayout | DiscriminatorLayout] = {}
+def _find_generator(path: Path, parts: Parts, key: str | None) -> tuple[str, GeneratorLayout]:
+    """Return the only generator of a file, or of the part that `key` names, and its key."""
+    if key is not None:
+        named = {f"{name}.{each}".lstrip("."): value for name, part in parts.items() for each, value in part.items()}
+        part = {name.removeprefix(f"{key}."): each for name, each in named.items() if name.startswith(f"{key}.")}
+        if not part:
+            names = dict.fromkeys(name or each.partition(".")[0] for name, part in parts.items() for each in part)
+            raise SnapshotError(f"{path}: --key {key}: there is no such part; there is: {_listed(names)}")
+        parts = {key: part}
+    found: dict[str, GeneratorLayout | None] = {}
     unknown: dict[str, str] = {}
     for name, tensors in parts.items():
         try:
             found |= _recognise_all(name, tensors)
         except UnknownLayoutError as error:
             unknown[name] = str(error)
-    generators = {name: layout for name, layout in found.items() if isinstance(layout, GeneratorLayout)}
+    generators = {name: layout for name, layout in found.items() if layout is not None}
     if len(generators) == 1:
         return generators.popitem()
     if generators:
         raise SnapshotError(f"{path}: contains several generators: {_listed(generators)}; take one with --key NAME")
     unknown = {name: why for name, why in unknown.items() if any(key.endswith("weight") for key in parts[name])}
     if found and not unknown:
-        where = next(iter(found))
+        where = " and ".join(repr(name) for name in found if name)
         raise SnapshotError(
-            f"{path}: contains a discriminator{f' ({where!r})' if where else ''}, which draws nothing; "
+            f"{path}: contains a discriminator{f' ({where})' if where else ''}, which draws nothing; "
             "give the file of the generator"
         )
     largest = max(unknown or parts, key=lambda name: len(parts[name]), default=None)
     if largest is None:
         raise SnapshotError(f"{path}: contains no dictionary of weights")
-    raise _unknown_layout(path, largest, parts[largest], unknown.get(largest, "it has no weights"))
+    shapes = {f"{name[:40]} {'x'.join(map(str, each.shape)) or 'scalar'}": 0 for name, each in parts[largest].items()}
+    raise SnapshotError(
+        f"{path}: no generator of a known layout{f' in {largest[:80]!r}' if largest else ''}: "
+        f"{unknown.get(largest, 'it has no weights')}; found {_listed(shapes)}; known is {KNOWN}"
+    )
 
 
-def _generator_at(path: Path, parts: Parts, key: str) -> GeneratorLayout:
-    """Return the generator in the part of a file that `key` names."""
-    everything = {f"{name}.{each}".lstrip("."): tensor for name, part in parts.items() for each, tensor in part.items()}
-    tensors = {name.removeprefix(f"{key}."): each for name, each in everything.items() if name.startswith(f"{key}.")}
-    if not tensors:
-        names = dict.fromkeys(name or each.partition(".")[0] for name, part in parts.items() for each in part)
-        raise SnapshotError(f"{path}: --key {key}: there is no such part; there is: {_listed(names)}")
-    try:
-        layout = recognise(tensors)
-    except UnknownLayoutError as error:
-        raise _unknown_layout(path, key, tensors, str(error)) from None
-    if isinstance(layout, DiscriminatorLayout):
-        raise SnapshotError(f"{path}: --key {key}: is a discriminator, which draws nothing; take the generator")
-    return layout
-
-
-def _recognise_all(name: str, tensors: Mapping[str, Tensor]) -> dict[str, GeneratorLayout | DiscriminatorLayout]:
+def _recognise_all(name: str, tensors: Mapping[str, Tensor]) -> dict[str, GeneratorLayout | None]:
     """Return the network of a dictionary, or the several networks in it, each under its own first name.
 
     Raises:
@@ -129,10 +132,8 @@ def _recognise_all(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Genera
         pieces: dict[str, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
             pieces.setdefault(".".join(key.split(".")[: shared + 1]), {})[key] = tensor
-        try:
+        with suppress(UnknownLayoutError):
             return {f"{name}.{piece}".lstrip("."): recognise(inside) for piece, inside in pieces.items()}
-        except UnknownLayoutError:
-            pass
         raise
 
 
@@ -148,36 +149,23 @@ def _network(path: Path, layout: GeneratorLayout, config: RunConfig) -> nn.Modul
     norms = [name for name, module in modules if isinstance(module, nn.BatchNorm2d)]
     weights = {f"{name}.weight": layer.tensors["weight"] for name, layer in zip(layers, layout.layers, strict=True)}
     if layout.head == "linear":
-        weights[f"{layers[0]}.bias"] = _bias(layout.layers[0])
+        weights[f"{layers[0]}.bias"] = _bias(layout.layers[0]).expand(layout.layers[0].shape[0])
     if layout.bias:
         weights[f"{layers[-1]}.bias"] = _bias(layout.layers[-1])
     for name, norm, before in zip(norms, layout.norms, layout.normed, strict=True):
         weights |= {f"{name}.{leaf}": norm.tensors[leaf] for leaf in NORM}
         weights[f"{name}.running_mean"] = norm.tensors["running_mean"].double() - _bias(before)
         weights[f"{name}.num_batches_tracked"] = torch.tensor(0)
-    weights = {
-        name: tensor.detach().float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()
-    }
-    for name, tensor in weights.items():
+    network.load_state_dict(weights)  # also converts them to float32
+    for name, tensor in network.state_dict().items():
         if not tensor.isfinite().all() or (name.endswith("running_var") and (tensor < 0).any()):
             raise SnapshotError(f"{path}: its weights are broken (a number that is not finite, or a variance below 0)")
-    network.load_state_dict(weights)
     return network
 
 
 def _bias(layer: Layer) -> Tensor:
-    """Return the bias of a layer, float64; zeros without one."""
-    given = layer.tensors.get("bias")
-    return torch.zeros(layer.width, dtype=torch.float64) if given is None else given.double()
-
-
-def _unknown_layout(path: Path, where: str, tensors: Mapping[str, Tensor], why: str) -> SnapshotError:
-    some = [f"{key[:40]!r} {'x'.join(map(str, each.shape)) or 'scalar'}" for key, each in tensors.items()][:MAX_LISTED]
-    more = f" and {len(tensors) - MAX_LISTED:,} more" if len(tensors) > MAX_LISTED else ""
-    part = f" in {where[:80]!r}" if where else ""
-    return SnapshotError(
-        f"{path}: no generator of a known layout{part}: {why}; found {', '.join(some)}{more}; known is {KNOWN}"
-    )
+    """Return the bias of a layer, float64; 0 without one."""
+    return layer.tensors.get("bias", torch.zeros(())).double()
 
 
 def _listed(names: Iterable[str]) -> str:

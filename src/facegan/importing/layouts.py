@@ -4,7 +4,7 @@ Names do not matter, as long as the tensors of one layer share everything before
 convolutions of `main.0`, `main.3`, ..., of `deconv1.0`, `deconv2.0`, ... and of `tconv1`, `tconv2`, ... are one layout.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..messages import counted
 from ..networks.dcgan import widths
 
 KNOWN = (
@@ -39,24 +40,17 @@ class Layer:
         return tuple(self.tensors["weight"].shape) if "weight" in self.tensors else ()
 
     @property
-    def width(self) -> int:
-        """The number of its outputs, or of its output channels in a generator."""
-        return self.shape[1] if self.kind == "convolution" else self.shape[0]
-
-    @property
-    def kind(self) -> Literal["convolution", "linear", "norm", "unknown"]:
-        """Its kind, by the names and shapes of its tensors."""
-        names = set(self.tensors)
-        if names - {"num_batches_tracked"} == NORM and len({self.tensors[name].shape for name in NORM}) == 1:
-            return "norm" if len(self.shape) == 1 else "unknown"
-        if "weight" in names and names <= {"weight", "bias"}:
-            return {4: "convolution", 2: "linear"}.get(len(self.shape), "unknown")  # type: ignore[return-value]
-        return "unknown"
-
-
-@dataclass(frozen=True)
-class DiscriminatorLayout:
-    """Convolutions from images to one number; recognised so that messages can name it."""
+    def kind(self) -> str | None:
+        """Return "convolution", "norm" or "linear"; None for any other, and for tensors that hold no plain numbers."""
+        names = set(self.tensors) - {"num_batches_tracked"}
+        if not all(_is_plain(self.tensors[name]) for name in names):
+            return None
+        if len(self.shape) == 1 and names == NORM and len({self.tensors[name].shape for name in NORM}) == 1:
+            return "norm"
+        bias = self.tensors.get("bias")
+        if names - {"weight", "bias"} or (bias is not None and tuple(bias.shape) not in {(n,) for n in self.shape[:2]}):
+            return None
+        return {4: "convolution", 2: "linear"}.get(len(self.shape))
 
 
 @dataclass(frozen=True)
@@ -82,41 +76,33 @@ class GeneratorLayout:
         return self.layers[1:-1] if self.head == "linear" else self.layers[:-1]
 
 
-def recognise(tensors: Mapping[str, Tensor]) -> GeneratorLayout | DiscriminatorLayout:
-    """Return the layout of a dictionary of weights.
+def recognise(tensors: Mapping[str, Tensor]) -> GeneratorLayout | None:
+    """Return the layout of a generator's weights; None for a discriminator's.
 
     Args:
         tensors: By name, in the order of the layers; batch norms may lie apart from the convolutions.
 
     Raises:
-        UnknownLayoutError: It is no known one.
+        UnknownLayoutError: They belong to no known network.
     """
-    grouped: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        name, _, leaf = key.rpartition(".")
-        grouped.setdefault(name, {})[leaf] = tensor
-    layers = [Layer(name, leaves) for name, leaves in grouped.items()]
-    for layer in layers:
-        if layer.kind == "unknown":
-            raise UnknownLayoutError(f"{layer.name!r} is none of convolution, batch norm and linear layer")
-        for leaf, tensor in layer.tensors.items():
-            if leaf != "num_batches_tracked" and not _is_plain(tensor):
-                raise UnknownLayoutError(f"{leaf!r} of {layer.name!r} is no plain tensor of floating-point numbers")
-    linear, convolutions, norms = (
-        [layer for layer in layers if layer.kind == kind] for kind in ("linear", "convolution", "norm")
-    )
+    linear, convolutions, norms = _layers(tensors)
     if not convolutions:
         raise UnknownLayoutError("it has no convolutions")
     last = linear[0] if len(linear) == 1 else convolutions[-1]
     is_narrowing = all(one.shape[0] == other.shape[1] for one, other in pairwise(convolutions))
     if is_narrowing and len(convolutions) > 1 and last.shape[0] == 1:
-        return DiscriminatorLayout()
-    return _generator_layout(linear, convolutions, norms)
-
-
-def _generator_layout(linear: list[Layer], convolutions: list[Layer], norms: list[Layer]) -> GeneratorLayout:
-    """Read the sizes off the shapes; raises UnknownLayoutError when they are not a DCGAN's."""
-    _check_layers(linear, convolutions, norms)
+        return None
+    for each in convolutions:
+        if each.shape[2:] != (4, 4):
+            raise UnknownLayoutError(f"{each.name!r} is a {each.shape[2]}x{each.shape[3]} convolution")
+    if len(linear) > 1 or len(norms) != len(convolutions) - 1:
+        given = {"linear layer": linear, "convolution": convolutions, "batch norm": norms}
+        raise UnknownLayoutError(f"it has {', '.join(counted(len(each), noun) for noun, each in given.items())}")
+    for one, other in [*pairwise(convolutions), *zip(convolutions, norms, strict=False)]:
+        if one.shape[1] != other.shape[0]:
+            raise UnknownLayoutError(
+                f"{one.name!r} gives {one.shape[1]} feature maps, {other.name!r} takes {other.shape[0]}"
+            )
     upscaling = convolutions[0 if linear else 1 :]
     found = [each.shape[0] for each in reversed(upscaling)]
     resolution, channels = 4 * 2 ** len(upscaling), convolutions[-1].shape[1]
@@ -124,34 +110,28 @@ def _generator_layout(linear: list[Layer], convolutions: list[Layer], norms: lis
         raise UnknownLayoutError(f"its images would be {resolution}x{resolution} with {channels} channels")
     if found != widths(found[0], resolution):
         raise UnknownLayoutError(f"its layers are {', '.join(map(str, reversed(found)))} feature maps wide")
-    z_dim = convolutions[0].shape[0]
-    if linear:
-        numbers, z_dim = linear[0].shape
-        if numbers != found[-1] * 16:
-            raise UnknownLayoutError(f"{linear[0].name!r} gives {numbers} numbers for {found[-1]} feature maps of 4x4")
+    if linear and linear[0].shape[0] != found[-1] * 16:
+        raise UnknownLayoutError(f"{linear[0].name!r} does not give 4x4 feature maps of {found[-1]} channels")
+    z_dim = linear[0].shape[1] if linear else convolutions[0].shape[0]
     head: Literal["conv", "linear"] = "linear" if linear else "conv"
     return GeneratorLayout(head, z_dim, found[0], channels, resolution, linear + convolutions, norms)
 
 
-def _check_layers(linear: list[Layer], convolutions: list[Layer], norms: list[Layer]) -> None:
-    """Check that the layers fit together."""
-    for each in convolutions:
-        if each.shape[2:] != (4, 4):
-            raise UnknownLayoutError(f"{each.name!r} is a {each.shape[2]}x{each.shape[3]} convolution")
-    if len(linear) > 1:
-        raise UnknownLayoutError(f"it has {len(linear)} linear layers")
-    if len(norms) != len(convolutions) - 1:
-        raise UnknownLayoutError(
-            f"it has {len(norms)} batch norms; to {len(convolutions)} convolutions belong {len(convolutions) - 1}"
-        )
-    for each in linear + convolutions:
-        if "bias" in each.tensors and each.tensors["bias"].shape != (each.width,):
-            raise UnknownLayoutError(f"the bias of {each.name!r} does not have its width, {each.width}")
-    for one, other in [*pairwise(convolutions), *zip(convolutions, norms, strict=False)]:
-        if one.shape[1] != other.shape[0]:
+def _layers(tensors: Mapping[str, Tensor]) -> Iterable[list[Layer]]:
+    """Return the linear layers, convolutions and batch norms of a dictionary of weights."""
+    grouped: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        name, _, leaf = key.rpartition(".")
+        grouped.setdefault(name, {})[leaf] = tensor
+    kinds: dict[str, list[Layer]] = {"linear": [], "convolution": [], "norm": []}
+    for name, leaves in grouped.items():
+        layer = Layer(name, leaves)
+        if layer.kind is None:
             raise UnknownLayoutError(
-                f"{one.name!r} gives {one.shape[1]} feature maps, {other.name!r} takes {other.shape[0]}"
+                f"{name!r} is none of convolution, batch norm and linear layer of floating-point numbers"
             )
+        kinds[layer.kind].append(layer)
+    return kinds.values()
 
 
 def _is_plain(tensor: Tensor) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import SnapshotError
@@ -28,10 +28,6 @@ _ALLOWED = re.compile(
     r"collections OrderedDict|torch\._utils _rebuild_(tensor(_v2|_v3)?|parameter)|torch\.nn\.parameter Parameter"
     r"|torch \w+Storage|torch\.storage UntypedStorage|torch (Size|device|b?float\w*|u?int\d+|bool)"
     r"|torch\.torch_version TorchVersion"
-)
-_ADVICE = (
-    "; such a file can run any code, and is not opened; where it was made, save the weights alone: "
-    "G.state_dict() instead of G, or safetensors"
 )
 _NUM_PICKLES = 5  # in the older format: magic number, version, the writer's machine, the object, the storages' keys
 _MAGIC = b"\x8a\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # of the older format
@@ -55,36 +51,32 @@ def read_parts(path: Path) -> Parts:
     with path.open("rb") as file:
         head = file.read(_MAX_BYTES)
     is_zip = head.startswith(b"PK\3\4")
-    if head[8:9] == b"{":
-        return {"": _read_safetensors(path)}
-    if not is_zip and _MAGIC not in head[:32]:
+    if head[8:9] != b"{" and not is_zip and _MAGIC not in head[:32]:
         raise SnapshotError(f"{path}: neither a file that torch.save wrote nor safetensors")
     try:
+        if head[8:9] == b"{":
+            return {"": _read_safetensors(path)}
         _scan(path, _zipped_pickle(path) if is_zip else head, 1 if is_zip else _NUM_PICKLES)
         with warnings.catch_warnings(action="ignore"):  # torch warns of its older formats
-            root = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+            return _collect(torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip))
     except SnapshotError:
         raise
     except Exception as error:  # on damaged bytes the readers raise a dozen kinds
-        raise SnapshotError(f"{path}: damaged or incomplete ({type(error).__name__})") from None
-    return _collect(root)
+        raise SnapshotError(f"{path}: damaged or incomplete ({one_line(error, 100)})") from None
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     """Read tensors by name; the format keeps no order, so `10` is sorted behind `9`."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            made_by = (file.metadata() or {}).get("format", "")
-            if made_by in ("facegan-snapshot", "facegan-state"):
-                kind = made_by.removeprefix("facegan-")
-                raise SnapshotError(f"{path}: is a {kind} of facegan already; there is nothing to import")
-            return {name: file.get_tensor(name) for name in sorted(file.keys(), key=_natural)}
-    except (SafetensorError, ValueError) as error:
-        raise SnapshotError(f"{path}: not a valid safetensors file ({one_line(error, 200)})") from None
 
+    def natural(name: str) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() and len(part) < 10 else (-1, part) for part in re.split(r"(\d+)", name)]
+    with safe_open(path, framework="pt") as file:
+        made_by = (file.metadata() or {}).get("format", "")
+        if made_by in ("facegan-snapshot", "facegan-state"):
+            kind = made_by.removeprefix("facegan-")
+            raise SnapshotError(f"{path}: is a {kind} of facegan already; there is nothing to import")
+        return {name: file.get_tensor(name) for name in sorted(file.keys(), key=natural)}
 
 
 def _zipped_pickle(path: Path) -> bytes:
@@ -92,14 +84,13 @@ def _zipped_pickle(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         pickles = [member for member in members if member.filename.endswith("data.pkl")]
-        if any(member.filename.endswith("/constants.pkl") for member in members):
-            raise SnapshotError(f"{path}: is a TorchScript program{_ADVICE}")
         if len(pickles) != 1 or any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise SnapshotError(f"{path}: a zip archive, but none that torch.save wrote; unpack it first")
-        if sum(member.compress_size for member in members) > path.stat().st_size or archive.testzip() is not None:
-            raise SnapshotError(f"{path}: damaged; its contents do not have their checksums")
+            what = "no weights that torch.save wrote; compressed archives and TorchScript programs are not read"
+            raise SnapshotError(f"{path}: a zip archive, but {what}")
         if pickles[0].file_size > _MAX_BYTES:
             raise SnapshotError(f"{path}: contains too much besides weights; save the weights alone, as a state dict")
+        if bad := archive.testzip():
+            raise SnapshotError(f"{path}: damaged; {bad} does not have its checksum")
         return archive.read(pickles[0])
 
 
@@ -108,14 +99,12 @@ def _scan(path: Path, pickles: bytes, num_pickles: int) -> None:
     stream = io.BytesIO(pickles)
     for _ in range(num_pickles):
         for opcode, argument, _ in pickletools.genops(stream):
-            if opcode.name in ("STACK_GLOBAL", "INST"):
+            what = str(argument) if opcode.name == "GLOBAL" else "what torch itself does not save"
+            if opcode.name in ("STACK_GLOBAL", "INST") or (opcode.name == "GLOBAL" and not _ALLOWED.fullmatch(what)):
                 raise SnapshotError(
-                    f"{path}: saved with a newer pickle protocol, which torch reads only where it may run code; "
-                    "save it again with torch.save's own protocol, 2"
+                    f"{path}: contains more than weights ({one_line(what, 100)}); such a file can run any code, and is "
+                    "not opened; where it was made, save the weights alone: G.state_dict() instead of G, or safetensors"
                 )
-            if opcode.name == "GLOBAL" and not _ALLOWED.fullmatch(str(argument)):
-                module, _, kind = str(argument).rpartition(" ")
-                raise SnapshotError(f"{path}: contains more than weights ({kind!r} of {module!r}){_ADVICE}")
 
 
 def _collect(root: Any) -> Parts:
@@ -128,8 +117,8 @@ def _collect(root: Any) -> Parts:
             continue
         seen.add(id(node))
         for key, value in node.items() if isinstance(node, Mapping) else enumerate(node):
-            if isinstance(value, Tensor) and isinstance(key, str | int):
+            if isinstance(value, Tensor):
                 parts.setdefault(".".join(where), {})[str(key)] = value
-            elif isinstance(key, str | int):
+            else:
                 waiting.append(((*where, str(key)), value))
     return parts
