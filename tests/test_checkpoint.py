@@ -16,7 +16,7 @@ from facegan.checkpoint import Checkpoint, load_generator, read_config, save_sna
 from facegan.config import resolve
 from facegan.errors import PluginError, SnapshotError
 from facegan.generator import FaceGenerator
-from facegan.storage.safetensors_file import read_header, read_tensors, seal, write_tensors
+from facegan.storage.safetensors_file import open_tensors, read_tensors, seal, write_tensors
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SETTINGS = ("resolution=16", "architecture.z_dim=12", "architecture.ngf=8", "architecture.ndf=8")
@@ -98,7 +98,7 @@ def test_a_snapshot_says_what_it_is(snapshot, config):
     assert generator.info["step"] == 100
     assert generator.info["config"] == config
     assert generator.info["digest"] == hashlib.sha256(snapshot.read_bytes()).hexdigest()
-    metadata, _ = read_header(snapshot, "snapshot")
+    metadata = open_tensors(snapshot, "snapshot").metadata
     assert (metadata["format"], metadata["facegan"], metadata["step"]) == ("facegan-snapshot", __version__, "100")
     assert metadata["kimg"] == "12.8"  # 100 steps of 128
     assert read_config(snapshot, metadata) == config

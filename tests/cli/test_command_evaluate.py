@@ -10,7 +10,7 @@ from PIL import Image
 from facegan import plugins
 from facegan.evaluation import Evaluator
 from facegan.generator import FaceGenerator
-from facegan.storage.safetensors_file import read_header, read_tensors, write_tensors
+from facegan.storage.safetensors_file import open_tensors, read_tensors, write_tensors
 
 QUICK = ("--metrics", "fd_random", "-n", 12)
 FEW = "images, fewer than 2,048: Fréchet distances (fd_random) come out too high"
@@ -151,7 +151,7 @@ def test_models_stand_side_by_side(facegan, run):
 
 def test_every_snapshot_is_judged(facegan, run):
     for step in (5, 6, 7):
-        whole, (metadata, _) = read_tensors(newest(run)), read_header(newest(run), "snapshot")
+        whole, metadata = read_tensors(newest(run)), open_tensors(newest(run), "snapshot").metadata
         about = {**{key: metadata[key] for key in ("config", "kimg")}, "step": str(step)}
         write_tensors(run / "snapshots" / f"step-{step:08d}.safetensors", "snapshot", whole, about)
     with (run / "snapshots" / "step-00000005.safetensors").open("r+b") as file:
@@ -182,7 +182,7 @@ def test_default_is_every_metric_and_what_cannot_be_measured_is_said(facegan, ru
     )
     points = {"many": "mine:Many", "ours": "mine:Ours", "seen": "mine:Seen", "lost": "mine:Lost"}
     install("mine", source, {"facegan.metric": points})
-    whole, (metadata, _) = read_tensors(newest(run)), read_header(newest(run), "snapshot")
+    whole, metadata = read_tensors(newest(run)), open_tensors(newest(run), "snapshot").metadata
     tensors = {key: value for key, value in whole.items() if not key.startswith("D.")}
     write_tensors(Path("G.safetensors"), "snapshot", tensors, {key: metadata[key] for key in ("config", "step")})
     said = facegan("evaluate", "G.safetensors", "-n", 12, "--json")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from facegan.data.drawn import DrawnFaces
 from facegan.generator import FaceGenerator
-from facegan.storage.safetensors_file import read_header, read_tensors, write_tensors
+from facegan.storage.safetensors_file import open_tensors, read_tensors, write_tensors
 
 FEW = ("-n", 40)
 
@@ -202,7 +202,7 @@ def test_lone_snapshot_of_a_folder_needs_to_be_told_where_its_images_are(facegan
 
 
 def test_snapshot_without_discriminator_is_compared_in_pixels_alone(facegan, run):
-    whole, (metadata, _) = read_tensors(newest(run)), read_header(newest(run), "snapshot")
+    whole, metadata = read_tensors(newest(run)), open_tensors(newest(run), "snapshot").metadata
     tensors = {key: value for key, value in whole.items() if not key.startswith("D.")}
     write_tensors(Path("G.safetensors"), "snapshot", tensors, {key: metadata[key] for key in ("config", "step")})
     said = facegan("neighbours", "G.safetensors", *FEW, "--json")

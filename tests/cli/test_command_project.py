@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from facegan.data.drawn import DrawnFaces
-from facegan.storage.safetensors_file import read_header, read_tensors, write_tensors
+from facegan.storage.safetensors_file import open_tensors, read_tensors, write_tensors
 
 QUICK = ("--steps", 3, "--restarts", 2, "--crop", "auto")
 JUDGED = r"error 0\.\d{3} \(median 0\.\d{3}; \d+ % of faces come nearer\)"
@@ -153,7 +153,7 @@ def test_without_the_run_s_images_nothing_is_judged_unless_data_is_given(facegan
 
 
 def test_snapshot_without_D_compares_pixels_and_does_not_say_what_is_a_face(facegan, run, photo):
-    metadata, _ = read_header(newest(run), "snapshot")
+    metadata = open_tensors(newest(run), "snapshot").metadata
     tensors = {key: value for key, value in read_tensors(newest(run)).items() if not key.startswith("D.")}
     about = {key: metadata[key] for key in ("config", "step", "kimg")}
     write_tensors(Path("g.safetensors"), "snapshot", tensors, about)

@@ -12,13 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from facegan.errors import DamagedError, SnapshotError
 from facegan.storage.safetensors_file import (
-    digest,
     header_problem,
     open_tensors,
-    read_header,
     read_tensors,
     seal,
-    verify,
     weights_digest,
     write_tensors,
 )
@@ -35,14 +32,14 @@ def path(tmp_path):
 
 
 def test_tensors_and_metadata_are_read_as_written(path):
-    metadata, keys = read_header(path, "state")
-    assert (metadata["format"], metadata["schema"], metadata["step"]) == ("facegan-state", "2", "7")
-    assert keys == set(TENSORS)
+    opened = open_tensors(path, "state")
+    assert (opened.path, opened.keys) == (path, set(TENSORS))
+    assert opened.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    about = [opened.metadata[key] for key in ("format", "schema", "step")]
+    assert about == ["facegan-state", "2", "7"]
     read = read_tensors(path)
     assert all(torch.equal(read[key], TENSORS[key]) and read[key].dtype == TENSORS[key].dtype for key in TENSORS)
-    assert all(
-        torch.equal(value, TENSORS[key]) for key, value in load_file(path).items()
-    )  # for every other program too
+    assert load_file(path).keys() == read.keys()  # for every other program too
 
 
 def test_the_digest_is_that_of_the_file_with_zeros_in_its_place(path):
@@ -55,18 +52,15 @@ def test_the_digest_is_that_of_the_file_with_zeros_in_its_place(path):
 
 def test_every_single_flipped_bit_is_found(path):
     content = path.read_bytes()
-    places = random.Random(0).sample(range(len(content) * 8), 400)
-    found = 0
+    places = random.Random(0).sample(range(len(content) * 8), 100)
     for place in places:
         damaged = bytearray(content)
         damaged[place // 8] ^= 1 << place % 8
         path.write_bytes(damaged)
         with pytest.raises(DamagedError) as refusal:
-            read_header(path, "state")
+            open_tensors(path, "state")
         assert str(refusal.value).startswith(f"{path}: ")
         assert "\n" not in str(refusal.value)
-        found += 1
-    assert found == 400
 
 
 def test_changed_tensors_changed_metadata_and_a_missing_digest_count_as_damage(path):
@@ -80,10 +74,9 @@ def test_changed_tensors_changed_metadata_and_a_missing_digest_count_as_damage(p
         (TENSORS, undigested, f"{path}: damaged (it carries no digest)"),
     ]:
         save_file(tensors, path, about)
-        for look in (verify, lambda file: read_header(file, "state")):
-            with pytest.raises(DamagedError) as refusal:
-                look(path)
-            assert str(refusal.value) == reason
+        with pytest.raises(DamagedError) as refusal:
+            open_tensors(path, "state")
+        assert str(refusal.value) == reason
 
 
 def test_a_changed_file_can_be_sealed_again(path):
@@ -91,21 +84,14 @@ def test_a_changed_file_can_be_sealed_again(path):
         metadata = file.metadata()
     save_file(TENSORS, path, metadata | {"step": "8"})
     seal(path)
-    assert read_header(path, "state")[0]["step"] == "8"
-
-
-def test_the_header_can_be_read_without_verifying(path):
-    damaged = bytearray(path.read_bytes())
-    damaged[-1] ^= 1
-    path.write_bytes(damaged)
-    assert read_header(path, "state", whole=False)[0]["step"] == "7"
+    assert open_tensors(path, "state").metadata["step"] == "8"
 
 
 @pytest.mark.parametrize("step", ["-1", "1000000000001", "9" * 5000])
 def test_impossible_steps_are_refused(tmp_path, step):
     write_tensors(tmp_path / "s.safetensors", "state", TENSORS, {"step": step})
     with pytest.raises(SnapshotError, match="carries"):
-        read_header(tmp_path / "s.safetensors", "state")
+        open_tensors(tmp_path / "s.safetensors", "state")
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(path, monkeypatch):
@@ -122,17 +108,6 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(path, monkeypatch):
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-def test_digest_of_a_file_is_its_sha256(tmp_path):
-    (tmp_path / "abc").write_bytes(b"abc")
-    assert digest(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180
-
-
-def test_opening_a_file_gives_its_header_and_the_digest_of_the_file(path):
-    opened = open_tensors(path, "state")
-    assert (opened.path, opened.keys, opened.metadata["step"]) == (path, set(TENSORS), "7")
-    assert opened.digest == digest(path)
-
-
 def test_opening_a_file_loads_neither_torch_nor_numpy(path):
     code = (
         "import sys; from pathlib import Path; from facegan.storage.safetensors_file import open_tensors\n"
@@ -142,27 +117,18 @@ def test_opening_a_file_loads_neither_torch_nor_numpy(path):
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
 
 
-@pytest.mark.parametrize("part", [0, 0.3, 0.99])
-def test_the_header_alone_shows_that_a_file_is_torn(make, part):
-    run = make("one", saved=[5])
-    tear(run.snapshot(5), part)
-    assert header_problem(run.snapshot(5)).startswith("not a valid safetensors file (")
-
-
-def test_a_file_of_another_kind_counts_as_foreign(make):
-    run = make("one", saved=[5])
-    run.state(5).replace(run.snapshot(5))
-    assert header_problem(run.snapshot(5)) == "not a snapshot of facegan"
-    save_arrays({"a": np.zeros(1)}, run.state(5))
-    assert header_problem(run.state(5)) == "not a state of facegan"
-
-
-def test_the_header_check_reads_no_weights(make):
+def test_the_header_alone_shows_that_a_file_is_torn_or_of_another_kind_without_its_weights(make):
     run = make("one", saved=[5])
     content = bytearray(run.state(5).read_bytes())
     content[-1] ^= 1
     run.state(5).write_bytes(content)
     assert header_problem(run.state(5)) is None
+    run.state(5).replace(run.snapshot(5))
+    assert header_problem(run.snapshot(5)) == "not a snapshot of facegan"
+    assert header_problem(run.snapshot(5), "latents") == "not latents of facegan"
+    for part in (0.99, 0.3, 0):
+        tear(run.snapshot(5), part)
+        assert header_problem(run.snapshot(5)).startswith("not a valid safetensors file (")
 
 
 def test_weights_digest_depends_on_weights_alone(tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, SnapshotError
+from ..errors import ConfigError
 from .options import load_torch
 
 if TYPE_CHECKING:
@@ -101,16 +101,13 @@ def check_tensor_path(path: Path, flag: str, kind: str) -> None:
     Raises:
         ConfigError: The ending is wrong, or a file of another kind exists there.
     """
-    from ..storage.safetensors_file import read_header
+    from ..storage.safetensors_file import header_problem
 
     _check_parents(path, f"{flag} {path}")
     if path.suffix != ".safetensors":
         raise ConfigError(f"{flag} {path}: {kind} are saved as .safetensors; end it so")
-    if path.exists():
-        try:
-            read_header(path, kind, whole=False)
-        except SnapshotError as error:
-            raise ConfigError(f"{flag} {path}: is not replaced by {kind} ({error}); choose another name") from None
+    if path.exists() and (problem := header_problem(path, kind)):
+        raise ConfigError(f"{flag} {path}: is not replaced by {kind} ({problem}); choose another name")
 
 
 def _check_parents(path: Path, where: str) -> None:

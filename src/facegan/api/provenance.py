@@ -106,8 +106,8 @@ def _find_generator(about: dict[str, str], model: PathLike | None, device: str |
     """Load the generator of the snapshot with the image's digest: MODEL's, or any under runs/, likely ones first."""
     from ..checkpoint import Checkpoint
     from ..devices import resolve_device
+    from ..downloads.http import digest_of
     from ..storage.run_dir import RunDir, find_run
-    from ..storage.safetensors_file import digest
 
     if model is not None and Path(model).is_file():
         candidates = [Path(model)]
@@ -117,7 +117,8 @@ def _find_generator(about: dict[str, str], model: PathLike | None, device: str |
         candidates = [run.snapshot(each) for run in runs for each in run.steps("snapshots")]
         step = about.get("step", "").lstrip("0")
         candidates.sort(key=lambda path: path.stem.removeprefix("step-").lstrip("0") != step)
-    snapshot = next((path for path in candidates if digest(path) == about["snapshot"]), None)
+    digest = f"sha256:{about['snapshot']}"
+    snapshot = next((path for path in candidates if digest_of(path, digest) == digest), None)
     if snapshot is None:
         return None
     is_raw = about.get("weights") == "G"

@@ -184,10 +184,10 @@ def _all_runs() -> "list[RunDir]":
 
 def _damage(path: Path) -> str | None:
     """Return why a snapshot or state is damaged, by its digest; None for a valid one."""
-    from ..storage.safetensors_file import read_header
+    from ..storage.safetensors_file import open_tensors
 
     try:
-        read_header(path, path.parent.name.removesuffix("s"))
+        open_tensors(path, path.parent.name.removesuffix("s"))
     except SnapshotError as error:
         return str(error).removeprefix(f"{path}: ")
     return None

@@ -20,13 +20,10 @@ def write_atomic(path: Path, content: bytes | Callable[[Path], None], *, durable
     """Write a file completely or not at all: temporary file next to it, fsync, rename, fsync of the folder.
 
     Args:
-        path: The final name; its folder exists.
+        path: The final name; its folder exists, and an existing file stays unchanged when OSError is raised.
         content: The bytes, or a function that writes the file at the path it is given.
         durable: False skips both fsync: after a kill the file is complete or missing, after a power cut it may be
             empty. For many small files that can be made again.
-
-    Raises:
-        OSError: The file could not be written; an existing file at `path` is unchanged.
     """
     temporary = _temporary(path)
     try:
@@ -49,15 +46,9 @@ def write_atomic(path: Path, content: bytes | Callable[[Path], None], *, durable
 
 
 def append_lines(path: Path, lines: bytes, *, durable: bool = False) -> None:
-    """Append complete lines to a file, all or none; a torn line that a killed writer left is ended before them.
+    """Append complete lines, each with its line break, to a file, which need not exist; all or, with OSError, none.
 
-    Args:
-        path: The file; it need not exist.
-        lines: Each with its line break.
-        durable: Also flush them to the disk.
-
-    Raises:
-        OSError: They cannot be written; the file is unchanged.
+    A torn line that a killed writer left is ended before them. `durable` also flushes them to the disk.
     """
     with path.open("ab+") as file:
         end = file.seek(0, os.SEEK_END)
@@ -85,7 +76,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         fill: Writes the files into the folder it is given.
 
     Raises:
-        OSError: It could not be written, or `path` exists and is not empty; what exists there is unchanged.
+        OSError: It could not be written, or `path` is not empty; what exists there is unchanged.
     """
     temporary = _temporary(path)
     try:
@@ -137,11 +128,7 @@ def json_object(line: bytes) -> dict[str, Any] | None:
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
-    """Give a complete temporary file its final name in the same file system: fsync, rename, fsync of the folder.
-
-    Raises:
-        OSError: It could not be done; an existing file at `path` is unchanged.
-    """
+    """Give a complete temporary file its final name in the same file system: fsync, rename, fsync of the folder."""
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -155,13 +142,11 @@ def put_in_place(temporary: Path, path: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove the temporary files and folders that killed writers left; nobody may be writing there."""
-    if folder.is_dir():
-        for path in folder.iterdir():
-            if is_temporary(path):
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
+    for path in filter(is_temporary, folder.iterdir() if folder.is_dir() else ()):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def is_temporary(path: Path) -> bool:

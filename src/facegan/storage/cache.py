@@ -34,23 +34,15 @@ def hashed_key(facts: str) -> str:
 
 
 class CacheEntry(BaseModel):
-    """An entry as `facegan cache list` shows it.
-
-    Attributes:
-        kind: The folder of the cache that it lies in.
-        path: The file or folder.
-        size_bytes: Its size.
-        days_unused: Days since it was last written or read.
-        useless: Why nothing can use it, or None.
-    """
+    """An entry as `facegan cache list` shows it."""
 
     model_config = ConfigDict(frozen=True)
 
-    kind: str
+    kind: str  # the folder of the cache that it lies in
     path: Path
     size_bytes: int
-    days_unused: float
-    useless: str | None = None
+    days_unused: float  # since it was last written or read
+    useless: str | None = None  # why nothing can use it
 
 
 @dataclass(frozen=True)
@@ -76,11 +68,7 @@ class CacheFolder:
         return found
 
     def write(self, key: str, content: bytes | Callable[[Path], object]) -> Path:
-        """Write an entry atomically, given its bytes or a function that writes a path atomically; return its path.
-
-        Raises:
-            OSError: It cannot be written; nothing is left of it.
-        """
+        """Write an entry atomically, given its bytes or a function that writes a path atomically; return its path."""
         path = self.path / key
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, bytes):
@@ -95,13 +83,10 @@ class CacheFolder:
         return sorted(found, key=lambda entry: entry.days_unused)
 
     def _entry(self, path: Path) -> CacheEntry:
-        status = path.stat()
-        days_unused = max(0.0, (time.time() - status.st_mtime) / _DAY)
-        size_bytes = size_of(path)
+        days = max(0.0, (time.time() - path.stat().st_mtime) / _DAY)
         # A file that is being written has such a name as well, but not for a day.
-        killed = is_temporary(path) and days_unused > 1
-        useless = "left by a writing that was killed" if killed else None
-        return CacheEntry(kind=self.kind, path=path, size_bytes=size_bytes, days_unused=days_unused, useless=useless)
+        useless = "left by a writing that was killed" if is_temporary(path) and days > 1 else None
+        return CacheEntry(kind=self.kind, path=path, size_bytes=size_of(path), days_unused=days, useless=useless)
 
 
 PACKED = CacheFolder("packed")
@@ -118,14 +103,9 @@ def computed_files() -> list[CacheEntry]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or folder of the cache; a process that has it open keeps what it reads.
-
-    Raises:
-        OSError: It cannot be removed.
-    """
+    """Remove a file or folder of the cache; a process that has it open keeps what it reads."""
     if not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
+        return path.unlink(missing_ok=True)
     aside = path.with_name(f".{path.name.lstrip('.')}.removed-{uuid.uuid4().hex[:8]}")
     path.rename(aside)  # gone for everyone else at once
     shutil.rmtree(aside)

@@ -12,12 +12,8 @@ _POLL_SECONDS = 0.2
 
 
 @contextmanager
-def exclusive_lock(path: Path, waiting: Callable[[], object] | None = None) -> Iterator[None]:
-    """Hold a lock file, which stays behind empty.
-
-    Args:
-        path: The lock file.
-        waiting: Called several times a second while another process holds it.
+def exclusive_lock(path: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold a lock file, which stays behind empty; `waiting` is called while another process holds it.
 
     Raises:
         OSError: The file or its folder cannot be made.
@@ -30,8 +26,7 @@ def exclusive_lock(path: Path, waiting: Callable[[], object] | None = None) -> I
         try:
             lock.acquire(timeout=_POLL_SECONDS)
         except Timeout:
-            if waiting is not None:
-                waiting()
+            waiting()
     try:
         yield
     finally:
@@ -47,10 +42,8 @@ def is_locked(path: Path) -> bool:
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:
-        return False
+    except OSError as error:  # of which Timeout is one
+        return isinstance(error, Timeout)
     lock.release()
     return False
 

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,36 +23,17 @@ _LOCK = ".lock"
 _LOCK_SECONDS = 1.0  # outlasts a process that only checks whether the lock is held
 
 
-@dataclass(frozen=True)
 class RunDir:
-    """The folder of a run; a path next to others, nothing is read or written before a method is called."""
+    """The folder of a run; nothing is read or written before a method is called."""
 
-    path: Path
-
-    @property
-    def config(self) -> Path:
-        """The complete configuration, itself a valid `--config` file."""
-        return self.path / "config.json"
-
-    @property
-    def environment(self) -> Path:
-        """The machine and versions it was started with: metadata that nothing depends on."""
-        return self.path / "environment.json"
-
-    @property
-    def evaluations(self) -> Path:
-        """One line of JSON for each metric of each evaluation."""
-        return self.path / "evaluations.jsonl"
-
-    @property
-    def log(self) -> Path:
-        """A copy of the console output."""
-        return self.path / "log.txt"
-
-    @property
-    def metrics(self) -> Path:
-        """One line of JSON for each tick."""
-        return self.path / "metrics.jsonl"
+    def __init__(self, path: Path) -> None:
+        """Name the files in the folder at `path`."""
+        self.path = path
+        self.config = path / "config.json"  # complete, and itself a valid `--config` file
+        self.environment = path / "environment.json"  # the machine and versions it was started with
+        self.evaluations = path / "evaluations.jsonl"  # one line for each metric of each evaluation
+        self.log = path / "log.txt"  # a copy of the console output
+        self.metrics = path / "metrics.jsonl"  # one line for each tick
 
     def sample(self, step: int) -> Path:
         """The grid of samples from the fixed latents at a step."""
@@ -92,9 +73,11 @@ class RunDir:
         try:
             yield
         finally:
-            if not inner:
-                with suppress(OSError):
-                    self._remove_if_empty(existing)
+            with suppress(OSError):
+                if not inner and not self._holds_something():
+                    (self.path / _LOCK).unlink()
+                    for folder in takewhile(lambda each: each != existing, (self.path, *self.path.parents)):
+                        folder.rmdir()
             lock.release()
 
     def is_running(self) -> bool:
@@ -108,7 +91,7 @@ class RunDir:
 
     def refuse_existing(self) -> None:
         """Raise SnapshotError if the folder holds something already, or is a file."""
-        if self.path.exists() and (not self.path.is_dir() or self._holds_something()):
+        if self._holds_something():
             raise SnapshotError(
                 f"{self.path}: exists already; choose another --run, continue it with 'facegan resume', "
                 "or start again with --force (it is kept under another name)"
@@ -127,7 +110,7 @@ class RunDir:
         if not self.path.exists():
             return None
         self.refuse_running()
-        if not self.config.is_file() and (not self.path.is_dir() or self._holds_something()):
+        if not self.config.is_file() and self._holds_something():
             raise SnapshotError(f"{self.path}: is not a run, and --force replaces nothing else; choose another --run")
         path, number = self.path if self.path.name else self.path.absolute(), 1
         while (aside := path.with_name(f"{path.name}.replaced-{number}")).exists():
@@ -164,11 +147,7 @@ class RunDir:
             sweep(folder)
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Append one line to metrics.jsonl, completely or not at all.
-
-        Raises:
-            OSError: It cannot be written; the lines before it are unchanged.
-        """
+        """Append one line to metrics.jsonl, completely or not at all; raises OSError."""
         append_lines(self.metrics, json.dumps(record).encode() + b"\n")
 
     def sync_metrics(self) -> None:
@@ -184,30 +163,18 @@ class RunDir:
                 yield record
 
     def cut_metrics(self, step: int, *, inside_tick: bool) -> None:
-        """Drop the lines of metrics.jsonl after `step`, and that of `step` itself if it lies between two ticks.
-
-        Raises:
-            OSError: The file cannot be written; it is unchanged.
-        """
+        """Drop the lines of metrics.jsonl after `step`, and that of `step` itself if it lies between two ticks."""
         if self.metrics.exists():
             records = [each for each in self.read_metrics() if each["step"] < step + (not inside_tick)]
-            kept = [json.dumps(record) + "\n" for record in records]
-            write_atomic(self.metrics, "".join(kept).encode())
+            write_atomic(self.metrics, "".join(json.dumps(record) + "\n" for record in records).encode())
 
     def _taken(self) -> SnapshotError:
         return SnapshotError(f"{self.path}: another facegan process is writing this run; wait until it ends, or end it")
 
-    def _remove_if_empty(self, existing: Path | None) -> None:
-        """Remove the folder if it holds nothing, and those above it up to `existing`, which was there before."""
-        if not self._holds_something():
-            (self.path / _LOCK).unlink()
-            for folder in (self.path, *self.path.parents):
-                if folder == existing:
-                    break
-                folder.rmdir()
-
     def _holds_something(self) -> bool:
         """Return whether there is more than a process leaves that is killed before it has made the run."""
+        if not self.path.is_dir():
+            return self.path.exists()
         return any(
             not (entry.name == _LOCK or is_temporary(entry) or (entry.name in _KINDS and not any(entry.iterdir())))
             for entry in self.path.iterdir()
@@ -253,10 +220,8 @@ def find_run(name: str | Path | None, root: Path = Path("runs")) -> RunDir:
 @contextmanager
 def next_free(root: Path, stem: str) -> Iterator[RunDir]:
     """Hold the lock of the run folder `root/stem-NUMBER` with the first number that no run has."""
-    number = 1
-    while True:
+    for number in count(1):
         run = RunDir(root / f"{stem}-{number}")
-        number += 1
         with ExitStack() as stack:
             try:
                 run.refuse_existing()

@@ -15,7 +15,7 @@ from ..config import RunConfig
 from ..errors import SnapshotError
 from ..generator import FaceGenerator
 from ..messages import one_line
-from ..storage.safetensors_file import read_header, read_tensors
+from ..storage.safetensors_file import open_tensors, read_tensors
 from .adam import Adam
 from .distributed import ALONE, World
 
@@ -91,7 +91,7 @@ class TrainState:
             DamagedError: Its bytes are not those that were written.
             SnapshotError: The file is missing, not a state, newer than this version, or of another run or data.
         """
-        metadata, _ = read_header(path, "state")
+        metadata = open_tensors(path, "state").metadata
         if metadata.get("data") != data_digest:
             raise SnapshotError(
                 f"{path}: the images are not those that this run was trained on; restore them, or start a new run"

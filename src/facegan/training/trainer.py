@@ -27,7 +27,7 @@ from ..storage.atomic import as_json, write_atomic
 from ..storage.best_snapshot import best_snapshot, cut_evaluations
 from ..storage.run_dir import RunDir
 from ..storage.run_status import num_images_of, read_run_config
-from ..storage.safetensors_file import read_header
+from ..storage.safetensors_file import open_tensors
 from .artifacts import complete, finish
 from .distributed import ALONE, World
 from .loop import TrainLoop
@@ -220,7 +220,7 @@ def _newest_state(config: RunConfig, run: RunDir, reporter: Reporter) -> Path | 
     for kind, path_of in (("snapshot", run.snapshot), ("state", run.state)):
         for path in map(path_of, reversed(run.steps(f"{kind}s"))):
             try:
-                read_header(path, kind)
+                open_tensors(path, kind)
             except DamagedError as error:
                 reporter.info(f"{error}; put aside as {run.put_aside(path).name}")
                 continue
