@@ -201,7 +201,7 @@ LEFT_OUT = "no effect with --corners, which makes one sheet; leave out"
         ([], "interpolate: nowhere to write; give -o walk.gif, .webp, .mp4, .png or FOLDER/"),
         (["-o", "a.bmp"], "-o a.bmp: cannot write '.bmp'; end it in .gif, .webp, .mp4, /, .png, .jpg, .jpeg"),
         (["-o", "a"], "-o a: has no ending; end it in .gif, .webp, .mp4, /, .png, .jpg, .jpeg"),
-        (["-o", "runs/"], "-o runs/: exists already; name a folder that is yet to be made"),
+        (["-o", "runs/"], "-o runs/: exists already; name a new folder"),
         (["-o", "a.gif", "--seeds", "5-1"], "--seeds 5-1: the range '5-1' runs backwards; give 1-5"),
         (
             ["-o", "a.gif", "--seeds", "a"],

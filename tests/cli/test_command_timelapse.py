@@ -71,7 +71,7 @@ def test_timelapse_gif_is_the_default(facegan, run):
     ("arguments", "message"),
     [
         (["-o", "a.mp5"], "-o a.mp5: cannot write '.mp5'; end it in .gif, .webp, .mp4, /"),
-        (["-o", "runs/"], "-o runs/: exists already; name a folder that is yet to be made"),
+        (["-o", "runs/"], "-o runs/: exists already; name a new folder"),
         (["--seconds", "0"], "--seconds is 0; it must be 0.1 to 600"),
         (["--seconds", "nan"], "--seconds is nan; it must be 0.1 to 600"),
         (["--seconds", "1e9"], "--seconds is 1e+09; it must be 0.1 to 600"),

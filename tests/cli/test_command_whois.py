@@ -147,7 +147,7 @@ def test_everything_told_is_written_by_sample(facegan, run, picture):
         (["none.png"], "none.png: no such image"),
         (["holiday.png"],
          "holiday.png: does not say that facegan made it; other programs may have removed what it said"),
-        (["text.png"], "text.png: is no image that can be read"),
+        (["text.png"], "text.png: not a readable image"),
         (["holiday.png", "-o", "again.jpg"], "-o again.jpg: the format stays the same; end it in .png"),
         (["holiday.png", "-o", "./holiday.png"], "-o ./holiday.png: is the image itself; give another name"),
         (["huge.png", "m"], "would have 26,999,998 x 16 pixels, more than other programs open"),

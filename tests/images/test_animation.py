@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from facegan import images
-from facegan.errors import ConfigError, DataError, SnapshotError
+from facegan.errors import ConfigError, SnapshotError
+from facegan.images.animation import read_about
 
 ABOUT = {"Software": "facegan 1", "recipe": '{"make": "walk", "seeds": [3, 14]}', "Größe": "日本"}
 
@@ -18,7 +19,7 @@ def ramp(height=48, width=64):
 
 
 def walk(num=6, **shape):
-    """A white square that walks over a ground that stands still."""
+    """A white square that walks over a still background."""
     for number in range(num):
         frame = ramp(**shape)
         frame[4:12, 4 + 6 * number : 12 + 6 * number] = 255
@@ -28,22 +29,22 @@ def walk(num=6, **shape):
 def shown(path):
     """Every frame of a GIF or WebP as RGB, and how long it is shown, in ms."""
     frames, durations = [], []
-    with Image.open(path) as film:
-        assert film.info.get("loop", 0) == 0
-        for number in range(film.n_frames):
-            film.seek(number)
-            film.load()
-            frames.append(np.asarray(film.convert("RGB")))
-            durations.append(film.info.get("duration"))
+    with Image.open(path) as animation:
+        assert animation.info.get("loop", 0) == 0
+        for number in range(animation.n_frames):
+            animation.seek(number)
+            animation.load()
+            frames.append(np.asarray(animation.convert("RGB")))
+            durations.append(animation.info.get("duration"))
     return np.stack(frames), durations
 
 
-@pytest.mark.parametrize(("ending", "tolerance"), [(".gif", 6), (".webp", 6)])
+@pytest.mark.parametrize(("ending", "tolerance"), [(".gif", 6), (".webp", 0)])
 def test_an_animation_shows_every_frame_in_order_in_its_colours(tmp_path, ending, tolerance):
     images.save_animation(tmp_path / f"walk{ending}", walk(), fps=4)
     seen, durations = shown(tmp_path / f"walk{ending}")
     assert durations == [250] * 6
-    assert np.abs(seen.astype(int) - np.stack(list(walk()))).mean() < tolerance
+    assert np.abs(seen.astype(int) - np.stack(list(walk()))).mean() <= tolerance
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_a_folder_holds_every_frame_as_it_is(tmp_path):
     assert [path.name for path in paths] == [f"frame-{number:08d}.png" for number in range(6)]
     for path, frame in zip(paths, walk(), strict=True):
         assert np.array_equal(np.asarray(Image.open(path)), frame)
-        assert images.read_about(path) == ABOUT
+        assert read_about(path) == ABOUT
 
 
 def test_an_empty_folder_is_filled_and_one_with_something_is_left_as_it_is(tmp_path):
@@ -110,7 +111,7 @@ def test_an_empty_folder_is_filled_and_one_with_something_is_left_as_it_is(tmp_p
     before = sorted((tmp_path / "walk").iterdir())
     with pytest.raises(SnapshotError) as refusal:
         images.save_animation(f"{tmp_path}/walk/", walk(3), fps=10)
-    assert str(refusal.value) == f"-o {tmp_path}/walk/: exists already; name a folder that is yet to be made"
+    assert str(refusal.value) == f"-o {tmp_path}/walk/: exists already; name a new folder"
     assert sorted((tmp_path / "walk").iterdir()) == before
 
 
@@ -120,32 +121,26 @@ def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch, place):
     monkeypatch.chdir(tmp_path / "empty")
     with pytest.raises(ConfigError) as refusal:
         images.save_animation(place, walk(2), fps=10)
-    assert str(refusal.value) == f"-o {place}: names no folder that can be made; give a new one's name and '/'"
+    assert str(refusal.value) == f"-o {place}: not a folder that can be made; give a new one's name and '/'"
 
 
 @pytest.mark.parametrize("place", ["walk.gif", "walk.webp", "walk.mp4", "walk/"])
 @pytest.mark.parametrize("about", [ABOUT, None])
-def test_a_film_says_of_itself_what_it_was_told(tmp_path, place, about):
+def test_an_animation_carries_its_metadata(tmp_path, place, about):
     path = f"{tmp_path}/{place}"
     images.save_animation(path, walk(2), fps=10, about=about)
-    assert images.read_about(tmp_path / place) == (about or {})
+    assert read_about(tmp_path / place) == (about or {})
 
 
-def test_what_other_programs_say_of_a_gif_is_not_ours(tmp_path):
+def test_the_comments_of_other_programs_are_no_metadata(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "a.gif", comment="made with love")
-    assert images.read_about(tmp_path / "a.gif") == {}
+    assert read_about(tmp_path / "a.gif") == {}
     Image.new("L", (4, 4)).save(tmp_path / "a.gif", comment=json.dumps([1, 2]))
-    assert images.read_about(tmp_path / "a.gif") == {}
-
-
-def test_a_damaged_film_is_refused(tmp_path):
-    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x20ftypisom and no more")
-    with pytest.raises(DataError, match=r"a.mp4: is no film that can be read \("):
-        images.read_about(tmp_path / "a.mp4")
+    assert read_about(tmp_path / "a.gif") == {}
 
 
 @pytest.mark.parametrize("place", ["walk.gif", "walk.webp", "walk.mp4", "new/walk/"])
-def test_a_film_that_breaks_off_leaves_nothing_and_what_stood_there_stands(tmp_path, place):
+def test_an_interrupted_animation_leaves_nothing_and_keeps_the_file_before_it(tmp_path, place):
     def dying():
         yield from walk(3)
         raise KeyboardInterrupt
@@ -161,17 +156,17 @@ def test_a_film_that_breaks_off_leaves_nothing_and_what_stood_there_stands(tmp_p
 
 
 @pytest.mark.parametrize("place", ["walk.mp4", "walk/"])
-def test_a_film_is_written_while_its_frames_come(tmp_path, place):
+def test_an_animation_is_written_while_its_frames_come(tmp_path, place):
     """Sixteen times the frames take no more memory."""
     images.save_animation(f"{tmp_path}/first-{place}", walk(1), fps=10)  # whatever is loaded once
     peaks = []
-    for num in (8, 128):
-        frames = (frame for _ in range(num) for frame in walk(1, height=96, width=128))
+    for num in (4, 64):
+        frames = (frame for _ in range(num) for frame in walk(1, height=64, width=96))
         tracemalloc.start()
         images.save_animation(f"{tmp_path}/{num}-{place}", frames, fps=10)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < peaks[0] + 96 * 128 * 3 * 16
+    assert peaks[1] < peaks[0] + 64 * 96 * 3 * 16
 
 
 @pytest.mark.parametrize(
@@ -179,16 +174,13 @@ def test_a_film_is_written_while_its_frames_come(tmp_path, place):
     [
         ("a.mp5", {}, "cannot write '.mp5'; end it in .gif, .webp, .mp4, /"),
         ("a", {}, "has no ending; end it in .gif, .webp, .mp4, /"),
-        ("a.gif", {"fps": 51}, "cannot show 51 images a second; it must be 0.01 to 50"),
-        ("a.webp", {"fps": 91}, "cannot show 91 images a second; it must be 0.01 to 90"),
-        ("a.mp4", {"fps": 121}, "cannot show 121 images a second; it must be 0.01 to 120"),
-        ("a.mp4", {"fps": float("nan")}, "cannot show nan images a second; it must be 0.01 to 120"),
-        ("a.mp4", {"fps": 0}, "cannot show 0 images a second; it must be 0.01 to 120"),
-        ("a.gif", {"hold": -1}, "cannot hold the last image for -1 s; it must be 0 to 600"),
-        ("a.gif", {"hold": 601}, "cannot hold the last image for 601 s; it must be 0 to 600"),
+        ("a.gif", {"fps": 51}, "cannot show 51 images a second; give 0.01 to 50"),
+        ("a.webp", {"fps": 91}, "cannot show 91 images a second; give 0.01 to 90"),
+        ("a.mp4", {"fps": float("nan")}, "cannot show nan images a second; give 0.01 to 120"),
+        ("a.mp4", {"fps": 0}, "cannot show 0 images a second; give 0.01 to 120"),
     ],
 )
-def test_what_no_film_can_be_is_refused(tmp_path, place, options, message):
+def test_an_unknown_ending_or_speed_is_refused(tmp_path, place, options, message):
     with pytest.raises(ConfigError) as refusal:
         images.save_animation(tmp_path / place, walk(), **{"fps": 10, **options})
     assert str(refusal.value) == f"-o {tmp_path / place}: {message}"
@@ -196,12 +188,11 @@ def test_what_no_film_can_be_is_refused(tmp_path, place, options, message):
 
 
 @pytest.mark.parametrize(("place", "width", "most"), [("a.mp4", 8193, "8,192"), ("a.webp", 16384, "16,383")])
-def test_pictures_too_large_for_a_format_are_refused(tmp_path, place, width, most):
+def test_frames_too_large_for_a_format_are_refused(tmp_path, place, width, most):
     with pytest.raises(ConfigError) as refusal:
         images.save_animation(tmp_path / place, [np.zeros((2, width), np.uint8)], fps=1)
-    assert str(refusal.value) == (
-        f"-o {tmp_path / place}: images of {width}x2 pixels are too large for this format; it takes {most} a side"
-    )
+    ending = place.removeprefix("a")
+    assert str(refusal.value) == f"-o {tmp_path / place}: {width:,} x 2 pixels; {ending} takes {most} a side"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -209,8 +200,8 @@ def test_pictures_too_large_for_a_format_are_refused(tmp_path, place, width, mos
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        ([], "a film needs at least one frame"),
-        ([ramp(8, 8), ramp(8, 10)], r"a film's frames have one shape \(given \(8, 8, 3\) and \(8, 10, 3\)\)"),
+        ([], "an animation needs at least one frame"),
+        ([ramp(8, 8), ramp(8, 10)], r"an animation's frames have one shape \(given \(8, 8, 3\) and \(8, 10, 3\)\)"),
     ],
 )
 def test_frames_of_two_shapes_or_none_are_a_mistake(tmp_path, place, frames, message):
@@ -219,6 +210,6 @@ def test_frames_of_two_shapes_or_none_are_a_mistake(tmp_path, place, frames, mes
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_film_of_one_frame_is_that_frame(tmp_path):
+def test_an_animation_of_one_frame_is_that_frame(tmp_path):
     images.save_animation(tmp_path / "one.gif", walk(1), fps=1)
     assert len(shown(tmp_path / "one.gif")[0]) == 1

@@ -12,6 +12,7 @@ from facegan.checkpoint import load_generator
 from facegan.ema import calibrate
 from facegan.errors import SnapshotError, TrainingError
 from facegan.generator import FaceGenerator
+from facegan.images.files import read_grid
 from facegan.reporter import Callbacks, Reporter
 from facegan.storage.run_dir import RunDir
 from facegan.training import loop, state
@@ -255,7 +256,7 @@ def test_first_grid_shows_the_untrained_generator_after_few_latents(tiny, tmp_pa
     assert used == [loop.NUM_FIRST, state.NUM_CALIBRATION]
 
     untrained = build_state(config, torch.device("cpu")).G_ema
-    seen = images.read_grid(run.sample(0))
+    seen = read_grid(run.sample(0))
     bare = FaceGenerator(untrained, z_dim=12, prior="normal").sample(range(loop.NUM_GRID))
     source = torch.Generator().manual_seed(123)
     calibrate(untrained, [torch.randn(500, 12, generator=source) for _ in range(4)])

@@ -129,18 +129,19 @@ def _corners(corners: str, sizes: dict[str, int | None], mode: Any) -> "Corners"
 
 def _walk(out: str, flags: dict[str, Any], mode: Any, scale: int | None) -> "Walk":
     """Return the walk that the flags describe, its default enlargement still open (1); raises ConfigError."""
-    from ..images import FILMS, check_ending, check_film
+    from ..images.animation import ANIMATION_ENDINGS, check_animation_path
+    from ..images.files import check_ending
     from ..recipes import Walk
     from ..recipes.walk import MAX_FRAMES, legs_of
 
     strip = out == STDOUT or (Path(out).suffix.lower() in STILLS and not out.endswith("/"))
     if not strip and not out.endswith("/"):
-        check_ending(Path(out), (*FILMS, *STILLS))
+        check_ending(Path(out), (*ANIMATION_ENDINGS, *STILLS))
     if strip:
         idle = {"--fps": flags["--fps"], "--grid": flags["--grid"]}
         _refuse(idle, "no effect on a filmstrip; leave out, or -o walk.gif")
     else:
-        check_film(out)
+        check_animation_path(out)
     if out.endswith("/"):
         _refuse({"--fps": flags["--fps"]}, "no effect on single images; leave out")
     loop, circle = flags["--loop"], flags["--circle"]
@@ -230,10 +231,11 @@ def timelapse(
         raise SnapshotError(f"{found.path}: holds no grids of samples yet")
 
     from .. import __version__
-    from ..images import add_captions, check_film, save_animation
+    from ..images.animation import check_animation_path, save_animation
+    from ..images.layouts import add_captions
     from ..storage.run_log import caption, evenly
 
-    check_film(out)
+    check_animation_path(out)
     steps = evenly(steps, int(MAX_FPS * seconds))
     records = list(found.read_metrics())
     frames = add_captions([found.sample(step) for step in steps], [caption(records, step) for step in steps])

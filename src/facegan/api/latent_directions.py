@@ -229,7 +229,8 @@ def _edit_recipe(
 
 def _write_faces(recipe: "Edit", generator: "FaceGenerator", folder: Path, reporter: Reporter) -> list[str]:
     """Write each face alone, with its own latent in its metadata; return the files."""
-    from ..images import grid, write_images
+    from ..images import grid
+    from ..images.files import write_images
     from ..recipes import Sheet
     from ..seeds import Latent, Points
 

@@ -118,8 +118,8 @@ def _check_parents(path: Path, where: str) -> None:
 
 def check_size(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
     """Refuse an image or animation that is too large to be kept in memory or opened; raises ConfigError."""
-    from ..images import check_fits
     from ..images.decode import MAX_PIXELS
+    from ..images.files import check_fits
 
     height, width = recipe.size(generator.origin.config.resolution)
     if height * width > MAX_PIXELS:
@@ -166,7 +166,7 @@ def draw(recipe: "Recipe", generator: "FaceGenerator", out: str, reporter: "Repo
 
 def write_image(out: str, image: "np.ndarray", text: dict[str, str]) -> None:
     """Write an image, uint8 (H, W, 3) or (H, W), to a path or stdout; raises as `draw`."""
-    from ..images import save, write_png
+    from ..images.files import save, write_png
 
     if out != STDOUT:
         save(Path(out), image, text)

@@ -55,7 +55,7 @@ def whois(
     Seeds, snapshot and command are read from its metadata. The image is made again and compared pixel by pixel. Its
     snapshot is looked for by its digest, so a run may have been renamed or moved.
     """
-    from ..images import ending_of, read_about
+    from ..images.animation import ending_of, read_about
 
     path = Path(image)
     if not path.exists():
@@ -128,8 +128,8 @@ def _find_generator(about: dict[str, str], model: PathLike | None, device: str |
 def _compare(
     image: Path, ending: str, recipe: "Recipe", generator: "FaceGenerator", *, out: str | None, reporter: Reporter
 ) -> tuple[int, int, int]:
-    """Make an image again, at `out` if it is to stay; return its difference as `images.difference` does."""
-    from ..images import difference
+    """Make an image again, at `out` if it is to stay; return its difference as `difference` does."""
+    from ..images.animation import difference
     from ..storage.atomic import write_atomic
 
     with tempfile.TemporaryDirectory() as folder:

@@ -161,7 +161,8 @@ def _write_folder(
     folder: Path, faces: Iterator[tuple[list[int | str], Any]], recipe: "Sheet", generator: "FaceGenerator"
 ) -> list[Path]:
     """Write single images, then the manifest, a line for each image."""
-    from ..images import grid, write_images
+    from ..images import grid
+    from ..images.files import write_images
     from ..storage.atomic import write_atomic
 
     folder.mkdir(parents=True, exist_ok=True)

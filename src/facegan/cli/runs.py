@@ -217,6 +217,7 @@ def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | 
     from ..checkpoint import find_checkpoint
     from ..devices import resolve_device
     from ..images.decode import MAX_PIXELS
+    from ..images.layouts import side_by_side
 
     where = resolve_device(device or "auto")
     generators = [find_checkpoint(run.path, reporter=reporter).generator(device=where) for run in found]
@@ -235,4 +236,4 @@ def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | 
         grids.append(images.grid(pixels.repeat_interleave(by, 2).repeat_interleave(by, 3)))
         captions.append(f"{letter(place)}  {run.path.name}, step {generator.origin.step:,}, {side}x{side}")
     about = {"Software": f"facegan {__version__}", "Description": "synthetic faces: " + "; ".join(captions)}
-    images.save(out, images.side_by_side(grids, captions), about)
+    images.save(out, side_by_side(grids, captions), about)

@@ -7,38 +7,44 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import ExifTags, Image, ImageSequence
+from PIL.PngImagePlugin import PngImageFile
 
-from ..errors import ConfigError, DataError, SnapshotError
+from ..errors import ConfigError, SnapshotError
 from ..storage.atomic import write_atomic, write_folder
-from .decode import quiet_pillow
-from .files import as_exif, check_ending, write_png
+from .decode import sniff_file_type
+from .files import as_exif, check_ending, open_image, write_png
+from .video import open_video, write_video
 
-FILMS = (".gif", ".webp", ".mp4", "/")
+ANIMATION_ENDINGS = (".gif", ".webp", ".mp4", "/")
 # Frames a second. Browsers slow GIFs of delays below 2/100 s, and WebPs below 11 ms, down to 10 frames a second.
-MOST_FPS = {".gif": 50, ".webp": 90, ".mp4": 120, "/": 1000}
-LEAST_FPS = 0.01
-MOST_HOLD = 600.0  # seconds
-MOST_SIDE = {".gif": 65_535, ".webp": 16_383, ".mp4": 8_192, "/": 65_535}  # pixels, by the format or its players
+_MIN_FPS, _MAX_FPS = 0.01, {".gif": 50, ".webp": 90, ".mp4": 120, "/": 1000}
+_MAX_SIDE = {".gif": 65_535, ".webp": 16_383, ".mp4": 8_192, "/": 65_535}  # pixels, by the format or its players
 _PALETTE_PIXELS = 2**16  # from which a GIF's palette is made
 _SPREAD = 8.0  # of the dither, in 1/255: softens the steps between colours, and its pattern is hardly seen
+_ENDING_OF = {
+    "a PNG image": ".png",
+    "a JPEG image": ".jpg",
+    "a WebP image": ".webp",
+    "a GIF image": ".gif",
+    "an MP4 video": ".mp4",
+}
 
 
-def check_film(path: str | Path) -> None:
+def check_animation_path(path: str | Path) -> None:
     """Validate the path of an animation.
 
     Raises:
-        ConfigError: The suffix is not one of FILMS, or the folder has no name of its own.
+        ConfigError: The suffix is not one of ANIMATION_ENDINGS, or the folder has no name of its own.
         SnapshotError: The folder exists and is not empty, or a file has its name.
     """
-    if _format(path) != "/":
-        check_ending(Path(path), FILMS)
-        return
     folder = Path(path)
-    if folder.name in ("", ".."):  # ./ and the like, the current folder of somebody
-        raise ConfigError(f"-o {path}: names no folder that can be made; give a new one's name and '/'")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SnapshotError(f"-o {path}: exists already; name a folder that is yet to be made")
+    if _format(path) != "/":
+        check_ending(folder, ANIMATION_ENDINGS)
+    elif folder.name in ("", ".."):  # ./ and the like, the current folder of somebody
+        raise ConfigError(f"-o {path}: not a folder that can be made; give a new one's name and '/'")
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SnapshotError(f"-o {path}: exists already; name a new folder")
 
 
 def save_animation(
@@ -54,7 +60,7 @@ def save_animation(
     An .mp4 or a folder is written while the frames come, in constant memory; a .gif or .webp needs all of them first.
     A .webp and a folder keep every pixel as it is, an .mp4 and a .gif nearly.
     A .gif has one palette for all frames, and a dither that does not move. It counts time in 1/100 s: each frame ends
-    at the nearest hundredth to its exact end, so that single delays differ by 1/100 s and the film is as long as asked.
+    at the nearest hundredth to its exact end, so single delays differ by 1/100 s and the total length is as asked.
 
     Args:
         path: Ends in .gif, .webp (both endless), .mp4, or "/" (a text, as a Path drops it): a folder of
@@ -66,52 +72,40 @@ def save_animation(
             description and an MP4's comment (one JSON object each), the text chunks of each PNG.
 
     Raises:
-        ConfigError: The ending names no format, or it cannot be as fast, as slow or as large as asked.
+        ConfigError: The ending names no format, or it cannot be as fast or as large as asked.
         SnapshotError: The folder holds something already.
         ValueError: There are no frames, or not all of one shape.
         OSError: It cannot be written.
     """
-    check_film(path)
-    ending = _format(path)
-    if not LEAST_FPS <= fps <= MOST_FPS[ending]:
-        raise ConfigError(
-            f"-o {path}: cannot show {fps:g} images a second; it must be {LEAST_FPS} to {MOST_FPS[ending]:g}"
-        )
-    if not 0 <= hold <= MOST_HOLD:
-        raise ConfigError(f"-o {path}: cannot hold the last image for {hold:g} s; it must be 0 to {MOST_HOLD:g}")
-    place, film, about = Path(path), _alike(frames, MOST_SIDE[ending], path), dict(about or {})
+    check_animation_path(path)
+    ending, place, about = _format(path), Path(path), dict(about or {})
+    if not _MIN_FPS <= fps <= _MAX_FPS[ending]:
+        raise ConfigError(f"-o {path}: cannot show {fps:g} images a second; give {_MIN_FPS} to {_MAX_FPS[ending]}")
+    frames = _checked(frames, path, ending)
     place.parent.mkdir(parents=True, exist_ok=True)
     if ending == "/":
-        write_folder(place, lambda folder: _write_stills(folder, film, about))
-    elif ending == ".mp4":
-        from .video import write_movie
-
-        write_atomic(place, lambda temporary: write_movie(temporary, film, fps=fps, hold=hold, about=about))
-    elif ending == ".gif":
-        write_atomic(place, lambda temporary: _write_gif(temporary, list(film), fps, hold, about))
+        write_folder(place, lambda folder: _write_stills(folder, frames, about))
     else:
-        write_atomic(place, lambda temporary: _write_webp(temporary, list(film), fps, hold, about))
+        write = {".gif": _write_gif, ".webp": _write_webp, ".mp4": write_video}[ending]
+        write_atomic(place, lambda temporary: write(temporary, frames, fps, hold, about))
 
 
 def _format(path: str | Path) -> str:
     return "/" if str(path).endswith("/") else Path(path).suffix.lower()
 
 
-def _alike(frames: Iterable[np.ndarray], most: float, path: str | Path) -> Iterator[np.ndarray]:
+def _checked(frames: Iterable[np.ndarray], path: str | Path, ending: str) -> Iterator[np.ndarray]:
     """Yield the frames; raises for none, for one of another shape, or for one that is too large."""
-    shape = None
+    shape, most = None, _MAX_SIDE[ending]
     for frame in frames:
         shape = shape or frame.shape
         if frame.shape != shape:
-            raise ValueError(f"a film's frames have one shape (given {shape} and {frame.shape})")
+            raise ValueError(f"an animation's frames have one shape (given {shape} and {frame.shape})")
         if max(shape[:2]) > most:
-            raise ConfigError(
-                f"-o {path}: images of {shape[1]}x{shape[0]} pixels are too large for this format; "
-                f"it takes {most:,.0f} a side"
-            )
+            raise ConfigError(f"-o {path}: {shape[1]:,} x {shape[0]:,} pixels; {ending} takes {most:,} a side")
         yield frame
     if shape is None:
-        raise ValueError("a film needs at least one frame")
+        raise ValueError("an animation needs at least one frame")
 
 
 def _write_stills(folder: Path, frames: Iterator[np.ndarray], about: Mapping[str, str]) -> None:
@@ -119,29 +113,20 @@ def _write_stills(folder: Path, frames: Iterator[np.ndarray], about: Mapping[str
         write_png(folder / f"frame-{number:08d}.png", frame, about)
 
 
-def _write_webp(path: Path, frames: list[np.ndarray], fps: float, hold: float, about: Mapping[str, str]) -> None:
+def _write_webp(path: Path, frames: Iterator[np.ndarray], fps: float, hold: float, about: Mapping[str, str]) -> None:
     first, *rest = [Image.fromarray(frame).convert("RGB") for frame in frames]
     options: dict[str, Any] = {"exif": as_exif(about)} if about else {}
-    durations = _durations(len(frames), fps, hold, 1000)
-    first.save(
-        path,
-        save_all=True,
-        append_images=rest,
-        duration=durations,
-        loop=0,
-        lossless=True,
-        quality=0,
-        method=0,
-        **options,
-    )
+    options["duration"] = _durations(1 + len(rest), fps, hold, 1000)
+    first.save(path, save_all=True, append_images=rest, loop=0, lossless=True, quality=0, method=0, **options)
 
 
-def _write_gif(path: Path, frames: list[np.ndarray], fps: float, hold: float, about: Mapping[str, str]) -> None:
-    is_grey = frames[0].ndim == 2
-    first, *rest = [Image.fromarray(frame).convert("P") for frame in frames] if is_grey else _quantized(frames)
+def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float, hold: float, about: Mapping[str, str]) -> None:
+    pixels = list(frames)
+    is_grey = pixels[0].ndim == 2
+    first, *rest = [Image.fromarray(frame).convert("P") for frame in pixels] if is_grey else _quantized(pixels)
     options: dict[str, Any] = {"comment": json.dumps(about)} if about else {}
     options["palette"] = bytes(first.getpalette() or ())  # given, it is written once and not with each frame
-    options["duration"] = [10 * hundredths for hundredths in _durations(len(frames), fps, hold, 100)]
+    options["duration"] = [10 * hundredths for hundredths in _durations(len(pixels), fps, hold, 100)]
     first.save(path, save_all=True, append_images=rest, loop=0, optimize=False, **options)
 
 
@@ -156,7 +141,7 @@ def _quantized(frames: list[np.ndarray]) -> list[Image.Image]:
 
     The palette is black, white, and what suits pixels taken evenly from all frames. Diffusing the error (Floyd and
     Steinberg) would move grain through still parts whenever something above them changes; a threshold matrix
-    cannot.
+    (Bayer 1973) cannot. Pure black and white, as of gaps and captions, stay clean.
     """
     height, width = frames[0].shape[:2]
     each = -(-_PALETTE_PIXELS // len(frames))
@@ -165,36 +150,53 @@ def _quantized(frames: list[np.ndarray]) -> list[Image.Image]:
     found = Image.fromarray(pixels[None]).quantize(254, method=Image.Quantize.MEDIANCUT, kmeans=1)
     palette = Image.new("P", (1, 1))
     palette.putpalette([0, 0, 0, 255, 255, 255, *(found.getpalette() or ())[: 3 * 254]])
-    matrix = np.tile(_threshold(8), (-(-height // 8), -(-width // 8)))[:height, :width, None] * _SPREAD
-    return [_in_palette(frame, palette, matrix) for frame in frames]
+    threshold = np.zeros((1, 1))
+    while len(threshold) < 8:
+        threshold = np.block([[4 * threshold, 4 * threshold + 2], [4 * threshold + 3, 4 * threshold + 1]])
+    threshold = (threshold + 0.5) / 64 - 0.5
+    matrix = np.tile(threshold, (-(-height // 8), -(-width // 8)))[:height, :width, None] * _SPREAD
+    quantized = []
+    for frame in frames:
+        near = Image.fromarray((frame + matrix).round().clip(0, 255).astype(np.uint8))
+        places = np.array(near.quantize(palette=palette, dither=Image.Dither.NONE))  # (H, W), in the palette
+        for place, level in enumerate((0, 255)):
+            places[(frame == level).all(axis=2)] = place
+        quantized.append(Image.fromarray(places))
+        quantized[-1].putpalette(palette.getpalette() or ())
+    return quantized
 
 
-def _in_palette(frame: np.ndarray, palette: Image.Image, matrix: np.ndarray) -> Image.Image:
-    """Dither a frame into a palette; pure black and white, as of gaps and captions, stay clean."""
-    near = Image.fromarray((frame + matrix).round().clip(0, 255).astype(np.uint8))
-    places = np.array(near.quantize(palette=palette, dither=Image.Dither.NONE))  # (H, W), in the palette
-    for place, level in enumerate((0, 255)):
-        places[(frame == level).all(axis=2)] = place
-    found = Image.fromarray(places)
-    found.putpalette(palette.getpalette() or ())
-    return found
+def ending_of(path: Path) -> str:
+    """Return the suffix that matches a file's first bytes; "/" for a folder, "" for anything else."""
+    if path.is_dir():
+        return "/"
+    with path.open("rb") as file:
+        return _ENDING_OF.get(sniff_file_type(file.read(12)), "")
 
 
-def _threshold(size: int) -> np.ndarray:
-    """Bayer's ordered dither of a power-of-two size, in (-0.5, 0.5). Source: Bayer 1973."""
-    matrix = np.zeros((1, 1))
-    while len(matrix) < size:
-        matrix = np.block([[4 * matrix, 4 * matrix + 2], [4 * matrix + 3, 4 * matrix + 1]])
-    return (matrix + 0.5) / size**2 - 0.5
+def read_about(path: Path) -> dict[str, str]:
+    """Return the metadata of an image, an animation, or the first frame in a folder; empty where there is none.
 
-
-_MARKS = (
-    (".png", 0, b"\x89PNG"),
-    (".jpg", 0, b"\xff\xd8"),
-    (".webp", 8, b"WEBP"),
-    (".gif", 0, b"GIF8"),
-    (".mp4", 4, b"ftyp"),
-)
+    Raises:
+        DataError: The file is not an image or animation, or has too many pixels.
+        OSError: It cannot be read.
+    """
+    path = min(path.glob("frame-*.png"), default=path)
+    if ending_of(path) == ".mp4":
+        with open_video(path) as video:
+            text: str | bytes = video.metadata.get("comment", "")
+    else:
+        with open_image(path) as image:
+            image.load()
+            if isinstance(image, PngImageFile):
+                return {str(key): str(value) for key, value in image.text.items()}
+            is_gif = image.format == "GIF"
+            text = image.info.get("comment", b"") if is_gif else image.getexif().get(ExifTags.Base.ImageDescription, "")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):  # the comment of another program
+        return {}
+    return {str(key): str(value) for key, value in document.items()} if isinstance(document, dict) else {}
 
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:
@@ -204,28 +206,18 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
         DataError: The file is not a readable image or animation.
         OSError: It cannot be read.
     """
-    if path.is_dir():
-        for frame in sorted(path.glob("frame-*.png")):
-            yield from read_frames(frame)
-        return
-    if ending_of(path) == ".mp4":
-        yield from _read_movie(path)
-        return
-    try:
-        with quiet_pillow(), Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF")) as file:
+    ending = ending_of(path)
+    if ending == "/":
+        for each in sorted(path.glob("frame-*.png")):
+            yield from read_frames(each)
+    elif ending == ".mp4":
+        with open_video(path) as video:
+            for frame in video.decode(video=0):
+                yield frame.to_ndarray(format="rgb24")
+    else:
+        with open_image(path) as file:
             for image in ImageSequence.Iterator(file):
                 yield np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path}: is no image that can be read ({error})") from None
-
-
-def ending_of(path: Path) -> str:
-    """Return the suffix that matches a file's first bytes; "/" for a folder, "" for anything else."""
-    if path.is_dir():
-        return "/"
-    with path.open("rb") as file:
-        start = file.read(12)
-    return next((ending for ending, offset, mark in _MARKS if start[offset:].startswith(mark)), "")
 
 
 def difference(path: Path, other: Path) -> tuple[int, int, int]:
@@ -244,14 +236,3 @@ def difference(path: Path, other: Path) -> tuple[int, int, int]:
         total += apart.size
         largest = max(largest, int(apart.max()))
     return differing, total, largest
-
-
-def _read_movie(path: Path) -> Iterator[np.ndarray]:
-    import av
-
-    try:
-        with av.open(str(path), format="mov") as film:
-            for frame in film.decode(video=0):
-                yield frame.to_ndarray(format="rgb24")
-    except (av.FFmpegError, ValueError, IndexError) as error:
-        raise DataError(f"{path}: is no film that can be read ({error})") from None

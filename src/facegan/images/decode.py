@@ -28,24 +28,29 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIGNATURES = (
-    (b"PK\x03\x04", "a zip archive"),
-    (b"PK\x05\x06", "a zip archive"),
-    (b"\x1f\x8b", "a gzip file"),
-    (b"BZh", "a bzip2 file"),
-    (b"\xfd7zXZ\x00", "an xz file"),
-    (b"Rar!", "a rar archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"PAR1", "a parquet file"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF8", "a GIF image"),
-    (b"II*\x00", "a TIFF image"),
-    (b"MM\x00*", "a TIFF image"),
-    (b"BM", "a BMP image"),
-    (b"%PDF", "a PDF document"),
-    (b"\x93NUMPY", "a numpy array"),
-)
+_SIGNATURES = {
+    rb"PK(\x03\x04|\x05\x06)": "a zip archive",
+    rb"\x1f\x8b": "a gzip file",
+    rb"BZh": "a bzip2 file",
+    rb"\xfd7zXZ\0": "an xz file",
+    rb"Rar!": "a rar archive",
+    rb"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    rb".{257}ustar": "a tar archive",
+    rb"PAR1": "a parquet file",
+    rb"\x93NUMPY": "a numpy array",
+    rb"%PDF": "a PDF document",
+    rb"\x89PNG": "a PNG image",
+    rb"\xff\xd8\xff": "a JPEG image",
+    rb"GIF8": "a GIF image",
+    rb"II\*\0|MM\0\*": "a TIFF image",
+    rb"BM": "a BMP image",
+    rb"RIFF.{4}WEBP": "a WebP image",
+    rb".{4}ftyp": "an MP4 video",
+    rb"(?i:(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body|!--|meta|script|title))": "a web page",
+    rb"(\xef\xbb\xbf)?[\t\n\r\x20-\x7e]+\Z": "plain text",
+    rb"\Z": "an empty file",
+    rb"": "data of an unknown kind",
+}
 
 
 def decode(content: bytes, channels: int) -> Image.Image:
@@ -59,37 +64,31 @@ def decode(content: bytes, channels: int) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise _too_many_pixels(image.width * image.height)
+                raise Image.DecompressionBombError
             image.load()
             turn = orientation(image)
             return to_channels(image if turn == 1 else image.transpose(_UPRIGHT[turn]), channels)
     except DataError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels(int(re.findall(r"\d+", str(error))[0])) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(f"the image has too many pixels (the limit is {MAX_PIXELS:,})") from None
     except UnidentifiedImageError:
         kind = sniff_file_type(content)
         if kind.endswith(" image"):
             raise DataError(f"the image is damaged (it begins like {kind}, but its header cannot be read)") from None
         raise DataError(f"not an image (it begins like {kind})") from None
-    except MemoryError:
-        raise DataError("too large for the memory") from None
     except Exception as error:
-        raise DataError(f"the image is {_damage(error)}") from None
+        raise _damaged(error) from None
 
 
 def read_header(content: bytes) -> tuple[tuple[int, int], str, str]:
-    """Return an image file's upright (width, height), its mode and its format; no pixel is decoded.
-
-    Raises:
-        DataError: It is no image.
-    """
+    """Return an image file's upright (width, height), mode and format without decoding; raises DataError."""
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
             is_sideways = orientation(image) >= 5
             return image.size[::-1] if is_sideways else image.size, image.mode, str(image.format)
     except Exception as error:
-        raise DataError(f"the image is {_damage(error)}") from None
+        raise _damaged(error) from None
 
 
 def to_channels(image: Image.Image, channels: int) -> Image.Image:
@@ -127,21 +126,7 @@ def too_large(size_bytes: int) -> DataError | None:
 
 def sniff_file_type(content: bytes) -> str:
     """Name a file's type from its first 512 bytes, with an article: "a zip archive", "a web page", "plain text"."""
-    if not content:
-        return "an empty file"
-    for signature, words in _SIGNATURES:
-        if content.startswith(signature):
-            return words
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "a WebP image"
-    if content[257:262] == b"ustar":
-        return "a tar archive"
-    text = content[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if re.match(rb"<(!doctype html|html|head|body|!--|meta|script|title)", text):
-        return "a web page"
-    if text and not re.search(rb"[^\t\n\r\x20-\x7e]", text):
-        return "plain text"
-    return "data of an unknown kind"
+    return next(kind for mark, kind in _SIGNATURES.items() if re.match(mark, content[:512], re.DOTALL))
 
 
 @contextmanager
@@ -163,24 +148,16 @@ def _formats() -> tuple[str, ...]:
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Convert 16-bit integers (0...65535) or floats (0...1, or 0...255 when any is above 1) to 8-bit grey."""
     values = np.asarray(image)
+    low, high = values.min(), values.max()  # either is NaN when any value is
+    limit, kind = (255, "") if values.dtype.kind == "f" else (65535, "16-bit ")
+    if not (low >= 0 and high <= limit):
+        raise DataError(f"its numbers are not {kind}brightnesses (from {low:g} to {high:g})")
     if values.dtype.kind == "f":
-        low, high = values.min(), values.max()  # either is NaN when any value is
-        if not (low >= 0 and high <= 255):
-            raise DataError(f"its numbers are not brightnesses (from {low:g} to {high:g})")
-        grey = np.rint(values * (255 if high <= 1 else 1))
-    else:
-        if values.min() < 0 or values.max() > 65535:
-            raise DataError(f"its numbers are not 16-bit brightnesses (from {values.min()} to {values.max()})")
-        grey = (values.astype(np.uint32) + 128) // 257  # x / 257, rounded
-    return Image.fromarray(grey.astype(np.uint8))
+        return Image.fromarray(np.rint(values * (255 if high <= 1 else 1)).astype(np.uint8))
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))  # x / 257, rounded
 
 
-def _too_many_pixels(num_pixels: int) -> DataError:
-    return DataError(f"the image has too many pixels ({num_pixels:,}; the limit is {MAX_PIXELS:,})")
-
-
-def _damage(error: Exception) -> str:
+def _damaged(error: Exception) -> DataError:
     words = one_line(error)
-    if isinstance(error, (EOFError, struct.error)) or "truncated" in words.lower():
-        return "cut short"
-    return f"damaged ({words[:100]})"
+    is_short = isinstance(error, (EOFError, struct.error)) or "truncated" in words.lower()
+    return DataError("the image is cut short" if is_short else f"the image is damaged ({words[:100]})")

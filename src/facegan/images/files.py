@@ -1,4 +1,4 @@
-"""Write images in the format of their path's suffix, with metadata about their origin, and read it back."""
+"""Write images in the format of their path's suffix, with metadata about their origin, and read them."""
 
 import hashlib
 import io
@@ -7,21 +7,22 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from PIL import ExifTags, Image
-from PIL.PngImagePlugin import PngImageFile, PngInfo
+from PIL.PngImagePlugin import PngInfo
 
 from ..errors import ConfigError, DataError, SnapshotError
 from ..storage.atomic import open_regular, write_atomic
 from .decode import decode, quiet_pillow, too_large
 
-MOST_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels
-MOST_EXIF = 65_000  # bytes, of a JPEG
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+_MAX_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels
+_MAX_EXIF = 65_000  # bytes, of a JPEG
 _AHEAD = 256  # images that may wait to be written; bounds the memory
 
 
@@ -42,36 +43,33 @@ def read_grid(path: Path) -> Image.Image:
         raise SnapshotError(f"{path}: {error}; remove it to go without") from None
 
 
-def check_ending(path: Path, endings: Sequence[str] = ENDINGS, *, option: str = "-o") -> None:
-    """Refuse a path whose suffix is not one of the formats.
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image or animation through Pillow; raises DataError, also for damage that shows while it is read."""
+    try:
+        with quiet_pillow(), Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF")) as file:
+            yield file
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{path}: not a readable image ({error})") from None
 
-    Raises:
-        ConfigError: The suffix is not one of `endings`.
-    """
+
+def check_ending(path: Path, endings: Sequence[str] = ENDINGS, *, option: str = "-o") -> None:
+    """Raise ConfigError for a path whose suffix is not one of `endings`."""
     if path.suffix.lower() not in endings:
         what = f"cannot write '{path.suffix}'" if path.suffix else "has no ending"
         raise ConfigError(f"{option} {path}: {what}; end it in {', '.join(endings)}")
 
 
 def check_fits(path: Path, size: tuple[int, ...], text: Mapping[str, str] | None = None) -> None:
-    """Refuse an image that is too large for its format.
-
-    Args:
-        path: Its suffix gives the format.
-        size: Height and width in pixels.
-        text: Its metadata.
-
-    Raises:
-        ConfigError: The image or its metadata is too large.
-    """
+    """Raise ConfigError for a size, (height, width) in pixels, or metadata too large for the format of a path."""
     ending = path.suffix.lower()
-    most = MOST_SIDE.get(ending, max(size))
+    most = _MAX_SIDE.get(ending, max(size))
     if max(size) > most:
         raise ConfigError(
             f"-o {path}: {size[1]:,} x {size[0]:,} pixels; {ending} takes {most:,} a side, .png any number"
         )
-    if ending in (".jpg", ".jpeg") and text and len(as_exif(text).tobytes()) > MOST_EXIF:
-        raise ConfigError(f"-o {path}: has more latents to tell of than {ending} has room for; give .png or .webp")
+    if ending in (".jpg", ".jpeg") and text and len(as_exif(text).tobytes()) > _MAX_EXIF:
+        raise ConfigError(f"-o {path}: {ending} has no room for the metadata of so many latents; give .png or .webp")
 
 
 def save(path: Path, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
@@ -112,41 +110,6 @@ def as_exif(text: Mapping[str, str]) -> Image.Exif:
     return exif
 
 
-def read_about(path: Path) -> dict[str, str]:
-    """Return the metadata of an image, an animation, or the first frame in a folder; empty where there is none.
-
-    Raises:
-        DataError: The file is not an image or animation, or has too many pixels.
-        OSError: It cannot be read.
-    """
-    path = next(iter(sorted(path.glob("frame-*.png"))), path) if path.is_dir() else path
-    with path.open("rb") as file:
-        is_film = file.read(8)[4:] == b"ftyp"
-    if is_film:
-        from .video import read_comment
-
-        return _pairs(read_comment(path))
-    try:
-        with quiet_pillow(), Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF")) as file:
-            file.load()
-            if isinstance(file, PngImageFile):
-                return {str(key): str(value) for key, value in file.text.items()}
-            if file.format == "GIF":
-                return _pairs(file.info.get("comment", b""))
-            return _pairs(file.getexif().get(ExifTags.Base.ImageDescription, ""))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path}: is no image that can be read ({error})") from None
-
-
-def _pairs(text: str | bytes) -> dict[str, str]:
-    """Return the entries of a JSON object; nothing for the comments of other programs."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return {str(key): str(value) for key, value in document.items()} if isinstance(document, dict) else {}
-
-
 def write_images(images: Iterable[tuple[Path, np.ndarray, Mapping[str, str]]]) -> Iterator[tuple[Path, str]]:
     """Write PNGs in parallel threads, each atomically; none is flushed to the disk, as they can be drawn again.
 
@@ -159,18 +122,16 @@ def write_images(images: Iterable[tuple[Path, np.ndarray, Mapping[str, str]]]) -
     Raises:
         OSError: A file cannot be written; those before it are complete.
     """
-    waiting: deque[Future[tuple[Path, str]]] = deque()
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="images") as pool:
-        try:
-            images = iter(images)
-            while True:
-                waiting.extend(pool.submit(_write, *each) for each in islice(images, _AHEAD - len(waiting)))
-                if not waiting:
-                    return
-                yield waiting.popleft().result()
-        finally:
-            for each in waiting:
-                each.cancel()
+    images, waiting = iter(images), deque[Future[tuple[Path, str]]]()
+    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="images")
+    try:
+        while True:
+            waiting.extend(pool.submit(_write, *each) for each in islice(images, _AHEAD - len(waiting)))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _write(path: Path, image: np.ndarray, text: Mapping[str, str]) -> tuple[Path, str]:

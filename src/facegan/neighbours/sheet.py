@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ConfigError
-from ..images import contact_sheet
 from ..images.decode import MAX_PIXELS
+from ..images.layouts import contact_sheet
 from .feature_spaces import Space
 from .search import NearestImages
 

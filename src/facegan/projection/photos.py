@@ -20,8 +20,9 @@ from ..data.open import open_source
 from ..errors import DataError, FaceganError
 from ..features.discriminator import discriminator_with_features
 from ..generator import FaceGenerator
-from ..images import grid, side_by_side, to_float, to_uint8
+from ..images import grid, to_float, to_uint8
 from ..images.decode import quiet_pillow, too_large
+from ..images.layouts import side_by_side
 from ..reporter import SILENT, Reporter
 from .comparison import compare_projections, face_errors, load_comparison_faces
 from .search import Projection, SearchSettings, project_images

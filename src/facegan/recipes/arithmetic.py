@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import latents
 from ..errors import ConfigError
 from ..generator import FaceGenerator
-from ..images import Term, equation, equation_size
+from ..images.layouts import Term, equation, equation_size
 from ..reporter import Reporter
 from ..seeds import Points
 from .recipe import Recipe, draw_images

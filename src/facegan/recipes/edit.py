@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from ..generator import FaceGenerator
-from ..images import rows, rows_size
+from ..images.layouts import rows, rows_size
 from ..latents import shifted
 from ..reporter import SILENT, Reporter
 from ..seeds import Latent, Points

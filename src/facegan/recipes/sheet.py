@@ -7,7 +7,8 @@ import numpy as np
 from pydantic import Field
 
 from ..generator import FaceGenerator
-from ..images import grid, grid_size, to_uint8
+from ..images import grid, to_uint8
+from ..images.layouts import grid_size
 from ..reporter import SILENT, Reporter
 from ..sampling import sample
 from ..seeds import MAX_POINTS, Points

@@ -11,7 +11,8 @@ from torch import Tensor
 from .. import latents
 from ..errors import ConfigError
 from ..generator import MICRO_BATCH, FaceGenerator
-from ..images import GAP, grid, to_uint8
+from ..images import grid, to_uint8
+from ..images.layouts import GAP
 from ..reporter import Reporter
 from ..sampling import finite_images
 from ..seeds import Points
@@ -67,7 +68,7 @@ class Walk(Recipe):
         if self.num_frames < num // cells:
             raise ConfigError(f"--frames {self.num_frames}: fewer than the {num // cells} points; give as many or more")
         if self.strip and cells > 1:
-            raise ConfigError("--grid: several walks at once are for films; a filmstrip shows one")
+            raise ConfigError("--grid: several walks at once are for animations; a filmstrip shows one")
         steps, legs = self.num_frames - self._is_open, self.num_legs
         if self.strip and steps % legs:
             fewer, more = (each * legs + self._is_open for each in (steps // legs, steps // legs + 1))

@@ -16,7 +16,7 @@ from PIL import Image
 from .. import __version__
 from ..config import flat
 from ..errors import SnapshotError
-from ..images import read_grid
+from ..images.files import read_grid
 from ..reporter import SILENT, Progress, Reporter
 from ..storage.atomic import read_regular, write_atomic
 from ..storage.run_dir import RunDir

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import __version__, images
+from .. import __version__
 from ..checkpoint import snapshot_metadata
 from ..config import RunConfig
+from ..images.files import read_grid, save
+from ..images.layouts import side_by_side
 from ..reporter import Reporter
 from ..storage.atomic import write_atomic
 from ..storage.best_snapshot import best_snapshot
@@ -45,9 +47,9 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporte
 
     plots.save_curves([run], run.path / "losses.png")
     step = run.steps("samples")[-1]
-    real, fake = (np.asarray(images.read_grid(path)) for path in (run.path / "samples" / "real.png", run.sample(step)))
-    sheet = images.side_by_side((real, fake), ("training images", f"generated, step {step:,}"))
-    images.save(run.path / "faces.png", sheet)
+    real, fake = (np.asarray(read_grid(path)) for path in (run.path / "samples" / "real.png", run.sample(step)))
+    sheet = side_by_side((real, fake), ("training images", f"generated, step {step:,}"))
+    save(run.path / "faces.png", sheet)
     write_atomic(run.path / "model-card.md", _card(config, run, step, num_images).encode("utf-8", "backslashreplace"))
     if found := best_snapshot(run, config.evaluation):
         reporter.info(f"best by {found.metric} ({found.value:.4g} at step {found.step}): {found.path}")

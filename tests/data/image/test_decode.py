@@ -210,12 +210,12 @@ def header_only_png(width, height):
 def test_too_many_pixels_are_refused_before_they_are_decoded(size):
     with quiet_pillow(), pytest.raises(DataError) as caught:
         decode(header_only_png(*size), 3)
-    assert str(caught.value) == f"the image has too many pixels ({size[0] * size[1]:,}; the limit is 89,478,485)"
+    assert str(caught.value) == "the image has too many pixels (the limit is 89,478,485)"
 
 
 def test_pixel_limit_holds_even_where_pillows_own_is_lifted(monkeypatch, noise, encode):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    with pytest.raises(DataError, match=r"^the image has too many pixels \(90,000,000; the limit is 89,478,485\)$"):
+    with pytest.raises(DataError, match=r"^the image has too many pixels \(the limit is 89,478,485\)$"):
         decode(header_only_png(10_000, 9_000), 3)
     monkeypatch.setattr(decode_module, "MAX_PIXELS", 24 * 24)
     assert decode(encode(noise()), 3).size == (24, 24)

@@ -124,7 +124,7 @@ def test_header_that_claims_too_many_pixels_is_refused_before_decoding(portrait,
     start = content.index(b"\xff\xc0") + 5  # height and width in the frame's header
     content[start : start + 4] = struct.pack(">HH", 60_000, 60_000)
     monkeypatch.setattr(jpeg_module.simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded"))
-    with quiet_pillow(), pytest.raises(DataError, match=r"too many pixels \(3,600,000,000; the limit is 89,478,485\)"):
+    with quiet_pillow(), pytest.raises(DataError, match=r"too many pixels \(the limit is 89,478,485\)"):
         to_square(bytes(content), crop=parse_crop("auto"), resolution=16, channels=3)
 
 

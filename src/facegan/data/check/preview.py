@@ -7,8 +7,8 @@ from PIL import Image, ImageOps
 
 from ...config import DataConfig
 from ...errors import DataError
-from ...images import contact_sheet
 from ...images.decode import quiet_pillow
+from ...images.layouts import contact_sheet
 from ..image.crop import NAMED_CROPS, Crop, parse_crop
 from ..image.resize import to_image, to_square
 from ..open import applied_crop
