@@ -90,7 +90,7 @@ def test_json_is_the_line_that_is_remembered(facegan, run):
 
 
 def test_faces_that_are_judged_are_those_of_sample(facegan, run):
-    from facegan.data.image_set import digest_pixels
+    from facegan.data.packed.packed_images import digest_pixels
 
     facegan("sample", "-n", 12, "-o", "faces/")
     pictures = [np.asarray(Image.open(path)).transpose(2, 0, 1) for path in sorted(Path("faces").glob("*.png"))]

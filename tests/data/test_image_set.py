@@ -8,7 +8,6 @@ from facegan.checkpoint import Checkpoint
 from facegan.config import DataConfig, RunConfig
 from facegan.data.image_set import (
     ImageSet,
-    digest_pixels,
     from_packed,
     held_out_settings,
     random_subset,
@@ -16,7 +15,7 @@ from facegan.data.image_set import (
     unseen,
 )
 from facegan.data.packed.load import load
-from facegan.data.packed.packed_images import open_packed
+from facegan.data.packed.packed_images import digest_pixels, open_packed
 from facegan.errors import ConfigError, DataError
 
 
@@ -160,7 +159,7 @@ def test_images_that_are_in_both_sets_are_not_unseen(faces):
 def test_digest_of_pixels_is_that_of_packed_images(store, monkeypatch):
     packed = open_packed(store(num=20))
     assert ImageSet(packed.images, "images").digest == packed.digest == from_packed(packed).digest
-    monkeypatch.setattr("facegan.data.image_set.CHUNK_BYTES", 5 * packed.images[0].nbytes)
+    monkeypatch.setattr("facegan.data.packed.packed_images.CHUNK_BYTES", 5 * packed.images[0].nbytes)
     assert digest_pixels(packed.images) == packed.digest
     assert digest_pixels(packed.images[::-1]) != packed.digest
 

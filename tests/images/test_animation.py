@@ -174,10 +174,10 @@ def test_an_animation_is_written_while_its_frames_come(tmp_path, place):
     [
         ("a.mp5", {}, "cannot write '.mp5'; end it in .gif, .webp, .mp4, /"),
         ("a", {}, "has no ending; end it in .gif, .webp, .mp4, /"),
-        ("a.gif", {"fps": 51}, "cannot show 51 images a second; give 0.01 to 50"),
-        ("a.webp", {"fps": 91}, "cannot show 91 images a second; give 0.01 to 90"),
-        ("a.mp4", {"fps": float("nan")}, "cannot show nan images a second; give 0.01 to 120"),
-        ("a.mp4", {"fps": 0}, "cannot show 0 images a second; give 0.01 to 120"),
+        ("a.gif", {"fps": 51}, "cannot show 51 images a second; it must be 0.01 to 50"),
+        ("a.webp", {"fps": 91}, "cannot show 91 images a second; it must be 0.01 to 90"),
+        ("a.mp4", {"fps": float("nan")}, "cannot show nan images a second; it must be 0.01 to 120"),
+        ("a.mp4", {"fps": 0}, "cannot show 0 images a second; it must be 0.01 to 120"),
     ],
 )
 def test_an_unknown_ending_or_speed_is_refused(tmp_path, place, options, message):

@@ -10,7 +10,7 @@ from .options import PLAIN, Json, examples, print_json, subcommand
 from .tables import decimal, print_table
 
 if TYPE_CHECKING:
-    from ..data.packed.cache import PackedEntry
+    from ..data.packed.load import PackedEntry
     from ..storage.cache import CacheEntry
 
 cache = typer.Typer(**PLAIN, help="List and prune packed images and other cached files.")
@@ -29,7 +29,7 @@ def list_(as_json: Json = False) -> None:
     Below them are the files that other commands keep: features of real images (evaluate), classifiers of attributes
     (directions) and projected reference faces (project).
     """
-    from ..data.packed.cache import entries
+    from ..data.packed.load import entries
     from ..storage.cache import cache_root, computed_files
 
     found, files = entries(), computed_files()
@@ -70,7 +70,7 @@ def prune(
     packs again whatever it needs, and evaluate, directions and project compute their files again; the images
     themselves and downloads are never touched.
     """
-    from ..data.packed.cache import entries
+    from ..data.packed.load import entries
     from ..storage.cache import computed_files, remove
 
     sets = [(entry, why) for entry in entries() if (why := _why(entry, everything, older_than))]

@@ -1,6 +1,5 @@
 """A set of images, and how a checkpoint's are found: those it was trained on, and those it has not seen."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,39 +15,26 @@ from ..errors import DataError
 from ..plugins import names
 from ..reporter import SILENT, Reporter
 from .packed.load import load
-from .packed.packed_images import PackedImages
+from .packed.packed_images import PackedImages, digest_pixels
 from .source import shown
 
 DRAWN = "drawn"
 MIN_IMAGES = 2  # in a set that anything is compared with
-CHUNK_BYTES = 2**24  # hashed at a time
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images of one size, with what is known about them.
+    """Images of one size, with what is known about them."""
 
-    Attributes:
-        images: uint8 (N, C, H, W); may be memory-mapped.
-        label: What to call them in messages and protocols, such as "celeba" or "runs/a, step 1,000".
-        crop: How each was cropped.
-        filter: The resampling filter that resized them.
-        packed: The packed set they come from, which holds names and attributes; None for any other array.
-        settings: The settings of `data` that chose them; None for any other array.
-        is_training_set: Whether they are exactly the images that a checkpoint was trained on.
-        mirror: Whether their mirror images were trained on as well.
-        warnings: What to keep in mind about them, one sentence each.
-    """
-
-    images: NDArray[np.uint8]
-    label: str
-    crop: str = "none"
-    filter: str = "none"
-    packed: PackedImages | None = field(default=None, repr=False)
-    settings: DataConfig | None = field(default=None, repr=False)
-    is_training_set: bool = False
-    mirror: bool = False
-    warnings: tuple[str, ...] = ()
+    images: NDArray[np.uint8]  # (N, C, H, W); may be memory-mapped
+    label: str  # for messages and protocols: "celeba" or "runs/a, step 1,000"
+    crop: str = "none"  # how each was cropped
+    filter: str = "none"  # that resized them
+    packed: PackedImages | None = field(default=None, repr=False)  # where they come from; None for any other array
+    settings: DataConfig | None = field(default=None, repr=False)  # that chose them; None for any other array
+    is_training_set: bool = False  # whether they are exactly the images that a checkpoint was trained on
+    mirror: bool = False  # whether their mirror images were trained on as well
+    warnings: tuple[str, ...] = ()  # what to keep in mind about them, one sentence each
 
     def __len__(self) -> int:
         return len(self.images)
@@ -77,15 +63,6 @@ class ImageSet:
     def digest(self) -> str:
         """SHA-256 of the pixels as they lie in the array, in hex."""
         return self.packed.digest if self.packed else digest_pixels(self.images)
-
-
-def digest_pixels(images: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 of pixels as they lie in the array, in hex; equals a packed set's digest for equal pixels."""
-    running = hashlib.sha256()
-    step = max(1, CHUNK_BYTES // images[:1].nbytes)
-    for start in range(0, len(images), step):
-        running.update(np.ascontiguousarray(images[start : start + step]).tobytes())
-    return running.hexdigest()
 
 
 def training_set(
@@ -121,17 +98,11 @@ def training_set(
 def held_out(
     training: ImageSet, num: int, source: str | None = None, *, reporter: Reporter = SILENT
 ) -> ImageSet | None:
-    """Load at most `num` images that the model of a training set has not seen.
+    """Load at most `num` images, drawn at random but always the same, that the model of a training set has not seen.
 
-    Args:
-        training: The images it was trained on, as `training_set` or `from_source` loaded them.
-        num: How many at most; they are drawn at random, the same every time.
-        source: A source of images it has not seen, cropped as its own; None: what `data.split` held out, or for drawn
-            faces other ones.
-        reporter: Receives the progress of "packing", and how many were left out because they are training images.
-
-    Returns:
-        The images, or None when the model was trained on all there are.
+    They come from `source`, cropped as the training set; by default, they are what `data.split` held out or, for drawn
+    faces, other ones. None when the model was trained on all there are. The reporter hears how many were left out
+    because they are training images.
 
     Raises:
         DataError: They cannot be loaded, or every one of them is a training image.
@@ -162,12 +133,7 @@ def from_source(
 ) -> ImageSet:
     """Load the images that settings of `data` choose, decoded and cropped; from the cache when they are packed already.
 
-    Args:
-        data: Which images, and how each is cropped and resized.
-        resolution: Height and width in pixels.
-        channels: 3 for colour, 1 for grey.
-        min_images: Fewer usable images are refused.
-        reporter: Receives the progress of "packing", and a warning about images that are skipped.
+    Skipped images are a warning to the reporter.
 
     Raises:
         DataError: The source is missing, empty or unsafe, or holds fewer than `min_images` usable images.
@@ -195,10 +161,7 @@ def training_settings(checkpoint: Checkpoint, source: str | None = None) -> Data
     """Return the settings of the images that a checkpoint was trained on.
 
     A snapshot carries only the last part of its source's name; the run that it lies in knows the complete path.
-
-    Args:
-        checkpoint: The snapshot.
-        source: Where the images are now, if they have moved.
+    `source` is where the images are now, if they have moved.
 
     Raises:
         DataError: The snapshot does not lie in a run, and its source is not found.
@@ -223,10 +186,7 @@ def training_settings(checkpoint: Checkpoint, source: str | None = None) -> Data
 def held_out_settings(data: DataConfig, num: int, source: str | None = None) -> DataConfig | None:
     """Return settings that choose images which a run with the settings `data` has not seen; None: it has seen all.
 
-    Args:
-        data: Settings of the images that the run was trained on.
-        num: How many images are wanted; only as many faces are drawn.
-        source: A source of unseen images, all of which are chosen.
+    Those of `source` are all unseen. Of drawn faces, only `num` are drawn.
     """
     if source is None and data.split == "train":
         return data.model_copy(update={"split": "heldout", "limit": 0})
@@ -240,11 +200,7 @@ def held_out_settings(data: DataConfig, num: int, source: str | None = None) -> 
 
 
 def with_settings(data: DataConfig, changes: Mapping[str, Any]) -> DataConfig:
-    """Return the settings with some of them changed.
-
-    Raises:
-        ConfigError: A setting does not exist or its value is invalid.
-    """
+    """Return the settings with some of them changed; raises ConfigError for an unknown or invalid one."""
     options = changes.get("options", {})
     merged = {**data.model_dump(), **changes}
     merged["options"] = {**data.options, **options} if isinstance(options, Mapping) else options
@@ -258,13 +214,7 @@ def random_subset(images: NDArray[np.uint8], num: int) -> NDArray[np.uint8]:
 
 
 def unseen(candidates: NDArray[np.uint8], training: NDArray[np.uint8], *, mirror: bool) -> NDArray[np.uint8]:
-    """Return the candidates that do not equal a training image pixel for pixel; reads all of both.
-
-    Args:
-        candidates: uint8 (m, C, H, W).
-        training: uint8 (N, C, H, W).
-        mirror: Whether mirror images of the training images were trained on as well.
-    """
+    """Return the candidates, uint8 (m, C, H, W), that equal no training image (or, with `mirror`, its mirror image)."""
     views = [candidates, candidates[..., ::-1]] if mirror else [candidates]
     wanted = {image.tobytes() for view in views for image in view}
     seen = {content for image in training if (content := image.tobytes()) in wanted}

@@ -21,14 +21,7 @@ class InfiniteSampler:
     """
 
     def __init__(self, num_images: int, *, batch_size: int, seed: int, shard: tuple[int, int] = (0, 1)) -> None:
-        """Shuffle `num_images` images.
-
-        Args:
-            num_images: Size of the set.
-            batch_size: Images a step, over all processes.
-            seed: Determines the order and the mirroring.
-            shard: (rank, number of ranks); each rank gets an equal, contiguous part of every batch.
-        """
+        # batch_size counts all ranks; shard is (rank, number of ranks), each with an equal, contiguous part of a batch.
         self.num_images, self._batch_size, self._seed = num_images, batch_size, seed
         self._rank, num_ranks = shard
         self.batch_size = batch_size // num_ranks  # of this rank
@@ -69,7 +62,7 @@ class InfiniteSampler:
 
 
 class Loader:
-    """Real images of each step as plain tensors on the training device.
+    """Real images of each step as plain tensors on the training device; `mirror` flips half of them, drawn each epoch.
 
     A set that fills at most half of a CUDA device's free memory lies there, and a batch is one `index_select`. Any
     other set is read by a `_Prefetcher`.
@@ -84,15 +77,7 @@ class Loader:
         device: torch.device | str = "cpu",
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
-        """Place the images.
-
-        Args:
-            images: uint8 (num_images, C, H, W), may be memory-mapped.
-            sampler: The order; the loader moves its indices to the device where the images are.
-            mirror: Flip each image left to right with probability 1/2, drawn again each epoch.
-            device: Where batches are delivered.
-            memory_format: Of the batches.
-        """
+        """Place images, uint8 (num_images, C, H, W), and the sampler's indices where batches are taken from them."""
         self._images, self._sampler, self._mirror = images, sampler, mirror
         self._device, self._memory_format = torch.device(device), memory_format
         self._resident = _resident(images, self._device)

@@ -24,8 +24,6 @@ _FEW = 256  # images for which no processes are started
 _WATCH_SECONDS = 1.0
 
 T = TypeVar("T")
-
-
 _Task = Sequence[str] | list[tuple[str, Delivered]]  # some names, or images that are already read
 
 
@@ -39,18 +37,12 @@ def parallel_map(
 ) -> Iterator[tuple[str, T]]:
     """Yield (name, work(name, content)) for each of these images, in the order of delivery.
 
-    Names that the source does not deliver come last, with a DataError as their content.
+    Names that the source does not deliver come last, with a DataError as their content. What `work` returns is sent
+    back from another process or thread, and what it raises is raised here.
 
     The work runs in forked processes where the system has them, because threads wait for Python's lock; elsewhere, and
     for few images, in threads. A source with the attribute `chunk` is read there as well, that many names at a time;
     any other is read once, from beginning to end, by the caller.
-
-    Args:
-        source: The source.
-        names: Which of its images.
-        resolution: As in `ImageSource.read`.
-        work: Called in one of the processes or threads; its result is sent back, and its exceptions are raised here.
-        progress: Called with (images done, images in all).
 
     Raises:
         FaceganError: A process died.
@@ -72,9 +64,13 @@ def parallel_map(
 
 def _in_parallel(run: Callable[[_Task], list[T]], tasks: Iterator[_Task], *, few: bool) -> Iterator[T]:
     """Yield the results of all tasks, in their order; `few` are run in threads."""
-    num_workers = _num_cores()
+    num_workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting: deque[Future[list[T]]] = deque()
-    pool, run = _workers(num_workers, run, few=few)
+    pool: Executor
+    if few or sys.platform != "linux":
+        pool = ThreadPoolExecutor(num_workers, thread_name_prefix="images")
+    else:
+        pool, run = _forked(num_workers, run), _run_adopted
     try:
         for task in tasks:
             waiting.append(pool.submit(run, task))
@@ -88,21 +84,18 @@ def _in_parallel(run: Callable[[_Task], list[T]], tasks: Iterator[_Task], *, few
         pool.shutdown(cancel_futures=True)
 
 
-def _workers(
-    num_workers: int, run: Callable[[_Task], list[T]], *, few: bool
-) -> tuple[Executor, Callable[[_Task], list[T]]]:
-    """Return the executor, and the function that runs a task in it."""
-    if few or sys.platform != "linux":
-        return ThreadPoolExecutor(num_workers, thread_name_prefix="images"), run
-    # Forked processes have the function, start at once, and do not run the caller's script again. Locks that other
-    # threads held at the fork do not matter: these processes decode, and neither print nor compute with torch.
-    pool = ProcessPoolExecutor(
-        num_workers, multiprocessing.get_context("fork"), initializer=_adopt, initargs=(run, os.getpid())
-    )
+def _forked(num_workers: int, run: Callable[[_Task], Any]) -> Executor:
+    """Return worker processes that have the function, start at once, and do not run the caller's script again.
+
+    Locks that other threads held at the fork do not matter: these processes decode, and neither print nor compute with
+    torch.
+    """
+    fork = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(num_workers, fork, initializer=_adopt, initargs=(run, os.getpid()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # about forking next to threads
         pool.submit(os.getpid)
-    return pool, _run_adopted
+    return pool
 
 
 def _tasks(source: ImageSource, names: Sequence[str], resolution: int) -> Iterator[_Task]:
@@ -120,11 +113,6 @@ def _tasks(source: ImageSource, names: Sequence[str], resolution: int) -> Iterat
             task, size_bytes = [], 0
     if task:
         yield task
-
-
-def _num_cores() -> int:
-    """Return the number of cores that this process may use, where the system knows; else of all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _adopted: Callable[[_Task], Any]  # in a worker process

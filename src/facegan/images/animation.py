@@ -80,7 +80,9 @@ def save_animation(
     check_animation_path(path)
     ending, place, about = _format(path), Path(path), dict(about or {})
     if not _MIN_FPS <= fps <= _MAX_FPS[ending]:
-        raise ConfigError(f"-o {path}: cannot show {fps:g} images a second; give {_MIN_FPS} to {_MAX_FPS[ending]}")
+        raise ConfigError(
+            f"-o {path}: cannot show {fps:g} images a second; it must be {_MIN_FPS} to {_MAX_FPS[ending]}"
+        )
     frames = _checked(frames, path, ending)
     place.parent.mkdir(parents=True, exist_ok=True)
     if ending == "/":

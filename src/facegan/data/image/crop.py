@@ -32,22 +32,13 @@ NAMED_CROPS = {
 
 @dataclass(frozen=True)
 class Crop:
-    """A square region of an image.
+    """A square region of an image."""
 
-    Attributes:
-        kind: "auto" (the largest centre square), "none" (the full image), "center" or "box".
-        values: (N,) for "center", (X, Y, W, H) for "box", in pixels; else empty.
-    """
-
-    kind: str
-    values: tuple[int, ...] = ()
+    kind: str  # "auto" (the largest centre square), "none" (the full image), "center" or "box"
+    values: tuple[int, ...] = ()  # (N,) for "center", (X, Y, W, H) for "box", in pixels; else empty
 
     def region(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Return the region's left, top, right and bottom in an image of this size.
-
-        Raises:
-            DataError: The image is too small, or not square where it must be.
-        """
+        """Return left, top, right, bottom; raises DataError for an image too small, or not square where it must be."""
         size = f"{width}x{height}"
         if self.kind == "box":
             x, y, w, h = self.values
@@ -64,15 +55,8 @@ class Crop:
         return left, top, left + side, top + side
 
     def apply(self, image: Image.Image, resolution: int, filter: str = "bicubic") -> Image.Image:
-        """Crop the region and resize it to resolution x resolution, antialiased.
-
-        It is cropped first, so that no pixel outside of it contributes.
-
-        Raises:
-            DataError: The image is too small, or not square where it must be.
-        """
-        region = self.region(*image.size)
-        return image.crop(region).resize((resolution, resolution), FILTERS[filter])
+        """Crop the region, so that no pixel outside contributes, and resize it, antialiased; raises as `region`."""
+        return image.crop(self.region(*image.size)).resize((resolution, resolution), FILTERS[filter])
 
 
 def parse_crop(text: str) -> Crop:

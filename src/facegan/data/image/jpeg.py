@@ -5,7 +5,7 @@ simplejpeg is faster than Pillow; without it, Pillow decodes.
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,37 +22,17 @@ except ImportError:
 SIMPLEJPEG_VERSION: str | None = simplejpeg and simplejpeg.__version__
 _COLOUR_SPACES = {"Gray": "GRAY", "YCbCr": "RGB"}  # others have conventions that Pillow knows
 _ORIENTATION_MARKS = (b"Exif\x00\x00", b"tiff:Orientation")
-# EXIF's orientations, undone on an array (H, W, ...) without copying it.
-_TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
-    1: lambda pixels: pixels,
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.swapaxes(0, 1),
-    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
-    7: lambda pixels: pixels.swapaxes(0, 1)[::-1, ::-1],
-    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
-}
-
 
 Scale = Callable[[int, int], int]
 
 
-@dataclass(frozen=True)
-class Jpeg:
-    """A decoded JPEG file.
+class Jpeg(NamedTuple):
+    """A decoded JPEG file."""
 
-    Attributes:
-        pixels: uint8 (h, w, 3), or (h, w) of a grey file, turned upright; w = width / scale, rounded up.
-        width: Of the upright image at full size.
-        height: Of the upright image at full size.
-        scale: 1, 2, 4 or 8.
-    """
-
-    pixels: NDArray[np.uint8]
-    width: int
+    pixels: NDArray[np.uint8]  # (h, w, 3), or (h, w) of a grey file, turned upright; w = width / scale, rounded up
+    width: int  # of the upright image at full size
     height: int
-    scale: int
+    scale: int  # 1, 2, 4 or 8
 
 
 def read_jpeg(content: bytes, scale: Scale) -> Jpeg | None:
@@ -85,8 +65,7 @@ def _read_with_simplejpeg(content: bytes, scale: Scale) -> Jpeg | None:
     factor = scale(*upright)
     smaller = {"min_height": -(-height // factor), "min_width": -(-width // factor), "min_factor": factor}
     pixels = simplejpeg.decode_jpeg(content, _COLOUR_SPACES[space], **(smaller if factor > 1 else {}))
-    pixels = pixels[:, :, 0] if space == "Gray" else pixels
-    return Jpeg(_TURNS[turn](pixels), *upright, factor)
+    return Jpeg(_turned(pixels[:, :, 0] if space == "Gray" else pixels, turn), *upright, factor)
 
 
 def _read_with_pillow(content: bytes, scale: Scale) -> Jpeg | None:
@@ -98,4 +77,11 @@ def _read_with_pillow(content: bytes, scale: Scale) -> Jpeg | None:
         upright = image.size[::-1] if turn >= 5 else image.size
         factor = scale(*upright)
         image.draft(None, (image.width // factor, image.height // factor))
-        return Jpeg(_TURNS[turn](np.asarray(image)), *upright, factor)
+        return Jpeg(_turned(np.asarray(image), turn), *upright, factor)
+
+
+def _turned(pixels: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
+    """Undo an EXIF orientation, 1 to 8, of an array (H, W, ...) without copying it."""
+    pixels = pixels.swapaxes(0, 1) if turn >= 5 else pixels
+    pixels = pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels
+    return pixels[::-1] if turn in (3, 4, 7, 8) else pixels

@@ -1,6 +1,5 @@
 """From the content that a source delivers to the square that the network sees: decoded, upright, cropped, resized."""
 
-from functools import partial
 from math import ceil, floor
 
 from PIL import Image
@@ -9,9 +8,7 @@ from ...errors import DataError
 from ...images.decode import decode, to_channels
 from ..source import Delivered
 from .crop import FILTERS, Crop
-from .jpeg import Jpeg, read_jpeg
-
-_SCALES = (8, 4, 2)  # by which libjpeg can divide both sides while it decodes
+from .jpeg import read_jpeg
 
 
 def to_image(content: Delivered, channels: int) -> Image.Image:
@@ -40,28 +37,19 @@ def to_square(
     Raises:
         DataError: It cannot be decoded or cropped so; the message is the reason alone.
     """
-    scale = partial(_scale, crop, resolution) if draft else _full_size
+
+    def scale(width: int, height: int) -> int:  # libjpeg can divide both sides by 8, 4 and 2 while it decodes
+        left, _, right, _ = crop.region(width, height)
+        return next((scale for scale in (8, 4, 2) if draft and (right - left) >= resolution * scale), 1)
+
     jpeg = read_jpeg(content, scale) if isinstance(content, bytes) else None
     if jpeg is None:
         return crop.apply(to_image(content, channels), resolution, filter)
-    image, box = _cut(jpeg, crop, resolution)
-    return to_channels(image, channels).resize((resolution, resolution), FILTERS[filter], box)
-
-
-def _full_size(width: int, height: int) -> int:  # noqa: ARG001
-    return 1
-
-
-def _scale(crop: Crop, resolution: int, width: int, height: int) -> int:
-    left, _, right, _ = crop.region(width, height)
-    return next((scale for scale in _SCALES if (right - left) >= resolution * scale), 1)
-
-
-def _cut(jpeg: Jpeg, crop: Crop, resolution: int) -> tuple[Image.Image, tuple[float, float, float, float]]:
-    """Return the pixels that the region touches, and the region within them, which may begin inside a pixel."""
     left, top, right, bottom = (edge / jpeg.scale for edge in crop.region(jpeg.width, jpeg.height))
     if right - left == resolution:
         left, top = floor(left), floor(top)
         right, bottom = left + resolution, top + resolution
-    x, y = floor(left), floor(top)
-    return Image.fromarray(jpeg.pixels[y : ceil(bottom), x : ceil(right)]), (left - x, top - y, right - x, bottom - y)
+    x, y = floor(left), floor(top)  # the region may begin inside a pixel
+    image = Image.fromarray(jpeg.pixels[y : ceil(bottom), x : ceil(right)])
+    box = left - x, top - y, right - x, bottom - y
+    return to_channels(image, channels).resize((resolution, resolution), FILTERS[filter], box)

@@ -1,22 +1,27 @@
 """Load the selected images of a source as one memory-mapped array; they are decoded once and kept in the cache."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ...config import DataConfig
 from ...errors import DataError
 from ...reporter import SILENT, Reporter
-from ...storage.cache import PACKED
-from ...storage.locks import exclusive_lock, lock_file
-from ..open import absolute_source, applied_crop, open_source
+from ...storage.cache import PACKED, CacheEntry
+from ...storage.locks import is_locked, lock_file
+from ..open import open_source
 from ..parallel import parallel_map
-from ..source import ImageSource, as_text
+from ..source import as_text
 from ..split import select
-from .pack import PackJob, PackSpec, cannot_write, content_digest, growing, pack
-from .packed_images import IMAGES, PackedImages, PackedSource, check_pixels, is_damaged, is_packed, open_packed
-
-__all__ = ["PackedImages", "check_enough", "count", "load", "pack_cached", "pack_folder"]
+from .pack import PACKING_VERSION, PackJob, content_digest, decoder_majors, exclusive, pack
+from .packed_images import (
+    Index,
+    PackedImages,
+    PackedSource,
+    check_pixels,
+    check_settings,
+    is_damaged,
+    is_packed,
+    open_packed,
+)
 
 
 def count(data: DataConfig) -> int:
@@ -44,8 +49,7 @@ def load(
         DataError: The source is missing, empty or unsafe, or too few of its images can be used.
         FaceganError: The disk has no room for the packed images.
     """
-    packed, _ = pack_cached(data, resolution=resolution, channels=channels, at_least=at_least, reporter=reporter)
-    return packed
+    return pack_cached(data, resolution=resolution, channels=channels, at_least=at_least, reporter=reporter)[0]
 
 
 def pack_cached(
@@ -57,10 +61,10 @@ def pack_cached(
     verify: bool = False,
     reporter: Reporter = SILENT,
 ) -> tuple[PackedImages, bool]:
-    """Load the selected images from the cache, and return whether they had to be packed.
+    """Load the selected images as `load`, and return whether they had to be packed.
 
     With `verify`, the source is compared with the packed images by content, not only by names, sizes and times, and
-    the packed pixels with their digest. The other arguments and errors are those of `load`.
+    the packed pixels with their digest.
     """
     source = open_source(data)
     if isinstance(source, PackedSource) and data.takes_all:
@@ -69,12 +73,12 @@ def pack_cached(
         if verify:
             check_pixels(source.packed)
         return source.packed, False
-    job = _job(source, data, resolution, channels)
+    job = PackJob.of(source, data, resolution, channels)
     check_enough(len(job.names), at_least, data.source)
-    path = PACKED.path / job.spec.key
+    path = PACKED.path / job.key
     packed, written = PACKED.read(path.name, open_packed), False
     if packed is None or _is_stale(job, packed, verify, reporter):
-        with _exclusive(job, path, reporter):
+        with exclusive(job, path, reporter):
             packed = None if packed else PACKED.read(path.name, open_packed)  # another process may have packed them
             if packed is None:
                 pack(job, path, reporter)
@@ -93,24 +97,17 @@ def pack_folder(
     verify: bool = False,
     reporter: Reporter = SILENT,
 ) -> tuple[PackedImages, bool]:
-    """Pack the selected images into a folder, and return whether it had to be written.
-
-    Args:
-        data: As in `load`.
-        path: A new or empty folder, or one that holds these very images already.
-        resolution: As in `load`.
-        channels: As in `load`.
-        verify: As in `pack_cached`.
-        reporter: As in `load`.
+    """Pack the selected images into a folder, as `pack_cached` does into the cache.
 
     Raises:
-        DataError: As `load`; or `path` holds something else, which is left as it is.
+        DataError: As `load`; or `path`, to be new or empty or to hold these very images, holds something else, which
+            is left as it is.
         FaceganError: As `load`.
     """
     target = path.resolve()
-    job = _job(open_source(data), data, resolution, channels)
+    job = PackJob.of(open_source(data), data, resolution, channels)
     check_enough(len(job.names), 1, data.source)
-    with _exclusive(job, target, reporter):
+    with exclusive(job, target, reporter):
         if is_packed(path):
             packed = open_packed(path)
             _check_same(job, packed, verify, reporter)
@@ -122,71 +119,19 @@ def pack_folder(
 
 
 def check_enough(num_images: int, batch_size: int, source: str) -> None:
-    """Check that a set fills one batch.
-
-    Raises:
-        DataError: There are fewer images than a batch takes.
-    """
+    """Raise DataError for a set that does not fill one batch."""
     if num_images < batch_size:
         raise DataError(f"{source}: found {num_images} images, need at least {batch_size} (train.batch_size)")
 
 
-def _job(source: ImageSource, data: DataConfig, resolution: int, channels: int) -> PackJob:
-    packed = source.packed if isinstance(source, PackedSource) else None
-    if isinstance(source, PackedSource):
-        source.check_settings(data, resolution, channels)
-    names = select(source, data)
-    spec = PackSpec(
-        crop=applied_crop(source, data)[0],
-        filter=data.filter,
-        draft=packed.index.draft if packed else data.draft,
-        resolution=resolution,
-        channels=channels,
-        fingerprint=source.fingerprint(names),
-        cropped=packed is not None,
-    )
-    settings = {**data.options, "split": data.split, "where": data.where, "limit": data.limit}
-    selection = " ".join(f"{key}={value}" for key, value in settings.items() if value not in ("all", "", 0))
-    return PackJob(source, names, spec, {"source": absolute_source(data.source), "selection": selection or "all"})
-
-
-@contextmanager
-def _exclusive(job: PackJob, path: Path, reporter: Reporter) -> Iterator[None]:
-    """Hold the lock for packing into `path`; while another process holds it, report that one's progress.
-
-    Raises:
-        FaceganError: The folders cannot be made.
-    """
-
-    def report() -> None:
-        with suppress(OSError):  # the other one has not begun to write, or has just ended
-            status = (growing(path) / IMAGES).stat()
-            # Rows are written in any order: count what the disk holds, where the system says so.
-            size_bytes = min(status.st_size, getattr(status, "st_blocks", status.st_size) * 512)
-            done = min(size_bytes // job.spec.image_bytes, len(job.names) - 1)
-            reporter.progress("packing", done, len(job.names))
-
-    with ExitStack() as stack:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(exclusive_lock(lock_file(path), report))
-        except OSError as error:
-            raise cannot_write(path.parent, error) from None
-        yield
-
-
 def _is_stale(job: PackJob, packed: PackedImages, verify: bool, reporter: Reporter) -> bool:
-    if _is_readable_again(job, packed):
-        return True
-    return verify and (is_damaged(packed) or bool(_changed_names(job, packed, reporter)))
-
-
-def _is_readable_again(job: PackJob, packed: PackedImages) -> bool:
-    """Return whether a file that could not be opened when the set was packed can be read now."""
+    """Return whether a file that could not be opened can be read now or, with `verify`, anything has changed."""
     unread = {name for name, digest in packed.skipped_digests.items() if not digest} if packed.num_skipped else set()
     names = [name for name in job.names if as_text(name) in unread] if unread else []
-    contents = job.source.read(names, job.spec.resolution) if names else ()
-    return any(not isinstance(content, DataError) for _, content in contents)
+    contents = job.source.read(names, job.index.resolution) if names else ()
+    if any(not isinstance(content, DataError) for _, content in contents):
+        return True
+    return verify and (is_damaged(packed) or bool(_changed_names(job, packed, reporter)))
 
 
 def _changed_names(job: PackJob, packed: PackedImages, reporter: Reporter) -> list[str]:
@@ -194,7 +139,7 @@ def _changed_names(job: PackJob, packed: PackedImages, reporter: Reporter) -> li
     digests = dict(zip(packed.names, packed.digests, strict=True)) | packed.skipped_digests
     changed = sorted({as_text(name) for name in job.names} - digests.keys())
     wanted = [name for name in job.names if as_text(name) in digests]
-    resolution, progress = job.spec.resolution, reporter.counter("packing")
+    resolution, progress = job.index.resolution, reporter.counter("packing")
     found = parallel_map(job.source, wanted, resolution, lambda _, each: content_digest(each), progress=progress)
     changed += [as_text(name) for name, digest in found if digests.pop(as_text(name)) != digest]
     return changed + list(digests)
@@ -202,16 +147,57 @@ def _changed_names(job: PackJob, packed: PackedImages, reporter: Reporter) -> li
 
 def _check_same(job: PackJob, packed: PackedImages, verify: bool, reporter: Reporter) -> None:
     """Check that a packed folder holds the images of a job, packed in the same way."""
-    for setting in ("resolution", "channels", "crop", "filter", "draft"):
-        given, wanted = getattr(packed.index, setting), getattr(job.spec, setting)
-        if given != wanted:
-            raise DataError(f"{packed.path}/: packed with {setting} = {given}, not {wanted}; choose another folder")
+    settings = ("resolution", "channels", "data.crop", "data.filter", "data.draft")
+    wanted = {name: getattr(job.index, name.removeprefix("data.")) for name in settings}
+    check_settings(packed.index, f"{packed.path}/", wanted, "choose another folder")
     if verify:
         check_pixels(packed)
     changed = _changed_names(job, packed, reporter) if verify else []
-    if packed.index.fingerprint != job.spec.fingerprint or changed:
+    if packed.index.fingerprint != job.index.fingerprint or changed:
         example = f", {changed[0]} for one" if changed else ""
         raise DataError(
-            f"{packed.path}/: packed from other images than {job.origin['source']} now holds{example}; "
+            f"{packed.path}/: packed from other images than {job.index.source} now holds{example}; "
             "choose another folder, or remove this one"
         )
+
+
+class PackedEntry(CacheEntry):
+    """A packed set in the cache; `index` says how it was packed, None for a folder that cannot be opened."""
+
+    index: Index | None = None
+
+
+def entries() -> list[PackedEntry]:
+    """Return the packed sets in the cache, the last used first, without those that are being packed now."""
+    found: list[PackedEntry] = []
+    newest: set[tuple[object, ...]] = set()
+    for entry in PACKED.entries():
+        target = entry.path.with_name(entry.path.name.strip(".").partition(".")[0])  # what it is, or was to become
+        if not entry.path.is_dir() or is_locked(lock_file(target)):
+            continue
+        index, useless = None, "left by a packing that was killed" if entry.path.name.startswith(".") else None
+        if not useless:
+            try:
+                index = open_packed(entry.path).index
+                useless = _useless(index, newest)
+            except DataError as error:
+                useless = str(error).partition(": ")[2].partition("; ")[0]
+        found.append(PackedEntry(**{**entry.model_dump(), "index": index, "useless": useless}))
+    return found
+
+
+def _useless(index: Index, newest: set[tuple[object, ...]]) -> str | None:
+    """Return why no run can use a set any more, or None; `newest` collects what later packings have replaced."""
+    versions = {name: version for name, version in index.versions.items() if name != "facegan"}
+    majors = {name: version.split(".")[0] for name, version in versions.items()}
+    if index.packing != PACKING_VERSION or majors != decoder_majors():
+        words = ", ".join(f"{name} {version}" for name, version in versions.items())
+        return f"made with {words}; other ones are installed now"
+    source = Path(index.source)
+    if source.is_absolute() and source.parent.exists() and not source.exists():  # else only its disk may be away
+        return "its images are gone"
+    made = (index.selection, index.crop, index.filter, index.draft, index.resolution, index.channels)
+    if (index.source, *made) in newest:
+        return "the images have changed since, and were packed again"
+    newest.add((index.source, *made))
+    return None

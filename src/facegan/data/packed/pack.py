@@ -1,14 +1,12 @@
 """Decode, crop and write images with all cores, in constant memory; a packed folder is complete or absent."""
 
 import hashlib
-import io
 import json
 import os
 import shutil
-import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,71 +15,73 @@ import PIL
 from PIL import Image
 
 from ... import __version__
+from ...config import DataConfig
 from ...errors import DataError, FaceganError
 from ...images.decode import quiet_pillow
 from ...reporter import Reporter
 from ...storage.atomic import write_atomic
-from ...storage.cache import cache_root
+from ...storage.cache import cache_root, hashed_key
+from ...storage.locks import exclusive_lock, lock_file
 from ..image.crop import parse_crop
 from ..image.jpeg import SIMPLEJPEG_VERSION
 from ..image.resize import to_square
+from ..open import absolute_source, applied_crop
 from ..parallel import parallel_map
 from ..source import Delivered, ImageSource, as_text, num_unsupported, shown
-from .packed_images import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, Index
+from ..split import select
+from .packed_images import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, Index, PackedSource
 
-_one_writer = threading.Lock()  # where a file has one position for all threads
 PACKING_VERSION = 2  # raised when the same images and settings would give other pixels
 
 
 @dataclass(frozen=True)
-class PackSpec:
-    """Everything that packed pixels depend on.
+class PackJob:
+    """Images of an opened source that are to be packed."""
 
-    Attributes:
-        crop: As `parse_crop` reads it.
-        filter: The resampling filter.
-        resolution: Height and width in pixels.
-        channels: 3 for colour, 1 for grey.
-        fingerprint: The images' fingerprint.
-        draft: Whether JPEG files are decoded at a reduced size where that is enough.
-        cropped: Whether the images are cropped already, so that `crop` is only recorded.
-    """
+    source: ImageSource
+    names: Sequence[str]  # which of its images, sorted
+    index: Index  # how; what shows only while they are packed is still empty
+    is_cropped: bool  # already: `index.crop` is only recorded
 
-    crop: str
-    filter: str
-    resolution: int
-    channels: int
-    fingerprint: str
-    draft: bool = False
-    cropped: bool = False
+    @classmethod
+    def of(cls, source: ImageSource, data: DataConfig, resolution: int, channels: int) -> "PackJob":
+        """Select images, each to become resolution x resolution pixels of 1 or 3 channels."""
+        packed = source.packed if isinstance(source, PackedSource) else None
+        if isinstance(source, PackedSource):
+            source.check_settings(data, resolution, channels)
+        names = select(source, data)
+        settings = {**data.options, "split": data.split, "where": data.where, "limit": data.limit}
+        selection = " ".join(f"{key}={value}" for key, value in settings.items() if value not in ("all", "", 0))
+        index = Index(
+            layout=LAYOUT,
+            packing=PACKING_VERSION,
+            source=absolute_source(data.source),
+            selection=selection or "all",
+            num_images=len(names),
+            num_skipped=0,
+            passed_over={},
+            channels=channels,
+            resolution=resolution,
+            crop=applied_crop(source, data)[0],
+            filter=data.filter,
+            draft=packed.index.draft if packed else data.draft,
+            fingerprint=source.fingerprint(names),
+            digest="",
+            versions={"facegan": __version__, **_decoder_versions()},
+        )
+        return cls(source, names, index, packed is not None)
 
     @property
     def key(self) -> str:
         """A name that differs whenever the pixels might."""
-        parts = {**asdict(self), "packing": PACKING_VERSION, **decoder_majors()}
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+        facts = {"crop", "filter", "resolution", "channels", "fingerprint", "draft", "packing"}
+        parts = {**self.index.model_dump(include=facts), "cropped": self.is_cropped, **decoder_majors()}
+        return hashed_key(json.dumps(parts, sort_keys=True))
 
     @property
     def image_bytes(self) -> int:
         """The size of one packed image."""
-        return self.channels * self.resolution**2
-
-
-@dataclass(frozen=True)
-class PackJob:
-    """Images of an opened source that are to be packed.
-
-    Attributes:
-        source: The source.
-        names: Which of its images, sorted.
-        spec: How they are packed.
-        origin: What the index records of them: the source as `data.source` names it, and the selection as text.
-    """
-
-    source: ImageSource
-    names: Sequence[str]
-    spec: PackSpec
-    origin: dict[str, str]
+        return self.index.channels * self.index.resolution**2
 
 
 def decoder_majors() -> dict[str, str]:
@@ -93,29 +93,53 @@ def _decoder_versions() -> dict[str, str]:
     return {"pillow": PIL.__version__} | ({"simplejpeg": SIMPLEJPEG_VERSION} if SIMPLEJPEG_VERSION else {})
 
 
+@contextmanager
+def exclusive(job: PackJob, path: Path, reporter: Reporter) -> Iterator[None]:
+    """Hold the lock for packing into `path`; while another process holds it, report that one's progress.
+
+    Raises:
+        FaceganError: Something in the folder of `path`, or the lock, cannot be written.
+    """
+
+    def report() -> None:
+        with suppress(OSError):  # the other one has not begun to write, or has just ended
+            status = (_growing(path) / IMAGES).stat()
+            # Rows are written in any order: count what the disk holds, where the system says so.
+            size_bytes = min(status.st_size, getattr(status, "st_blocks", status.st_size) * 512)
+            done = min(size_bytes // job.image_bytes, len(job.names) - 1)
+            reporter.progress("packing", done, len(job.names))
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive_lock(lock_file(path), report):
+            yield
+    except OSError as error:
+        what = f"{path.parent}: the packed images cannot be written ({error.strerror or error})"
+        if _is_cache(path.parent):
+            raise FaceganError(f"{what}; set FACEGAN_CACHE to a folder with room that you may write to") from None
+        raise DataError(f"{what}; choose another folder") from None
+
+
 def pack(job: PackJob, path: Path, reporter: Reporter) -> None:
     """Write the packed folder `path`, replacing an existing one; remains of a killed packing are removed first.
 
-    Only one process at a time may call it for a path.
+    Call it with the `exclusive` lock held.
 
     Raises:
         DataError: None of the images can be used.
         FaceganError: The disk is too small.
+        OSError: A file cannot be written.
     """
-    parse_crop(job.spec.crop)
-    folder = growing(path)
+    folder = _growing(path)
+    shutil.rmtree(folder, ignore_errors=True)
+    _check_room(path.parent, len(job.names) * job.image_bytes + 2**20)
+    folder.mkdir()
     try:
+        with quiet_pillow():
+            _fill(folder, job, reporter)
+        _move_into_place(folder, path)
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        _check_room(path.parent, len(job.names) * job.spec.image_bytes + 2**20)
-        folder.mkdir()
-        try:
-            with quiet_pillow():
-                _fill(folder, job, reporter)
-            _move_into_place(folder, path)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    except OSError as error:
-        raise cannot_write(path.parent, error) from None
 
 
 def content_digest(content: Delivered) -> bytes:
@@ -129,120 +153,82 @@ def content_digest(content: Delivered) -> bytes:
 
 def _fill(folder: Path, job: PackJob, reporter: Reporter) -> None:
     """Write the four files of a packed folder."""
-    job.source.attributes(job.names[:1])  # a malformed annotation file is reported before, not after, all the decoding
-    with (folder / IMAGES).open("wb+") as file:
-        digests, reasons = _write_images(file, job, reporter)
-        file.flush()
-        with ThreadPoolExecutor(1) as pool:  # the disk writes while the digest is computed
-            written = pool.submit(os.fsync, file.fileno())
-            file.seek(len(_npy_header(len(job.names), job.spec)))
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            written.result()
-    kept = [name for name in job.names if name not in reasons]
+    source, names = job.index.source, job.names
+    job.source.attributes(names[:1])  # a malformed annotation file is reported before, not after, all the decoding
+    results = _write_rows(folder / IMAGES, job, reporter)
+    reasons = {name: reason for name in names if (reason := results[name][1])}
+    kept = [name for name in names if name not in reasons]
+    if not kept:
+        name, reason = next(iter(reasons.items()))
+        raise DataError(f"{source}: none of the {len(names)} images can be used; {shown(name)}: {reason}")
+    rows = [row for row, name in enumerate(names) if name not in reasons]
+    digest = _close_gaps(folder / IMAGES, rows, job)
     columns = job.source.attributes(kept)
-    write_columns(folder / PICTURES, kept, [digests[name] for name in kept], columns, job.origin["source"])
-    skipped = [(as_text(name), reason, digests[name].hex()) for name, reason in reasons.items()]
+    write_columns(folder / PICTURES, kept, [results[name][0] for name in kept], columns, source)
+    skipped = [(as_text(name), reason, results[name][0].hex()) for name, reason in reasons.items()]
     write_atomic(folder / SKIPPED, json.dumps(skipped).encode())
-    facts = {key: value for key, value in asdict(job.spec).items() if key != "cropped"}
-    index = Index(
-        layout=LAYOUT,
-        packing=PACKING_VERSION,
-        num_images=len(kept),
-        num_skipped=len(reasons),
-        passed_over=num_unsupported(job.source),
-        digest=digest,
-        versions={"facegan": __version__, **_decoder_versions()},
-        **job.origin,
-        **facts,
-    )
+    found = {"num_images": len(kept), "num_skipped": len(reasons), "digest": digest}
+    index = job.index.model_copy(update={**found, "passed_over": num_unsupported(job.source)})
     write_atomic(folder / INDEX, json.dumps(index.model_dump()).encode())
 
 
-def _write_images(file: BinaryIO, job: PackJob, reporter: Reporter) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Write the array; return the digest of each image's content, and why images are missing from the array."""
-    spec, names = job.spec, job.names
-    crop = parse_crop("none" if spec.cropped else spec.crop)
-    start = file.write(_npy_header(len(names), spec))
-    file.flush()
-    rows = {name: row for row, name in enumerate(names)}
+def _write_rows(path: Path, job: PackJob, reporter: Reporter) -> dict[str, tuple[bytes, str]]:
+    """Write the array with a row for each name; return its content's digest and why it could not be used, or ""."""
+    index = job.index
+    crop = parse_crop("none" if job.is_cropped else index.crop)
+    with path.open("wb") as file:
+        start = _write_header(file, len(job.names), index)
+    rows = {name: row for row, name in enumerate(job.names)}
 
-    def write_row(name: str, content: Delivered) -> tuple[bytes, DataError | None]:
+    def write_row(name: str, content: Delivered) -> tuple[bytes, str]:
         digest = content_digest(content)
+        size = {"resolution": index.resolution, "channels": index.channels}
         try:
-            image = to_square(
-                content, crop=crop, resolution=spec.resolution, channels=spec.channels, filter=spec.filter,
-                draft=spec.draft,
-            )  # fmt: skip
+            image = to_square(content, crop=crop, **size, filter=index.filter, draft=index.draft)
         except DataError as error:
-            return digest, error
+            return digest, str(error)
         pixels = np.asarray(image)  # (H, W, 3) or (H, W)
-        pixels = pixels if spec.channels == 1 else pixels.transpose(2, 0, 1)
-        _write_at(file, start + rows[name] * spec.image_bytes, pixels.tobytes())
-        return digest, None
+        with path.open("rb+") as file:  # each worker has a position of its own
+            file.seek(start + rows[name] * job.image_bytes)
+            file.write((pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)).tobytes())
+        return digest, ""
 
     progress = reporter.counter("packing")
-    results = dict(parallel_map(job.source, names, spec.resolution, write_row, progress=progress))
-    digests = {name: digest for name, (digest, _) in results.items()}
-    reasons = {name: str(error) for name in names if (error := results[name][1]) is not None}
-    if len(reasons) == len(names):
-        name, reason = next(iter(reasons.items()))
-        where = job.origin["source"]
-        raise DataError(f"{where}: none of the {len(names)} images can be used; {shown(name)}: {reason}")
-    _close_gaps(file, start, [row for name, row in rows.items() if name not in reasons], spec)
-    return digests, reasons
+    return dict(parallel_map(job.source, job.names, index.resolution, write_row, progress=progress))
 
 
-def _write_at(file: BinaryIO, offset: int, content: bytes) -> None:
-    """Write at an offset while others write at other ones; the file's own position is undefined afterwards."""
-    if hasattr(os, "pwrite"):
-        while content:
-            written = os.pwrite(file.fileno(), content, offset)
-            content, offset = content[written:], offset + written
-    else:
-        with _one_writer:
-            file.seek(offset)
-            file.write(content)
+def _close_gaps(path: Path, rows: list[int], job: PackJob) -> str:
+    """Move the kept rows together, flush them to the disk, and return the digest of the pixels."""
+    size = job.image_bytes
+    with path.open("rb+") as file:
+        start = _write_header(file, len(rows), job.index)
+        for place, row in enumerate(rows):
+            if place != row:
+                file.seek(start + row * size)
+                content = file.read(size)
+                file.seek(start + place * size)
+                file.write(content)
+        file.truncate(start + len(rows) * size)
+        file.seek(start)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    return digest
 
 
-def _npy_header(num_images: int, spec: PackSpec) -> bytes:
-    """Return the start of a .npy file; numpy pads it to the same length whatever the number of images."""
-    shape = (num_images, spec.channels, spec.resolution, spec.resolution)
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    return header.getvalue()
-
-
-def _close_gaps(file: BinaryIO, start: int, rows: list[int], spec: PackSpec) -> None:
-    """Move the kept rows together, and shorten the file and its header accordingly."""
-    size = spec.image_bytes
-    for place, row in enumerate(rows):
-        if place != row:
-            file.seek(start + row * size)
-            content = file.read(size)
-            file.seek(start + place * size)
-            file.write(content)
-    file.truncate(start + len(rows) * size)
-    header = _npy_header(len(rows), spec)
-    if len(header) != start:
-        raise AssertionError("numpy's header changed its length with the number of rows")
-    file.seek(0)
-    file.write(header)
+def _write_header(file: BinaryIO, num_images: int, index: Index) -> int:
+    """Write the start of a .npy file; return its length, which numpy pads to be the same for any number of images."""
+    shape = (num_images, index.channels, index.resolution, index.resolution)
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.tell()
 
 
 def write_columns(
     path: Path, names: list[str], digests: list[bytes], attributes: dict[str, list[Any]], source: str
 ) -> None:
-    """Write a table with a row per image: its name, the SHA-256 of its file, its attributes.
-
-    Args:
-        path: The file.
-        names: The images' names.
-        digests: 32 bytes each.
-        attributes: A column each, aligned with the names.
-        source: The source's name in messages.
+    """Write a table with a row per image: its name, the SHA-256 of its file (32 bytes), its attributes.
 
     Raises:
-        DataError: A column holds values of several kinds, or its name is reserved.
+        DataError: A column holds values of several kinds, or its name is reserved; `source` is named.
     """
     import pyarrow.parquet  # heavy, and not needed to train
 
@@ -266,14 +252,13 @@ def _move_into_place(folder: Path, path: Path) -> None:
     if path.is_dir() and not any(path.iterdir()):  # it may be a working directory, or have links to it
         for name in (IMAGES, PICTURES, SKIPPED, INDEX):  # the index last: with it, the folder is complete
             (folder / name).rename(path / name)
-    elif path.exists():
-        old = folder.with_name(f"{folder.name}-replaced")
-        shutil.rmtree(old, ignore_errors=True)
+        return
+    old = folder.with_name(f"{folder.name}-replaced")
+    shutil.rmtree(old, ignore_errors=True)
+    with suppress(FileNotFoundError):
         path.rename(old)
-        folder.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        folder.rename(path)
+    folder.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_room(parent: Path, needed_bytes: int) -> None:
@@ -287,17 +272,9 @@ def _check_room(parent: Path, needed_bytes: int) -> None:
         )
 
 
-def growing(path: Path) -> Path:
+def _growing(path: Path) -> Path:
     """Return where a packed folder grows; a killed packing leaves it there, and the next one removes it."""
     return path.with_name(f".{path.name}.partial")
-
-
-def cannot_write(parent: Path, error: OSError) -> FaceganError:
-    """Return the error for a folder, in the cache or chosen by the user, that the system refuses to write."""
-    what = f"{parent}: the packed images cannot be written ({error.strerror or error})"
-    if _is_cache(parent):
-        return FaceganError(f"{what}; set FACEGAN_CACHE to a folder with room that you may write to")
-    return DataError(f"{what}; choose another folder")
 
 
 def _is_cache(folder: Path) -> bool:

@@ -7,7 +7,7 @@ could not be used, and why).
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ...config import DataConfig
 from ...errors import DataError
@@ -25,7 +25,7 @@ from ..source import Delivered, encoded, fingerprint_of, shown
 
 IMAGES, INDEX, PICTURES, SKIPPED = "images.npy", "index.json", "pictures.parquet", "skipped.json"
 NAME, DIGEST = "_name", "_sha256"  # the columns of PICTURES that are no attributes
-_CHUNK_BYTES = 2**24  # read at a time
+CHUNK_BYTES = 2**24  # hashed at a time
 LAYOUT = 2  # raised when the files of a packed folder change their meaning
 
 
@@ -53,12 +53,9 @@ class Index(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class PackedImages:
-    """Images of one size, decoded and cropped, memory-mapped from disk.
+    """Images of one size, decoded and cropped: uint8 (N, C, H, W), memory-mapped from a folder.
 
-    Attributes:
-        images: uint8 (N, C, H, W), read-only.
-        index: How they were made.
-        path: The folder.
+    Names, digests and attributes are read on first use, and raise as `open_packed`.
     """
 
     images: NDArray[np.uint8]
@@ -80,7 +77,7 @@ class PackedImages:
 
     @cached_property
     def names(self) -> list[str]:
-        """The images' names in their source, sorted; read on first use, and raises as `open_packed`."""
+        """The images' names in their source, sorted."""
         return self._columns([NAME])[NAME]
 
     @cached_property
@@ -120,7 +117,7 @@ class PackedImages:
         except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise _damaged(f"{self.path}/", error) from None
         if table.num_rows != len(self):
-            raise _disagree(f"{self.path}/", PICTURES)
+            raise _damaged(f"{self.path}/", f"{PICTURES} and {INDEX} disagree")
         return columns
 
 
@@ -151,51 +148,49 @@ def open_packed(path: Path, *, where: str | None = None) -> PackedImages:
         raise _damaged(where, error) from None
     shape = (index.num_images, index.channels, index.resolution, index.resolution)
     if images.dtype != np.uint8 or images.shape != shape or not images.flags.c_contiguous or not len(images):
-        raise _disagree(where, IMAGES)
+        raise _damaged(where, f"{IMAGES} and {INDEX} disagree")
     if size_bytes != images.offset + images.nbytes:
-        raise DataError(f"{where}: damaged packed images ({IMAGES} has {size_bytes} bytes); pack them again")
+        raise _damaged(where, f"{IMAGES} has {size_bytes} bytes")
     return PackedImages(images=images, index=index, path=path)
+
+
+def digest_pixels(images: NDArray[np.uint8]) -> str:
+    """Return the SHA-256 of pixels as they lie in the array, in hex; equals a packed set's digest for equal pixels."""
+    running = hashlib.sha256()
+    step = max(1, CHUNK_BYTES // images[:1].nbytes)
+    for start in range(0, len(images), step):
+        running.update(images[start : start + step].tobytes())
+    return running.hexdigest()
 
 
 def is_damaged(packed: PackedImages) -> bool:
     """Return whether the pixels differ from those that were packed; reads all of them."""
-    digest, images = hashlib.sha256(), packed.images
-    step = max(1, _CHUNK_BYTES // images[0].nbytes)
-    for start in range(0, len(images), step):
-        digest.update(images[start : start + step].tobytes())
-    return digest.hexdigest() != packed.digest
+    return digest_pixels(packed.images) != packed.digest
 
 
 def check_pixels(packed: PackedImages) -> None:
-    """Check that the pixels are those that were packed; reads all of them.
-
-    Raises:
-        DataError: They differ.
-    """
+    """Raise DataError if the pixels differ from those that were packed; reads all of them."""
     if is_damaged(packed):
-        raise DataError(f"{packed.path}/: damaged packed images (their digest is another); pack them again")
+        raise _damaged(f"{packed.path}/", "their digest is another")
 
 
-def _damaged(where: str, error: Exception) -> DataError:
-    if isinstance(error, ValidationError):
-        fields = ", ".join(str(each["loc"][0]) for each in error.errors() if each["loc"])
-        reason = f"{INDEX} lacks or misstates {fields}"
-    else:
-        reason = one_line(error, 100)
-    return DataError(f"{where}: damaged packed images ({reason}); pack them again")
+def check_settings(index: Index, where: str, wanted: Mapping[str, object], otherwise: str) -> None:
+    """Raise DataError for the first of these settings that the images were not packed with."""
+    for name, value in wanted.items():
+        packed = getattr(index, name.removeprefix("data."))
+        if value != packed:
+            given = shown(str(packed))  # from a file
+            raise DataError(
+                f"{where}: packed with {name} = {given}, not {value}; set {name} = {given.lower()}, or {otherwise}"
+            )
 
 
-def _disagree(where: str, name: str) -> DataError:
-    return DataError(f"{where}: damaged packed images ({name} and {INDEX} disagree); pack them again")
+def _damaged(where: str, reason: Exception | str) -> DataError:
+    return DataError(f"{where}: damaged packed images ({one_line(reason, 100)}); pack them again")
 
 
 class PackedSource:
-    """Packed images as a source, of which a part can be selected.
-
-    Attributes:
-        crop: The crop that was applied when they were packed.
-        packed: The images.
-    """
+    """Packed images as a source, of which a part can be selected; `crop` was applied when they were packed."""
 
     def __init__(self, path: Path, *, where: str | None = None) -> None:
         """Open a folder of packed images; raises as `open_packed`."""
@@ -213,25 +208,15 @@ class PackedSource:
         return {name: row for row, name in enumerate(self.names)}
 
     def check_settings(self, data: DataConfig, resolution: int, channels: int) -> None:
-        """Check that the settings are those the images were packed with.
-
-        Raises:
-            DataError: One differs; it is named.
-        """
-        index = self.packed.index
-        for setting, wanted, given in (
-            ("resolution", resolution, index.resolution),
-            ("channels", channels, index.channels),
-            ("data.crop", index.crop if data.crop == "auto" else data.crop, index.crop),
-            ("data.filter", data.filter, index.filter),
-            ("data.draft", data.draft or index.draft, index.draft),
-        ):
-            if wanted != given:
-                given = shown(str(given))  # from a file
-                raise DataError(
-                    f"{self.where}: packed with {setting} = {given}, not {wanted}; "
-                    f"set {setting} = {str(given).lower()}, or give the original images"
-                )
+        """Raise DataError for a setting that the images were not packed with."""
+        wanted = {
+            "resolution": resolution,
+            "channels": channels,
+            "data.crop": self.crop if data.crop == "auto" else data.crop,
+            "data.filter": data.filter,
+            "data.draft": data.draft or self.packed.index.draft,
+        }
+        check_settings(self.packed.index, self.where, wanted, "give the original images")
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
         """Return the columns that were packed, for these names."""
