@@ -23,6 +23,8 @@ from .packed_images import (
     open_packed,
 )
 
+__all__ = ["PackedEntry", "PackedImages", "check_enough", "count", "entries", "load", "pack_cached", "pack_folder"]
+
 
 def count(data: DataConfig) -> int:
     """Count the images that the settings select; nothing is decoded, so undecodable ones count too.
