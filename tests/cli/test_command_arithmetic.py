@@ -10,7 +10,7 @@ from PIL import Image
 
 from facegan import load_generator
 from facegan.cli import main
-from facegan.images import read_about
+from facegan.images.animation import read_about
 from facegan.recipes import read
 from facegan.seeds import load_latents, save_latents
 from origins import origin

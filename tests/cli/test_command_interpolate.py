@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from facegan.checkpoint import load_generator
-from facegan.images import read_about
+from facegan.images.animation import read_about
 from facegan.seeds import save_latents
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from facegan import recipes
 from facegan.checkpoint import load_generator
-from facegan.images import read_about
+from facegan.images.animation import read_about
 from facegan.seeds import save_latents
 
 NO_SEED = "give numbers and ranges, for instance 0-63,99, or a file of latents"

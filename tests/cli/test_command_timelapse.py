@@ -5,7 +5,7 @@ import av
 import pytest
 from PIL import Image
 
-from facegan.images import read_about
+from facegan.images.animation import read_about
 
 SIZE = (3 * (8 * 18 - 2), 3 * (8 * 18 - 2) + 22)  # the grid, enlarged, and its caption
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from facegan import images
-from facegan.images import video
+from facegan.images import animation
 
 
 def decoded(path):
@@ -70,7 +70,7 @@ def test_a_full_disk_is_an_error_with_the_name_of_the_file(tmp_path, monkeypatch
     def fill(pixels):
         raise av.error.OSError(28, "No space left on device", f"{tmp_path}/temporary")
 
-    monkeypatch.setattr(video, "_frame", fill)
+    monkeypatch.setattr(animation, "_frame", fill)
     with pytest.raises(OSError, match="No space left on device") as failure:
         images.save_animation(tmp_path / "a.mp4", [patches()] * 60, fps=10)
     assert failure.value.filename == str(tmp_path / "a.mp4")

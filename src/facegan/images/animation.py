@@ -1,20 +1,28 @@
-"""Write frames as an animation (.gif, .webp, .mp4 or a folder of numbered PNGs), and read them back."""
+"""Write frames as an animation (.gif, .webp, .mp4 or a folder of numbered PNGs), and read them back.
+
+An .mp4 is H.264, which browsers play, through PyAV, which is imported on first use.
+"""
 
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageSequence
 from PIL.PngImagePlugin import PngImageFile
 
-from ..errors import ConfigError, SnapshotError
+from ..errors import ConfigError, DataError, SnapshotError
 from ..storage.atomic import write_atomic, write_folder
 from .decode import sniff_file_type
 from .files import as_exif, check_ending, open_image, write_png
-from .video import open_video, write_video
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
 
 ANIMATION_ENDINGS = (".gif", ".webp", ".mp4", "/")
 # Frames a second. Browsers slow GIFs of delays below 2/100 s, and WebPs below 11 ms, down to 10 frames a second.
@@ -29,6 +37,15 @@ _ENDING_OF = {
     "a GIF image": ".gif",
     "an MP4 video": ".mp4",
 }
+_H264 = {
+    "crf": "18",  # visually lossless
+    "preset": "medium",
+    # Weighted prediction makes x264's choices depend on what lay in the memory before; without it, the same frames
+    # give the same bytes.
+    "x264-params": "weightp=0",
+}
+_BT709 = 1  # in FFmpeg's lists of primaries, transfer functions and matrices alike
+_LIMITED = 1  # 16...235, as players expect
 
 
 def check_animation_path(path: str | Path) -> None:
@@ -88,7 +105,7 @@ def save_animation(
     if ending == "/":
         write_folder(place, lambda folder: _write_stills(folder, frames, about))
     else:
-        write = {".gif": _write_gif, ".webp": _write_webp, ".mp4": write_video}[ending]
+        write = {".gif": _write_gif, ".webp": _write_webp, ".mp4": _write_mp4}[ending]
         write_atomic(place, lambda temporary: write(temporary, frames, fps, hold, about))
 
 
@@ -132,6 +149,47 @@ def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float, hold: float
     first.save(path, save_all=True, append_images=rest, loop=0, optimize=False, **options)
 
 
+def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: float, hold: float, about: Mapping[str, str]) -> None:
+    """Write frames, uint8 (H, W, 3) or (H, W), and repeat the last one for `hold` seconds; raises OSError.
+
+    Colours are BT.709 in limited range, and marked so. The format wants even sizes: an odd last row or column of pixels
+    is repeated once, nothing is scaled. An index at the file's beginning lets browsers play it while it loads.
+    Metadata is one JSON object in the comment.
+    """
+    import av
+
+    rate = Fraction(fps).limit_denominator(1000)
+    last = first = next(frames)
+    try:
+        with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as video:
+            if about:
+                video.metadata["comment"] = json.dumps(dict(about))
+            stream = video.add_stream("libx264", rate=rate, options=dict(_H264))
+            stream.pix_fmt = "yuv420p"
+            stream.height, stream.width = (side + side % 2 for side in first.shape[:2])
+            context = stream.codec_context
+            context.color_primaries = context.color_trc = context.colorspace = _BT709
+            context.color_range = _LIMITED
+            for last in itertools.chain([first], frames):
+                video.mux(stream.encode(_frame(last)))
+            for _ in range(round(hold * rate)):
+                video.mux(stream.encode(_frame(last)))
+            video.mux(stream.encode())
+    except av.FFmpegError as error:  # PyAV's own subclasses of OSError cannot take another file name
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _frame(pixels: np.ndarray) -> "av.VideoFrame":
+    import av
+
+    height, width = pixels.shape[:2]
+    colours = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+    even = np.pad(colours, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return av.VideoFrame.from_ndarray(even, format="rgb24").reformat(
+        format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", interpolation="BICUBIC"
+    )
+
+
 def _durations(num: int, fps: float, hold: float, unit: int) -> list[int]:
     """Return how long each of `num` frames is shown, in 1/unit s: differences of their exact ends, rounded."""
     ends = [round(unit * number / fps) for number in range(num)] + [round(unit * (num / fps + hold))]
@@ -168,6 +226,18 @@ def _quantized(frames: list[np.ndarray]) -> list[Image.Image]:
     return quantized
 
 
+@contextmanager
+def _open_mp4(path: Path) -> "Iterator[InputContainer]":
+    """Open an MP4 for reading; raises DataError, also for damage that shows while it is read."""
+    import av
+
+    try:
+        with av.open(str(path), format="mov") as video:
+            yield video
+    except (av.FFmpegError, ValueError, IndexError) as error:
+        raise DataError(f"{path}: not a readable video ({error})") from None
+
+
 def ending_of(path: Path) -> str:
     """Return the suffix that matches a file's first bytes; "/" for a folder, "" for anything else."""
     if path.is_dir():
@@ -185,7 +255,7 @@ def read_about(path: Path) -> dict[str, str]:
     """
     path = min(path.glob("frame-*.png"), default=path)
     if ending_of(path) == ".mp4":
-        with open_video(path) as video:
+        with _open_mp4(path) as video:
             text: str | bytes = video.metadata.get("comment", "")
     else:
         with open_image(path) as image:
@@ -213,7 +283,7 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
         for each in sorted(path.glob("frame-*.png")):
             yield from read_frames(each)
     elif ending == ".mp4":
-        with open_video(path) as video:
+        with _open_mp4(path) as video:
             for frame in video.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
     else:
