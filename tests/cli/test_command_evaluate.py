@@ -136,16 +136,17 @@ def test_lone_snapshot_is_judged_and_not_remembered(facegan, run):
     assert not list(Path().rglob("evaluations.jsonl"))
 
 
-def test_models_stand_side_by_side(facegan, run):
+def test_models_have_a_row_each_of_every_metric(facegan, run):
     shutil.copytree(run, "runs/other")
     said = facegan("evaluate", "faces-1", "other", *QUICK)
     assert said.code == 0, said.err
-    heads, *rows = said.out.splitlines()
-    assert heads.split("  ")[-1].strip() == "other, step 4"
-    assert "faces-1, step 4" in heads
+    heads, *rows = [line.split("  ") for line in said.out.splitlines()]
+    assert [head.strip() for head in heads if head][:4] == ["metric", "better", "model", "value"]
+    cells = [[cell.strip() for cell in row if cell] for row in rows[:2]]
     value = f"{lines(run)[0]['value']:.4g}"
-    assert rows[0].split() == ["fd_random", value, value]
-    assert rows[1].split()[0] == "lower"
+    assert [row[:4] for row in cells] == [
+        ["fd_random", "lower", f"{name}, step 4", value] for name in ("faces-1", "other")
+    ]
     assert len(lines(Path("runs/other"))) == 1
 
 

@@ -51,7 +51,7 @@ def terminal(monkeypatch):
     return make
 
 
-@pytest.mark.parametrize("columns", [80, 100, 140])
+@pytest.mark.parametrize("columns", [60, 80, 100, 140])
 def test_list_fits_the_terminal(terminal, columns):
     screen = terminal(columns)
     names = ["short", "a-name-that-is-longer-than-most-and-goes-on"]
@@ -62,7 +62,17 @@ def test_list_fits_the_terminal(terminal, columns):
     for part in ("stopped", "50/200", "25 %", "12.3", "lfw", "dcgan 64x64", "3 h ago", "119.2 MB", "D has won"):
         assert text.count(part) == 2, text
     assert "…" not in text and "".join(text.split()).count("damagedandsoon") == 10
-    assert ("kimg" in lines[1]) == (columns > 80), text  # a column of its own, or under the steps
+    assert ("kimg" in lines[1]) == (columns >= 100), text  # a column of its own, or under the steps
+
+
+@pytest.mark.parametrize("columns", [60, None])
+def test_nothing_of_a_run_is_cut_off(terminal, capsys, columns):
+    screen = terminal(columns) if columns else lambda: capsys.readouterr().out
+    found = summarize_run(num_files=3, reason="because " * 20)
+    print_run(found, verified=True)
+    text = screen()
+    assert "…" not in text and text.count("because") == 20
+    assert "  facegan resume runs/faces  " in text and text.count("states/a") == 4
 
 
 def test_list_without_a_terminal_has_a_line_a_run(capsys):
@@ -72,13 +82,14 @@ def test_list_without_a_terminal_has_a_line_a_run(capsys):
     assert line.startswith(f"{name}  stopped  50/200  25 %  12.3") and "D has won" in line
 
 
-def test_rows_are_aligned_and_long_text_is_wrapped_under_itself(terminal):
+def test_rows_are_aligned_and_their_last_column_is_folded(terminal):
     screen = terminal(40)
-    print_rows([("a", "words " * 10), ("longer", "x" * 60)])
-    assert screen().splitlines()[:3] == [
-        "  a       words words words words words",
-        "          words words words words words",
-        "  longer  " + "x" * 60,
+    print_rows([("a", "words " * 10), ("longer", "x" * 40), ("a command that is " + "long " * 9, "why it is given")])
+    assert screen().splitlines()[:4] == [
+        "  a" + 64 * " " + "words words words words",
+        "  " + 65 * " " + "words words words words",
+        "  " + 65 * " " + "words words",
+        "  longer" + 59 * " " + "x" * 24,
     ]
 
 

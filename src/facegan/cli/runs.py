@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -13,7 +14,7 @@ from ..errors import ConfigError, SnapshotError
 from ..messages import counted
 from .console import ConsoleReporter
 from .options import PLAIN, Json, examples, print_json, subcommand
-from .tables import decimal, letter, print_comparison, print_rows, print_run, print_runs
+from .tables import decimal, print_comparison, print_rows, print_run, print_runs
 
 if TYPE_CHECKING:
     from ..reporter import Reporter
@@ -234,6 +235,6 @@ def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | 
         pixels = images.to_uint8(generator.images(points.z(generator)))  # (len(points), C, side, side)
         by = largest // side
         grids.append(images.grid(pixels.repeat_interleave(by, 2).repeat_interleave(by, 3)))
-        captions.append(f"{letter(place)}  {run.path.name}, step {generator.origin.step:,}, {side}x{side}")
+        captions.append(f"{ascii_uppercase[place]}  {run.path.name}, step {generator.origin.step:,}, {side}x{side}")
     about = {"Software": f"facegan {__version__}", "Description": "synthetic faces: " + "; ".join(captions)}
     images.save(out, side_by_side(grids, captions), about)

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -127,7 +126,7 @@ def _tables(run: RunDir, found: RunSummary) -> dict[str, Any]:
         "columns": COLUMNS,
         "changed": [(each.key, _cell(each.value), _cell(each.default)) for each in found.changed],
         "settings": [(key, _cell(value)) for key, value in found.settings.items()],
-        "environment": _environment(found.environment),
+        "environment": [(key, _cell(value)) for key, value in found.flat_environment().items()],
         "card": _model_card(run),
     }
 
@@ -202,13 +201,6 @@ def _evaluation(line: Mapping[str, Any]) -> tuple[Any, ...]:
     step, judged = line.get("step", line.get("snapshot")), line.get("num_fake", line.get("num_images"))
     numbers = line.get("metric"), line.get("value"), bounds, floor.get("value"), floor.get("ratio")
     return step, *numbers, judged, line.get("num_real"), protocol
-
-
-def _environment(environment: dict[str, Any]) -> list[tuple[str, str]]:
-    command = environment.get("command")
-    rest = {key: value for key, value in environment.items() if key != "command" and value is not None}
-    rows = [(key, _cell(value)) for key, value in flat(rest).items()]
-    return [("command", shlex.join(["facegan", *map(str, command[1:])])), *rows] if isinstance(command, list) else rows
 
 
 def _model_card(run: RunDir) -> str:

@@ -1,6 +1,7 @@
 """All that the folder of a run says about it, and the differences between several runs."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -60,6 +61,13 @@ class RunSummary(BaseModel):
     files: list[StoredFile]  # snapshots and states, the newest first
     leftovers: list[Leftover]
     look: list[Path]  # files for people
+
+    def flat_environment(self) -> dict[str, Any]:
+        """Return what is known of the environment by dotted keys, its command as a line of a shell."""
+        command, known = self.environment.get("command"), dict(self.environment)
+        if isinstance(command, list):
+            known["command"] = shlex.join(["facegan", *map(str, command[1:])])
+        return {key: value for key, value in flat(known).items() if value is not None}
 
 
 class Twins(BaseModel):
