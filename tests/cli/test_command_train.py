@@ -39,7 +39,7 @@ def test_run_folder_holds_what_is_promised_and_nothing_else(trained):
 def test_stdout_carries_the_run_folder_alone_and_stderr_the_talk(trained):
     folder, said = trained
     assert said.out == f"{folder}\n"
-    assert re.search(r"step 4/4  ETA 0:00  epoch 1\.33  [\d,]+ images/s  loss_D \d\.\d+  loss_G \d\.\d+", said.err)
+    assert re.search(r"step 4/4  ETA 00:00  epoch 1\.33  [\d,]+ images/s  loss_D \d\.\d+  loss_G \d\.\d+", said.err)
     assert "(balance 0.50)" in said.err
     assert said.err.rstrip().endswith(f"next: facegan sample {folder} -n 64 -o grid.png")
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
 from ..messages import counted
 from .options import PLAIN, Json, examples, print_json, subcommand
-from .tables import decimal, print_table
+from .tables import print_table
 
 if TYPE_CHECKING:
     from ..data.packed.load import PackedEntry

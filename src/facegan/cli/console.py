@@ -2,13 +2,10 @@
 
 import shlex
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -17,43 +14,14 @@ from .signals import Ended, came, end
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress, ProgressColumn
+    from rich.progress import Progress
 
     from ..storage.run_dir import RunDir
 
 
 QUICK_SECONDS = 2.0  # tasks that take no longer are not shown
-DRAWN_SECONDS = 0.1  # between two states of a bar
-PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
-
-
-@dataclass
-class _Task:
-    """A task that has begun: its latest progress, and when to show it again."""
-
-    name: str
-    unit: str
-    first: int  # units that were done when it began, such as the bytes of an earlier attempt
-    started: float = field(default_factory=lambda: time.monotonic())
-    shown_from: float = 0.0
-    next_drawn: float = 0.0
-    next_line: float = 0.0
-    done: int = 0
-    total: int = 0
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def seconds(self) -> float:
-        return max(time.monotonic() - self.started, 1e-3)
-
-    @property
-    def rate(self) -> float:
-        """Units per second, of those done since it began."""
-        return (self.done - self.first) / self.seconds
-
-    def is_ended_by(self, name: str, done: int, unit: str) -> bool:
-        """Whether this progress is that of another task; the files of one download follow each other."""
-        return unit != self.unit or done < self.done or (unit != "bytes" and name != self.name)
+WATCH_SECONDS = 0.1  # between two looks at a task that may count nothing
+PLAIN_SECONDS = 10.0  # between two lines of progress in a log, or where there is no terminal
 
 
 class ConsoleReporter(Reporter):
@@ -68,9 +36,9 @@ class ConsoleReporter(Reporter):
         self._repeat, self._unlogged = repeat, list[str]()
         self.run: RunDir | None = None  # that is being trained
         self._replaced: tuple[int, int] | None = None  # the run whose folder is to be replaced
-        self._task: _Task | None = None
-        self._next_step_line = 0.0
-        self._bar: Progress | None = None
+        self._bar: Progress | None = None  # of the task that is under way; on a terminal it is started when it is due
+        self._unit = ""
+        self._shown_from = self._next_line = self._next_step_line = 0.0
         self._lock = threading.RLock()  # the watcher draws as well
         self._watcher: threading.Thread | None = None
         self._closed = threading.Event()
@@ -95,7 +63,7 @@ class ConsoleReporter(Reporter):
         """Show a line, and log it."""
         if self._repeat or line not in self.lines:
             self.lines.append(line)
-            self._console.print(line, markup=False)
+            self._print(line)
         self.write_log(line)
 
     def progress(
@@ -104,67 +72,63 @@ class ConsoleReporter(Reporter):
         """Show the progress of a task when it is time to; raises what a signal raises that an import swallowed."""
         if came:  # while processes were forked, where Python drops what a signal raises
             end(came[-1])
+        name = task if unit != "steps" else "step"
+        fields: dict[str, Any] = {"news": _news_of(metrics)} if metrics else {}
         with self._lock:
-            if self._task and self._task.is_ended_by(task, done, unit):
-                self._end_task()
-            if self._task is None:
-                self._task = self._begin(task, done, unit)
-            self._task.name, self._task.done, self._task.total = task, done, total or 0
-            self._task.metrics = metrics or {}
-            self._show_if_due(self._task)
-            if unit == "images" and not total and self._watcher is None:  # it may count nothing
+            if self._bar:  # the files of one download follow each other
+                shown = self._bar.tasks[0]
+                if unit != self._unit or done < shown.completed or (unit != "bytes" and name != shown.description):
+                    self._end_task()
+            self._bar = self._bar or self._begin(unit)
+            self._bar.update(self._bar.task_ids[0], description=name, completed=done, total=total or None, **fields)
+            self._show_if_due()
+            if unit == "images" and not total and self._watcher is None:
                 self._watcher = threading.Thread(target=self._watch, daemon=True)
                 self._watcher.start()
 
-    @property
-    def _console(self) -> "Console":
-        """The console of a live bar, else of stderr as it is now."""
-        return self._bar.console if self._bar else stderr_console()
-
-    @cached_property
-    def _is_live(self) -> bool:
-        return self._console.is_terminal
-
-    def _begin(self, name: str, done: int, unit: str) -> _Task:
-        task = _Task(name, unit, done if unit == "bytes" else 0)
-        if unit == "steps":
-            task.next_line = self._next_step_line
-        elif not (unit == "bytes" and self._is_live):
-            task.shown_from = task.started + QUICK_SECONDS
-        return task
+    def _begin(self, unit: str) -> "Progress":
+        bar, now = _make_bar(unit), time.monotonic()
+        is_shown_at_once = unit == "steps" or (unit == "bytes" and bar.console.is_terminal)
+        self._unit, self._shown_from = unit, now if is_shown_at_once else now + QUICK_SECONDS
+        self._next_line = self._next_step_line if unit == "steps" else 0.0
+        return bar
 
     def _end_task(self) -> None:
         with self._lock:
-            if self._bar:
+            if self._bar and self._bar.live.is_started:
                 self._bar.stop()
-            self._bar = self._task = None
+            self._bar = None
+
+    def _print(self, line: str) -> None:
+        """Print above a live bar, or on stderr as it is now."""
+        console = self._bar.console if self._bar and self._bar.live.is_started else stderr_console()
+        console.print(line, markup=False)
 
     def _watch(self) -> None:
         """Show a task that counts nothing again and again."""
-        while not self._closed.wait(DRAWN_SECONDS):
+        while not self._closed.wait(WATCH_SECONDS):
             with self._lock:
-                if self._task and self._task.unit == "images":
-                    self._show_if_due(self._task)
+                if self._bar and self._unit == "images":
+                    self._show_if_due()
 
-    def _show_if_due(self, task: _Task) -> None:
-        now, last = time.monotonic(), task.done == task.total > 0
-        if now < task.shown_from:
+    def _show_if_due(self) -> None:
+        bar, now = cast("Progress", self._bar), time.monotonic()
+        if now < self._shown_from:
             return
-        if self._is_live and (last or now >= task.next_drawn):
-            task.next_drawn = now + DRAWN_SECONDS
-            self._bar = self._bar or _make_bar(self._console, task.unit)
-            name, total = task.name if task.unit != "steps" else "step", task.total or None
-            (number,) = self._bar.task_ids
-            self._bar.update(number, description=name, completed=task.done, total=total, news=_news_of(task))
-        if last or now >= task.next_line:
-            task.next_line = now + PLAIN_SECONDS
-            if task.unit == "steps":
-                self._next_step_line = task.next_line
-            if not self._is_live:
-                self._console.print(_line_of(task), markup=False)
-            self.write_log(_line_of(task))
-        if last:  # what follows is another task
-            task.shown_from = float("inf")
+        if bar.console.is_terminal and not bar.live.is_started:
+            bar.start()
+        (task,) = bar.tasks
+        if task.finished or now >= self._next_line:
+            self._next_line = now + PLAIN_SECONDS
+            if self._unit == "steps":
+                self._next_step_line = self._next_line
+            name, _, *columns = (cast("Any", column).render(task) for column in bar.columns)
+            line = f"{name} {'  '.join(filter(None, map(str, [*columns, task.fields['news']])))}"
+            if not bar.console.is_terminal:
+                self._print(line)
+            self.write_log(line)
+        if task.finished:  # what follows is another task
+            self._shown_from = float("inf")
 
     def write_log(self, line: str) -> None:
         """Add a line to the log alone."""
@@ -205,43 +169,16 @@ def _identity(run: "RunDir") -> tuple[int, int] | None:
     return None
 
 
-def _line_of(task: _Task) -> str:
-    """Return a line of progress, for a log or a stream without a terminal."""
-    if task.unit == "bytes":
-        from rich.filesize import decimal
-
-        rate = max(task.rate, 1.0)
-        parts = [decimal(task.done) + (f" of {decimal(task.total)}" if task.total else ""), f"{decimal(int(rate))}/s"]
-        parts += [f"ETA {duration((task.total - task.done) / rate)}"] if task.done < task.total else []
-        return f"{task.name}: {', '.join(parts)}"
-    if task.unit == "steps":
-        rate = max(task.metrics["images_per_second"], 1e-3)
-        seconds = (task.total - task.done) * task.metrics["kimg"] * 1000 / task.done / rate
-        return f"step {task.done}/{task.total}  ETA {duration(seconds)}  {_news_of(task)}"
-    if not task.total:
-        return f"{task.name}  {duration(task.seconds)} so far"
-    left = duration((task.total - task.done) / task.rate) if task.done else "?"
-    return f"{task.name} {task.done}/{task.total} images  {_news_of(task)}  ETA {left}"
+def _news_of(metrics: Mapping[str, Any]) -> str:
+    return (
+        f"epoch {metrics['epoch']:.2f}  {metrics['images_per_second']:,.0f} images/s  "
+        f"loss_D {metrics['loss/D']:.3f}  loss_G {metrics['loss/G']:.3f}  "
+        f"D(x) {metrics['score/real']:.2f}  D(G(z)) {metrics['score/fake']:.2f} (balance 0.50)"
+    )
 
 
-def _news_of(task: _Task) -> str:
-    """Return what a bar says next to its counts."""
-    if task.unit == "bytes":
-        return ""
-    if task.unit == "steps":
-        metrics = task.metrics
-        return (
-            f"epoch {metrics['epoch']:.2f}  {metrics['images_per_second']:,.0f} images/s  "
-            f"loss_D {metrics['loss/D']:.3f}  loss_G {metrics['loss/G']:.3f}  "
-            f"D(x) {metrics['score/real']:.2f}  D(G(z)) {metrics['score/fake']:.2f} (balance 0.50)"
-        )
-    if not task.total:
-        return f"{duration(task.seconds)} so far"
-    return f"{task.rate:,.0f} images/s" if task.rate >= 10 or not task.done else f"{task.rate:.2g} images/s"
-
-
-def _make_bar(console: "Console", unit: str) -> "Progress":
-    """Return a bar with one task, started; a run's news are below it, as wide as they need."""
+def _make_bar(unit: str) -> "Progress":
+    """Return a bar with one task; the metrics of a run are below it, as wide as they need."""
     from rich import progress
     from rich.console import RenderableType
     from rich.text import Text
@@ -249,19 +186,28 @@ def _make_bar(console: "Console", unit: str) -> "Progress":
     class Bar(progress.Progress):
         def get_renderables(self) -> Iterator[RenderableType]:
             yield self.make_tasks_table(self.tasks)
-            if unit == "steps" and self.tasks:
-                yield from (Text(line) for line in textwrap.wrap(self.tasks[0].fields["news"], console.width))
+            news = [task.fields["news"] for task in self.tasks if task.fields["news"]]
+            yield from (Text(line, no_wrap=False, overflow="fold") for line in news)
 
-    left = progress.TimeRemainingColumn()
-    counts: dict[str, list[ProgressColumn]] = {
+    class Left(progress.TimeRemainingColumn):
+        def render(self, task: progress.Task) -> Text:
+            return Text("ETA ") + super().render(task) if task.total else Text(f"{duration(task.elapsed or 0)} so far")
+
+    class Rate(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:,.{0 if speed >= 10 else 2}f} images/s" if speed else "")
+
+    left = Left(compact=True)
+    columns: dict[str, list[progress.ProgressColumn]] = {
         "bytes": [progress.DownloadColumn(), progress.TransferSpeedColumn(), left],
         "steps": [progress.MofNCompleteColumn(), left],
-        "images": [progress.MofNCompleteColumn(), progress.TextColumn("{task.fields[news]}"), left],
+        "images": [progress.MofNCompleteColumn(), Rate(), left],
     }
-    name = progress.TextColumn("{task.description}", markup=False)
-    bar = Bar(name, progress.BarColumn(), *counts[unit], console=console, transient=unit == "images")
+    name, console = progress.TextColumn("{task.description}", markup=False), stderr_console()
+    options: dict[str, Any] = {"transient": unit == "images", "get_time": lambda: time.monotonic()}
+    bar = Bar(name, progress.BarColumn(), *columns[unit], console=console, speed_estimate_period=3600, **options)
     bar.add_task("", total=None, news="")
-    bar.start()
     return bar
 
 

@@ -5,11 +5,12 @@ import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
 from ..api import data as api
 from .console import ConsoleReporter
 from .options import PLAIN, Json, command, print_json, subcommand
-from .tables import decimal, print_table
+from .tables import print_table
 
 if TYPE_CHECKING:
     from ..data.check.check import Report

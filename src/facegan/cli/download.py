@@ -4,12 +4,13 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
 from ..api import downloads
 from ..errors import ConfigError, FaceganError
 from .console import ConsoleReporter
 from .options import Json, command, print_json
-from .tables import decimal, print_table
+from .tables import print_table
 
 if TYPE_CHECKING:
     from ..downloads import Publication

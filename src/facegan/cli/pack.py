@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from rich.filesize import decimal
+
 from ..api import data
 from .console import ConsoleReporter
 from .options import Json, command, print_json
-from .tables import decimal
 
 MAX_SHOWN = 10  # skipped images; all are listed in the packed folder
 EXAMPLES = """

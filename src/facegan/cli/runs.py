@@ -7,6 +7,7 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
+from rich.filesize import decimal
 
 from ..api.options import Device, find_any_run
 from ..api.options import Run as ApiRun
@@ -14,7 +15,7 @@ from ..errors import ConfigError, SnapshotError
 from ..messages import counted
 from .console import ConsoleReporter
 from .options import PLAIN, Json, examples, print_json, subcommand
-from .tables import decimal, print_comparison, print_rows, print_run, print_runs
+from .tables import print_comparison, print_rows, print_run, print_runs
 
 if TYPE_CHECKING:
     from ..reporter import Reporter

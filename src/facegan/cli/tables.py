@@ -137,7 +137,7 @@ def print_run(found: "RunSummary", *, verified: bool) -> None:
 
 def print_comparison(found: "RunComparison") -> None:
     """Print runs side by side."""
-    rows = []
+    rows: list[Sequence[str]] = []
     for letter, run in zip(ascii_uppercase, found.runs, strict=False):
         steps, _, kimg, network, *_ = _words(run).values()
         rows.append((letter, str(run.path), run.standing, steps, kimg, network))
