@@ -155,33 +155,30 @@ def clean(
     and the best snapshot of the evaluations during training. A run that is being trained is skipped.
     """
     from ..storage.prune import plan_prune, prune_run
-    from ..storage.run_dir import find_run
+    from ..storage.run_dir import RunDir, find_run
     from ..storage.run_status import Kind
 
     if not (yes or dry_run) and (as_json or not sys.stdin.isatty()):
         raise ConfigError("clean: there is no one to ask here; give --yes to remove, or --dry-run to look")
-    found = [find_run(name) for name in dict.fromkeys(names)] if names else _all_runs()
+    given = [find_run(name) for name in dict.fromkeys(names or ())]
+    found = given or [RunDir(path.parent) for path in sorted(Path("runs").glob("*/config.json"))]
     keep: dict[Kind, int] = {"snapshots": keep_snapshots, "states": keep_states}
-    plans = [plan_prune(run, keep, _damage) for run in found]
-    total = sum(plan.size_bytes for plan in plans)
+    plans = [(run, plan_prune(run, keep, _damage)) for run in found]
+    total = sum(plan.size_bytes for _, plan in plans)
+    num_files = sum(len(plan.files) for _, plan in plans)
     if not as_json:
-        _show_plans(plans, total)
-    removing = any(plan.files for plan in plans) and not dry_run
-    removing = removing and (yes or typer.confirm("Remove them?"))
-    if removing:
-        for run, plan in zip(found, plans, strict=True):
-            if plan.files:
-                prune_run(run, plan, keep, _damage)
+        for _, plan in plans:
+            _show_plan(plan)
+        print(f"{counted(num_files, 'file')} to remove, {decimal(total)}" if num_files else "nothing to remove")
+    removing = num_files > 0 and not dry_run and (yes or typer.confirm("Remove them?"))
+    for run, plan in plans if removing else ():
+        if plan.files:
+            prune_run(run, plan, keep, _damage)
     if as_json:
-        print_json({"removed": removing, "size_bytes": total, "runs": [plan.model_dump(mode="json") for plan in plans]})
+        described = [plan.model_dump(mode="json") for _, plan in plans]
+        print_json({"removed": removing, "size_bytes": total, "runs": described})
     elif removing:
         print(f"removed, {decimal(total)} freed")
-
-
-def _all_runs() -> "list[RunDir]":
-    from ..storage.run_dir import RunDir
-
-    return [RunDir(path.parent) for path in sorted(Path("runs").glob("*/config.json"))]
 
 
 def _damage(path: Path) -> str | None:
@@ -195,22 +192,16 @@ def _damage(path: Path) -> str | None:
     return None
 
 
-def _show_plans(plans: "Sequence[PrunePlan]", total: int) -> None:
-    for plan in plans:
-        notes = [f"skipped: {plan.passed_over}"] if plan.passed_over else []
-        notes += [f"{path.relative_to(plan.path)}: damaged, and left to 'facegan resume'" for path in plan.damaged]
-        if plan.kept_for_good:
-            notes.append(
-                f"{counted(plan.kept_for_good, 'file')} kept for good: the best, or as output.keep_..._every asks"
-            )
-        if plan.files or notes:
-            print(f"{plan.path}" + "".join(f"\n  {note}" for note in notes))
-        if plan.files:
-            print_rows(
-                [(str(file.path.relative_to(plan.path)), decimal(file.size_bytes), file.why) for file in plan.files]
-            )
-    num_files = sum(len(plan.files) for plan in plans)
-    print(f"{counted(num_files, 'file')} to remove, {decimal(total)}" if num_files else "nothing to remove")
+def _show_plan(plan: "PrunePlan") -> None:
+    notes = [f"skipped: {plan.passed_over}"] if plan.passed_over else []
+    notes += [f"{path.relative_to(plan.path)}: damaged, and left to 'facegan resume'" for path in plan.damaged]
+    if num := plan.kept_for_good:
+        notes.append(f"{counted(num, 'file')} kept for good: the best, or as output.keep_..._every asks")
+    if plan.files or notes:
+        print(plan.path, *(f"  {note}" for note in notes), sep="\n")
+    if plan.files:
+        files = [(str(file.path.relative_to(plan.path)), decimal(file.size_bytes), file.why) for file in plan.files]
+        print_rows(files)
 
 
 def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | None, reporter: "Reporter") -> None:
@@ -223,19 +214,17 @@ def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | 
 
     where = resolve_device(device or "auto")
     generators = [find_checkpoint(run.path, reporter=reporter).generator(device=where) for run in found]
-    sides = [generator.origin.config.resolution for generator in generators]
-    largest = max(sides)  # sides are powers of two
+    configs = [generator.origin.config for generator in generators]
+    largest = max(config.resolution for config in configs)  # sides are powers of two
     num_pixels = len(found) * len(points) * largest**2
     if num_pixels > MAX_PIXELS:
-        raise ConfigError(
-            f"-o {out}: would have {num_pixels:,} pixels, more than other programs open ({MAX_PIXELS:,}); "
-            "give fewer --seeds"
-        )
+        limit = f"more than other programs open ({MAX_PIXELS:,}); give fewer --seeds"
+        raise ConfigError(f"-o {out}: would have {num_pixels:,} pixels, {limit}")
     grids, captions = [], []
-    for place, (run, generator, side) in enumerate(zip(found, generators, sides, strict=True)):
+    for letter, run, generator, config in zip(ascii_uppercase, found, generators, configs, strict=False):
         pixels = images.to_uint8(generator.images(points.z(generator)))  # (len(points), C, side, side)
-        by = largest // side
+        by, side = largest // config.resolution, config.resolution
         grids.append(images.grid(pixels.repeat_interleave(by, 2).repeat_interleave(by, 3)))
-        captions.append(f"{ascii_uppercase[place]}  {run.path.name}, step {generator.origin.step:,}, {side}x{side}")
+        captions.append(f"{letter}  {run.path.name}, step {generator.origin.step:,}, {side}x{side}")
     about = {"Software": f"facegan {__version__}", "Description": "synthetic faces: " + "; ".join(captions)}
     images.save(out, side_by_side(grids, captions), about)

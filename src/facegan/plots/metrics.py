@@ -1,6 +1,7 @@
 """Metrics over steps, from the evaluations.jsonl of runs, and bars of the attributes of real and generated faces."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from ..errors import SnapshotError
 from ..messages import nearest, quoted
@@ -36,10 +37,8 @@ class _Floor(BaseModel):
     num_fake: int
 
 
-class MetricValue(BaseModel):
+class MetricValue(BaseModel, frozen=True):
     """The fields of a line of evaluations.jsonl that a plot needs."""
-
-    model_config = ConfigDict(frozen=True)
 
     metric: str
     title: str
@@ -68,19 +67,12 @@ class MetricValue(BaseModel):
 
 @dataclass(frozen=True)
 class MetricCurve:
-    """One metric of one run over its steps, all by one protocol.
+    """One metric of one run over its steps, all by one protocol."""
 
-    Attributes:
-        label: The run's name.
-        points: One for each step, ascending.
-        num_left_out: Lines of the metric with another protocol.
-        why: The difference, in words; "" without such lines.
-    """
-
-    label: str
-    points: Sequence[MetricValue]
-    num_left_out: int = 0
-    why: str = ""
+    label: str  # the run's name
+    points: Sequence[MetricValue]  # one for each step, ascending
+    num_left_out: int = 0  # lines of the metric with another protocol
+    why: str = ""  # the difference, in words
 
 
 def read_metric(run: RunDir, metric: str) -> MetricCurve:
@@ -89,19 +81,17 @@ def read_metric(run: RunDir, metric: str) -> MetricCurve:
     Raises:
         SnapshotError: The run has no such values.
     """
-    path = run.path / "evaluations.jsonl"
     points = []
-    for line in read_evaluations(path):
-        try:
+    for line in read_evaluations(run.evaluations):
+        with suppress(ValueError):  # of another version, or not of a snapshot
             points.append(MetricValue.model_validate(line))
-        except ValueError:  # of another version, or not of a snapshot
-            continue
     found = [point for point in points if point.metric == metric]
     if not points:
-        raise SnapshotError(f"{path}: holds no evaluations yet; run 'facegan evaluate {run.path} --every-snapshot'")
+        advice = f"run 'facegan evaluate {run.path} --every-snapshot'"
+        raise SnapshotError(f"{run.evaluations}: holds no evaluations yet; {advice}")
     if not found:
         known = sorted({point.metric for point in points})
-        raise SnapshotError(f"{path}: holds no {quoted(metric)}; {nearest(metric, known)}")
+        raise SnapshotError(f"{run.evaluations}: holds no {quoted(metric)}; {nearest(metric, known)}")
     newest = found[-1].conditions()
     same = {point.step: point for point in found if point.conditions() == newest}  # the last line of a step wins
     others = [point for point in found if point.conditions() != newest]

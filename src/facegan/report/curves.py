@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..storage.run_log import finite_number
@@ -15,36 +15,25 @@ MAX_VALUE = 1e100  # that can be drawn
 
 @dataclass(frozen=True)
 class PanelSpec:
-    """A kind of panel: the keys of its curves in metrics.jsonl, and the range of its axis."""
+    """A kind of panel: the keys of its curves in metrics.jsonl with their labels, and the range of its axis."""
 
     title: str
-    curves: Mapping[str, str]  # key: label
+    curves: Mapping[str, str]
     low: float | None = None
     high: float | None = None
     line: float | None = None  # drawn as a dashed level
     note: str = ""
 
 
+PACE = "They show whether D and G keep up with each other, not how good the faces are."
+BALANCE = "How real D finds images. At 0.5 it cannot tell."
+COLLAPSE = "Generated faces that differ far less than training images are a collapse."
+BELIEFS = {"score/real": "D(x), training images", "score/fake": "D(G(z)), generated faces"}
+SPREADS = {"spread/real": "training images", "spread/fake": "generated faces"}
 SPECS = (
-    PanelSpec(
-        "Training losses",
-        {"loss/D": "D", "loss/G": "G"},
-        note="They show whether D and G keep up with each other, not how good the faces are.",
-    ),
-    PanelSpec(
-        "What D believes",
-        {"score/real": "D(x), training images", "score/fake": "D(G(z)), generated faces"},
-        low=0,
-        high=1,
-        line=0.5,
-        note="How real D finds images. At 0.5 it cannot tell.",
-    ),
-    PanelSpec(
-        "How much images differ",
-        {"spread/real": "training images", "spread/fake": "generated faces"},
-        low=0,
-        note="Generated faces that differ far less than training images are a collapse.",
-    ),
+    PanelSpec("Training losses", {"loss/D": "D", "loss/G": "G"}, note=PACE),
+    PanelSpec("What D believes", BELIEFS, low=0, high=1, line=0.5, note=BALANCE),
+    PanelSpec("How much images differ", SPREADS, low=0, note=COLLAPSE),
     PanelSpec("Speed", {"images_per_second": "images/s"}, low=0),
 )
 
@@ -69,17 +58,23 @@ class Panel:
     curves: Sequence[Curve]
     levels: Sequence[tuple[float, str]]  # y and text of the horizontal lines
     line: float | None  # y of the level to compare with
-    steps: Sequence[float] = field(repr=False)
+    steps: Sequence[float]
 
     @property
     def summary(self) -> str:
         """Its content as text, for screen readers."""
         return f"{self.title}; last values: " + ", ".join(f"{each.label} {each.last:.3g}" for each in self.curves)
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """Its values, for the page's script."""
+        return {"steps": self.steps, "values": [each.values for each in self.curves]}
+
 
 def panels(records: Sequence[Mapping[str, Any]], last: int) -> list[Panel]:
     """Return the panels of losses, scores, spreads and speed over 0...last steps; those without values are left out."""
-    bins = _bins(records)
+    size = -(-len(records) // BINS) or 1
+    bins = [records[start : start + size] for start in range(0, len(records), size)]
     steps = [sum(record["step"] for record in part) / len(part) for part in bins]
     found = []
     for spec in SPECS:
@@ -103,11 +98,6 @@ def marks(low: float, high: float, most: int = 5) -> list[float]:
     return [index * step for index in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def _bins(records: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
-    size = -(-len(records) // BINS) or 1
-    return [records[start : start + size] for start in range(0, len(records), size)]
-
-
 def _values(part: Sequence[Mapping[str, Any]], key: str) -> list[float]:
     values = (finite_number(record, key) for record in part)
     return [float(value) for value in values if value is not None and abs(value) < MAX_VALUE]
@@ -118,14 +108,12 @@ def _panel(spec: PanelSpec, steps: Sequence[float], columns: Mapping[str, Sequen
         key: [sum(values) / len(values) if values else None for values in column] for key, column in columns.items()
     }
     known = [value for column in means.values() for value in column if value is not None]
-    low, high = min(known, default=0.0), max(known, default=1.0)
-    low = min(low, 0.0) if spec.low is None else spec.low
-    high = max(high, low + 1e-6) if spec.high is None else spec.high
-    margin = 0.05 * (high - low) if spec.high is None else 0.0
+    low = min(0.0, *known) if spec.low is None else spec.low
+    high = max(low + 1e-6, *known) if spec.high is None else spec.high
+    top = high if spec.high is not None else high + 0.05 * (high - low)
 
     def up(value: float) -> float:
-        share = (value - low) / (high + margin - low)
-        return round(BOTTOM - (BOTTOM - TOP) * min(max(share, 0.0), 1.0), 1)
+        return round(BOTTOM - (BOTTOM - TOP) * min(max((value - low) / (top - low), 0.0), 1.0), 1)
 
     xs = [across(step, last) for step in steps]
     curves = [
@@ -138,7 +126,7 @@ def _panel(spec: PanelSpec, steps: Sequence[float], columns: Mapping[str, Sequen
         )
         for key, column in columns.items()
     ]
-    levels = [(up(mark), f"{mark:,.6g}") for mark in marks(low, high + margin)]
+    levels = [(up(mark), f"{mark:,.6g}") for mark in marks(low, top)]
     return Panel(spec.title, spec.note, curves, levels, None if spec.line is None else up(spec.line), steps)
 
 

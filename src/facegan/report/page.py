@@ -4,10 +4,11 @@ import base64
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
@@ -42,21 +43,13 @@ STATUS = {
 
 @dataclass(frozen=True)
 class Report:
-    """A written page.
-
-    Attributes:
-        path: The file.
-        size_bytes: Its size.
-        num_grids: Grids in the page.
-        num_left_out: Grids left out, so that the page stays small.
-        damaged: Names of grids that cannot be read.
-    """
+    """A written page; grids may be left out, so that it stays small."""
 
     path: Path
     size_bytes: int
-    num_grids: int
+    num_grids: int  # in the page
     num_left_out: int
-    damaged: Sequence[str]
+    damaged: Sequence[str]  # the names of grids that cannot be read
 
 
 def write_report(
@@ -80,12 +73,12 @@ def write_report(
         SnapshotError: real.png is to be shown, and is missing or damaged.
         OSError: The file cannot be written.
     """
-    found = summarize_run(run, plugins=False)
-    steps = run.steps("samples")
+    found, steps, records = summarize_run(run, plugins=False), run.steps("samples"), read_metrics(run)
     grids, damaged = _embed_grids(run, steps, reporter.counter("embedding grids"))
-    records = read_metrics(run)
     last: int = max([1, *steps, *(record["step"] for record in records[-1:])])
-    content = _template().render(
+    folder, options = FileSystemLoader(Path(__file__).parent), {"trim_blocks": True, "lstrip_blocks": True}
+    pages = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, **cast("Any", options))
+    content = pages.get_template("page.html").render(
         run=found.standing,
         summary=_sentences(found),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -98,7 +91,10 @@ def write_report(
         damaged=damaged,
         real=_embed(run.path / "samples" / "real.png") if real else None,
         commands=commands(found),
-        **_panels(records, last),
+        panels=curves.panels(records, last),
+        axes=curves,
+        ticks=[(curves.across(mark, last), f"{mark:,.0f}") for mark in curves.marks(0, last) if mark == int(mark)],
+        last=last,
         **_tables(run, found),
     )
     encoded = content.encode("utf-8", "backslashreplace")
@@ -107,27 +103,18 @@ def write_report(
     return Report(path, len(encoded), len(grids), len(steps) - len(grids) - len(damaged), damaged)
 
 
-def _panels(records: Sequence[Mapping[str, Any]], last: int) -> dict[str, Any]:
-    panels = curves.panels(records, last)
-    return {
-        "panels": panels,
-        "panels_data": [{"steps": each.steps, "values": [curve.values for curve in each.curves]} for each in panels],
-        "axes": curves,
-        "ticks": [(curves.across(mark, last), f"{mark:,.0f}") for mark in curves.marks(0, last) if mark == int(mark)],
-        "last": last,
-    }
-
-
 def _tables(run: RunDir, found: RunSummary) -> dict[str, Any]:
-    lines = read_evaluations(run.path / "evaluations.jsonl")[-MAX_EVALUATIONS:]
+    card = b""
+    with suppress(OSError):
+        card = read_regular(run.path / "model-card.md", MAX_CARD_BYTES)
     return {
         "health": [(span, ADVICE.get(span.health, "")) for span in found.health],
-        "evaluations": [list(map(_cell, _evaluation(line))) for line in lines],
+        "evaluations": [_evaluation(line) for line in read_evaluations(run.evaluations)[-MAX_EVALUATIONS:]],
         "columns": COLUMNS,
         "changed": [(each.key, _cell(each.value), _cell(each.default)) for each in found.changed],
         "settings": [(key, _cell(value)) for key, value in found.settings.items()],
         "environment": [(key, _cell(value)) for key, value in found.flat_environment().items()],
-        "card": _model_card(run),
+        "card": card.decode("utf-8", "replace").strip(),
     }
 
 
@@ -183,32 +170,17 @@ def _embed_grids(run: RunDir, steps: Sequence[int], progress: Progress) -> tuple
     return found, damaged
 
 
-def _template() -> Any:
-    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
-    folder = FileSystemLoader(Path(__file__).parent)
-    return Environment(loader=folder, autoescape=True, undefined=StrictUndefined, **options).get_template("page.html")
-
-
-def _evaluation(line: Mapping[str, Any]) -> tuple[Any, ...]:
+def _evaluation(line: Mapping[str, Any]) -> list[str]:
     """Return the cells of a line of evaluations.jsonl; an older or foreign line may lack some."""
-    floor = line.get("floor")
+    floor, bounds, protocol = line.get("floor"), line.get("interval"), line.get("protocol")
     floor = floor if isinstance(floor, dict) else {}
-    bounds, protocol = line.get("interval"), line.get("protocol")
     if isinstance(bounds, list) and all(isinstance(each, int | float) for each in bounds):
         bounds = " to ".join(f"{each:.6g}" for each in bounds)
     if isinstance(protocol, dict):
         protocol = ", ".join(f"{key} {_cell(value)}" for key, value in flat(protocol).items())
     step, judged = line.get("step", line.get("snapshot")), line.get("num_fake", line.get("num_images"))
-    numbers = line.get("metric"), line.get("value"), bounds, floor.get("value"), floor.get("ratio")
-    return step, *numbers, judged, line.get("num_real"), protocol
-
-
-def _model_card(run: RunDir) -> str:
-    try:
-        text = read_regular(run.path / "model-card.md", MAX_CARD_BYTES)
-    except OSError:
-        return ""
-    return text.decode("utf-8", "replace").strip()
+    values = step, line.get("metric"), line.get("value"), bounds, floor.get("value"), floor.get("ratio")
+    return [_cell(value) for value in (*values, judged, line.get("num_real"), protocol)]
 
 
 def _cell(value: Any) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from ..config import EvaluationConfig
 from .atomic import json_object, write_atomic
@@ -19,26 +19,15 @@ _TYPES = {
 }  # fmt: skip
 
 
-class BestSnapshot(BaseModel):
-    """The best snapshot of a run, of those that were evaluated during training.
-
-    Attributes:
-        step: Of the snapshot.
-        path: Its file.
-        metric: The key of the metric that ranks it.
-        title: The metric's title.
-        value: The metric's value.
-        num_images: How many generated images were evaluated.
-    """
-
-    model_config = ConfigDict(frozen=True)
+class BestSnapshot(BaseModel, frozen=True):
+    """The best snapshot of a run, of those that were evaluated during training."""
 
     step: int
     path: Path
-    metric: str
+    metric: str  # the key of the metric that ranks it
     title: str
     value: float
-    num_images: int
+    num_images: int  # generated images that were evaluated
 
 
 def best_snapshot(run: RunDir, settings: EvaluationConfig) -> BestSnapshot | None:

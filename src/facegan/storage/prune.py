@@ -3,18 +3,16 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from ..errors import SnapshotError
 from .best_snapshot import best_snapshot
 from .run_dir import RunDir
-from .run_status import KINDS, Check, Kind, Leftover, StoredFile, leftovers, read_run_config, stored_files
+from .run_status import KINDS, Check, Kind, Leftover, leftovers, read_run_config, stored_files
 
 
-class PrunePlan(BaseModel):
+class PrunePlan(BaseModel, frozen=True):
     """The files of a run that can be removed, and the older ones that stay."""
-
-    model_config = ConfigDict(frozen=True)
 
     path: Path
     passed_over: str | None = None  # why nothing is removed here
@@ -62,27 +60,16 @@ def _plan(run: RunDir, keep: Mapping[Kind, int], check: Check) -> PrunePlan:
     files, damaged, kept_for_good = leftovers(run), list[Path](), 0
     output, best = config.output.model_dump(), best_snapshot(run, config.evaluation)
     for kind in KINDS:
-        older, bad = _older(run, kind, keep[kind], check)
-        damaged += bad
-        every = output[f"keep_{kind}_every"]
-        for file in older:
-            if (every and file.step % every == 0) or (best and file.path == best.path):
+        every, num_valid = output[f"keep_{kind}_every"], 0
+        if len(run.steps(kind)) <= keep[kind]:  # none can go, and checking may mean reading them
+            continue
+        for file in stored_files(run, kind, lambda _: None):
+            if num_valid < keep[kind]:
+                problem = check(file.path)
+                num_valid += problem is None
+                damaged += [file.path] if problem else []
+            elif (every and file.step % every == 0) or (best and file.path == best.path):
                 kept_for_good += 1
             else:
                 files.append(Leftover(path=file.path, size_bytes=file.size_bytes, why=f"an older {kind[:-1]}"))
     return PrunePlan(path=run.path, files=files, damaged=damaged, kept_for_good=kept_for_good)
-
-
-def _older(run: RunDir, kind: Kind, count: int, check: Check) -> tuple[list[StoredFile], list[Path]]:
-    """Return the files older than the `count` newest valid ones, and the damaged ones among the others."""
-    older, damaged, num_valid = list[StoredFile](), list[Path](), 0
-    if len(run.steps(kind)) <= count:  # none can go, and checking may mean reading them
-        return older, damaged
-    for file in stored_files(run, kind, lambda _: None):
-        if num_valid == count:
-            older.append(file)
-        elif check(file.path) is None:
-            num_valid += 1
-        else:
-            damaged.append(file.path)
-    return older, damaged

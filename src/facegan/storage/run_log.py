@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from .atomic import json_object, open_regular, read_regular
 from .run_dir import MAX_STEPS, RunDir
@@ -17,10 +17,8 @@ FAILED = "failed: "  # how the last line of a log begins when the run ended with
 NOT_FINITE = "not finite"  # the health of a run with losses that are not finite
 
 
-class Span(BaseModel):
+class Span(BaseModel, frozen=True):
     """Consecutive ticks of one health, from the first one's step to the last one's."""
-
-    model_config = ConfigDict(frozen=True)
 
     health: str
     first: int

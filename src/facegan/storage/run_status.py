@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from ..config import RunConfig, read_file, validate
 from ..errors import ConfigError
@@ -24,10 +24,8 @@ MAX_SETTINGS = 1 << 20  # bytes of config.json or environment.json: far more tha
 _PARTS = ("config.json", "environment.json", "metrics.jsonl", "snapshots", "states")  # any of them marks a run
 
 
-class StoredFile(BaseModel):
+class StoredFile(BaseModel, frozen=True):
     """A snapshot or a state; `problem` is why it is damaged, or None."""
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Kind
     step: int
@@ -36,20 +34,16 @@ class StoredFile(BaseModel):
     problem: str | None
 
 
-class Leftover(BaseModel):
+class Leftover(BaseModel, frozen=True):
     """A file that can be removed, and why."""
-
-    model_config = ConfigDict(frozen=True)
 
     path: Path
     size_bytes: int
     why: str
 
 
-class RunStatus(BaseModel):
+class RunStatus(BaseModel, frozen=True):
     """A run in short. What is unknown is None."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     path: Path
@@ -76,12 +70,10 @@ def list_runs(root: Path) -> tuple[list[RunStatus], list[str]]:
 
     A folder with an undecodable name counts as none, because no command could name it.
     """
-    if not root.is_dir():
-        return [], []
-    folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
-    ours = [path for path in folders if path.name.isprintable() and _may_be_run(path)]
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
+    ours = [path for path in folders if path.name.isprintable() and is_run(path)]
     foreign = [printable(path.name) for path in folders if path not in ours]
-    return sorted(map(run_status, map(RunDir, ours)), key=lambda run: run.active, reverse=True), foreign
+    return sorted((run_status(RunDir(path)) for path in ours), key=lambda run: run.active, reverse=True), foreign
 
 
 def run_status(run: RunDir) -> RunStatus:
@@ -92,7 +84,7 @@ def run_status(run: RunDir) -> RunStatus:
         unknown: dict[str, Any] = dict.fromkeys(RunStatus.model_fields)
         reason = f"{error.filename or run.path}: cannot be read ({error.strerror or error})"
         active = datetime.fromtimestamp(run.path.stat().st_mtime, UTC)
-        known = {"name": _name(run), "path": run.path, "active": active, "size_bytes": 0}
+        known = {"name": run.path.absolute().name, "path": run.path, "active": active, "size_bytes": 0}
         return RunStatus(**unknown | known | {"standing": "damaged", "reason": reason})
 
 
@@ -112,10 +104,12 @@ def num_images_of(config: RunConfig, record: Mapping[str, Any] | None) -> int | 
 
 
 def is_run(folder: Path) -> bool:
-    """Return whether a folder holds any part of a run, or is empty but for hidden files such as locks."""
-    return folder.is_dir() and (
-        any((folder / part).exists() for part in _PARTS) or all(path.name.startswith(".") for path in folder.iterdir())
-    )
+    """Return whether a folder holds any part of a run, is empty but for hidden files, or cannot be read."""
+    try:
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else ["none"]
+    except OSError:  # its status says so
+        return True
+    return any(part in names for part in _PARTS) or all(name.startswith(".") for name in names)
 
 
 def stored_files(run: RunDir, kind: Kind, check: Check = header_problem) -> Iterator[StoredFile]:
@@ -135,61 +129,49 @@ def leftovers(run: RunDir) -> list[Leftover]:
     found = []
     for folder in (run.path, run.path / "samples", *(run.path / kind for kind in KINDS)):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if is_temporary(path):
-                why = "left by a writer that was killed"
-            elif path.name.endswith(f".safetensors{DAMAGED}"):
-                why = "damaged, and put aside"
-            else:
-                continue
-            found.append(Leftover(path=path, size_bytes=path.lstat().st_size, why=why))
+            is_damaged = path.name.endswith(f".safetensors{DAMAGED}")
+            if is_damaged or is_temporary(path):
+                why = "damaged, and put aside" if is_damaged else "left by a writer that was killed"
+                found.append(Leftover(path=path, size_bytes=path.lstat().st_size, why=why))
     return found
-
-
-def _may_be_run(folder: Path) -> bool:
-    try:
-        return is_run(folder)
-    except OSError:  # a folder without permission to read: its status says so
-        return True
-
-
-def _name(run: RunDir) -> str:
-    return run.path.name or run.path.absolute().name
 
 
 def _status(run: RunDir) -> RunStatus:
     config, problem = read_run_config(run)
     record, torn = last_record(run.metrics)
     newest, damaged = _newest_valid(run)
-    state, snapshot = newest["states"], newest["snapshots"]
-    steps = ([state.step] if state else []) + ([record["step"]] if record else [])
+    state, snapshot = (newest[kind].step if kind in newest else None for kind in ("states", "snapshots"))
+    steps = [step for step in (state, record["step"] if record else None) if step is not None]
     # A snapshot may be of a later step, when a damaged state sent the run back: that step is still to come.
-    step = max(steps, default=snapshot.step if snapshot else None)
+    step = max(steps, default=snapshot)
     num_images = num_images_of(config, record) if config else None
-    num_steps = _num_steps(config, num_images) if config else None
-    saved = max((each.step for each in newest.values() if each), default=None)
-    finished = saved is not None and num_steps is not None and saved >= num_steps
-    if run.is_running():
-        standing, reason = "running", None
-    else:
-        standing, reason = _standing(run, problem, record, newest, damaged, finished=finished)
+    is_known = config is not None and (num_images is not None or config.train.epochs is None)
+    num_steps = config.train.num_steps(num_images or 0) if config and is_known else None
+    saved = max((file.step for file in newest.values()), default=-1)
+    standing, reason = "running", None
+    if not run.is_running():
+        is_finished = num_steps is not None and saved >= num_steps
+        standing, reason = _standing(run, problem, record, newest, damaged, is_finished=is_finished)
         if torn and reason is None:
             reason = "metrics.jsonl ends in a torn line"
+    written = [run.config, run.metrics, run.log, *(file.path for file in newest.values())]
+    active = max([path.stat().st_mtime for path in written if path.exists()] or [run.path.stat().st_mtime])
     return RunStatus(
-        name=_name(run), path=run.path, standing=standing, reason=reason, step=step, num_steps=num_steps,
+        name=run.path.absolute().name, path=run.path, standing=standing, reason=reason, step=step, num_steps=num_steps,
         share=min(1.0, step / num_steps) if step is not None and num_steps else None,
         num_images=num_images, epoch=finite_number(record, "epoch"),
         kimg=step * config.train.batch_size / 1000 if config and step is not None else finite_number(record, "kimg"),
         data=Path(config.data.source).name if config else None,
         architecture=config.architecture.name if config else None,
         resolution=config.resolution if config else None,
-        active=_active(run, newest), size_bytes=size_of(run.path), health=health_of(record),
-        state=state.step if state else None, snapshot=snapshot.step if snapshot else None,
+        active=datetime.fromtimestamp(active, UTC), size_bytes=size_of(run.path), health=health_of(record),
+        state=state, snapshot=snapshot,
     )  # fmt: skip
 
 
-def _newest_valid(run: RunDir) -> tuple[dict[Kind, StoredFile | None], list[StoredFile]]:
+def _newest_valid(run: RunDir) -> tuple[dict[Kind, StoredFile], list[StoredFile]]:
     """Return the newest valid file of each kind, and the damaged ones that are newer."""
-    newest: dict[Kind, StoredFile | None] = dict.fromkeys(KINDS)
+    newest: dict[Kind, StoredFile] = {}
     damaged = []
     for kind in KINDS:
         for file in stored_files(run, kind):
@@ -202,43 +184,29 @@ def _newest_valid(run: RunDir) -> tuple[dict[Kind, StoredFile | None], list[Stor
 
 def _standing(
     run: RunDir, problem: str | None, record: Mapping[str, Any] | None,
-    newest: Mapping[Kind, StoredFile | None], damaged: list[StoredFile], *, finished: bool,
+    newest: Mapping[Kind, StoredFile], damaged: list[StoredFile], *, is_finished: bool,
 ) -> tuple[Any, str | None]:  # fmt: skip
     """Return the standing of a run that nobody is writing, and the reason."""
-    state, snapshot = newest["states"], newest["snapshots"]
     names = " and ".join(f"{file.kind}/{file.path.name}" for file in damaged)
     bad = f"{names} {'is' if len(damaged) == 1 else 'are'} damaged" if damaged else None
-    nothing = record is None and not damaged and not any(newest.values())
-    if nothing and not run.config.exists():
+    holds_nothing = record is None and not damaged and not newest
+    if holds_nothing and not run.config.exists():
         return "empty", "nothing was written into it"
     if problem is not None:
         return "damaged", problem
-    if nothing:
+    if holds_nothing:
         return "empty", "it ended before its first tick"
-    log = last_line(run.log)
-    if finished:
+    if is_finished:
         return "finished", bad
-    if log.startswith(FAILED):
+    if (log := last_line(run.log)).startswith(FAILED):
         return "failed", log.removeprefix(FAILED)
     if (record is not None and not is_finite(record)) or health_of(record) == NOT_FINITE:
         return "failed", "its numbers were not finite any more"
-    if state is None:
-        missing = bad or f"it holds no {'state' if snapshot else 'snapshot and no state'}"
-        return ("stopped" if snapshot else "damaged" if bad else "empty"), missing
-    if bad:
-        return "stopped", f"{bad}; it can go on from step {state.step}"
-    if record and record["step"] > state.step:
-        return "stopped", f"killed after step {record['step']}; it can go on from step {state.step}"
-    return "stopped", None
-
-
-def _num_steps(config: RunConfig, num_images: int | None) -> int | None:
-    if config.train.epochs is not None and num_images is None:
-        return None
-    return config.train.num_steps(num_images or 0)
-
-
-def _active(run: RunDir, newest: Mapping[Kind, StoredFile | None]) -> datetime:
-    paths = [run.config, run.metrics, run.log, *(file.path for file in newest.values() if file)]
-    times = [path.stat().st_mtime for path in paths if path.exists()]
-    return datetime.fromtimestamp(max(times, default=run.path.stat().st_mtime), UTC)
+    if "states" not in newest:
+        if "snapshots" in newest:
+            return "stopped", bad or "it holds no state"
+        return "damaged" if bad else "empty", bad or "it holds no snapshot and no state"
+    step = newest["states"].step
+    if record and record["step"] > step:
+        bad = bad or f"killed after step {record['step']}"
+    return "stopped", f"{bad}; it can go on from step {step}" if bad else None

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from ..config import DURATIONS, PLUGIN_SECTIONS, RunConfig, flat, preset_layer
 from ..errors import FaceganError, SnapshotError
@@ -33,20 +33,16 @@ _FOR_PEOPLE = ("faces.png", "losses.png", "model-card.md", "metrics.jsonl", "log
 _WITHOUT_EFFECT = ("output.", "evaluation.", *(f"train.{name}" for name in DURATIONS))  # on the weights at a step
 
 
-class ChangedSetting(BaseModel):
+class ChangedSetting(BaseModel, frozen=True):
     """A setting that is not at its default; `default` is None where there is none."""
-
-    model_config = ConfigDict(frozen=True)
 
     key: str
     value: Any
     default: Any
 
 
-class RunSummary(BaseModel):
+class RunSummary(BaseModel, frozen=True):
     """A run in full."""
-
-    model_config = ConfigDict(frozen=True)
 
     standing: RunStatus
     settings: dict[str, Any]  # all of them, with dotted keys; empty if they cannot be read
@@ -70,23 +66,19 @@ class RunSummary(BaseModel):
         return {key: value for key, value in flat(known).items() if value is not None}
 
 
-class Twins(BaseModel):
+class Twins(BaseModel, frozen=True):
     """Runs with settings that make the same weights, and whether they did at the newest step with a snapshot of each.
 
     `step` and `identical` are None when there is no such step.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     runs: list[int]  # their places in the comparison
     step: int | None
     identical: bool | None
 
 
-class RunComparison(BaseModel):
+class RunComparison(BaseModel, frozen=True):
     """Runs side by side; lists have a value for each run, in their order, None where a run has none."""
-
-    model_config = ConfigDict(frozen=True)
 
     runs: list[RunStatus]
     settings: dict[str, list[Any]]  # only those that differ, with dotted keys
@@ -103,16 +95,25 @@ def summarize_run(run: RunDir, check: Check = header_problem, *, plugins: bool =
         plugins: Ask an installed plugin for the defaults of its network or loss, which may load torch; if False, all
             of its settings count as changed.
     """
-    status = run_status(run)
-    config, _ = read_run_config(run)
-    records = read_metrics(run)
-    last = records[-1] if records else None
+    status, (config, _), records = run_status(run), read_run_config(run), read_metrics(run)
+    settings = flat(config.model_dump(mode="json")) if config else {}
+    defaults = default_settings(config, status.num_steps, plugins) if config else {}
+    changed = [
+        ChangedSetting(key=key, value=value, default=defaults.get(key))
+        for key, value in settings.items()
+        if value is not None and value != defaults.get(key)
+    ]
+    environment = None
+    with suppress(OSError):
+        environment = json_object(read_regular(run.environment, MAX_SETTINGS))
+    newest, last = run.latest("samples"), records[-1] if records else None
+    for_people = [*([newest] if newest else []), *(run.path / name for name in _FOR_PEOPLE)]
     shown, seconds = finite_number(last, "kimg"), finite_number(last, "seconds")
     return RunSummary(
         standing=status,
-        settings=flat(config.model_dump(mode="json")) if config else {},
-        changed=_changed(config, status.num_steps, plugins) if config else [],
-        environment=_environment(run),
+        settings=settings,
+        changed=changed,
+        environment=environment or {},
         num_ticks=len(records),
         seconds=seconds,
         images_per_second=shown * 1000 / seconds if shown and seconds else None,
@@ -121,7 +122,7 @@ def summarize_run(run: RunDir, check: Check = header_problem, *, plugins: bool =
         best=best_snapshot(run, config.evaluation) if config else None,
         files=[file for kind in KINDS for file in stored_files(run, kind, check)],
         leftovers=leftovers(run),
-        look=_for_people(run),
+        look=[path for path in for_people if path.is_file()],
     )
 
 
@@ -131,14 +132,23 @@ def compare_runs(runs: Sequence[RunDir]) -> RunComparison:
     Raises:
         SnapshotError: The configuration of one cannot be read.
     """
-    configs = [_config(run) for run in runs]
+    settings = []
+    for run in runs:
+        config, problem = read_run_config(run)
+        if config is None:
+            raise SnapshotError(f"{run.path}/{problem}")
+        settings.append(flat(config.model_dump(mode="json")))
     records = [last_record(run.metrics)[0] or {} for run in runs]
     keys = dict.fromkeys(key for record in records for key in record)
+    groups: dict[str, list[int]] = {}  # of the runs whose settings make the same weights
+    for place, each in enumerate(settings):
+        effective = {key: value for key, value in each.items() if not key.startswith(_WITHOUT_EFFECT)}
+        groups.setdefault(json.dumps(effective, sort_keys=True), []).append(place)
     return RunComparison(
         runs=[run_status(run) for run in runs],
-        settings=differing([flat(config.model_dump(mode="json")) for config in configs]),
+        settings=differing(settings),
         metrics={key: [record.get(key) for record in records] for key in keys},
-        twins=_twins(runs, configs),
+        twins=[_compare_weights(runs, places) for places in groups.values() if len(places) > 1],
     )
 
 
@@ -174,44 +184,6 @@ def differing(settings: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     keys = dict.fromkeys(key for each in settings for key in each)
     values = {key: [each.get(key) for each in settings] for key in keys}
     return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
-
-
-def _changed(config: RunConfig, num_steps: int | None, plugins: bool) -> list[ChangedSetting]:
-    defaults = default_settings(config, num_steps, plugins)
-    return [
-        ChangedSetting(key=key, value=value, default=defaults.get(key))
-        for key, value in flat(config.model_dump(mode="json")).items()
-        if value is not None and value != defaults.get(key)
-    ]
-
-
-def _environment(run: RunDir) -> dict[str, Any]:
-    try:
-        return json_object(read_regular(run.environment, MAX_SETTINGS)) or {}
-    except OSError:
-        return {}
-
-
-def _for_people(run: RunDir) -> list[Path]:
-    newest = run.latest("samples")
-    paths = [run.path / name for name in _FOR_PEOPLE]
-    return [path for path in (*([newest] if newest else []), *paths) if path.is_file()]
-
-
-def _config(run: RunDir) -> RunConfig:
-    config, problem = read_run_config(run)
-    if config is None:
-        raise SnapshotError(f"{run.path}/{problem}")
-    return config
-
-
-def _twins(runs: Sequence[RunDir], configs: Sequence[RunConfig]) -> list[Twins]:
-    groups: dict[str, list[int]] = {}
-    for place, config in enumerate(configs):
-        settings = flat(config.model_dump(mode="json"))
-        effective = {key: value for key, value in settings.items() if not key.startswith(_WITHOUT_EFFECT)}
-        groups.setdefault(json.dumps(effective, sort_keys=True), []).append(place)
-    return [_compare_weights(runs, places) for places in groups.values() if len(places) > 1]
 
 
 def _compare_weights(runs: Sequence[RunDir], places: list[int]) -> Twins:
