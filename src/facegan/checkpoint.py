@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,17 +18,13 @@ from .generator import FaceGenerator, Origin
 from .messages import one_line, quoted
 from .reporter import SILENT, Reporter
 from .storage.run_dir import find_run
-from .storage.safetensors_file import open_tensors, read_tensors, write_tensors
+from .storage.safetensors_file import TensorFile, open_tensors, read_tensors, write_tensors
 
 _SPARE_BYTES = 2**26  # that a network may need in addition to the tensors in its file
 
 
 def save_snapshot(path: Path, config: RunConfig, step: int, networks: Mapping[str, nn.Module]) -> None:
-    """Write networks, by name (`G`, `G_ema`, `D`), with the configuration that rebuilds them.
-
-    Raises:
-        OSError: The file cannot be written; nothing is left of it.
-    """
+    """Write networks, by name (`G`, `G_ema`, `D`), with the configuration that rebuilds them."""
     tensors = {
         f"{name}.{key}": value for name, network in networks.items() for key, value in network.state_dict().items()
     }
@@ -44,20 +40,16 @@ def snapshot_metadata(config: RunConfig, step: int) -> dict[str, str]:
 
 
 class Checkpoint:
-    """A snapshot file: read, verified and hashed once, then asked for its networks.
+    """A snapshot file: read, verified and hashed once, then asked for its networks."""
 
-    Attributes:
-        path: The file.
-        config: The configuration that it carries.
-        digest: SHA-256 of the file.
-        step: Updates of G at which it was saved.
-        has_discriminator: Whether it holds D; imported snapshots do not.
-    """
-
-    def __init__(self, path: Path, config: RunConfig, digest: str, step: int, keys: Set[str]) -> None:
-        self.path, self.config, self.digest, self.step = path, config, digest, step
-        self._networks = {key.partition(".")[0] for key in keys}
-        self.has_discriminator = "D" in self._networks
+    def __init__(self, file: TensorFile) -> None:
+        """Read the configuration in a verified file; raises SnapshotError when it cannot be read any more."""
+        self.path = file.path
+        self.config = read_config(file.path, file.metadata)
+        self.digest = file.digest  # SHA-256 of the file
+        self.step = int(file.metadata["step"])  # updates of G at which it was saved
+        self._networks = {key.partition(".")[0] for key in file.keys}
+        self.has_discriminator = "D" in self._networks  # imported snapshots have none
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -67,9 +59,7 @@ class Checkpoint:
             SnapshotError: The file is missing, not a snapshot, or newer than this version of facegan.
             DamagedError: Its bytes are not those that were written.
         """
-        file = open_tensors(Path(path), "snapshot")
-        config = read_config(file.path, file.metadata)
-        return cls(file.path, config, file.digest, int(file.metadata["step"]), file.keys)
+        return cls(open_tensors(Path(path), "snapshot"))
 
     @property
     def run_folder(self) -> Path | None:
@@ -101,12 +91,7 @@ class Checkpoint:
         return FaceGenerator(network.to(device), z_dim=architecture.z_dim, prior=architecture.prior, origin=origin)
 
     def discriminator(self, *, device: str | torch.device = "cpu") -> nn.Module:
-        """Rebuild D in eval mode, its parameters without gradients.
-
-        Raises:
-            SnapshotError: The snapshot holds no D; otherwise as `generator`.
-            PluginError: As `generator`.
-        """
+        """Rebuild D in eval mode, its parameters without gradients; raises as `generator`, or when there is no D."""
         if not self.has_discriminator:
             raise SnapshotError(
                 f"{self.path}: holds no discriminator, only a generator; take a snapshot of a run of facegan"
@@ -150,8 +135,7 @@ def load_generator(path: str | Path, *, raw: bool = False, device: str | torch.d
         device: Where it runs.
 
     Raises:
-        SnapshotError: The file is missing, damaged, not a snapshot, or newer than this version of facegan.
-        PluginError: Its architecture belongs to a package that is not installed or does not load.
+        SnapshotError, PluginError: As `Checkpoint.open` and `Checkpoint.generator`.
     """
     return Checkpoint.open(path).generator(raw=raw, device=device)
 
@@ -162,11 +146,7 @@ def load_discriminator(path: str | Path, *, device: str | torch.device = "cpu") 
 
 
 def load_network(path: Path, network: nn.Module, prefix: str) -> None:
-    """Fill a network from a file of ours.
-
-    Raises:
-        SnapshotError: The tensors do not fit the network.
-    """
+    """Fill a network from a file of ours; raises SnapshotError where the tensors do not fit or are not finite."""
     try:
         tensors = read_tensors(path, prefix)
         if any(value.is_complex() for value in tensors.values()):
@@ -180,7 +160,7 @@ def load_network(path: Path, network: nn.Module, prefix: str) -> None:
 
 
 def read_config(path: Path, metadata: Mapping[str, str]) -> RunConfig:
-    """The configuration that a file of ours carries; raises SnapshotError when it cannot be read any more."""
+    """Return the configuration that a file of ours carries; raise SnapshotError when it cannot be read any more."""
     try:
         return validate(json.loads(metadata["config"]))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
@@ -194,8 +174,8 @@ def _build(path: Path, config: RunConfig, part: Literal["generator", "discrimina
     if name not in plugins.names("architecture"):
         raise PluginError(f"{path}: its architecture is {quoted(name)}; install the package that brings it")
     try:
+        # Weights that are drawn here are replaced at once.
         with torch.random.fork_rng(devices=[]), _Budget(2 * path.stat().st_size + _SPARE_BYTES):
-            # weights that are drawn here are at once replaced
             network: nn.Module = getattr(config.part("architecture"), part)(config.resolution, config.channels)
         return network
     except ConfigError as error:

@@ -16,23 +16,14 @@ MICRO_BATCH = 64
 
 @dataclass(frozen=True)
 class Origin:
-    """The snapshot that a generator's weights come from.
-
-    Attributes:
-        path: Its file.
-        digest: SHA-256 of that file.
-        step: Updates of G at which it was saved.
-        weights: "G_ema", the moving average, or "G", the current weights.
-        raw: Whether the current weights were asked for.
-        config: The configuration that the snapshot carries.
-    """
+    """The snapshot that a generator's weights come from."""
 
     path: Path
-    digest: str
-    step: int
-    weights: str
-    raw: bool
-    config: RunConfig
+    digest: str  # SHA-256 of the file
+    step: int  # updates of G at which it was saved
+    weights: str  # "G_ema", the moving average, or "G", the current weights
+    raw: bool  # the current weights were asked for
+    config: RunConfig  # that the snapshot carries
 
 
 class FaceGenerator:
@@ -46,10 +37,7 @@ class FaceGenerator:
 
     def __init__(self, network: nn.Module, *, z_dim: int, prior: str, origin: Origin | None = None) -> None:
         """Take a network; `origin` is None while it is being trained."""
-        self.network = network.eval()
-        self.z_dim = z_dim
-        self.prior = prior
-        self._origin = origin
+        self.network, self.z_dim, self.prior, self._origin = network.eval(), z_dim, prior, origin
 
     @property
     def origin(self) -> Origin:

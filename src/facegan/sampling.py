@@ -89,7 +89,7 @@ def generated(generator: FaceGenerator, num: int, *, reporter: Reporter = SILENT
 
 
 def _memory_map(path: Path, shape: tuple[int, ...]) -> "NDArray[np.uint8]":
-    """A memory-mapped file with its space allocated: writing into one on a full disk would end the process."""
+    """Map a new file with its space allocated: writing into one on a full disk would end the process."""
     import numpy as np
 
     size_bytes = math.prod(shape)

@@ -1,10 +1,10 @@
 """Points of latent space as users name them: seeds, ranges of seeds, and files of latents."""
 
 import base64
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,38 +24,28 @@ _ROW = re.compile(r"(?P<path>.+\.safetensors)(?:#(?P<row>\d{1,9}))?")
 
 
 class Latent(BaseModel):
-    """One latent, and the snapshot that it was found for.
-
-    Attributes:
-        z: Its float32 numbers, little-endian, in base64.
-        snapshot: Digest of that snapshot file; empty when unknown.
-    """
+    """One latent, and the snapshot that it was found for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    z: str
-    snapshot: str = ""
+    z: str  # float32 numbers, little-endian, in base64
+    snapshot: str = ""  # digest of that snapshot's file; empty when unknown
 
     @classmethod
     def of(cls, z: Tensor, snapshot: str = "") -> "Latent":
         """Encode a vector z (z_dim,)."""
-        return cls(
-            z=base64.b64encode(z.detach().cpu().float().numpy().astype("<f4").tobytes()).decode(), snapshot=snapshot
-        )
+        numbers = z.detach().cpu().float().numpy().astype("<f4").tobytes()
+        return cls(z=base64.b64encode(numbers).decode(), snapshot=snapshot)
 
     def vector(self) -> Tensor:
-        """Decode its numbers, float32 (z_dim,).
-
-        Raises:
-            ConfigError: They are no base64 of float32 numbers, or not finite.
-        """
+        """Decode its numbers, float32 (z_dim,); raises ConfigError where they are none, or not finite."""
         try:
             z = torch.frombuffer(bytearray(base64.b64decode(self.z, validate=True)), dtype=torch.float32)
+            if z.isfinite().all():
+                return z
         except ValueError:
-            raise ConfigError("a latent is no base64 of float32 numbers") from None
-        if not z.isfinite().all():
-            raise ConfigError("a latent holds numbers that are not finite")
-        return z
+            pass
+        raise ConfigError("a latent is no base64 of finite float32 numbers")
 
     def z_of(self, generator: FaceGenerator, name: str) -> Tensor:
         """Decode its numbers for a generator, float32 (z_dim,); raises SnapshotError for those of another length."""
@@ -69,16 +59,11 @@ class Latent(BaseModel):
 
 
 class Points(BaseModel):
-    """An ordered choice of points, as `--seeds` takes it, complete in itself.
-
-    Attributes:
-        text: Comma-separated seeds (7), ranges of them (0-63), and names of `latents`; seeds are below 2^32.
-        latents: By their names in `text`.
-    """
+    """An ordered choice of points, as `--seeds` takes it, complete in itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text: str
+    text: str  # comma-separated seeds (7) below 2^32, ranges of them (0-63), and names of `latents`
     latents: dict[str, Latent] = {}
 
     def model_post_init(self, _: Any) -> None:
@@ -92,23 +77,16 @@ class Points(BaseModel):
         return cls(text=compact(seeds))
 
     @cached_property
-    def _segments(self) -> list[range | str]:
-        segments: list[range | str] = []
-        for part in self.text.split(","):
-            name = part.strip()
-            segments.append(name if name in self.latents else _range(name))
-        return segments
+    def _segments(self) -> list[range | list[str]]:
+        names = (part.strip() for part in self.text.split(","))
+        return [[name] if name in self.latents else _range(name) for name in names]
 
     def __len__(self) -> int:
-        return sum(1 if isinstance(segment, str) else len(segment) for segment in self._segments)
+        return sum(map(len, self._segments))
 
     def names(self) -> Iterator[int | str]:
         """Yield each point in order: a seed, or a latent's name."""
-        for segment in self._segments:
-            if isinstance(segment, str):
-                yield segment
-            else:
-                yield from segment
+        return itertools.chain.from_iterable(self._segments)
 
     def labels(self) -> list[str]:
         """Return the caption of each point's image."""
@@ -117,15 +95,11 @@ class Points(BaseModel):
     def batches(self, size: int) -> Iterator[list[int | str]]:
         """Yield the names in order, `size` at a time."""
         names = self.names()
-        while batch := list(islice(names, size)):
+        while batch := list(itertools.islice(names, size)):
             yield batch
 
     def z(self, generator: FaceGenerator, names: Sequence[int | str] | None = None) -> Tensor:
-        """Return the latents of these names (all by default): float32 (len(names), z_dim) on the CPU.
-
-        Raises:
-            SnapshotError: A latent is not as long as this generator's.
-        """
+        """Return the latents of these names (all by default): float32 (len(names), z_dim); raises as `Latent.z_of`."""
         rows = [
             generator.latents([name])[0] if isinstance(name, int) else self.latents[name].z_of(generator, name)
             for name in (self.names() if names is None else names)
@@ -183,16 +157,9 @@ def compact(seeds: Iterable[int]) -> str:
 
 
 def save_latents(path: Path, z: Tensor, generator: FaceGenerator, about: dict[str, str] | None = None) -> None:
-    """Write latents to a file that can be given wherever seeds can.
+    """Write latents z (N, z_dim) of a generator to a .safetensors file that can be given wherever seeds can.
 
-    Args:
-        path: Ends in .safetensors; its folder exists.
-        z: (N, z_dim).
-        generator: The generator that they belong to.
-        about: More metadata.
-
-    Raises:
-        OSError: The file cannot be written.
+    `about` is more metadata.
     """
     origin = {"snapshot": generator.origin.digest, "step": str(generator.origin.step), "prior": generator.prior}
     write_tensors(path, "latents", {"z": z.float()}, {**(about or {}), **origin})
@@ -213,13 +180,12 @@ def load_latents(path: Path) -> tuple[Tensor, str]:
 
 def _range(part: str) -> range:
     """Parse 7 or 0-63."""
-    first, dash, last = part.partition("-")
-    bounds = [first, last] if dash else [first, first]
-    if not all(bound.isascii() and bound.isdigit() for bound in bounds):
+    match = re.fullmatch(r"([0-9]{1,99})(?:-([0-9]{1,99}))?", part)
+    if match is None:
         raise ConfigError(
             f"{quoted(part)} is no seed; give numbers and ranges, for instance 0-63,99, or a file of latents"
         )
-    low, high = (int(bound[-4000:]) for bound in bounds)  # Python reads no longer ones
+    low, high = int(match[1]), int(match[2] or match[1])
     if high >= 2**32 or high - low >= MAX_POINTS:
         raise ConfigError(f"{quoted(part)} is too large; seeds are below 2^32, {MAX_POINTS:,} at a time")
     if high < low:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from facegan import load_generator
 from facegan.cli import main
+from facegan.generator import FaceGenerator
 from facegan.images.animation import read_about
 from facegan.recipes import read
 from facegan.seeds import load_latents, save_latents
@@ -100,7 +101,7 @@ def test_raw_takes_the_current_weights_instead_of_their_average(facegan, run):
 
 def test_latents_of_another_snapshot_are_named(facegan, run):
     generator = load_generator(newest(run))
-    generator._origin = origin(digest="another")
+    generator = FaceGenerator(generator.network, z_dim=12, prior="normal", origin=origin(digest="another"))
     save_latents(Path("me.safetensors"), torch.ones(1, 12), generator)
     said = facegan("arithmetic", run, "--plus", "me.safetensors", "-o", "me.png")
     assert said.code == 0

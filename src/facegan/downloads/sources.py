@@ -32,16 +32,11 @@ class WebSource(DownloadSource):
         return [Link(url=file.at, **file.model_dump(include=_PASSED_ON)) for file in self.files]
 
 
-class DriveSource(DownloadSource):
+class DriveSource(WebSource):
     """Files that are shared on Google Drive, which often sends a web page in the place of a file."""
 
-    files: tuple[File, ...]
+    host: str = _DRIVE
     address: str = "https://drive.google.com/uc"
-
-    @property
-    def title(self) -> str:
-        """Its name in messages."""
-        return _DRIVE
 
     def links(self) -> list[Link]:
         """Return the files; nothing is requested."""
