@@ -34,7 +34,7 @@ def known(attribute):
 
 
 @cache
-def pictures():
+def faces():
     """The names and the JPEG files, 178 x 218."""
     source = DrawnFaces(num_images=NUM).open()
     files = {}
@@ -71,13 +71,13 @@ def images_only(root):
     """A folder of the images alone."""
     folder = root / "img_align_celeba"
     folder.mkdir(parents=True)
-    for name, content in pictures().items():
+    for name, content in faces().items():
         (folder / name).write_bytes(content)
     return folder
 
 
 def folder(root):
-    """The unpacked images, and the text files beside their folder."""
+    """The unpacked images, and the text files next to their folder."""
     made = images_only(root)
     for name, text in text_files().items():
         (root / name).write_text(text)
@@ -85,12 +85,12 @@ def folder(root):
 
 
 def official_zip(root):
-    """img_align_celeba.zip with the text files beside it."""
+    """img_align_celeba.zip with the text files next to it."""
     root.mkdir(parents=True)
     for name, text in text_files().items():
         (root / name).write_text(text)
     with zipfile.ZipFile(root / "img_align_celeba.zip", "w") as archive:
-        for name, content in pictures().items():
+        for name, content in faces().items():
             archive.writestr(f"img_align_celeba/{name}", content)
     return root / "img_align_celeba.zip"
 
@@ -99,7 +99,7 @@ def kaggle_zip(root):
     """Kaggle's archive: CSV files, and the images in a folder in a folder."""
     root.mkdir(parents=True)
     with zipfile.ZipFile(root / "archive.zip", "w", compression=zipfile.ZIP_DEFLATED) as archive:
-        for name, content in pictures().items():
+        for name, content in faces().items():
             archive.writestr(f"img_align_celeba/img_align_celeba/{name}", content)
         for name, text in csv_files().items():
             archive.writestr(name, text)
@@ -117,7 +117,7 @@ def kaggle_folder(root):
 def tgz(root):
     """Everything in one archive, in a folder of its own."""
     root.mkdir(parents=True)
-    files = {f"img_align_celeba/{name}": content for name, content in pictures().items()}
+    files = {f"img_align_celeba/{name}": content for name, content in faces().items()}
     files |= {name: text.encode() for name, text in text_files().items()}
     with tarfile.open(root / "celeba.tgz", "w:gz") as archive:
         for name, content in files.items():
@@ -132,7 +132,7 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 def table(rows, *, paths=True):
     """A Hugging Face table with the column `image` of these rows."""
-    files = list(pictures().items())
+    files = list(faces().items())
     images = [{"bytes": files[row][1], "path": files[row][0] if paths else None} for row in rows]
     metadata = {b"huggingface": b'{"info": {"features": {"image": {"_type": "Image"}}}}'}
     return pa.table({"image": pa.array(images, IMAGE)}).replace_schema_metadata(metadata)

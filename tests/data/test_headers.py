@@ -18,7 +18,7 @@ def folder(tmp_path):
     """folder({"a.png": ("RGB", (8, 6))}) -> a folder with such images."""
 
     def make(named, **options):
-        place = tmp_path / "pictures"
+        place = tmp_path / "images"
         place.mkdir()
         for name, (mode, (width, height)) in named.items():
             pixels = np.arange(width * height * 3, dtype=np.uint8).reshape(height, width, 3)

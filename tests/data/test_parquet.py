@@ -201,8 +201,8 @@ def test_folder_of_parquet_files_is_opened_as_such_unless_images_lie_next_to_the
     shard({"image": images(b"1", paths=["y.png"])}, ".cache/hidden.parquet")
     assert open_source(DataConfig(source=str(root))).names == ["x.png"]
     assert open_source(DataConfig(source=str(root / "data" / "a.parquet"))).names == ["x.png"]
-    folder("p.png", at="set/pictures")
-    assert open_source(DataConfig(source=str(root))).names == ["pictures/p.png"]
+    folder("p.png", at="set/images")
+    assert open_source(DataConfig(source=str(root))).names == ["images/p.png"]
 
 
 def test_too_many_rows_are_refused(shard, monkeypatch):

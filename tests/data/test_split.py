@@ -4,7 +4,6 @@ from collections.abc import Sequence
 import pytest
 
 from facegan.config import DataConfig
-from facegan.data import split
 from facegan.data.drawn import DrawnFaces
 from facegan.data.open import open_source
 from facegan.data.packed.load import load, pack_folder
@@ -85,7 +84,7 @@ def test_undecodable_file_names_can_be_split():
 
 
 PARTS = ["train", "val", "test", None, "train"]
-TOLD = Named(
+ANNOTATED = Named(
     [f"{i}.jpg" for i in range(1, 6)],
     partition=PARTS,
     smiling=[True, False, True, None, True],
@@ -99,7 +98,7 @@ TOLD = Named(
     [("train", "15"), ("val", "2"), ("test", "3"), ("heldout", "234"), ("all", "12345")],
 )
 def test_official_partition_comes_before_the_hash(split, names):
-    assert taken(TOLD, split=split) == [f"{name}.jpg" for name in names]
+    assert taken(ANNOTATED, split=split) == [f"{name}.jpg" for name in names]
 
 
 @pytest.mark.parametrize(
@@ -117,21 +116,14 @@ def test_official_partition_comes_before_the_hash(split, names):
     ],
 )
 def test_attributes_choose(where, names):
-    assert taken(TOLD, where=where) == [f"{name}.jpg" for name in names]
+    assert taken(ANNOTATED, where=where) == [f"{name}.jpg" for name in names]
 
 
 def test_order_is_split_then_where_then_limit():
-    assert taken(TOLD, split="train", where="smiling=1") == ["1.jpg", "5.jpg"]
-    assert taken(TOLD, split="train", where="smiling=1", limit=1) == ["1.jpg"]
-    assert taken(TOLD, where="mouth=open", limit=1) == ["2.jpg"]  # not: the first image, if its mouth is open
-
-
-def test_many_images_are_taken_piece_by_piece(monkeypatch):
-    monkeypatch.setattr(split, "_CHUNK", 2)
-    asked = []
-    monkeypatch.setattr(TOLD, "attributes", lambda names: asked.append(len(names)) or Named.attributes(TOLD, names))
-    assert taken(TOLD, split="heldout", where="mouth=smile") == ["3.jpg", "4.jpg"]
-    assert max(asked) == 2
+    assert taken(ANNOTATED, split="train", where="smiling=1") == ["1.jpg", "5.jpg"]
+    assert taken(ANNOTATED, split="train", where="smiling=1", limit=1) == ["1.jpg"]
+    assert taken(ANNOTATED, split="heldout", where="mouth=smile") == ["3.jpg", "4.jpg"]
+    assert taken(ANNOTATED, where="mouth=open", limit=1) == ["2.jpg"]  # not: the first image, if its mouth is open
 
 
 def refusal(source, **settings):
@@ -158,9 +150,10 @@ def test_val_and_test_need_an_official_partition(part):
 
 def test_unknown_attribute_is_refused_with_the_nearest():
     assert (
-        refusal(TOLD, where="Smilin=1") == "faces/: data.where: there is no attribute 'Smilin'; did you mean 'smiling'?"
+        refusal(ANNOTATED, where="Smilin=1")
+        == "faces/: data.where: there is no attribute 'Smilin'; did you mean 'smiling'?"
     )
-    assert refusal(TOLD, where="hat=1") == (
+    assert refusal(ANNOTATED, where="hat=1") == (
         "faces/: data.where: there is no attribute 'hat'; there is: partition, smiling, age, mouth"
     )
 
@@ -173,13 +166,13 @@ def test_source_that_knows_nothing_is_refused():
 
 
 def test_nothing_chosen_is_refused():
-    assert refusal(TOLD, where="age>90,smiling=1") == (
+    assert refusal(ANNOTATED, where="age>90,smiling=1") == (
         "faces/: none of 5 images has data.where = 'age>90,smiling=1'; ask for less"
     )
 
 
 def test_value_that_does_not_fit_is_refused():
-    assert refusal(TOLD, where="smiling=perhaps") == (
+    assert refusal(ANNOTATED, where="smiling=perhaps") == (
         "faces/: data.where: 'smiling' is true or false, not 'perhaps'; give 1 or 0"
     )
 

@@ -46,7 +46,7 @@ class AnnotationFile:
     surplus: str = ""  # removed from the front of its names where present
 
     def path_of(self, key: str) -> str:
-        """Return the path in the source that one of the file's names stands for."""
+        """Return the path in the source of an image that the file names."""
         return self.prefix + key.removeprefix("./").removeprefix(self.surplus)
 
     def table(self) -> "pa.Table":

@@ -1,7 +1,7 @@
 """Select images of a source: a part of the split, those with certain attributes, up to a limit."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from pathlib import PurePosixPath
 from typing import Any
@@ -10,8 +10,6 @@ from ..config import Condition, DataConfig, parse_where
 from ..errors import DataError
 from ..messages import nearest
 from .source import ImageSource, encoded
-
-_CHUNK = 2**15  # images whose attributes are in memory at a time
 
 
 def select(source: ImageSource, data: DataConfig) -> list[str]:
@@ -35,18 +33,14 @@ def select(source: ImageSource, data: DataConfig) -> list[str]:
 
 
 def _official(source: ImageSource, data: DataConfig) -> list[str]:
-    parts: set[str] = set()
-    chosen: list[str] = []
-    for names, columns in _in_chunks(source, source.names):
-        parts.update(filter(None, columns["partition"]))
-        wanted = (part != "train" if data.split == "heldout" else part == data.split for part in columns["partition"])
-        chosen += compress(names, wanted)
-    if not chosen:
+    parts = source.attributes(source.names)["partition"]
+    wanted = [part != "train" if data.split == "heldout" else part == data.split for part in parts]
+    if not any(wanted):
         raise DataError(
             f"{data.source}: no image is in data.split = {data.split} of its official partition "
-            f"(it has: {', '.join(sorted(parts)) or 'no part'}); give more, or data.split = all"
+            f"(it has: {', '.join(sorted(set(parts) - {None})) or 'no part'}); give more, or data.split = all"
         )
-    return chosen
+    return list(compress(source.names, wanted))
 
 
 def _by_hash(source: ImageSource, data: DataConfig) -> list[str]:
@@ -98,10 +92,9 @@ def _where(source: ImageSource, names: Sequence[str], data: DataConfig, known: l
                 f"{data.source}: data.where: there is no attribute '{condition.attribute}'; "
                 f"{nearest(condition.attribute, known)}"
             )
-    chosen: list[str] = []
-    for chunk, columns in _in_chunks(source, names):
-        held = [_holds(condition, columns[condition.attribute], data.source) for condition in conditions]
-        chosen += compress(chunk, map(all, zip(*held, strict=True)))
+    columns = source.attributes(names)
+    held = [_holds(condition, columns[condition.attribute], data.source) for condition in conditions]
+    chosen = list(compress(names, map(all, zip(*held, strict=True))))
     if not chosen:
         raise DataError(f"{data.source}: none of {len(names)} images has data.where = '{data.where}'; ask for less")
     return chosen
@@ -113,9 +106,3 @@ def _holds(condition: Condition, column: Sequence[Any], source: str) -> list[boo
     except ValueError as error:
         raise DataError(f"{source}: data.where: {error}") from None
     return [answers[value] for value in column]
-
-
-def _in_chunks(source: ImageSource, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, list[Any]]]]:
-    for start in range(0, len(names), _CHUNK):
-        chunk = names[start : start + _CHUNK]
-        yield chunk, source.attributes(chunk)

@@ -138,8 +138,8 @@ def test_sheet_shows_each_crop_at_the_networks_size_enlarged(folder, resolution,
     columns = fitting_crops(chosen)
     assert list(columns) == ["auto", "center:148", "center:140", "center:128", "center:108"]
     for row, image in enumerate(reversed(chosen.originals)):
-        whole, *cut = cells(sheet, row, 6)
-        np.testing.assert_array_equal(whole, np.asarray(image.resize((CELL, CELL), Image.Resampling.LANCZOS)))
+        full, *cut = cells(sheet, row, 6)
+        np.testing.assert_array_equal(full, np.asarray(image.resize((CELL, CELL), Image.Resampling.LANCZOS)))
         for cell, (crop, _) in zip(cut, columns.values(), strict=True):
             small = np.asarray(crop.apply(image, resolution, "box"))
             np.testing.assert_array_equal(cell, small.repeat(factor, 0).repeat(factor, 1))
