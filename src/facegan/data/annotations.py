@@ -96,7 +96,7 @@ class Annotations:
             keys = table[0].to_pylist()
             if last != (last := (keys, file.prefix, file.surplus)):  # CelebA's files all list the same images
                 rows = _match(file, keys, list(self._places))
-            if set(rows) <= {None}:  # its images are others
+            if all(row is None for row in rows):  # its images are others
                 continue
             found = normalize(table.remove_column(0)).take(pa.array(rows, pa.int64()))
             if twice := columns.keys() & set(found.column_names):
@@ -215,17 +215,18 @@ def _match(file: AnnotationFile, keys: Sequence[str], names: Sequence[str]) -> l
     rows = {file.path_of(key): row for row, key in enumerate(keys)}
     if any(name not in rows for name in names):
         key_of, name_of = _unique_file_names(keys), _unique_file_names(names)
-        for base in key_of.keys() & name_of.keys():
-            key, name = key_of[base], name_of[base]
-            if "/" not in key or "/" not in name:
+        for base, name in name_of.items():
+            key = key_of.get(base)
+            if key is not None and ("/" not in key or "/" not in name):
                 rows.setdefault(name, rows[file.path_of(key)])
     return [rows.get(name) for name in names]
 
 
 def _unique_file_names(paths: Sequence[str]) -> dict[str, str]:
     """Return the path of each file name that only one path has."""
-    counts = Counter(path.rpartition("/")[2] for path in paths)
-    return {base: path for path in paths if counts[base := path.rpartition("/")[2]] == 1}
+    bases = [path.rpartition("/")[2] for path in paths]
+    counts = Counter(bases)
+    return {base: path for base, path in zip(bases, paths, strict=True) if counts[base] == 1}
 
 
 def is_plain(type: "pa.DataType") -> bool:
