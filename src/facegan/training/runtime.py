@@ -50,13 +50,15 @@ def deterministic_kernels(wanted: bool) -> Iterator[None]:
     Raises:
         TrainingError: An operation has no such kernel, or the variable is missing.
     """
+    if not wanted:  # torch would import its compiler, which takes seconds
+        yield
+        return
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    if wanted:
-        torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(True)
     try:
         yield
     except RuntimeError as error:
-        if wanted and "deterministic" in str(error):
+        if "deterministic" in str(error):
             reason = one_line(error).partition(". ")[0]
             raise TrainingError(f"train.deterministic: {reason}; train without it, or on the CPU") from None
         raise

@@ -85,8 +85,8 @@ def optimizer_step(state: TrainState, optimizer: Adam, loss: Tensor) -> None:
     """Update the optimizer's own parameters once; skipped, on the device, when the loss is not finite."""
     optimizer.zero_grad()
     # A loss that is not finite makes every gradient NaN, and the scaler skips an update with such gradients.
-    gate = loss.detach() * 0 + 1  # 1 or NaN
-    state.scaler.scale(loss).backward(gate, inputs=optimizer.parameters)  # type: ignore[no-untyped-call]
+    gate = loss.detach() * 0 + 1  # 1 or NaN; as an argument of `backward`, torch would import sympy for it
+    (state.scaler.scale(loss) * gate).backward(inputs=optimizer.parameters)  # type: ignore[no-untyped-call]
     state.world.average(optimizer.gradients())
     state.scaler.step(optimizer)  # type: ignore[arg-type]
 
