@@ -201,7 +201,7 @@ def test_same_request_gives_the_same_latents_and_each_option_others(facegan, run
         (["a.jpg", "--save", "me.pt"], "--save me.pt: latents are saved as .safetensors; end it so"),
         (["none.jpg", "--save", "m.safetensors"], "none.jpg: cannot be read (No such file or directory)"),
         (["text.jpg", "--save", "m.safetensors"], "text.jpg: not an image (it begins like plain text)"),
-        (["cut.jpg", "--save", "m.safetensors"], "cut.jpg: the image is cut short"),
+        (["cut.jpg", "--crop", "auto", "--save", "m.safetensors"], "cut.jpg: the image is cut short"),
         (
             ["huge.png", "--save", "m.safetensors"],
             "huge.png: the image has too many pixels (the limit is 89,478,485)",
