@@ -121,7 +121,7 @@ def test_latents_of_another_snapshot_are_named(facegan, run):
             ["--plus", "1", "--minus", "a", "-o", "a.png"],
             "--minus a: 'a' is no seed; give numbers and ranges, for instance 0-63,99, or a file of latents",
         ),
-        (["--plus", "1"], "arithmetic: nowhere to write; give -o sum.png, or --save sum.safetensors"),
+        (["--plus", "1"], "arithmetic: nowhere to write; give -o arithmetic.png, or --save arithmetic.safetensors"),
         (["--plus", "1", "-o", "a.bmp"], "-o a.bmp: cannot write '.bmp'; end it in .png, .jpg, .jpeg, .webp"),
         (["--plus", "1", "--save", "a.pt"], "--save a.pt: latents are saved as .safetensors; end it so"),
         (["--plus", "1", "-o", "-", "--json"], "-o - and --json both write to stdout; give one"),

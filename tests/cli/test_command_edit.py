@@ -127,7 +127,7 @@ def test_direction_without_sense_is_refused(text):
         (["-o", "e.png"], "edit: no direction; give for instance --direction smile:-3..3"),
         (["--direction", "smile"], "edit: nowhere to write; give -o edit.png, or -o FOLDER/ for single images"),
         (["--direction", "smile", "--direction", "smile:2", "-o", "e.png"],
-         "--direction: 'smile' is given twice; give each once"),
+         "--direction: a name is given twice; give each once"),
         (["--direction", "smile", "--cols", 1, "-o", "e.png"], "--cols is 1; it must be at least 2"),
         (["--direction", "smil", "-o", "e.png"], "--direction: there is no direction 'smil'; did you mean 'smile'?"),
         (["--direction", "smile", "--keep", "smil", "-o", "e.png"],
@@ -158,8 +158,8 @@ def test_run_without_directions_says_how_to_find_them(facegan, run):
     said = facegan("edit", "G.safetensors", "--direction", "smile", "-o", "e.png")
     assert said.code == 2
     assert said.complaint.endswith(
-        "G.safetensors: lies in no run's folder; find its directions with 'facegan directions G.safetensors -o "
-        "directions.safetensors', and give them with --directions"
+        "G.safetensors: no directions yet; find them with 'facegan directions G.safetensors', or name a file with "
+        "--directions"
     )
 
 

@@ -366,9 +366,9 @@ def test_results_of_models_before_one_that_cannot_be_judged_are_shown(facegan, r
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--metrics", "fd_randon"], "--metrics fd_randon: there is no 'fd_randon'; did you mean 'fd_random'?"),
-        (["--metrics", " ,"], "--metrics ' ,': names none; there is: fd_random"),
-        (["--num-real", "1"], "--num-real 1: give at least 2, or 0 for all"),
+        (["--metrics", "fd_randon"], "metric: there is no 'fd_randon'; did you mean 'fd_random'?"),
+        (["--metrics", " ,"], "metrics: none is named; there is: fd_random"),
+        (["--num-real", "1"], "num_real is 1; it must be at least 2"),
         (["--real", "a"], "--real: give --real A and --fake B, both"),
         (["--fake", "a"], "--fake: give --real A and --fake B, both"),
         (["m", "--real", "a", "--fake", "b"], "--real, --fake: are instead of a MODEL and its --data; give either"),

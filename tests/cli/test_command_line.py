@@ -34,16 +34,22 @@ def test_too_few_pictures_are_refused_before_any_is_packed(facegan):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trian"], "no command 'trian'; did you mean 'train'?"),
-        (["xyz"], "no command 'xyz'; there is: download, data, pack, cache, train, "),
+        (["trian"], "command: there is no 'trian'; did you mean 'train'?"),
+        (["xyz"], "command: there is no 'xyz'; there is: download, data, pack, cache, train, "),
         (["train", "--stps", "3"], "facegan train: no such option: --stps"),
         (["train", "--steps"], "option '--steps' requires an argument; see 'facegan"),
         (["train", "extra"], "facegan train: got unexpected extra argument"),
         (["train", "--batch-size", "many"], "facegan train: invalid value for '--batch-size': "),
-        (["train", "--epochs", "1", "--steps", "3"], "--epochs and --steps exclude each other; give one"),
-        (["train", "--kimg", "1", "--epochs", "2"], "--epochs and --kimg exclude each other; give one"),
-        (["train", "--steps", "0"], "--steps is 0; it must be above 0"),
-        (["train", "--epochs", "nan"], "--epochs is nan; it must be above 0"),
+        (
+            ["train", "--epochs", "1", "--steps", "3"],
+            "config: train: give exactly one of epochs, kimg, steps (given: train.epochs and train.steps)",
+        ),
+        (
+            ["train", "--kimg", "1", "--epochs", "2"],
+            "config: train: give exactly one of epochs, kimg, steps (given: train.epochs and train.kimg)",
+        ),
+        (["train", "--steps", "0"], "config: train.steps is 0; it must be at least 1"),
+        (["train", "--epochs", "nan"], "config: train.epochs is nan; it must be a finite number"),
         (
             ["train", "--resolution", "48"],
             "config: resolution is 48; it must be a power of two: 16, 32, 64, 128 or 256",

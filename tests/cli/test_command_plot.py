@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 pytestmark = pytest.mark.curves
+ONE_RUN = "--arrays x: takes the losses of one run, without --metric; call it once for each"
 
 
 def column(run, key):
@@ -74,7 +75,7 @@ def test_metrics_are_drawn_over_steps_and_what_is_not_alike_is_said(facegan, eva
     ("arguments", "message"),
     [
         (["--metric", "swb"], "runs/faces-1/evaluations.jsonl: holds no 'swb'; did you mean 'swd'?"),
-        (["--metric", "swd", "--arrays", "x"], "--arrays x: is of losses, not of --metric; call it once for each"),
+        (["--metric", "swd", "--arrays", "x"], ONE_RUN),
     ],
 )
 def test_wrong_requests_for_metrics_are_refused(facegan, evaluated, arguments, message):
@@ -87,7 +88,7 @@ def test_wrong_requests_for_metrics_are_refused(facegan, evaluated, arguments, m
     ("arguments", "message"),
     [
         (["-o", "a.gif"], "-o a.gif: cannot write '.gif'; end it in .png, .svg, .pdf"),
-        (["faces-1", "faces-1", "--arrays", "x"], "--arrays x: takes one run (given: 2); call it once for each"),
+        (["faces-1", "faces-1", "--arrays", "x"], ONE_RUN),
         (["faces"], "faces: no such run, neither as a path nor in runs/; did you mean 'faces-1'?"),
     ],
 )

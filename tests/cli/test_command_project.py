@@ -197,7 +197,7 @@ def test_same_request_gives_the_same_latents_and_each_option_others(facegan, run
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.jpg"], "project: nowhere to write; give -o projected.png, or --save me.safetensors"),
+        (["a.jpg"], "project: nowhere to write; give -o project.png, or --save project.safetensors"),
         (["a.jpg", "--save", "me.pt"], "--save me.pt: latents are saved as .safetensors; end it so"),
         (["none.jpg", "--save", "m.safetensors"], "none.jpg: cannot be read (No such file or directory)"),
         (["text.jpg", "--save", "m.safetensors"], "text.jpg: not an image (it begins like plain text)"),
@@ -243,5 +243,7 @@ def test_photo_itself_is_never_overwritten(facegan, run, photo):
     content = Path(photo).read_bytes()
     said = facegan("project", photo, *QUICK, "--no-judge", "-o", f"./{photo}")
     assert said.code == 2
-    assert said.complaint == f"facegan: -o ./{photo}: is the photo itself; give another name"
+    assert (
+        said.complaint == f"facegan: -o ./{photo}: an image of photos goes to a file of its own; give -o projected.png"
+    )
     assert Path(photo).read_bytes() == content

@@ -105,7 +105,10 @@ def test_existing_run_is_refused_or_kept_aside(workplace):
 def test_mistakes_are_refused_before_anything_is_written(workplace):
     with pytest.raises(ConfigError, match=r"^config: no setting 'train\.batchsize'; did you mean 'batch_size'\?$"):
         train(settings={"train.batchsize": 1})
-    with pytest.raises(ConfigError, match=r"^--kimg and --steps exclude each other; give one$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^config: train: give exactly one of epochs, kimg, steps \(given: train.kimg and train.steps\)$",
+    ):
         train(kimg=1)
     assert not (workplace / "runs").exists()
 

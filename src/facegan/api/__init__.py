@@ -6,27 +6,20 @@ Each module is imported when one of its verbs is first used; torch, when a verb 
 import importlib
 from typing import Any
 
-_HOMES = {
-    "train": "training",
-    "resume": "training",
-    "sample": "sampling",
-    "interpolate": "animation",
-    "arithmetic": "sampling",
-    "edit": "latent_directions",
-    "timelapse": "animation",
-    "directions": "latent_directions",
-    "project": "inspection",
-    "whois": "provenance",
-    "evaluate": "evaluation",
-    "neighbours": "inspection",
-    "plot": "reports",
-    "report": "reports",
-    "download": "downloads",
-    "check_data": "data",
-    "preview_data": "data",
-    "pack": "data",
-    "import_": "importing",
+_VERBS = {
+    "animation": ("interpolate", "timelapse"),
+    "data": ("check_data", "preview_data", "pack"),
+    "downloads": ("download",),
+    "evaluation": ("evaluate",),
+    "importing": ("import_",),
+    "inspection": ("project", "neighbours"),
+    "latent_directions": ("directions", "edit"),
+    "provenance": ("whois",),
+    "reports": ("plot", "report"),
+    "sampling": ("sample", "arithmetic"),
+    "training": ("train", "resume"),
 }
+_HOMES = {verb: module for module, verbs in _VERBS.items() for verb in verbs}
 __all__ = list(_HOMES)
 
 

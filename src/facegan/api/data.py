@@ -1,8 +1,7 @@
 """Images before training: check, preview and pack them."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
@@ -15,19 +14,7 @@ if TYPE_CHECKING:
     from ..data.packed.packed_images import PackedImages
 
 MAX_IMAGES = 1024  # of a preview
-
-
-@dataclass(frozen=True)
-class Packed:
-    """Images that are packed.
-
-    Attributes:
-        images: Themselves.
-        is_new: Whether any image was packed now.
-    """
-
-    images: "PackedImages"
-    is_new: bool
+MAX_SKIPPED = 10  # images that packing names; the packed folder lists all
 
 
 def check_data(
@@ -109,16 +96,12 @@ def preview_data(
     )
     for name, reason in chosen.unusable:
         reporter.info(f"left out: {name}: {reason}")
-    about = {
-        "Software": f"facegan {__version__}",
-        "Description": f"{data.source}: crop {chosen.crop_name}, {data.filter}, {side}x{side}, seed {seed}",
-    }
-    seen = network_input(chosen, mirror=data.mirror, seed=seed)
-    crops = crop_sheet(chosen, resolution=side, filter=data.filter)
-    files = [path, path.with_stem(f"{path.stem}-crops")]
-    for file, image in zip(files, (grid(seen), crops), strict=True):
-        save(file, image, about)
-    return files
+    description = f"{data.source}: crop {chosen.crop_name}, {data.filter}, {side}x{side}, seed {seed}"
+    about = {"Software": f"facegan {__version__}", "Description": description}
+    crops_path = path.with_stem(f"{path.stem}-crops")
+    save(path, grid(network_input(chosen, mirror=data.mirror, seed=seed)), about)
+    save(crops_path, crop_sheet(chosen, resolution=side, filter=data.filter), about)
+    return [path, crops_path]
 
 
 def pack(
@@ -134,7 +117,7 @@ def pack(
         Option("--verify", help="Compare images packed before with the source by content, not by size and time."),
     ] = False,
     reporter: Reporter = SILENT,
-) -> Packed:
+) -> "PackedImages":
     """Decode, crop and resize images once and for all.
 
     Training maps packed images into memory, and packs by itself what is not packed yet. This does it beforehand, or
@@ -143,9 +126,24 @@ def pack(
     """
     config = data_config(source, resolution, settings, (*CHOICE, "data.filter", "data.draft", "channels"))
 
-    from ..data.packed.load import pack_cached, pack_folder
+    from rich.filesize import decimal
 
-    size = {"resolution": config.resolution, "channels": config.channels}
-    if out is None:
-        return Packed(*pack_cached(config.data, **size, verify=verify, reporter=reporter))
-    return Packed(*pack_folder(config.data, Path(out), **size, verify=verify, reporter=reporter))
+    from ..data.packed.load import pack_cached, pack_folder
+    from ..data.source import shown, suffix_counts
+
+    how: dict[str, Any] = {
+        "resolution": config.resolution,
+        "channels": config.channels,
+        "verify": verify,
+        "reporter": reporter,
+    }
+    images, is_new = pack_folder(config.data, Path(out), **how) if out else pack_cached(config.data, **how)
+    if images.index.passed_over:
+        reporter.info(f"skipped {suffix_counts(images.index.passed_over)}, which are not read")
+    for name, reason in images.skipped[:MAX_SKIPPED]:
+        reporter.info(f"skipped {shown(name)}: {reason}")
+    if (num_more := images.num_skipped - MAX_SKIPPED) > 0:
+        reporter.info(f"skipped {num_more:,} more; {images.path}/skipped.json names them")
+    size = f"{len(images):,} images, {config.resolution}x{config.resolution}, {decimal(images.images.nbytes)}"
+    reporter.info(f"{source}: {size}{'' if is_new else '; packed before'}")
+    return images

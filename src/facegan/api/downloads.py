@@ -52,12 +52,12 @@ def download(
         raise ConfigError("download: --from names nothing; give a file, a folder or an address")
     if root is not None and row is None:
         raise ConfigError("download: --root is for datasets; weights go to the cache (FACEGAN_CACHE says where)")
-    if is_local(copy) and root is not None:
+    if root is not None and is_local(copy):
         raise ConfigError("download: --root says where fetched files go, and a copy of your own stays where it is")
     if row is None:
         return {"name": name, **_bring_weights(copy, reporter)}
-    licence = partial(_accept_licence, row, accept_licence, ask, reporter=reporter)
-    record = _bring_dataset(row, None if root is None else Path(root), copy, licence, reporter)
+    accept = partial(_accept_licence, row, accept_licence, ask, reporter=reporter)
+    record = _bring_dataset(row, None if root is None else Path(root), copy, accept, reporter)
     return {"name": name, "path": str(record.path), "num_images": record.num_images, "source": record.source}
 
 
@@ -67,12 +67,7 @@ def is_local(copy: str | None) -> bool:
 
 
 def _find_dataset(name: str | None) -> "Publication":
-    """Return the dataset that is asked for.
-
-    Raises:
-        ConfigError: None is, or it needs no download.
-        DataError: There is none of this name.
-    """
+    """Return a dataset to download; raises ConfigError or DataError where there is none of this name."""
     from ..data.published import publication, publications
 
     if name is None:
@@ -84,7 +79,6 @@ def _find_dataset(name: str | None) -> "Publication":
 
 
 def _bring_weights(copy: str | None, reporter: Reporter) -> dict[str, Any]:
-    """Fetch or copy the weights."""
     from ..downloads import inception_weights as weights
 
     row = weights.INCEPTION
@@ -98,9 +92,9 @@ def _bring_weights(copy: str | None, reporter: Reporter) -> dict[str, Any]:
 
 
 def _bring_dataset(
-    row: "Publication", root: Path | None, copy: str | None, licence: Callable[..., None], reporter: Reporter
+    row: "Publication", root: Path | None, copy: str | None, accept: Callable[[bool], None], reporter: Reporter
 ) -> "Record":
-    """Fetch or register a dataset."""
+    """Fetch or register a dataset; `accept` shows its licence, given whether it is needed."""
     from ..data.open import check_decodable, open_path
     from ..downloads import download as engine
 
@@ -109,38 +103,35 @@ def _bring_dataset(
         check_decodable(images, str(path))
         return len(images.names)
 
-    if copy is not None and is_local(copy):
-        record = engine.take_copy(row, Path(copy).expanduser(), count_images=count_images, reporter=reporter)
-        licence(needed=False)
-    elif copy is not None:
-        record = engine.fetch_copy(row, copy, root=root, count_images=count_images, reporter=reporter)
-        licence(needed=False)
-    elif here := engine.present(row):
+    here = engine.present(row) if copy is None else None
+    if here is not None:
         if root is not None and here.path is not None and not here.path.is_relative_to(root.resolve()):
             raise ConfigError(f"--root {root}: {row.name} is here already, at {here.path}; move it and give --from")
         count = engine.describe_count(here.num_images, row) if here.num_images is not None else "not counted"
         reporter.info(f"{row.name}: already here, nothing is fetched ({count})")
         return here
-    else:
-        licence(needed=True)
+    if copy is None:
+        accept(True)
         record = engine.download(row, root=root, count_images=count_images, reporter=reporter)
+    elif is_local(copy):
+        record = engine.take_copy(row, Path(copy).expanduser(), count_images=count_images, reporter=reporter)
+    else:
+        record = engine.fetch_copy(row, copy, root=root, count_images=count_images, reporter=reporter)
+    if copy is not None:
+        accept(False)
     reporter.info(f"{row.name}: {engine.describe_count(record.num_images or 0, row)}")
     return record
 
 
 def _accept_licence(
-    row: "Publication", accepted: bool, ask: Callable[[str], bool] | None, *, needed: bool, reporter: Reporter
+    row: "Publication", accepted: bool, ask: Callable[[str], bool] | None, is_needed: bool, *, reporter: Reporter
 ) -> None:
-    """Show the licence, and make sure that it is accepted, once for all calls.
-
-    Raises:
-        ConfigError: It is needed, and not accepted.
-    """
+    """Show the licence, and make sure that it is accepted, once for all calls, if it is needed."""
     from ..downloads import recall, remember
 
     text = f"{row.licence} ({row.licence_url})"
     before = recall(row.name).licence == row.licence
-    must_ask = needed and not accepted and not before
+    must_ask = is_needed and not accepted and not before
     if must_ask and ask is None:
         raise ConfigError(f"{row.name}: its licence must be accepted once: {text}; if you do, add --accept-licence")
     reporter.info(f"{row.name}: licence: {text}")

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from ..errors import ConfigError, DamagedError, DataError
-from ..messages import nearest, quoted
-from ..plugins import names
 from ..reporter import SILENT, Reporter
 from .options import Device, PathLike, Raw, SettingsLike
 
@@ -16,59 +14,70 @@ if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
     from ..evaluation import Result
 
+Models = Annotated[
+    list[PathLike] | None,
+    Argument(
+        metavar="[MODEL]...",
+        help="Snapshot files, runs' folders, or their names under runs/; by default the latest run.",
+    ),
+]
+Data = Annotated[
+    str | None, Option(metavar="SOURCE", help="Real images; by default those that the model was trained on.")
+]
+Real = Annotated[str | None, Option(metavar="SOURCE", help="Real images, with --fake, instead of a model.")]
+Fake = Annotated[str | None, Option(metavar="SOURCE", help="Images that are compared with --real.")]
+Metrics = Annotated[
+    str | None,
+    Option(metavar="KEYS", help="Metrics, separated by commas: swd,ms_ssim; by default all that can be measured."),
+]
+NumFake = Annotated[
+    int | None,
+    Option(
+        "-n", "--num", min=2, help="Evaluated images: the seeds 0 to N-1, by default 10,000; of --fake, by default all."
+    ),
+]
+NumReal = Annotated[int, Option(min=0, help="Real images at most, drawn at random; 0: all.")]
+Settings = Annotated[
+    SettingsLike,
+    Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting of the real images (data.split=heldout), or of a metric's protocol (METRIC.SETTING=...); "
+        "repeatable.",
+    ),
+]
+Size = Annotated[
+    int | None,
+    Option(min=16, max=1024, help="Resize --real and --fake to this size; by default they have one size."),
+]
+EverySnapshot = Annotated[bool, Option("--every-snapshot", help="Evaluate each snapshot of the runs.")]
+Weights = Annotated[PathLike | None, Option(help="A file of Inception's weights, if it is elsewhere.")]
+Floor = Annotated[
+    bool, Option("--floor/--no-floor", help="Measure real images against real ones, too, as a yardstick.")
+]
+Plot = Annotated[
+    PathLike | None, Option(help="Draw the proportions of attributes, of one model, into a .png, .svg or .pdf.")
+]
+Seed = Annotated[int, Option(min=0, help="Seed of every random choice, except for the faces.")]
+
 
 def evaluate(
-    models: Annotated[
-        list[PathLike] | None,
-        Argument(
-            metavar="[MODEL]...",
-            help="Snapshot files, runs' folders, or their names under runs/; by default the latest run.",
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        Option(metavar="SOURCE", help="Real images; by default those that the model was trained on."),
-    ] = None,
+    models: Models = None,
+    data: Data = None,
     *,
-    real: Annotated[str | None, Option(metavar="SOURCE", help="Real images, with --fake, instead of a model.")] = None,
-    fake: Annotated[str | None, Option(metavar="SOURCE", help="Images that are compared with --real.")] = None,
-    metrics: Annotated[
-        str | None,
-        Option(metavar="KEYS", help="Metrics, separated by commas: swd,ms_ssim; by default all that can be measured."),
-    ] = None,
-    num: Annotated[
-        int | None,
-        Option(
-            "-n",
-            "--num",
-            min=2,
-            help="Evaluated images: the seeds 0 to N-1, by default 10,000; of --fake, by default all.",
-        ),
-    ] = None,
-    num_real: Annotated[int, Option(min=0, help="Real images at most, drawn at random; 0: all.")] = 50_000,
-    settings: Annotated[
-        SettingsLike,
-        Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A setting of the real images (data.split=heldout), or of a metric's protocol (METRIC.SETTING=...); "
-            "repeatable.",
-        ),
-    ] = (),
-    resolution: Annotated[
-        int | None,
-        Option(min=16, max=1024, help="Resize --real and --fake to this size; by default they have one size."),
-    ] = None,
-    every_snapshot: Annotated[bool, Option("--every-snapshot", help="Evaluate each snapshot of the runs.")] = False,
+    real: Real = None,
+    fake: Fake = None,
+    metrics: Metrics = None,
+    num: NumFake = None,
+    num_real: NumReal = 50_000,
+    settings: Settings = (),
+    resolution: Size = None,
+    every_snapshot: EverySnapshot = False,
     raw: Raw = False,
-    weights: Annotated[PathLike | None, Option(help="A file of Inception's weights, if it is elsewhere.")] = None,
-    floor: Annotated[
-        bool, Option("--floor/--no-floor", help="Measure real images against real ones, too, as a yardstick.")
-    ] = True,
-    plot: Annotated[
-        PathLike | None, Option(help="Draw the proportions of attributes, of one model, into a .png, .svg or .pdf.")
-    ] = None,
-    seed: Annotated[int, Option(min=0, help="Seed of every random choice, except for the faces.")] = 0,
+    weights: Weights = None,
+    floor: Floor = True,
+    plot: Plot = None,
+    seed: Seed = 0,
     device: Device = None,
     reporter: Reporter = SILENT,
 ) -> "Iterator[list[Result]]":
@@ -82,36 +91,30 @@ def evaluate(
     Returns:
         An iterator over the results of each model; those of a run are saved when the next ones are asked for.
     """
-    models = list(models or [])
-    keys = _parse_keys(metrics)
-    figure = None if plot is None else Path(plot)
-    if figure is not None:
-        _check_plot(figure, keys, len(models), every_snapshot)
-    if num_real == 1:
-        raise ConfigError("--num-real 1: give at least 2, or 0 for all")
+    keys = None if metrics in (None, "all") else [key.strip() for key in str(metrics).split(",") if key.strip()]
+    if plot is not None:
+        _check_plot(Path(plot), keys, is_one=len(models or [0]) == 1 and not every_snapshot)
 
-    from ..evaluation import make_evaluator, record
-    from ..evaluation.evaluate import check_forms
+    from ..evaluation import check_forms, make_evaluator, record
 
-    check_forms(bool(models) or data is not None or every_snapshot or raw, real, fake, resolution)
+    check_forms(bool(models or data is not None or every_snapshot or raw), real, fake, resolution)
     evaluator = make_evaluator(
         keys, settings, num_fake=num, num_real=num_real, seed=seed, raw=raw, floor=floor, weights=weights,
         device=device, reporter=reporter,
     )  # fmt: skip
-    results: list[Result] = []
     if real is not None and fake is not None:
         results = evaluator.evaluate_sources(real, fake, resolution=resolution)
         yield results
     else:
-        for checkpoint in _checkpoints(models, every_snapshot, reporter):
+        for checkpoint in _checkpoints(models or [None], every_snapshot, reporter):
             results = evaluator.evaluate_checkpoint(checkpoint, data)
             yield results
             record(checkpoint, results)
-    if figure is not None:
-        _draw(figure, results, reporter)
+    if plot is not None:
+        _draw(Path(plot), results, reporter)
 
 
-def _check_plot(plot: Path, keys: list[str] | None, num_models: int, every: bool) -> None:
+def _check_plot(plot: Path, keys: list[str] | None, *, is_one: bool) -> None:
     """Refuse a plot of attributes where there will be none, or more than one; raises ConfigError."""
     from ..images import check_ending
     from ..plots import ENDINGS
@@ -119,7 +122,7 @@ def _check_plot(plot: Path, keys: list[str] | None, num_models: int, every: bool
     check_ending(plot, ENDINGS, option="--plot")
     if keys is not None and "attributes" not in keys:
         raise ConfigError(f"--plot {plot}: draws the metric attributes; add it to --metrics")
-    if num_models > 1 or every:
+    if not is_one:
         raise ConfigError(f"--plot {plot}: takes one model; call it once for each")
 
 
@@ -134,30 +137,14 @@ def _draw(plot: Path, results: "list[Result]", reporter: Reporter) -> None:
     reporter.info(f"{plot}: attributes of {found.subject}")
 
 
-def _parse_keys(text: str | None) -> list[str] | None:
-    """Return the metrics that --metrics names, each once; None: all."""
-    if text is None or text.strip() == "all":
-        return None
-    keys = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    known = names("metric")
-    if not keys:
-        raise ConfigError(f"--metrics {quoted(text)}: names none; there is: {', '.join(known)}")
-    for key in keys:
-        if key not in known:
-            raise ConfigError(f"--metrics {text}: there is no {quoted(key)}; {nearest(key, known)}")
-    return keys
-
-
-def _checkpoints(models: list[PathLike], every: bool, reporter: Reporter) -> "Iterator[Checkpoint]":
+def _checkpoints(names: Sequence[PathLike | None], every: bool, reporter: Reporter) -> "Iterator[Checkpoint]":
     """Open the newest valid snapshot of each model, or every valid one, when it is its turn."""
     from ..checkpoint import Checkpoint, find_checkpoint
     from ..storage.run_dir import find_run
 
-    names: Sequence[PathLike | None] = models or [None]
     runs = [None if name is not None and Path(name).is_file() else find_run(name) for name in names]
-    for name, run in zip(names, runs, strict=True):
-        if run is None and every:
-            raise ConfigError(f"--every-snapshot: takes runs ({name} is a file)")
+    if every and None in runs:
+        raise ConfigError(f"--every-snapshot: takes runs ({names[runs.index(None)]} is a file)")
     for name, run in zip(names, runs, strict=True):
         newest = find_checkpoint(name, reporter=reporter)  # refuses a run that has no valid one
         earlier = [run.snapshot(step) for step in run.steps("snapshots") if step < newest.step] if run and every else []

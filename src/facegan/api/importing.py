@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from ..errors import ConfigError, SnapshotError
+from ..messages import counted
+from ..reporter import SILENT, Reporter
 from .options import PathLike
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ def import_(
         Option(help="normal or uniform latents. Default: normal; uniform where G begins with a linear layer."),
     ] = None,
     force: Annotated[bool, Option("--force", help="Replace a file that exists.")] = False,
+    reporter: Reporter = SILENT,
 ) -> "Imported":
     """Turn a DCGAN's generator trained elsewhere into a snapshot.
 
@@ -33,13 +36,23 @@ def import_(
     path = Path(out)
     if path.suffix != ".safetensors":
         raise ConfigError(f"-o {path}: a snapshot ends in .safetensors")
-    if prior not in (None, "normal", "uniform"):
-        raise ConfigError(f"--prior {prior}: give normal or uniform")
-    if path.is_dir():
-        raise SnapshotError(f"-o {path}: is a folder; give a file that ends in .safetensors")
     if path.exists() and not force:
         raise SnapshotError(f"-o {path}: exists already; choose another name, or replace it with --force")
 
     from ..importing.convert import import_generator
 
-    return import_generator(Path(file), path, key=key, prior=prior)
+    found = import_generator(Path(file), path, key=key, prior=prior)
+    layout, part = found.layout, f", in {found.key!r}," if found.key else ""
+    begins = "a linear layer" if layout.head == "linear" else "a convolution of z"
+    size = f"{layout.resolution}x{layout.resolution}, {counted(layout.channels, 'channel')}"
+    reporter.info(
+        f"{file}{part} holds a DCGAN generator that begins with {begins} ({layout.layers[0].name!r} to "
+        f"{layout.layers[-1].name!r}): {size}, z_dim {layout.z_dim}, ngf {layout.ngf}, "
+        f"{found.num_parameters:,} parameters"
+    )
+    if prior is None:
+        assumed = found.config.part("architecture").prior
+        reporter.info(f"assumed: {assumed} latents, which weights do not tell; --prior changes that")
+    if layout.head == "linear":
+        reporter.info("assumed: no activation between the linear layer and the first convolution")
+    return found

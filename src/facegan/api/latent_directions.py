@@ -10,17 +10,9 @@ from typer import Option
 
 from ..errors import ConfigError, SnapshotError
 from ..reporter import SILENT, Reporter
+from . import output
 from .options import Device, Model, PathLike
-from .output import (
-    Drawing,
-    check_image_path,
-    check_output_path,
-    check_tensor_path,
-    command_line,
-    draw,
-    metadata,
-    parse_points,
-)
+from .output import Drawing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +20,7 @@ if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
     from ..directions import Directions, FoundDirections
     from ..generator import FaceGenerator
-    from ..recipes import Edit
-    from ..seeds import Points
+    from ..recipes import Along, Edit
 
 USUAL_RANGE = "-3..3"
 
@@ -76,30 +67,37 @@ def directions(
     One for each attribute of the data, by a classifier that is trained once and cached; and those that G's first layer
     amplifies most. The table shows what each of them moves, by the classifier.
     """
-    from ..checkpoint import find_checkpoint
-    from ..devices import resolve_device
     from ..directions import DirectionSettings, default_path, find_directions, save_directions
 
     settings = DirectionSettings(
         attributes=parse_names(attributes), keep=parse_names(keep), components=components, unlabelled=unlabelled,
         num=num, source=data,
     )  # fmt: skip
-    checkpoint = find_checkpoint(model, reporter=reporter)
+    checkpoint, where = output.open_model(model, device, reporter)
     path = default_path(checkpoint) if out is None else Path(out)
     if path is None:
         raise ConfigError(
             f"{checkpoint.path} lies in no run's folder; say where to write with -o directions.safetensors"
         )
-    check_tensor_path(path, "-o", "directions")
-    found = find_directions(checkpoint, settings, device=resolve_device(device or "auto"), reporter=reporter)
+    output.check_tensor_path(path, "-o", "directions")
+    found = find_directions(checkpoint, settings, device=where, reporter=reporter)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_directions(path, found.directions)
+    reporter.info(f"{path}: {len(found.directions.infos)} directions")
     return SavedDirections(found, checkpoint.path, path)
 
 
 def parse_names(text: str | None) -> tuple[str, ...]:
     """Parse names that are separated by commas, each once."""
     return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
+
+
+EditOut = Annotated[
+    str | None, Option("-o", "--out", help="An image, .png, .jpg or .webp; - for stdout; FOLDER/ for each face.")
+]
+Keep = Annotated[
+    str | None, Option(metavar="A,B", help="Remove what the directions share with the directions of these.")
+]
 
 
 def edit(
@@ -110,13 +108,9 @@ def edit(
         list[str] | None,
         Option(metavar="NAME:FROM..TO", help="smile:-3..3, or smile:2 for a fixed shift; repeated ones add up."),
     ] = None,
-    out: Annotated[
-        str | None, Option("-o", "--out", help="An image, .png, .jpg or .webp; - for stdout; FOLDER/ for each face.")
-    ] = None,
+    out: EditOut = None,
     cols: Annotated[int | None, Option(help="Faces in a row, from one end to the other.")] = None,
-    keep: Annotated[
-        str | None, Option(metavar="A,B", help="Remove what the directions share with the directions of these.")
-    ] = None,
+    keep: Keep = None,
     directions: Annotated[
         PathLike | None, Option(help="A file that 'facegan directions' wrote; by default the run's own.")
     ] = None,
@@ -131,31 +125,30 @@ def edit(
         raise ConfigError("edit: no direction; give for instance --direction smile:-3..3")
     if out is None:
         raise ConfigError("edit: nowhere to write; give -o edit.png, or -o FOLDER/ for single images")
-    asked: dict[str, tuple[float, float | None]] = {}
-    for name, low, high in map(parse_direction, direction):
-        if name in asked:
-            raise ConfigError(f"--direction: '{name}' is given twice; give each once")
-        asked[name] = low, high
-    (check_output_path if out.endswith("/") else check_image_path)(out)
-    points = parse_points(seeds)
+    asked = {name: ends for name, *ends in map(parse_direction, direction)}
+    if len(asked) < len(direction):
+        raise ConfigError("--direction: a name is given twice; give each once")
+    output.check_output_path(out, is_image=not out.endswith("/"))
+    points = output.parse_points(seeds)
 
-    from ..checkpoint import find_checkpoint
-    from ..devices import resolve_device
+    from ..recipes import Edit
 
-    checkpoint = find_checkpoint(model, reporter=reporter)
-    generator = checkpoint.generator(device=resolve_device(device or "auto"))
-    known = _load_directions(directions, checkpoint, generator)
-    kept = parse_names(keep)
-    recipe = _edit_recipe(points, asked, kept, columns=cols, known=known)
+    checkpoint, where = output.open_model(model, device, reporter)
+    generator = checkpoint.generator(device=where)
+    known, kept = _load_directions(directions, checkpoint, generator), parse_names(keep)
+    default = 2 if all(high is None for _, high in asked.values()) else 7  # columns
+    recipe = Edit(points=points, along=_along(asked, kept, known), kept=kept, columns=default if cols is None else cols)
     points.warn_of_foreign(generator, reporter)
     if out.endswith("/"):
         files = _write_faces(recipe, generator, Path(out), reporter)
+        lines = [f"{out}: {len(files)} images"]
     else:
-        draw(recipe, generator, out, reporter)
-        files = [out]
-    names = [each.name for each in recipe.along]
-    columns = [dict(zip(names, column, strict=True)) for column in recipe.amounts()]
-    return Drawing(generator.origin, files, details={"columns": columns})
+        output.draw(recipe, generator, out, reporter)
+        lines = files = [out]
+    shifts = [
+        {each.name: shift for each, shift in zip(recipe.along, column, strict=True)} for column in recipe.amounts()
+    ]
+    return Drawing(generator.origin, files, {"columns": shifts}, lines)
 
 
 def parse_direction(text: str) -> tuple[str, float, float | None]:
@@ -185,33 +178,21 @@ def _load_directions(file: PathLike | None, checkpoint: "Checkpoint", generator:
     from ..directions import default_path, load_directions
 
     path = default_path(checkpoint) if file is None else Path(file)
-    if path is None:
+    if path is None or (file is None and not path.exists()):
         raise SnapshotError(
-            f"{checkpoint.path}: lies in no run's folder; find its directions with 'facegan directions "
-            f"{checkpoint.path} -o directions.safetensors', and give them with --directions"
-        )
-    if file is None and not path.exists():
-        raise SnapshotError(
-            f"{path}: no directions yet; find them with 'facegan directions {path.parent}', or name a file with "
-            "--directions"
+            f"{path or checkpoint.path}: no directions yet; find them with 'facegan directions "
+            f"{path.parent if path else checkpoint.path}', or name a file with --directions"
         )
     return load_directions(path, generator)
 
 
-def _edit_recipe(
-    points: "Points",
-    asked: dict[str, tuple[float, float | None]],
-    kept: tuple[str, ...],
-    *,
-    columns: int | None,
-    known: "Directions",
-) -> "Edit":
-    """Return the recipe that the flags describe.
+def _along(asked: dict[str, list[float | None]], kept: tuple[str, ...], known: "Directions") -> "tuple[Along, ...]":
+    """Return the directions and their ends.
 
     Next to a range, a single amount shifts all columns alike; without any range, the columns go from the face itself
-    to all shifts: two of them, unless `--cols` says how many.
+    to all shifts.
     """
-    from ..recipes import Along, Edit
+    from ..recipes import Along
     from ..seeds import Latent
 
     is_fixed = all(high is None for _, high in asked.values())
@@ -223,8 +204,7 @@ def _edit_recipe(
             raise ConfigError(f"--{'direction' if name not in known.names else 'keep'}: {error}") from None
         start, end = (0.0, low) if is_fixed else (low, low if high is None else high)
         along.append(Along(name=name, vector=vector, low=start, high=end))
-    default = 2 if is_fixed else Edit.model_fields["columns"].default
-    return Edit(points=points, along=tuple(along), kept=kept, columns=default if columns is None else columns)
+    return tuple(along)
 
 
 def _write_faces(recipe: "Edit", generator: "FaceGenerator", folder: Path, reporter: Reporter) -> list[str]:
@@ -234,14 +214,14 @@ def _write_faces(recipe: "Edit", generator: "FaceGenerator", folder: Path, repor
     from ..recipes import Sheet
     from ..seeds import Latent, Points
 
-    digest, labels, edited = generator.origin.digest, recipe.points.labels(), command_line(recipe)
+    digest, labels, edited = generator.origin.digest, recipe.points.labels(), output.command_line(recipe)
 
     def images() -> Iterator[tuple[Path, "np.ndarray", dict[str, str]]]:
         for number, (z, face) in enumerate(recipe.faces(generator, reporter)):
             row, column = divmod(number, recipe.columns)
             name = f"{row:04d}-{labels[row]}-{column:02d}"
             alone = Sheet(points=Points(text=name, latents={name: Latent.of(z, digest)}))
-            text = metadata(alone, generator) | {"seeds": labels[row], "command": edited}
+            text = output.metadata(alone, generator) | {"seeds": labels[row], "command": edited}
             yield folder / f"{name}.png", grid(face[None]), text
 
     folder.mkdir(parents=True, exist_ok=True)

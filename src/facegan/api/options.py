@@ -50,27 +50,27 @@ CHOICE = ("data.split", "data.where", "data.limit", "data.options", "data.crop")
 def data_config(
     source: PathLike, resolution: int | None, settings: SettingsLike, allowed: tuple[str, ...]
 ) -> "RunConfig":
-    """Resolve the settings of a verb on images, of which only those in `allowed` have an effect.
+    """Resolve the settings of a verb on images, of which only those in `allowed` have an effect; raises ConfigError."""
+    from ..config import named_layer, resolve
 
-    Raises:
-        ConfigError: A setting has no effect here, does not exist, or has an invalid value.
-    """
-    from ..config import flat, named_layer, resolve, settings_layer
-
-    given = flat(settings_layer(settings))
-    config = resolve(flags=named_layer(data=str(source), resolution=resolution), settings=given)
-    for key, value in given.items():
-        if not any(key == name or key.startswith(f"{name}.") for name in allowed):
-            raise ConfigError(f"--set {key}={value}: has no effect here; what can be set is {', '.join(allowed)}")
+    config = resolve(flags=named_layer(data=str(source), resolution=resolution), settings=settings)
+    check_settings(settings, allowed, f"has no effect here; what can be set is {', '.join(allowed)}")
     return config
 
 
-def find_any_run(name: PathLike | None) -> "RunDir":
-    """Find a run as `find_run` does, or a folder of a run that has lost its settings.
+def check_settings(settings: SettingsLike, allowed: tuple[str, ...], why: str) -> dict[str, Any]:
+    """Return settings by section; raises ConfigError, which says why, for one that is not in `allowed`."""
+    from ..config import flat, settings_layer
 
-    Raises:
-        SnapshotError: There is no such run.
-    """
+    layer = settings_layer(settings)
+    for key, value in flat(layer).items():
+        if not any(key == name or key.startswith(f"{name}.") for name in allowed):
+            raise ConfigError(f"--set {key}={value}: {why}")
+    return layer
+
+
+def find_any_run(name: PathLike | None) -> "RunDir":
+    """Find a run as `find_run` does, or a folder of a run that has lost its settings; raises SnapshotError."""
     from ..storage.run_dir import RunDir, find_run
     from ..storage.run_status import is_run
 

@@ -3,21 +3,22 @@
 import io
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from .options import load_torch
+from .options import PathLike, load_torch
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
+    from ..checkpoint import Checkpoint
     from ..generator import FaceGenerator, Origin
     from ..recipes import Recipe
     from ..reporter import Reporter
     from ..seeds import Points
-    from .options import PathLike
 
 STDOUT = "-"  # as `out`: a PNG on stdout
 MAX_FRAME_BYTES = 2**30  # of an animation whose format needs all frames at once
@@ -25,19 +26,13 @@ MAX_FRAME_BYTES = 2**30  # of an animation whose format needs all frames at once
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """Images that a verb has drawn.
+    """Images that a verb has drawn."""
 
-    Attributes:
-        origin: The snapshot of the generator.
-        files: The files that were written, `-` for stdout.
-        image: uint8 (H, W, 3) or (H, W), where the verb was asked for it.
-        details: Numbers that belong to the verb.
-    """
-
-    origin: "Origin"
-    files: list[str]
-    image: "np.ndarray | None" = None
-    details: dict[str, Any] = field(default_factory=dict)
+    origin: "Origin"  # the snapshot of the generator
+    files: list[str]  # that were written; `-` is stdout
+    details: dict[str, Any]  # numbers that belong to the verb
+    lines: list[str]  # the files for people: those of a folder as their number
+    image: "np.ndarray | None" = None  # uint8 (H, W, 3) or (H, W), where the verb was asked for it
 
     def document(self) -> dict[str, Any]:
         """Return all but the image, for JSON."""
@@ -45,24 +40,16 @@ class Drawing:
         return {"snapshot": str(self.origin.path), **known, **self.details, "files": self.files}
 
 
-def load_model(
-    model: "PathLike | None", *, raw: bool = False, device: str | None, reporter: "Reporter"
-) -> "FaceGenerator":
-    """Load the generator that MODEL names; raises as `find_checkpoint` and `Checkpoint.generator`."""
+def open_model(model: PathLike | None, device: str | None, reporter: "Reporter") -> "tuple[Checkpoint, torch.device]":
+    """Open the snapshot that MODEL names, as `find_checkpoint` does, and resolve the device."""
     from ..checkpoint import find_checkpoint
     from ..devices import resolve_device
 
-    checkpoint = find_checkpoint(model, reporter=reporter)
-    return checkpoint.generator(raw=raw, device=resolve_device(device or "auto"))
+    return find_checkpoint(model, reporter=reporter), resolve_device(device or "auto")
 
 
 def parse_points(text: str, flag: str = "--seeds") -> "Points":
-    """Return the points that a flag names.
-
-    Raises:
-        ConfigError: It names none; the message begins with the flag.
-        SnapshotError: A file of latents is missing, damaged, or of another kind.
-    """
+    """Return the points that a flag names; a ConfigError begins with the flag."""
     load_torch()
     from ..seeds import parse
 
@@ -72,48 +59,44 @@ def parse_points(text: str, flag: str = "--seeds") -> "Points":
         raise ConfigError(f"{flag} {text}: {error}") from None
 
 
-def check_image_path(out: str) -> None:
-    """Validate the output path of an image; raises ConfigError."""
+def check_output_path(out: str, *, is_image: bool = False) -> None:
+    """Validate the output path of an image, or of an animation, whose ending is checked elsewhere."""
     from ..images import check_ending
 
-    check_output_path(out)
-    if out != STDOUT:
-        check_ending(Path(out))
-
-
-def check_output_path(out: str) -> None:
-    """Validate the output path of an image or animation; raises ConfigError."""
     if out == STDOUT:
         return
     if Path(out).is_dir() and not out.endswith("/"):
         raise ConfigError(f"-o {out}: is a folder; name a file in it, or end it in / for single images")
-    _check_parents(Path(out), f"-o {out}")
+    _check_parents(Path(out), "-o")
+    if is_image:
+        check_ending(Path(out))
+
+
+def check_image_and_latents(verb: str, out: str | None, save: PathLike | None) -> None:
+    """Validate the paths of an image and of latents, at least one of which is given; raises ConfigError."""
+    if out is None and save is None:
+        raise ConfigError(f"{verb}: nowhere to write; give -o {verb}.png, or --save {verb}.safetensors")
+    if out is not None:
+        check_output_path(out, is_image=True)
+    if save is not None:
+        check_tensor_path(Path(save), "--save", "latents")
 
 
 def check_tensor_path(path: Path, flag: str, kind: str) -> None:
-    """Validate the output path of a .safetensors file.
-
-    Args:
-        path: The file.
-        flag: The option that named it.
-        kind: "latents" or "directions"; an older file of that kind may be replaced.
-
-    Raises:
-        ConfigError: The ending is wrong, or a file of another kind exists there.
-    """
+    """Validate the output path of a .safetensors file; only an older one of its kind may be replaced."""
     from ..storage.safetensors_file import header_problem
 
-    _check_parents(path, f"{flag} {path}")
+    _check_parents(path, flag)
     if path.suffix != ".safetensors":
         raise ConfigError(f"{flag} {path}: {kind} are saved as .safetensors; end it so")
     if path.exists() and (problem := header_problem(path, kind)):
         raise ConfigError(f"{flag} {path}: is not replaced by {kind} ({problem}); choose another name")
 
 
-def _check_parents(path: Path, where: str) -> None:
+def _check_parents(path: Path, flag: str) -> None:
     blocked = next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
     if blocked:
-        raise ConfigError(f"{where}: {blocked} is a file, not a folder")
+        raise ConfigError(f"{flag} {path}: {blocked} is a file, not a folder")
 
 
 def check_size(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
@@ -139,20 +122,7 @@ def check_size(recipe: "Recipe", generator: "FaceGenerator", out: str) -> None:
 
 
 def draw(recipe: "Recipe", generator: "FaceGenerator", out: str, reporter: "Reporter") -> None:
-    """Draw a recipe, and write the image or animation with its metadata.
-
-    Args:
-        recipe: For an image, or for an animation (its `rate` is not None).
-        generator: Whose faces.
-        out: A path whose ending names the format; for an animation, one with / at its end is a folder of PNGs; for an
-            image, `-` is a PNG on stdout.
-        reporter: Receives the progress of "drawing".
-
-    Raises:
-        ConfigError: The ending names no format, or the format cannot be as fast or as large as asked.
-        SnapshotError: As `Recipe.frames`, or the folder is not empty.
-        OSError: It cannot be written.
-    """
+    """Draw a recipe, and write the image or animation, in the format of the ending of `out`, with its metadata."""
     from ..images import save_animation
 
     check_size(recipe, generator, out)
@@ -165,7 +135,7 @@ def draw(recipe: "Recipe", generator: "FaceGenerator", out: str, reporter: "Repo
 
 
 def write_image(out: str, image: "np.ndarray", text: dict[str, str]) -> None:
-    """Write an image, uint8 (H, W, 3) or (H, W), to a path or stdout; raises as `draw`."""
+    """Write an image, uint8 (H, W, 3) or (H, W), to a path or stdout."""
     from ..images.files import save, write_png
 
     if out != STDOUT:

@@ -10,10 +10,11 @@ from typer import Argument, Option
 from ..errors import ConfigError
 from ..messages import printable
 from ..reporter import SILENT, Reporter
+from . import output
 from .options import Device, PathLike
-from .output import check_output_path, command_line, draw
 
 if TYPE_CHECKING:
+    from ..checkpoint import Checkpoint
     from ..generator import FaceGenerator
     from ..recipes import Recipe
 
@@ -22,17 +23,12 @@ SHOWN = ("seed", "seeds", "snapshot", "step", "weights", "torch", "Software", "D
 
 @dataclass(frozen=True)
 class ImageOrigin:
-    """How an image was made.
-
-    Attributes:
-        image: The file.
-        metadata: What it says of itself.
-        remake: `made_again` (None where it could not be tried), then `why`, or `snapshot_file`, `pixels`, `differing`,
-            `largest_difference` and `file`.
-    """
+    """How an image was made."""
 
     image: Path
-    metadata: dict[str, str]
+    metadata: dict[str, str]  # what the image says of itself
+    # `made_again` (None where it could not be tried), then `why`, or `snapshot_file`, `pixels`, `differing`,
+    # `largest_difference` and `file`
     remake: dict[str, Any]
 
     def document(self) -> dict[str, Any]:
@@ -68,15 +64,21 @@ def whois(
     shown = {key: printable(about[key]) for key in SHOWN if key in about}  # a stranger may have written it
     if "recipe" not in about or "snapshot" not in about:
         return ImageOrigin(path, shown, {"made_again": None, "why": "it carries no recipe"})
+
     recipe = _read_recipe(path, about["recipe"])
-    shown = {"command": printable(command_line(recipe, raw=about.get("command", "").endswith("--raw"))), **shown}
-    generator = _find_generator(about, model, device)
-    if generator is None:
+    command = output.command_line(recipe, raw=about.get("command", "").endswith("--raw"))
+    shown = {"command": printable(command), **shown}
+    checkpoint = _find_checkpoint(about["snapshot"], about.get("step", ""), model)
+    if checkpoint is None:
         where = "that; give another" if model else "under runs/; give its file or run"
         why = f"its snapshot, {printable(about['snapshot'][:12])}..., is not {where}"
         return ImageOrigin(path, shown, {"made_again": None, "why": why})
+
+    from ..devices import resolve_device
+
+    generator = checkpoint.generator(raw=about.get("weights") == "G", device=resolve_device(device or "auto"))
     differing, num, most = _compare(path, ending, recipe, generator, out=out, reporter=reporter)
-    remake = {"made_again": differing == 0, "snapshot_file": str(generator.origin.path), "pixels": num}
+    remake = {"made_again": differing == 0, "snapshot_file": str(checkpoint.path), "pixels": num}
     remake |= {"differing": differing, "largest_difference": most, **({"file": out} if out else {})}
     return ImageOrigin(path, shown, remake)
 
@@ -90,7 +92,7 @@ def _check_out(image: Path, ending: str, out: str | None) -> None:
         raise ConfigError(f"-o {out}: the format stays the same; end it in {' or '.join(wanted)}")
     if Path(out).exists() and Path(out).samefile(image):
         raise ConfigError(f"-o {out}: is the image itself; give another name")
-    check_output_path(out)
+    output.check_output_path(out)
 
 
 def _read_recipe(image: Path, text: str) -> "Recipe":
@@ -102,10 +104,9 @@ def _read_recipe(image: Path, text: str) -> "Recipe":
         raise ConfigError(f"{image}: {error}") from None
 
 
-def _find_generator(about: dict[str, str], model: PathLike | None, device: str | None) -> "FaceGenerator | None":
-    """Load the generator of the snapshot with the image's digest: MODEL's, or any under runs/, likely ones first."""
+def _find_checkpoint(digest: str, step: str, model: PathLike | None) -> "Checkpoint | None":
+    """Open the snapshot with this digest: MODEL's, or any under runs/, those of this step first."""
     from ..checkpoint import Checkpoint
-    from ..devices import resolve_device
     from ..downloads.http import digest_of
     from ..storage.run_dir import RunDir, find_run
 
@@ -115,14 +116,10 @@ def _find_generator(about: dict[str, str], model: PathLike | None, device: str |
         folders = [path.parent for path in Path("runs").glob("*/config.json")] if model is None else []
         runs = [RunDir(folder) for folder in folders] if model is None else [find_run(model)]
         candidates = [run.snapshot(each) for run in runs for each in run.steps("snapshots")]
-        step = about.get("step", "").lstrip("0")
-        candidates.sort(key=lambda path: path.stem.removeprefix("step-").lstrip("0") != step)
-    digest = f"sha256:{about['snapshot']}"
-    snapshot = next((path for path in candidates if digest_of(path, digest) == digest), None)
-    if snapshot is None:
-        return None
-    is_raw = about.get("weights") == "G"
-    return Checkpoint.open(snapshot).generator(raw=is_raw, device=resolve_device(device or "auto"))
+        candidates.sort(key=lambda path: path.stem.removeprefix("step-").lstrip("0") != step.lstrip("0"))
+    wanted = f"sha256:{digest}"
+    found = next((path for path in candidates if digest_of(path, wanted) == wanted), None)
+    return None if found is None else Checkpoint.open(found)
 
 
 def _compare(
@@ -135,9 +132,9 @@ def _compare(
     with tempfile.TemporaryDirectory() as folder:
         if recipe.rate is None or ending != ".png":
             again = out or f"{folder}/again{ending}"
-            draw(recipe, generator, again, reporter)
+            output.draw(recipe, generator, again, reporter)
             return difference(image, Path(again))
-        draw(recipe, generator, f"{folder}/frames/", reporter)  # one frame of an animation: the nearest one
+        output.draw(recipe, generator, f"{folder}/frames/", reporter)  # one frame of an animation: the nearest one
         differences = {frame: difference(image, frame) for frame in sorted(Path(folder, "frames").iterdir())}
         nearest = min(differences, key=lambda frame: differences[frame])
         if out:

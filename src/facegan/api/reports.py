@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..storage.run_dir import RunDir
     from ..storage.run_summary import RunSummary
 
-PAGE_ENDINGS = (".html", ".htm")
-
 
 def plot(
     runs: Annotated[
@@ -44,24 +42,19 @@ def plot(
     from ..plots import ENDINGS, save_arrays, save_curves
     from ..storage.run_dir import find_run
 
-    path = None if out is None else Path(out)
-    if path is not None:
-        check_ending(path, ENDINGS)
+    if out is not None:
+        check_ending(Path(out), ENDINGS)
     found = [find_run(name) for name in runs] if runs else [find_run(None)]
-    if arrays is not None and len(found) > 1:
-        raise ConfigError(f"--arrays {arrays}: takes one run (given: {len(found)}); call it once for each")
+    if arrays is not None and (metrics or len(found) > 1):
+        raise ConfigError(f"--arrays {arrays}: takes the losses of one run, without --metric; call it once for each")
     if metrics:
-        if arrays is not None:
-            raise ConfigError(f"--arrays {arrays}: is of losses, not of --metric; call it once for each")
-        path = path or Path("metrics.png")
+        path = Path(out or "metrics.png")
         _save_metrics(found, list(dict.fromkeys(metrics)), path, reporter)
         return [path]
-    if path is None and arrays is None:
-        path = found[0].path / "losses.png" if len(found) == 1 else Path("curves.png")
     written = []
-    if path is not None:
-        save_curves(found, path)
-        written.append(path)
+    if out is not None or arrays is None:
+        written.append(Path(out or (found[0].path / "losses.png" if len(found) == 1 else "curves.png")))
+        save_curves(found, written[0])
     if arrays is not None:
         written += save_arrays(found[0], Path(arrays))
     return written
@@ -101,8 +94,14 @@ def report(
     from ..report import write_report
 
     path = Path(out)
-    check_ending(path, PAGE_ENDINGS)
-    return write_report(find_any_run(run), path, commands=next_commands, real=real, reporter=reporter)
+    check_ending(path, (".html", ".htm"))
+    written = write_report(find_any_run(run), path, commands=next_commands, real=real, reporter=reporter)
+    if written.damaged:
+        reporter.warning(f"{out}: does not show {', '.join(written.damaged)}, which cannot be read")
+    if written.num_left_out:
+        num_grids = written.num_grids + written.num_left_out
+        reporter.info(f"{out}: shows {written.num_grids} of {num_grids} grids, evenly chosen, to stay small")
+    return written
 
 
 def next_commands(found: "RunSummary") -> list[tuple[str, str]]:

@@ -16,8 +16,8 @@ import typer
 from typer.main import get_command
 
 from .. import __version__
-from ..errors import ConfigError, FaceganError, PeerFailedError
-from ..messages import nearest
+from ..errors import FaceganError, PeerFailedError
+from ..messages import one_line
 from ..plugins import claims, find, names
 from .options import PLAIN, Group
 from .signals import Ended, came, take
@@ -45,8 +45,6 @@ class Menu(Group):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """Return the command of a name."""
-        if cmd_name not in names("command"):
-            raise ConfigError(f"no command '{cmd_name}'; {nearest(cmd_name, names('command'))}")
         part = find("command", cmd_name)
         if isinstance(part, typer.Typer):
             return get_command(part)
@@ -130,24 +128,25 @@ def _explain(error: Exception, debug: bool) -> int:
     """Say in one line what went wrong; returns the exit code."""
     if isinstance(error, PeerFailedError):
         return error.exit_code
-    if isinstance(error, FaceganError):
-        _complain(error, error, debug)
-        return error.exit_code
-    if isinstance(error, BrokenPipeError):  # whoever read our output has gone: there is no one left to tell
+    if isinstance(error, BrokenPipeError):  # whoever read our output has gone: there is no one left to inform
         return 0
-    if isinstance(error, typer.TyperException):  # a mistake in the arguments
+    if isinstance(error, FaceganError):
+        message, code = str(error), error.exit_code
+    elif isinstance(error, typer.TyperException):  # a mistake in the arguments
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "facegan"
-        _complain(f"{command}: {_lower_first(error.format_message())}; see '{command} --help'", error, debug)
-        return int(error.exit_code)
-    if isinstance(error, OSError):
-        _complain(f"{error.filename or 'system'}: {error.strerror or error}", error, debug)
-        return 2 if isinstance(error, WRONG_FILE) else 1
-    hint = "" if debug else "; 'facegan --debug ...' shows where"
-    if isinstance(error, ImportError):
-        hint = "; 'facegan doctor' says what is wrong here"
-    _complain(f"{type(error).__name__}: {' '.join(str(error).split())}{hint}", error, debug)
-    return 1
+        text = one_line(error.format_message()).rstrip(".")
+        message, code = f"{command}: {text[:1].lower()}{text[1:]}; see '{command} --help'", int(error.exit_code)
+    elif isinstance(error, OSError):
+        message = f"{error.filename or 'system'}: {error.strerror or error}"
+        code = 2 if isinstance(error, WRONG_FILE) else 1
+    else:
+        hint = "" if debug else "; 'facegan --debug ...' shows where"
+        if isinstance(error, ImportError):
+            hint = "; 'facegan doctor' says what is wrong here"
+        message, code = f"{type(error).__name__}: {one_line(error)}{hint}", 1
+    _complain(message, error, debug)
+    return code
 
 
 def _flush() -> int:
@@ -171,8 +170,3 @@ def _complain(message: object, error: BaseException | None, debug: bool) -> None
         traceback.print_exception(error)
     with suppress(OSError):  # the terminal may have gone
         print(f"facegan: {message}" if not str(message).startswith("facegan") else message, file=sys.stderr)
-
-
-def _lower_first(text: str) -> str:
-    text = " ".join(text.split()).rstrip(".")
-    return text[:1].lower() + text[1:]

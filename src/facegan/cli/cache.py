@@ -1,7 +1,7 @@
 """`facegan cache`: list and prune packed images and other files that can be computed again."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.filesize import decimal
@@ -35,17 +35,17 @@ def list_(as_json: Json = False) -> None:
 
     found, files = entries(), computed_files()
     if as_json:
-        listed = {"entries": [entry.model_dump(mode="json") for entry in found]}
-        print_json({"root": str(cache_root()), **listed, "files": [each.model_dump(mode="json") for each in files]})
+        listed: dict[str, Sequence[CacheEntry]] = {"entries": found, "files": files}
+        documents = {key: [each.model_dump(mode="json") for each in group] for key, group in listed.items()}
+        print_json({"root": str(cache_root()), **documents})
         return
-    size_bytes = sum(entry.size_bytes for entry in found) + sum(each.size_bytes for each in files)
-    print(f"{cache_root()}: {_counted(found, files)}, {decimal(size_bytes)}")
+    print(f"{cache_root()}: {_counted(found, files)}, {_size([*found, *files])}")
     if found:
-        print_table(
-            "", ("set", "images", "size", "source", "made with", "unused", "state"), [_row(each) for each in found]
-        )
+        heads = ("set", "images", "size", "source", "made with", "unused", "state")
+        print_table("", heads, [_row(each) for each in found])
     if files:
-        print_table("", ("file", "size", "unused", "state"), [_line(each) for each in files])
+        rows = [(f"{each.kind}/{each.path.name[:28]}", _size([each]), *_state(each)) for each in files]
+        print_table("", ("file", "size", "unused", "state"), rows)
 
 
 @subcommand(cache, "prune")
@@ -80,7 +80,6 @@ def prune(
     if not dry_run:
         for entry, _ in chosen:
             remove(entry.path)
-    size_bytes = sum(each.size_bytes for each, _ in chosen)
     if as_json:
         removed = [{"path": str(each.path), "size_bytes": each.size_bytes, "reason": why} for each, why in chosen]
         print_json({"removed": [] if dry_run else removed, "would_remove": removed if dry_run else []})
@@ -88,7 +87,7 @@ def prune(
     for each, why in chosen:
         print(f"{each.path}: {why}")
     verb = "would be removed" if dry_run else "removed"
-    print(f"{_counted(sets, files)} {verb}, {decimal(size_bytes)}")
+    print(f"{_counted(sets, files)} {verb}, {_size([each for each, _ in chosen])}")
 
 
 def _counted(sets: Sequence[object], files: Sequence[object]) -> str:
@@ -105,18 +104,19 @@ def _why(entry: "CacheEntry", everything: bool, older_than: float | None) -> str
     return "asked for" if everything else None
 
 
-def _line(each: "CacheEntry") -> tuple[str, ...]:
-    days = f"{each.days_unused:.0f} days"
-    return f"{each.kind}/{each.path.name[:28]}", decimal(each.size_bytes), days, each.useless or "ready"
+def _size(entries: "Sequence[CacheEntry]") -> str:
+    return decimal(sum(each.size_bytes for each in entries))
 
 
-def _row(entry: "PackedEntry") -> tuple[Any, ...]:
-    days = f"{entry.days_unused:.0f} days"
-    if entry.index is None:
-        return entry.path.name[:12], "?", decimal(entry.size_bytes), "?", "?", days, entry.useless
-    index = entry.index
+def _state(entry: "CacheEntry") -> tuple[str, str]:
+    return f"{entry.days_unused:.0f} days", entry.useless or "ready"
+
+
+def _row(entry: "PackedEntry") -> tuple[str, ...]:
+    index, name = entry.index, entry.path.name[:12]
+    if index is None:
+        return name, "?", _size([entry]), "?", "?", *_state(entry)
     made = f"{index.resolution}x{index.resolution}x{index.channels}, {index.crop}, {index.filter}"
     made += ", draft" if index.draft else ""
     source = index.source if index.selection == "all" else f"{index.source} ({index.selection})"
-    state = entry.useless or "ready"
-    return entry.path.name[:12], f"{index.num_images:,}", decimal(entry.size_bytes), source, made, days, state
+    return name, f"{index.num_images:,}", _size([entry]), source, made, *_state(entry)

@@ -8,8 +8,7 @@ import typer
 from rich.filesize import decimal
 
 from ..api import data as api
-from .console import ConsoleReporter
-from .options import PLAIN, Json, command, print_json, subcommand
+from .options import PLAIN, Json, Options, command, run_verb, subcommand
 from .tables import print_table
 
 if TYPE_CHECKING:
@@ -77,31 +76,25 @@ PREVIEW_EXAMPLES = """
 @subcommand(data, "check")
 @command(api.check_data, CHECK_EXAMPLES)
 def check(
-    options: dict[str, Any],
+    options: Options,
     *,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are findings.")] = False,
     as_json: Json = False,
 ) -> None:
     """Print the report."""
-    with ConsoleReporter() as reporter:
-        report = api.check_data(**options, reporter=reporter)
-    if as_json:
-        print_json(report.model_dump(mode="json"))
-    else:
-        _print_report(report, options["quarantine"])
+    report = run_verb(api.check_data, options, _show, lambda found, _: found.model_dump(mode="json"), as_json=as_json)
     if strict and not report.clean:
         raise typer.Exit(1)
 
 
 @subcommand(data, "preview")
 @command(api.preview_data, PREVIEW_EXAMPLES)
-def preview(options: dict[str, Any]) -> None:
+def preview(options: Options) -> None:
     """Print the files."""
-    with ConsoleReporter() as reporter:
-        print(*api.preview_data(**options, reporter=reporter), sep="\n")
+    run_verb(api.preview_data, options, as_json=False)
 
 
-def _print_report(report: "Report", quarantine: str | None) -> None:
+def _show(report: "Report", options: Options) -> None:
     """Print a report for people, at most 80 columns wide except for long names."""
     from ..data.check.quarantine import JOURNAL, removable
     from ..data.source import suffix_counts
@@ -111,30 +104,29 @@ def _print_report(report: "Report", quarantine: str | None) -> None:
     if report.passed_over:
         print(f"skipped {suffix_counts(report.passed_over)}, which are not read")
     print(f"tried with crop {report.crop}, resized to {report.resolution}x{report.resolution}\n")
-    counts = [
-        ("size", report.sizes),
-        ("width / height", report.shapes),
-        ("format", report.formats),
-        ("mode", report.modes),
-    ]
-    print_table("", ("what there is", "", "images"), [row for title, each in counts for row in _rows(title, each)])
+    counts = {
+        "size": report.sizes, "width / height": report.shapes, "format": report.formats, "mode": report.modes,
+    }  # fmt: skip
+    rows = [row for title, each in counts.items() for row in _rows(title, each)]
+    print_table("", ("what there is", "", "images"), rows)
     print()
     numbers = report.findings | {"greyscale": len(report.greyscale), "rotated": len(report.rotated)}
-    shown_numbers = {key: f"{number:,}" for key, number in numbers.items()}
+    shown = {key: f"{number:,}" for key, number in numbers.items()}
     if report.near is None:
-        shown_numbers["near_duplicates"] = "not searched"
-    kinds = [("finding", FINDINGS), ("note", NOTES)]
-    lines = [(kind, words[0], shown_numbers[key]) for kind, group in kinds for key, words in group.items()]
-    print_table("", ("kind", "", "images"), lines)
-    for key, (title, advice) in (FINDINGS | NOTES).items():
+        shown["near_duplicates"] = "not searched"
+    kinds = [
+        (kind, key, words) for kind, group in (("finding", FINDINGS), ("note", NOTES)) for key, words in group.items()
+    ]
+    print_table("", ("kind", "", "images"), [(kind, words[0], shown[key]) for kind, key, words in kinds])
+    for _, key, (title, advice) in kinds:
         if numbers[key]:
             _print_kind(title, numbers[key], getattr(report, key), advice)
-    if quarantine is not None:
+    if options["quarantine"] is not None:
         num_moved = len(report.quarantined)
         left = len(removable(report)) - num_moved
         stayed = f"; {left:,} that links lead to, or that have gone, stay" if left else ""
         listed = f", listed in {JOURNAL}" if num_moved else ""
-        print(f"\n{quarantine}: {num_moved:,} files moved there{listed}{stayed}")
+        print(f"\n{options['quarantine']}: {num_moved:,} files moved there{listed}{stayed}")
     print("\nNo findings." if report.clean else "\nEverything, name by name: --json.")
 
 
@@ -146,25 +138,20 @@ def _print_kind(title: str, number: int, listed: tuple[Any, ...], advice: str) -
     print(textwrap.fill(advice, width, initial_indent="  ", subsequent_indent="  "))
     sign = "~" if title == FINDINGS["near_duplicates"][0] else "="
     for each in listed[:MAX_SHOWN]:
-        if isinstance(each, str):
-            print(f"    {shown(each)}")
-        elif isinstance(each, tuple):
-            names = [shown(name) for name in each[:3]]
+        if isinstance(each, tuple):
             more = f" and {len(each) - 3:,} more" if len(each) > 3 else ""
-            line = "    " + f" {sign} ".join(names) + more
-            print(line if len(line) <= width else "    " + f"\n      {sign} ".join(names) + more)
+            line = f"    {f' {sign} '.join(map(shown, each[:3]))}{more}"
+            print(line if len(line) <= width else line.replace(f" {sign} ", f"\n      {sign} "))
         else:
-            print(f"    {shown(each.name)}: {each.reason}")
+            print(f"    {shown(each)}" if isinstance(each, str) else f"    {shown(each.name)}: {each.reason}")
     if len(listed) > MAX_SHOWN:
-        what = "groups" if isinstance(listed[0], tuple) else "images"
-        print(f"    and {len(listed) - MAX_SHOWN:,} more {what}")
+        print(f"    and {len(listed) - MAX_SHOWN:,} more {'groups' if isinstance(listed[0], tuple) else 'images'}")
 
 
 def _rows(title: str, counts: dict[str, int]) -> list[tuple[str, str, str]]:
     """Return the lines of a histogram: the most frequent, and the rest in one; the few shapes keep their order."""
-    kept = list(counts.items())[:MAX_SHOWN]
-    rest = list(counts.items())[MAX_SHOWN:]
-    lines = [(words, number) for words, number in kept if words]
-    if rest:
+    numbers = list(counts.items())
+    lines = [each for each in numbers[:MAX_SHOWN] if each[0]]
+    if rest := numbers[MAX_SHOWN:]:
         lines.append((f"{len(rest):,} others", sum(number for _, number in rest)))
     return [(title if place == 0 else "", words, f"{number:,}") for place, (words, number) in enumerate(lines)]

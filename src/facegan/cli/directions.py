@@ -1,10 +1,9 @@
 """`facegan directions`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..api import latent_directions
-from .console import ConsoleReporter
-from .options import Json, command, print_json
+from .options import verb_command
 from .tables import print_table
 
 if TYPE_CHECKING:
@@ -25,61 +24,40 @@ EXAMPLES = """
     """
 
 
-@command(latent_directions.directions, EXAMPLES)
-def directions(options: dict[str, Any], *, as_json: Json = False) -> None:
-    """Print a table of the directions."""
-    with ConsoleReporter() as reporter:
-        saved = latent_directions.directions(**options, reporter=reporter)
-        if as_json:
-            print_json(saved.document())
-            return
-        print_directions(saved.found, latent_directions.parse_names(options["attributes"]))
-        reporter.info(f"{saved.file}: {len(saved.found.directions.infos)} directions")
-
-
 def print_directions(found: "FoundDirections", wanted: tuple[str, ...]) -> None:
     """Print a row for each direction, then one for each wanted attribute without one, no wider than a terminal."""
-    _print_table(found)
+    directions = found.directions
+    if directions.attributes:
+        scores = found.classifier.scores if found.classifier else {}
+        rows = []
+        for about, moved in zip(directions.infos, directions.moved.tolist(), strict=True):
+            change = dict(zip(directions.attributes, moved, strict=True))
+            itself = f"{100 * change[about.name]:+.0f}" if about.name in change else ""
+            auc = f"{scores[about.name].auc:.2f}" if about.name in scores else ""
+            rule = "" if about.auc is None else f"{about.auc:.2f}"
+            rows.append((about.name, auc, f"{100 * about.share:.1f} %", rule, itself, _also_moves(about.name, change)))
+        headings = ("direction", "AUC", "share", "rule", "itself", "also moves")
+        print_table("What moves from -2 to +2, in points of 100", headings, rows)
+    else:
+        shares = [(about.name, f"{100 * about.share:.1f} %") for about in directions.infos]
+        print_table("G's first layer (SeFa)", ("direction", "share of |A|^2"), shares)
     without = [(name, reason) for name, reason in found.refused.items() if not wanted or name in wanted]
     if without:
         print()
         print_table("", ("no direction", "why"), without)
 
 
-def _print_table(found: "FoundDirections") -> None:
-    directions = found.directions
-    if not directions.attributes:
-        rows = [(about.name, _percent(about.share)) for about in directions.infos]
-        print_table("G's first layer (SeFa)", ("direction", "share of |A|^2"), rows)
-        return
-    scores = found.classifier.scores if found.classifier else {}
-    table = []
-    for about, moved in zip(directions.infos, directions.moved.tolist(), strict=True):
-        change = dict(zip(directions.attributes, moved, strict=True))
-        itself = _points(change[about.name]) if about.name in change else ""
-        auc = _hundredths(scores[about.name].auc if about.name in scores else None)
-        fitted = _percent(about.share), _hundredths(about.auc)
-        table.append((about.name, auc, *fitted, itself, _also_moves(about.name, change)))
-    headings = "direction", "AUC", "share", "rule", "itself", "also moves"
-    print_table("What moves from -2 to +2, in points of 100", headings, table)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _hundredths(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
-
-
-def _points(change: float) -> str:
-    return f"{100 * change:+.0f}"
-
-
 def _also_moves(name: str, change: dict[str, float]) -> str:
     """Return the attributes that a direction moves most, apart from its own: as many as WIDTH holds, at least one."""
     others = sorted((each for each in change if each != name), key=lambda each: -abs(change[each]))
-    shown = [f"{each} {_points(change[each])}" for each in others if abs(change[each]) >= MIN_CHANGE]
+    shown = [f"{each} {100 * change[each]:+.0f}" for each in others if abs(change[each]) >= MIN_CHANGE]
     while len(shown) > 1 and len(", ".join(shown)) > WIDTH:
         shown.pop()
     return ", ".join(shown)
+
+
+directions = verb_command(
+    latent_directions.directions,
+    EXAMPLES,
+    lambda saved, options: print_directions(saved.found, latent_directions.parse_names(options["attributes"])),
+)

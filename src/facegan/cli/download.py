@@ -1,6 +1,7 @@
 """`facegan download`."""
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ from rich.filesize import decimal
 from ..api import downloads
 from ..errors import ConfigError, FaceganError
 from .console import ConsoleReporter
-from .options import Json, command, print_json
+from .options import Json, Options, command, print_json, run_verb
 from .tables import print_table
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ EXAMPLES = """
 
 @command(downloads.download, EXAMPLES)
 def download(
-    options: dict[str, Any],
+    options: Options,
     *,
     listing: Annotated[bool, typer.Option("--list", help="Print what can be downloaded, and what is here.")] = False,
     as_json: Json = False,
@@ -40,18 +41,17 @@ def download(
         return
     ask = _ask if sys.stdin.isatty() and sys.stderr.isatty() else None
     try:
-        with ConsoleReporter() as reporter:
-            found = downloads.download(**options, ask=ask, reporter=reporter)
+        run_verb(partial(downloads.download, ask=ask), options, _show, as_json=as_json)
     except KeyboardInterrupt:
         if downloads.is_local(options["copy"]):
             raise
         print("facegan: stopped; what has arrived is kept, and the same command continues", file=sys.stderr)
         raise SystemExit(130) from None
-    if as_json:
-        print_json(found)
-    else:
-        then = "facegan evaluate --metrics fid" if "sha256" in found else f"facegan train --data {found['name']}"
-        print(f"{found['name']}: {found['path']}; now: {then}")
+
+
+def _show(found: dict[str, Any], _: Options) -> None:
+    then = "facegan evaluate --metrics fid" if "sha256" in found else f"facegan train --data {found['name']}"
+    print(f"{found['name']}: {found['path']}; now: {then}")
 
 
 def _ask(_: str) -> bool:
@@ -76,16 +76,19 @@ def _list(as_json: bool) -> None:
     with ConsoleReporter() as reporter:
         for complaint in complaints:
             reporter.warning(complaint)
+    path = find_weights()
     if as_json:
-        print_json({row.name: _describe(row, here[row.name]) for row in rows} | _describe_weights())
+        about = INCEPTION.model_dump(include={"title", "size_bytes", "licence", "licence_url"})
+        about |= {"sha256": INCEPTION.digest, "sources": list(INCEPTION.mirrors), "path": str(path) if path else None}
+        print_json({**{row.name: _describe(row, here[row.name]) for row in rows}, INCEPTION.name: about})
         return
     table = [
         (row.name, row.title, f"{row.num_images:,}", decimal(row.size_bytes), row.crop, row.licence,
          _where(row, here[row.name]))
         for row in rows
     ]  # fmt: skip
-    weights, path = INCEPTION, str(find_weights() or "no")
-    table.append((weights.name, weights.title, "-", decimal(weights.size_bytes), "-", weights.licence, path))
+    size = decimal(INCEPTION.size_bytes)
+    table.append((INCEPTION.name, INCEPTION.title, "-", size, "-", INCEPTION.licence, str(path or "no")))
     print_table("", ("name", "what", "images", "size", "crop", "licence", "here"), table)
 
 
@@ -96,15 +99,6 @@ def _describe(row: "Publication", record: "Record") -> dict[str, Any]:
         "path": str(record.path) if record.path else None,
         "num_images_here": record.num_images,
     }
-
-
-def _describe_weights() -> dict[str, Any]:
-    from ..downloads.inception_weights import INCEPTION, find_weights
-
-    path = find_weights()
-    about = INCEPTION.model_dump(include={"title", "size_bytes", "licence", "licence_url"})
-    about |= {"sha256": INCEPTION.digest, "sources": list(INCEPTION.mirrors), "path": str(path) if path else None}
-    return {INCEPTION.name: about}
 
 
 def _where(row: "Publication", record: "Record") -> str:

@@ -3,8 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ..api import inspection
-from .console import ConsoleReporter
-from .options import Json, command, print_json
+from .options import Options, verb_command
 from .tables import print_table
 
 if TYPE_CHECKING:
@@ -29,20 +28,12 @@ EXAMPLES = """
     """
 
 
-@command(inspection.neighbours, EXAMPLES)
-def neighbours(options: dict[str, Any], *, as_json: Json = False) -> None:
-    """Print the file, and the measure as a table."""
-    with ConsoleReporter() as reporter:
-        found = inspection.neighbours(**options, reporter=reporter)
-    if as_json:
-        origin = found.generator.origin
-        print_json({"file": str(options["out"]), "snapshot": str(origin.path), **found.document()})
-        return
+def _document(found: "FoundNeighbours", options: Options) -> dict[str, Any]:
+    return {"file": str(options["out"]), "snapshot": str(found.generator.origin.path), **found.document()}
+
+
+def _show(found: "FoundNeighbours", options: Options) -> None:
     print(options["out"])
-    _print_measure(found)
-
-
-def _print_measure(found: "FoundNeighbours") -> None:
     measures = [each.memorisation for each in found.comparisons if each.memorisation is not None]
     if not measures:
         return
@@ -71,3 +62,6 @@ def _rows(measures: list["Memorisation"]) -> list[tuple[str, ...]]:
         ("nearest to a training image, of all", f"{measures[0].seen_by_chance.value:.3f}", *seen),
         ("median distance, samples / held-out", "equal", *medians),
     ]
+
+
+neighbours = verb_command(inspection.neighbours, EXAMPLES, _show, _document)

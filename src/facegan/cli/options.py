@@ -2,12 +2,11 @@
 
 import inspect
 import json
-import math
 import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 from typer.core import TyperGroup
@@ -16,9 +15,6 @@ from typer.models import ParameterInfo
 from ..api.options import Model as ApiModel
 from ..api.options import PathLike, SettingsLike
 from ..errors import ConfigError
-
-if TYPE_CHECKING:
-    from ..api.output import Drawing
 
 
 class Group(TyperGroup):
@@ -47,11 +43,31 @@ _SHELL_TYPES: dict[Any, Any] = {
 }
 
 Command = Callable[..., None]
+Options = dict[str, Any]  # the arguments of a verb
+Show = Callable[[Any, Options], Any]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds of `2h`, `90m`, `1h30m`, `45s` or `3600`; raises ConfigError for 0 and for no such time."""
+    match = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text.strip().lower())
+    parts = match.groups(default="0") if match else ()
+    seconds = sum(int(part) * size for part, size in zip(parts, (86400, 3600, 60, 1), strict=False))
+    if not seconds:
+        raise ConfigError(
+            f"--max-time {text}: is no time above 0 in whole days, hours, minutes, seconds; give for instance 1d, 2h, "
+            "1h30m, 45s"
+        )
+    return float(seconds)
+
+
 MaxTime = Annotated[
-    str | None,
+    float | None,
     typer.Option(
-        "--max-time", metavar="TIME", help="Save and stop after this time: 2h, 1h30m, 90m, 1d; a number is in seconds."
+        "--max-time",
+        parser=seconds_of,
+        metavar="TIME",
+        help="Save and stop after this time: 2h, 1h30m, 90m, 1d; a number is in seconds.",
     ),
 ]
 
@@ -59,8 +75,7 @@ MaxTime = Annotated[
 def command(verb: Callable[..., Any], text: str) -> Callable[[Command], Command]:
     """Build a command from a verb: it takes the verb's annotated parameters, and has its help.
 
-    The decorated function takes the verb's arguments as one dictionary, then its own options by name. A parameter that
-    both have is its own.
+    The decorated function takes the verb's arguments as one dictionary, then its own options by name.
 
     Args:
         verb: A function of the Python API, its parameters annotated with `typer.Option` or `typer.Argument`.
@@ -69,16 +84,11 @@ def command(verb: Callable[..., Any], text: str) -> Callable[[Command], Command]
 
     def build(function: Command) -> Command:
         _, *own = inspect.signature(function).parameters.values()
-        names = {parameter.name for parameter in own}
-        inherited = [
-            _for_shell(parameter)
-            for parameter in inspect.signature(verb).parameters.values()
-            if _is_annotated(parameter) and parameter.name not in names
-        ]
+        inherited = [_for_shell(each) for each in inspect.signature(verb).parameters.values() if _is_annotated(each)]
 
         @wraps(function)
         def run(**given: Any) -> None:
-            mine = {name: given.pop(name) for name in names}
+            mine = {each.name: given.pop(each.name) for each in own}
             settings = {"settings": given["settings"] or ()} if "settings" in given else {}
             function({**given, **settings}, **mine)
 
@@ -90,6 +100,52 @@ def command(verb: Callable[..., Any], text: str) -> Callable[[Command], Command]
         return examples(text)(run)
 
     return build
+
+
+def verb_command(
+    verb: Callable[..., Any], text: str, show: Show | None = None, document: Show | None = None
+) -> Command:
+    """Build a command that does nothing but `run_verb`, with `--json`."""
+
+    @command(verb, text)
+    def run(options: Options, *, as_json: Json = False) -> None:
+        run_verb(verb, options, show, document, as_json=as_json)
+
+    return run
+
+
+def run_verb(
+    verb: Callable[..., Any],
+    options: Options,
+    show: Show | None = None,
+    document: Show | None = None,
+    *,
+    as_json: bool,
+) -> Any:
+    """Call a verb, show its result, and return it.
+
+    Args:
+        verb: A function of the Python API that takes a `reporter`.
+        options: Its other arguments.
+        show: Prints the result for people, given it and the options; None: its `lines`, or itself as a list of files.
+        document: Returns the result for JSON, given it and the options; None: its `document()`, or itself.
+        as_json: Print it as one JSON document.
+    """
+    from .console import ConsoleReporter
+
+    if as_json and options.get("out") == "-":
+        raise ConfigError("-o - and --json both write to stdout; give one")
+    with ConsoleReporter() as reporter:
+        result = verb(**options, reporter=reporter)
+    if as_json:
+        print_json(document(result, options) if document else getattr(result, "document", lambda: result)())
+    elif show:
+        show(result, options)
+    else:
+        lines = getattr(result, "lines", result)
+        for line in lines if "-" not in lines else ():  # else an image went to stdout
+            print(line)
+    return result
 
 
 def examples(text: str) -> Callable[[Command], Command]:
@@ -128,51 +184,14 @@ def _for_shell(parameter: inspect.Parameter) -> inspect.Parameter:
     return parameter.replace(annotation=Annotated[kind, info], default=default)
 
 
-def seconds_of(text: str | None) -> float | None:
-    """Return the seconds of `2h`, `90m`, `1h30m`, `45s` or `3600`; None for None.
-
-    Raises:
-        ConfigError: It is no such time, or is 0.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text.strip().lower())
-    parts = [int(part or 0) for part in match.groups()] if match else []
-    seconds = sum(part * size for part, size in zip(parts, (86400, 3600, 60, 1), strict=True)) if parts else 0
-    if not seconds:
-        raise ConfigError(
-            f"--max-time {text}: is no time above 0 in whole days, hours, minutes, seconds; give for instance 1d, 2h, "
-            "1h30m, 45s"
-        )
-    return float(seconds)
-
-
 def print_json(document: Any) -> None:
-    """Print one JSON document on stdout; numbers that are not finite become null."""
+    """Print one JSON document on stdout."""
     print(json.dumps(finite(document), indent=2))
 
 
 def finite(document: Any) -> Any:
-    """Return a document that JSON can carry: numbers that are not finite become null."""
-    if isinstance(document, dict):
-        return {key: finite(value) for key, value in document.items()}
-    if isinstance(document, list):
-        return [finite(value) for value in document]
-    return None if isinstance(document, float) and not math.isfinite(document) else document
-
-
-def refuse_two_outputs(out: Any, as_json: bool) -> None:
-    """Refuse an image and a JSON document on the same stdout; raises ConfigError."""
-    if out == "-" and as_json:
-        raise ConfigError("-o - and --json both write to stdout; give one")
-
-
-def print_drawing(drawn: "Drawing", *, as_json: bool) -> None:
-    """Print the files of a drawing, or all of it as JSON; nothing where the image itself went to stdout."""
-    if as_json:
-        print_json(drawn.document())
-    elif "-" not in drawn.files:
-        print(*drawn.files, sep="\n")
+    """Return a document with null for numbers that are not finite, which JSON has not."""
+    return json.loads(json.dumps(document), parse_constant=lambda _: None)
 
 
 # For commands of other packages

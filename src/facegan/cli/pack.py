@@ -1,14 +1,13 @@
 """`facegan pack`."""
 
-from typing import Any
-
-from rich.filesize import decimal
+from typing import TYPE_CHECKING, Any
 
 from ..api import data
-from .console import ConsoleReporter
-from .options import Json, command, print_json
+from .options import Options, verb_command
 
-MAX_SHOWN = 10  # skipped images; all are listed in the packed folder
+if TYPE_CHECKING:
+    from ..data.packed.packed_images import PackedImages
+
 EXAMPLES = """
     $ facegan pack celeba --resolution 64
     celeba: 202,599 images, 64x64, 2.5 GB
@@ -20,26 +19,8 @@ EXAMPLES = """
     """
 
 
-@command(data.pack, EXAMPLES)
-def pack(options: dict[str, Any], *, as_json: Json = False) -> None:
-    """Print the folder, and which images were skipped."""
-    from ..data.source import shown, suffix_counts
+def _document(images: "PackedImages", _: Options) -> dict[str, Any]:
+    return {"path": str(images.path), **images.index.model_dump(mode="json"), "skipped": images.skipped}
 
-    with ConsoleReporter() as reporter:
-        packed = data.pack(**options, reporter=reporter)
-        images = packed.images
-        if as_json:
-            about = images.index.model_dump(mode="json")
-            print_json({"path": str(images.path), **about, "skipped": images.skipped})
-            return
-        if images.index.passed_over:
-            reporter.info(f"skipped {suffix_counts(images.index.passed_over)}, which are not read")
-        for name, reason in images.skipped[:MAX_SHOWN]:
-            reporter.info(f"skipped {shown(name)}: {reason}")
-        if images.num_skipped > MAX_SHOWN:
-            num_more = images.num_skipped - MAX_SHOWN
-            reporter.info(f"skipped {num_more:,} more; {images.path}/skipped.json names them")
-        side, before = images.index.resolution, "" if packed.is_new else "; packed before"
-        size = f"{len(images):,} images, {side}x{side}, {decimal(images.images.nbytes)}{before}"
-        reporter.info(f"{options['source']}: {size}")
-    print(images.path)
+
+pack = verb_command(data.pack, EXAMPLES, lambda images, _: print(images.path), _document)

@@ -1,10 +1,7 @@
 """`facegan plot`."""
 
-from typing import Any
-
 from ..api import reports
-from .console import ConsoleReporter
-from .options import Json, command, print_json
+from .options import verb_command
 
 EXAMPLES = """
     $ facegan plot
@@ -13,14 +10,4 @@ EXAMPLES = """
     $ facegan plot runs/celeba-1 runs/celeba-2 --metric fid -o fid.svg
     fid.svg
     """
-
-
-@command(reports.plot, EXAMPLES)
-def plot(options: dict[str, Any], *, as_json: Json = False) -> None:
-    """Print the files."""
-    with ConsoleReporter() as reporter:
-        written = reports.plot(**options, reporter=reporter)
-    if as_json:
-        print_json({"files": [str(path) for path in written]})
-    else:
-        print(*written, sep="\n")
+plot = verb_command(reports.plot, EXAMPLES, document=lambda files, _: {"files": [*map(str, files)]})

@@ -1,10 +1,12 @@
 """`facegan report`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..api import reports
-from .console import ConsoleReporter
-from .options import Json, command, print_json
+from .options import Options, verb_command
+
+if TYPE_CHECKING:
+    from ..report import Report
 
 EXAMPLES = """
     $ facegan report
@@ -15,27 +17,9 @@ EXAMPLES = """
     """
 
 
-@command(reports.report, EXAMPLES)
-def report(options: dict[str, Any], *, as_json: Json = False) -> None:
-    """Print the file, and what it goes without."""
-    out = str(options["out"])
-    with ConsoleReporter() as reporter:
-        written = reports.report(**options, reporter=reporter)
-        if written.damaged:
-            reporter.warning(f"{out}: does not show {', '.join(written.damaged)}, which cannot be read")
-        if written.num_left_out:
-            num_grids = written.num_grids + written.num_left_out
-            reporter.info(f"{out}: shows {written.num_grids} of {num_grids} grids, evenly chosen, to stay small")
-    if not as_json:
-        print(out)
-        return
-    print_json(
-        {
-            "report": out,
-            "size_bytes": written.size_bytes,
-            "num_grids": written.num_grids,
-            "num_left_out": written.num_left_out,
-            "damaged": written.damaged,
-            "real": options["real"],
-        }
-    )
+def _document(written: "Report", options: Options) -> dict[str, Any]:
+    numbers = {name: getattr(written, name) for name in ("size_bytes", "num_grids", "num_left_out", "damaged")}
+    return {"report": str(written.path), **numbers, "real": options["real"]}
+
+
+report = verb_command(reports.report, EXAMPLES, lambda written, _: print(written.path), _document)

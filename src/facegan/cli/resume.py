@@ -1,9 +1,7 @@
 """`facegan resume`."""
 
-from typing import Any
-
 from ..api import training
-from .options import Json, MaxTime, command, seconds_of
+from .options import Json, MaxTime, Options, command
 from .train import run_training
 
 EXAMPLES = """
@@ -16,9 +14,9 @@ EXAMPLES = """
 
 
 @command(training.resume, EXAMPLES)
-def resume(options: dict[str, Any], *, max_time: MaxTime = None, as_json: Json = False) -> None:
+def resume(options: Options, *, max_time: MaxTime = None, as_json: Json = False) -> None:
     """Resume a run."""
     from ..training.distributed import joined
 
     with joined() as world:
-        run_training(training.resume, options, world, seconds_of(max_time), as_json)
+        run_training(training.resume, options, world, max_time, as_json=as_json)

@@ -1,9 +1,7 @@
 """`facegan timelapse`."""
 
-from typing import Any
-
 from ..api import animation
-from .options import command
+from .options import Options, command
 
 EXAMPLES = """
     $ facegan timelapse
@@ -15,8 +13,7 @@ EXAMPLES = """
 
 
 @command(animation.timelapse, EXAMPLES)
-def timelapse(options: dict[str, Any]) -> None:
+def timelapse(options: Options) -> None:
     """Print the file."""
-    out = str(options["out"])
     animation.timelapse(**options)
-    print(out)
+    print(options["out"])

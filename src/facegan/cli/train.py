@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..api import training
-from .console import ConsoleReporter, training_reporter
-from .options import Json, MaxTime, command, print_json, seconds_of
+from .console import training_reporter
+from .options import Json, MaxTime, Options, command, print_json
 
 if TYPE_CHECKING:
-    from ..storage.run_dir import RunDir
     from ..training.distributed import World
-    from .signals import StopRequest
 
 EXAMPLES = """
     $ facegan train --resolution 32 --epochs 5
@@ -32,7 +30,7 @@ EXAMPLES = """
 
 @command(training.train, EXAMPLES)
 def train(
-    options: dict[str, Any],
+    options: Options,
     *,
     max_time: MaxTime = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; draw and write nothing.")] = False,
@@ -42,15 +40,13 @@ def train(
     from ..training.distributed import joined
 
     with joined() as world:
-        seconds = seconds_of(max_time)
-        if dry_run:
-            if world.is_main:
-                _print_plan(options, world, as_json)
-            return
-        run_training(training.train, options, world, seconds, as_json)
+        if not dry_run:
+            run_training(training.train, options, world, max_time, as_json=as_json)
+        elif world.is_main:
+            _print_plan(options, world, as_json)
 
 
-def run_training(verb: Any, options: dict[str, Any], world: "World", seconds: float | None, as_json: bool) -> None:
+def run_training(verb: Any, options: Options, world: "World", seconds: float | None, *, as_json: bool) -> None:
     """Train or resume until the end, a signal or the time limit; print the run, and exit with the signal's code."""
     from .signals import StopRequest
 
@@ -64,27 +60,23 @@ def run_training(verb: Any, options: dict[str, Any], world: "World", seconds: fl
             run = verb(**options, stop=stop, reporter=reporter, world=world)
     from ..storage.run_dir import RunDir
 
-    _conclude(RunDir(run.path), reporter, stop, finished=run.finished, as_json=as_json)
-
-
-def _conclude(run: "RunDir", reporter: ConsoleReporter, stop: "StopRequest", *, finished: bool, as_json: bool) -> None:
-    """Say what to do next with a run that ended or was stopped, and exit with the code of the signal."""
-    path, step = shlex.quote(str(run.path)), run.steps("states")[-1]
-    if finished:
+    folder = RunDir(run.path)
+    path, step = shlex.quote(str(run.path)), folder.steps("states")[-1]
+    if run.finished:
         reporter.info(f"next: facegan sample {path} -n 64 -o grid.png")
     else:
         reporter.info(f"saved at step {step}; continue with: facegan resume {path}")
     if as_json:
-        snapshot = run.latest("snapshots")
-        print_json({"run": str(run.path), "step": step, "finished": finished, "snapshot": str(snapshot)})
+        snapshot = str(folder.latest("snapshots"))
+        print_json({"run": str(run.path), "step": step, "finished": run.finished, "snapshot": snapshot})
     else:
         with suppress(OSError):  # the run is what counts, also when its terminal has gone
             print(run.path, flush=True)
-    if stop.exit_code and not finished:
+    if stop.exit_code and not run.finished:
         raise SystemExit(stop.exit_code)
 
 
-def _print_plan(options: dict[str, Any], world: "World", as_json: bool) -> None:
+def _print_plan(options: Options, world: "World", as_json: bool) -> None:
     from ..config import flat
     from ..data.packed.load import check_enough, count
     from ..training.plan import plan
@@ -103,12 +95,7 @@ def _print_plan(options: dict[str, Any], world: "World", as_json: bool) -> None:
         return
     numbers = {key: value for key, value in counts.model_dump().items() if key != "guidelines"}
     rows = [(key, f"{value:,}" if isinstance(value, int) else f"{value:g}") for key, value in numbers.items()]
+    guidelines = [("kept" if line.kept else "BROKEN", line.text, line.evidence) for line in counts.guidelines]
     print_table("Plan", ("what", "number"), [*rows, ("device", str(device))])
-    print()
-    print_table(
-        "Guidelines of the DCGAN paper (section 3)",
-        ("", "guideline", "evidence"),
-        [("kept" if line.kept else "BROKEN", line.text, line.evidence) for line in counts.guidelines],
-    )
-    print()
-    print_table("Settings", ("setting", "value"), list(flat(config.model_dump(mode="json")).items()))
+    print_table("\nGuidelines of the DCGAN paper (section 3)", ("", "guideline", "evidence"), guidelines)
+    print_table("\nSettings", ("setting", "value"), list(flat(config.model_dump(mode="json")).items()))

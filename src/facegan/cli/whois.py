@@ -1,13 +1,15 @@
 """`facegan whois`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..api import provenance
 from ..errors import SnapshotError
-from .console import ConsoleReporter
-from .options import Json, command, print_json
+from .options import Json, Options, command, run_verb
+
+if TYPE_CHECKING:
+    from ..api.provenance import ImageOrigin
 
 EXAMPLES = """
     $ facegan whois grid.png
@@ -22,20 +24,19 @@ EXAMPLES = """
 
 
 @command(provenance.whois, EXAMPLES)
-def whois(options: dict[str, Any], *, as_json: Json = False) -> None:
-    """Print the metadata, and whether the image could be made again; exit with 1 when it differs."""
-    with ConsoleReporter() as reporter:
-        found = provenance.whois(**options, reporter=reporter)
-    if as_json:
-        print_json(found.document())
-    else:
-        for key, value in found.metadata.items():
-            print(f"{key.lower()}: {value}")
-        print(_outcome(found.remake))
+def whois(options: Options, *, as_json: Json = False) -> None:
+    """Show the image's origin; exit with 1 when the image made again differs."""
+    found = run_verb(provenance.whois, options, _show, as_json=as_json)
     if found.remake["made_again"] is None and (options["out"] is not None or options["model"] is not None):
         raise SnapshotError(f"{found.image}: cannot be made again: {found.remake['why']}")
     if found.remake["made_again"] is False:
         raise typer.Exit(1)
+
+
+def _show(found: "ImageOrigin", _: Options) -> None:
+    for key, value in found.metadata.items():
+        print(f"{key.lower()}: {value}")
+    print(_outcome(found.remake))
 
 
 def _outcome(remake: dict[str, Any]) -> str:

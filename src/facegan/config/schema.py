@@ -134,8 +134,10 @@ class TrainConfig(Section):
     batch_size: int = Field(
         128, ge=2, description="images of a step, so many real and so many fake ones, over all processes together"
     )
-    epochs: float | None = Field(25, gt=0, description="length in passes over the images")
-    kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown, instead of epochs")
+    epochs: float | None = Field(25, gt=0, allow_inf_nan=False, description="length in passes over the images")
+    kimg: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="length in thousands of real images shown, instead of epochs"
+    )
     steps: int | None = Field(None, ge=1, description="length in updates of G, instead of epochs")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="`auto`: on CUDA bf16 where the GPU has it, else fp16 with scaled losses; elsewhere fp32"

@@ -1,6 +1,6 @@
 """Evaluation: the quality of generated faces, each number with its protocol, its interval and a yardstick."""
 
-from .evaluate import Evaluator, Options, evaluate, make_evaluator
+from .evaluate import Evaluator, Options, check_forms, evaluate, make_evaluator
 from .metric import Known, Measurement, Metric, Pair, Sample
 from .results import Floor, Result, append, read, record
 
@@ -15,6 +15,7 @@ __all__ = [
     "Result",
     "Sample",
     "append",
+    "check_forms",
     "evaluate",
     "make_evaluator",
     "read",

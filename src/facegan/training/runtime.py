@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -45,15 +46,14 @@ def configured_torch(config: RunConfig, device: torch.device) -> Iterator[None]:
 def deterministic_kernels(wanted: bool) -> Iterator[None]:
     """Let torch choose only kernels that give the same bits each time, while the block runs.
 
-    On CUDA, cuBLAS needs the environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8 for it, which `facegan.train` sets.
-
     Raises:
-        TrainingError: An operation has no such kernel, or the variable is missing.
+        TrainingError: An operation has no such kernel.
     """
     if not wanted:  # torch would import its compiler, which takes seconds
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it is first used
     torch.use_deterministic_algorithms(True)
     try:
         yield

@@ -14,7 +14,7 @@ import torch
 
 from .. import __version__
 from ..checkpoint import load_generator
-from ..config import DURATIONS, RunConfig, read_file, validate
+from ..config import DURATIONS, RunConfig, read_file, refuse_idle_metrics, validate
 from ..data.open import absolute_source
 from ..data.packed.load import PackedImages, load
 from ..data.source import suffix_counts
@@ -150,6 +150,7 @@ def resume(
         config = read_config(run)
         newest = _newest_state(config, run, reporter)
         config = _changed(config, changes)
+        refuse_idle_metrics(changes.get("evaluation", {}).get("metrics"), config.evaluation.every)
         longer = "train" in changes
         if newest and not longer and (num_images := _finished_on(config, run)):  # the images may no longer exist
             complete(config, run, num_images=num_images, reporter=reporter)
