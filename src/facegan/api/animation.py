@@ -113,9 +113,14 @@ def _check_flags(flags: dict[str, Any], out: str, corners: str | None, strip: bo
     from ..images import check_ending
     from ..images.animation import ANIMATION_ENDINGS, check_animation_path
 
+    sheet_flags = ["--rows", "--cols"]
     refusals = [
-        (corners, list(flags)[:8], "no effect with --corners, which makes one sheet; leave out"),
-        (corners is None, ["--rows", "--cols"], "no effect without --corners; walks at once are --grid RxC"),
+        (
+            corners,
+            [name for name in flags if name not in sheet_flags],
+            "no effect with --corners, which makes one sheet; leave out",
+        ),
+        (corners is None, sheet_flags, "no effect without --corners; walks at once are --grid RxC"),
         (strip and not corners, ["--fps", "--grid"], "no effect on a filmstrip; leave out, or -o walk.gif"),
         (out.endswith("/"), ["--fps"], "no effect on single images; leave out"),
         (flags["--circle"], ["-n"], "no effect with --circle, which takes two points; leave out"),

@@ -103,12 +103,10 @@ def evaluate(
         device=device, reporter=reporter,
     )  # fmt: skip
     if real is not None and fake is not None:
-        results = evaluator.evaluate_sources(real, fake, resolution=resolution)
-        yield results
+        yield (results := evaluator.evaluate_sources(real, fake, resolution=resolution))
     else:
         for checkpoint in _checkpoints(models or [None], every_snapshot, reporter):
-            results = evaluator.evaluate_checkpoint(checkpoint, data)
-            yield results
+            yield (results := evaluator.evaluate_checkpoint(checkpoint, data))
             record(checkpoint, results)
     if plot is not None:
         _draw(Path(plot), results, reporter)
