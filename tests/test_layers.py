@@ -80,7 +80,7 @@ def test_only_the_cache_and_training_use_the_environment_outside_the_command_lin
             for node in ast.walk(tree)
         )
     }
-    assert readers == {"storage/cache.py", "training/distributed.py", "api/training.py"}
+    assert readers == {"storage/cache.py", "training/distributed.py", "training/runtime.py"}
 
 
 def test_no_module_is_a_box_of_leftovers_or_too_long():
