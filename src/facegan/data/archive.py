@@ -18,16 +18,7 @@ from ..errors import DataError
 from ..images.decode import sniff_file_type, too_large
 from ..messages import one_line
 from .annotations import AnnotationFile, Annotations, is_annotation, next_to
-from .source import (
-    MAX_NAMES,
-    MAX_RATIO,
-    Delivered,
-    fingerprint_of,
-    is_image_name,
-    no_images,
-    shown,
-    unsupported_suffix,
-)
+from .source import MAX_NAMES, MAX_RATIO, Delivered, fingerprint_of, is_image_name, no_images, shown, unsupported_suffix
 
 FORMS = "a folder of images, a .zip, .tar, .tgz or .parquet"
 _TAR_MODES: dict[str, Any] = {"a gzip file": "r:gz", "a bzip2 file": "r:bz2", "an xz file": "r:xz"}
@@ -36,8 +27,8 @@ _TAR_FREE_BYTES = 2**30  # archives up to this size may expand by any ratio
 _MAX_EXTENSION_BYTES = 2**20  # long names and extended headers, which tarfile reads into memory at once
 _EXTENSIONS = (b"x", b"g", b"X", b"L", b"K")
 
-# A member's path, its type as in `stat`, where its content is, and how to read it.
-_Member = tuple[str, int, Any, Callable[[], Delivered]]
+# A member's path (a folder's ends in /), whether it is a file or folder, where its content is, and how to read it.
+_Member = tuple[str, bool, Any, Callable[[], Delivered]]
 
 
 class ArchiveSource:
@@ -85,17 +76,17 @@ class ArchiveSource:
     def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, Delivered]]:
         raise NotImplementedError
 
-    def _add(self, member: str, kind: int, place: Any, read: Callable[[], Delivered]) -> None:
+    def _add(self, member: str, is_plain: bool, place: Any, read: Callable[[], Delivered]) -> None:
         """Note the place of an image, the outermost annotation file of each name, or another file's suffix."""
         path = member.replace("\\", "/")
         parts = path.split("/")
         if re.match("/|[A-Za-z]:", path) or ".." in parts:
             raise self._unsafe(f"'{shown(member)}' leaves the archive")
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        if not is_plain:
             raise self._unsafe(f"'{shown(member)}' is a link or device")
         name = "/".join(part for part in parts if part not in ("", "."))
         folder, slash, base = name.rpartition("/")
-        if kind == stat.S_IFDIR or path.endswith("/"):
+        if path.endswith("/"):
             return
         if is_image_name(name):
             self._places[name] = place  # of two with one name the later wins, as in unpacking
@@ -135,7 +126,8 @@ class ZipSource(ArchiveSource):
             self._check_count(end[5] // _ZIP_ENTRY_BYTES)
         with zipfile.ZipFile(self._path) as archive:
             for member in archive.infolist():
-                yield member.filename, stat.S_IFMT(member.external_attr >> 16), member, partial(self._read_one, member)
+                is_plain = stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+                yield member.filename, is_plain, member, partial(self._read_one, member)
 
     def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, Delivered]]:
         with zipfile.ZipFile(self._path) as archive:
@@ -155,8 +147,8 @@ class TarSource(ArchiveSource):
             content: Delivered = b""
             if member.isreg() and is_annotation(member.name.replace("\\", "/")):
                 content = _tar_content(archive, member)  # now, because a tar can only be read from its beginning
-            kind = stat.S_IFREG if member.isreg() else stat.S_IFDIR if member.isdir() else stat.S_IFLNK
-            yield member.name, kind, member.offset_data, partial(lambda content: content, content)
+            name = f"{member.name}/" if member.isdir() else member.name
+            yield name, member.isreg() or member.isdir(), member.offset_data, partial(lambda content: content, content)
 
     def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, Delivered]]:
         wanted = {self._places[name]: name for name in names}
@@ -240,7 +232,4 @@ class _StrictMember(tarfile.TarInfo):
 
 
 def _tar_content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Delivered:
-    if refusal := too_large(member.size):
-        return refusal
-    file = archive.extractfile(member)
-    return DataError("not a plain file") if file is None else file.read()
+    return too_large(member.size) or archive.extractfile(member).read()  # type: ignore[union-attr]
