@@ -155,7 +155,7 @@ def parse(name: str, content: bytes) -> "pa.Table":
     table = _read_rows(content, header, num_lines, kind, delimiter)
     if num_lines == 2 and int(first) != len(table):
         raise ValueError(f"line 1 says {int(first):,} images, but {len(table):,} follow")
-    return _checked(table, kind)
+    return _convert(table, kind)
 
 
 def _read_rows(content: bytes, header: list[str], num_lines: int, kind: str, delimiter: str) -> "pa.Table":
@@ -185,7 +185,7 @@ def _read_rows(content: bytes, header: list[str], num_lines: int, kind: str, del
     return read(types | dict.fromkeys(odd, pa.string())) if odd else table
 
 
-def _checked(table: "pa.Table", kind: str) -> "pa.Table":
+def _convert(table: "pa.Table", kind: str) -> "pa.Table":
     """Return the table with CelebA's 1 and -1 as booleans, after a check of its names and values."""
     import pyarrow as pa
     import pyarrow.compute as pc

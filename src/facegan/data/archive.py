@@ -132,11 +132,11 @@ class ZipSource(ArchiveSource):
     def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, Delivered]]:
         with zipfile.ZipFile(self._path) as archive:
             for name in sorted(names, key=lambda name: self._places[name].header_offset):
-                yield name, _zip_content(archive, self._places[name])
+                yield name, _read_zip_member(archive, self._places[name])
 
     def _read_one(self, member: zipfile.ZipInfo) -> Delivered:
         with zipfile.ZipFile(self._path) as archive:
-            return _zip_content(archive, member)
+            return _read_zip_member(archive, member)
 
 
 class TarSource(ArchiveSource):
@@ -146,7 +146,7 @@ class TarSource(ArchiveSource):
         for archive, member in self._read_headers():
             content: Delivered = b""
             if member.isreg() and is_annotation(member.name.replace("\\", "/")):
-                content = _tar_content(archive, member)  # now, because a tar can only be read from its beginning
+                content = _read_tar_member(archive, member)  # now, because a tar can only be read from its beginning
             name = f"{member.name}/" if member.isdir() else member.name
             yield name, member.isreg() or member.isdir(), member.offset_data, partial(lambda content: content, content)
 
@@ -154,7 +154,7 @@ class TarSource(ArchiveSource):
         wanted = {self._places[name]: name for name in names}
         for archive, member in self._read_headers():
             if name := wanted.pop(member.offset_data, None):
-                yield name, _tar_content(archive, member)
+                yield name, _read_tar_member(archive, member)
             if not wanted:
                 return
 
@@ -192,7 +192,7 @@ def open_archive(path: Path, *, crop: str = "auto", where: str | None = None) ->
     )
 
 
-def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Delivered:
+def _read_zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Delivered:
     if refusal := too_large(member.file_size):
         return refusal
     if member.flag_bits & 1:
@@ -231,5 +231,5 @@ class _StrictMember(tarfile.TarInfo):
     _proc_sparse = _proc_gnusparse_10 = _refuse_holes
 
 
-def _tar_content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Delivered:
+def _read_tar_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Delivered:
     return too_large(member.size) or archive.extractfile(member).read()  # type: ignore[union-attr]

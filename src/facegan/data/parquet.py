@@ -102,7 +102,7 @@ class _Shard:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _opened(path) as file:
+        with _open(path) as file:
             status = path.stat()
             self.stamp = status.st_size, status.st_mtime_ns
             self._schema = file.schema_arrow
@@ -123,7 +123,7 @@ class _Shard:
         """Return the path stored next to each image; empty unless each has a safe one of its own."""
         leaf = f"{self._column}.path"
         paths: dict[str, None] = {}
-        with _opened(self.path) as file:
+        with _open(self.path) as file:
             # A path that is stored once and used often takes its memory as often.
             claimed = max((chunk.total_uncompressed_size for chunk in _chunks(file, {leaf})), default=0)
             batch_size = max(1, min(1024, _PATHS_BYTES // max(1, claimed)))
@@ -141,7 +141,7 @@ class _Shard:
         plain = [field for field in self._schema if is_plain(field.type)]
         names = [field.name for field in plain]
         text = [field.name for field in plain if not types.is_primitive(field.type)]
-        with _opened(self.path, read_dictionary=text) as file:  # a repeated word is stored once
+        with _open(self.path, read_dictionary=text) as file:  # a repeated word is stored once
             # A column of one repeated number is a few bytes until it is read.
             row_bytes = sum(field.type.bit_width // 8 or 1 for field in plain if field.name not in text)
             stored_bytes = sum(chunk.total_uncompressed_size for chunk in _chunks(file, set(names)))
@@ -155,7 +155,7 @@ class _Shard:
 
     def contents(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Delivered]]:
         """Yield (row, content) for these rows, which ascend; a damaged row group loses only its own rows."""
-        with _opened(self.path) as file:
+        with _open(self.path) as file:
             end = 0
             for group in range(file.num_row_groups):
                 start, end = end, end + file.metadata.row_group(group).num_rows
@@ -203,7 +203,7 @@ def _shards_in(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _opened(path: Path, **options: Any) -> "Iterator[ParquetFile]":
+def _open(path: Path, **options: Any) -> "Iterator[ParquetFile]":
     """Open a parquet file for reading piece by piece.
 
     Raises:
