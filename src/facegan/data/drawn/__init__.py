@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,7 @@ _BATCH_PIXELS = 512 * 64 * 64  # rendered at a time: 512 faces of 64 x 64, 32 of
 
 
 class DrawnFaces(BaseModel):
-    """Cartoon portraits drawn from seeded attributes: face i depends on the seed and i alone.
-
-    Attributes:
-        num_images: How many faces there are.
-        seed: Which faces they are; another seed draws other people.
-    """
+    """Cartoon portraits drawn from seeded attributes: face i depends on the seed and i alone."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,13 +33,7 @@ class DrawnFaces(BaseModel):
 
 
 class DrawnSource:
-    """The drawn faces as an opened source of images.
-
-    Attributes:
-        names: One name per face; sorted order is index order.
-        crop: What crop="auto" means here: the full image, which is square.
-        chunk: Faces that are best drawn at a time.
-    """
+    """The drawn faces as an opened source of images, which are square; they are best drawn `chunk` at a time."""
 
     crop: str = "none"
     chunk = 128
@@ -76,16 +65,16 @@ class DrawnSource:
                 yield name, Image.fromarray(image)
 
     def _indices(self, names: Sequence[str]) -> NDArray[np.int64]:
-        indices = np.empty(len(names), dtype=np.int64)
-        for place, name in enumerate(names):
-            digits = name[6:-4]
-            index = int(digits) if digits.isdecimal() else -1
-            if not 0 <= index < len(self.names) or self.names[index] != name:
-                raise ValueError(
-                    f"drawn: no face is named {name!r}; the names run from {self.names[0]} to {self.names[-1]}"
-                )
-            indices[place] = index
-        return indices
+        return np.array([self._index(name) for name in names], dtype=np.int64)
+
+    def _index(self, name: str) -> int:
+        digits = name[6:-4]
+        index = int(digits) if digits.isdecimal() else -1
+        if not 0 <= index < len(self.names) or self.names[index] != name:
+            raise ValueError(
+                f"drawn: no face is named {name!r}; the names run from {self.names[0]} to {self.names[-1]}"
+            )
+        return index
 
 
 class _Names(Sequence[str]):
@@ -98,14 +87,7 @@ class _Names(Sequence[str]):
     def __len__(self) -> int:
         return len(self._range)
 
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
+    def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
-            return [self._name(index) for index in self._range[place]]
-        return self._name(self._range[place])
-
-    def _name(self, index: int) -> str:
-        return f"drawn-{index:0{self._width}d}.png"
+            return [self[index] for index in self._range[place]]
+        return f"drawn-{self._range[place]:0{self._width}d}.png"

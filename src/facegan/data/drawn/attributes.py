@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -14,133 +14,97 @@ Floats = NDArray[np.floating[Any]]  # float32 throughout
 Codes = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-# A category's code is its position in its tuple; the renderer's tables have the same order.
-CATEGORIES: dict[str, tuple[str, ...]] = {
-    "background": ("cream", "peach", "mint", "sky", "lavender", "butter", "rose", "sage", "denim"),
-    "backdrop": ("plain", "gradient", "disc"),
-    "skin": ("porcelain", "fair", "peach", "beige", "honey", "tan", "brown", "umber", "deep"),
-    "face_shape": ("oval", "round", "square", "heart", "long"),
-    "hair_style": ("bald", "buzz", "short", "quiff", "fringe", "bob", "long", "wavy", "curly", "bun", "bunches"),
-    "hair_colour": (
-        *("black", "espresso", "chestnut", "auburn", "ginger"),
-        *("blond", "platinum", "grey", "pink", "teal"),
-    ),
-    "eye_colour": ("brown", "hazel", "green", "blue", "grey"),
-    "nose": ("button", "straight", "wide"),
-    "mouth": ("frown", "neutral", "smile", "open smile"),
-    "glasses_style": ("none", "round", "square", "half-rim"),
-    "facial_hair": ("none", "stubble", "moustache", "goatee", "beard"),
-    "top": ("crew", "v-neck", "striped", "shirt"),
-    "top_colour": ("coral", "mustard", "teal", "navy", "plum", "forest", "white", "brick"),
-}
-
-_WEIGHTS: dict[str, tuple[float, ...]] = {
-    "backdrop": (3, 4, 3),
-    "hair_style": (4, 6, 14, 10, 10, 11, 11, 9, 11, 8, 6),
-    "eye_colour": (38, 16, 16, 20, 10),
-    "face_shape": (30, 22, 18, 18, 12),
-    "nose": (4, 3, 3),
-    "mouth": (7, 21, 40, 32),
-    "glasses_style": (74, 11, 9, 6),
-}
-_HAIR_COLOUR_WEIGHTS_LIGHT = (14, 16, 18, 10, 11, 15, 5, 6, 3, 2)
-_HAIR_COLOUR_WEIGHTS_DARK = (46, 28, 10, 4, 1, 2, 1, 5, 2, 1)
-_FACIAL_HAIR_WEIGHTS_SHORT = (46, 14, 10, 10, 20)
-_FACIAL_HAIR_WEIGHTS_LONG = (96, 1, 1, 1, 1)
-# The categories that depend on no other, and the lowest and highest value of each number.
-_INDEPENDENT = (
-    *("background", "backdrop", "skin", "face_shape", "hair_style", "nose", "mouth", "glasses_style"),
-    *("top", "top_colour"),
-)
-_BETWEEN = {
-    "skin_light": (-1, 1),
-    "hair_volume": (0.96, 1.05),
-    "eye_size": (0.9, 1.12),
-    "eye_spacing": (0.93, 1.08),
-    "eye_openness": (0.78, 1),
-    "brow_thickness": (0.7, 1.4),
-    "nose_size": (0.85, 1.2),
-    "mouth_width": (0.85, 1.15),
-    "blush": (0, 1),
-    "scale": (0.97, 1.08),
-}
-_TRIANGULAR = {
-    "gaze": (-1, 1),
-    "brow_tilt": (-1, 1),
-    "shift_x": (-0.04, 0.04),
-    "shift_y": (-0.03, 0.03),
-    "tilt": (-7, 7),
-    "turn": (-1, 1),
-}
+_HAIR_STYLES = "bald 4, buzz 6, short 14, quiff 10, fringe 10, bob 11, long 11, wavy 9, curly 11, bun 8, bunches 6"
+_HAIR_COLOURS = "black 14, espresso 16, chestnut 18, auburn 10, ginger 11, blond 15, platinum 5, grey 6, pink 3, teal 2"
+_DARK_SKIN_HAIR = (46, 28, 10, 4, 1, 2, 1, 5, 2, 1)
 _SHORT_STYLES = ("bald", "buzz", "short", "quiff")
 _EARS_SHOW = (*_SHORT_STYLES, "bun", "bunches")
 
 
+def _words(text: str) -> dict[str, Any]:
+    """Describe a category: its words in the order of their codes, each with its weight (default: equal)."""
+    pairs = [each.rpartition(" ") if each[-1].isdigit() else (each, "", "1") for each in text.split(", ")]
+    weights = tuple(int(weight) for _, _, weight in pairs)
+    return {"words": tuple(word for word, _, _ in pairs), "weights": weights}
+
+
+def _between(low: float, high: float, *, triangular: bool = False) -> dict[str, Any]:
+    """Describe a number: uniformly or triangularly distributed from low to high."""
+    return {"range": (low, high), "triangular": triangular}
+
+
 @dataclass(frozen=True)
 class Attributes:
-    """The attributes of N drawn faces: one array of length N each.
+    """The attributes of N drawn faces, with their distributions: one array of length N each.
 
-    Categories are codes into ``CATEGORIES``. Lengths are fractions of their usual size, unless said otherwise.
+    Categories are codes: the position of a word. Lengths are fractions of their usual size, unless said otherwise.
+    Where other attributes matter, `draw_attributes` draws or changes them.
     """
 
-    background: Codes  # the background's colour
-    backdrop: Codes  # how the background is laid out
-    skin: Codes  # the skin's tone
-    skin_light: Floats  # lightness added to the tone, -1 to 1
-    face_shape: Codes  # the outline of the face
-    hair_style: Codes  # the hair's cut
-    hair_volume: Floats  # size of the hair around the head, 0.96 to 1.05
-    hair_colour: Codes  # the hair's colour, also that of brows and beard
+    background: Codes = field(metadata=_words("cream, peach, mint, sky, lavender, butter, rose, sage, denim"))
+    backdrop: Codes = field(metadata=_words("plain 3, gradient 4, disc 3"))
+    skin: Codes = field(metadata=_words("porcelain, fair, peach, beige, honey, tan, brown, umber, deep"))
+    skin_light: Floats = field(metadata=_between(-1, 1))  # lightness added to the tone
+    face_shape: Codes = field(metadata=_words("oval 30, round 22, square 18, heart 18, long 12"))
+    hair_style: Codes = field(metadata=_words(_HAIR_STYLES))
+    hair_volume: Floats = field(metadata=_between(0.96, 1.05))  # size of the hair around the head
+    hair_colour: Codes = field(metadata=_words(_HAIR_COLOURS))  # also of brows and beard
     part: Floats  # the side the hair falls to, -1 (left) or 1 (right)
-    eye_colour: Codes  # the iris
-    eye_size: Floats  # size of the eyes, 0.9 to 1.12
-    eye_spacing: Floats  # distance between the eyes, 0.93 to 1.08
-    eye_openness: Floats  # how far the lids are open, 0.78 to 1
-    gaze: Floats  # where the eyes look, -1 (left) to 1 (right)
-    lashes: Flags  # whether the lashes are drawn
-    brow_thickness: Floats  # 0.7 to 1.4
-    brow_tilt: Floats  # -1 (worried) to 1 (stern)
-    nose: Codes  # the nose's kind
-    nose_size: Floats  # 0.85 to 1.2
-    mouth: Codes  # the expression
+    eye_colour: Codes = field(metadata=_words("brown 38, hazel 16, green 16, blue 20, grey 10"))
+    eye_size: Floats = field(metadata=_between(0.9, 1.12))
+    eye_spacing: Floats = field(metadata=_between(0.93, 1.08))
+    eye_openness: Floats = field(metadata=_between(0.78, 1))  # how far the lids are open
+    gaze: Floats = field(metadata=_between(-1, 1, triangular=True))  # left to right
+    lashes: Flags
+    brow_thickness: Floats = field(metadata=_between(0.7, 1.4))
+    brow_tilt: Floats = field(metadata=_between(-1, 1, triangular=True))  # worried to stern
+    nose: Codes = field(metadata=_words("button 4, straight 3, wide 3"))
+    nose_size: Floats = field(metadata=_between(0.85, 1.2))
+    mouth: Codes = field(metadata=_words("frown 7, neutral 21, smile 40, open smile 32"))
     smile: Floats  # how far the corners of the mouth rise, -0.6 to 1
-    mouth_width: Floats  # 0.85 to 1.15
-    lipstick: Flags  # whether the lips are coloured
-    blush: Floats  # redness of the cheeks, 0 to 1
-    freckles: Flags  # whether there are freckles
-    glasses_style: Codes  # the glasses' frame, or none
-    facial_hair: Codes  # the beard or moustache
-    earrings: Flags  # whether earrings are worn; only where the hair leaves the ears free
-    top: Codes  # the garment's cut
-    top_colour: Codes  # the garment's colour
-    light: Floats  # where the light comes from, -1 (left) to 1 (right)
-    shift_x: Floats  # position to the right of the middle, as a fraction of the frame, -0.04 to 0.04
-    shift_y: Floats  # position below the middle, as a fraction of the frame, -0.03 to 0.03
-    scale: Floats  # size of the head, 0.97 to 1.08
-    tilt: Floats  # tilt of the head to the right, in degrees, -7 to 7
-    turn: Floats  # turn of the head, -1 (left) to 1 (right)
+    mouth_width: Floats = field(metadata=_between(0.85, 1.15))
+    lipstick: Flags
+    blush: Floats = field(metadata=_between(0, 1))  # redness of the cheeks
+    freckles: Flags
+    glasses_style: Codes = field(metadata=_words("none 74, round 11, square 9, half-rim 6"))
+    facial_hair: Codes = field(metadata=_words("none 46, stubble 14, moustache 10, goatee 10, beard 20"))
+    earrings: Flags  # only where the hair leaves the ears free
+    top: Codes = field(metadata=_words("crew, v-neck, striped, shirt"))  # the garment's cut
+    top_colour: Codes = field(metadata=_words("coral, mustard, teal, navy, plum, forest, white, brick"))
+    light: Floats  # where it comes from, -1 (left) to 1 (right)
+    shift_x: Floats = field(metadata=_between(-0.04, 0.04, triangular=True))  # to the right, as a fraction of the frame
+    shift_y: Floats = field(metadata=_between(-0.03, 0.03, triangular=True))  # down, as a fraction of the frame
+    scale: Floats = field(metadata=_between(0.97, 1.08))  # size of the head
+    tilt: Floats = field(metadata=_between(-7, 7, triangular=True))  # of the head to the right, in degrees
+    turn: Floats = field(metadata=_between(-1, 1, triangular=True))  # of the head, left to right
 
     def __len__(self) -> int:
         return len(self.skin)
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Attributes:
         """Return the attributes of the chosen faces only."""
-        return Attributes(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+        return Attributes(**{name: getattr(self, name)[chosen] for name in _DISTRIBUTIONS})
 
     def columns(self) -> dict[str, list[str | int | float | bool]]:
         """Return one readable list per attribute: words for categories, and whether glasses are worn at all."""
         table: dict[str, list[str | int | float | bool]] = {}
-        for field in fields(self):
-            values = getattr(self, field.name)
-            words = CATEGORIES.get(field.name)
-            if words is not None:
-                table[field.name] = [words[code] for code in values.tolist()]
-            elif values.dtype == np.bool_:
-                table[field.name] = values.tolist()
+        for name in _DISTRIBUTIONS:
+            values = getattr(self, name)
+            if words := CATEGORIES.get(name):
+                table[name] = [words[code] for code in values.tolist()]
             else:
-                table[field.name] = [round(value, 3) for value in values.tolist()]
+                table[name] = (
+                    values.tolist() if values.dtype == bool else [round(value, 3) for value in values.tolist()]
+                )
         table["glasses"] = [style != "none" for style in table["glasses_style"]]
         return table
+
+
+_DISTRIBUTIONS = {each.name: each.metadata for each in fields(Attributes)}
+# A category's code is its position in its tuple; the renderer's tables have the same order.
+CATEGORIES: dict[str, tuple[str, ...]] = {
+    name: each["words"] for name, each in _DISTRIBUTIONS.items() if "words" in each
+}
 
 
 def code(attribute: str, word: str) -> int:
@@ -149,7 +113,7 @@ def code(attribute: str, word: str) -> int:
 
 
 def is_any_of(codes: Codes, attribute: str, words: Collection[str]) -> Flags:
-    """Return whether each code stands for one of these words."""
+    """Return whether each code is that of one of these words."""
     return np.array([word in words for word in CATEGORIES[attribute]])[codes]
 
 
@@ -161,37 +125,25 @@ def ears_show(hair_style: Codes) -> Flags:
 def draw_attributes(seed: int, indices: Sequence[int] | NDArray[np.int64]) -> Attributes:
     """Draw the attributes of the faces with these indices (each at least 0); each depends on (seed, index) alone."""
     dice = _Dice(seed, np.asarray(indices, dtype=np.int64))
-    drawn: dict[str, Any] = {name: dice.category(name) for name in _INDEPENDENT}
-    drawn |= {name: dice.between(name, low, high) for name, (low, high) in _BETWEEN.items()}
-    drawn |= {name: dice.triangular(name, low, high) for name, (low, high) in _TRIANGULAR.items()}
+    drawn: dict[str, Any] = {name: dice.draw(name) for name, each in _DISTRIBUTIONS.items() if each}
     dark = drawn["skin"] >= code("skin", "brown")
     short = is_any_of(drawn["hair_style"], "hair_style", _SHORT_STYLES)
-    facial_hair = np.where(
-        short,
-        dice.category("facial_hair", _FACIAL_HAIR_WEIGHTS_SHORT),
-        dice.category("facial_hair", _FACIAL_HAIR_WEIGHTS_LONG),
-    )
-    shaven = facial_hair == 0
+    drawn["hair_colour"] = np.where(dark, dice.category("hair_colour", _DARK_SKIN_HAIR), drawn["hair_colour"])
+    drawn["facial_hair"] = np.where(short, drawn["facial_hair"], dice.category("facial_hair", (96, 1, 1, 1, 1)))
+    brown = dark & dice.chance("eye_colour_dark", 0.8)
+    drawn["eye_colour"] = np.where(brown, code("eye_colour", "brown"), drawn["eye_colour"])
+    shaven = drawn["facial_hair"] == 0
     # The corners of the mouth, per expression: lowest and highest.
     low, high = np.array([[-0.6, -0.12, 0.35, 0.45], [-0.3, 0.15, 1.0, 1.0]])[:, drawn["mouth"]]
     return Attributes(
         **drawn,
-        hair_colour=np.where(
-            dark,
-            dice.category("hair_colour", _HAIR_COLOUR_WEIGHTS_DARK),
-            dice.category("hair_colour", _HAIR_COLOUR_WEIGHTS_LIGHT),
-        ),
         part=dice.side("part"),
-        eye_colour=np.where(
-            dark & dice.chance("eye_colour_dark", 0.8), code("eye_colour", "brown"), dice.category("eye_colour")
-        ),
         lashes=dice.chance("lashes", np.where(short, 0.12, 0.75)) & shaven,
-        smile=dice.between("smile", low, high),
+        smile=dice.between(dice.uniform("smile"), low, high),
         lipstick=dice.chance("lipstick", np.where(short, 0.06, 0.55)) & shaven,
-        facial_hair=facial_hair,
         freckles=dice.chance("freckles", 0.16),
         earrings=dice.chance("earrings", np.where(short, 0.1, 0.5)) & ears_show(drawn["hair_style"]),
-        light=dice.between("light", 0.45, 1) * dice.side("light_side"),
+        light=dice.between(dice.uniform("light"), 0.45, 1) * dice.side("light_side"),
     )
 
 
@@ -227,18 +179,22 @@ class _Dice:
         """Return 1 or -1."""
         return np.where(self.chance(name, 0.5), np.float32(1), np.float32(-1))
 
-    def between(self, name: str, low: float | NDArray[np.float64], high: float | NDArray[np.float64]) -> Floats:
-        """Return uniform values from low to high, in thousandths, so that the reported value is the one drawn."""
-        return np.round(low + (high - low) * self.uniform(name), 3).astype(np.float32)
+    def between(
+        self, share: NDArray[np.float64], low: float | NDArray[np.float64], high: float | NDArray[np.float64]
+    ) -> Floats:
+        """Return low + share (high - low), in thousandths, so that the reported value is the one drawn."""
+        return np.round(low + (high - low) * share, 3).astype(np.float32)
 
-    def triangular(self, name: str, low: float, high: float) -> Floats:
-        """Return triangularly distributed values from low to high, in thousandths."""
-        both = (self.uniform(name) + self.uniform(name + "'")) / 2
-        return np.round(low + (high - low) * both, 3).astype(np.float32)
-
-    def category(self, name: str, weights: Sequence[float] | None = None) -> Codes:
-        """Return codes of the category of this name, distributed by the weights (default: the category's own)."""
-        weights = weights or _WEIGHTS.get(name) or (1.0,) * len(CATEGORIES[name])
+    def category(self, name: str, weights: Sequence[float]) -> Codes:
+        """Return codes of the category of this name, distributed by the weights."""
         edges = np.cumsum(weights) / np.sum(weights)
         edges[-1] = 1.0  # rounding must not leave a gap below 1
         return np.searchsorted(edges, self.uniform(name), side="right").astype(np.int64)
+
+    def draw(self, name: str) -> Floats | Codes:
+        """Return values of an attribute from its own distribution."""
+        each = _DISTRIBUTIONS[name]
+        if "weights" in each:
+            return self.category(name, each["weights"])
+        share = self.uniform(name)
+        return self.between((share + self.uniform(name + "'")) / 2 if each["triangular"] else share, *each["range"])

@@ -8,22 +8,15 @@ from .attributes import Attributes, Floats, code, ears_show, is_any_of
 from .canvas import Canvas, Window, box, circle, clip, column, ellipse, segment, smoothstep
 from .palette import BACKGROUND, TOP, WHITE, mix, shade, skin_colour, skin_shade
 
-# Half width, chin, taper towards the chin and squareness of the jaw, per face shape.
-_SHAPES = np.array(
+_SHAPES = np.array(  # per face shape: half width, chin, taper towards the chin and squareness of the jaw
     [
-        [0.50, 0.63, 0.10, 0.15],
-        [0.54, 0.58, 0.00, 0.15],
-        [0.505, 0.61, 0.00, 0.60],
-        [0.525, 0.64, 0.24, 0.20],
-        [0.475, 0.67, 0.08, 0.30],
+        *((0.50, 0.63, 0.10, 0.15), (0.54, 0.58, 0.00, 0.15), (0.505, 0.61, 0.00, 0.60)),
+        *((0.525, 0.64, 0.24, 0.20), (0.475, 0.67, 0.08, 0.30)),
     ],
     dtype=np.float32,
 )
 _TOP_OF_HEAD = 0.64
 _STRIPES = 5.5  # pairs of stripes per half frame
-
-_SHOULDERS = Window(-1, 1, 0.4, 1)
-_NECK = Window(-0.36, 0.36, 0.3, 1)
 _EARS = {-1: Window(-0.94, -0.14, -0.32, 0.6), 1: Window(0.14, 0.94, -0.32, 0.6)}
 _HEAD = Window(-0.82, 0.82, -0.86, 0.94)
 
@@ -54,53 +47,44 @@ def head_distance(canvas: Canvas, look: Attributes) -> Floats:
 
 def paint_shoulders(canvas: Canvas, look: Attributes) -> None:
     """Paint the garment and its neckline; it moves with the head but does not tilt."""
-    colour = TOP[look.top_colour]
-    with canvas.part(_SHOULDERS) as part:
+    colour, skin = TOP[look.top_colour], skin_colour(look)
+    for part in canvas.part(Window(-1, 1, 0.4, 1)):
         part = part.upright()
         x, y = _upright(part, look)
         cloth = part.cover(box(x, y - 1.35, 0.88, 0.55, 0.36))
         part.paint(cloth, colour)
         dark_side = smoothstep(0.1 - x * column(look.light))
         part.paint(cloth * dark_side * 0.35, shade(colour, 0.55))
-        for words, paint in ((("striped",), _paint_stripes), (("v-neck", "shirt"), _paint_pointed_neck)):
-            chosen = is_any_of(look.top, "top", words)
-            if chosen.any():
-                with part.part(chosen=chosen) as some:
-                    paint(some, look.take(chosen), x[chosen], y[chosen], cloth[chosen])
+        chosen = look.top == code("top", "striped")
+        for some in part.part(chosen=chosen):
+            wave = np.abs((y[chosen] * _STRIPES) % 1 - 0.5) - 0.25
+            light = 1 - 0.25 * dark_side[chosen]
+            some.paint(cloth[chosen] * some.cover(wave / -_STRIPES) * light, mix(colour[chosen], WHITE, 0.7))
+        chosen = is_any_of(look.top, "top", ("v-neck", "shirt"))
+        for some in part.part(chosen=chosen):
+            off_centre, down = np.abs(x[chosen]), y[chosen]
+            opening = np.maximum(off_centre * 0.8 + down * 0.6 - 0.63, 0.68 - down)
+            some.paint(some.cover(opening - 0.035) * cloth[chosen], shade(colour[chosen], 0.2))
+            some.paint(some.cover(opening) * cloth[chosen], skin[chosen])
+            collar = some.cover(segment(off_centre, down, (0.245, 0.74), (0.085, 0.95)) - 0.058)
+            collar *= column(look.top == code("top", "shirt"))[chosen]
+            some.paint(collar, mix(colour[chosen], WHITE, 0.4))
         chosen = is_any_of(look.top, "top", ("crew", "striped"))
-        if chosen.any():
-            with part.part(chosen=chosen) as some:
-                neckline = ellipse(x[chosen], y[chosen] - 0.78, 0.27, 0.15)
-                some.fill(neckline - 0.035, shade(colour[chosen], 0.2))
-                some.fill(neckline, skin_colour(look)[chosen])
+        for some in part.part(chosen=chosen):
+            neckline = ellipse(x[chosen], y[chosen] - 0.78, 0.27, 0.15)
+            some.fill(neckline - 0.035, shade(colour[chosen], 0.2))
+            some.fill(neckline, skin[chosen])
 
 
 def _upright(canvas: Canvas, look: Attributes) -> tuple[Floats, Floats]:
     return canvas.frame_x - 2 * column(look.shift_x), canvas.frame_y - 2 * column(look.shift_y)
 
 
-def _paint_stripes(part: Canvas, look: Attributes, x: Floats, y: Floats, cloth: Floats) -> None:
-    wave = np.abs((y * _STRIPES) % 1 - 0.5) - 0.25
-    colour = mix(TOP[look.top_colour], WHITE, 0.7)
-    light = column(look.light)
-    part.paint(cloth * part.cover(wave / -_STRIPES) * (1 - 0.25 * smoothstep(0.1 - x * light)), colour)
-
-
-def _paint_pointed_neck(part: Canvas, look: Attributes, x: Floats, y: Floats, cloth: Floats) -> None:
-    colour = TOP[look.top_colour]
-    off_centre = np.abs(x)
-    opening = np.maximum(off_centre * 0.8 + y * 0.6 - 0.63, 0.68 - y)
-    part.paint(part.cover(opening - 0.035) * cloth, shade(colour, 0.2))
-    part.paint(part.cover(opening) * cloth, skin_colour(look))
-    collar = part.cover(segment(off_centre, y, (0.245, 0.74), (0.085, 0.95)) - 0.058)
-    part.paint(collar * column(look.top == code("top", "shirt")), mix(colour, WHITE, 0.4))
-
-
 def paint_neck(canvas: Canvas, look: Attributes) -> None:
     """Paint the neck and the shadow of the chin on it."""
     skin = skin_colour(look)
     half, chin, _, _ = (column(values) for values in _SHAPES[look.face_shape].T)
-    with canvas.part(_NECK) as part:
+    for part in canvas.part(Window(-0.36, 0.36, 0.3, 1)):
         x, y = _upright(part, look)
         neck = part.upright().cover(box(x, y - 0.6, 0.205, 0.3, 0.1))
         part.paint(neck, skin)
@@ -111,13 +95,11 @@ def paint_neck(canvas: Canvas, look: Attributes) -> None:
 def paint_ears(canvas: Canvas, look: Attributes) -> None:
     """Paint the ears that the hair leaves free, with earrings where worn."""
     chosen = ears_show(look.hair_style)
-    if not chosen.any():
-        return
     look = look.take(chosen)
     skin = skin_colour(look)
     half = column(_SHAPES[look.face_shape][:, 0])
     for side, window in _EARS.items():
-        with canvas.part(window, chosen) as part:
+        for part in canvas.part(window, chosen):
             x, y = part.x * side - half + side * column(look.turn) * 0.04, part.y - 0.06
             part.fill(ellipse(x, y, 0.1, 0.145), skin)
             part.fill(ellipse(x - 0.015, y, 0.055, 0.09), skin_shade(skin))
@@ -131,7 +113,7 @@ def paint_head(canvas: Canvas, look: Attributes, head: Floats) -> None:
     light = column(look.light)
     rows, columns = canvas.pixels(_HEAD)
     head = head[:, rows, columns]
-    with canvas.part(_HEAD) as part:
+    for part in canvas.part(_HEAD):
         part.paint(head, skin)
         away = np.sqrt(np.square((part.x - light * 0.16) * (1 / 0.56)) + np.square((part.y + 0.06) * (1 / 0.70)))
         part.paint(head * smoothstep((away - 0.74) * 2.6) * 0.8, skin_shade(skin))

@@ -9,7 +9,6 @@ Source: Quilez, "2D distance functions" and "smooth minimum", iquilezles.org, 20
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -37,23 +36,14 @@ FULL_FRAME = Window(-1, 1, -1, 1)
 
 
 class Canvas(NamedTuple):
-    """N images with their coordinates; slices of it share the pixels.
+    """N images with their coordinates; slices of it share the pixels."""
 
-    Attributes:
-        rgb: (N, 3, H, W) in [0, 1].
-        frame_x: (1, 1, W) in [-1, 1], left to right.
-        frame_y: (1, H, 1) in [-1, 1], top to bottom.
-        x: (N, H, W), the head's own coordinates: shifted, scaled and tilted with it.
-        y: (N, H, W).
-        sharp: (N, 1, 1), pixels per head unit.
-    """
-
-    rgb: Floats
-    frame_x: Floats
-    frame_y: Floats
-    x: Floats
-    y: Floats
-    sharp: Floats
+    rgb: Floats  # (N, 3, H, W) in [0, 1]
+    frame_x: Floats  # (1, 1, W) in [-1, 1], left to right
+    frame_y: Floats  # (1, H, 1) in [-1, 1], top to bottom
+    x: Floats  # (N, H, W), the head's own coordinates: shifted, scaled and tilted with it
+    y: Floats  # (N, H, W)
+    sharp: Floats  # (N, 1, 1), pixels per head unit
 
     @classmethod
     def blank(cls, look: Attributes, resolution: int) -> Canvas:
@@ -70,17 +60,17 @@ class Canvas(NamedTuple):
         rgb = np.empty((len(look), 3, resolution, resolution), dtype=np.float32)
         return cls(rgb, frame_x, frame_y, x, y, np.float32(resolution / 2) * scale)
 
-    @contextmanager
     def part(self, window: Window = FULL_FRAME, chosen: Flags | None = None) -> Iterator[Canvas]:
-        """Yield a copy of a window of the chosen images (default: all), which is written back at the end.
+        """Yield a copy of a window of the chosen images (default: all) once, if there are any, and write it back.
 
         numpy is several times faster on a copy, whose pixels are contiguous.
         """
-        if chosen is None or chosen.all():
-            chosen = None
-            if window == FULL_FRAME:
-                yield self
-                return
+        if chosen is not None and not chosen.any():
+            return
+        chosen = None if chosen is None or chosen.all() else chosen
+        if chosen is None and window == FULL_FRAME:
+            yield self
+            return
         faces = slice(None) if chosen is None else chosen
         view = self.view(window)
         rgb, x, y = (np.ascontiguousarray(values[faces]) for values in (view.rgb, view.x, view.y))
@@ -123,7 +113,7 @@ class Canvas(NamedTuple):
         """Return the share of each pixel that lies inside: an edge one pixel wide."""
         inside = distance * -self.sharp
         inside += 0.5
-        return _clip_in_place(inside)
+        return np.clip(inside, 0, 1, out=inside)
 
     def stroke(self, distance: Floats, half_width: Number) -> Floats:
         """Return the share of each pixel within half_width of a line; right for lines thinner than a pixel too."""
@@ -142,12 +132,7 @@ def column(values: NDArray[np.generic]) -> Floats:
 
 def clip(values: Floats) -> Floats:
     """Clip to [0, 1]."""
-    return _clip_in_place(values.copy())
-
-
-def _clip_in_place(values: Floats) -> Floats:
-    np.maximum(values, 0, out=values)
-    return np.minimum(values, 1, out=values)
+    return np.clip(values, 0, 1)
 
 
 def smoothstep(values: Floats) -> Floats:
@@ -221,8 +206,4 @@ def union(a: Floats, b: Floats, blend: float = 0.0) -> Floats:
 
 def intersection(a: Floats, b: Floats, blend: float = 0.0) -> Floats:
     """Return the distance to the intersection of two shapes, the outer corner rounded over a length of blend."""
-    farther = np.maximum(a, b)
-    if blend > 0:
-        h = np.maximum(blend - np.abs(a - b), 0)
-        farther += h * h * np.float32(0.25 / blend)
-    return farther
+    return -union(-a, -b, blend)

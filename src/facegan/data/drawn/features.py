@@ -11,17 +11,11 @@ from .palette import HAIR, INK, IRIS, WHITE, mix, shade, skin_colour, skin_shade
 _EYE_X, _EYE_Y = 0.232, 0.045
 _NOSE_Y, _MOUTH_Y = 0.25, 0.405
 _TURN = 0.06  # how far the features move when the head turns
-_NOSE_WIDTHS = np.array([0.085, 0.075, 0.115])
-_NOSE_BENDS = np.array([-0.03, -0.045, -0.035])
+_NOSE_WIDTHS, _NOSE_BENDS = np.array([[0.085, 0.075, 0.115], [-0.03, -0.045, -0.035]])
 _FRECKLES = ((-0.07, -0.03), (0.0, 0.01), (0.07, -0.04), (-0.03, 0.06), (0.05, 0.05))
-
 _CHEEKS = Window(-0.74, 0.74, -0.04, 0.64)
-_NOSE = Window(-0.40, 0.40, -0.14, 0.54)
-_MOUTH = Window(-0.56, 0.56, 0.20, 0.90)
 _BEARD = Window(-0.82, 0.82, -0.4, 1.0)
 _EYES = Window(-0.74, 0.74, -0.32, 0.48)
-_BROWS = Window(-0.74, 0.74, -0.54, 0.20)
-_GLASSES = Window(-0.84, 0.84, -0.36, 0.54)
 
 
 def _across(canvas: Canvas, look: Attributes) -> Floats:
@@ -31,14 +25,12 @@ def _across(canvas: Canvas, look: Attributes) -> Floats:
 def paint_cheeks(canvas: Canvas, look: Attributes) -> None:
     """Paint blush and freckles."""
     skin = skin_colour(look)
-    with canvas.part(_CHEEKS) as part:
+    for part in canvas.part(_CHEEKS):
         x, y = np.abs(_across(part, look)) - 0.32, part.y - 0.25
         glow = smoothstep(1.1 - np.sqrt(np.square(x / 0.15) + np.square(y / 0.11)))
         part.paint(glow * (0.15 + 0.5 * column(look.blush)), mix(skin, (0.95, 0.32, 0.34), 0.6))
     chosen = look.freckles
-    if not chosen.any():
-        return
-    with canvas.part(_CHEEKS, chosen) as part:
+    for part in canvas.part(_CHEEKS, chosen):
         x, y = x[chosen], y[chosen]
         for spot_x, spot_y in _FRECKLES:
             spot = part.cover(circle(x - spot_x, y - spot_y, 0.016))
@@ -50,7 +42,7 @@ def paint_nose(canvas: Canvas, look: Attributes) -> None:
     skin = skin_colour(look)
     dark = skin_shade(skin)
     light = column(look.light)
-    with canvas.part(_NOSE) as part:
+    for part in canvas.part(Window(-0.40, 0.40, -0.14, 0.54)):
         x, y = part.x - 1.5 * _TURN * column(look.turn), part.y - _NOSE_Y
         straight = column(look.nose == code("nose", "straight"))
         side = segment(x + light * 0.045, y, (0.0, -0.2), (0.0, -0.02))
@@ -66,22 +58,15 @@ def paint_mouth(canvas: Canvas, look: Attributes) -> None:
     """Paint the mouth: a line with a lower lip, or an open smile with teeth and tongue."""
     is_open = look.mouth == code("mouth", "open smile")
     for chosen, paint in ((~is_open, _paint_closed_mouth), (is_open, _paint_open_mouth)):
-        if chosen.any():
+        for part in canvas.part(Window(-0.56, 0.56, 0.20, 0.90), chosen):
             some = look.take(chosen)
             smile = column(some.smile)
             wide = 0.205 * column(some.mouth_width) * (1 + 0.12 * np.maximum(smile, 0))
-            with canvas.part(_MOUTH, chosen) as part:
-                x, y = _across(part, some), part.y - _MOUTH_Y - 0.03 * smile
-                paint(part, some, x, y, wide)
+            lip = mix(skin_colour(some), (0.84, 0.24, 0.28), np.where(some.lipstick, 0.75, 0.42).astype(np.float32))
+            paint(part, some, _across(part, some), part.y - _MOUTH_Y - 0.03 * smile, wide, lip)
 
 
-def _lip_colour(look: Attributes) -> Floats:
-    share = np.where(look.lipstick, 0.75, 0.42).astype(np.float32)
-    return mix(skin_colour(look), (0.84, 0.24, 0.28), share)
-
-
-def _paint_closed_mouth(part: Canvas, look: Attributes, x: Floats, y: Floats, wide: Floats) -> None:
-    lip = _lip_colour(look)
+def _paint_closed_mouth(part: Canvas, look: Attributes, x: Floats, y: Floats, wide: Floats, lip: Floats) -> None:
     part.fill(ellipse(x, y - 0.045, wide * 0.6, 0.052), lip)
     upper = part.cover(ellipse(np.abs(x) - wide * 0.26, y + 0.012, wide * 0.42, 0.036))
     part.paint(upper * column(look.lipstick), lip)
@@ -89,7 +74,7 @@ def _paint_closed_mouth(part: Canvas, look: Attributes, x: Floats, y: Floats, wi
     part.paint(part.stroke(arc(x, y, wide, -0.1 * column(look.smile)), 0.021), line)
 
 
-def _paint_open_mouth(part: Canvas, look: Attributes, x: Floats, y: Floats, wide: Floats) -> None:
+def _paint_open_mouth(part: Canvas, look: Attributes, x: Floats, y: Floats, wide: Floats, lip: Floats) -> None:
     # Between two parabolas: top, and bottom = top + drop (1 - t^2), t = x / wide.
     smile = column(look.smile)
     t = x / wide
@@ -99,7 +84,7 @@ def _paint_open_mouth(part: Canvas, look: Attributes, x: Floats, y: Floats, wide
     bottom = top + drop * (1 - tt)
     slope = 1 / np.sqrt(1 + np.square(2 * drop * t / wide))
     mouth = np.maximum(np.maximum(top - y, (y - bottom) * slope), np.abs(x) - wide)
-    part.fill(mouth - 0.022, _lip_colour(look))
+    part.fill(mouth - 0.022, lip)
     inside = part.cover(mouth)
     part.paint(inside, (0.42, 0.10, 0.13))
     tongue = ellipse(x, y - drop + 0.03, wide * 0.55, drop * 0.42)
@@ -110,15 +95,13 @@ def _paint_open_mouth(part: Canvas, look: Attributes, x: Floats, y: Floats, wide
 def paint_facial_hair(canvas: Canvas, look: Attributes, head: Floats) -> None:
     """Paint stubble, a moustache, a goatee or a beard; the mouth is painted over it."""
     chosen = look.facial_hair != code("facial_hair", "none")
-    if not chosen.any():
-        return
     rows, columns = canvas.pixels(_BEARD)
     head = head[:, rows, columns][chosen]
     look = look.take(chosen)
     colour = HAIR[look.hair_colour]
     words = ("stubble", "goatee", "beard", "moustache")
     stubble, goatee, beard, moustache = (column(look.facial_hair == code("facial_hair", word)) for word in words)
-    with canvas.part(_BEARD, chosen) as part:
+    for part in canvas.part(_BEARD, chosen):
         x, y = _across(part, look), part.y
         off_centre = np.abs(x)
         # Below a line that rises towards the ears, but for the place of mouth and moustache.
@@ -135,7 +118,7 @@ def paint_eyes(canvas: Canvas, look: Attributes) -> None:
     skin = skin_colour(look)
     iris_colour = IRIS[look.eye_colour]
     size = column(look.eye_size)
-    with canvas.part(_EYES) as part:
+    for part in canvas.part(_EYES):
         across = _across(part, look)
         x = np.abs(across) - _EYE_X * column(look.eye_spacing)  # outwards from the middle of either eye
         y = part.y - _EYE_Y
@@ -157,9 +140,7 @@ def paint_eyes(canvas: Canvas, look: Attributes) -> None:
         part.paint(part.cover(circle(seen - 0.034 * side, y + 0.036, 0.032 * size)), WHITE)
         part.paint(part.stroke(white, 0.02) * smoothstep((-0.015 - y) * 18), INK)
     chosen = look.lashes
-    if not chosen.any():
-        return
-    with canvas.part(_EYES, chosen) as part:
+    for part in canvas.part(_EYES, chosen):
         a, b = a[chosen], b[chosen]
         lash = segment(x[chosen], y[chosen], (a * 0.82, b * -0.55), (a * 1.22, b * -1.0))
         part.paint(part.stroke(lash, 0.019), INK)
@@ -167,7 +148,7 @@ def paint_eyes(canvas: Canvas, look: Attributes) -> None:
 
 def paint_brows(canvas: Canvas, look: Attributes) -> None:
     """Paint the brows: bent strokes in a darker shade of the hair."""
-    with canvas.part(_BROWS) as part:
+    for part in canvas.part(Window(-0.74, 0.74, -0.54, 0.20)):
         x = np.abs(_across(part, look)) - (_EYE_X + 0.012) * column(look.eye_spacing)
         y = part.y + 0.19 + 0.03 * column(np.maximum(look.smile, 0))
         y += x * (0.2 * column(look.brow_tilt) - 0.08)
@@ -178,12 +159,10 @@ def paint_brows(canvas: Canvas, look: Attributes) -> None:
 def paint_glasses(canvas: Canvas, look: Attributes) -> None:
     """Paint the glasses: tinted lenses with a glint, rims, the bridge and the arms."""
     chosen = look.glasses_style != code("glasses_style", "none")
-    if not chosen.any():
-        return
     look = look.take(chosen)
     square = column(look.glasses_style == code("glasses_style", "square"))
     half_rim = column(look.glasses_style == code("glasses_style", "half-rim"))
-    with canvas.part(_GLASSES, chosen) as part:
+    for part in canvas.part(Window(-0.84, 0.84, -0.36, 0.54), chosen):
         across = _across(part, look)
         off_centre = np.abs(across)
         x, y = off_centre - (_EYE_X + 0.008) * column(look.eye_spacing), part.y - (_EYE_Y + 0.01)

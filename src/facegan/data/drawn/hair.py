@@ -49,16 +49,11 @@ _CUTS = {
 }
 _TABLE = np.array([_CUTS[style] for style in CATEGORIES["hair_style"]], dtype=np.float32)
 
-# Where the curls sit on one side of the head: (x, y, radius); the other side mirrors them.
+# Where bumps of hair sit, as (x, y, radius). Curls and waves are those of one side, which the other side mirrors.
 _CURLS = (
-    (0.0, -0.74, 0.21),
-    (0.25, -0.70, 0.20),
-    (0.45, -0.56, 0.20),
-    (0.58, -0.34, 0.20),
-    (0.63, -0.09, 0.19),
-    (0.59, 0.14, 0.17),
+    *((0.0, -0.74, 0.21), (0.25, -0.70, 0.20), (0.45, -0.56, 0.20)),
+    *((0.58, -0.34, 0.20), (0.63, -0.09, 0.19), (0.59, 0.14, 0.17)),
 )
-# The lower edge of a curly fringe.
 _FRINGE_CURLS = ((0.0, -0.43, 0.12), (0.2, -0.42, 0.12), (0.37, -0.35, 0.12))
 _WAVES = ((0.54, 0.08, 0.16), (0.57, 0.38, 0.17), (0.58, 0.70, 0.18), (0.55, 1.02, 0.18))
 _QUIFF = ((0.14, -0.64, 0.25), (-0.17, -0.58, 0.24), (0.34, -0.52, 0.21))
@@ -67,23 +62,14 @@ _CAP = Window(-1, 1, -1, 0.4)  # holds all of the hair that does not fall
 
 
 class Hair(NamedTuple):
-    """The hair of N faces, measured once: it is painted behind the head and again in front of it.
+    """The hair of N faces, measured once: it is painted behind the head and again in front of it."""
 
-    Attributes:
-        silhouette: (N, H, W), the distance to its outline.
-        opening: (N, H, W), the distance to the opening for the face.
-        dome: (N, H, W), 0 at the middle of the cap and 1 on its edge.
-        window: The part of the frame that the arrays cover: all of it, or the upper part where that holds all the hair.
-        end: (N, 1, 1), where hair in front of the head ends.
-        colour: (N, 3).
-    """
-
-    silhouette: Floats
-    opening: Floats
-    dome: Floats
-    window: Window
-    end: Floats
-    colour: Floats
+    silhouette: Floats  # (N, H, W), the distance to its outline
+    opening: Floats  # (N, H, W), the distance to the opening for the face
+    dome: Floats  # (N, H, W), 0 at the middle of the cap and 1 on its edge
+    window: Window  # what the arrays cover: all of the frame, or the upper part where that holds all the hair
+    end: Floats  # (N, 1, 1), where hair in front of the head ends
+    colour: Floats  # (N, 3)
 
 
 def measure(canvas: Canvas, look: Attributes, head: Floats) -> Hair:
@@ -145,33 +131,25 @@ def _bumps(
 def paint_back(canvas: Canvas, look: Attributes, hair: Hair) -> None:
     """Paint the hair that hangs behind the neck, and a bun or bunches."""
     chosen = _falls(look)
-    if chosen.any():
-        with canvas.part(chosen=chosen) as part:
-            part.fill(hair.silhouette[chosen], shade(hair.colour[chosen], 0.28))
-    for style, paint in (("bun", _paint_bun), ("bunches", _paint_bunches)):
-        chosen = look.hair_style == code("hair_style", style)
-        if chosen.any():
-            with canvas.part(chosen=chosen) as part:
-                paint(part, hair.colour[chosen])
-
-
-def _paint_bun(canvas: Canvas, colour: Floats) -> None:
-    knot = circle(canvas.x, canvas.y + 0.8, 0.19)
-    canvas.fill(knot, colour)
-    coil = canvas.stroke(circle(canvas.x, canvas.y + 0.76, 0.12), 0.012)
-    canvas.paint(coil * canvas.cover(knot), shade(colour, 0.3))
-
-
-def _paint_bunches(canvas: Canvas, colour: Floats) -> None:
-    x = np.abs(canvas.x) - 0.68
-    canvas.fill(ellipse(x, canvas.y - 0.16, 0.17, 0.32), shade(colour, 0.1))
-    canvas.fill(circle(x + 0.06, canvas.y + 0.16, 0.06), (0.93, 0.42, 0.42))
+    for part in canvas.part(chosen=chosen):
+        part.fill(hair.silhouette[chosen], shade(hair.colour[chosen], 0.28))
+    chosen = look.hair_style == code("hair_style", "bun")
+    for part in canvas.part(chosen=chosen):
+        knot = circle(part.x, part.y + 0.8, 0.19)
+        part.fill(knot, hair.colour[chosen])
+        coil = part.stroke(circle(part.x, part.y + 0.76, 0.12), 0.012)
+        part.paint(coil * part.cover(knot), shade(hair.colour[chosen], 0.3))
+    chosen = look.hair_style == code("hair_style", "bunches")
+    for part in canvas.part(chosen=chosen):
+        x = np.abs(part.x) - 0.68
+        part.fill(ellipse(x, part.y - 0.16, 0.17, 0.32), shade(hair.colour[chosen], 0.1))
+        part.fill(circle(x + 0.06, part.y + 0.16, 0.06), (0.93, 0.42, 0.42))
 
 
 def paint_shadow(canvas: Canvas, look: Attributes, hair: Hair, head: Floats) -> None:
     """Paint the soft shadow that the hair casts on the face; head is its coverage."""
     rows, columns = canvas.pixels(_SHADOW)
-    with canvas.part(_SHADOW) as part:
+    for part in canvas.part(_SHADOW):
         near = smoothstep(1 + hair.opening[:, rows, columns] * 9)
         near *= clip((0.1 - part.y) * 4)
         near *= head[:, rows, columns]
@@ -181,32 +159,28 @@ def paint_shadow(canvas: Canvas, look: Attributes, hair: Hair, head: Floats) -> 
 
 def paint_front(canvas: Canvas, look: Attributes, hair: Hair) -> None:
     """Paint the hair that lies on the head, with its strands and sheen."""
-    with canvas.part(hair.window) as part:
-        _paint_front(part, look, hair)
-
-
-def _paint_front(canvas: Canvas, look: Attributes, hair: Hair) -> None:
-    cover = canvas.cover(intersection(intersection(hair.silhouette, -hair.opening), canvas.y - hair.end, 0.05))
-    cover *= column(np.where(look.hair_style == code("hair_style", "buzz"), 0.8, 1.0))
-    canvas.paint(cover, hair.colour)
-    x = canvas.x
-    lit = x * column(look.light)
-    # Strands fan out from the crown; r / (1 + |r|) keeps them apart where they run level.
-    fan = x - 0.08 * column(look.part)
-    fan /= np.maximum(canvas.y + 0.98, 0.12)
-    fan /= 1 + np.abs(fan)
-    fan *= 7.5
-    fan -= np.floor(fan)
-    fan -= 0.5
-    strand = smoothstep(np.abs(fan) * 4 - 1)
-    strand *= column(is_any_of(look.hair_style, "hair_style", ("buzz", "curly"))) * -0.13 + 0.13
-    dark = smoothstep(0.2 - 1.3 * lit)
-    dark *= 0.3
-    dark += strand
-    dark *= cover
-    canvas.paint(dark, shade(hair.colour, 0.6))
-    band = smoothstep(1 - np.abs(hair.dome - 0.8) * 9)
-    band *= clip((-0.22 - canvas.y) * 5)
-    band *= smoothstep(0.45 + 1.2 * lit)
-    band *= cover
-    canvas.paint(band * 0.5, mix(hair.colour, WHITE, 0.55))
+    for part in canvas.part(hair.window):
+        cover = part.cover(intersection(intersection(hair.silhouette, -hair.opening), part.y - hair.end, 0.05))
+        cover *= column(np.where(look.hair_style == code("hair_style", "buzz"), 0.8, 1.0))
+        part.paint(cover, hair.colour)
+        x = part.x
+        lit = x * column(look.light)
+        # Strands fan out from the crown; r / (1 + |r|) keeps them apart where they run level.
+        fan = x - 0.08 * column(look.part)
+        fan /= np.maximum(part.y + 0.98, 0.12)
+        fan /= 1 + np.abs(fan)
+        fan *= 7.5
+        fan -= np.floor(fan)
+        fan -= 0.5
+        strand = smoothstep(np.abs(fan) * 4 - 1)
+        strand *= column(is_any_of(look.hair_style, "hair_style", ("buzz", "curly"))) * -0.13 + 0.13
+        dark = smoothstep(0.2 - 1.3 * lit)
+        dark *= 0.3
+        dark += strand
+        dark *= cover
+        part.paint(dark, shade(hair.colour, 0.6))
+        band = smoothstep(1 - np.abs(hair.dome - 0.8) * 9)
+        band *= clip((-0.22 - part.y) * 5)
+        band *= smoothstep(0.45 + 1.2 * lit)
+        band *= cover
+        part.paint(band * 0.5, mix(hair.colour, WHITE, 0.55))

@@ -33,9 +33,7 @@ def skin_shade(skin: Floats) -> Floats:
 
 def mix(colour: Floats, other: tuple[float, float, float] | Floats, share: float | Floats) -> Floats:
     """Return the colour moved towards another, (N, 3); share is a number or one per face."""
-    amount = np.asarray(share, dtype=np.float32)
-    if amount.ndim == 1:
-        amount = amount[:, None]
+    amount = np.asarray(share, dtype=np.float32)[..., None]
     return colour + amount * (np.asarray(other, dtype=np.float32) - colour)
 
 

@@ -11,24 +11,12 @@ from .canvas import Canvas
 
 DRAWING_VERSION = 2  # raise it whenever a pixel or an attribute changes: packed copies are keyed by it
 MIN_RESOLUTION, MAX_RESOLUTION = 16, 256
-
 _SMALLEST_DRAWN = 64  # below it, faces are drawn larger and averaged: an eye needs more than three pixels
 _TILE_PIXELS = 8 * 64 * 64  # painted at a time, so that a layer stays in the processor's cache
 
 
 def render(look: Attributes, resolution: int) -> NDArray[np.uint8]:
-    """Draw faces.
-
-    Args:
-        look: The attributes of N faces.
-        resolution: Width and height in pixels, 16 to 256.
-
-    Returns:
-        (N, resolution, resolution, 3), sRGB.
-
-    Raises:
-        ValueError: The resolution is outside 16..256.
-    """
+    """Draw N faces, uint8 (N, resolution, resolution, 3) in sRGB, at 16 to 256 pixels a side; raises ValueError."""
     if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
         raise ValueError(f"drawn: resolution must be from {MIN_RESOLUTION} to {MAX_RESOLUTION} (got {resolution})")
     images = np.empty((len(look), resolution, resolution, 3), dtype=np.uint8)
@@ -54,20 +42,17 @@ def _paint(look: Attributes, size: int) -> NDArray[np.float32]:
     outline = body.head_distance(canvas, look)
     head = canvas.cover(outline)
     locks = hair.measure(canvas, look, outline)
-
     body.paint_background(canvas, look)
     hair.paint_back(canvas, look, locks)
     body.paint_shoulders(canvas, look)
     body.paint_neck(canvas, look)
     body.paint_ears(canvas, look)
-
     body.paint_head(canvas, look, head)
     features.paint_cheeks(canvas, look)
     features.paint_facial_hair(canvas, look, head)
     features.paint_mouth(canvas, look)
     features.paint_nose(canvas, look)
     features.paint_eyes(canvas, look)
-
     hair.paint_shadow(canvas, look, locks, head)
     hair.paint_front(canvas, look, locks)
     features.paint_brows(canvas, look)
