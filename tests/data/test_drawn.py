@@ -14,7 +14,7 @@ from facegan.data.drawn.canvas import Canvas
 from facegan.data.drawn.render import render
 
 EYES, MOUTH, HAIR, SHOULDERS = ((24, 42), (12, 52)), ((40, 54), (18, 46)), ((2, 18), (12, 52)), ((56, 64), (8, 56))
-WHOLE = ((0, 64), (0, 64))
+EVERYWHERE = ((0, 64), (0, 64))
 
 
 def pixels_of(source, names, resolution):
@@ -41,7 +41,7 @@ def with_values(look, **values):
     return replace(look, **arrays)
 
 
-def change(first, second, region=WHOLE):
+def change(first, second, region=EVERYWHERE):
     """The largest change of any pixel of a region, over the faces: the least changed face counts."""
     (top, bottom), (left, right) = region
     difference = np.abs(first.astype(int) - second.astype(int))[:, top:bottom, left:right]
@@ -84,7 +84,7 @@ def test_any_integer_is_a_seed(seed):
     assert pixels_of(source, source.names, 16).shape == (1, 16, 16, 3)
 
 
-@pytest.mark.parametrize("resolution", [16, 32, 48, 64, 100, 128, 256])
+@pytest.mark.parametrize("resolution", [16, 48, 100, 256])
 def test_every_size_is_rgb_and_square(resolution):
     source = DrawnFaces(num_images=3).open()
     for name, image in source.read(source.names, resolution):
@@ -100,21 +100,22 @@ def test_sizes_out_of_range_are_refused(resolution):
         list(source.read(source.names, resolution))
 
 
-@pytest.mark.parametrize("name", ["drawn-00003.png", "drawn-0.png", "drawn-00000.jpg", "face.png", "drawn-0000٣.png"])
+@pytest.mark.parametrize("name", ["drawn-00003.png", "drawn-0.png", "face.png", "drawn-0000٣.png"])
 def test_a_name_that_is_not_a_face_is_refused(name):
     source = DrawnFaces(num_images=3).open()
     with pytest.raises(ValueError, match=re.escape(f"no face is named {name!r}; the names run from drawn-00000.png")):
         list(source.read([name], 16))
 
 
-@pytest.mark.parametrize("resolution", [16, 32, 64, 128])
-def test_a_small_image_is_the_large_one_averaged(resolution):
-    source = DrawnFaces(num_images=12).open()
-    small = pixels_of(source, source.names, resolution).astype(float)
-    factor = 256 // resolution
-    large = pixels_of(source, source.names, 256).reshape(12, resolution, factor, resolution, factor, 3).mean((2, 4))
-    assert np.abs(small - large).mean() < 1.5  # of 255
-    assert np.quantile(np.abs(small - large), 0.999) < 60
+def test_a_small_image_is_the_large_one_averaged():
+    source = DrawnFaces(num_images=6).open()
+    large = pixels_of(source, source.names, 256)
+    for resolution in (16, 32, 64, 128):
+        small = pixels_of(source, source.names, resolution).astype(float)
+        factor = 256 // resolution
+        averaged = large.reshape(6, resolution, factor, resolution, factor, 3).mean((2, 4))
+        assert np.abs(small - averaged).mean() < 1.5  # of 255
+        assert np.quantile(np.abs(small - averaged), 0.999) < 60
 
 
 def test_no_feature_is_cut_off_by_the_window_it_is_drawn_in(monkeypatch):
@@ -145,12 +146,12 @@ def test_no_feature_is_cut_off_by_the_window_it_is_drawn_in(monkeypatch):
         ("glasses_style", "round", "half-rim", EYES),
         *[("hair_style", "short", style, HAIR) for style in ("bald", "quiff", "bob", "curly", "bun", "long")],
         ("hair_style", "bob", "long", SHOULDERS),
-        ("hair_style", "long", "wavy", WHOLE),
-        ("hair_style", "fringe", "bunches", WHOLE),
+        ("hair_style", "long", "wavy", EVERYWHERE),
+        ("hair_style", "fringe", "bunches", EVERYWHERE),
         ("hair_style", "bald", "buzz", HAIR),
         ("hair_colour", "black", "blond", HAIR),
         ("hair_volume", 0.96, 1.05, HAIR),
-        ("part", -1.0, 1.0, WHOLE),
+        ("part", -1.0, 1.0, EVERYWHERE),
         ("eye_colour", "brown", "blue", EYES),
         ("eye_size", 0.9, 1.12, EYES),
         ("eye_spacing", 0.93, 1.08, EYES),
@@ -164,29 +165,29 @@ def test_no_feature_is_cut_off_by_the_window_it_is_drawn_in(monkeypatch):
         ("mouth_width", 0.85, 1.15, MOUTH),
         ("lipstick", False, True, MOUTH),
         *[("facial_hair", "none", kind, MOUTH) for kind in CATEGORIES["facial_hair"][1:]],
-        ("nose", "button", "wide", WHOLE),
-        ("nose_size", 0.85, 1.2, WHOLE),
+        ("nose", "button", "wide", EVERYWHERE),
+        ("nose_size", 0.85, 1.2, EVERYWHERE),
         ("skin", "fair", "brown", MOUTH),
         ("skin_light", -1.0, 1.0, MOUTH),
-        ("face_shape", "round", "heart", WHOLE),
-        ("blush", 0.0, 1.0, WHOLE),
-        ("freckles", False, True, WHOLE),
-        ("earrings", False, True, WHOLE),
+        ("face_shape", "round", "heart", EVERYWHERE),
+        ("blush", 0.0, 1.0, EVERYWHERE),
+        ("freckles", False, True, EVERYWHERE),
+        ("earrings", False, True, EVERYWHERE),
         ("top_colour", "coral", "navy", SHOULDERS),
         *[("top", "crew", cut, ((48, 64), (8, 56))) for cut in CATEGORIES["top"][1:]],
-        ("background", "mint", "rose", WHOLE),
-        ("backdrop", "plain", "gradient", WHOLE),
-        ("backdrop", "plain", "disc", WHOLE),
-        ("light", -0.8, 0.8, WHOLE),
+        ("background", "mint", "rose", EVERYWHERE),
+        ("backdrop", "plain", "gradient", EVERYWHERE),
+        ("backdrop", "plain", "disc", EVERYWHERE),
+        ("light", -0.8, 0.8, EVERYWHERE),
         ("shift_x", -0.03, 0.03, EYES),
         ("shift_y", -0.03, 0.03, EYES),
-        ("scale", 0.97, 1.08, WHOLE),
+        ("scale", 0.97, 1.08, EVERYWHERE),
         ("tilt", -5.0, 5.0, EYES),
         ("turn", -0.8, 0.8, EYES),
     ],
 )
 def test_every_attribute_shows_where_it_should(attribute, first, second, region):
-    look = plain_faces()
+    look = plain_faces(num_faces=3)
     faces = [render(with_values(look, **{attribute: value}), 64) for value in (first, second)]
     assert change(*faces, region) >= (4 if attribute == "skin_light" else 12)
 
@@ -257,10 +258,10 @@ def test_names_sort_in_the_order_of_their_indices():
     assert DrawnFaces(num_images=3).open().names[:] == ["drawn-00000.png", "drawn-00001.png", "drawn-00002.png"]
     names = DrawnFaces(num_images=100_001).open().names
     assert (len(names), names[0], names[-1]) == (100_001, "drawn-000000.png", "drawn-100000.png")
-    assert sorted(names) == list(names)
+    assert sorted(names[99_900:] + names[:11]) == names[:11] + names[99_900:]
 
 
-def test_the_fingerprint_tells_apart_what_would_be_drawn_differently():
+def test_what_would_be_drawn_differently_has_another_fingerprint():
     source = DrawnFaces(num_images=10).open()
     digest = source.fingerprint(source.names)
     assert re.fullmatch("[0-9a-f]{64}", digest)

@@ -38,11 +38,11 @@ def carried(**data):
 
 @pytest.fixture
 def snapshot(tmp_path, monkeypatch):
-    """The place of a snapshot in a run on <a folder that is elsewhere>/pictures."""
+    """The place of a snapshot in a run on a folder elsewhere."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "run" / "snapshots"
     folder.mkdir(parents=True)
-    config = {"data": {"source": "/elsewhere/pictures", "options": {}}}
+    config = {"data": {"source": "/elsewhere/faces", "options": {}}}
     (folder.parent / "config.json").write_text(json.dumps(config))
     return folder / "step-00000004.safetensors"
 
@@ -57,17 +57,17 @@ def test_run_folder_is_that_of_a_snapshot_in_its_place_alone(snapshot, tmp_path,
 
 
 def test_run_knows_where_the_images_are_that_its_snapshot_knows_by_name(snapshot):
-    config = carried(source="pictures", crop="center:8", split="train")
+    config = carried(source="faces", crop="center:8", split="train")
     found = trained_on(snapshot, config)
-    assert found == config.data.model_copy(update={"source": "/elsewhere/pictures"})
+    assert found == config.data.model_copy(update={"source": "/elsewhere/faces"})
 
 
 def test_images_that_have_moved_keep_options_under_their_name_alone(snapshot):
-    config = carried(source="pictures", crop="none", options={"kind": "wild"})
-    moved = trained_on(snapshot, config, "/new/pictures")
-    assert (moved.source, moved.options, moved.crop) == ("/new/pictures", {"kind": "wild"}, "none")
-    renamed = trained_on(snapshot, config, "/new/faces")
-    assert (renamed.source, renamed.options, renamed.crop) == ("/new/faces", {}, "none")
+    config = carried(source="faces", crop="none", options={"kind": "wild"})
+    moved = trained_on(snapshot, config, "/new/faces")
+    assert (moved.source, moved.options, moved.crop) == ("/new/faces", {"kind": "wild"}, "none")
+    renamed = trained_on(snapshot, config, "/new/others")
+    assert (renamed.source, renamed.options, renamed.crop) == ("/new/others", {}, "none")
 
 
 def test_snapshot_of_another_run_than_the_folder_s_is_not_given_its_images(snapshot):
@@ -86,9 +86,9 @@ def test_lone_snapshot_finds_a_dataset_and_images_in_the_current_folder(tmp_path
 def test_lone_snapshot_of_images_that_are_not_here_is_refused_with_advice(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as refused:
-        trained_on(tmp_path / "lone.safetensors", carried(source="pictures"))
+        trained_on(tmp_path / "lone.safetensors", carried(source="faces"))
     assert str(refused.value) == (
-        f"{tmp_path}/lone.safetensors: was trained on images called 'pictures', which are not here; say where they "
+        f"{tmp_path}/lone.safetensors: was trained on images called 'faces', which are not here; say where they "
         "are with --data SOURCE"
     )
 
@@ -96,7 +96,7 @@ def test_lone_snapshot_of_images_that_are_not_here_is_refused_with_advice(tmp_pa
 def test_damaged_configuration_of_the_run_is_an_error(snapshot):
     (snapshot.parent.parent / "config.json").write_text("{")
     with pytest.raises(ConfigError, match=r"config\.json"):
-        trained_on(snapshot, carried(source="pictures"))
+        trained_on(snapshot, carried(source="faces"))
 
 
 def test_images_that_the_split_kept_away_are_held_out_whatever_the_limit():
@@ -133,7 +133,7 @@ def test_drawn_faces_are_held_out_for_a_folder_when_they_are_named():
 
 @pytest.mark.parametrize("settings", [{"split": "train"}, {}], ids=["split", "another seed"])
 def test_no_held_out_drawn_face_is_a_training_image(settings):
-    data = DataConfig(options={"num_images": 200}, **settings)
+    data = DataConfig(options={"num_images": 60}, **settings)
     training, heldout = (load(each, resolution=16, channels=3).images for each in (data, held_out_settings(data, 30)))
     assert not {image.tobytes() for image in training} & {image.tobytes() for image in heldout}
 

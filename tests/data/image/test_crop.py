@@ -71,14 +71,14 @@ MODES = {
 
 
 @pytest.mark.parametrize("name", FILTERS)
-@pytest.mark.parametrize("size", [(89, 109), (90, 71), (64, 64), (33, 40)])
-@pytest.mark.parametrize("side", [None, 31, 32])
-def test_centre_crop_and_resize_equal_torchvision(name, size, side, noise):
-    image = noise(0, size)
-    ours = parse_crop("auto" if side is None else f"center:{side}").apply(image, 16, name)
-    cut = reference.center_crop(image, [side or min(size)] * 2)
-    theirs = reference.resize(cut, [16, 16], interpolation=MODES[name], antialias=True)
-    np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+def test_centre_crop_and_resize_equal_torchvision(name, noise):
+    for size in ((89, 109), (90, 71), (64, 64), (33, 40)):
+        image = noise(0, size)
+        for side in (None, 31, 32):
+            ours = parse_crop("auto" if side is None else f"center:{side}").apply(image, 16, name)
+            cut = reference.center_crop(image, [side or min(size)] * 2)
+            theirs = reference.resize(cut, [16, 16], interpolation=MODES[name], antialias=True)
+            np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
 
 
 def test_filters_differ(noise):

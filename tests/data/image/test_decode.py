@@ -127,27 +127,27 @@ def test_ycck_jpeg_is_read_by_the_formula(encode):
     assert set(pixels(decode(content, 3))) == {(0, 134, 0)}
 
 
-@pytest.mark.parametrize(
-    "orientation, turned",
-    [
-        (1, lambda p: p),
-        (2, lambda p: p[:, ::-1]),
-        (3, lambda p: p[::-1, ::-1]),
-        (4, lambda p: p[::-1]),
-        (5, lambda p: p.transpose(1, 0, 2)),
-        (6, lambda p: np.rot90(p, -1)),
-        (7, lambda p: np.rot90(p, 2).transpose(1, 0, 2)),
-        (8, lambda p: np.rot90(p, 1)),
-    ],
-)
+TURNS = {
+    1: lambda p: p,
+    2: lambda p: p[:, ::-1],
+    3: lambda p: p[::-1, ::-1],
+    4: lambda p: p[::-1],
+    5: lambda p: p.transpose(1, 0, 2),
+    6: lambda p: np.rot90(p, -1),
+    7: lambda p: np.rot90(p, 2).transpose(1, 0, 2),
+    8: lambda p: np.rot90(p, 1),
+}
+
+
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
-def test_image_is_turned_upright_once(orientation, turned, format, noise, encode):
+def test_image_is_turned_upright_once(format, noise, encode):
     image = noise(1, (5, 3))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     options = {"lossless": True} if format == "WEBP" else {}
-    content = encode(image, format, exif=exif, **options)
-    np.testing.assert_array_equal(np.asarray(decode(content, 3)), turned(np.asarray(image)))
+    for orientation, turned in TURNS.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        content = encode(image, format, exif=exif, **options)
+        np.testing.assert_array_equal(np.asarray(decode(content, 3)), turned(np.asarray(image)))
 
 
 def test_damaged_exif_does_not_cost_the_image(noise, encode):
@@ -206,7 +206,7 @@ def header_only_png(width, height):
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("size", [(10_000, 9_000), (20_000, 20_000), (60_000, 60_000)])
+@pytest.mark.parametrize("size", [(10_000, 9_000), (20_000, 20_000)])
 def test_too_many_pixels_are_refused_before_they_are_decoded(size):
     with quiet_pillow(), pytest.raises(DataError) as caught:
         decode(header_only_png(*size), 3)
@@ -249,13 +249,13 @@ for _format in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"):
     SEEDS.append(_file.getvalue())
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     content=st.sampled_from(SEEDS),
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
     kept=st.floats(0, 1),
 )
-def test_mutated_bytes_end_in_a_image_or_a_reason(content, changes, kept):
+def test_mutated_bytes_end_in_an_image_or_a_reason(content, changes, kept):
     mutated = bytearray(content)
     for place, value in changes:
         mutated[int(place * len(mutated))] = value

@@ -1,7 +1,7 @@
+import importlib
 import io
 import random
 import struct
-import subprocess
 import sys
 
 import numpy as np
@@ -14,6 +14,7 @@ from facegan.data.image import resize as squares
 from facegan.data.image.crop import parse_crop
 from facegan.data.image.jpeg import read_jpeg
 from facegan.data.image.resize import to_square
+from facegan.data.packed import pack as packing
 from facegan.data.packed.load import load
 from facegan.errors import DataError
 from facegan.images.decode import decode, quiet_pillow
@@ -45,17 +46,17 @@ def slow(content, crop, resolution, channels, filter="bicubic"):
     return parse_crop(crop).apply(decode(content, channels), resolution, filter)
 
 
-@pytest.mark.parametrize("crop", ["auto", "center:108", "box:11,40,129,129"])
-@pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize(
     "options", [{}, {"subsampling": 0}, {"subsampling": 2, "quality": 60}, {"progressive": True}, {"exif": turned(6)}]
 )
-def test_quick_way_gives_the_pixels_of_pillow(portrait, encode, crop, channels, options):
-    for mode, filter in (("RGB", "bicubic"), ("L", "lanczos")):
+def test_quick_way_gives_the_pixels_of_pillow(portrait, encode, options):
+    crops = ("auto", "center:108", "box:11,40,129,129")
+    for mode, filter, channels in (("RGB", "bicubic", 3), ("L", "lanczos", 1), ("RGB", "box", 1), ("L", "bicubic", 3)):
         content = encode(portrait(mode=mode), "JPEG", **options)
         assert read_jpeg(content, lambda *_: 1) is not None
-        quick = to_square(content, crop=parse_crop(crop), resolution=32, channels=channels, filter=filter)
-        np.testing.assert_array_equal(np.asarray(quick), np.asarray(slow(content, crop, 32, channels, filter)))
+        for crop in crops:
+            quick = to_square(content, crop=parse_crop(crop), resolution=32, channels=channels, filter=filter)
+            np.testing.assert_array_equal(np.asarray(quick), np.asarray(slow(content, crop, 32, channels, filter)))
 
 
 @pytest.mark.parametrize("resolution", [16, 32, 64])  # decoded at 1/8, 1/4 and 1/2 of the size in draft
@@ -73,29 +74,28 @@ def test_pillow_alone_gives_the_same_pixels(portrait, encode, monkeypatch, optio
     assert not np.array_equal(*expected)
 
 
-def test_images_are_packed_where_simplejpeg_is_missing(portrait, encode, tmp_path):
+def test_images_are_packed_where_simplejpeg_is_missing(portrait, encode, tmp_path, monkeypatch):
     (tmp_path / "faces").mkdir()
     (tmp_path / "faces" / "a.jpg").write_bytes(encode(portrait(), "JPEG"))
-    code = (
-        "import sys; sys.modules['simplejpeg'] = None\n"
-        "from facegan.config import DataConfig; from facegan.data.packed.load import load\n"
-        "packed = load(DataConfig(source=sys.argv[1], draft=True), resolution=16, channels=3)\n"
-        "print(packed.digest, sorted(packed.index.versions))"
-    )
-    said = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "faces")], capture_output=True, text=True, check=True
-    )
-    packed = load(DataConfig(source=str(tmp_path / "faces"), draft=True), resolution=16, channels=3)
-    assert said.stdout == f"{packed.digest} ['facegan', 'pillow']\n"
+    data = DataConfig(source=str(tmp_path / "faces"), draft=True)
+    expected = load(data, resolution=16, channels=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "simplejpeg", None)
+        importlib.reload(jpeg_module)
+    monkeypatch.setattr(packing, "SIMPLEJPEG_VERSION", jpeg_module.SIMPLEJPEG_VERSION)
+    packed = load(data, resolution=16, channels=3)
+    importlib.reload(jpeg_module)
+    assert packed.path != expected.path and packed.digest == expected.digest
+    assert sorted(packed.index.versions) == ["facegan", "pillow"]
 
 
-@pytest.mark.parametrize("number", range(1, 9))
-def test_every_orientation_is_turned_upright(portrait, encode, number):
-    content = encode(portrait(), "JPEG", exif=turned(number))
-    jpeg = read_jpeg(content, lambda *_: 1)
-    upright = decode(content, 3)
-    assert (jpeg.width, jpeg.height) == upright.size == ((178, 218) if number < 5 else (218, 178))
-    np.testing.assert_array_equal(jpeg.pixels, np.asarray(upright))
+def test_every_orientation_is_turned_upright(portrait, encode):
+    for number in range(1, 9):
+        content = encode(portrait(), "JPEG", exif=turned(number))
+        jpeg = read_jpeg(content, lambda *_: 1)
+        upright = decode(content, 3)
+        assert (jpeg.width, jpeg.height) == upright.size == ((178, 218) if number < 5 else (218, 178))
+        np.testing.assert_array_equal(jpeg.pixels, np.asarray(upright))
 
 
 def test_orientation_in_xmp_counts_as_well(portrait, encode):
@@ -128,8 +128,8 @@ def test_header_that_claims_too_many_pixels_is_refused_before_decoding(portrait,
         to_square(bytes(content), crop=parse_crop("auto"), resolution=16, channels=3)
 
 
-@pytest.mark.parametrize("crop", ["auto", "center:128", "center:129", "box:11,40,135,135"])
-@pytest.mark.parametrize("size", [(178, 218), (250, 250), (251, 333)])
+@pytest.mark.parametrize("crop", ["auto", "center:128", "box:11,40,135,135"])
+@pytest.mark.parametrize("size", [(178, 218), (251, 333)])
 def test_draft_keeps_everything_in_its_place(encode, crop, size):
     """A soft spot has its centre within a twentieth of a pixel of where full decoding has it; within half a pixel
     where the region, at a reduced size, has just the pixels that are asked for."""
@@ -194,7 +194,7 @@ def test_images_and_refusals_of_a_source_pass(portrait):
 
 
 def test_whatever_the_bytes_the_end_is_a_square_or_a_reason(portrait, encode, capfd):
-    """Two thousand JPEG files cut, flipped, spliced: at full size and in draft."""
+    """Four hundred JPEG files cut, flipped, spliced: at full size and in draft."""
     rng = random.Random(0)
     image = portrait((96, 80))
     sound = [
@@ -203,7 +203,7 @@ def test_whatever_the_bytes_the_end_is_a_square_or_a_reason(portrait, encode, ca
     ]
     crop, endings = parse_crop("auto"), {"square": 0, "reason": 0}
     with quiet_pillow():
-        for number in range(2000):
+        for number in range(400):
             content = bytearray(rng.choice(sound))
             kind = number % 4
             if kind == 0:
@@ -223,12 +223,12 @@ def test_whatever_the_bytes_the_end_is_a_square_or_a_reason(portrait, encode, ca
             else:
                 endings["square"] += 1
                 assert result.mode == "RGB" and result.size == (16, 16)
-    assert min(endings.values()) > 100
+    assert min(endings.values()) > 20
     assert capfd.readouterr().err == ""
 
 
 def test_square_reads_what_pillow_can_read(portrait, encode):
     for format in ("PNG", "WEBP", "BMP", "TIFF", "GIF"):
-        content = encode(portrait(), format)
+        content = encode(portrait((80, 70)), format)
         expected = parse_crop("auto").apply(Image.open(io.BytesIO(content)).convert("RGB"), 16)
         assert to_square(content, crop=parse_crop("auto"), resolution=16, channels=3) == expected

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
@@ -261,14 +262,14 @@ def test_damaged_pixels_in_the_cache_are_packed_again_when_compared(folder, deco
 
 
 def test_file_that_could_not_be_read_is_tried_again(folder, monkeypatch, decoded):
-    root, locked, open_file = folder("a.png", "b.png"), {"b.png"}, os.open
+    root, locked, read = folder("a.png", "b.png"), {"b.png"}, Path.read_bytes
 
-    def refuse(path, *args, **options):
-        if str(path).endswith(tuple(locked)):
+    def refuse(path):
+        if path.name in locked:
             raise PermissionError(errno.EACCES, "Permission denied", path)
-        return open_file(path, *args, **options)
+        return read(path)
 
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     assert load(source(root), **SIZE).skipped == [("b.png", "the file cannot be read (Permission denied)")]
     assert load(source(root), **SIZE).num_skipped == 1 and len(decoded) == 2
     locked.clear()
