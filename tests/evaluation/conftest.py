@@ -33,6 +33,12 @@ class Brightness(Metric):
         return Measurement(float(pair.fake.take(0, len(pair.fake)).mean()))
 
 
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    """Intervals of memorisation need not be smooth."""
+    monkeypatch.setattr("facegan.neighbours.memorisation.RESAMPLES", 100)
+
+
 @pytest.fixture
 def metrics():
     """Two metrics of one space and one of pixels."""

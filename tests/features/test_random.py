@@ -91,11 +91,11 @@ def collapsed(images, by):
         (redder, (20, 50, 90)),
         (noisy, (30, 60, 120)),
         (pale, (1.2, 1.5, 3)),
-        (collapsed, (4, 20, 150)),
+        (collapsed, (4, 20, 100)),
     ],
 )
 def test_worse_images_are_farther_away(distance, faces, spoiled, degrees):
-    real = faces(300, 0)
-    others = faces(150, 1)
+    real = faces(200, 0)
+    others = faces(100, 1)
     found = [distance(others, real), *(distance(spoiled(others, degree), real) for degree in degrees)]
     assert found == sorted(found) and found[-1] > 1.5 * found[0]

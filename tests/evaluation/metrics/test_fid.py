@@ -30,15 +30,15 @@ def of_covariance(mean, covariance):
     return Gaussian.fit(Moments(2, mean, covariance))
 
 
-@pytest.mark.parametrize("a", SPECTRA)
-@pytest.mark.parametrize("b", SPECTRA)
-def test_covariances_that_commute_give_the_closed_form_though_singular(a, b):
-    a, b = SPECTRA[a], SPECTRA[b]
+@pytest.mark.parametrize("real", SPECTRA)
+def test_covariances_that_commute_give_the_closed_form_though_singular(real):
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(40, 40)))[0]
-    mean = np.linspace(-1, 1, 40)
-    gaussians = [of_covariance(at, (basis * values) @ basis.T) for at, values in ((mean, a), (0 * mean, b))]
-    truth = mean @ mean + np.square(np.sqrt(a) - np.sqrt(b)).sum()
-    assert frechet_distance(*gaussians).value == pytest.approx(truth, abs=1e-8 * (a.sum() + b.sum()) + 1e-13)
+    mean, a = np.linspace(-1, 1, 40), SPECTRA[real]
+    for fake, b in SPECTRA.items():
+        gaussians = [of_covariance(at, (basis * values) @ basis.T) for at, values in ((mean, a), (0 * mean, b))]
+        truth = mean @ mean + np.square(np.sqrt(a) - np.sqrt(b)).sum()
+        near = pytest.approx(truth, abs=1e-8 * (a.sum() + b.sum()) + 1e-13)
+        assert frechet_distance(*gaussians).value == near, fake
 
 
 def test_few_vectors_give_the_exact_distance():
@@ -83,7 +83,7 @@ def test_directions_known_to_rounding_alone_are_none():
     assert Gaussian.fit(Moments.of(vectors + 100)).factor.shape == (12, 3)
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=5, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 1000), n=st.integers(2, 30), m=st.integers(2, 30))
 def test_symmetric_and_nothing_between_equals(seed, n, m):
     rng = np.random.default_rng(seed)
