@@ -128,7 +128,7 @@ def test_seed_changes_the_value_a_little(drawn):
     ],
 )
 def test_damage_moves_the_distance_up(drawn, changes):
-    values = [distance(drawn[:32], through(drawn[:32], change)).value for change in changes]
+    values = [distance(drawn[:48], through(drawn[:48], change)).value for change in changes]
     assert values == sorted(values)
     assert values[-1] > 1.4 * values[1]
 
