@@ -144,14 +144,14 @@ def test_a_missing_file_is_refused(tmp_path):
     assert refusal(tmp_path) == f"{tmp_path}: no such snapshot file"
 
 
-@pytest.mark.parametrize("share", [0.0, 0.0001, 0.01, 0.5, 0.999])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.999])
 def test_a_truncated_file_is_refused(snapshot, share):
     content = snapshot.read_bytes()
     snapshot.write_bytes(content[: int(len(content) * share)])
     assert refusal(snapshot).startswith(f"{snapshot}: not a valid safetensors file (")
 
 
-@pytest.mark.parametrize("content", [b"\x80\x04}q\x00.", b"PK\x03\x04" + bytes(500), bytes(range(256)) * 20, b"x" * 9])
+@pytest.mark.parametrize("content", [b"PK\x03\x04" + bytes(500), b"x" * 9])
 def test_other_bytes_are_refused(tmp_path, content):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
@@ -189,12 +189,12 @@ def test_a_newer_file_is_refused_with_what_to_do(snapshot):
     )
 
 
-@pytest.mark.parametrize("changes", [{"schema": None}, {"schema": "new"}, {"step": None}, {"step": "many"}])
+@pytest.mark.parametrize("changes", [{"schema": None}, {"step": "many"}])
 def test_broken_metadata_is_refused(snapshot, changes):
     assert str(snapshot) in refusal(rewritten(snapshot, **changes))
 
 
-@pytest.mark.parametrize("text", [None, "{", "[]", "3"])
+@pytest.mark.parametrize("text", [None, "{", "[]"])
 def test_an_unreadable_configuration_is_refused(snapshot, text):
     assert refusal(rewritten(snapshot, config=text)).startswith(f"{snapshot}: carries ")
 
@@ -222,7 +222,7 @@ def test_an_architecture_that_is_not_installed_is_named(snapshot, config):
     assert str(refused.value) == (f"{snapshot}: its architecture is 'dcgann'; install the package that brings it")
 
 
-@pytest.mark.parametrize("setting", [{"ngf": 10**5}, {"ngf": 10**9}, {"z_dim": 10**10}, {"ngf": 10**30}])
+@pytest.mark.parametrize("setting", [{"ngf": 10**9}, {"ngf": 10**30}])
 def test_a_small_file_cannot_have_a_huge_network_built(snapshot, config, setting):
     tree = json.loads(config.to_json())
     tree["architecture"] |= setting
@@ -230,9 +230,10 @@ def test_a_small_file_cannot_have_a_huge_network_built(snapshot, config, setting
     assert said.startswith(f"{snapshot}: its network cannot be built here (")
 
 
-def test_a_network_far_larger_than_its_file_is_refused_before_it_is_filled(snapshot, config):
+@pytest.mark.parametrize("setting", [{"ngf": 1000}, {"ngf": 10**6}, {"z_dim": 10**10}])
+def test_a_network_far_larger_than_its_file_is_refused_before_memory_is_asked_for(snapshot, config, setting):
     tree = json.loads(config.to_json())
-    tree["architecture"]["ngf"] = 1000  # 500 MB in a file of 100 KB
+    tree["architecture"] |= setting  # from 500 MB on, in a file of 100 KB
     reason = "its configuration asks for far more weights than the file holds"
     said = refusal(rewritten(snapshot, config=json.dumps(tree)))
     assert said == f"{snapshot}: its network cannot be built here ({reason})"
@@ -259,20 +260,12 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, config, networks, val
 
 
 @pytest.mark.parametrize("schema", ["schema-1", "schema-2"])
-def test_a_snapshot_of_each_schema_draws_the_pictures_it_drew_then(schema):
+def test_a_snapshot_of_each_schema_draws_the_images_it_drew_then(schema):
     generator = load_generator(FIXTURES / schema / "snapshot.safetensors")
     assert generator.info["step"] == 3
     drawn = images.grid(images.to_uint8(generator.sample(range(8)))).astype(int)
-    with Image.open(FIXTURES / schema / "seeds-0-7.png") as picture:
-        assert abs(drawn - np.asarray(picture).astype(int)).max() <= 1
-
-
-@pytest.mark.parametrize("setting", [{"ngf": 10**6}, {"z_dim": 10**10}])
-def test_memory_for_a_huge_network_is_not_even_asked_for(snapshot, config, setting):
-    tree = json.loads(config.to_json())
-    tree["architecture"] |= setting  # what torch would say to them is that it cannot allocate so much
-    said = refusal(rewritten(snapshot, config=json.dumps(tree)))
-    assert said.endswith("(its configuration asks for far more weights than the file holds)")
+    with Image.open(FIXTURES / schema / "seeds-0-7.png") as image:
+        assert abs(drawn - np.asarray(image).astype(int)).max() <= 1
 
 
 def test_weights_of_other_programs_are_answered_with_the_import(tmp_path):

@@ -16,9 +16,7 @@ def generator():
     return FaceGenerator(network, z_dim=12, prior="normal")
 
 
-@pytest.mark.parametrize(
-    "seeds", [[7], range(8), [7, 7, 3], range(5, 10), range(130), [*range(100, 163), 7], [*range(100, 200), 7]]
-)
+@pytest.mark.parametrize("seeds", [range(8), [7, 7, 3], range(130), [*range(100, 163), 7]])
 def test_image_seven_is_image_seven_whatever_is_asked_with_it(generator, seeds):
     place = list(seeds).index(7)
     assert torch.equal(generator.sample(seeds)[place], generator.sample([7])[0])
