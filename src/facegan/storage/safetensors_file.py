@@ -9,9 +9,9 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING
 
 from .. import __version__
 from ..errors import DamagedError, SnapshotError
@@ -32,12 +32,18 @@ _MAX_HEADER_BYTES = 100_000_000  # the limit of the format
 
 @dataclass(frozen=True)
 class TensorFile:
-    """A verified file of ours."""
+    """A file of ours, whose `digest`, the SHA-256 of all its bytes, is set once it is verified."""
 
     path: Path
+    header: bytes  # up to its tensors
     metadata: Mapping[str, str]
     keys: frozenset[str]  # the names of its tensors
-    digest: str  # SHA-256 of the file, in hex
+    digest: str = ""
+
+    @property
+    def format(self) -> str:
+        """The format that it says it has."""
+        return self.metadata.get("format", "nothing")
 
 
 def open_tensors(path: Path, kind: str) -> TensorFile:
@@ -58,16 +64,16 @@ def open_tensors(path: Path, kind: str) -> TensorFile:
             f"{path}: no {kind} of facegan; 'facegan import {path} -o G.safetensors' may make one of it"
         )
     with path.open("rb") as file:
-        header = _parse(path, file)
-        digest, unsealed = _hash(file, header.content)
-    carried = _DIGEST.search(header.content)
+        found = _parse(path, file)
+        digest, unsealed = _hash(file, found.header)
+    carried = _DIGEST.search(found.header)
     # Before anything else: damage can look like anything.
     if carried is not None and carried[1].decode() != unsealed:
         raise DamagedError(f"{path}: damaged (its bytes are not those that were written: the digest differs)")
-    if carried is None and header.format.startswith("facegan-") and header.metadata.get("schema") != "1":
+    if carried is None and found.format.startswith("facegan-") and found.metadata.get("schema") != "1":
         raise DamagedError(f"{path}: damaged (it carries no digest)")
-    _check_kind(path, kind, header)
-    return TensorFile(path, header.metadata, header.keys, digest)
+    _check_kind(found, kind)
+    return replace(found, digest=digest)
 
 
 def header_problem(path: Path, kind: str = "") -> str | None:
@@ -144,24 +150,14 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, "Tensor"], metada
 def seal(path: Path) -> None:
     """Write the digest of all other bytes into the header's place for it."""
     with path.open("rb+") as file:
-        content = _parse(path, file).content
-        (place,) = _DIGEST.finditer(content)
-        _, unsealed = _hash(file, content)
+        header = _parse(path, file).header
+        (place,) = _DIGEST.finditer(header)
+        _, unsealed = _hash(file, header)
         file.seek(place.start(1))
         file.write(unsealed.encode())
 
 
-class _Header(NamedTuple):
-    content: bytes  # of the file, up to its tensors
-    metadata: dict[str, str]
-    keys: frozenset[str]
-
-    @property
-    def format(self) -> str:
-        return self.metadata.get("format", "nothing")
-
-
-def _parse(path: Path, file: IO[bytes]) -> _Header:
+def _parse(path: Path, file: IO[bytes]) -> TensorFile:
     """Read the header, and compare the file's length with it; leaves the file at its first tensor."""
     content = file.read(8)
     length = int.from_bytes(content, "little")
@@ -178,27 +174,28 @@ def _parse(path: Path, file: IO[bytes]) -> _Header:
             raise ValueError(f"it holds {actual:,} bytes of tensors, not the {num_bytes:,} of its header")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedError(f"{path}: not a valid safetensors file ({one_line(error, 200)})") from None
-    return _Header(content, metadata, frozenset(document))
+    return TensorFile(path, content, metadata, frozenset(document))
 
 
-def _hash(file: IO[bytes], content: bytes) -> tuple[str, str]:
-    """Return the SHA-256 of a file, and that of it with zeros for its embedded digest; `content` is its header."""
-    running = [hashlib.sha256(content), hashlib.sha256(_DIGEST.sub(f'"digest":"{_UNSEALED}"'.encode(), content, 1))]
+def _hash(file: IO[bytes], header: bytes) -> tuple[str, str]:
+    """Return the SHA-256 of a file whose header has been read, and that of it with zeros for its embedded digest."""
+    running = [hashlib.sha256(header), hashlib.sha256(_DIGEST.sub(f'"digest":"{_UNSEALED}"'.encode(), header, 1))]
     while block := file.read(2**22):
         for each in running:
             each.update(block)
     return running[0].hexdigest(), running[1].hexdigest()
 
 
-def _check_kind(path: Path, kind: str, header: _Header) -> None:
-    if header.format != f"facegan-{kind}":
-        raise SnapshotError(f"{path}: not {_article(kind)}{kind} of facegan (it says it is {quoted(header.format)})")
+def _check_kind(file: TensorFile, kind: str) -> None:
+    path, metadata = file.path, file.metadata
+    if file.format != f"facegan-{kind}":
+        raise SnapshotError(f"{path}: not {_article(kind)}{kind} of facegan (it says it is {quoted(file.format)})")
     try:
-        schema, step = int(header.metadata["schema"]), int(header.metadata["step"])
+        schema, step = int(metadata["schema"]), int(metadata["step"])
     except (KeyError, ValueError):
         schema, step = 0, -1
     if schema > SCHEMA:
-        writer = header.metadata.get("facegan", "?")[:40]
+        writer = metadata.get("facegan", "?")[:40]
         raise SnapshotError(
             f"{path}: written by facegan {writer}, which is newer than this one ({__version__}); upgrade"
         )
