@@ -9,7 +9,7 @@ from torch import nn
 from facegan.errors import ConfigError, DamagedError, SnapshotError
 from facegan.generator import FaceGenerator
 from facegan.reporter import Callbacks
-from facegan.seeds import Latent, Points, compact, load_latents, parse, save_latents
+from facegan.seeds import Latent, Points, load_latents, parse, save_latents
 from origins import origin
 
 HERE, ELSEWHERE = "a" * 64, "b" * 64
@@ -72,10 +72,9 @@ def test_many_seeds_are_held_as_ranges_and_come_in_batches():
     assert [len(batch) for batch in parse("0-6").batches(3)] == [3, 3, 1]
 
 
-def test_compact_is_the_shortest_text_of_the_same_seeds():
-    assert compact([0, 1, 2, 9, 4, 5]) == "0-2,9,4-5"
-    assert compact(range(4, 5)) == "4"
-    assert compact(range(0, 9, 3)) == "0,3,6"
+def test_the_text_of_seeds_is_the_shortest_one():
+    texts = [Points.of(seeds).text for seeds in ([0, 1, 2, 9, 4, 5], range(4, 5), range(0, 9, 3))]
+    assert texts == ["0-2,9,4-5", "4", "0,3,6"]
 
 
 def test_latents_can_be_given_wherever_seeds_can(saved):

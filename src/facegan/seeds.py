@@ -19,7 +19,6 @@ from .reporter import Reporter
 from .storage.safetensors_file import open_tensors, read_tensors, write_tensors
 
 MAX_POINTS = 10_000_000  # points at a time
-ENDING = ".safetensors"
 _ROW = re.compile(r"(?P<path>.+\.safetensors)(?:#(?P<row>\d{1,9}))?")
 
 
@@ -73,8 +72,16 @@ class Points(BaseModel):
 
     @classmethod
     def of(cls, seeds: Iterable[int]) -> "Points":
-        """Return the points of seeds."""
-        return cls(text=compact(seeds))
+        """Return the points of seeds, with the shortest text: 0-63,99."""
+        if isinstance(seeds, range) and seeds.step == 1 and len(seeds) > 1:
+            return cls(text=f"{seeds[0]}-{seeds[-1]}")
+        parts: list[list[int]] = []
+        for seed in seeds:
+            if parts and seed == parts[-1][1] + 1:
+                parts[-1][1] = seed
+            else:
+                parts.append([seed, seed])
+        return cls(text=",".join(f"{low}-{high}" if high > low else str(low) for low, high in parts))
 
     @cached_property
     def _segments(self) -> list[range | list[str]]:
@@ -90,7 +97,7 @@ class Points(BaseModel):
 
     def labels(self) -> list[str]:
         """Return the caption of each point's image."""
-        return [str(name).replace(ENDING, "") for name in self.names()]
+        return [str(name).replace(".safetensors", "") for name in self.names()]
 
     def batches(self, size: int) -> Iterator[list[int | str]]:
         """Yield the names in order, `size` at a time."""
@@ -141,19 +148,6 @@ def parse(text: str) -> Points:
             latents[name] = Latent.of(z[row], snapshot)
             parts.append(name)
     return Points(text=",".join(parts), latents=latents)
-
-
-def compact(seeds: Iterable[int]) -> str:
-    """Return the shortest text of seeds that `--seeds` takes: 0-63,99."""
-    if isinstance(seeds, range) and seeds.step == 1 and len(seeds) > 1:
-        return f"{seeds[0]}-{seeds[-1]}"
-    parts: list[list[int]] = []
-    for seed in seeds:
-        if parts and seed == parts[-1][1] + 1:
-            parts[-1][1] = seed
-        else:
-            parts.append([seed, seed])
-    return ",".join(f"{low}-{high}" if high > low else str(low) for low, high in parts)
 
 
 def save_latents(path: Path, z: Tensor, generator: FaceGenerator, about: dict[str, str] | None = None) -> None:
