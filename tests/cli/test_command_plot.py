@@ -25,8 +25,8 @@ def test_plot_without_arguments_redraws_the_latest_runs_own(facegan, run):
     (run / "losses.png").unlink()
     said = facegan("plot")
     assert said.out == f"{run}/losses.png\n"
-    with Image.open(run / "losses.png") as picture:
-        assert picture.size == (900, 1248)
+    with Image.open(run / "losses.png") as image:
+        assert image.size == (900, 1248)
 
 
 def test_several_runs_are_overlaid_and_named(facegan, run):
@@ -35,11 +35,8 @@ def test_several_runs_are_overlaid_and_named(facegan, run):
     copy.mkdir()
     for name in ("config.json", "metrics.jsonl"):
         (copy / name).write_bytes((other / name).read_bytes())
-    assert facegan("plot", "faces-1", "other").out == "curves.png\n"
-    said = facegan("plot", "faces-1", "other", "-o", "new/both.svg", "--json")
-    assert said.json == {"files": ["new/both.svg"]}
+    assert facegan("plot", "faces-1", "other", "--json").json == {"files": ["curves.png"]}
     assert Path("curves.png").is_file()
-    assert "<svg" in Path("new/both.svg").read_text()
 
 
 @pytest.fixture
@@ -62,12 +59,12 @@ def test_metrics_are_drawn_over_steps_and_what_is_not_alike_is_said(facegan, eva
     assert said.err == (
         "faces-1: swd: values of another protocol, left out: 1 (step 2 for one: judged images 50, not 100)\n"
     )
-    with Image.open("metrics.png") as picture:
-        assert picture.size == (900, 440)
+    with Image.open("metrics.png") as image:
+        assert image.size == (900, 440)
     other = Path("runs/other/evaluations.jsonl")
     other.write_text(other.read_text().splitlines()[0])
-    said = facegan("plot", "--metric", "swd", "--metric", "swd", "faces-1", "other", "-o", "both.svg", "--json")
-    assert said.json == {"files": ["both.svg"]}
+    said = facegan("plot", "--metric", "swd", "--metric", "swd", "faces-1", "other", "-o", "new/both.svg", "--json")
+    assert said.json == {"files": ["new/both.svg"]} and "<svg" in Path("new/both.svg").read_text()
     assert "swd: the runs were not measured alike (judged images 50, not 100)\n" in said.err
 
 
@@ -106,9 +103,9 @@ def test_run_without_metrics_is_refused(facegan, run):
     assert not Path("a.png").exists()
 
 
-def test_line_that_a_crash_left_half_written_is_passed_over(facegan, run):
-    whole = column(run, "loss/D")
+def test_line_that_a_crash_left_half_written_is_skipped(facegan, run):
+    complete = column(run, "loss/D")
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": 5, "loss')
     facegan("plot", run, "--arrays", "numbers")
-    assert np.load("numbers/d_losses.npy").tolist() == whole
+    assert np.load("numbers/d_losses.npy").tolist() == complete

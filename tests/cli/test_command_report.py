@@ -42,7 +42,8 @@ def test_grids_that_are_left_out_are_reported(facegan, run):
         "report.html: shows 59 of 82 grids, evenly chosen, to stay small",
     ]
     assert (said.json["num_grids"], said.json["num_left_out"]) == (59, 23)
-    assert "Shown are 59 of 82 grids, evenly chosen" in Path("report.html").read_text()
+    content = Path("report.html").read_text()
+    assert "Shown are 59 of 82 grids, evenly chosen" in content and "step 179" in content
 
 
 def test_a_run_that_has_lost_its_settings_has_a_report(facegan, run):

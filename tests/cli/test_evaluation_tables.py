@@ -25,7 +25,7 @@ def result():
     )  # fmt: skip
 
 
-def test_attributes_are_told_the_worst_first_with_what_chance_gives(result, capsys):
+def test_attributes_are_listed_the_worst_first_with_what_chance_gives(result, capsys):
     print_evaluations([[result]])
     said = capsys.readouterr().out
     assert "Attributes of faces, step 7: 0.16; 0.03 by chance" in said

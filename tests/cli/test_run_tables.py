@@ -38,7 +38,7 @@ def summarize_run(*, num_files=0, newest=30, **more):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """terminal(80) -> what stands on a terminal of that width once it is read."""
+    """terminal(80) -> the text on a terminal of that width once it is read."""
 
     def make(columns):
         screen = io.StringIO()
@@ -120,7 +120,7 @@ def test_rows_are_aligned_and_their_last_column_is_folded(terminal):
         ({"name": "my faces", "snapshot": None}, ["facegan resume 'runs/my faces'"]),
     ],
 )
-def test_next_commands_suit_how_the_run_stands(more, commands):
+def test_next_commands_suit_the_status_of_the_run(more, commands):
     assert [command for command, _ in next_commands(summarize_run(**more))] == commands
 
 
@@ -128,11 +128,11 @@ def test_snapshot_that_the_runs_name_would_not_lead_to_is_named_itself():
     file = "facegan sample runs/faces/snapshots/step-00000030.safetensors -n 64 -o grid.png"
     lost = summarize_run(standing="damaged").model_copy(update={"settings": {}})
     assert [command for command, _ in next_commands(lost)] == [file]
-    torn = summarize_run(newest=31)  # and 30 is the newest whole one
+    torn = summarize_run(newest=31)  # and 30 is the newest valid one
     assert [command for command, _ in next_commands(torn)] == ["facegan resume runs/faces", file]
 
 
-def test_best_snapshot_is_told_and_offered_unless_it_is_the_newest(capsys):
+def test_best_snapshot_is_shown_and_offered_unless_it_is_the_newest(capsys):
     path = Path("runs/faces/snapshots/step-00000020.safetensors")
     found = summarize_run().model_copy(
         update={"best": BestSnapshot(step=20, path=path, metric="swd", title="Sliced", value=1.25, num_images=1000)}
@@ -146,7 +146,7 @@ def test_best_snapshot_is_told_and_offered_unless_it_is_the_newest(capsys):
     assert command not in [each for each, _ in next_commands(newest)]
 
 
-def test_health_is_told_where_there_is_any(capsys):
+def test_health_is_shown_where_there_is_any(capsys):
     print_run(summarize_run(), verified=False)
     assert "Health" not in capsys.readouterr().out
     spans = [Span(health="collapse", first=1000, last=2000, num_ticks=3)]
@@ -165,7 +165,7 @@ def test_health_is_told_where_there_is_any(capsys):
         (2e5, "2 days ago"),
     ],
 )
-def test_times_are_told_roughly(capsys, seconds, words):
+def test_times_are_shown_roughly(capsys, seconds, words):
     print_run(summarize_run(active=datetime.now(UTC) - timedelta(seconds=seconds)), verified=False)
     assert capsys.readouterr().out.startswith(f"runs/faces: stopped at step 50 of 200 (25 %), last written {words}\n")
 

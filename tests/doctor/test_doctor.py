@@ -27,6 +27,7 @@ cuda = Space(is_available=lambda: False, device_count=lambda: 0)
 no = Space(is_available=lambda: False)
 backends = Space(cudnn=no, mps=no)
 atexit.register(os.abort)
+print('["torch", {}]')
 """
 
 
@@ -62,21 +63,15 @@ def find():
 # The child process
 
 
-@pytest.mark.parametrize(
-    ("source", "why"),
-    [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
-        ("import sys, os; print('no GPU', file=sys.stderr, flush=True); os._exit(7)", "exit code 7: no GPU"),
-        ("print('[\"torch\", {}]'); version = 1", "AttributeError: module 'torch' has no attribute 'cuda'"),
-    ],
-)
-def test_a_torch_that_fails_or_crashes_is_reported_and_hides_only_what_needs_it(package, source, why):
-    package("torch", source)
+def test_a_torch_that_crashes_is_reported_and_hides_only_what_needs_it(package):
+    package("torch", "import sys, os; print('no GPU', file=sys.stderr, flush=True); os._exit(7)")
     found = find()
     assert found["torch"].status == "wrong"
-    assert found["torch"].found == f"does not work, so that neither devices nor plugins were tried ({why})"
+    assert found["torch"].found == (
+        "does not work, so that neither devices nor plugins were tried (exit code 7: no GPU)"
+    )
     assert found["torch"].fix == f"{PIP} torch"
-    assert found["torch"].facts == {"reason": why, "error": why}
+    assert found["torch"].facts == {"reason": "exit code 7: no GPU", "error": "exit code 7: no GPU"}
     assert not {"cpu", "torchvision", "plugins"} & set(found)
     assert found["cache"].status == "ok"
 

@@ -131,7 +131,7 @@ def test_a_missing_value_is_a_gap_not_a_shift(make):
     assert np.isnan(columns["loss/G"][2])
 
 
-def test_values_that_cannot_be_drawn_leave_gaps(make, tmp_path):
+def test_values_that_cannot_be_drawn_leave_gaps(make):
     run = make(num=7)
     lines_of_file = run.metrics.read_text().splitlines()
     for number, value in enumerate(["null", "true", "1e999", "1e308", "1" + "0" * 400], 1):
@@ -141,5 +141,4 @@ def test_values_that_cannot_be_drawn_leave_gaps(make, tmp_path):
     assert columns["loss/D"][[0, 6]].tolist() == [1, 1 / 7]
     assert np.isfinite(columns["loss/D"][1:6]).tolist() == [False, True, False, False, False]  # true is 1
     assert np.isnan(columns["loss/G"][1:6]).all()
-    save_curves([run], tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").stat().st_size > 1000
+    assert np.isnan(lines(plot_curves([run]).axes[0])["D"].get_ydata()).sum() == 4

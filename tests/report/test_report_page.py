@@ -299,21 +299,14 @@ print({"torch", "matplotlib", "av"} & set(sys.modules))
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
-def test_at_most_so_many_grids_are_embedded_and_always_the_first_and_last(make, write):
-    page = write(make(grids=range(0, 200, 2)))
-    captions = [grid["caption"] for grid in page.data["grids"]]
-    assert (len(captions), captions[0], captions[-1]) == (report_page.MAX_GRIDS, "step 0", "step 198")
-    assert "Shown are 60 of 100 grids, evenly chosen" in page.text
-
-
 def test_grids_that_would_be_too_large_together_are_thinned_out(make, write, monkeypatch):
-    run = make(grids=range(20))
+    run = make(grids=range(12))
     size_bytes = len(write(run).data["grids"][0]["src"])
-    monkeypatch.setattr(report_page, "MAX_GRID_BYTES", 7 * size_bytes)
+    monkeypatch.setattr(report_page, "MAX_GRID_BYTES", 5 * size_bytes)
     grids = write(run).data["grids"]
-    assert 3 <= len(grids) <= 8
-    assert sum(len(grid["src"]) for grid in grids) <= 7 * size_bytes
-    assert (grids[0]["caption"], grids[-1]["caption"]) == ("step 0", "step 19")
+    assert 3 <= len(grids) <= 6
+    assert sum(len(grid["src"]) for grid in grids) <= 5 * size_bytes
+    assert (grids[0]["caption"], grids[-1]["caption"]) == ("step 0", "step 11")
 
 
 @pytest.mark.parametrize(("size", "embedded"), [((2200, 1100), (1100, 550)), ((40, 30), (40, 30))])
