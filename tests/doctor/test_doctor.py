@@ -27,7 +27,6 @@ cuda = Space(is_available=lambda: False, device_count=lambda: 0)
 no = Space(is_available=lambda: False)
 backends = Space(cudnn=no, mps=no)
 atexit.register(os.abort)
-print('["torch", {}]')
 """
 
 
@@ -87,7 +86,9 @@ def test_crashes_after_torch_hide_nothing_else_and_one_at_exit_does_not_matter(p
     package("torchvision", "import os; os.abort()")
     install("faceplug", "import os; os._exit(9)", {"facegan.command": {"mine": "faceplug:mine"}})
     install("thirdplug", "raise SystemExit('not today')", {"facegan.command": {"third": "thirdplug:mine"}})
-    install("otherplug", "mine = 1", {"facegan.command": {"other": "otherplug:mine", "both": "otherplug:mine"}})
+    install(
+        "otherplug", "print(1); mine = 1", {"facegan.command": {"other": "otherplug:mine", "both": "otherplug:mine"}}
+    )
     install("lastplug", "mine = 1", {"facegan.command": {"both": "lastplug:mine"}})
     found = find()
     assert found["torch"].found == "2.6.0, for the CPU alone"
