@@ -10,7 +10,7 @@ import functools
 import importlib
 import importlib.metadata
 import re
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,13 +119,13 @@ def unreadable() -> dict[str, str]:
     """Return the folder of every installed package with unreadable metadata, and why; its parts are not listed."""
     found: dict[str, str] = {}
     for package in importlib.metadata.distributions():
-        for read in (_entry_points, _name_and_version):
-            try:
-                read(package)
-            except Exception as error:
-                # The standard library has no public name for the path of the metadata.
-                folder = str(getattr(package, "_path", package.locate_file("")))
-                found.setdefault(folder, f"{type(error).__name__}: {one_line(error)}")
+        try:
+            list(package.entry_points)
+            _name_and_version(package)
+        except Exception as error:
+            # The standard library has no public name for the path of the metadata.
+            folder = str(getattr(package, "_path", package.locate_file("")))
+            found.setdefault(folder, f"{type(error).__name__}: {one_line(error)}")
     return found
 
 
@@ -155,13 +155,10 @@ def claim(kind: str, name: str) -> Plugin:
     return owners[0]
 
 
-def probe(plugin: Plugin, check: Callable[[Any], Any] = lambda part: part) -> str | None:
-    """Import a part; return why it is unavailable, in one line, or None when it loads and passes the check."""
-    owners = claims(plugin.kind).get(plugin.name, ())
-    if len(owners) > 1:
-        return "claimed by " + " and ".join(owner.origin for owner in owners)
+def probe(plugin: Plugin) -> str | None:
+    """Import a part; return why it is unavailable, in one line, or None."""
     try:
-        check(plugin.load())
+        find(plugin.kind, plugin.name)
     except PluginError as error:
         return one_line(error.__cause__ or error)
     return None
@@ -171,21 +168,12 @@ def _installed(kind: str) -> list[Plugin]:
     """Return the parts of a kind in installed packages; of a package found twice on the path, the first counts."""
     found: dict[str, list[Plugin]] = {}
     for package in importlib.metadata.distributions():
-        try:
-            points = [point for point in _entry_points(package) if point.group == f"facegan.{kind}"]
-            if not points:  # most packages: their names need not be read
-                continue
-            name, version = _name_and_version(package)
-        except Exception:  # damaged metadata can raise anything; `unreadable` reports it
-            continue
-        plugins = [Plugin(kind, point.name, point.value, f"{name} {version}") for point in points]
-        found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), plugins)
+        with suppress(Exception):  # damaged metadata can raise anything; `unreadable` reports it
+            if points := [point for point in package.entry_points if point.group == f"facegan.{kind}"]:
+                name, version = _name_and_version(package)
+                plugins = [Plugin(kind, point.name, point.value, f"{name} {version}") for point in points]
+                found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), plugins)
     return [plugin for plugins in found.values() for plugin in plugins]
-
-
-def _entry_points(package: importlib.metadata.Distribution) -> list[importlib.metadata.EntryPoint]:
-    """Return a package's entry points; raises anything if entry_points.txt is damaged."""
-    return list(package.entry_points)
 
 
 def _name_and_version(package: importlib.metadata.Distribution) -> tuple[str, str]:
