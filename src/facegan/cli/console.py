@@ -38,7 +38,7 @@ class ConsoleReporter(Reporter):
         self._replaced: tuple[int, int] | None = None  # the run whose folder is to be replaced
         self._bar: Progress | None = None  # of the task that is under way; on a terminal it is started when it is due
         self._unit = ""
-        self._shown_from = self._next_line = self._next_step_line = 0.0
+        self._shown_from = self._next_line = 0.0
         self._lock = threading.RLock()  # the watcher draws as well
         self._watcher: threading.Thread | None = None
         self._closed = threading.Event()
@@ -90,7 +90,6 @@ class ConsoleReporter(Reporter):
         bar, now = _make_bar(unit), time.monotonic()
         is_shown_at_once = unit == "steps" or (unit == "bytes" and bar.console.is_terminal)
         self._unit, self._shown_from = unit, now if is_shown_at_once else now + QUICK_SECONDS
-        self._next_line = self._next_step_line if unit == "steps" else 0.0
         return bar
 
     def _end_task(self) -> None:
@@ -120,8 +119,6 @@ class ConsoleReporter(Reporter):
         (task,) = bar.tasks
         if task.finished or now >= self._next_line:
             self._next_line = now + PLAIN_SECONDS
-            if self._unit == "steps":
-                self._next_step_line = self._next_line
             name, _, *columns = (cast("Any", column).render(task) for column in bar.columns)
             line = f"{name} {'  '.join(filter(None, map(str, [*columns, task.fields['news']])))}"
             if not bar.console.is_terminal:

@@ -11,17 +11,17 @@ from .tables import print_table
 @examples("""
     $ facegan doctor
         what    found
-    ok  python  3.12.3
-    ok  torch   2.6.0, cpu
+    ok  python  3.12.3 in ~/.venv
+    ok  torch   2.6.0, for the CPU alone
     ...
-    facegan can train and sample here
+    all is well: facegan can train and sample here
 
     $ facegan doctor --time-limit 300 --json
     """)
 def doctor(
     time_limit: Annotated[
         float,
-        typer.Option(min=1, metavar="SECONDS", help="For importing torch and the plugins, which may hang."),
+        typer.Option(min=1, metavar="SECONDS", help="For all checks, of which any may hang."),
     ] = 120.0,
     as_json: Json = False,
 ) -> None:
