@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
@@ -262,14 +261,14 @@ def test_damaged_pixels_in_the_cache_are_packed_again_when_compared(folder, deco
 
 
 def test_file_that_could_not_be_read_is_tried_again(folder, monkeypatch, decoded):
-    root, locked, read = folder("a.png", "b.png"), {"b.png"}, Path.read_bytes
+    root, locked, open_file = folder("a.png", "b.png"), {"b.png"}, open
 
-    def refuse(path):
-        if path.name in locked:
+    def refuse(path, *args, **options):
+        if str(path).endswith(tuple(locked)):
             raise PermissionError(errno.EACCES, "Permission denied", path)
-        return read(path)
+        return open_file(path, *args, **options)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
     assert load(source(root), **SIZE).skipped == [("b.png", "the file cannot be read (Permission denied)")]
     assert load(source(root), **SIZE).num_skipped == 1 and len(decoded) == 2
     locked.clear()
