@@ -81,14 +81,9 @@ def train_classifier(
 ) -> tuple[AttributeClassifier, AttributeLabels, bool]:
     """Train a classifier of the attributes of images, or load it from the cache.
 
-    It is trained on four fifths of the images and evaluated on the rest; all images of a person, known by the images'
-    folders or the attribute `identity`, are on the same side. It depends only on the images, their attributes and
-    VERSION: the seed is always the same.
-
-    Args:
-        images: The images and their attributes; their side is a power of two, 8 or more.
-        device: Where it is trained and used.
-        reporter: Receives the number of images shown; nothing when the classifier is cached.
+    It is trained on four fifths of the images, whose side is a power of two from 8, and evaluated on the rest; all
+    images of a person, known by the images' folders or the attribute `identity`, are on the same side. It depends only
+    on the images, their attributes and VERSION: the seed is always the same.
 
     Returns:
         The classifier, its labels, and whether it came from the cache. Without an attribute that can be learned, a
@@ -129,13 +124,7 @@ def held_out_rows(images: ImageSet) -> np.ndarray:
 
 
 def build_network(resolution: int, channels: int, num: int) -> nn.Sequential:
-    """Build strided convolutions down to 4x4, then one linear map, as positions on a face matter.
-
-    Args:
-        resolution: Of the images, a power of two, 8 or more.
-        channels: Of the images.
-        num: Attributes, one logit each.
-    """
+    """Build strided convolutions down to 4x4, then one linear map to `num` logits, as positions on a face matter."""
     side = min(resolution, MAX_SIDE)
     width = _MIN_WIDTH * MAX_SIDE // side  # about as much work at any resolution
     layers: list[nn.Module] = [nn.AvgPool2d(resolution // side)] if resolution > side else []

@@ -91,12 +91,6 @@ def find_directions(
 ) -> FoundDirections:
     """Find directions for the attributes of a model's training images, and those that G's first layer amplifies most.
 
-    Args:
-        checkpoint: The snapshot.
-        settings: Which directions, and how.
-        device: Where G and the classifier run.
-        reporter: Receives the progress, and which kinds of directions are left out.
-
     Raises:
         ConfigError: A setting does not suit the model, or an attribute is unknown or has no direction.
         DataError: The images cannot be loaded or learned from, or no direction is found.

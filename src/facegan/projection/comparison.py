@@ -49,13 +49,8 @@ def load_comparison_faces(
 ) -> tuple[ComparisonFaces | None, str]:
     """Load the faces that photos are compared with, and describe them; or return None and the reason.
 
-    Args:
-        checkpoint: The snapshot.
-        source: Unseen faces; None: those that the run held out, or for drawn faces other ones.
-        reporter: Receives the progress of "packing".
-
-    Raises:
-        DataError: `source` cannot be loaded.
+    They are those of `source`; None: those that the run held out, or for drawn faces other ones. A source that cannot
+    be loaded raises DataError.
     """
     config = checkpoint.config
 
@@ -127,12 +122,7 @@ def face_errors(
     *,
     reporter: Reporter = SILENT,
 ) -> FaceErrors:
-    """Project up to NUM_PROJECTED evenly spaced faces, or load the result for the same snapshot, faces and settings.
-
-    Raises:
-        SnapshotError: The generator's images are not finite.
-        OSError: The cache cannot be written.
-    """
+    """Project up to NUM_PROJECTED evenly spaced faces, or load the result for the same snapshot, faces and settings."""
     origin = generator.origin
     facts = [1, origin.digest, origin.weights, D is not None, faces.digest, NUM_PROJECTED, settings.model_dump()]
     key = f"{hashed_key(json.dumps(facts))}.json"

@@ -80,10 +80,6 @@ def project_photos(
         compare_with: A source of faces; True: faces that the run has not seen; False: nothing.
         device: Where G and D run.
         reporter: Receives the progress, and why D is not used.
-
-    Raises:
-        SnapshotError: The snapshot cannot be used, or its images are not finite.
-        DataError: The source cannot be loaded.
     """
     settings = settings or SearchSettings()
     generator = checkpoint.generator(device=device)
@@ -104,10 +100,8 @@ def project_photos(
 def read_photos(paths: Sequence[Path], checkpoint: Checkpoint, crop: str | None = None) -> Tensor:
     """Read photos as the model was shown its images: float32 (N, C, H, W) in [-1, 1].
 
-    Args:
-        paths: In any format that training reads.
-        checkpoint: The snapshot, whose resolution, channels and filter count.
-        crop: auto (the largest centre square), none, center:N or box:X,Y,W,H; None: as the run cropped its data.
+    They may have any format that training reads. `crop` is auto (the largest centre square), none, center:N or
+    box:X,Y,W,H; None: as the run cropped its data.
 
     Raises:
         DataError: A photo is missing, damaged, too large, or too small for the crop.
