@@ -44,10 +44,10 @@ Frames = Annotated[
     int | None, Option(help="All frames, both ends included. Default: 30 from point to point, 9 in a strip.")
 ]
 Circle = Annotated[
-    bool, Option("--circle", help="Once around the great circle through one point, in its plane with another.")
+    bool, Option("--circle", help="Go around the great circle through one point, in its plane with another.")
 ]
 Grid = Annotated[
-    str | None, Option(metavar="RxC", help="So many walks at once; the first RxC points are the first frame.")
+    str | None, Option(metavar="RxC", help="Several walks at once; the first RxC points are the first frame.")
 ]
 CornerPoints = Annotated[
     str | None, Option(metavar="A,B,C,D", help="Instead of a walk, a sheet between four points, row by row.")

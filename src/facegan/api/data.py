@@ -42,8 +42,8 @@ def check_data(
     with equal pixels, and near duplicates. Greyscale images and ones that EXIF rotates are notes, which --strict
     ignores.
 
-    Nothing is changed unless --quarantine DIR is given. It deletes and overwrites nothing, and writes each move to
-    DIR/quarantine.jsonl, from where to where.
+    Nothing is changed unless --quarantine DIR is given. It deletes and overwrites nothing, and records each move in
+    DIR/quarantine.jsonl.
     """
     config = data_config(source, resolution, settings, CHOICE)
 
@@ -120,9 +120,9 @@ def pack(
 ) -> "PackedImages":
     """Decode, crop and resize images once and for all.
 
-    Training maps packed images into memory, and packs by itself what is not packed yet. This does it beforehand, or
-    into a folder to keep and to carry, which is a SOURCE like any other. --set data.draft=true decodes JPEG files at a
-    reduced size: faster, and other pixels, moved by half a pixel at most.
+    Training packs its images by itself. Pack them beforehand to save that time, or pack them into a folder that you
+    can keep or move to another machine: it is a SOURCE like any other. --set data.draft=true decodes JPEG files at a
+    reduced size: faster, with slightly different pixels.
     """
     config = data_config(source, resolution, settings, (*CHOICE, "data.filter", "data.draft", "channels"))
 

@@ -28,10 +28,10 @@ def import_(
 ) -> "Imported":
     """Turn a DCGAN's generator trained elsewhere into a snapshot.
 
-    Known are the PyTorch tutorial's layout (main.0.weight, main.1.weight, ...), the one that begins with a linear layer
-    (fc.weight, deconv1.0.weight, ...) and others of the same structure. Layers are recognised by shapes, whatever their
-    names; the file can also hold a discriminator and optimizers. No code in it is run. Weights do not tell activations:
-    ReLU after each batch norm, tanh at the end and none after a linear layer are assumed.
+    facegan knows the layout of the PyTorch tutorial (main.0.weight, main.1.weight, ...), the one that begins with a
+    linear layer (fc.weight, deconv1.0.weight, ...), and others of the same structure. Layers are recognised by their
+    shapes, not their names; the file can also hold a discriminator and optimizers. No code in it is run. Weights do
+    not show activations: facegan assumes ReLU after each batch norm, tanh at the end and none after a linear layer.
     """
     path = Path(out)
     if path.suffix != ".safetensors":

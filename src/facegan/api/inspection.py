@@ -23,7 +23,7 @@ Save = Annotated[PathLike | None, Option(help="A .safetensors file for the laten
 Crop = Annotated[
     str | None, Option(help="auto, none, center:N or box:X,Y,W,H; by default as the run cropped its data.")
 ]
-Judge = Annotated[bool, Option("--judge/--no-judge", help="Decide whether it is a face that the model knows.")]
+Judge = Annotated[bool, Option("--judge/--no-judge", help="Decide whether a photo shows a face that the model knows.")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +128,8 @@ def neighbours(
     """Show samples next to the nearest training images.
 
     Does the model memorise? The image has a row for each sample, with the training images that are nearest in pixels,
-    and nearest in the features of the discriminator. The measure compares how near samples are to training images with
-    how near images are that were not trained on. The image contains training images: their licence applies to it.
+    and nearest in the features of the discriminator. The measure compares the distances of samples to training images
+    with those of images that were not trained on. The image contains training images: their licence applies to it.
     """
     from ..images import check_ending, save
 

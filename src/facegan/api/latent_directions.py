@@ -54,7 +54,7 @@ def directions(
     components: Annotated[
         int | None, Option(help="Number of directions of G's first layer, sefa-1, ...; 0: none. Default 8.")
     ] = None,
-    unlabelled: Annotated[bool, Option("--unlabelled", help="Only those; no images are needed.")] = False,
+    unlabelled: Annotated[bool, Option("--unlabelled", help="Only those of G: no images are needed.")] = False,
     num: Annotated[int, Option("-n", "--num", help="Number of samples to label.")] = 10_000,
     data: Annotated[
         str | None, Option(help="Where the training images are; by default where the run found them.")
@@ -64,8 +64,8 @@ def directions(
 ) -> SavedDirections:
     """Find directions in z that change one thing about a face.
 
-    One for each attribute of the data, by a classifier that is trained once and cached; and those that G's first layer
-    amplifies most. The table shows what each of them moves, by the classifier.
+    There is one for each attribute of the data, found with a classifier that is trained once and cached, and there are
+    those that G's first layer amplifies most. The table shows what each of them moves, according to the classifier.
     """
     from ..directions import DirectionSettings, default_path, find_directions, save_directions
 
@@ -119,7 +119,8 @@ def edit(
 ) -> Drawing:
     """Move faces along directions that were found.
 
-    Each row is a face, whose amounts of 'facegan directions' grow from left to right; the marked face is not moved.
+    Each row shows a face that moves along directions of 'facegan directions' from left to right; the frame marks the
+    unmoved face.
     """
     if not direction:
         raise ConfigError("edit: no direction; give for instance --direction smile:-3..3")

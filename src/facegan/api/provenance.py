@@ -48,8 +48,8 @@ def whois(
 ) -> ImageOrigin:
     """Show how an image was made, and make it again.
 
-    Seeds, snapshot and command are read from its metadata. The image is made again and compared pixel by pixel. Its
-    snapshot is looked for by its digest, so a run may have been renamed or moved.
+    Seeds, snapshot and command are read from its metadata. The image is made again and compared pixel by pixel. The
+    snapshot is found by its digest, even if its run was renamed.
     """
     from ..images.animation import ending_of, read_about
 

@@ -34,9 +34,8 @@ def plot(
 ) -> list[Path]:
     """Draw losses, D(x), D(G(z)) and speed, or metrics over steps.
 
-    Metrics, named with --metric, are results of facegan evaluate, or of training with --evaluate-every. The latest
-    values of a metric by its newest protocol are joined, in a band of their 95 % intervals; real images against real
-    ones are dotted.
+    --metric draws results of facegan evaluate, or of training with --evaluate-every: the latest values by the newest
+    protocol, in a band of their 95 % intervals, with the score of real images as a dotted line.
     """
     from ..images import check_ending
     from ..plots import ENDINGS, save_arrays, save_curves
@@ -87,7 +86,7 @@ def report(
     """Write a run as one HTML page to send to others.
 
     It shows the grids through training, curves, health, evaluations and settings. The file needs no other file and no
-    network. It has training images only with --real, as the people on them may not want to be passed on. Settings and
+    network. It shows training images only with --real, as the people on them may not want to be shared. Settings and
     command lines are shown as they were given, paths included.
     """
     from ..images import check_ending

@@ -128,7 +128,7 @@ def resume(
     """Continue a run, or extend a finished one.
 
     --epochs, --kimg or --steps give a new total; without them a finished run is left as it is. Only the settings of
-    `output` and `evaluation` can change: all others would make another run of it.
+    `output` and `evaluation` can change: all others would make it a different run.
 
     Raises:
         SnapshotError: There is no valid state, the images have changed, or another process is writing the run.

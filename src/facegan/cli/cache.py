@@ -60,16 +60,16 @@ def list_(as_json: Json = False) -> None:
 def prune(
     everything: Annotated[bool, typer.Option("--all", help="Remove every set and file.")] = False,
     older_than: Annotated[
-        float | None, typer.Option(min=0, metavar="DAYS", help="Also remove what was not used for so many days.")
+        float | None, typer.Option(min=0, metavar="DAYS", help="Also remove what was not used for this many days.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed; remove nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Remove the sets that no run can use any more.
 
-    They were left by a killed packing, or their images have changed or gone, or another version made them. Training
-    packs again whatever it needs, and evaluate, directions and project compute their files again; the images
-    themselves and downloads are never touched.
+    These are sets that an interrupted packing left, whose images have changed or gone, or that another version made.
+    Training packs again what it needs, and evaluate, directions and project compute their files again; your images and
+    downloads are never touched.
     """
     from ..data.packed.load import entries
     from ..storage.cache import computed_files, remove

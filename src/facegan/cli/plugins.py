@@ -28,7 +28,7 @@ def plugins(
 ) -> None:
     """List every pluggable part and its origin.
 
-    Nothing is imported for it. With --check every part is, and its settings are shown, or why it is unavailable.
+    Nothing is imported. With --check, every part is, and shows its settings or why it is unavailable.
     """
     from ..plugins import KINDS, claims, unreadable
 

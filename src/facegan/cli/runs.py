@@ -150,9 +150,9 @@ def clean(
 ) -> None:
     """Remove older or damaged snapshots and states, and stray files.
 
-    The files are shown first, and you are asked. The newest valid snapshot and state of a run always stay, as do
-    metrics, samples and settings, files that output.keep_snapshots_every and output.keep_states_every keep for good,
-    and the best snapshot of the evaluations during training. A run that is being trained is skipped.
+    facegan shows the files and asks before it removes them. The newest valid snapshot and state of a run always stay,
+    as do metrics, samples and settings, files that output.keep_snapshots_every and output.keep_states_every keep for
+    good, and the best snapshot of the evaluations during training. A run that is being trained is skipped.
     """
     from ..storage.prune import plan_prune, prune_run
     from ..storage.run_dir import RunDir, find_run

@@ -36,31 +36,33 @@ class DataConfig(Section):
     crop: str = Field(
         "auto",
         pattern=CROP_PATTERN,
-        description="`auto` (the dataset's own, else the largest centre square), `none` (all of the image, which must "
-        "be square), `center:N` or `box:X,Y,W,H`, in pixels",
+        description="`auto` (the dataset's own crop, else the largest centre square), `none` (all of the image, which "
+        "must be square), `center:N` or `box:X,Y,W,H`, in pixels",
     )
     mirror: bool = Field(False, description="mirror images left to right with probability 1/2, drawn each epoch")
-    limit: int = Field(0, ge=0, description="use only so many images, the first that `split` and `where` leave; 0: all")
+    limit: int = Field(
+        0, ge=0, description="use only the first N of the images that `split` and `where` select; 0: all"
+    )
     split: Literal["all", "train", "val", "test", "heldout"] = Field(
         "all",
-        description="of images with an official partition (CelebA's): `train`, `val`, `test`, or `heldout` for all "
-        "but `train`. Of others: `train` or `heldout`, 90 % or 10 % of the people (sub-folders) or, in a flat folder, "
-        "of the images, by a stable hash",
+        description="with an official partition (CelebA's): `train`, `val`, `test`, or `heldout` for all but `train`; "
+        "without one: `train` or `heldout`, 90 % or 10 % of the people (sub-folders) or, in a flat folder, of the "
+        "images, by a stable hash",
     )
     where: str = Field(
         "",
-        description="only images with these attributes, for instance `Smiling=1,Male=0`: a comma means and; `=`, "
-        "`!=`, `<`, `<=`, `>`, `>=`; images without a known value are left out",
+        description="only images with these attributes, for instance `Smiling=1,Male=0`, where the comma means both; "
+        "`=`, `!=`, `<`, `<=`, `>`, `>=`; images without a known value are left out",
     )
     filter: Literal["bicubic", "bilinear", "lanczos", "box"] = Field(
-        "bicubic", description="the resampling filter, always antialiased"
+        "bicubic", description="resampling filter, always antialiased"
     )
     draft: bool = Field(
         False,
-        description="decode JPEG files at 1/2, 1/4 or 1/8 of their size where that leaves enough pixels: quicker "
-        "packing, other pixels, moved by half a pixel at most",
+        description="decode JPEG files at 1/2, 1/4 or 1/8 of their size where that leaves enough pixels: packing "
+        "is faster, and pixels differ slightly, shifted by half a pixel at most",
     )
-    options: dict[str, Any] = Field({}, description="the dataset's own, as `data.options.num_images=5000` for `drawn`")
+    options: dict[str, Any] = Field({}, description="the dataset's own settings: `data.options.num_images=5000`")
 
     @property
     def takes_all(self) -> bool:
@@ -132,7 +134,7 @@ class TrainConfig(Section):
     """Length, batch size, device and precision."""
 
     batch_size: int = Field(
-        128, ge=2, description="images of a step, so many real and so many fake ones, over all processes together"
+        128, ge=2, description="real images per step, and as many fakes, over all processes together"
     )
     epochs: float | None = Field(25, gt=0, allow_inf_nan=False, description="length in passes over the images")
     kimg: float | None = Field(
@@ -140,31 +142,31 @@ class TrainConfig(Section):
     )
     steps: int | None = Field(None, ge=1, description="length in updates of G, instead of epochs")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="`auto`: on CUDA bf16 where the GPU has it, else fp16 with scaled losses; elsewhere fp32"
+        "auto", description="`auto`: on CUDA, bf16 if the GPU supports it, else fp16 with loss scaling; elsewhere fp32"
     )
     device: str = Field("auto", pattern=DEVICE_PATTERN, description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`")
     fresh_z: bool = Field(False, description="draw new latents for G's step instead of reusing the fakes of D's step")
     deterministic: bool = Field(
         False,
-        description="on CUDA: only kernels that always sum in one order, so that runs repeat and resume to the bit; "
-        "slower. On the CPU runs do so anyway",
+        description="on CUDA: only kernels that always sum in the same order, so that runs repeat and resume to the "
+        "bit; slower. On the CPU, runs always do",
     )
     channels_last: bool = Field(
-        True, description="keep images and weights in channels-last order, equal up to rounding"
+        True, description="keep images and weights in channels-last memory order; results differ only by rounding"
     )
     fp32_precision: Literal["ieee", "tf32", "bf16"] = Field(
         "ieee",
         description="how convolutions multiply fp32 numbers: `ieee` exactly; `tf32` rounded to 10 bits (CUDA); `bf16` "
-        "rounded to 7 bits (CPU, by oneDNN, where the processor has units for it; torch 2.9 or newer)",
+        "rounded to 7 bits (CPU, by oneDNN, if the processor supports it; torch 2.9 or newer)",
     )
-    threads: int = Field(0, ge=0, description="CPU threads; 0: one a core, and no more than a container may use")
+    threads: int = Field(0, ge=0, description="CPU threads; 0: one per core, within a container's limit")
     capture: Literal["auto", "off"] = Field(
         "auto", description="on CUDA: `auto` captures the step once and replays it as one CUDA graph"
     )
     sync_batch_norm: bool = Field(
-        False, description="on CUDA, batch norm over the images of all processes that train, not of each by itself"
+        False, description="on CUDA, share batch-norm statistics among all training processes"
     )
-    compile: bool = Field(False, description="compile G and D with torch.compile; starts slowly, needs a C++ compiler")
+    compile: bool = Field(False, description="compile G and D with torch.compile; slow to start, needs a C++ compiler")
 
     @model_validator(mode="after")
     def _one_duration(self) -> Self:
@@ -185,15 +187,15 @@ class TrainConfig(Section):
 class OutputConfig(Section):
     """Files that a run writes and keeps. Intervals are in steps; 0 scales them with the run's length."""
 
-    tick_every: int = Field(0, ge=0, description="steps between lines of metrics; 0: 1,000 lines a run")
-    sample_every: int = Field(0, ge=0, description="steps between grids of the same latents; 0: 20 grids a run")
-    snapshot_every: int = Field(0, ge=0, description="steps between snapshots (networks, for use); 0: 10 a run")
-    state_every: int = Field(0, ge=0, description="steps between states (everything, for resuming); 0: 20 a run")
-    state_minutes: float = Field(15.0, ge=0, description="minutes after which a state is saved anyway; 0: never")
+    tick_every: int = Field(0, ge=0, description="steps between lines of metrics; 0: 1,000 lines per run")
+    sample_every: int = Field(0, ge=0, description="steps between grids of the same latents; 0: 20 grids per run")
+    snapshot_every: int = Field(0, ge=0, description="steps between snapshots (networks, for use); 0: 10 per run")
+    state_every: int = Field(0, ge=0, description="steps between states (everything, for resuming); 0: 20 per run")
+    state_minutes: float = Field(15.0, ge=0, description="maximum minutes between states; 0: no maximum")
     keep_states: int = Field(2, ge=1, description="how many of the newest states to keep")
     keep_states_every: int = Field(0, ge=0, description="also keep states at multiples of this many steps; 0: none")
     keep_snapshots: int = Field(5, ge=1, description="how many of the newest snapshots to keep")
-    keep_snapshots_every: int = Field(0, ge=0, description="the same for snapshots")
+    keep_snapshots_every: int = Field(0, ge=0, description="also keep snapshots at multiples of this; 0: none")
 
     def scaled(self, num_steps: int) -> "OutputConfig":
         """Return these settings with each interval 0 replaced by one of 1, 2, 5, 10, 20, ... steps."""
@@ -208,18 +210,18 @@ class EvaluationConfig(Section):
     every: int = Field(0, ge=0, description="steps between evaluations, and one at the end; 0: never")
     metrics: str = Field("fd_random", description="metrics, separated by commas (`facegan plugins` lists all)")
     num_images: int = Field(
-        1000, ge=2, description="images generated each time, and at most as many training images, always the same"
+        1000, ge=2, description="images generated per evaluation, and the maximum number of training images"
     )
     keep_best: str = Field(
-        "", description="the metric that ranks snapshots, of which the best is kept; empty: the first that can"
+        "", description="metric by which the best snapshot is kept; empty: the first that can rank snapshots"
     )
     max_share: float = Field(
         0.1,
         gt=0,
         le=1,
-        description="the largest share of the time that evaluations may take: one that would exceed it waits for the "
-        "next step at which it is due. The first, of unknown duration, and the last always take place. 1: none "
-        "waits, and equal runs evaluate the same steps",
+        description="maximum share of the time for evaluations: one that would exceed it is postponed to the next "
+        "step at which it is due. The first, whose duration is unknown, and the last never are. 1: none is "
+        "postponed, and equal runs evaluate at the same steps",
     )
 
     @property
@@ -259,7 +261,7 @@ def _power_of_two(value: int) -> int:
 class RunConfig(Section):
     """All settings that a run depends on, as `config.json` in the run folder holds them."""
 
-    seed: int = Field(0, ge=0, lt=2**32, description="the seed of weights, data order and noise")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of weights, data order and noise")
     resolution: Annotated[int, AfterValidator(_power_of_two)] = Field(
         64, ge=16, le=256, description="height and width of the images in pixels, a power of two from 16 to 256"
     )

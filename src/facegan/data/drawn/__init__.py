@@ -24,8 +24,8 @@ class DrawnFaces(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_images: int = Field(default=20_000, ge=1, le=10_000_000, description="how many faces there are")
-    seed: int = Field(default=0, description="which faces they are; another seed draws other people")
+    num_images: int = Field(default=20_000, ge=1, le=10_000_000, description="number of faces")
+    seed: int = Field(default=0, description="seed of the faces; another seed draws other people")
 
     def open(self) -> DrawnSource:
         """Return the images; nothing is drawn until they are read."""
