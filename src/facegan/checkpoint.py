@@ -84,11 +84,10 @@ class Checkpoint:
             PluginError: The architecture belongs to a package that is not installed or does not load.
         """
         weights = "G_ema" if "G_ema" in self._networks and not raw else "G"
-        network = _build(self.path, self.config, "generator")
-        load_network(self.path, network, f"{weights}.")
+        network = self._rebuild("generator", weights).to(device)
         architecture = self.config.part("architecture")
         origin = Origin(self.path, self.digest, self.step, weights, raw, self.config)
-        return FaceGenerator(network.to(device), z_dim=architecture.z_dim, prior=architecture.prior, origin=origin)
+        return FaceGenerator(network, z_dim=architecture.z_dim, prior=architecture.prior, origin=origin)
 
     def discriminator(self, *, device: str | torch.device = "cpu") -> nn.Module:
         """Rebuild D in eval mode, its parameters without gradients; raises as `generator`, or when there is no D."""
@@ -96,9 +95,22 @@ class Checkpoint:
             raise SnapshotError(
                 f"{self.path}: holds no discriminator, only a generator; take a snapshot of a run of facegan"
             )
-        network = _build(self.path, self.config, "discriminator")
-        load_network(self.path, network, "D.")
-        return network.to(device).eval().requires_grad_(False)
+        return self._rebuild("discriminator", "D").to(device).eval().requires_grad_(False)
+
+    def _rebuild(self, part: Literal["generator", "discriminator"], weights: str) -> nn.Module:
+        path, config, name = self.path, self.config, self.config.architecture.name
+        if name not in plugins.names("architecture"):
+            raise PluginError(f"{path}: its architecture is {quoted(name)}; install the package that brings it")
+        try:
+            # Weights that are drawn here are replaced at once.
+            with torch.random.fork_rng(devices=[]), _Budget(2 * path.stat().st_size + _SPARE_BYTES):
+                network: nn.Module = getattr(config.part("architecture"), part)(config.resolution, config.channels)
+        except ConfigError as error:
+            raise SnapshotError(f"{path}: carries settings that this version of '{name}' refuses ({error})") from None
+        except (RuntimeError, MemoryError, TypeError, OverflowError) as error:
+            raise SnapshotError(f"{path}: its network cannot be built here ({one_line(error, 200)})") from None
+        load_network(path, network, f"{weights}.")
+        return network
 
 
 def find_checkpoint(model: str | Path | None, *, reporter: Reporter = SILENT) -> Checkpoint:
@@ -154,7 +166,7 @@ def load_network(path: Path, network: nn.Module, prefix: str) -> None:
         finite = all(bool(value.isfinite().all()) for value in tensors.values())
         network.load_state_dict(tensors)
     except (RuntimeError, SafetensorError) as error:
-        raise SnapshotError(f"{path}: its weights do not fit its configuration ({one_line(error)[:200]})") from None
+        raise SnapshotError(f"{path}: its weights do not fit its configuration ({one_line(error, 200)})") from None
     if not finite:
         raise SnapshotError(f"{path}: holds weights that are not finite; take a snapshot from before it")
 
@@ -164,24 +176,9 @@ def read_config(path: Path, metadata: Mapping[str, str]) -> RunConfig:
     try:
         return validate(json.loads(metadata["config"]))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise SnapshotError(f"{path}: carries no readable configuration ({one_line(error)[:200]})") from None
+        raise SnapshotError(f"{path}: carries no readable configuration ({one_line(error, 200)})") from None
     except ConfigError as error:
         raise SnapshotError(f"{path}: carries a configuration that this version refuses ({error})") from None
-
-
-def _build(path: Path, config: RunConfig, part: Literal["generator", "discriminator"]) -> nn.Module:
-    name = config.architecture.name
-    if name not in plugins.names("architecture"):
-        raise PluginError(f"{path}: its architecture is {quoted(name)}; install the package that brings it")
-    try:
-        # Weights that are drawn here are replaced at once.
-        with torch.random.fork_rng(devices=[]), _Budget(2 * path.stat().st_size + _SPARE_BYTES):
-            network: nn.Module = getattr(config.part("architecture"), part)(config.resolution, config.channels)
-        return network
-    except ConfigError as error:
-        raise SnapshotError(f"{path}: carries settings that this version of '{name}' refuses ({error})") from None
-    except (RuntimeError, MemoryError, TypeError, OverflowError) as error:
-        raise SnapshotError(f"{path}: its network cannot be built here ({one_line(error)[:200]})") from None
 
 
 class _Budget(TorchFunctionMode):

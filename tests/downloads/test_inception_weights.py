@@ -24,7 +24,7 @@ DIGEST = hashlib.sha256(FILE).hexdigest()
 
 @pytest.fixture
 def mirrors(server, monkeypatch):
-    """A server that is both mirrors of a small file, which stands for the weights."""
+    """A server that is both mirrors of a small file that takes the place of the weights."""
     row = INCEPTION.model_copy(
         update={
             "checksum": f"sha256:{DIGEST}",

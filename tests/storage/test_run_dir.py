@@ -195,7 +195,7 @@ def test_a_lock_removes_the_folder_when_nothing_was_written(tmp_path):
 
 
 def test_killed_writers_temporary_files_are_swept(run):
-    run.state(3).write_bytes(b"whole")
+    run.state(3).write_bytes(b"complete")
     left = [
         run.path / "states" / ".step-00000004.safetensors.ab12_z9x.safetensors",
         run.path / ".config.json.ab12_z9x.json",
