@@ -17,10 +17,12 @@ from facegan.data.image_set import (
 from facegan.data.packed.load import load
 from facegan.data.packed.packed_images import digest_pixels, open_packed
 from facegan.errors import ConfigError, DataError
+from facegan.storage.safetensors_file import TensorFile
 
 
 def opened(path, config=None):
-    return Checkpoint(path, config or RunConfig(), digest="", step=4, keys=set())
+    metadata = {"config": (config or RunConfig()).to_json(), "step": "4"}
+    return Checkpoint(TensorFile(path, b"", metadata, frozenset()))
 
 
 def trained_on(path, config, source=None):
