@@ -51,8 +51,8 @@ def evaluate(
     Args:
         model: A snapshot file, a run's folder, or its name under runs/; by default the latest run's.
         data: Real images, instead of those that the model was trained on; cropped as those.
-        real: Instead of a model, with `fake`: a source of real images.
-        fake: A source of images that are judged.
+        real: Instead of a model: a source of real images.
+        fake: With `real`: a source of images that are judged.
         metrics: Their keys; by default all that can be measured.
         settings: Of the real images, as `{"data.split": "heldout"}`, and of metrics, by `key.setting`.
         n: Judged images; by default the faces of the seeds 0 to 9,999, or all of `fake`.
@@ -116,15 +116,7 @@ def make_evaluator(
     reporter: Reporter = SILENT,
     **options: Any,
 ) -> "Evaluator":
-    """Build an evaluator.
-
-    Args:
-        metrics: Their keys; None: all there are, without those of packages that do not load.
-        settings: Lines `section.key=value`, or values by `section.key`, of the real images and of metrics.
-        device: auto, cpu, cuda, cuda:1 or mps; None: auto.
-        weights: A file of Inception's weights; None: those of the cache, else downloaded ones.
-        reporter: Receives warnings and progress.
-        options: Other fields of `Options`.
+    """Build an evaluator from the arguments of `evaluate`; `options` are other fields of `Options`.
 
     Raises:
         ConfigError: There is no such metric or setting, a value is invalid, or a setting has no effect.
@@ -153,15 +145,7 @@ def choose_metrics(
 ) -> dict[str, Metric]:
     """Build metrics from their keys and settings, in the order of measuring.
 
-    Args:
-        names: Keys; None: all there are, without those of packages that do not load.
-        settings: Settings of each metric, by key.
-        reporter: Receives a warning about each package that does not load.
-
-    Raises:
-        ConfigError: There is no such metric, none is named, or a setting does not exist, is invalid, or belongs to a
-            metric that is not measured.
-        PluginError: A metric that was named does not load.
+    Without names these are all there are; a package that does not load is then left out, with a warning.
     """
     known = plugins.names("metric")
     wanted = known if names is None else list(dict.fromkeys(names))
@@ -203,7 +187,6 @@ class Evaluator:
         """Judge the faces of the seeds 0 to num_fake - 1 by the training images, or by those of `source`.
 
         Raises:
-            ConfigError: `channels` is set.
             SnapshotError: Its weights do not fit, or its images are not finite.
             DataError: The real images are missing, or nothing can be measured.
             FaceganError: A network that all metrics need cannot be had.
@@ -225,16 +208,9 @@ class Evaluator:
         ]
 
     def evaluate_sources(self, real: str, fake: str, *, resolution: int | None = None) -> list[Result]:
-        """Judge the images of one source by those of another.
+        """Judge the images of one source by those of another; raises errors as `load_sources` and `measure`.
 
-        Args:
-            real: A source of real images.
-            fake: A source of judged images.
-            resolution: Size to which both are brought; None: both have one size, and no pixel is changed.
-
-        Raises:
-            DataError: A source is missing, the images are not all of one size or kind, or nothing can be measured.
-            FaceganError: A network that all metrics need cannot be had.
+        Both are brought to `resolution`; None: both have one size, and no pixel is changed.
         """
         options = self._options
         reals, fakes = load_sources(

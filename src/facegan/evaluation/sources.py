@@ -31,14 +31,8 @@ def load_sources(
 ) -> tuple[ImageSet, ImageSet]:
     """Load real and judged images; reads the headers of all files first.
 
-    Args:
-        real: A source; its images are uncropped unless a resolution or a crop is given.
-        fake: A source of judged images, which are never cropped.
-        settings: Settings of `data` for the real images.
-        resolution: Real images are cropped and resized to it, and judged ones resized if they have another size; None:
-            both have one size.
-        channels: 3 for colour, 1 for grey; None: as the images are.
-        reporter: Receives progress and warnings.
+    Real images are cropped and resized to `resolution`, judged ones only resized, and only if they have another size.
+    Without a resolution or a crop among the settings of `data`, both must have one size. `channels` None: as they are.
 
     Raises:
         DataError: A source is missing or holds fewer than 2 usable images, a size is not square or too small, or sizes

@@ -49,13 +49,9 @@ def joint_shares(table: NDArray[np.float32]) -> NDArray[np.float64]:
 def variation(difference: NDArray[np.float64], sizes: NDArray[np.int64]) -> float:
     """The total variation distance between the joint shares of two questions, in the mean over all pairs of questions.
 
-    Of one pair of questions it is half the sum of |p - q| over the combinations of their answers: the share of one set
-    that would have to answer differently for the combinations to be as frequent as in the other. Of a single question,
-    its own distance is taken.
-
-    Args:
-        difference: Of the `joint_shares` of both sets.
-        sizes: Answers to each question.
+    Of one pair of questions it is half the sum of |p - q|, the `difference` of the `joint_shares`, over the
+    combinations of their answers: the share of one set that would have to answer differently for the combinations to be
+    as frequent as in the other. Of a single question, its own distance is taken. `sizes` are the answers to each.
     """
     return float((_weights(sizes) * np.abs(difference)).sum())
 
@@ -113,6 +109,18 @@ class Questions:
     targets: AttributeLabels  # all questions, with the answers that are known of the reals
     rows: NDArray[np.int64]  # of the reals that it was not trained on
 
+    @classmethod
+    def about(cls, pair: Pair) -> "Questions":
+        """Learn the classifier, or take it from the cache."""
+        reporter = Callbacks(begin=lambda _: pair.progress)
+        classifier, targets, _ = train_classifier(pair.real.image_set, device=pair.device, reporter=reporter)
+        names, unusable = classifier.usable()
+        groups: dict[str, list[int]] = {}
+        for name in names:
+            groups.setdefault(name.partition("=")[0], []).append(classifier.names.index(name))
+        rows = pair.real.rows[held_out_rows(pair.real.image_set)[pair.real.rows]]
+        return cls(classifier, list(groups.values()), {**targets.skipped, **unusable}, targets, rows)
+
     @property
     def indices(self) -> list[int]:
         """The questions' indices, in the order of the groups."""
@@ -154,11 +162,9 @@ class AttributeProportions(Metric):
     """How far the attributes of fakes, two at a time, are from the proportions in which real images combine them.
 
     A classifier, learned from the real images, labels both sides; of the reals, only images of people that it has not
-    learned from, so that its errors are the same on both. For two attributes, the total
-    variation distance between their combinations is the share of fakes that would have to show another combination for
-    all of them to be as frequent as among the reals; the value is the mean over all pairs of attributes: 0 for the
-    reals' own proportions, up to 1 for fakes that share no combination with them. In a small sample chance alone gives
-    some: the details tell how much ("by_chance").
+    learned from, so that its errors are the same on both. The value is the mean `variation` over all pairs of
+    attributes: 0 for the reals' own proportions, up to 1 for fakes that share no combination with them. In a small
+    sample chance alone gives some: the details tell how much ("by_chance").
     """
 
     title: ClassVar[str] = "Attributes' combinations"
@@ -193,14 +199,15 @@ class AttributeProportions(Metric):
                 f"needs at least {self.at_least} real images of people that its classifier does not learn from, a "
                 f"fifth of all, and others to learn from (there are {num:,} and {int((~unseen).sum()):,}); take more"
             )
-        if not _questions(pair).groups:
-            reasons = "; ".join(f"{name}: {why}" for name, why in _questions(pair).left_out.items())
+        asked = pair.once("attributes", lambda: Questions.about(pair))
+        if not asked.groups:
+            reasons = "; ".join(f"{name}: {why}" for name, why in asked.left_out.items())
             return f"needs an attribute that a classifier can recognise ({reasons})"
         return None
 
     def measure(self, pair: Pair) -> Measurement:
         """Compare the classifier's answers for both sides two attributes at a time."""
-        asked = _questions(pair)
+        asked = pair.once("attributes", lambda: Questions.about(pair))
         real = asked.answers(Sample(pair.real.image_set, asked.rows), pair.real.image_set.mirror)
         fake = asked.answers(pair.fake)
         shares, nums = [joint_shares(real), joint_shares(fake)], [len(real), len(fake)]
@@ -280,23 +287,6 @@ def rows(details: Mapping[str, Any], limit: int = 10) -> list[tuple[str, str, st
         )
         for each in details["attributes"][: limit or None]
     ]
-
-
-def _questions(pair: Pair) -> Questions:
-    """Learn the classifier, or take it from the cache; once a pair."""
-
-    def compute() -> Questions:
-        reporter = Callbacks(begin=lambda _: pair.progress)
-        classifier, targets, _ = train_classifier(pair.real.image_set, device=pair.device, reporter=reporter)
-        names, unusable = classifier.usable()
-        groups: dict[str, list[int]] = {}
-        for name in names:
-            groups.setdefault(name.partition("=")[0], []).append(classifier.names.index(name))
-        unseen = held_out_rows(pair.real.image_set)
-        rows = pair.real.rows[unseen[pair.real.rows]]
-        return Questions(classifier, list(groups.values()), {**targets.skipped, **unusable}, targets, rows)
-
-    return pair.once("attributes", compute)
 
 
 def _proportions(asked: Questions, real: NDArray[np.float32], fake: NDArray[np.float32]) -> Iterator[dict[str, Any]]:

@@ -15,17 +15,10 @@ def inception_score(logits: NDArray[np.floating], *, num_splits: int = 10) -> Me
     """The mean over splits of exp(E KL(p(y|x) || p(y))), p(y) the mean of p(y|x) over the split, in float64.
 
     1 where all answers are alike, at most the number of classes. It rises with the images in a split. Splits are
-    disjoint, so that their values are independent: the interval is Student's for their mean.
+    consecutive parts of the logits (n, classes), which come in random order. Their values are independent: the interval
+    is Student's for their mean. "spread" is the standard deviation over them, which other tools print.
 
     Source: Salimans et al., "Improved techniques for training GANs", NeurIPS 2016, section 4.
-
-    Args:
-        logits: (n, classes), n >= num_splits, in random order.
-        num_splits: Consecutive parts, as equal as possible; with one there is no interval.
-
-    Returns:
-        The score. Details: "spread", the standard deviation over the splits, which other tools print next to the value,
-        and "used_fake", n.
     """
     scores = np.empty(num_splits)
     for number in range(num_splits):

@@ -34,9 +34,9 @@ def kernel_distance(
     Args:
         real: (n, d), n >= 2.
         fake: (m, d), m >= 2.
-        num_subsets: Number of subsets; one where both sides are a single subset.
+        num_subsets: 1 is taken where both sides are a single subset.
         subset_size: Vectors of either side in a subset, at most.
-        seed: Seed of the subsets.
+        seed: Of the subsets.
     """
     size = min(subset_size, len(real), len(fake))
     if size == len(real) == len(fake):

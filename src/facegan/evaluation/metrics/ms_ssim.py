@@ -31,11 +31,7 @@ def diversity(sample: Sample, at_most: int, *, seed: int = 0, device: str = "cpu
 
     The pairs are independent, so the interval is Student's t of their mean.
 
-    Args:
-        sample: 2 images or more, at least 16 x 16.
-        at_most: How many take part at most, 2 or more; with an odd number one is left over.
-        seed: Seed of the pairs.
-        device: Where the images are compared.
+    `at_most` of the images, which are at least 16 x 16, take part; with an odd number one is left over.
     """
     rows = sample.rows[np.random.default_rng(seed).permutation(len(sample))[:at_most]]
     pairs = len(rows) // 2
@@ -56,10 +52,8 @@ def diversity(sample: Sample, at_most: int, *, seed: int = 0, device: str = "cpu
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     """Similarity of each of n pairs, from 0 to 1: (n,).
 
-    Args:
-        a: uint8 (n, C, H, W), at least 16 pixels wide and high; of odd sizes the last row or column has no part in the
-            next level.
-        b: The same.
+    Both are uint8 (n, C, H, W), at least 16 pixels wide and high. Of odd sizes the last row or column has no part in
+    the next level.
     """
     # Variances are small differences of large numbers; one kind of device knows no float64.
     dtype = torch.float32 if a.device.type == "mps" else torch.float64
@@ -105,8 +99,6 @@ class Diversity(Metric):
 
     The details hold the real images' own value and its interval: alone the number says nothing, for images that
     resemble each other by nature have a high one. Noise has a low one and is no better for it.
-
-    Source: Odena et al., "Conditional image synthesis with auxiliary classifier GANs", ICML 2017, section 4.2.
     """
 
     title: ClassVar[str] = "MS-SSIM of random pairs"

@@ -72,9 +72,9 @@ def sliced_wasserstein(
         real: At least one image.
         fake: As many.
         slicing: The protocol.
-        seed: Seed of places and directions.
+        seed: Of places and directions.
         device: Where patches are cut and projected.
-        num_parts: Parts for the interval, no more than images; below 2: none.
+        num_parts: For the interval, no more than images; below 2: none.
         progress: Called after each level with (images compared at all levels so far, images in all).
     """
     num, (channels, *size) = len(real), real.images.shape[1:]
@@ -236,10 +236,7 @@ def pyramid_sizes(height: int, width: int) -> list[tuple[int, int]]:
 def laplacian(images: Tensor, level: int, num_levels: int) -> Tensor:
     """Return one level of the pyramid, 0 the finest detail and num_levels - 1 the low-pass rest.
 
-    Args:
-        images: float (N, C, H, W), at least 3 pixels wide and high at every level.
-        level: Which one.
-        num_levels: Levels of the pyramid.
+    The images are float (N, C, H, W), at least 3 pixels wide and high at every level.
     """
     for _ in range(level):
         images = shrink(images)
