@@ -75,6 +75,7 @@ def test_a_terminal_that_vanishes_does_not_end_a_run_that_ignores_the_hangup(tra
     assert f"saved at step {last_state()}" in (RUN / "log.txt").read_text()
 
 
+@pytest.mark.integration
 @unix
 def test_a_second_ctrl_c_ends_at_once(training):
     process = training()
@@ -86,7 +87,7 @@ def test_a_second_ctrl_c_ends_at_once(training):
 
 def test_a_time_limit_stops_in_good_order(facegan, tiny):
     said = facegan(
-        "train", *tiny, "--steps", 100_000, "--set", "output.tick_every=5", "--run", RUN, "--max-time", "2s", "--json"
+        "train", *tiny, "--steps", 100_000, "--set", "output.tick_every=5", "--run", RUN, "--max-time", "1s", "--json"
     )
     assert said.code == 0, said.err
     assert said.json["finished"] is False

@@ -1,5 +1,6 @@
 """The health of lines made by hand, whose numbers are known, and of small runs that really fail."""
 
+import functools
 import json
 from itertools import pairwise
 from random import Random
@@ -23,9 +24,10 @@ def line(step, real=0.75, fake=0.2, share=0.9, **others):
     }  # fmt: skip
 
 
+@functools.cache
 def wave(step):
     """Noise that lasts for 50 steps, as of networks that learn from each other."""
-    return Random(step // 50).gauss(0, 0.02)
+    return Random(step // 50).gauss(0, 0.02) if step % 50 == 0 else wave(step - step % 50)
 
 
 def well(step, **others):
@@ -65,14 +67,12 @@ def failing(name):
     return kinds[name]
 
 
-@pytest.mark.parametrize(
-    ("num_steps", "tick"), [(500, 1), (500, 100), (5000, 1), (5000, 250), (50_000, 50), (500_000, 500)]
-)
+@pytest.mark.parametrize(("num_steps", "tick"), [(500, 1), (500, 100), (5000, 10), (50_000, 50), (500_000, 500)])
 def test_a_run_that_learns_is_good_at_every_tick(num_steps, tick):
     assert set(names(HealthMonitor(), run(num_steps, tick))) == {"good"}
 
 
-@pytest.mark.parametrize(("num_steps", "tick"), [(500, 1), (500, 50), (5000, 5), (50_000, 50), (500_000, 500)])
+@pytest.mark.parametrize(("num_steps", "tick"), [(500, 1), (500, 50), (50_000, 50), (500_000, 500)])
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_each_failure_is_named_in_short_and_long_runs_at_any_tick(name, num_steps, tick):
     assert changes(names(HealthMonitor(), run(num_steps, tick, failing(name)))) == [name]
@@ -187,8 +187,10 @@ def test_one_thing_that_moves_is_no_stagnation(moving):
     assert set(names(HealthMonitor(), records)) == {"good"}
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), None])
-@pytest.mark.parametrize("key", METRICS)
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [*((key, float("nan")) for key in METRICS), ("loss/D", float("inf")), ("loss/G", -float("inf")), ("loss/D", None)],
+)
 def test_a_value_that_is_not_finite_is_named_at_once_and_spoils_no_average(key, value):
     monitor, spared = HealthMonitor(run(1000, 10)), HealthMonitor(run(1000, 10))
     health = monitor.observe(well(1010, **{key: value}))
@@ -196,7 +198,7 @@ def test_a_value_that_is_not_finite_is_named_at_once_and_spoils_no_average(key, 
     assert health.words == "a loss, a score or a spread is no longer a number (step 1010)"
     assert monitor.observe(well(1020)).name == "good"
     spared.observe(well(1010))
-    assert names(monitor, run(3000, 10, well, 1020)) == names(spared, run(3000, 10, well, 1010))[1:]
+    assert names(monitor, run(2000, 10, well, 1020)) == names(spared, run(2000, 10, well, 1010))[1:]
 
 
 def test_lines_without_spreads_are_diagnosed_by_the_scores():
@@ -290,9 +292,14 @@ def no_latents(state):
 @pytest.mark.parametrize(
     ("settings", "spoil", "healths"),
     [
-        ((), lambda state: None, []),
-        (("optimizer.lr_G=1e-6", "optimizer.lr_D=1e-3"), lambda state: None, ["D has won"]),
-        ((), no_latents, ["collapse"]),
+        pytest.param((), lambda state: None, [], marks=pytest.mark.campaign),
+        pytest.param(
+            ("optimizer.lr_G=1e-6", "optimizer.lr_D=1e-3"),
+            lambda state: None,
+            ["D has won"],
+            marks=pytest.mark.campaign,
+        ),
+        pytest.param((), no_latents, ["collapse"], marks=pytest.mark.campaign),
         (("optimizer.lr_G=1e30", "optimizer.lr_D=1e30"), lambda state: None, ["not finite"]),
     ],
     ids=["healthy", "G stands still", "G does not look at z", "rates far too high"],

@@ -67,9 +67,7 @@ EVERY_2 = ("evaluation.every=2", "evaluation.num_images=16", "evaluation.max_sha
 OUTPUT = ("output.tick_every=2", "output.sample_every=3", "output.snapshot_every=4", "output.state_every=5")
 
 
-@pytest.fixture(autouse=True)
-def without_artifacts(monkeypatch):
-    monkeypatch.setattr("facegan.training.trainer.finish", lambda *args, **kwargs: None)
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture
@@ -95,22 +93,19 @@ def metrics(run):
 
 
 def test_weights_are_the_same_to_the_bit_with_and_without_evaluation(
-    tiny, store, tmp_path, values, assert_same_tensors
+    tiny, run, finished_run, values, assert_same_tensors
 ):
-    data = store()
-    plain, measured = RunDir(tmp_path / "plain"), RunDir(tmp_path / "measured")
-    train(tiny("train.steps=5", *OUTPUT, data=data), plain)
-    values(3.0, 2.0, 1.0)
+    values(3.0, 2.0)
     before = torch.get_rng_state()
-    settings = ("evaluation.metrics=fd_random,swd,told", *EVERY_2, *OUTPUT)
-    train(tiny("train.steps=5", *settings, data=data), measured)
+    settings = ("output.tick_every=1", "evaluation.metrics=fd_random,swd,told", *EVERY_2)
+    train(tiny(*settings), run)
     assert torch.equal(torch.get_rng_state(), before)
-    assert [line["step"] for line in lines(measured)] == [2, 2, 2, 4, 4, 4, 5, 5, 5]
+    assert [line["step"] for line in lines(run)] == [2, 2, 2, 3, 3, 3]
     for kind in ("states", "snapshots"):
-        assert_same_tensors(plain.latest(kind), measured.latest(kind))
-    assert metrics(plain) == metrics(measured)
-    for step in plain.steps("samples"):
-        assert plain.sample(step).read_bytes() == measured.sample(step).read_bytes()
+        assert_same_tensors(finished_run.latest(kind), run.latest(kind))
+    assert metrics(finished_run) == metrics(run)
+    for step in finished_run.steps("samples"):
+        assert finished_run.sample(step).read_bytes() == run.sample(step).read_bytes()
 
 
 def test_values_are_those_of_the_snapshot_and_lines_say_where_they_are_from(tiny, store, tmp_path):
@@ -146,25 +141,20 @@ def test_number_of_faces_is_a_setting_and_no_more_images_are_taken(tiny, tmp_pat
 @pytest.mark.parametrize(
     ("chosen", "numbers", "first"),
     [
-        (("evaluation.metrics=told",), (3.0, 1.0, 2.0, 2.5), 4),
-        (("evaluation.metrics=rising",), (3.0, 1.0, 2.0, 2.5), 2),
-        (("evaluation.metrics=near,told",), (0.0, 3.0, 0.0, 1.0, 0.0, 2.0, 9.0, 9.0), 4),
-        (
-            ("evaluation.metrics=told,rising", "evaluation.keep_best=rising"),
-            (1.0, 1.0, 2.0, 3.0, 3.0, 1.0, 9.0, 0.0),
-            4,
-        ),
-        (("evaluation.metrics=told",), (1.0, 1.0, 1.0, 1.0), 2),
+        (("evaluation.metrics=told",), (3.0, 1.0, 2.0), 2),
+        (("evaluation.metrics=near,told",), (0.0, 3.0, 0.0, 1.0, 9.0, 9.0), 2),
+        (("evaluation.metrics=told,rising", "evaluation.keep_best=rising"), (1.0, 1.0, 2.0, 3.0, 9.0, 0.0), 2),
+        (("evaluation.metrics=told",), (1.0, 1.0, 1.0), 1),
     ],
 )
 def test_the_best_snapshot_survives_all_newer_ones(tiny, tmp_path, values, chosen, numbers, first):
     values(*numbers)
     run = RunDir(tmp_path / "run")
-    config = tiny("train.steps=7", *EVERY_2, "output.keep_snapshots=1", "output.snapshot_every=1", *chosen)
+    config = tiny(*EVERY_2, "evaluation.every=1", "output.keep_snapshots=1", *chosen)
     train(config, run)
     found = best_snapshot(run, config.evaluation)
     assert (found.step, found.path) == (first, run.snapshot(first))
-    assert run.steps("snapshots") == [first, 7]
+    assert run.steps("snapshots") == [first, 3]
     assert load_generator(found.path).info["step"] == first
 
 
@@ -187,7 +177,7 @@ def test_results_are_reported_in_one_line(tiny, tmp_path, values):
     assert second.startswith(f"step 4: fd_random {found[1]:.4g}, told 4  ")
 
 
-@pytest.mark.parametrize("stops", [(1,), (2,), (3, 1)])
+@pytest.mark.parametrize("stops", [(2,), (3, 1)])
 def test_resumed_run_measures_what_an_uninterrupted_one_does(tiny, store, tmp_path, after, assert_same_tensors, stops):
     data = store()
     straight, parts = RunDir(tmp_path / "straight" / "run"), RunDir(tmp_path / "parts" / "run")

@@ -22,6 +22,7 @@ from facegan.training.runtime import (
 from facegan.training.trainer import train
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+PRODUCTS = hasattr(torch.backends.mkldnn, "conv")  # since torch 2.9: products in bf16
 
 
 def test_deterministic_kernels_are_asked_for_within_the_block_alone():
@@ -33,16 +34,32 @@ def test_deterministic_kernels_are_asked_for_within_the_block_alone():
         assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_a_deterministic_run_is_one(tiny, tmp_path, monkeypatch):
-    seen = []
-    step = loop.training_step
-    monkeypatch.setattr(
-        "facegan.training.loop.training_step",
-        lambda *args: (seen.append(torch.are_deterministic_algorithms_enabled()), step(*args)),
-    )
-    train(tiny("train.deterministic=true", "train.steps=1"), RunDir(tmp_path / "one"))
-    train(tiny("train.steps=1"), RunDir(tmp_path / "other"))
-    assert seen == [True, False]
+@pytest.fixture
+def seen(monkeypatch):
+    """Torch's global settings in each step: deterministic or not, number of threads, oneDNN's products."""
+    found, step = [], loop.training_step
+
+    def watch(*arguments):
+        products = torch.backends.mkldnn.conv.fp32_precision if PRODUCTS else None
+        found.append((torch.are_deterministic_algorithms_enabled(), torch.get_num_threads(), products))
+        step(*arguments)
+
+    monkeypatch.setattr(loop, "training_step", watch)
+    monkeypatch.setattr("facegan.training.trainer.finish", lambda *arguments, **options: None)
+    return found
+
+
+def test_settings_of_torch_hold_within_the_run_alone(tiny, tmp_path, monkeypatch, seen):
+    threads = torch.get_num_threads()
+    usual = torch.backends.mkldnn.conv.fp32_precision if PRODUCTS else None
+    wanted = ("train.deterministic=true", "train.threads=3", *(("train.fp32_precision=bf16",) if PRODUCTS else ()))
+    train(tiny(*wanted, "train.steps=1"), RunDir(tmp_path / "set"))
+    assert torch.get_num_threads() == threads
+    monkeypatch.setattr(runtime, "cpu_quota", lambda: 1)
+    train(tiny("train.steps=1"), RunDir(tmp_path / "usual"))
+    assert seen == [(True, 3, "bf16" if PRODUCTS else None), (False, 1, usual)]
+    reported = [json.loads((tmp_path / name / "environment.json").read_text())["threads"] for name in ("set", "usual")]
+    assert reported == [3, 1]
 
 
 def test_an_operation_without_such_a_kernel_is_named():
@@ -97,18 +114,6 @@ def test_cuda_multiplies_as_asked_within_the_block_alone(precision, allowed):
     with fp32_precision(precision, CUDA):
         assert now() == (allowed, allowed)
     assert now() == before
-
-
-@pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "conv"), reason="needs torch 2.9")
-def test_a_run_permits_onednn_to_multiply_in_bf16(tiny, tmp_path, monkeypatch):
-    seen, step = [], loop.training_step
-    monkeypatch.setattr(
-        loop, "training_step", lambda *args: (seen.append(torch.backends.mkldnn.conv.fp32_precision), step(*args))
-    )
-    before = torch.backends.mkldnn.conv.fp32_precision
-    train(tiny("train.fp32_precision=bf16", "train.steps=1"), RunDir(tmp_path / "run"))
-    assert seen == ["bf16"] != [before]
-    assert torch.backends.mkldnn.conv.fp32_precision == before
 
 
 def faults_of_large_tensors():
@@ -195,17 +200,3 @@ def test_a_containers_share_of_the_processors_limits_the_threads(tmp_path, files
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert cpu_quota(tmp_path) == expected
-
-
-def test_a_run_computes_with_the_threads_asked_for(tiny, tmp_path, monkeypatch):
-    seen, step, before = [], loop.training_step, torch.get_num_threads()
-    monkeypatch.setattr(loop, "training_step", lambda *args: (seen.append(torch.get_num_threads()), step(*args)))
-    train(tiny("train.threads=3", "train.steps=1"), RunDir(tmp_path / "three"))
-    monkeypatch.setattr(runtime, "cpu_quota", lambda: 1)
-    train(tiny("train.steps=1"), RunDir(tmp_path / "container"))
-    assert seen == [3, 1]
-    reported = [
-        json.loads((tmp_path / name / "environment.json").read_text())["threads"] for name in ("three", "container")
-    ]
-    assert reported == seen
-    assert torch.get_num_threads() == before
