@@ -61,7 +61,7 @@ def test_sound_files_are_loaded(every, kind, tmp_path):
     load_sound(every[kind], tmp_path / "work")
 
 
-@pytest.mark.parametrize("num_inputs", short_and_long(20, "CAMPAIGN_INPUTS", 2000))
+@pytest.mark.parametrize("num_inputs", short_and_long(30, "CAMPAIGN_INPUTS", 2000))
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_and_forged_files_are_loaded_or_refused_in_one_line(every, kind, num_inputs):
     loader = every[kind]

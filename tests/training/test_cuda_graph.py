@@ -12,7 +12,7 @@ from facegan.reporter import SILENT, Callbacks
 from facegan.training.cuda_graph import NUM_EAGER, graphed
 from facegan.training.distributed import ALONE
 from facegan.training.loop import make_loader, make_step
-from facegan.training.runtime import deterministic_kernels
+from facegan.training.runtime import configured_torch
 from facegan.training.state import build_state
 from facegan.training.step import training_step
 
@@ -206,11 +206,12 @@ def test_nothing_in_a_step_is_read_by_the_processor_or_comes_from_it(tiny, setti
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_captured_steps_equal_eager_ones_on_cuda(tiny, monkeypatch, precision):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    config = tiny("data.mirror=true", "augment.policy=color,translation,cutout", f"train.precision={precision}")
+    draws = ("data.mirror=true", "augment.policy=color,translation,cutout")
+    config = tiny(*draws, f"train.precision={precision}", "train.deterministic=true")
     device = torch.device("cuda")
     data = load(config.data, resolution=16, channels=3, at_least=8)
     ends = []
-    with deterministic_kernels(True):
+    with configured_torch(config, device):
         for setting in ("off", "auto"):
             settings = config.model_copy(update={"train": config.train.model_copy(update={"capture": setting})})
             state, refusals = build_state(settings, device), []

@@ -11,27 +11,12 @@ from torch import nn
 from facegan.errors import ConfigError, TrainingError
 from facegan.storage.run_dir import RunDir
 from facegan.training import loop, runtime
-from facegan.training.runtime import (
-    check_precision,
-    cpu_quota,
-    deterministic_kernels,
-    explained_compile_errors,
-    fp32_precision,
-    retained_memory,
-)
+from facegan.training.distributed import ALONE
+from facegan.training.runtime import configured_torch, cpu_quota, retained_memory, select_device
 from facegan.training.trainer import train
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 PRODUCTS = hasattr(torch.backends.mkldnn, "conv")  # since torch 2.9: products in bf16
-
-
-def test_deterministic_kernels_are_asked_for_within_the_block_alone():
-    assert not torch.are_deterministic_algorithms_enabled()
-    with deterministic_kernels(True):
-        assert torch.are_deterministic_algorithms_enabled()
-    assert not torch.are_deterministic_algorithms_enabled()
-    with deterministic_kernels(False):
-        assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.fixture
@@ -62,57 +47,71 @@ def test_settings_of_torch_hold_within_the_run_alone(tiny, tmp_path, monkeypatch
     assert reported == [3, 1]
 
 
-def test_an_operation_without_such_a_kernel_is_named():
-    with pytest.raises(TrainingError) as refusal, deterministic_kernels(True):
-        raise RuntimeError(
-            "grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set "
-            "'torch.use_deterministic_algorithms(True)'. You can turn off"
-        )
-    assert str(refusal.value) == (
-        "train.deterministic: grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set "
-        "'torch.use_deterministic_algorithms(True)'; train without it, or on the CPU"
-    )
+@pytest.mark.parametrize(
+    ("setting", "error", "message"),
+    [
+        (
+            "train.deterministic=true",
+            RuntimeError(
+                "grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set "
+                "'torch.use_deterministic_algorithms(True)'. You can turn off"
+            ),
+            "train.deterministic: grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you "
+            "set 'torch.use_deterministic_algorithms(True)'; train without it, or on the CPU",
+        ),
+        (
+            "train.compile=true",
+            type("CompilerError", (RuntimeError,), {"__module__": "torch._inductor.exc"})("No working\nC++ compiler"),
+            "train.compile: torch.compile failed (No working C++ compiler); train without it",
+        ),
+    ],
+)
+def test_what_torch_cannot_do_is_one_line_that_names_the_setting(tiny, setting, error, message):
+    with pytest.raises(TrainingError) as refusal, configured_torch(tiny(setting), CPU):
+        raise error
+    assert str(refusal.value) == message
+    for config, other in ((tiny(), error), (tiny(setting), RuntimeError("shapes differ"))):
+        with pytest.raises(RuntimeError) as raised, configured_torch(config, CPU):
+            raise other
+        assert raised.value is other
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shapes"), deterministic_kernels(True):
-        raise RuntimeError("shapes differ")
+@pytest.fixture
+def cuda_here(monkeypatch):
+    """Any device that is named is taken to be here."""
+    monkeypatch.setattr("facegan.devices.resolve_device", torch.device)
 
 
 @pytest.mark.parametrize(
     ("precision", "device", "message"),
     [
-        ("tf32", CPU, "train.fp32_precision=tf32: is for cuda, and this is cpu; ieee is for every device"),
-        ("bf16", CUDA, "train.fp32_precision=bf16: is for cpu, and this is cuda; ieee is for every device"),
+        ("tf32", "cpu", "train.fp32_precision=tf32: is for cuda, and this is cpu; ieee is for every device"),
+        ("bf16", "cuda", "train.fp32_precision=bf16: is for cpu, and this is cuda; ieee is for every device"),
     ],
 )
-def test_products_that_a_device_lacks_are_refused(precision, device, message):
+def test_products_that_a_device_lacks_are_refused(tiny, cuda_here, precision, device, message):
     with pytest.raises(ConfigError) as refusal:
-        check_precision(precision, device)
+        select_device(tiny(f"train.fp32_precision={precision}"), ALONE, device)
     assert str(refusal.value) == message
-    check_precision("ieee", device)
+    assert select_device(tiny(), ALONE, device) == torch.device(device)
 
 
-def test_such_products_are_refused_before_anything_is_written(tiny, tmp_path):
-    with pytest.raises(ConfigError, match=r"train\.fp32_precision=tf32: is for cuda"):
-        train(tiny("train.fp32_precision=tf32"), RunDir(tmp_path / "run"))
-    assert not (tmp_path / "run").exists()
-
-
-def test_older_torch_says_which_one_has_bf16_products(monkeypatch):
+def test_older_torch_says_which_one_has_bf16_products(tiny, monkeypatch):
     monkeypatch.setattr(torch.backends, "mkldnn", object())
     with pytest.raises(ConfigError, match=r"train\.fp32_precision=bf16: torch .* lacks it; use torch 2\.9, or ieee"):
-        check_precision("bf16", CPU)
+        select_device(tiny("train.fp32_precision=bf16"), ALONE)
 
 
 @pytest.mark.parametrize(("precision", "allowed"), [("ieee", False), ("tf32", True)])
-def test_cuda_multiplies_as_asked_within_the_block_alone(precision, allowed):
+def test_cuda_multiplies_as_asked_within_the_block_alone(tiny, precision, allowed):
     def now():
-        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        cudnn = torch.backends.cudnn
+        return torch.backends.cuda.matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
 
     before = now()
-    with fp32_precision(precision, CUDA):
-        assert now() == (allowed, allowed)
+    with configured_torch(tiny(f"train.fp32_precision={precision}"), CUDA):
+        assert now() == (allowed, allowed, True)
     assert now() == before
 
 
@@ -164,22 +163,6 @@ def test_training_compiles_g_and_d_and_learns_the_same(tiny, tmp_path, monkeypat
         train(tiny("train.steps=2", f"train.compile={setting}"), run)
     assert compiled == ["Generator", "Discriminator"]
     assert runs[0].snapshot(2).read_bytes()[-4096:] == runs[1].snapshot(2).read_bytes()[-4096:]
-
-
-def test_a_compiler_that_fails_is_one_line():
-    class CompilerError(RuntimeError):
-        pass
-
-    CompilerError.__module__ = "torch._inductor.exc"
-    with pytest.raises(TrainingError) as refusal, explained_compile_errors(True):
-        raise CompilerError("No working\nC++ compiler found")
-    assert str(refusal.value) == (
-        "train.compile: torch.compile failed (No working C++ compiler found); train without it"
-    )
-    with pytest.raises(CompilerError), explained_compile_errors(False):
-        raise CompilerError
-    with pytest.raises(RuntimeError, match="another"), explained_compile_errors(True):
-        raise RuntimeError("another")
 
 
 @pytest.mark.parametrize(

@@ -61,11 +61,11 @@ def test_arguments_override_file_and_preset_and_settings_override_arguments(work
 def test_every_argument_is_a_setting():
     settings = {**TINY, "evaluation.num_images": 12, "optimizer": "{lr_D = 0.125}"}
     run = train(
-        seed=9, resolution=32, steps=None, kimg=0.008, evaluate_every=9, metrics="fd_random",
+        seed=9, steps=None, kimg=0.008, evaluate_every=9, metrics="fd_random",
         settings=[f"{key}={value}" for key, value in settings.items()],
     )  # fmt: skip
     config = config_of(run)
-    assert (config["seed"], config["resolution"], config["train"]["kimg"]) == (9, 32, 0.008)
+    assert (config["seed"], config["resolution"], config["train"]["kimg"]) == (9, 16, 0.008)
     assert (config["evaluation"]["every"], config["evaluation"]["metrics"]) == (9, "fd_random")
     assert (config["optimizer"]["lr_D"], config["architecture"]["z_dim"]) == (0.125, 12)
 

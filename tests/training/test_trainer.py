@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load, load_file, save_file
+from safetensors.torch import load_file, save_file
 
 import facegan
 from facegan.checkpoint import load_generator

@@ -24,17 +24,13 @@ Write = Callable[[], None]
 def copy_weights(run: RunDir, state: TrainState, *, snapshot: bool, data_digest: str | None) -> Write:
     """Copy the weights of this step to the CPU; return a function that writes them, whatever the state does meanwhile.
 
-    Args:
-        run: The run folder.
-        state: Copied.
-        snapshot: Whether to write a snapshot, before the state: a state implies that its step's other files exist.
-        data_digest: Of the training set, for a state; None writes no state.
+    A snapshot is written before the state, which implies that its step's other files exist. `data_digest` is that of
+    the training set, for a state; None writes no state.
     """
     config, step, every = state.config, state.step, state.config.output
     prefixes = ("",) if data_digest is not None else NETWORKS
-    copies = {
-        key: value.detach().to("cpu", copy=True) for key, value in state.tensors().items() if key.startswith(prefixes)
-    }
+    chosen = {key: value for key, value in state.tensors().items() if key.startswith(prefixes)}
+    copies = {key: value.detach().to("cpu", copy=True) for key, value in chosen.items()}
     metadata = state.metadata(data_digest) if data_digest is not None else None
 
     def write() -> None:

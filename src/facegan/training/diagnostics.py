@@ -66,14 +66,11 @@ class Health:
 
 
 class HealthMonitor:
-    """Watch the metrics of one run; `health` is the newest.
+    """Watch the metrics of one run, given its `earlier` lines of metrics.jsonl; `health` is the newest.
 
     Averages look back over a tenth of the run so far, at least MEMORY_MIN and at most MEMORY_MAX steps, whatever the
     tick interval: a line that covers many steps weighs as much as the many lines it replaces. The health changes when
     an average crosses one limit and changes back when it crosses another, so it does not flicker.
-
-    Args:
-        earlier: The lines of metrics.jsonl so far; none for a new run.
     """
 
     def __init__(self, earlier: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -87,11 +84,9 @@ class HealthMonitor:
             self.observe(record)
 
     def observe(self, record: Mapping[str, Any]) -> Health:
-        """Take one more line of metrics into account.
+        """Take one more line of metrics into account, with "step" and "kimg"; older runs have no spreads.
 
-        Args:
-            record: With "step" and "kimg"; other values that it lacks (runs of older versions have no spreads) are
-                ignored. A value that is not finite, or None in its place, is not averaged.
+        A value that is not finite, or None in its place, is not averaged.
         """
         steps, self._step = record["step"] - self._step, record["step"]
         num_images, self._images = 1000 * record["kimg"] - self._images, 1000 * record["kimg"]

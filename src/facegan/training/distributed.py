@@ -113,11 +113,11 @@ def _rendezvous(rank: int, size: int) -> "Store":
 
 
 class Group(World):
-    """One of several processes.
+    """One of several processes, which two process groups of torch.distributed connect.
 
-    Two process groups of torch.distributed connect them. One, on the CPU, exchanges status codes: after every step, and
-    when a process has failed. The other averages tensors. A process that fails closes the second immediately, so that
-    no other waits there for its gradients; all of them then exchange codes once more and learn who failed.
+    One, on the CPU, exchanges status codes: after every step, and when a process has failed. The other averages
+    tensors. A process that fails closes the second immediately, so that no other waits there for its gradients; all of
+    them then exchange codes once more and learn who failed.
     """
 
     def __init__(self, rank: int, size: int, local_rank: int, local_size: int) -> None:
@@ -251,8 +251,7 @@ class Group(World):
             dist.all_reduce(codes)
         except RuntimeError:
             raise self._lost() from None
-        statuses: list[int] = codes.tolist()
-        return statuses
+        return list(map(int, codes))
 
     def _leave_failed(self, error: Exception) -> None:
         """Send the others the code of an error here; raise the error that replaces it, if another failed first."""

@@ -41,15 +41,7 @@ class TrainLoop:
         hook: "EvaluationHook | None" = None,
         reporter: Reporter = SILENT,
     ) -> None:
-        """Prepare the loop; writes nothing.
-
-        Args:
-            run: The run folder, which exists.
-            data: The training set.
-            state: Before the next step, its configuration complete with resolved intervals; changed in place.
-            hook: Evaluates G_ema at some steps; None: no evaluations.
-            reporter: Receives progress at each tick, and lines.
-        """
+        """Prepare the loop in an existing run folder; writes nothing. `state` has resolved intervals, and changes."""
         self.run, self.data, self.state, self.hook, self.reporter = run, data, state, hook, reporter
         self.num_steps = state.config.train.num_steps(len(data))
         self.loader, self.run_step = make_loader(data, state), make_step(state, reporter)
@@ -62,10 +54,7 @@ class TrainLoop:
         self._tick_step, self._evaluation_seconds = state.step, 0.0  # since the last tick
 
     def run_loop(self, stop: Callable[[], bool]) -> bool:
-        """Train to the last step; return whether it was reached.
-
-        Args:
-            stop: Asked after each step; True saves a state and ends.
+        """Train to the last step; return whether it was reached. `stop`, asked after each step, saves and ends.
 
         Raises:
             TrainingError: A loss was not finite; everything saved before it is valid.
@@ -150,13 +139,11 @@ class TrainLoop:
 
     def _metrics(self) -> dict[str, Any]:
         """Read the running sums off the device; the time of evaluations counts in `seconds`, not in the rate."""
-        state, now = self.state, time.perf_counter()
+        state, now, batch_size = self.state, time.perf_counter(), self.state.config.train.batch_size
         *sums, count = state.sums.tolist()
-        batch_size = state.config.train.batch_size
         num_shown, num_new = state.step * batch_size, (state.step - self._tick_step) * batch_size
-        elapsed = now - self._tick_at
-        training_seconds = elapsed - self._evaluation_seconds
-        self._seconds += elapsed
+        training_seconds = now - self._tick_at - self._evaluation_seconds
+        self._seconds += now - self._tick_at
         self._tick_at, self._tick_step, self._evaluation_seconds = now, state.step, 0.0
         return {
             "step": state.step,

@@ -26,59 +26,61 @@ def configured_torch(config: RunConfig, device: torch.device) -> Iterator[None]:
     """Apply the settings of `train` that are global in torch, while the block runs.
 
     Raises:
-        TrainingError: As `deterministic_kernels` and `explained_compile_errors`.
+        TrainingError: An operation has no deterministic kernel; or torch.compile failed, usually for want of a C++
+            compiler or because of a plugin's part.
     """
     train = config.train
     with ExitStack() as stack:
-        stack.enter_context(deterministic_kernels(train.deterministic))
-        stack.enter_context(fp32_precision(train.fp32_precision, device))
-        stack.enter_context(explained_compile_errors(train.compile))
+        if train.deterministic:  # asked for only here, since torch would import its compiler, which takes seconds
+            mode = torch.get_deterministic_debug_mode()
+            stack.callback(torch.use_deterministic_algorithms, mode > 0, warn_only=mode == 1)
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it is first used
+            torch.use_deterministic_algorithms(True)
+        stack.enter_context(_set_attributes(_switches(config, device)))
         if device.type == "cpu":
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(num_threads(config))
             stack.enter_context(retained_memory())
-        if device.type == "cuda":  # every step has the same shapes: worth trying which kernel is fastest for each
-            stack.enter_context(_set_attributes([(torch.backends.cudnn, "benchmark", not train.deterministic)]))
-        yield
+        try:
+            yield
+        except Exception as error:
+            reason = one_line(error)
+            if train.deterministic and isinstance(error, RuntimeError) and "deterministic" in reason:
+                reason = reason.partition(". ")[0]
+                raise TrainingError(f"train.deterministic: {reason}; train without it, or on the CPU") from None
+            if train.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise TrainingError(f"train.compile: torch.compile failed ({reason[:200]}); train without it") from None
+            raise
 
 
-@contextmanager
-def deterministic_kernels(wanted: bool) -> Iterator[None]:
-    """Let torch choose only kernels that give the same bits each time, while the block runs.
-
-    Raises:
-        TrainingError: An operation has no such kernel.
-    """
-    if not wanted:  # torch would import its compiler, which takes seconds
-        yield
-        return
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it is first used
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    except RuntimeError as error:
-        if "deterministic" in str(error):
-            reason = one_line(error).partition(". ")[0]
-            raise TrainingError(f"train.deterministic: {reason}; train without it, or on the CPU") from None
-        raise
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+def _switches(config: RunConfig, device: torch.device) -> list[tuple[Any, str, Any]]:
+    """Return the attributes of torch for a run: how fp32 numbers are multiplied (sums stay in fp32), and cuDNN's."""
+    train = config.train
+    if device.type == "cuda":  # torch by itself lets cuDNN use TF32
+        tf32, cudnn = train.fp32_precision == "tf32", torch.backends.cudnn
+        precision = [(torch.backends.cuda.matmul, "allow_tf32", tf32), (cudnn, "allow_tf32", tf32)]
+        # Every step has the same shapes: worth trying which kernel is fastest for each.
+        return [*precision, (cudnn, "benchmark", not train.deterministic)]
+    if train.fp32_precision == "bf16":  # for oneDNN a permission to round, not an order
+        onednn: Any = torch.backends.mkldnn
+        return [(part, "fp32_precision", "bf16") for part in (onednn.conv, onednn.matmul)]
+    return []
 
 
 def select_device(config: RunConfig, world: World, device: str | None = None) -> torch.device:
-    """Return the device of this process, after checking the settings of `train` that depend on it.
-
-    Args:
-        config: Of the run.
-        world: The processes that train it.
-        device: By name; None: the run's own.
+    """Return the device of this process by name, or the run's own, after checking the settings that depend on it.
 
     Raises:
         ConfigError: The device is missing, or does not fit a setting or the number of processes.
     """
-    chosen = world.device(device or config.train.device)
-    check_precision(config.train.fp32_precision, chosen)
+    chosen, precision = world.device(device or config.train.device), config.train.fp32_precision
+    supported = {"tf32": "cuda", "bf16": "cpu"}.get(precision, chosen.type)
+    if chosen.type != supported:
+        raise ConfigError(
+            f"train.fp32_precision={precision}: is for {supported}, and this is {chosen.type}; ieee is for every device"
+        )
+    if precision == "bf16" and not hasattr(torch.backends.mkldnn, "conv"):
+        raise ConfigError(f"train.fp32_precision=bf16: torch {torch.__version__} lacks it; use torch 2.9, or ieee")
     if config.train.sync_batch_norm and chosen.type != "cuda":
         raise ConfigError(
             f"train.sync_batch_norm: is for cuda, and this is {chosen.type}; without it each process's batch norm is "
@@ -86,46 +88,6 @@ def select_device(config: RunConfig, world: World, device: str | None = None) ->
         )
     world.check_batch(config.train.batch_size)
     return chosen
-
-
-def check_precision(precision: str, device: torch.device) -> None:
-    """Raise ConfigError if the device, or this version of torch, lacks products of some train.fp32_precision."""
-    supported = {"tf32": "cuda", "bf16": "cpu"}.get(precision, device.type)
-    if device.type != supported:
-        raise ConfigError(
-            f"train.fp32_precision={precision}: is for {supported}, and this is {device.type}; ieee is for every device"
-        )
-    if precision == "bf16" and not hasattr(torch.backends.mkldnn, "conv"):
-        raise ConfigError(f"train.fp32_precision=bf16: torch {torch.__version__} lacks it; use torch 2.9, or ieee")
-
-
-@contextmanager
-def fp32_precision(precision: str, device: torch.device) -> Iterator[None]:
-    """Set the precision of products in fp32 convolutions and matrix products, while the block runs.
-
-    Sums stay in fp32. torch by itself lets cuDNN use TF32; for oneDNN bf16 is a permission to round, not an order.
-    """
-    switches: list[tuple[Any, str, Any]] = []
-    if device.type == "cuda":
-        tf32 = precision == "tf32"
-        switches = [(torch.backends.cuda.matmul, "allow_tf32", tf32), (torch.backends.cudnn, "allow_tf32", tf32)]
-    elif precision == "bf16":
-        onednn: Any = torch.backends.mkldnn
-        switches = [(part, "fp32_precision", "bf16") for part in (onednn.conv, onednn.matmul)]
-    with _set_attributes(switches):
-        yield
-
-
-@contextmanager
-def explained_compile_errors(wanted: bool) -> Iterator[None]:
-    """Turn errors of torch.compile into a TrainingError: usually there is no C++ compiler, or a plugin's part fails."""
-    try:
-        yield
-    except Exception as error:
-        if wanted and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            reason = one_line(error, 200)
-            raise TrainingError(f"train.compile: torch.compile failed ({reason}); train without it") from None
-        raise
 
 
 def num_threads(config: RunConfig) -> int:
@@ -191,16 +153,9 @@ def _set_attributes(switches: list[tuple[Any, str, Any]]) -> Iterator[None]:
 def within_memory(
     work: Callable[[], T], config: RunConfig, device: torch.device, *, attempt: Callable[[int], None] | None = None
 ) -> T:
-    """Return what the work returns; if memory runs out, say which settings it depends on and what fits.
+    """Return what the work returns; if memory runs out, raise TrainingError with the settings that it depends on.
 
-    Args:
-        work: Any part of a run.
-        config: Of the run.
-        device: That the work is done on.
-        attempt: Trains a little at some batch size, to find one that fits; None: none is suggested.
-
-    Raises:
-        TrainingError: The memory is full.
+    `attempt` trains a little at some batch size, to find one that fits; None: none is suggested.
     """
     try:
         return work()

@@ -150,18 +150,13 @@ def build_state(config: RunConfig, device: torch.device, world: World = ALONE) -
     """Build the state before the first step."""
     layout, dtype = memory_format(config), precision(config, device)
     G, D = (network.to(device).to(memory_format=layout) for network in build_networks(config))
-    optimizer = config.optimizer
-    betas = (optimizer.beta1, optimizer.beta2)
+    optimizer, betas = config.optimizer, (config.optimizer.beta1, config.optimizer.beta2)
     # A scaler at scale 1 costs one pass over the gradients and makes the optimizers skip, on the device, an update
     # whose gradients are not finite. With fp16 its scale adapts (Micikevicius et al. 2018, section 3.2). On MPS older
     # versions of torch have neither scaler nor fused Adam; there the losses alone are watched.
-    adapts = dtype == torch.float16
-    scaler = torch.amp.GradScaler(
-        device.type,
-        init_scale=2.0**16 if adapts else 1.0,
-        growth_interval=2000 if adapts else 2**31 - 1,
-        enabled=device.type in ("cpu", "cuda"),
-    )
+    scale, interval = (2.0**16, 2000) if dtype == torch.float16 else (1.0, 2**31 - 1)
+    enabled = device.type in ("cpu", "cuda")
+    scaler = torch.amp.GradScaler(device.type, init_scale=scale, growth_interval=interval, enabled=enabled)
     return TrainState(
         config=config,
         architecture=config.part("architecture"),

@@ -17,14 +17,11 @@ from .state import TrainState
 def training_step(state: TrainState, real: Tensor) -> None:
     """Advance the state by one update of D, one of G and one of the average.
 
-    Every call runs the same operations on the same tensors, and none waits for the device; values that differ from
-    step to step are read from tensors, so a CUDA graph can replay them (see cuda_graph.py). The caller counts
-    `state.step`, which lies on no device.
+    `real` are images (N, C, H, W) in [-1, 1] on the state's device; only D sees them. With several processes they are
+    this one's share: gradients and metrics are averaged over all.
 
-    Args:
-        state: Changed in place.
-        real: Images (N, C, H, W) in [-1, 1] on the state's device; only D sees them. With several processes, this
-            one's share: gradients and metrics are averaged over all.
+    Every call runs the same operations on the same tensors, and none waits for the device; values that differ from
+    step to step are read from tensors, so a CUDA graph can replay them. The caller counts `state.step`.
     """
     config = state.config
     with torch.set_grad_enabled(not config.train.fresh_z):  # with fresh latents, these fakes need no gradient
@@ -52,8 +49,7 @@ def generate(state: TrainState, num: int) -> Tensor:
 def discriminator_step(state: TrainState, real: Tensor, fake: Tensor) -> tuple[DiscriminatorLoss, Tensor, Tensor]:
     """Take one Adam step of D on the sum of both gradients: of the real mini-batch and of the fake one.
 
-    Returns:
-        The two terms of the loss, the logits of the real images (N,) and those of the fakes (N,), all detached.
+    Returns the two terms of the loss, and the logits (N,) of the real images and of the fakes, all detached.
     """
     real_logits = discriminator_logits(state, real)
     fake_logits = discriminator_logits(state, fake.detach())

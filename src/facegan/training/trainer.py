@@ -83,7 +83,7 @@ def train(
     force: bool = False,
     world: World = ALONE,
 ) -> bool:
-    """Start a run in a new folder and train it to its end.
+    """Start a run in a new folder and train it; return whether it reached its end, or `stop` ended it.
 
     Args:
         config: Settings; sections of plugins need not be complete.
@@ -92,9 +92,6 @@ def train(
         stop: Asked after each step; True saves and ends.
         force: Move an existing folder aside instead of refusing it.
         world: The processes that train it, of which this is rank 0; the others call `run_worker`.
-
-    Returns:
-        Whether the run reached its end; False when `stop` ended it.
 
     Raises:
         FaceganError: Refused before anything was written; the disk is full; or a loss is not finite.
@@ -136,10 +133,8 @@ def resume(
     """Continue a run from its newest valid state, as if it had never stopped: bit for bit on the CPU.
 
     `changes` are settings by section: a new total length, one of `epochs`, `kimg`, `steps` of `train`; anything of
-    `output` (an interval of 0 scales with the run's length) and of `evaluation`.
-
-    Returns:
-        None when the run is already finished, else as `train`.
+    `output` (an interval of 0 scales with the run's length) and of `evaluation`. Returns as `train`, but None when the
+    run is already finished.
 
     Raises:
         FaceganError: There is no valid state, the images have changed, or as `train`.
@@ -208,13 +203,7 @@ def _changed(config: RunConfig, changes: Mapping[str, Mapping[str, Any]]) -> Run
 
 
 def _newest_state(config: RunConfig, run: RunDir, reporter: Reporter) -> Path | None:
-    """Return the newest undamaged state; None: the run was ended before its first one.
-
-    Damaged states are reported and renamed, and so are damaged snapshots.
-
-    Raises:
-        SnapshotError: All states are damaged.
-    """
+    """Return the newest undamaged state, None if the run was ended before its first one; rename damaged files."""
     first = config.output.state_every
     if not any((run.path / "states").glob("*")) and all(step <= first for step in run.steps("snapshots")):
         return None
@@ -233,8 +222,7 @@ def _newest_state(config: RunConfig, run: RunDir, reporter: Reporter) -> Path | 
 
 def _finished_on(config: RunConfig, run: RunDir) -> int:
     """Return the number of images of a finished run, from its metrics; 0: it is not finished."""
-    last = next((record for record in reversed(list(run.read_metrics())) if record.get("epoch")), None)
-    num_images = num_images_of(config, last)
+    num_images = num_images_of(config, next((line for line in [*run.read_metrics()][::-1] if line.get("epoch")), None))
     return num_images if num_images and run.steps("states")[-1] >= config.train.num_steps(num_images) else 0
 
 

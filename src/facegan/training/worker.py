@@ -22,18 +22,10 @@ VERSIONS = [__version__, torch.__version__]
 def broadcast_run(
     world: World, config: RunConfig, path: Path, *, data_digest: str, device: str, state: Path | None
 ) -> None:
-    """Send the run to the workers, and wait until they are ready.
+    """Send the run from rank 0 to the workers, and wait until they are ready.
 
-    Args:
-        world: The processes; this one is rank 0.
-        config: Complete, with its intervals resolved.
-        path: The run's folder.
-        data_digest: Of the training set, which is already packed.
-        device: By name, as the user gave it.
-        state: The file to continue from; None: the run is new.
-
-    Raises:
-        PeerFailedError: A worker cannot take part, and reports the reason itself.
+    The training set is already packed; `device` is the name that the user gave; `state` is the file to continue from,
+    None for a new run. Raises PeerFailedError if a worker cannot take part; it reports the reason itself.
     """
     if world.size == 1:
         return
