@@ -81,7 +81,7 @@ WAYS = [latents.lerp, latents.slerp]
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(pair=st.integers(1, 6).flatmap(related))
 def test_ways_are_finite_exact_at_their_ends_and_the_same_backwards(way, pair):
     start, end = pair
@@ -94,7 +94,7 @@ def test_ways_are_finite_exact_at_their_ends_and_the_same_backwards(way, pair):
     torch.testing.assert_close(z, way(end, start, 1 - T), rtol=1e-6, atol=1e-6 * longest)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(pair=st.integers(2, 6).flatmap(related))
 def test_slerp_changes_length_evenly(pair):
     start, end = (latent.double() for latent in pair)
@@ -146,7 +146,7 @@ def test_slerp_keeps_to_the_sphere_of_the_normal_prior_and_lerp_to_the_cube_of_t
     assert latents.lerp(start, end, T).abs().max() <= 1
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(pair=st.integers(1, 6).flatmap(related))
 def test_circle_is_finite_closed_and_as_long_as_its_first_latent(pair):
     first, second = pair
@@ -183,7 +183,7 @@ def test_bilinear_of_straight_lines_weighs_the_four_corners():
     torch.testing.assert_close(middle, (weights[:, None] * corners).sum(0))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(num_points=st.integers(2, 40), more=st.integers(0, 60), closed=st.booleans())
 def test_schedule_meets_every_point_and_never_goes_back(num_points, more, closed):
     num_frames = num_points + more
