@@ -1,7 +1,8 @@
 """Images before training: check, preview and pack them."""
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
@@ -131,13 +132,10 @@ def pack(
     from ..data.packed.load import pack_cached, pack_folder
     from ..data.source import shown, suffix_counts
 
-    how: dict[str, Any] = {
-        "resolution": config.resolution,
-        "channels": config.channels,
-        "verify": verify,
-        "reporter": reporter,
-    }
-    images, is_new = pack_folder(config.data, Path(out), **how) if out else pack_cached(config.data, **how)
+    start = partial(pack_folder, path=Path(out)) if out else pack_cached
+    images, is_new = start(
+        config.data, resolution=config.resolution, channels=config.channels, verify=verify, reporter=reporter
+    )
     if images.index.passed_over:
         reporter.info(f"skipped {suffix_counts(images.index.passed_over)}, which are not read")
     for name, reason in images.skipped[:MAX_SKIPPED]:

@@ -83,8 +83,8 @@ def project(
     found = project_photos(checkpoint, read, settings, compare_with=data or judge, device=where, reporter=reporter)
     reporter.info(f"compared with: {found.compared_with}")
     if out is not None:
-        about = {**output.provenance(found.generator), "Description": "photo next to a synthetic face"}
-        save_image(Path(out), found.sheet(), {**about, "seed": str(seed)})
+        about = {"Description": "photo next to a synthetic face", "seed": str(seed)}
+        save_image(Path(out), found.sheet(), output.provenance(found.generator) | about)
     if save is not None:
         Path(save).parent.mkdir(parents=True, exist_ok=True)
         save_latents(Path(save), found.z, found.generator)
@@ -141,10 +141,7 @@ def neighbours(
     settings = NeighbourSettings(k=nearest, num=num, source=data, held_out=held_out)
     checkpoint, where = output.open_model(model, device, reporter)
     found = find_neighbours(checkpoint, points, settings, device=where, reporter=reporter)
-    description = "synthetic faces next to their nearest training images: contains training images"
-    save(
-        Path(out),
-        found.sheet(),
-        {**output.provenance(found.generator), "Description": description, "seeds": points.text},
-    )
+    about = output.provenance(found.generator) | {"seeds": points.text}
+    about["Description"] = "synthetic faces next to their nearest training images: contains training images"
+    save(Path(out), found.sheet(), about)
     return found

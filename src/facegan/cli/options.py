@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import textwrap
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Annotated, Any, get_args
 
 import typer
 from typer.core import TyperGroup
-from typer.models import ParameterInfo
 
 from ..api.options import Model as ApiModel
 from ..api.options import PathLike, SettingsLike
@@ -84,13 +84,15 @@ def command(verb: Callable[..., Any], text: str) -> Callable[[Command], Command]
 
     def build(function: Command) -> Command:
         _, *own = inspect.signature(function).parameters.values()
-        inherited = [_for_shell(each) for each in inspect.signature(verb).parameters.values() if _is_annotated(each)]
+        of_verb = inspect.signature(verb).parameters.values()
+        inherited = [_for_shell(each) for each in of_verb if hasattr(each.annotation, "__metadata__")]
 
         @wraps(function)
         def run(**given: Any) -> None:
             mine = {each.name: given.pop(each.name) for each in own}
-            settings = {"settings": given["settings"] or ()} if "settings" in given else {}
-            function({**given, **settings}, **mine)
+            if "settings" in given:
+                given["settings"] = given["settings"] or ()
+            function(given, **mine)
 
         keyword = inspect.Parameter.KEYWORD_ONLY
         parameters = [each.replace(kind=keyword) for each in (*inherited, *own)]
@@ -150,10 +152,9 @@ def run_verb(
 
 def examples(text: str) -> Callable[[Command], Command]:
     """Add examples to a command that is built from no verb: command lines begun with `$ `, and what they print."""
-    lines = "\n".join(f"  {line}".rstrip() for line in inspect.cleandoc(text).splitlines())
 
     def add(function: Command) -> Command:
-        blocks = lines.replace("\n\n", "\n\n\b\n")  # \b keeps the lines of a block as they are
+        blocks = textwrap.indent(inspect.cleandoc(text), "  ").replace("\n\n", "\n\n\b\n")  # \b keeps their lines
         function.epilog = f"Examples:\n\n\b\n{blocks}"  # type: ignore[attr-defined]
         return function
 
@@ -168,10 +169,6 @@ def subcommand(group: typer.Typer, name: str) -> Callable[[Command], Command]:
         return function
 
     return add
-
-
-def _is_annotated(parameter: inspect.Parameter) -> bool:
-    return any(isinstance(each, ParameterInfo) for each in getattr(parameter.annotation, "__metadata__", ()))
 
 
 def _for_shell(parameter: inspect.Parameter) -> inspect.Parameter:
