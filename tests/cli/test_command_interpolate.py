@@ -211,7 +211,7 @@ LEFT_OUT = "no effect with --corners, which makes one sheet; leave out"
             "--seeds a: 'a' is no seed; give numbers and ranges, for instance 0-63,99, or a file of latents",
         ),
         (["-o", "a.gif", "--seeds", "5"], "--seeds 5: is one point a walk; give two or more, or --circle"),
-        (["-o", "a.gif", "--seeds", "5,6", "-n", "3"], "-n and --seeds exclude each other; give one"),
+        (["-o", "a.gif", "--seeds", "5,6", "-n", "3"], "-n: no effect with --seeds, which names all points; leave out"),
         (
             ["-o", "a.gif", "--seeds", "5,6", "--seed", "3"],
             "--seed: no effect with --seeds, which names all points; leave out",

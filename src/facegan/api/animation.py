@@ -25,6 +25,7 @@ MAX_LISTED = 100  # points by chance whose seeds are reported
 DRAWN_BELOW = 1_000_000  # seeds, short enough to be typed again
 MIN_HEIGHT = 256  # pixels, that an animation is enlarged to
 MAX_FPS = 25  # of a time lapse; beyond that, grids are left out
+WITH_SEEDS = "no effect with --seeds, which names all points; leave out"
 HOLD_SECONDS = 1.5  # for which the last grid is shown longer
 
 Out = Annotated[
@@ -113,16 +114,13 @@ def _check_flags(flags: dict[str, Any], out: str, corners: str | None, strip: bo
     from ..images import check_ending
     from ..images.animation import ANIMATION_ENDINGS, check_animation_path
 
-    sheet_flags = ["--rows", "--cols"]
+    *of_walk, rows, cols = flags
     refusals = [
-        (
-            corners,
-            [name for name in flags if name not in sheet_flags],
-            "no effect with --corners, which makes one sheet; leave out",
-        ),
-        (corners is None, sheet_flags, "no effect without --corners; walks at once are --grid RxC"),
+        (corners, of_walk, "no effect with --corners, which makes one sheet; leave out"),
+        (corners is None, [rows, cols], "no effect without --corners; walks at once are --grid RxC"),
         (strip and not corners, ["--fps", "--grid"], "no effect on a filmstrip; leave out, or -o walk.gif"),
         (out.endswith("/"), ["--fps"], "no effect on single images; leave out"),
+        (flags["--seeds"] is not None, ["-n"], WITH_SEEDS),
         (flags["--circle"], ["-n"], "no effect with --circle, which takes two points; leave out"),
     ]
     for applies, names, why in refusals:
@@ -178,14 +176,12 @@ def _walk_points(flags: dict[str, Any], num_walks: int) -> "Points":
     text, seed, num, circle = (flags[name] for name in ("--seeds", "--seed", "-n", "--circle"))
     if text is None:
         return Points.of(_draw_seeds(seed or 0, num_walks * (2 if circle else num or NUM_POINTS)))
-    if num is not None:
-        raise ConfigError("-n and --seeds exclude each other; give one")
     points = output.parse_points(text)
     if circle and len(points) == num_walks:
         second = Points.of(_draw_seeds(seed or 0, num_walks))
         return Points(text=f"{points.text},{second.text}", latents=points.latents)
     if seed is not None:
-        raise ConfigError("--seed: no effect with --seeds, which names all points; leave out")
+        raise ConfigError(f"--seed: {WITH_SEEDS}")
     return points
 
 
