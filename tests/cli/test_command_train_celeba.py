@@ -67,5 +67,5 @@ def test_malformed_attributes_are_one_line(facegan, workplace):
     said = facegan("train", "--data", folder, *CHOICE, *TINY, "--dry-run")
     assert said.code == 2
     assert said.complaint.endswith(
-        "list_attr_celeba.txt: line 1: it says 61 images, but 60 follow; fix the file, or move it away to do without"
+        "list_attr_celeba.txt: line 1 says 61 images, but 60 follow; fix the file, or move it away to do without"
     )
