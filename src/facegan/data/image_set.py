@@ -75,13 +75,9 @@ def training_set(
 ) -> ImageSet:
     """Load the images that a checkpoint was trained on, or others that are to be compared with its samples.
 
-    Args:
-        checkpoint: The snapshot.
-        source: Another source, whose images are cropped as the run's own. One that has the name of the run's own
-            source is taken for it, in another place; None: where the run found them.
-        has_moved: Whether `source` holds the run's own images, whatever its name.
-        settings: Settings of `data` to change, such as {"split": "heldout"}.
-        reporter: Receives the progress of "packing".
+    Those of `source` are cropped as the run's own. A source with the name of the run's own is taken for it, in another
+    place, as is any source that `has_moved`; None: where the run found them. `settings` of `data` change afterwards,
+    such as {"split": "heldout"}.
 
     Raises:
         DataError: They cannot be found or loaded, or fewer than MIN_IMAGES are usable.

@@ -49,12 +49,7 @@ _LIMITED = 1  # 16...235, as players expect
 
 
 def check_animation_path(path: str | Path) -> None:
-    """Validate the path of an animation.
-
-    Raises:
-        ConfigError: The suffix is not one of ANIMATION_ENDINGS, or the folder has no name of its own.
-        SnapshotError: The folder exists and is not empty, or a file has its name.
-    """
+    """Raise ConfigError for a path that can be no animation, SnapshotError for a folder that is not empty."""
     folder = Path(path)
     if _format(path) != "/":
         check_ending(folder, ANIMATION_ENDINGS)
@@ -249,9 +244,7 @@ def ending_of(path: Path) -> str:
 def read_about(path: Path) -> dict[str, str]:
     """Return the metadata of an image, an animation, or the first frame in a folder; empty where there is none.
 
-    Raises:
-        DataError: The file is not an image or animation, or has too many pixels.
-        OSError: It cannot be read.
+    Raises DataError for a file that is no valid image or animation.
     """
     path = min(path.glob("frame-*.png"), default=path)
     if ending_of(path) == ".mp4":
@@ -274,9 +267,7 @@ def read_about(path: Path) -> dict[str, str]:
 def read_frames(path: Path) -> Iterator[np.ndarray]:
     """Yield the frames of an image (one), an animation, or a folder of numbered PNGs: uint8 (H, W, 3) each.
 
-    Raises:
-        DataError: The file is not a readable image or animation.
-        OSError: It cannot be read.
+    Raises DataError for a file that is no valid image or animation.
     """
     ending = ending_of(path)
     if ending == "/":

@@ -57,9 +57,7 @@ def decode(content: bytes, channels: int) -> Image.Image:
     """Decode a file to an image of mode RGB (3 channels) or L (1 channel), turned upright by its EXIF orientation.
 
     Transparency is composited on white; 16-bit values are divided by 257; of an animation the first frame is used.
-
-    Raises:
-        DataError: The bytes are no image, are damaged, or have too many pixels; the message is the reason alone.
+    Raises DataError, its message the reason alone.
     """
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
@@ -92,11 +90,7 @@ def read_header(content: bytes) -> tuple[tuple[int, int], str, str]:
 
 
 def to_channels(image: Image.Image, channels: int) -> Image.Image:
-    """Convert an image of any mode to RGB (3 channels) or L (1 channel), 8 bits each.
-
-    Raises:
-        DataError: Its values cannot be interpreted as brightness.
-    """
+    """Convert an image of any mode to RGB (3 channels) or L (1), 8 bits each; raises DataError for no brightnesses."""
     mode = "RGB" if channels == 3 else "L"
     if image.mode.startswith(("I", "F")):
         image = _to_8_bits(image)

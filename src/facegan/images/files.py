@@ -27,11 +27,7 @@ _AHEAD = 256  # images that may wait to be written; bounds the memory
 
 
 def read_grid(path: Path) -> Image.Image:
-    """Read a grid of a run as an RGB image.
-
-    Raises:
-        SnapshotError: The file is missing, unreadable, damaged, not a regular file, or not an image.
-    """
+    """Read a grid of a run as an RGB image; raises SnapshotError for anything but a regular file with a valid image."""
     try:
         with open_regular(path) as file, quiet_pillow():
             if refusal := too_large(os.fstat(file.fileno()).st_size):
@@ -113,14 +109,8 @@ def as_exif(text: Mapping[str, str]) -> Image.Exif:
 def write_images(images: Iterable[tuple[Path, np.ndarray, Mapping[str, str]]]) -> Iterator[tuple[Path, str]]:
     """Write PNGs in parallel threads, each atomically; none is flushed to the disk, as they can be drawn again.
 
-    Args:
-        images: (path in a folder that exists, uint8 (H, W, 3) or (H, W), its metadata).
-
-    Yields:
-        (path, SHA-256 of the file in hex), in the order given.
-
-    Raises:
-        OSError: A file cannot be written; those before it are complete.
+    Takes (path in a folder that exists, uint8 (H, W, 3) or (H, W), metadata) and yields (path, SHA-256 of the file in
+    hex), in the order given. Raises OSError for a file that cannot be written; those before it are complete.
     """
     images, waiting = iter(images), deque[Future[tuple[Path, str]]]()
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="images")

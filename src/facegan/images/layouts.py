@@ -33,8 +33,7 @@ class _Sheet:
         self.image = Image.new("RGB", (width, height), "white")
         self.pen = ImageDraw.Draw(self.image)
 
-    def paste(self, image: Image.Image | np.ndarray, left: int, top: int) -> None:
-        """Place an image, or pixels (C, H, W)."""
+    def paste(self, image: Image.Image | np.ndarray, left: int, top: int) -> None:  # an array is (C, H, W)
         if isinstance(image, np.ndarray):
             image = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
         self.image.paste(image, (left, top))
@@ -47,7 +46,6 @@ class _Sheet:
         self.pen.text(place, text, fill=fill, font=_font(size), anchor=anchor, align=align)
 
     def array(self) -> np.ndarray:
-        """Return the canvas as uint8 (height, width, 3)."""
         return np.asarray(self.image)
 
 
@@ -161,10 +159,7 @@ def side_by_side(grids: Sequence[np.ndarray], captions: Sequence[str]) -> np.nda
 def add_captions(paths: Sequence[Path], captions: Sequence[str]) -> Iterator[np.ndarray]:
     """Yield grids of one size as uint8 (height, width, 3), read one at a time, each over a line of text.
 
-    Small ones are enlarged by a whole factor.
-
-    Raises:
-        SnapshotError: A grid cannot be read, or differs in size from the first.
+    Small ones are enlarged by a whole factor. Raises SnapshotError for one that differs in size or cannot be read.
     """
     size = None
     for path, caption in zip(paths, captions, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .attributes import Attributes, Floats, code, ears_show, is_any_of
-from .canvas import Canvas, Window, box, circle, clip, column, ellipse, segment, smoothstep
+from .canvas import Canvas, box, circle, clip, column, ellipse, segment, smoothstep
 from .palette import BACKGROUND, TOP, WHITE, mix, shade, skin_colour, skin_shade
 
 _SHAPES = np.array(  # per face shape: half width, chin, taper towards the chin and squareness of the jaw
@@ -17,8 +17,8 @@ _SHAPES = np.array(  # per face shape: half width, chin, taper towards the chin 
 )
 _TOP_OF_HEAD = 0.64
 _STRIPES = 5.5  # pairs of stripes per half frame
-_EARS = {-1: Window(-0.94, -0.14, -0.32, 0.6), 1: Window(0.14, 0.94, -0.32, 0.6)}
-_HEAD = Window(-0.82, 0.82, -0.86, 0.94)
+_EARS = {-1: (-0.94, -0.14, -0.32, 0.6), 1: (0.14, 0.94, -0.32, 0.6)}
+_HEAD = (-0.82, 0.82, -0.86, 0.94)
 
 
 def paint_background(canvas: Canvas, look: Attributes) -> None:
@@ -48,7 +48,7 @@ def head_distance(canvas: Canvas, look: Attributes) -> Floats:
 def paint_shoulders(canvas: Canvas, look: Attributes) -> None:
     """Paint the garment and its neckline; it moves with the head but does not tilt."""
     colour, skin = TOP[look.top_colour], skin_colour(look)
-    for part in canvas.part(Window(-1, 1, 0.4, 1)):
+    for part in canvas.part((-1, 1, 0.4, 1)):
         part = part.upright()
         x, y = _upright(part, look)
         cloth = part.cover(box(x, y - 1.35, 0.88, 0.55, 0.36))
@@ -84,7 +84,7 @@ def paint_neck(canvas: Canvas, look: Attributes) -> None:
     """Paint the neck and the shadow of the chin on it."""
     skin = skin_colour(look)
     half, chin, _, _ = (column(values) for values in _SHAPES[look.face_shape].T)
-    for part in canvas.part(Window(-0.36, 0.36, 0.3, 1)):
+    for part in canvas.part((-0.36, 0.36, 0.3, 1)):
         x, y = _upright(part, look)
         neck = part.upright().cover(box(x, y - 0.6, 0.205, 0.3, 0.1))
         part.paint(neck, skin)

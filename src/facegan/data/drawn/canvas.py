@@ -23,16 +23,9 @@ HEAD_Y = 0.07  # the middle of the face lies below the middle of the frame: the 
 _PIVOT_Y = 0.5  # the head tilts about the neck
 
 
-class Window(NamedTuple):
-    """A part of the frame, in frame coordinates: large enough for a feature wherever the head may be."""
-
-    left: float
-    right: float
-    top: float
-    bottom: float
-
-
-FULL_FRAME = Window(-1, 1, -1, 1)
+# A part of the frame, large enough for a feature wherever the head may be: left, right, top, bottom in -1 to 1.
+Window = tuple[float, float, float, float]
+FULL_FRAME = (-1.0, 1.0, -1.0, 1.0)
 
 
 class Canvas(NamedTuple):
@@ -92,10 +85,9 @@ class Canvas(NamedTuple):
     def pixels(self, window: Window) -> tuple[slice, slice]:
         """Return the rows and columns of a window."""
         height, width = self.rgb.shape[2:]
-        return (
-            slice(int((window.top + 1) / 2 * height), min(height, int((window.bottom + 1) / 2 * height) + 1)),
-            slice(int((window.left + 1) / 2 * width), min(width, int((window.right + 1) / 2 * width) + 1)),
-        )
+        left, right, top, bottom = ((edge + 1) / 2 for edge in window)
+        rows = slice(int(top * height), min(height, int(bottom * height) + 1))
+        return rows, slice(int(left * width), min(width, int(right * width) + 1))
 
     def upright(self) -> Canvas:
         """Return the same pixels, for shapes measured in the frame rather than in the head."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .attributes import Attributes, Floats, code
-from .canvas import Canvas, Window, arc, box, circle, clip, column, ellipse, intersection, segment, smoothstep
+from .canvas import Canvas, arc, box, circle, clip, column, ellipse, intersection, segment, smoothstep
 from .palette import HAIR, INK, IRIS, WHITE, mix, shade, skin_colour, skin_shade
 
 _EYE_X, _EYE_Y = 0.232, 0.045
@@ -13,9 +13,9 @@ _NOSE_Y, _MOUTH_Y = 0.25, 0.405
 _TURN = 0.06  # how far the features move when the head turns
 _NOSE_WIDTHS, _NOSE_BENDS = np.array([[0.085, 0.075, 0.115], [-0.03, -0.045, -0.035]])
 _FRECKLES = ((-0.07, -0.03), (0.0, 0.01), (0.07, -0.04), (-0.03, 0.06), (0.05, 0.05))
-_CHEEKS = Window(-0.74, 0.74, -0.04, 0.64)
-_BEARD = Window(-0.82, 0.82, -0.4, 1.0)
-_EYES = Window(-0.74, 0.74, -0.32, 0.48)
+_CHEEKS = (-0.74, 0.74, -0.04, 0.64)
+_BEARD = (-0.82, 0.82, -0.4, 1.0)
+_EYES = (-0.74, 0.74, -0.32, 0.48)
 
 
 def _across(canvas: Canvas, look: Attributes) -> Floats:
@@ -42,7 +42,7 @@ def paint_nose(canvas: Canvas, look: Attributes) -> None:
     skin = skin_colour(look)
     dark = skin_shade(skin)
     light = column(look.light)
-    for part in canvas.part(Window(-0.40, 0.40, -0.14, 0.54)):
+    for part in canvas.part((-0.40, 0.40, -0.14, 0.54)):
         x, y = part.x - 1.5 * _TURN * column(look.turn), part.y - _NOSE_Y
         straight = column(look.nose == code("nose", "straight"))
         side = segment(x + light * 0.045, y, (0.0, -0.2), (0.0, -0.02))
@@ -58,7 +58,7 @@ def paint_mouth(canvas: Canvas, look: Attributes) -> None:
     """Paint the mouth: a line with a lower lip, or an open smile with teeth and tongue."""
     is_open = look.mouth == code("mouth", "open smile")
     for chosen, paint in ((~is_open, _paint_closed_mouth), (is_open, _paint_open_mouth)):
-        for part in canvas.part(Window(-0.56, 0.56, 0.20, 0.90), chosen):
+        for part in canvas.part((-0.56, 0.56, 0.20, 0.90), chosen):
             some = look.take(chosen)
             smile = column(some.smile)
             wide = 0.205 * column(some.mouth_width) * (1 + 0.12 * np.maximum(smile, 0))
@@ -148,7 +148,7 @@ def paint_eyes(canvas: Canvas, look: Attributes) -> None:
 
 def paint_brows(canvas: Canvas, look: Attributes) -> None:
     """Paint the brows: bent strokes in a darker shade of the hair."""
-    for part in canvas.part(Window(-0.74, 0.74, -0.54, 0.20)):
+    for part in canvas.part((-0.74, 0.74, -0.54, 0.20)):
         x = np.abs(_across(part, look)) - (_EYE_X + 0.012) * column(look.eye_spacing)
         y = part.y + 0.19 + 0.03 * column(np.maximum(look.smile, 0))
         y += x * (0.2 * column(look.brow_tilt) - 0.08)
@@ -162,7 +162,7 @@ def paint_glasses(canvas: Canvas, look: Attributes) -> None:
     look = look.take(chosen)
     square = column(look.glasses_style == code("glasses_style", "square"))
     half_rim = column(look.glasses_style == code("glasses_style", "half-rim"))
-    for part in canvas.part(Window(-0.84, 0.84, -0.36, 0.54), chosen):
+    for part in canvas.part((-0.84, 0.84, -0.36, 0.54), chosen):
         across = _across(part, look)
         off_centre = np.abs(across)
         x, y = off_centre - (_EYE_X + 0.008) * column(look.eye_spacing), part.y - (_EYE_Y + 0.01)

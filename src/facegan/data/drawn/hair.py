@@ -57,8 +57,8 @@ _CURLS = (
 _FRINGE_CURLS = ((0.0, -0.43, 0.12), (0.2, -0.42, 0.12), (0.37, -0.35, 0.12))
 _WAVES = ((0.54, 0.08, 0.16), (0.57, 0.38, 0.17), (0.58, 0.70, 0.18), (0.55, 1.02, 0.18))
 _QUIFF = ((0.14, -0.64, 0.25), (-0.17, -0.58, 0.24), (0.34, -0.52, 0.21))
-_SHADOW = Window(-0.82, 0.82, -0.86, 0.4)
-_CAP = Window(-1, 1, -1, 0.4)  # holds all of the hair that does not fall
+_SHADOW = (-0.82, 0.82, -0.86, 0.4)
+_CAP = (-1, 1, -1, 0.4)  # holds all of the hair that does not fall
 
 
 class Hair(NamedTuple):

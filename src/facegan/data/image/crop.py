@@ -60,11 +60,7 @@ class Crop:
 
 
 def parse_crop(text: str) -> Crop:
-    """Parse "auto", "none", "center:N" or "box:X,Y,W,H".
-
-    Raises:
-        ConfigError: The text has another form, or the box is not square.
-    """
+    """Parse "auto", "none", "center:N" or "box:X,Y,W,H"; raises ConfigError."""
     if re.fullmatch(CROP_PATTERN, text, re.ASCII):
         kind, _, numbers = text.partition(":")
         values = tuple(map(int, numbers.split(","))) if numbers else ()

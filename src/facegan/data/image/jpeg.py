@@ -38,10 +38,7 @@ class Jpeg(NamedTuple):
 def read_jpeg(content: bytes, scale: Scale) -> Jpeg | None:
     """Decode a valid, plain JPEG file; None for anything else, which `decode` then reads or refuses with a reason.
 
-    Args:
-        content: A file's bytes.
-        scale: Called with the upright width and height; returns the factor by which both are divided while decoding
-            (DCT scaling): 1, 2, 4 or 8.
+    `scale` takes the upright width and height, and returns by what both are divided while decoding (DCT scaling).
     """
     if content[:3] != b"\xff\xd8\xff":
         return None

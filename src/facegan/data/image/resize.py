@@ -21,21 +21,12 @@ def to_image(content: Delivered, channels: int) -> Image.Image:
 def to_square(
     content: Delivered, *, crop: Crop, resolution: int, channels: int, filter: str = "bicubic", draft: bool = False
 ) -> Image.Image:
-    """Decode, crop and resize one image.
+    """Decode, crop and resize one image to resolution x resolution; raises DataError, its message the reason alone.
 
-    Args:
-        content: A source's delivery.
-        crop: The region.
-        resolution: Height and width of the result.
-        channels: 3 for RGB, 1 for L.
-        filter: The resampling filter, a key of `FILTERS`.
-        draft: Decode a JPEG file at 1/2, 1/4 or 1/8 of its size as long as the region keeps at least `resolution`
-            pixels a side. Faster, with different pixels: the reduction averages blocks before the filter sees them.
-            Where it leaves exactly `resolution` pixels nothing is filtered; the region is then moved to integer pixels,
-            by half a pixel of the result at most, because filtering for that would only blur.
-
-    Raises:
-        DataError: It cannot be decoded or cropped so; the message is the reason alone.
+    With `draft`, a JPEG file is decoded at 1/2, 1/4 or 1/8 of its size as long as the region keeps at least
+    `resolution` pixels a side. Faster, with different pixels: blocks are averaged before the filter sees them.
+    Where it leaves exactly `resolution` pixels nothing is filtered; the region is then moved to integer pixels, by half
+    a pixel of the result at most, because filtering for that would only blur.
     """
 
     def scale(width: int, height: int) -> int:  # libjpeg can divide both sides by 8, 4 and 2 while it decodes

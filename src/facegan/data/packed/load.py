@@ -27,25 +27,17 @@ __all__ = ["PackedEntry", "PackedImages", "check_enough", "count", "entries", "l
 
 
 def count(data: DataConfig) -> int:
-    """Count the images that the settings select; nothing is decoded, so undecodable ones count too.
-
-    Raises:
-        DataError: As `load`, for what shows without decoding.
-    """
+    """Count the images that the settings select; nothing is decoded, so undecodable ones count too."""
     return len(select(open_source(data), data))
 
 
 def load(
     data: DataConfig, *, resolution: int, channels: int, at_least: int = 1, reporter: Reporter = SILENT
 ) -> PackedImages:
-    """Load the selected images at this size, from the cache when they have been packed before.
+    """Load the selected images at resolution x resolution, from the cache when they have been packed before.
 
-    Args:
-        data: Which images, and how each is cropped and resized.
-        resolution: Height and width in pixels.
-        channels: 3 for colour, 1 for grey.
-        at_least: Fewer images than this (a batch) are refused, if possible before any is packed.
-        reporter: Receives the progress of "packing" while images are packed.
+    Fewer than `at_least` images (a batch) are refused, if possible before any is packed. The reporter receives the
+    progress of "packing".
 
     Raises:
         DataError: The source is missing, empty or unsafe, or too few of its images can be used.
@@ -101,10 +93,7 @@ def pack_folder(
 ) -> tuple[PackedImages, bool]:
     """Pack the selected images into a folder, as `pack_cached` does into the cache.
 
-    Raises:
-        DataError: As `load`; or `path`, to be new or empty or to hold these very images, holds something else, which
-            is left as it is.
-        FaceganError: As `load`.
+    The folder is new or empty, or holds these very images; anything else in it is a DataError, and left as it is.
     """
     target = path.resolve()
     job = PackJob.of(open_source(data), data, resolution, channels)

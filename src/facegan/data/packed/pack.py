@@ -97,8 +97,7 @@ def _decoder_versions() -> dict[str, str]:
 def exclusive(job: PackJob, path: Path, reporter: Reporter) -> Iterator[None]:
     """Hold the lock for packing into `path`; while another process holds it, report that one's progress.
 
-    Raises:
-        FaceganError: Something in the folder of `path`, or the lock, cannot be written.
+    Raises FaceganError for an OSError of the lock or of what is written with it.
     """
 
     def report() -> None:
@@ -115,20 +114,16 @@ def exclusive(job: PackJob, path: Path, reporter: Reporter) -> Iterator[None]:
             yield
     except OSError as error:
         what = f"{path.parent}: the packed images cannot be written ({error.strerror or error})"
-        if _is_cache(path.parent):
+        if path.is_relative_to(cache_root()):
             raise FaceganError(f"{what}; set FACEGAN_CACHE to a folder with room that you may write to") from None
         raise DataError(f"{what}; choose another folder") from None
 
 
 def pack(job: PackJob, path: Path, reporter: Reporter) -> None:
-    """Write the packed folder `path`, replacing an existing one; remains of a killed packing are removed first.
+    """Write the packed folder `path` with the `exclusive` lock held, replacing an existing one.
 
-    Call it with the `exclusive` lock held.
-
-    Raises:
-        DataError: None of the images can be used.
-        FaceganError: The disk is too small.
-        OSError: A file cannot be written.
+    Remains of a killed packing are removed first. Raises DataError when none of the images can be used, FaceganError
+    when the disk is too small.
     """
     folder = _growing(path)
     shutil.rmtree(folder, ignore_errors=True)
@@ -227,8 +222,7 @@ def write_columns(
 ) -> None:
     """Write a table with a row per image: its name, the SHA-256 of its file (32 bytes), its attributes.
 
-    Raises:
-        DataError: A column holds values of several kinds, or its name is reserved; `source` is named.
+    Raises DataError, which names `source`, for a column of several kinds or a reserved name.
     """
     import pyarrow.parquet  # heavy, and not needed to train
 
@@ -265,7 +259,7 @@ def _check_room(parent: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(parent).free
     if needed_bytes > free_bytes:
         needed, free = (f"{n / 1e9:.2f} GB" if n >= 1e9 else f"{n / 1e6:.1f} MB" for n in (needed_bytes, free_bytes))
-        other = "set FACEGAN_CACHE to" if _is_cache(parent) else "choose"
+        other = "set FACEGAN_CACHE to" if parent.is_relative_to(cache_root()) else "choose"
         raise FaceganError(
             f"{parent}: no room for the packed images ({needed} needed, {free} free); "
             f"free some, or {other} a folder on another disk"
@@ -275,7 +269,3 @@ def _check_room(parent: Path, needed_bytes: int) -> None:
 def _growing(path: Path) -> Path:
     """Return where a packed folder grows; a killed packing leaves it there, and the next one removes it."""
     return path.with_name(f".{path.name}.partial")
-
-
-def _is_cache(folder: Path) -> bool:
-    return folder.is_relative_to(cache_root())

@@ -129,8 +129,7 @@ def is_packed(path: Path) -> bool:
 def open_packed(path: Path, *, where: str | None = None) -> PackedImages:
     """Open a folder of packed images: map the array and read a few facts, whatever the number of images.
 
-    Raises:
-        DataError: It is damaged: a file is missing, cut short or unreadable, or two disagree.
+    Raises DataError for a file that is missing, cut short or unreadable, and for two that disagree.
     """
     where = where or f"{path}/"
     try:
@@ -193,7 +192,6 @@ class PackedSource:
     """Packed images as a source, of which a part can be selected; `crop` was applied when they were packed."""
 
     def __init__(self, path: Path, *, where: str | None = None) -> None:
-        """Open a folder of packed images; raises as `open_packed`."""
         self.where = where or f"{path}/"
         self.packed = open_packed(path, where=where)
         self.crop = self.packed.index.crop
