@@ -324,16 +324,19 @@ def enlarged(content, directory_bytes):
     return content[:end] + record + locator + last
 
 
-def test_absurdly_long_list_of_a_zip_is_refused_before_it_is_read(tmp_path, monkeypatch):
+def test_zip_with_the_records_of_large_archives_is_read(tmp_path):
+    path = tmp_path / "faces.zip"
+    path.write_bytes(enlarged(zip_of(("a.png", b"x")), 46 + 5))
+    assert delivered(path) == {"a.png": b"x"}
+
+
+def test_zip_that_claims_an_absurdly_long_list_is_refused(tmp_path):
     path = tmp_path / "faces.zip"
     content = zip_of(("a.png", b"x"))
-    path.write_bytes(enlarged(content, 46 + 5))
-    assert delivered(path) == {"a.png": b"x"}
-    monkeypatch.setattr(zipfile, "ZipFile", None)
     path.write_bytes(enlarged(content, 2**40))
-    assert "(it has more than 4,000,000 members)" in refusal(path)
+    assert "damaged" in refusal(path)
     path.write_bytes(content)
-    assert "(it has more than 4,000,000 members)" in refusal(patched(path, (b"PK\x05\x06", 12, "<I", 2**32 - 2)))
+    assert "damaged" in refusal(patched(path, (b"PK\x05\x06", 12, "<I", 2**32 - 2)))
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])

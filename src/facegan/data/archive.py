@@ -22,7 +22,6 @@ from .source import MAX_NAMES, MAX_RATIO, Delivered, fingerprint_of, is_image_na
 
 FORMS = "a folder of images, a .zip, .tar, .tgz or .parquet"
 _TAR_MODES: dict[str, Any] = {"a gzip file": "r:gz", "a bzip2 file": "r:bz2", "an xz file": "r:xz"}
-_ZIP_ENTRY_BYTES = 46  # of a member, at the least, in the list of members
 _TAR_FREE_BYTES = 2**30  # archives up to this size may expand by any ratio
 _MAX_EXTENSION_BYTES = 2**20  # long names and extended headers, which tarfile reads into memory at once
 _EXTENSIONS = (b"x", b"g", b"X", b"L", b"K")
@@ -120,11 +119,8 @@ class ZipSource(ArchiveSource):
     """The images in a .zip."""
 
     def _members(self) -> Iterator[_Member]:
-        with self._path.open("rb") as file:
-            end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
-        if end:  # the sixth field is the length of the list of members, which ZipFile reads into memory at once
-            self._check_count(end[5] // _ZIP_ENTRY_BYTES)
         with zipfile.ZipFile(self._path) as archive:
+            self._check_count(len(archive.infolist()))
             for member in archive.infolist():
                 is_plain = stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
                 yield member.filename, is_plain, member, partial(self._read_one, member)
