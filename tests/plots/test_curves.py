@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facegan.errors import SnapshotError
-from facegan.plots import BINS, plot_curves, read_columns, save_arrays, save_curves
+from facegan.plots import BINS, plot_curves, read_columns, save_arrays, save_figure
 from facegan.storage.run_dir import RunDir
 
 pytestmark = pytest.mark.curves
@@ -101,7 +101,7 @@ def test_one_point_is_visible(make):
 
 @pytest.mark.parametrize(("name", "start"), [("c.png", b"\x89PNG"), ("c.svg", b"<?xml"), ("c.PDF", b"%PDF")])
 def test_the_ending_chooses_the_format(make, tmp_path, name, start):
-    save_curves([make()], tmp_path / "new" / name)
+    save_figure(plot_curves([make()]), tmp_path / "new" / name)
     assert (tmp_path / "new" / name).read_bytes().startswith(start)
 
 

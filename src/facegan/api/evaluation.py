@@ -126,12 +126,13 @@ def _check_plot(plot: Path, keys: list[str] | None, *, is_one: bool) -> None:
 
 def _draw(plot: Path, results: "list[Result]", reporter: Reporter) -> None:
     """Draw the proportions of attributes; raises DataError where they could not be measured."""
-    from ..plots import save_attributes
+    from ..plots import plot_attributes, save_figure
 
     found = next((each for each in results if each.metric == "attributes"), None)
     if found is None:
         raise DataError(f"--plot {plot}: attributes were not measured; nothing was drawn")
-    save_attributes(found.details["attributes"], plot, title=f"Attributes of {found.subject}")
+    figure = plot_attributes(found.details["attributes"], title=f"Attributes of {found.subject}")
+    save_figure(figure, plot)
     reporter.info(f"{plot}: attributes of {found.subject}")
 
 

@@ -38,7 +38,7 @@ def plot(
     protocol, in a band of their 95 % intervals, with the score of real images as a dotted line.
     """
     from ..images import check_ending
-    from ..plots import ENDINGS, save_arrays, save_curves
+    from ..plots import ENDINGS, plot_curves, save_arrays, save_figure
     from ..storage.run_dir import find_run
 
     if out is not None:
@@ -53,7 +53,7 @@ def plot(
     written = []
     if out is not None or arrays is None:
         written.append(Path(out or (found[0].path / "losses.png" if len(found) == 1 else "curves.png")))
-        save_curves(found, written[0])
+        save_figure(plot_curves(found), written[0])
     if arrays is not None:
         written += save_arrays(found[0], Path(arrays))
     return written
@@ -61,7 +61,7 @@ def plot(
 
 def _save_metrics(runs: "Sequence[RunDir]", metrics: list[str], out: Path, reporter: Reporter) -> None:
     """Draw metrics over steps; report what is left out, and where protocols differ."""
-    from ..plots import protocol_difference, read_metric, save_metrics
+    from ..plots import plot_metrics, protocol_difference, read_metric, save_figure
 
     panels = [[read_metric(run, metric) for run in runs] for metric in metrics]
     for metric, curves in zip(metrics, panels, strict=True):
@@ -71,7 +71,7 @@ def _save_metrics(runs: "Sequence[RunDir]", metrics: list[str], out: Path, repor
                 reporter.info(f"{each.label}: {metric}: {what} (step {each.why})")
         if difference := protocol_difference(curves):
             reporter.info(f"{metric}: the runs were not measured alike ({difference})")
-    save_metrics(panels, out)
+    save_figure(plot_metrics(panels), out)
 
 
 def report(

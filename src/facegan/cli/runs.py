@@ -75,7 +75,7 @@ def show(run: Run = None, verify: Verify = False, as_json: Json = False) -> None
     from ..storage.run_summary import summarize_run
     from ..storage.safetensors_file import header_problem
 
-    found = summarize_run(find_any_run(run), _damage if verify else header_problem, plugins=False)
+    found = summarize_run(find_any_run(run), _damage if verify else header_problem)
     if as_json:
         commands = [{"command": command, "why": why} for command, why in next_commands(found)]
         print_json(found.model_dump(mode="json") | {"verified": verify, "next": commands})

@@ -1,15 +1,7 @@
 """Figures for people: training curves, metrics over steps, and bars of attributes."""
 
-from .curves import BINS, COLOURS, ENDINGS, plot_curves, read_columns, save_arrays, save_curves
-from .metrics import (
-    MetricCurve,
-    plot_attributes,
-    plot_metrics,
-    protocol_difference,
-    read_metric,
-    save_attributes,
-    save_metrics,
-)
+from .curves import BINS, COLOURS, ENDINGS, plot_curves, read_columns, save_arrays, save_figure
+from .metrics import MetricCurve, plot_attributes, plot_metrics, protocol_difference, read_metric
 
 __all__ = [
     "BINS",
@@ -23,7 +15,5 @@ __all__ = [
     "read_columns",
     "read_metric",
     "save_arrays",
-    "save_attributes",
-    "save_curves",
-    "save_metrics",
+    "save_figure",
 ]

@@ -62,11 +62,6 @@ def plot_curves(runs: Sequence[RunDir]) -> Figure:
     return figure
 
 
-def save_curves(runs: Sequence[RunDir], path: Path) -> None:
-    """Save `plot_curves` atomically; the ending is one of ENDINGS."""
-    save_figure(plot_curves(runs), path)
-
-
 def save_arrays(run: RunDir, folder: Path) -> list[Path]:
     """Write d_losses.npy and g_losses.npy, float64 (num_ticks,), one value for each line of metrics.jsonl."""
     columns = read_columns(run)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from ..errors import SnapshotError
 from ..messages import nearest, quoted
 from ..storage.run_dir import RunDir
 from ..storage.run_log import read_evaluations
-from .curves import COLOURS, MAX_VALUE, legend_above, save_figure, style_axes
+from .curves import COLOURS, MAX_VALUE, legend_above, style_axes
 
 NOT_COMPARED = ("seed", "device")  # of a protocol: with other ones, a metric estimates the same number
 LOG_RATIO = 20.0  # values farther apart than this are drawn on a logarithmic axis
@@ -128,11 +127,6 @@ def plot_metrics(panels: Sequence[Sequence[MetricCurve]]) -> Figure:
     return figure
 
 
-def save_metrics(panels: Sequence[Sequence[MetricCurve]], path: Path) -> None:
-    """Save `plot_metrics` atomically; the ending is one of ENDINGS."""
-    save_figure(plot_metrics(panels), path)
-
-
 def _draw_curve(axes: Axes, curve: MetricCurve, colour: str, *, is_single: bool) -> None:
     first = curve.points[0]
     label = f"{'generated' if is_single else curve.label}, {first.num_fake:,} to {first.num_real:,}"
@@ -198,8 +192,3 @@ def plot_attributes(proportions: Sequence[Mapping[str, Any]], *, title: str = "A
     axes.set_axisbelow(True)
     legend_above(axes, columns=2)
     return figure
-
-
-def save_attributes(proportions: Sequence[Mapping[str, Any]], path: Path, *, title: str = "Attributes") -> None:
-    """Save `plot_attributes` atomically; the ending is one of ENDINGS."""
-    save_figure(plot_attributes(proportions, title=title), path)

@@ -73,7 +73,7 @@ def write_report(
         SnapshotError: real.png is to be shown, and is missing or damaged.
         OSError: The file cannot be written.
     """
-    found, steps, records = summarize_run(run, plugins=False), run.steps("samples"), read_metrics(run)
+    found, steps, records = summarize_run(run), run.steps("samples"), read_metrics(run)
     grids, damaged = _embed_grids(run, steps, reporter.counter("embedding grids"))
     last: int = max([1, *steps, *(record["step"] for record in records[-1:])])
     folder, options = FileSystemLoader(Path(__file__).parent), {"trim_blocks": True, "lstrip_blocks": True}

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..config import DURATIONS, PLUGIN_SECTIONS, RunConfig, flat, preset_layer
-from ..errors import FaceganError, SnapshotError
+from ..errors import SnapshotError
 from .atomic import json_object, read_regular
 from .best_snapshot import BestSnapshot, best_snapshot
 from .run_dir import RunDir
@@ -86,18 +86,16 @@ class RunComparison(BaseModel, frozen=True):
     twins: list[Twins]
 
 
-def summarize_run(run: RunDir, check: Check = header_problem, *, plugins: bool = True) -> RunSummary:
+def summarize_run(run: RunDir, check: Check = header_problem) -> RunSummary:
     """Summarize a run; files that cannot be read are left out, and `standing` names them.
 
     Args:
         run: Its folder.
         check: Returns why a snapshot or state is damaged, or None.
-        plugins: Ask an installed plugin for the defaults of its network or loss, which may load torch; if False, all
-            of its settings count as changed.
     """
     status, (config, _), records = run_status(run), read_run_config(run), read_metrics(run)
     settings = flat(config.model_dump(mode="json")) if config else {}
-    defaults = default_settings(config, status.num_steps, plugins) if config else {}
+    defaults = default_settings(config, status.num_steps) if config else {}
     changed = [
         ChangedSetting(key=key, value=value, default=defaults.get(key))
         for key, value in settings.items()
@@ -157,25 +155,18 @@ _BUILT_IN = ("dcgan", "nonsaturating", "saturating")
 _NOT_IN_PRESET = {"architecture": {"bias": False}, "loss": {}}
 
 
-def default_settings(config: RunConfig, num_steps: int | None, plugins: bool = True) -> dict[str, Any]:
-    """Return the settings, with dotted keys, that a run with the same plugins and length has by default.
+def default_settings(config: RunConfig, num_steps: int | None) -> dict[str, Any]:
+    """Return the settings, with dotted keys, that a run with the same parts and length has by default.
 
-    Those of an installed plugin are left out when `plugins` is false or it does not load.
+    An installed plugin, which is not loaded for them, has none.
     """
     base = RunConfig()
     if num_steps is not None:
         base = base.model_copy(update={"output": base.output.scaled(num_steps)})
     tree = base.model_dump(mode="json")
     for kind in PLUGIN_SECTIONS:
-        section = getattr(config, kind)
-        if section.name in _BUILT_IN:
+        if getattr(config, kind).name in _BUILT_IN:
             tree[kind] |= preset_layer("dcgan")[kind] | _NOT_IN_PRESET[kind]
-            continue
-        if not plugins:
-            continue
-        bare = base.model_copy(update={kind: type(section)(name=section.name)})
-        with suppress(FaceganError):
-            tree[kind] |= bare.part(kind).model_dump(mode="json")
     return flat(tree)
 
 

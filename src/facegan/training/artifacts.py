@@ -45,7 +45,7 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporte
     """Write losses.png, faces.png and model-card.md into a run folder, and report where they are."""
     from .. import plots  # matplotlib takes half a second to import, and is needed only now
 
-    plots.save_curves([run], run.path / "losses.png")
+    plots.save_figure(plots.plot_curves([run]), run.path / "losses.png")
     step = run.steps("samples")[-1]
     real, fake = (np.asarray(read_grid(path)) for path in (run.path / "samples" / "real.png", run.sample(step)))
     sheet = side_by_side((real, fake), ("training images", f"generated, step {step:,}"))
