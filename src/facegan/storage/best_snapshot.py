@@ -65,18 +65,14 @@ def cut_evaluations(run: RunDir, step: int) -> None:
     Raises:
         OSError: The file cannot be read or written; it is unchanged.
     """
-    if not run.evaluations.exists():
-        return
-    content = run.evaluations.read_bytes()
-    kept = b"".join(line + b"\n" for line in content.splitlines() if _is_kept(line, step))
-    if kept != content:
-        write_atomic(run.evaluations, kept)
+    content = run.evaluations.read_bytes() if run.evaluations.exists() else b""
+    lines = [(line, json_object(line)) for line in content.splitlines()]
+    kept = [line + b"\n" for line, record in lines if record is not None and _is_kept(record, step)]
+    if content and b"".join(kept) != content:
+        write_atomic(run.evaluations, b"".join(kept))
 
 
-def _is_kept(line: bytes, step: int) -> bool:
-    record = json_object(line)
-    if record is None:
-        return False
+def _is_kept(record: Mapping[str, Any], step: int) -> bool:
     return not _is_of_training(record) or (_is_valid(record) and record["step"] <= step)
 
 

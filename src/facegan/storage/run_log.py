@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +87,9 @@ def health_of(record: Mapping[str, Any] | None) -> str | None:
 
 def health_spans(records: Iterable[Mapping[str, Any]]) -> list[Span]:
     """Return a run's health in the order of its steps, equal neighbours joined; empty when no line gives any."""
-    found: list[Span] = []
-    for record in records:
-        health, step = health_of(record), record["step"]
-        if health is None:
-            continue
-        if found and found[-1].health == health:
-            found[-1] = found[-1].model_copy(update={"last": step, "num_ticks": found[-1].num_ticks + 1})
-        else:
-            found.append(Span(health=health, first=step, last=step, num_ticks=1))
-    return found
+    known = [(health, record["step"]) for record in records if (health := health_of(record)) is not None]
+    groups = [list(group) for _, group in groupby(known, key=itemgetter(0))]
+    return [Span(health=group[0][0], first=group[0][1], last=group[-1][1], num_ticks=len(group)) for group in groups]
 
 
 def evenly(steps: Sequence[int], most: int) -> list[int]:
