@@ -87,6 +87,9 @@ def shared(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def cache(shared, monkeypatch):
     monkeypatch.setenv("FACEGAN_CACHE", str(shared))
+    monkeypatch.setattr("facegan.directions.classifier.MAX_EPOCHS", 2)
+    monkeypatch.setattr("facegan.projection.comparison.NUM_COMPARED", 60)
+    monkeypatch.setattr("facegan.projection.comparison.NUM_PROJECTED", 4)
 
 
 @pytest.fixture(scope="module")

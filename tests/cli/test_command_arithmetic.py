@@ -20,15 +20,15 @@ SUM = ("--plus", "1,5,9", "--minus", "2,7", "--plus", "4,8")
 
 
 def pixels(path):
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def newest(run):
     return sorted((run / "snapshots").iterdir())[-1]
 
 
-def test_picture_and_latent_are_written_and_named(facegan, run):
+def test_image_and_latent_are_written_and_named(facegan, run):
     said = facegan("arithmetic", run, *SUM, "-o", "sum.png", "--save", "latents/sum.safetensors")
     assert (said.code, said.out, said.err) == (0, "latents/sum.safetensors\nsum.png\n", "")
     z, snapshot = load_latents(Path("latents/sum.safetensors"))
@@ -46,7 +46,7 @@ def test_centre_of_the_neighbours_is_what_sample_draws_of_the_saved_sum(facegan,
     assert not np.array_equal(corner, enlarged)
 
 
-def test_picture_carries_the_recipe_that_makes_it_again(facegan, run):
+def test_image_carries_the_recipe_that_makes_it_again(facegan, run):
     facegan("arithmetic", run, *SUM, "--seed", 3, "--noise", 0.5, "-o", "sum.png")
     about = read_about(Path("sum.png"))
     assert about["command"] == "facegan arithmetic --plus 1,5,9 --minus 2,7 --plus 4,8 --noise 0.5 --seed 3"
@@ -62,7 +62,7 @@ def test_saved_sums_are_terms_again(facegan, run):
     assert said.json["length"] == pytest.approx(0, abs=1e-6)
 
 
-def test_json_tells_the_length_and_the_files(facegan, run):
+def test_json_has_the_length_and_the_files(facegan, run):
     said = facegan("arithmetic", run, *SUM, "-o", "sum.webp", "--save", "sum.safetensors", "--json")
     z, _ = load_latents(Path("sum.safetensors"))
     assert said.json["length"] == pytest.approx(float(z.norm()))
@@ -70,7 +70,7 @@ def test_json_tells_the_length_and_the_files(facegan, run):
     assert said.json["snapshot"] == str(newest(run))
 
 
-def test_sum_far_from_the_usual_length_is_told_and_rescaling_evens_it_out(facegan, run):
+def test_sum_far_from_the_usual_length_is_reported_and_rescaling_evens_it_out(facegan, run):
     plain = facegan("arithmetic", run, "--plus", "0-63", "-o", "mean.png")
     assert plain.code == 0
     assert plain.err.startswith("the sum is 0.1")
@@ -112,10 +112,6 @@ def test_latents_of_another_snapshot_are_named(facegan, run):
     ("arguments", "message"),
     [
         (["-o", "a.png"], "arithmetic: nothing to add up; give --plus with seeds, for instance --plus 1,5,9"),
-        (
-            ["--minus", "1", "-o", "a.png"],
-            "arithmetic: nothing to add up; give --plus with seeds, for instance --plus 1,5,9",
-        ),
         (["--plus", "5-1", "-o", "a.png"], "--plus 5-1: the range '5-1' runs backwards; give 1-5"),
         (
             ["--plus", "1", "--minus", "a", "-o", "a.png"],
@@ -125,9 +121,7 @@ def test_latents_of_another_snapshot_are_named(facegan, run):
         (["--plus", "1", "-o", "a.bmp"], "-o a.bmp: cannot write '.bmp'; end it in .png, .jpg, .jpeg, .webp"),
         (["--plus", "1", "--save", "a.pt"], "--save a.pt: latents are saved as .safetensors; end it so"),
         (["--plus", "1", "-o", "-", "--json"], "-o - and --json both write to stdout; give one"),
-        (["--plus", "1", "--noise", "-1", "-o", "a.png"], "--noise is -1.0; it must be at least 0"),
         (["--plus", "1", "--noise", "nan", "-o", "a.png"], "--noise is nan; it must be at most 100"),
-        (["--plus", "1", "--noise", "1e38", "-o", "a.png"], "--noise is 1e+38; it must be at most 100"),
         (
             ["--plus", "0-10000", "-o", "a.png"],
             "a term has 10,001 points; give at most 10,000, of more the mean is all but 0",

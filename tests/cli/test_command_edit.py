@@ -18,8 +18,8 @@ def newest(run):
 
 
 def pixels(path):
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def store(run, path=None, digest=None):
@@ -50,27 +50,27 @@ def test_edit_draws_a_row_a_face_whose_middle_is_the_face_itself(facegan, direct
     assert np.array_equal(middle, face)
 
 
-def test_picture_carries_a_recipe_that_needs_no_file_of_directions(facegan, directed):
+def test_image_carries_a_recipe_that_needs_no_file_of_directions(facegan, directed):
     facegan("edit", directed, "--direction", "smile:-3..3", "--seeds", "3", "-o", "edit.png")
     (directed / "directions.safetensors").unlink()
-    with Image.open("edit.png") as picture:
-        recipe = read(picture.text["recipe"])
-        assert picture.text["command"] == "facegan edit --seeds 3 --direction smile:-3..3"
+    with Image.open("edit.png") as image:
+        recipe = read(image.text["recipe"])
+        assert image.text["command"] == "facegan edit --seeds 3 --direction smile:-3..3"
     (again,) = recipe.frames(load_generator(newest(directed)))
     assert np.array_equal(again, pixels("edit.png"))
 
 
-def test_single_pictures_carry_their_own_latents(facegan, directed):
+def test_single_images_carry_their_own_latents(facegan, directed):
     said = facegan("edit", directed, "--seeds", "3,5", "--direction", "smile:-3..3", "--cols", 3, "-o", "single/")
     assert (said.code, said.out) == (0, "single/: 6 images\n")
     names = sorted(path.name for path in Path("single").iterdir())
     assert names == [f"{row:04d}-{seed}-{column:02d}.png" for row, seed in ((0, 3), (1, 5)) for column in range(3)]
     facegan("sample", directed, "--seeds", "5", "-o", "five.png")
     assert np.array_equal(pixels("single/0001-5-01.png"), pixels("five.png"))
-    with Image.open("single/0001-5-02.png") as picture:
-        (again,) = read(picture.text["recipe"]).frames(load_generator(newest(directed)))
-        assert np.array_equal(again, np.asarray(picture))
-        assert picture.text["command"] == "facegan edit --seeds 3,5 --direction smile:-3..3 --cols 3"
+    with Image.open("single/0001-5-02.png") as image:
+        (again,) = read(image.text["recipe"]).frames(load_generator(newest(directed)))
+        assert np.array_equal(again, np.asarray(image))
+        assert image.text["command"] == "facegan edit --seeds 3,5 --direction smile:-3..3 --cols 3"
 
 
 def columns(facegan, run, *flags):
@@ -88,11 +88,11 @@ def test_amounts_of_ranges_and_of_fixed_shifts(facegan, directed):
     assert len(columns(facegan, directed, "--direction", "smile")) == 7
 
 
-def test_keep_takes_out_what_directions_share(facegan, directed):
+def test_keep_removes_the_common_part_of_directions(facegan, directed):
     facegan("edit", directed, "--direction", "smile:-3..3", "-o", "edit.png")
     facegan("edit", directed, "--direction", "smile:-3..3", "--keep", "mouth=open smile", "-o", "kept.png")
     with Image.open("edit.png") as plain, Image.open("kept.png") as kept:
-        free, bound = (read(picture.text["recipe"]).along[0].vector.vector() for picture in (plain, kept))
+        free, bound = (read(image.text["recipe"]).along[0].vector.vector() for image in (plain, kept))
     mouth = torch.eye(12)[1] * 0.8 + torch.eye(12)[2] * 0.6
     assert float(free @ mouth) == pytest.approx(0.36)
     assert abs(float(bound @ mouth)) < 1e-6
@@ -108,12 +108,12 @@ def test_keep_takes_out_what_directions_share(facegan, directed):
         ("a:b:1", ("a:b", 1, None)),
     ],
 )
-def test_direction_is_read_as_a_name_and_its_amounts(text, meaning):
+def test_direction_is_parsed_as_a_name_and_its_amounts(text, meaning):
     assert parse_direction(text) == meaning
 
 
 @pytest.mark.parametrize("text", ["smile:", "smile:a", "smile:1..", "smile:..2", ":1", "smile:nan", "smile:-101..3"])
-def test_direction_without_sense_is_refused(text):
+def test_invalid_direction_is_refused(text):
     with pytest.raises(ConfigError) as caught:
         parse_direction(text)
     assert str(caught.value) == (

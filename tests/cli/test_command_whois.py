@@ -16,30 +16,30 @@ def newest(run):
 
 
 def pixels(path):
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 @pytest.fixture
-def picture(facegan, run):
+def sheet(facegan, run):
     """A sheet of the run's faces, made with more than the defaults."""
     path = Path("sheet.png")
     facegan("sample", run, "--seeds", "5,9,2", "--truncation", 0.7, "--labels", "--cols", 3, "-o", path)
     return path
 
 
-def test_a_picture_says_how_it_was_made_and_is_made_again(facegan, run, picture):
-    said = facegan("whois", picture, "-o", "again.png")
+def test_an_image_says_how_it_was_made_and_is_made_again(facegan, run, sheet):
+    said = facegan("whois", sheet, "-o", "again.png")
     assert said.code == 0, said.err
     lines = said.out.splitlines()
     assert lines[0] == "command: facegan sample --seeds 5,9,2 --truncation 0.7 --cols 3 --labels"
     assert lines[1] == "seeds: 5,9,2"
     assert lines[-1] == f"made again with {newest(run)}: the same to the pixel -> again.png"
-    assert Path("again.png").read_bytes() == picture.read_bytes()
+    assert Path("again.png").read_bytes() == sheet.read_bytes()
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".webp"])
-def test_lossy_pictures_are_made_again_as_well(facegan, run, ending):
+def test_lossy_images_are_made_again_as_well(facegan, run, ending):
     facegan("sample", run, "-n", 4, "-o", f"sheet{ending}")
     answer = facegan("whois", f"sheet{ending}", "--json").json
     assert answer["made_again"] is True
@@ -56,19 +56,19 @@ def test_films_are_made_again(facegan, run, film):
     assert [frame.shape for frame in read_frames(again)] == [frame.shape for frame in read_frames(Path(film))]
 
 
-def test_a_picture_is_known_by_its_content_whatever_it_is_called(facegan, run):
+def test_an_image_is_known_by_its_content_whatever_it_is_called(facegan, run):
     facegan("sample", run, "-n", 2, "-o", "faces.webp")
     Path("faces.webp").rename("faces")
     assert facegan("whois", "faces", "--json").json["made_again"] is True
 
 
-def test_what_a_picture_says_cannot_move_the_cursor(facegan, run, picture):
+def test_metadata_cannot_move_the_cursor(facegan, run, sheet):
     from facegan.images import save
 
-    with Image.open(picture) as image:
+    with Image.open(sheet) as image:
         about, pixels = image.text, np.asarray(image).copy()
-    save(picture, pixels, {**about, "seeds": "\x1b[31m7\x07", "command": "rm -rf /"})
-    said = facegan("whois", picture)
+    save(sheet, pixels, {**about, "seeds": "\x1b[31m7\x07", "command": "rm -rf /"})
+    said = facegan("whois", sheet)
     assert "\x1b" not in said.out and "\x07" not in said.out and "rm -rf" not in said.out
     assert said.out.startswith("command: facegan sample --seeds 5,9,2")
 
@@ -85,13 +85,13 @@ def test_one_frame_of_a_film_is_found_in_the_film(facegan, run):
     assert Path("again.png").read_bytes() == Path("middle.png").read_bytes()
 
 
-def test_single_pictures_and_raw_weights_are_made_again(facegan, run):
+def test_single_images_and_raw_weights_are_made_again(facegan, run):
     facegan("sample", run, "--seeds", "3", "--raw", "--separate", "single")
     answer = facegan("whois", "single/seed-00000003.png", "--json").json
     assert (answer["made_again"], answer["seed"], answer["weights"]) == (True, "3", "G")
 
 
-def test_latents_travel_inside_of_the_picture(facegan, run):
+def test_latents_travel_inside_of_the_image(facegan, run):
     generator = load_generator(newest(run))
     save_latents(Path("me.safetensors"), generator.latents([77]) * 0.9, generator)
     facegan("sample", run, "--seeds", "1,me.safetensors", "-o", "both.png")
@@ -99,46 +99,46 @@ def test_latents_travel_inside_of_the_picture(facegan, run):
     assert facegan("whois", "both.png", "--json").json["made_again"] is True
 
 
-def test_the_snapshot_is_found_by_its_digest_wherever_the_run_has_gone(facegan, run, picture):
+def test_the_snapshot_is_found_by_its_digest_wherever_the_run_has_gone(facegan, run, sheet):
     run.rename("runs/renamed")
-    assert facegan("whois", picture, "--json").json["snapshot_file"].startswith("runs/renamed/")
+    assert facegan("whois", sheet, "--json").json["snapshot_file"].startswith("runs/renamed/")
     Path("runs/renamed").rename("elsewhere")
-    said = facegan("whois", picture)
+    said = facegan("whois", sheet)
     assert said.code == 0
     assert "is not under runs/; give its file or run" in said.out.splitlines()[-1]
     for model in ("elsewhere", newest(Path("elsewhere"))):
-        assert facegan("whois", picture, model, "--json").json["made_again"] is True
+        assert facegan("whois", sheet, model, "--json").json["made_again"] is True
 
 
-def test_an_edited_picture_is_told_from_what_was_made(facegan, run, picture):
-    with Image.open(picture) as image:
+def test_edited_image_differs_from_the_remade_one(facegan, run, sheet):
+    with Image.open(sheet) as image:
         about, edited = image.text, np.asarray(image).copy()
     edited[:10] = 0
     from facegan.images import save
 
-    save(picture, edited, about)
-    answer = facegan("whois", picture, "--json").json
+    save(sheet, edited, about)
+    answer = facegan("whois", sheet, "--json").json
     assert answer["made_again"] is False
     assert 0 < answer["differing"] <= 10 * edited.shape[1]
-    said = facegan("whois", picture)
+    said = facegan("whois", sheet)
     assert said.code == 1
     assert "pixels differ, by up to" in said.out.splitlines()[-1]
 
 
-def test_another_snapshot_is_not_taken_for_the_right_one(facegan, run, picture):
+def test_another_snapshot_is_not_taken_for_the_right_one(facegan, run, sheet):
     older = sorted((run / "snapshots").iterdir())[0]
     assert older != newest(run)
-    said = facegan("whois", picture, older)
+    said = facegan("whois", sheet, older)
     assert said.code == 2
     assert "is not that; give another" in said.err
-    said = facegan("whois", picture, older, "-o", "again.png")
+    said = facegan("whois", sheet, older, "-o", "again.png")
     assert said.code == 2
     assert not Path("again.png").exists()
 
 
-def test_everything_told_is_written_by_sample(facegan, run, picture):
-    told = facegan("whois", picture, "--json").json
-    assert {"command", *SHOWN} - {"seed"} <= set(told)
+def test_all_shown_metadata_is_written_by_sample(facegan, run, sheet):
+    shown = facegan("whois", sheet, "--json").json
+    assert {"command", *SHOWN} - {"seed"} <= set(shown)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_everything_told_is_written_by_sample(facegan, run, picture):
         (["greedy.png"], "'0-99999999' is too large; seeds are below 2^32"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_told_is_refused_in_one_line(facegan, run, arguments, message):
+def test_image_that_cannot_be_traced_is_refused_in_one_line(facegan, run, arguments, message):
     from facegan.images import save
 
     Image.new("RGB", (8, 8)).save("holiday.png")

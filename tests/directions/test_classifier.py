@@ -37,8 +37,7 @@ def test_score_counts_only_known_labels():
     assert found.balanced_accuracy == pytest.approx((1 / 2 + 2 / 3) / 2)
 
 
-@pytest.mark.parametrize("resolution", [8, 16, 32, 64, 128, 256])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("resolution", "channels"), [(8, 3), (64, 1), (128, 3)])
 def test_network_gives_one_logit_per_attribute_at_any_size(resolution, channels):
     network = build_network(resolution, channels, 5).eval()
     assert network(torch.zeros(2, channels, resolution, resolution)).shape == (2, 5)
@@ -73,39 +72,31 @@ def test_classifier_recognises_attributes_of_unseen_people_and_reports_how_well(
     assert trained.counts[-1][0] == trained.counts[-1][1]
 
 
-def test_cached_classifier_is_the_same_and_reports_nothing(one_epoch, tmp_path):
+def test_cached_classifier_is_the_same_and_so_is_one_that_is_trained_again(one_epoch, tmp_path, cache):
     images = paintings(tmp_path)
     first, _, _ = train_classifier(images)
     reporter = Counted()
-    second, _, cached = train_classifier(images, reporter=reporter)
-    assert cached
+    second, _, is_cached = train_classifier(images, reporter=reporter)
+    assert is_cached
     assert reporter.counts == []
     assert second.scores == first.scores
-    samples = painter().sample(range(5))
-    assert torch.equal(first.logits(samples), second.logits(samples))
-
-
-def test_classifier_does_not_depend_on_earlier_random_numbers(one_epoch, tmp_path, cache):
-    images = paintings(tmp_path)
-    first, _, _ = train_classifier(images)
     next((cache / "classifiers").iterdir()).unlink()
-    torch.manual_seed(123)
-    second, _, cached = train_classifier(images)
-    assert not cached
+    torch.manual_seed(123)  # earlier random numbers have no influence
+    third, _, is_cached = train_classifier(images)
+    assert not is_cached
     samples = painter().sample(range(5))
     assert torch.equal(first.logits(samples), second.logits(samples))
+    assert torch.equal(first.logits(samples), third.logits(samples))
 
 
-@pytest.mark.parametrize("change", ["pixels", "attributes", "damage"])
-def test_cache_is_not_used_for_other_images_or_attributes_or_when_damaged(one_epoch, tmp_path, cache, change):
+def test_cache_is_not_used_for_other_images_or_attributes_or_when_damaged(one_epoch, tmp_path, cache):
     train_classifier(paintings(tmp_path / "a"))
+    file = next((cache / "classifiers").iterdir())
+    file.write_bytes(file.read_bytes()[:-9] + b"123456789")
     bright = [number % 3 == 0 for number in range(200)]
-    other = {"pixels": {"seed": 1}, "attributes": {"columns": {"bright": bright}}, "damage": {}}[change]
-    if change == "damage":
-        file = next((cache / "classifiers").iterdir())
-        file.write_bytes(file.read_bytes()[:-9] + b"123456789")
-    _, _, cached = train_classifier(paintings(tmp_path / "b", **other))
-    assert not cached
+    for change in ({}, {"seed": 1}, {"columns": {"bright": bright}}):
+        _, _, is_cached = train_classifier(paintings(tmp_path / "b", **change))
+        assert not is_cached, change
 
 
 def test_unknown_labels_do_not_change_the_weights(one_epoch, tmp_path):

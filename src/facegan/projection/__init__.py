@@ -3,11 +3,4 @@
 from .photos import PhotoProjections, project_photos, read_photos
 from .search import Projection, SearchSettings, project_images
 
-__all__ = [
-    "PhotoProjections",
-    "Projection",
-    "SearchSettings",
-    "project_images",
-    "project_photos",
-    "read_photos",
-]
+__all__ = ["PhotoProjections", "Projection", "SearchSettings", "project_images", "project_photos", "read_photos"]
