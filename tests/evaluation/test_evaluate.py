@@ -65,11 +65,11 @@ def test_two_folders_are_judged(folder_of_faces):
     assert tasks[:2] == ["reading sizes", "reading sizes"]  # of either folder
 
 
-@pytest.mark.parametrize("name", ["n", "num_real"])
-def test_one_image_is_too_few(snapshot, name):
+@pytest.mark.parametrize(("name", "num"), [("n", 0), ("n", 1), ("num_real", 1)])
+def test_one_image_is_too_few(name, num):
     with pytest.raises(ConfigError) as refusal:
-        facegan.evaluate(snapshot(), **{name: 1})
-    assert str(refusal.value) == f"{name} is 1; it must be at least 2"
+        facegan.evaluate(**{name: num})
+    assert str(refusal.value) == f"{name} is {num}; it must be at least 2"
 
 
 def test_run_without_snapshots_is_refused(snapshot):

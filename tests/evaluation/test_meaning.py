@@ -14,7 +14,7 @@ from facegan.evaluation import Pair, Sample
 from facegan.evaluation.measure import measure
 from facegan.features import random_extractor
 
-NUM_REAL, NUM_FAKE, SIDE = 240, 120, 16
+NUM_REAL, NUM_FAKE, SIDE = 180, 90, 16
 METRICS = {
     "fid": {},
     "kid": {"num_subsets": 20},

@@ -126,8 +126,8 @@ def make_evaluator(
     data, channels = layer.pop("data", {}), layer.pop("channels", None)
     if channels not in (None, 1, 3):
         raise ConfigError(f"config: channels is {quoted(channels)}; it must be 1 or 3")
-    for name, number in (("n", options.get("num_fake")), ("num_real", options.get("num_real"))):
-        if number and number < 2:
+    for name, number in (("n", options.get("num_fake")), ("num_real", options.get("num_real") or None)):
+        if number is not None and number < 2:
             raise ConfigError(f"{name} is {number}; it must be at least 2")
     chosen = choose_metrics(metrics, layer, reporter)
     if not isinstance(data, Mapping):
@@ -241,13 +241,21 @@ class Evaluator:
 
     def _extractors(self, images: ImageSet, checkpoint: Checkpoint | None) -> dict[str, Extractor]:
         """The networks that the metrics need; warns about each that cannot be had, and raises if none can."""
+        device, weights = self._options.device, self._options.weights
         found: dict[str, Extractor] = {}
         missing: dict[str, FaceganError] = {}
         spaces = {metric.space for metric in self._metrics.values()}
         for space in sorted(spaces - {PIXELS}):
             key = (space, images.channels, images.resolution)
             if space == "discriminator" or key not in self._made:  # each snapshot has its own
-                self._made[key] = self._make_extractor(space, images, checkpoint)
+                try:
+                    self._made[key] = make_extractor(
+                        space, images, device=device, weights=weights, checkpoint=checkpoint, reporter=self._reporter
+                    )
+                except FaceganError as error:
+                    if space == "inception" and weights is not None:  # a file that was named must be right
+                        raise
+                    self._made[key] = error
             made = self._made[key]
             if isinstance(made, Extractor):
                 found[space] = made
@@ -259,17 +267,6 @@ class Evaluator:
             keys = [key for key, metric in self._metrics.items() if metric.space == space]
             self._reporter.warning(f"left out: {', '.join(keys)}: {reason}")
         return found
-
-    def _make_extractor(self, space: str, images: ImageSet, checkpoint: Checkpoint | None) -> Extractor | FaceganError:
-        weights, device, reporter = self._options.weights, self._options.device, self._reporter
-        try:
-            return make_extractor(
-                space, images, device=device, weights=weights, checkpoint=checkpoint, reporter=reporter
-            )
-        except FaceganError as error:
-            if space == "inception" and weights is not None:  # a file that was named must be right
-                raise
-            return error
 
     def _warn_of_few(self, pair: Pair, metrics: Mapping[str, Metric]) -> None:
         """Warn where too few images bias the Fréchet distances."""

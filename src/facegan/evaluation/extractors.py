@@ -20,18 +20,9 @@ def make_extractor(
     checkpoint: Checkpoint | None = None,
     reporter: Reporter = SILENT,
 ) -> Extractor:
-    """Build the network of a space; Inception's weights are downloaded if they are not here.
+    """Build the network of a metric's space for images of this size and kind; raises FaceganError if it cannot be had.
 
-    Args:
-        space: The space that a metric names, except pixels.
-        images: The judged images, whose size and channels the network takes.
-        device: Where it runs.
-        weights: A file of Inception's weights; None: those of the cache, or downloaded ones.
-        checkpoint: The snapshot whose discriminator is taken; None: there is none.
-        reporter: Receives the progress of the download.
-
-    Raises:
-        FaceganError: The network cannot be had.
+    Without a file of Inception's weights these are those of the cache, or downloaded. D is that of the checkpoint.
     """
     size = {"channels": images.channels, "resolution": images.resolution}
     if space == "random":
