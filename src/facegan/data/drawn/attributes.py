@@ -18,7 +18,7 @@ _HAIR_STYLES = "bald 4, buzz 6, short 14, quiff 10, fringe 10, bob 11, long 11, 
 _HAIR_COLOURS = "black 14, espresso 16, chestnut 18, auburn 10, ginger 11, blond 15, platinum 5, grey 6, pink 3, teal 2"
 _DARK_SKIN_HAIR = (46, 28, 10, 4, 1, 2, 1, 5, 2, 1)
 _SHORT_STYLES = ("bald", "buzz", "short", "quiff")
-_EARS_SHOW = (*_SHORT_STYLES, "bun", "bunches")
+EARS_SHOW = (*_SHORT_STYLES, "bun", "bunches")  # styles that leave the ears free
 
 
 def _words(text: str) -> dict[str, Any]:
@@ -117,11 +117,6 @@ def is_any_of(codes: Codes, attribute: str, words: Collection[str]) -> Flags:
     return np.array([word in words for word in CATEGORIES[attribute]])[codes]
 
 
-def ears_show(hair_style: Codes) -> Flags:
-    """Return whether a style leaves the ears free."""
-    return is_any_of(hair_style, "hair_style", _EARS_SHOW)
-
-
 def draw_attributes(seed: int, indices: Sequence[int] | NDArray[np.int64]) -> Attributes:
     """Draw the attributes of the faces with these indices (each at least 0); each depends on (seed, index) alone."""
     dice = _Dice(seed, np.asarray(indices, dtype=np.int64))
@@ -133,6 +128,7 @@ def draw_attributes(seed: int, indices: Sequence[int] | NDArray[np.int64]) -> At
     brown = dark & dice.chance("eye_colour_dark", 0.8)
     drawn["eye_colour"] = np.where(brown, code("eye_colour", "brown"), drawn["eye_colour"])
     shaven = drawn["facial_hair"] == 0
+    ears_show = is_any_of(drawn["hair_style"], "hair_style", EARS_SHOW)
     # The corners of the mouth, per expression: lowest and highest.
     low, high = np.array([[-0.6, -0.12, 0.35, 0.45], [-0.3, 0.15, 1.0, 1.0]])[:, drawn["mouth"]]
     return Attributes(
@@ -142,7 +138,7 @@ def draw_attributes(seed: int, indices: Sequence[int] | NDArray[np.int64]) -> At
         smile=dice.between(dice.uniform("smile"), low, high),
         lipstick=dice.chance("lipstick", np.where(short, 0.06, 0.55)) & shaven,
         freckles=dice.chance("freckles", 0.16),
-        earrings=dice.chance("earrings", np.where(short, 0.1, 0.5)) & ears_show(drawn["hair_style"]),
+        earrings=dice.chance("earrings", np.where(short, 0.1, 0.5)) & ears_show,
         light=dice.between(dice.uniform("light"), 0.45, 1) * dice.side("light_side"),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .attributes import Attributes, Floats, code, ears_show, is_any_of
+from .attributes import EARS_SHOW, Attributes, Floats, code, is_any_of
 from .canvas import Canvas, box, circle, clip, column, ellipse, segment, smoothstep
 from .palette import BACKGROUND, TOP, WHITE, mix, shade, skin_colour, skin_shade
 
@@ -94,7 +94,7 @@ def paint_neck(canvas: Canvas, look: Attributes) -> None:
 
 def paint_ears(canvas: Canvas, look: Attributes) -> None:
     """Paint the ears that the hair leaves free, with earrings where worn."""
-    chosen = ears_show(look.hair_style)
+    chosen = is_any_of(look.hair_style, "hair_style", EARS_SHOW)
     look = look.take(chosen)
     skin = skin_colour(look)
     half = column(_SHAPES[look.face_shape][:, 0])

@@ -73,14 +73,8 @@ class Canvas(NamedTuple):
     def view(self, window: Window) -> Canvas:
         """Return a window of the same pixels."""
         rows, columns = self.pixels(window)
-        return Canvas(
-            self.rgb[:, :, rows, columns],
-            self.frame_x[:, :, columns],
-            self.frame_y[:, rows],
-            self.x[:, rows, columns],
-            self.y[:, rows, columns],
-            self.sharp,
-        )
+        rgb, x, y = (values[..., rows, columns] for values in (self.rgb, self.x, self.y))
+        return Canvas(rgb, self.frame_x[..., columns], self.frame_y[:, rows], x, y, self.sharp)
 
     def pixels(self, window: Window) -> tuple[slice, slice]:
         """Return the rows and columns of a window."""
@@ -95,9 +89,7 @@ class Canvas(NamedTuple):
 
     def paint(self, cover: Floats, colour: Colour) -> None:
         """Blend a colour, (3,) or (N, 3), into the image by its coverage, (N, H, W) in [0, 1]."""
-        paint = np.asarray(colour, dtype=np.float32)
-        paint = paint[:, :, None, None] if paint.ndim == 2 else paint[None, :, None, None]
-        layer = paint - self.rgb
+        layer = np.asarray(colour, dtype=np.float32)[..., None, None] - self.rgb
         layer *= cover[:, None]
         np.add(self.rgb, layer, out=self.rgb)
 

@@ -146,10 +146,9 @@ def open_packed(path: Path, *, where: str | None = None) -> PackedImages:
     except Exception as error:  # on damaged bytes numpy alone raises half a dozen kinds
         raise _damaged(where, error) from None
     shape = (index.num_images, index.channels, index.resolution, index.resolution)
-    if images.dtype != np.uint8 or images.shape != shape or not images.flags.c_contiguous or not len(images):
+    is_array = images.dtype == np.uint8 and images.shape == shape and images.flags.c_contiguous and len(images)
+    if not is_array or size_bytes != images.offset + images.nbytes:
         raise _damaged(where, f"{IMAGES} and {INDEX} disagree")
-    if size_bytes != images.offset + images.nbytes:
-        raise _damaged(where, f"{IMAGES} has {size_bytes} bytes")
     return PackedImages(images=images, index=index, path=path)
 
 
