@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from facegan import plugins
 from facegan.cli import GROUPS, app
-from facegan.config import PLUGIN_SECTIONS, RunConfig, preset_layer, preset_names
+from facegan.config import PLUGIN_SECTIONS, RunConfig, flat, preset_layer, preset_names
 
 FOLDER = Path(__file__).resolve().parent
 NOTE = "<!-- Written by docs/generate.py; change the code and run it again. -->\n"
@@ -160,7 +160,7 @@ def configuration_page() -> str:
     """Return the reference of the settings."""
     schema = RunConfig.model_json_schema()
     top = {key: value for key, value in schema["properties"].items() if key not in _section_names()}
-    parts = [f"## Top level\n\n{settings_table(top, schema)}"]
+    parts = [f"## Top level\n\n{settings_table(top)}"]
     for name in _section_names():
         if name in PLUGIN_SECTIONS:
             parts.append(plugin_section(name))
@@ -169,7 +169,7 @@ def configuration_page() -> str:
         inner = section.model_json_schema()
         note = f"{SECTION_NOTES[name]}\n\n" if name in SECTION_NOTES else ""
         about = paragraphs(inner.get("description", ""))
-        parts.append(f"## {name}\n\n{about}\n\n{note}{settings_table(inner['properties'], inner, name)}")
+        parts.append(f"## {name}\n\n{about}\n\n{note}{settings_table(inner['properties'], name)}")
         if name == "data":
             parts.append(plugin_section("dataset"))
     return CONFIGURATION.format(note=NOTE, sections="\n".join(parts), presets=presets_table())
@@ -186,24 +186,24 @@ def plugin_section(kind: str) -> str:
     for name in plugins.BUILT_IN[kind]:
         schema = plugins.claims(kind)[name][0].load().model_json_schema()
         about = paragraphs(str(schema.get("description", "")).partition("\n\nAttributes:")[0])
-        parts.append(f"### {kind} `{name}`\n\n{about}\n\n{settings_table(schema['properties'], schema, title)}")
+        parts.append(f"### {kind} `{name}`\n\n{about}\n\n{settings_table(schema['properties'], title)}")
     return "\n".join(parts)
 
 
-def settings_table(properties: Mapping[str, Any], schema: Mapping[str, Any], section: str = "") -> str:
+def settings_table(properties: Mapping[str, Any], section: str = "") -> str:
     """Return a table with name, allowed values, default and meaning of each setting."""
     prefix = f"{section}." if section else ""
-    rows = [
-        (code(prefix + name), allowed(each, schema), shown_default(each), each.get("description", ""))
-        for name, each in properties.items()
-    ]
+    rows = []
+    for name, each in properties.items():
+        default = "none" if each.get("default") is None else code(json.dumps(each["default"]))
+        rows.append((code(prefix + name), allowed(each), default, each.get("description", "")))
     return table(("setting", "value", "default", "meaning"), rows) if rows else "It has no settings.\n"
 
 
-def allowed(setting: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+def allowed(setting: Mapping[str, Any]) -> str:
     """Describe the allowed values of a setting from its JSON schema."""
     if "anyOf" in setting:
-        kinds = [allowed(each, schema) for each in setting["anyOf"] if each.get("type") != "null"]
+        kinds = [allowed(each) for each in setting["anyOf"] if each.get("type") != "null"]
         return " or ".join([*kinds, "none"] if len(kinds) < len(setting["anyOf"]) else kinds)
     if "enum" in setting:
         return ", ".join(code(each if isinstance(each, str) else json.dumps(each)) for each in setting["enum"])
@@ -221,30 +221,15 @@ def bound(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
-def shown_default(setting: Mapping[str, Any]) -> str:
-    """Return a default in TOML, or none."""
-    default = setting.get("default")
-    return "none" if default is None else code(json.dumps(default))
-
-
 def presets_table() -> str:
     """Return a table with one row per setting that any preset sets, and one column per preset."""
-    values = {name: dict(flat(preset_layer(name))) for name in preset_names()}
+    values = {name: flat(preset_layer(name)) for name in preset_names()}
     keys = dict.fromkeys(key for layer in values.values() for key in layer)
     rows = [
         (code(key), *(code(json.dumps(layer[key])) if key in layer else "-" for layer in values.values()))
         for key in keys
     ]
     return table(("setting", *(code(name) for name in values)), rows)
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of a nested table with dotted keys."""
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
