@@ -72,6 +72,7 @@ def test_time_limit_ends_what_hangs(facegan, package):
     said = facegan("doctor", "--time-limit", 1)
     assert said.code == 1
     assert "did not return within 1 seconds" in said.out.splitlines()[-1]
+    assert "torchvision" not in said.out and "built in" not in said.out  # they need torch
 
 
 def test_signal_ends_it_and_the_process_that_it_started(start, package, workplace):

@@ -68,5 +68,5 @@ def test_wrong_requests_are_refused_in_one_line(facegan, run, workplace, argumen
 
 def test_the_help_says_why_training_images_stay_out(facegan):
     text = " ".join(facegan("report", "--help").out.split())
-    assert "It has training images only with --real" in text
+    assert "It shows training images only with --real" in text
     assert "real people" in text
