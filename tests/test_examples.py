@@ -143,8 +143,8 @@ def test_walks_are_films_a_strip_and_a_sheet(shell, run, tmp_path):
     shell("walk-between-faces.sh", run, FRAMES=16)
     assert names(tmp_path / "walks") == ["circle.mp4", "corners.png", "sixteen.webp", "strip.png", "walk.gif"]
     for name in ("walk.gif", "sixteen.webp"):
-        with Image.open(tmp_path / "walks" / name) as film:
-            assert film.n_frames == 16
+        with Image.open(tmp_path / "walks" / name) as animation:
+            assert animation.n_frames == 16
 
 
 def test_faces_are_edited_along_one_direction_and_two(shell, run, tmp_path):
@@ -163,8 +163,8 @@ def test_photos_are_projected_and_filmed(shell, run, tmp_path):
     assert re.search(r"^my friend\.png: error ", said, re.MULTILINE)
     assert names(tmp_path / "found") == ["found.png", "found.safetensors", "found.txt", "walk.gif"]
     assert load_latents(tmp_path / "found" / "found.safetensors")[0].shape == (2, 100)
-    with Image.open(tmp_path / "found" / "walk.gif") as film:
-        assert film.n_frames == 6
+    with Image.open(tmp_path / "found" / "walk.gif") as animation:
+        assert animation.n_frames == 6
 
 
 def test_nearest_training_images_are_shown_and_measured(shell, run, tmp_path):

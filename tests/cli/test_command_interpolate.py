@@ -21,7 +21,7 @@ def pixels(path):
         return np.asarray(image)
 
 
-def film(path):
+def animation(path):
     """The frames of an animation and how long each is shown, in ms."""
     with Image.open(path) as file:
         frames, durations = [], []
@@ -63,7 +63,7 @@ def test_films_are_enlarged_and_say_how_they_were_made(facegan, run, ending):
         "make": "interpolate", "points": {"text": "3,14"}, "num_frames": 4, "scale": 16,
     }  # fmt: skip
     if ending != ".mp4":
-        frames, durations = film(f"walk{ending}")
+        frames, durations = animation(f"walk{ending}")
         assert [frame.shape for frame in frames] == [(256, 256, 3)] * 4
         assert durations == [40] * 4
 
@@ -112,7 +112,7 @@ def test_options_change_the_image_or_are_the_default(facegan, run, flags, differ
 
 def test_fps_sets_the_pace(facegan, run):
     facegan("interpolate", run, "--seeds", "3,14", "--frames", 3, "--fps", 10, "-o", "walk.gif")
-    assert film("walk.gif")[1] == [100] * 3
+    assert animation("walk.gif")[1] == [100] * 3
 
 
 def test_loop_does_not_repeat_its_first_frame(facegan, run):

@@ -15,23 +15,23 @@ def test_timelapse_shows_every_grid_in_order_and_holds_the_last(facegan, run, en
     said = facegan("timelapse", run, "-o", f"growth{ending}", "--seconds", 3)
     assert said.code == 0, said.err
     assert said.out == f"growth{ending}\n"
-    with Image.open(f"growth{ending}") as film:
-        assert film.n_frames == 3  # of the steps 0, 2 and 4
+    with Image.open(f"growth{ending}") as animation:
+        assert animation.n_frames == 3  # of the steps 0, 2 and 4
         durations = []
-        for frame in range(film.n_frames):
-            film.seek(frame)
-            film.load()
-            durations.append(film.info["duration"])
-        assert film.size == SIZE
+        for frame in range(animation.n_frames):
+            animation.seek(frame)
+            animation.load()
+            durations.append(animation.info["duration"])
+        assert animation.size == SIZE
     assert durations == [1000, 1000, 2500]
 
 
 def test_timelapse_is_a_video_too(facegan, run):
     assert facegan("timelapse", run, "-o", "growth.mp4", "--seconds", 1.5).out == "growth.mp4\n"
-    with av.open("growth.mp4") as film:
-        (stream,) = film.streams.video
+    with av.open("growth.mp4") as animation:
+        (stream,) = animation.streams.video
         assert (stream.codec_context.name, stream.width, stream.height) == ("h264", *SIZE)
-        assert len(list(film.decode(stream))) == 3 + 3  # and the hold of 1.5 s
+        assert len(list(animation.decode(stream))) == 3 + 3  # and the hold of 1.5 s
     assert read_about(Path("growth.mp4"))["Description"] == "synthetic faces: run faces-1, steps 0 to 4"
 
 

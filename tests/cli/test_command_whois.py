@@ -47,13 +47,13 @@ def test_lossy_images_are_made_again_as_well(facegan, run, ending):
     assert answer["seeds"] == "0-3"
 
 
-@pytest.mark.parametrize("film", ["walk.gif", "walk.webp", "walk.mp4", "walk/"])
-def test_films_are_made_again(facegan, run, film):
-    assert facegan("interpolate", run, "--seeds", "3,14", "--frames", 5, "-o", film).code == 0
-    answer = facegan("whois", film, "-o", film.replace("walk", "again"), "--json").json
+@pytest.mark.parametrize("animation", ["walk.gif", "walk.webp", "walk.mp4", "walk/"])
+def test_animations_are_made_again(facegan, run, animation):
+    assert facegan("interpolate", run, "--seeds", "3,14", "--frames", 5, "-o", animation).code == 0
+    answer = facegan("whois", animation, "-o", animation.replace("walk", "again"), "--json").json
     assert (answer["made_again"], answer["seeds"]) == (True, "3,14")
-    again = Path(film.replace("walk", "again"))
-    assert [frame.shape for frame in read_frames(again)] == [frame.shape for frame in read_frames(Path(film))]
+    again = Path(animation.replace("walk", "again"))
+    assert [frame.shape for frame in read_frames(again)] == [frame.shape for frame in read_frames(Path(animation))]
 
 
 def test_an_image_is_known_by_its_content_whatever_it_is_called(facegan, run):
