@@ -54,14 +54,10 @@ class Inception(nn.Module):
         self.fc = nn.Linear(NUM_FEATURES, NUM_CLASSES)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the vectors and logits of images of any one size.
+        """Return the vectors and logits of images of any one size, uint8 (N, 3, H, W), or grey (N, 1, H, W).
 
-        Args:
-            images: uint8 (N, 3, H, W), or grey (N, 1, H, W), whose one channel is repeated three times.
-
-        Returns:
-            The last block's means over all places (N, 2048), and the logits without the last layer's bias (N, 1008),
-            as the Inception Score has always used them; both float32.
+        The last block's means over all places (N, 2048), and the logits without the last layer's bias (N, 1008), as the
+        Inception Score has always used them; both float32.
         """
         x = (resize(images.to(self.fc.weight.dtype)) - 128) / 128
         x = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)  # (N, 3, 299, 299)
@@ -87,16 +83,10 @@ class Inception(nn.Module):
 
 
 def resize(images: Tensor) -> Tensor:
-    """Resize images to 299 by 299 as TensorFlow 1 did: bilinear between the two nearest pixels, without antialiasing.
+    """Resize float (N, C, H, W) to 299 by 299 as TensorFlow 1 did: bilinear between two pixels, without antialiasing.
 
     Output pixel i lies at i * size / 299 (its corner, not its centre), so that images move by a part of a pixel; past
     the last pixel that one is repeated. Scores depend on this; the published ones were computed with it.
-
-    Args:
-        images: float (N, C, H, W).
-
-    Returns:
-        (N, C, 299, 299).
     """
     for axis in (3, 2):  # one after the other equals both at once
         size = images.shape[axis]
@@ -127,17 +117,13 @@ class _Conv(nn.Module):
 
 
 class _Block(nn.Module):
-    """Branches from one input, concatenated along the channels: a tree of layers whose leaves are the output."""
+    """Branches from one input, concatenated along the channels: a tree of layers whose leaves are the output.
+
+    Each layer comes after the one that it follows. With `reduces`, the leaves and the pool halve the size, and the pool
+    is an output. Else the pool is an average, without the padding, or a maximum.
+    """
 
     def __init__(self, before: int, layers: Sequence[Layer], *, reduces: bool = False, average: bool = True) -> None:
-        """Build the layers.
-
-        Args:
-            before: Channels of the input.
-            layers: In an order in which each comes after the one that it follows.
-            reduces: Whether the leaves and the pool halve the size; the pool is then an output.
-            average: Whether the pool is an average, without the padding, or a maximum.
-        """
         super().__init__()
         self._layers, self._reduces, self._average = layers, reduces, average
         followed = {follows for _, follows, _, _ in layers}
