@@ -97,17 +97,6 @@ def trained(tmp_path_factory):
     return folder, said
 
 
-@pytest.fixture(scope="session")
-def trained_on_a_part(tmp_path_factory, shared_cache):
-    """A tiny run on those of 48 drawn faces that data.split = train leaves (shared: not to be changed)."""
-    folder = tmp_path_factory.mktemp("trained") / "split"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACEGAN_CACHE", str(shared_cache))
-        said = call("train", *TINY, "--steps", 1, "--run", folder, "--set", "data.split=train")
-    assert said.code == 0, said.err
-    return folder
-
-
 @pytest.fixture
 def run(trained, workplace):
     """A copy of the finished tiny run, at runs/faces-1 in the current folder; free to be changed."""

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from facegan.checkpoint import save_snapshot
 from facegan.data.drawn import DrawnFaces
 from facegan.generator import FaceGenerator
 from facegan.storage.safetensors_file import open_tensors, read_tensors, write_tensors
@@ -20,8 +21,26 @@ def few_resamples(monkeypatch):
 
 
 @pytest.fixture
-def split_run(trained_on_a_part, workplace):
-    shutil.copytree(trained_on_a_part, workplace / "runs" / "split")
+def untrained(make_tiny, workplace):
+    """untrained("name", source) -> the run's only snapshot, of networks that have learned nothing."""
+
+    def make(name, source, *settings):
+        config = make_tiny(*settings, data=source)
+        run = workplace / "runs" / name
+        (run / "snapshots").mkdir(parents=True)
+        (run / "config.json").write_text(config.to_json())
+        architecture = config.part("architecture")
+        networks = {"G": architecture.generator(16, 3), "D": architecture.discriminator(16, 3)}
+        save_snapshot(run / "snapshots" / "step-00000003.safetensors", config, 3, networks)
+        return run / "snapshots" / "step-00000003.safetensors"
+
+    return make
+
+
+@pytest.fixture
+def split_run(untrained):
+    """A run on those of 48 drawn faces that data.split = train leaves."""
+    untrained("split", "drawn", "data.split=train", "data.options.num_images=48")
     return "split"
 
 
@@ -78,11 +97,10 @@ def test_too_few_held_out_images_give_no_verdict(facegan, run, store):
     )
 
 
-def test_mirror_images_count_where_they_were_trained_on(facegan, run, tiny, store, monkeypatch):
+def test_mirror_images_count_where_they_were_trained_on(facegan, run, untrained, store, monkeypatch):
     source = store(num=20)
     faces = torch.from_numpy(np.load(source / "images.npy")[:, :, :, ::-1].copy()) / 127.5 - 1
-    facegan("train", *tiny[:6], *tiny[8:], "--steps", 1, "--run", "on-both", "--data", source, "--set",
-            "data.mirror=true")  # fmt: skip
+    untrained("on-both", source, "data.mirror=true")
     monkeypatch.setattr(FaceGenerator, "images", lambda self, z: faces[: len(z)])
     flags, found = ("--data", source, "-n", 0, "--seeds", "0-4", "--nearest", 1, "--json"), []
     for model in ("on-both", run):
@@ -166,13 +184,11 @@ def test_held_out_images_that_were_trained_on_are_left_out_or_refused(facegan, r
     assert said.complaint == f"facegan: {source}: every held-out image is also a training image; give others"
 
 
-def test_lone_snapshot_of_a_folder_needs_to_be_told_where_its_images_are(facegan, tiny, store):
+def test_lone_snapshot_of_a_folder_needs_the_place_of_its_images(facegan, untrained, store):
     source = store(num=30)
-    said = facegan("train", *tiny[:6], *tiny[8:], "--steps", 1, "--run", "mine", "--data", source)
-    assert said.code == 0, said.err
-    flags = ("-n", 0, "--seeds", 0)
+    snapshot, flags = untrained("mine", source), ("-n", 0, "--seeds", 0)
     assert facegan("neighbours", "mine", *flags).code == 0
-    shutil.copy(newest(source.parent / "mine"), "alone.safetensors")
+    shutil.copy(snapshot, "alone.safetensors")
     shutil.move(source, "moved")
     said = facegan("neighbours", "alone.safetensors", *flags)
     assert said.code == 2
