@@ -31,7 +31,6 @@ def preload():
     """Import once what every process needs; a fork then starts at once."""
     import matplotlib.backends.backend_agg  # noqa: F401
     import torch
-    import torch._dynamo  # optimizers import it
 
     import facegan.cli.resume
     import facegan.cli.train
