@@ -78,9 +78,9 @@ def parts() -> dict[str, Plugin]:
     return {f"{kind} '{name}'": owners[0] for kind in KINDS for name, owners in claims(kind).items()}
 
 
-def failure(name: str, why: str, facts: Facts) -> Check:
-    """Return the result of a check that failed: whether that prevents training, and how to fix it."""
-    about: dict[str, Any] = {"reason": why, "error": why}
+def failure(name: str, why: str, facts: Facts, **known: Any) -> Check:
+    """Return the result of a check that failed: whether that prevents training, how to fix it, and what is known."""
+    about: dict[str, Any] = {"reason": why, "error": why, **known}
     words, status, fix = FAILURES.get(name, ("cannot be checked", "warning", "fix what the error names"))
     if name in facts.get("torch", {}).get("devices", ()):
         about |= choices(name, facts)
@@ -202,7 +202,7 @@ def choices(device: str, facts: Facts) -> dict[str, Any]:
 
 
 def check_device(name: str, facts: Facts) -> Check:
-    """Report what a device is, and the types in which it computes or fails; raises where it does not compute."""
+    """Report what a device is, and the types in which it computes or fails."""
     import torch
 
     about, words, works, fails = choices(name, facts), list[str](), list[str](), dict[str, str]()
@@ -211,9 +211,9 @@ def check_device(name: str, facts: Facts) -> Check:
             compute(name, dtype.removeprefix("torch."))
             works.append(word)
         except Exception as error:
-            if word == "fp32":
-                raise
             fails[word] = describe_error(error)
+    if "fp32" in fails:
+        return failure(name, fails["fp32"], facts, works=works, fails=fails)
     if name == "cpu":
         about |= {"name": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
         words = [about["name"], counted(about["threads"], "thread")]
@@ -261,11 +261,14 @@ def check_disk(name: str, facts: Facts) -> Check:
     """Measure free space and write speed where runs go, and whether a run of the default settings has room."""
     folder, content = Path("runs" if name == "runs" else ""), os.urandom(WRITTEN_BYTES)  # as some disks compress
     usage, started = shutil.disk_usage(folder), time.perf_counter()
-    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:  # without a name, so that nothing remains
-        file.write(content)
-        os.fsync(file.fileno())
-    speed = round(WRITTEN_BYTES / (time.perf_counter() - started))
-    about = {"free_bytes": usage.free, "total_bytes": usage.total, "write_bytes_per_second": speed}
+    about = {"free_bytes": usage.free, "total_bytes": usage.total}
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:  # without a name, so that nothing remains
+            file.write(content)
+            os.fsync(file.fileno())
+    except OSError as error:
+        return failure(name, describe_error(error), facts, **about)
+    about["write_bytes_per_second"] = speed = round(WRITTEN_BYTES / (time.perf_counter() - started))
     found = f"{size_in_words(usage.free)} free of {size_in_words(usage.total)}, written at {size_in_words(speed)}/s"
     needed = facts.get("training", {}).get("run_bytes", 0)
     if usage.free < needed:
@@ -274,18 +277,21 @@ def check_disk(name: str, facts: Facts) -> Check:
     return Check(name, found, facts=about)
 
 
-def check_cache(name: str, _: Facts) -> Check:
-    """Report the cache's path, size and free space; raises OSError where it cannot be written."""
+def check_cache(name: str, facts: Facts) -> Check:
+    """Report the cache's path, size and free space, and whether it can be written."""
     from ..storage.atomic import size_of
     from ..storage.cache import cache_root
 
     root = cache_root()
-    sizes = {path.name: size_of(path) for path in sorted(root.iterdir())} if root.is_dir() else {}
-    parent = next(folder for folder in (root, *root.parents) if folder.exists())
-    tempfile.TemporaryFile(dir=parent).close()
+    try:
+        sizes = {path.name: size_of(path) for path in sorted(root.iterdir())} if root.is_dir() else {}
+        parent = next(folder for folder in (root, *root.parents) if folder.exists())
+        tempfile.TemporaryFile(dir=parent).close()
+    except OSError as error:
+        return failure(name, describe_error(error), facts, path=str(root), writable=False)
     free, total = shutil.disk_usage(parent).free, sum(sizes.values())
-    facts = {"path": str(root), "writable": True, "size_bytes": total, "sizes_bytes": sizes, "free_bytes": free}
-    return Check(name, f"{shorten(str(root))}, {size_in_words(total)}; {size_in_words(free)} free", facts=facts)
+    about = {"path": str(root), "writable": True, "size_bytes": total, "sizes_bytes": sizes, "free_bytes": free}
+    return Check(name, f"{shorten(str(root))}, {size_in_words(total)}; {size_in_words(free)} free", facts=about)
 
 
 def check_plugin(name: str, facts: Facts) -> Check:
