@@ -42,6 +42,17 @@ def test_updates_and_moments_are_those_of_the_papers_algorithm(lr, betas):
         assert kept[f"{index}.step"] == reference.t
 
 
+def test_updates_are_those_of_torch_optim_to_the_bit():
+    ours, theirs = networks(2)
+    mine = Adam(ours.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    reference = torch.optim.Adam(theirs.parameters(), 2e-4, (0.5, 0.999), fused=True)
+    for step in range(3):
+        give_gradients(ours, theirs, seed=step)
+        mine.step()
+        reference.step()
+    assert all(torch.equal(*pair) for pair in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
 def test_a_gradient_that_is_not_finite_changes_nothing():
     (network,) = networks(1)
     optimizer, scaler = (
