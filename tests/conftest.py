@@ -1,4 +1,7 @@
+"""Fixtures of all tests; torch is imported in them, since the process that only distributes tests needs none."""
+
 import functools
+import gc
 import hashlib
 import itertools
 import json
@@ -6,14 +9,11 @@ import shutil
 import sys
 
 import numpy as np
-import pyarrow.parquet
 import pytest
-import torch
 
 import facegan.downloads.inception_weights
 from facegan import plugins
 from facegan.config import resolve
-from inception import drawn_weights
 from webserver import server, web_server  # noqa: F401  (fixtures for all)
 
 TINY = (
@@ -28,10 +28,20 @@ TINY = (
 )
 NUMBERS = itertools.count()
 
+gc.disable()  # imports make nothing that could be collected
+
+
+def pytest_collection_finish():
+    """Never search for garbage among what was imported."""
+    gc.freeze()
+    gc.enable()
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Small tensors gain nothing from more, and workers of a parallel test run would fight for the cores."""
+    import torch
+
     torch.set_num_threads(1)
 
 
@@ -60,6 +70,10 @@ def small_curves(request, monkeypatch):
 @pytest.fixture(scope="session")
 def inception_file(tmp_path_factory):
     """A file like the published weights of Inception: drawn, with the real layout."""
+    import torch
+
+    from inception import drawn_weights
+
     path = tmp_path_factory.mktemp("weights") / "drawn.pth"
     torch.save(drawn_weights(), path)
     return path
@@ -83,6 +97,9 @@ def inception_weights(inception_file, _inception_row, monkeypatch):
 @pytest.fixture(scope="session")
 def make_store():
     """make_store(parent, num=20) -> a folder of packed images of noise, ready to be a run's data.source."""
+
+    import pyarrow
+    import pyarrow.parquet
 
     def make(parent, num=20, resolution=16, channels=3, *, seed=0, at="pictures"):
         folder = parent / at

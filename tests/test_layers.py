@@ -10,9 +10,19 @@ from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "facegan"
-TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
-ENGINE = {module: tree for module, tree in TREES.items() if not module.startswith("cli/") and module != "__main__.py"}
 MAX_LINES = 400
+
+
+@pytest.fixture(scope="module")
+def trees():
+    """The syntax tree of every module, by its path in the package."""
+    return {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
+
+
+@pytest.fixture
+def engine(trees):
+    """The same without the command line."""
+    return {module: tree for module, tree in trees.items() if not module.startswith("cli/") and module != "__main__.py"}
 
 
 def test_contracts_are_kept(monkeypatch, capsys):
@@ -54,27 +64,27 @@ TORCHLESS = ("api", "cli", "config", "storage", "downloads", "plugins", "errors"
 HEAVY = {"torch", "torchvision", "matplotlib", "PIL", "safetensors", "scipy", "av", "pyarrow"}
 
 
-@pytest.mark.parametrize("room", TORCHLESS)
-def test_modules_that_need_no_torch_do_not_import_it_when_they_are_imported(room):
-    modules = {module: tree for module, tree in TREES.items() if module.removesuffix(".py").partition("/")[0] == room}
-    assert modules
-    assert {module: names for module, tree in modules.items() if (names := loaded_with(tree) & HEAVY)} == {}
+def test_modules_that_need_no_torch_do_not_import_it_when_they_are_imported(trees):
+    rooms = {module: module.removesuffix(".py").partition("/")[0] for module in trees}
+    assert set(TORCHLESS) <= set(rooms.values())
+    loaded = {module: loaded_with(tree) & HEAVY for module, tree in trees.items() if rooms[module] in TORCHLESS}
+    assert {module: names for module, names in loaded.items() if names} == {}
 
 
-def test_engine_neither_prints_nor_exits():
+def test_engine_neither_prints_nor_exits(engine):
     forbidden = {"print", "input", "exit", "quit", "sys.exit", "os._exit"}
     found = {
         module: calls
-        for module, tree in ENGINE.items()
+        for module, tree in engine.items()
         if (calls := forbidden & {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)})
     }
     assert found == {}
 
 
-def test_only_the_cache_and_training_use_the_environment_outside_the_command_line():
+def test_only_the_cache_and_training_use_the_environment_outside_the_command_line(engine):
     readers = {
         module
-        for module, tree in ENGINE.items()
+        for module, tree in engine.items()
         if any(
             isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and ast.unparse(node.value) == "os"
             for node in ast.walk(tree)
@@ -83,8 +93,8 @@ def test_only_the_cache_and_training_use_the_environment_outside_the_command_lin
     assert readers == {"storage/cache.py", "training/distributed.py", "training/runtime.py"}
 
 
-def test_no_module_is_a_box_of_leftovers_or_too_long():
+def test_no_module_is_a_box_of_leftovers_or_too_long(trees):
     leftovers = {"utils", "helpers", "common", "manager", "misc"}
-    assert [module for module in TREES if leftovers & set(Path(module).with_suffix("").parts)] == []
-    lengths = {module: len((SOURCE / module).read_text().splitlines()) for module in TREES}
+    assert [module for module in trees if leftovers & set(Path(module).with_suffix("").parts)] == []
+    lengths = {module: len((SOURCE / module).read_text().splitlines()) for module in trees}
     assert {module: length for module, length in lengths.items() if length > MAX_LINES} == {}

@@ -246,7 +246,7 @@ def test_a_disk_that_fills_up_at_the_very_end_leaves_a_trained_run(stopped, monk
 
     assert (stopped.steps("states"), stopped.steps("snapshots")) == ([1], [1])
     with monkeypatch.context() as patch, pytest.raises(TrainingError) as refusal:
-        patch.setattr("facegan.plots.save_curves", fail)
+        patch.setattr("facegan.plots.save_figure", fail)
         resume(stopped)
     assert str(refusal.value) == (
         f"{stopped.path}: trained and saved, but its images and card cannot be written (No space left on device); "
