@@ -31,10 +31,11 @@ NUMBERS = itertools.count()
 gc.disable()  # imports make nothing that could be collected
 
 
-def pytest_collection_finish():
-    """Never search for garbage among what was imported."""
-    gc.freeze()
+def pytest_collection_finish(session):
+    """In the processes of `pytest -n`, never search for garbage among what was imported."""
     gc.enable()
+    if hasattr(session.config, "workerinput"):
+        gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,7 +65,7 @@ def small_curves(request, monkeypatch):
     if "curves" not in request.keywords:
         from matplotlib.figure import Figure
 
-        monkeypatch.setattr("facegan.plots.curves.plot_curves", lambda _: Figure(figsize=(1, 1)))
+        monkeypatch.setattr("facegan.plots.plot_curves", lambda _: Figure(figsize=(1, 1)))
 
 
 @pytest.fixture(scope="session")
