@@ -38,6 +38,11 @@ def pytest_collection_finish(session):
         gc.freeze()
 
 
+def pytest_unconfigure():
+    """Let the interpreter end in good order."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Small tensors gain nothing from more, and workers of a parallel test run would fight for the cores."""

@@ -25,11 +25,11 @@ class Painter(nn.Module):
         super().__init__()
         dice = torch.Generator().manual_seed(5)
         self.paint = nn.Linear(z_dim, 3 * SIDE * SIDE)
-        pictures = torch.randn(z_dim, 3, SIDE, SIDE, generator=dice) * 0.02
-        pictures[0] = 0.4
-        pictures[1] = torch.where(torch.arange(SIDE) < SIDE // 2, 0.3, -0.3)
+        images = torch.randn(z_dim, 3, SIDE, SIDE, generator=dice) * 0.02
+        images[0] = 0.4
+        images[1] = torch.where(torch.arange(SIDE) < SIDE // 2, 0.3, -0.3)
         with torch.no_grad():
-            self.paint.weight.copy_(pictures.flatten(1).T)
+            self.paint.weight.copy_(images.flatten(1).T)
             self.paint.bias.fill_(0.1)
 
     def forward(self, z):
@@ -59,10 +59,10 @@ def paintings(folder, num=200, seed=0, columns=None):
     return from_packed(PackedImages(images=pixels, index=index, path=folder))
 
 
-def vivid_run(folder, pictures, num=150):
+def vivid_run(folder, source, num=150):
     """A run whose G paints images of varied brightness, and its data: which of them are bright, which are odd."""
     settings = ["resolution=16", "architecture.z_dim=12", "architecture.ngf=8", "architecture.ndf=8"]
-    config = resolve(settings=[*settings, f"data.source={json.dumps(str(pictures))}", "train.device=cpu"]).complete()
+    config = resolve(settings=[*settings, f"data.source={json.dumps(str(source))}", "train.device=cpu"]).complete()
     torch.manual_seed(3)
     architecture = config.part("architecture")
     G, D = architecture.generator(16, 3), architecture.discriminator(16, 3)
@@ -79,7 +79,7 @@ def vivid_run(folder, pictures, num=150):
     images = to_uint8(load_generator(snapshot).sample(range(1000, 1000 + num))).numpy()
     light = images.mean((1, 2, 3))
     for number, image in enumerate(images):
-        save(pictures / f"{number:04d}.png", image.transpose(1, 2, 0))
+        save(source / f"{number:04d}.png", image.transpose(1, 2, 0))
     lines = [f"{number:04d}.png,{int(value > np.median(light))},{number % 2}" for number, value in enumerate(light)]
-    (pictures / "attributes.csv").write_text("\n".join(["name,bright,odd", *lines]) + "\n")
+    (source / "attributes.csv").write_text("\n".join(["name,bright,odd", *lines]) + "\n")
     return snapshot

@@ -139,7 +139,7 @@ def test_sum_of_faces_is_shown_next_to_the_faces_it_was_added_to(shell, run, tmp
     assert pixels(tmp_path / "arithmetic" / "compared.png").shape[1] == 3 * 66 - 2
 
 
-def test_walks_are_films_a_strip_and_a_sheet(shell, run, tmp_path):
+def test_walks_are_animations_a_strip_and_a_sheet(shell, run, tmp_path):
     shell("walk-between-faces.sh", run, FRAMES=16)
     assert names(tmp_path / "walks") == ["circle.mp4", "corners.png", "sixteen.webp", "strip.png", "walk.gif"]
     for name in ("walk.gif", "sixteen.webp"):
@@ -154,7 +154,7 @@ def test_faces_are_edited_along_one_direction_and_two(shell, run, tmp_path):
     assert not np.array_equal(pixels(tmp_path / "edits" / "edit.png"), pixels(tmp_path / "edits" / "two.png"))
 
 
-def test_photos_are_projected_and_filmed(shell, run, tmp_path):
+def test_photos_are_projected_and_animationed(shell, run, tmp_path):
     for name in ("me.png", "my friend.png"):
         noise = np.random.default_rng(len(name)).integers(0, 256, (20, 18, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / name)
@@ -173,7 +173,7 @@ def test_nearest_training_images_are_shown_and_measured(shell, run, tmp_path):
     assert (tmp_path / "neighbours.png").is_file()
 
 
-def test_film_and_report_show_a_run(shell, run, tmp_path):
+def test_animation_and_report_show_a_run(shell, run, tmp_path):
     shell("show-how-it-grew.sh", run, SECONDS_LONG=1)
     assert names(tmp_path / "growth") == ["growth.mp4", "report.html"]
 
@@ -199,7 +199,7 @@ def photos(tmp_path):
     return make
 
 
-def test_example_trains_on_a_folder_and_writes_grid_singles_curves_and_film(shell, tmp_path, photos):
+def test_example_trains_on_a_folder_and_writes_grid_singles_curves_and_animation(shell, tmp_path, photos):
     shell("train-on-a-folder.sh", photos(8), RESOLUTION=16, BATCH_SIZE=8, EPOCHS=2, WIDTH=4)
     assert sorted(path.name for path in (tmp_path / "my-faces").iterdir()) == [
         "d_losses.npy", "g_losses.npy", "grid.png", "growth.gif", "losses.png", "single",

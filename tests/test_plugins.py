@@ -387,9 +387,9 @@ def test_examples_discriminator_has_spectral_norm_1_and_no_batch_norm(example):
 @pytest.mark.integration
 def test_examples_smileys_are_functions_of_seed_and_index(example):
     source = plugins.find("dataset", "smileys")(num_images=5).open()
-    first = {name: picture.tobytes() for name, picture in source.read(source.names, 16)}
+    first = {name: image.tobytes() for name, image in source.read(source.names, 16)}
     again = dict(source.read(source.names[3:], 16))
-    assert all(first[name] == picture.tobytes() for name, picture in again.items())
+    assert all(first[name] == image.tobytes() for name, image in again.items())
     assert len(set(first.values())) == 5
     other = plugins.find("dataset", "smileys")(num_images=5, seed=1).open()
     assert source.fingerprint(source.names) != other.fingerprint(other.names)

@@ -83,7 +83,7 @@ def size(cache, names, but):
     return decimal(sum(file.stat().st_size for folder in folders for file in folder.iterdir())) + "\n"
 
 
-def test_set_that_was_packed_anew_since_is_of_no_use(facegan, faces, cache):
+def test_set_that_was_packed_again_since_is_of_no_use(facegan, faces, cache):
     facegan("pack", "faces", "--resolution", 16)
     old = sets(cache)
     os.utime(cache / "packed" / old[0], (time.time() - 9,) * 2)

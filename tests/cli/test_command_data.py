@@ -114,7 +114,7 @@ def test_strict_exits_with_1_for_findings_and_with_0_for_notes(facegan, spoil, k
     assert facegan("data", "check", root, *crop_of(kind)).code == 0
 
 
-def test_json_is_the_whole_report_and_nothing_else(facegan, spoil):
+def test_json_is_the_complete_report_and_nothing_else(facegan, spoil):
     root = spoil("tiny")
     for kind in ("unreadable", "duplicates", "near_duplicates", "greyscale", "rotated"):
         spoil(kind)
@@ -182,7 +182,7 @@ def test_quarantine_moves_what_it_says_and_only_when_asked(facegan, spoil):
     assert again.code == 0 and "away: 0 files moved there" in again.out
 
 
-def test_quarantine_stands_in_the_json(facegan, spoil):
+def test_quarantine_is_in_the_json(facegan, spoil):
     said = facegan("data", "check", spoil("unreadable"), "--quarantine", "away", "--json")
     assert [each["to"] for each in said.json["quarantined"]] == [str(Path("away/bad.jpg").absolute())]
 
@@ -205,6 +205,7 @@ def test_stopped_check_exits_with_130_and_has_moved_nothing(facegan, spoil, monk
     assert (root / "bad.jpg").exists() and not Path("away").exists()
 
 
+@pytest.mark.integration
 def test_ctrl_c_ends_a_check_cleanly(start):
     process = start("data", "check", "drawn", "--set", "data.options.num_images=100000")
     process.wait_for(process.log, "checking .* images/s")
@@ -288,7 +289,7 @@ def test_every_option_of_the_preview_changes_the_grid(facegan, sound, options):
         assert plain.size != other.size or plain.mode != other.mode or plain.tobytes() != other.tobytes()
 
 
-def test_rows_are_the_pictures_whose_crops_are_compared(facegan, sound):
+def test_rows_are_the_images_whose_crops_are_compared(facegan, sound):
     heights = []
     for rows in (1, 3):
         facegan("data", "preview", sound, "--rows", rows)

@@ -100,7 +100,7 @@ def test_list_as_json_says_all_that_is_known(facegan, archive):
     assert listed["celeba"]["sources"][0] == "Google Drive"
 
 
-def test_list_tells_of_copies_that_have_gone_and_of_broken_datasets(facegan, archive, install):
+def test_list_reports_copies_that_have_gone_and_of_broken_datasets(facegan, archive, install):
     facegan("download", "lfw", "--from", archive())
     archive().unlink()
     install("toyplug", "raise RuntimeError('no such luck')", {"facegan.dataset": {"toys": "toyplug:Toys"}})
@@ -138,7 +138,7 @@ def test_complete_dataset_is_left_alone_and_says_so(facegan, toys):
     assert len(toys.asked) == asked
 
 
-def test_json_tells_where_it_is(facegan, toys, cache):
+def test_json_says_where_it_is(facegan, toys, cache):
     said = facegan("download", "toys", "--accept-licence", "--json")
     path = str(cache / "datasets" / "toys" / "toys.zip")
     assert said.json == {"name": "toys", "path": path, "num_images": 16, "source": "first"}

@@ -29,12 +29,12 @@ def test_imported_snapshot_is_one_to_sample_from(facegan, tutorial):
     generator = engine.load_generator("G.safetensors")
     with torch.no_grad():
         wanted = tutorial(generator.latents([1]))[0]  # (3, 32, 32) in [-1, 1]
-    with Image.open("faces/seed-00000001.png") as picture:
-        drawn = torch.tensor(list(picture.tobytes())).view(32, 32, 3).permute(2, 0, 1)
+    with Image.open("faces/seed-00000001.png") as image:
+        drawn = torch.tensor(list(image.tobytes())).view(32, 32, 3).permute(2, 0, 1)
     assert (drawn - (wanted + 1) * 127.5).abs().max() <= 0.501
 
 
-def test_part_and_layout_are_told(facegan):
+def test_part_and_layout_are_reported(facegan):
     content = {"epoch": 4, "netG": LinearHeaded(10, 4, 1, 32).state_dict(), "netD": Discriminator().state_dict()}
     torch.save(content, "run.pth")
     said = facegan("import", "run.pth", "-o", "G.safetensors")
@@ -64,7 +64,7 @@ def test_key_takes_one_of_several(facegan, tutorial):
     assert said.err.startswith("run.pth, in 'G_ema', holds ")
 
 
-def test_json_tells_what_was_recognised_and_assumed(facegan, tutorial):
+def test_json_names_what_was_recognised_and_assumed(facegan, tutorial):
     said = facegan("import", "netG.pth", "-o", "G.safetensors", "--json")
     assert said.code == 0
     assert said.json == {

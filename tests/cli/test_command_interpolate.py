@@ -53,7 +53,7 @@ def test_strip_shows_every_point_as_sample_draws_it(facegan, run):
 
 
 @pytest.mark.parametrize("ending", [".gif", ".webp", ".mp4"])
-def test_films_are_enlarged_and_say_how_they_were_made(facegan, run, ending):
+def test_animations_are_enlarged_and_say_how_they_were_made(facegan, run, ending):
     said = facegan("interpolate", run, "--seeds", "3,14", "--frames", 4, "-o", f"walk{ending}")
     assert (said.code, said.out) == (0, f"walk{ending}\n"), said.err
     about = read_about(Path(f"walk{ending}"))

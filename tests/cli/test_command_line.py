@@ -25,7 +25,7 @@ def test_no_command_prints_the_help(facegan):
     assert facegan().out == facegan("--help").out
 
 
-def test_too_few_pictures_are_refused_before_any_is_packed(facegan):
+def test_too_few_images_are_refused_before_any_is_packed(facegan):
     said = facegan("train", "--set", "data.options.num_images=5")
     assert said.code == 2
     assert said.complaint == "facegan: drawn: found 5 images, need at least 128 (train.batch_size)"

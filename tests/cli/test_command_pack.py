@@ -56,12 +56,12 @@ def test_without_a_folder_it_packs_where_training_looks(facegan, faces):
     assert trained.code == 0 and "packing" not in trained.err
 
 
-def test_cached_pictures_are_said_to_be_packed_before(facegan, faces):
+def test_cached_images_are_said_to_be_packed_before(facegan, faces):
     said = [facegan("pack", "faces", "--resolution", 16).err.splitlines()[-1] for _ in range(2)]
     assert said == ["faces: 2 images, 16x16, 1.5 kB", "faces: 2 images, 16x16, 1.5 kB; packed before"]
 
 
-def test_disk_without_room_for_a_folder_of_ones_own_is_told_so(facegan, faces, monkeypatch):
+def test_disk_without_room_for_a_folder_of_ones_own_is_reported_so(facegan, faces, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**5))
     said = facegan("pack", "faces", "--resolution", 16, "-o", "packed")
     assert said.code == 1 and said.complaint.endswith("free some, or choose a folder on another disk")
@@ -149,6 +149,7 @@ def test_verify_finds_damage_to_the_packed_pixels(facegan, faces):
         assert said.complaint == ("facegan: packed/: damaged packed images (their digest is another); pack them again")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_packing_leaves_nothing_half_done(workplace, number, code):
     """Ctrl-C reaches every process of the group, as at a terminal."""

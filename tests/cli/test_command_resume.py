@@ -122,7 +122,7 @@ def test_evaluations_can_begin_on_resume(facegan, run):
     )
 
 
-def test_run_whose_pictures_changed_is_refused(facegan, run):
+def test_run_whose_images_changed_is_refused(facegan, run):
     config = json.loads((run / "config.json").read_text())
     config["data"]["options"]["seed"] = 1
     (run / "config.json").write_text(json.dumps(config))
@@ -146,7 +146,7 @@ def test_folder_that_is_no_run_is_refused(facegan, workplace):
     assert said.complaint == "facegan: pictures: not a run folder (it holds no config.json)"
 
 
-def test_finished_run_whose_pictures_have_gone_says_so_all_the_same(facegan, workplace):
+def test_finished_run_whose_images_have_gone_says_so_all_the_same(facegan, workplace):
     folder = workplace / "faces"
     folder.mkdir()
     for number in range(8):

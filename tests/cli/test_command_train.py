@@ -97,7 +97,7 @@ def test_snapshots_hold_both_networks_and_their_configuration(trained):
         assert json.loads(file.metadata()["config"])["resolution"] == 16
 
 
-def test_grids_show_64_pictures_of_the_runs_size(trained):
+def test_grids_show_64_images_of_the_runs_size(trained):
     folder, _ = trained
     side = 8 * 16 + 7 * 2
     for name in ("step-00000000", "step-00000004"):
@@ -108,7 +108,7 @@ def test_grids_show_64_pictures_of_the_runs_size(trained):
         assert grid.mode == "RGB"
 
 
-def test_model_card_cites_its_sources_and_tells_that_the_faces_are_synthetic(trained):
+def test_model_card_cites_its_sources_and_says_that_the_faces_are_synthetic(trained):
     card = (trained[0] / "model-card.md").read_text()
     assert "arXiv:1511.06434" in card
     assert "synthetic faces" in card
@@ -140,7 +140,7 @@ def test_metrics_without_an_interval_are_refused(facegan):
     )
 
 
-def test_plan_tells_of_evaluations_and_knows_the_metrics(facegan, tiny):
+def test_plan_reports_evaluations_and_knows_the_metrics(facegan, tiny):
     flags = (*tiny, "--steps", 5, "--dry-run")
     found = facegan("train", *flags, "--json", "--evaluate-every", 2, "--metrics", "fd_random").json
     assert found["num_evaluations"] == 3
@@ -160,20 +160,20 @@ def test_json_of_train_names_run_step_and_snapshot(facegan, tiny):
     }  # fmt: skip
 
 
-def test_folder_of_pictures_is_trained_on_and_bad_ones_are_skipped_counted_and_named(facegan, tiny, pictures):
-    (pictures / "broken.jpg").write_bytes(b"no picture at all")
-    (pictures / "phone.heic").write_bytes(b"of a kind that is not read")
+def test_folder_of_images_is_trained_on_and_bad_ones_are_skipped_counted_and_named(facegan, tiny, images):
+    (images / "broken.jpg").write_bytes(b"no image at all")
+    (images / "phone.heic").write_bytes(b"of a kind that is not read")
     drawn_only = [part for part in tiny if "num_images" not in part]
     drawn_only.remove("--set")
-    said = facegan("train", "--data", pictures, *drawn_only, "--steps", 1, "--run", "own")
+    said = facegan("train", "--data", images, *drawn_only, "--steps", 1, "--run", "own")
     assert said.code == 0, said.err
-    assert f"{pictures}: skipped 1 .heic, which are not read" in said.err
-    assert f"{pictures}: skipped 1 image (broken.jpg: " in said.err
+    assert f"{images}: skipped 1 .heic, which are not read" in said.err
+    assert f"{images}: skipped 1 image (broken.jpg: " in said.err
     assert "1 steps on 20 images" in said.err
 
 
 @pytest.fixture
-def pictures(workplace):
+def images(workplace):
     """A folder of twenty images of noise, some in sub-folders, none of them square."""
     folder = workplace / "my images"
     for number in range(20):
@@ -301,13 +301,13 @@ def test_forced_run_leaves_the_old_runs_log_alone_and_has_its_own(facegan, tiny,
 def test_force_moves_nothing_but_a_run(facegan, tiny, workplace):
     photos = workplace / "photos"
     photos.mkdir()
-    (photos / "a.png").write_bytes(b"a picture")
+    (photos / "a.png").write_bytes(b"a image")
     said = facegan("train", *tiny, "--steps", 1, "--run", "photos", "--force")
     assert said.code == 2
     last = said.err.splitlines()[-1]
     assert last == "facegan: photos: is not a run, and --force replaces nothing else; choose another --run"
     assert [path.name for path in workplace.iterdir() if path.name.startswith("photos")] == ["photos"]
-    assert (photos / "a.png").read_bytes() == b"a picture"
+    assert (photos / "a.png").read_bytes() == b"a image"
 
 
 # Stopping
@@ -351,6 +351,7 @@ def test_two_trainings_started_at_once_take_two_folders(start, tiny):
     assert codes == [143, 143]
 
 
+@pytest.mark.integration
 def test_a_run_that_is_being_trained_is_refused_to_others(facegan, start, tiny):
     run = Path("runs/long")
     process = start("train", *tiny, "--steps", 100_000, "--set", "output.tick_every=5", "--run", run)

@@ -21,13 +21,13 @@ def source(request, workplace):
     return request.param(workplace / "celeba")
 
 
-def test_dry_run_counts_the_chosen_pictures_of_celeba(facegan, source):
+def test_dry_run_counts_the_chosen_images_of_celeba(facegan, source):
     said = facegan("train", "--data", source, *CHOICE, *TINY, "--dry-run", "--json")
     assert said.json["num_images"] == chosen() > 4
     assert said.json["config"]["data"]["where"] == "Smiling=1,Male=0"
 
 
-def test_training_on_the_chosen_pictures_runs_and_resumes(facegan, workplace):
+def test_training_on_the_chosen_images_runs_and_resumes(facegan, workplace):
     folder = celeba.folder(workplace / "celeba")
     said = facegan("train", "--data", folder, *CHOICE, *TINY, "--run", "run")
     assert said.code == 0, said.err

@@ -78,7 +78,7 @@ def test_raw_is_part_of_the_command(facegan, run):
     assert facegan("whois", "raw.png").out.startswith("command: facegan sample --seeds 3 --raw\n")
 
 
-def test_one_frame_of_a_film_is_found_in_the_film(facegan, run):
+def test_one_frame_of_a_animation_is_found_in_the_animation(facegan, run):
     facegan("interpolate", run, "--seeds", "3,14", "--frames", 5, "-o", "walk/")
     Path("walk/frame-00000002.png").rename("middle.png")
     assert facegan("whois", "middle.png", "-o", "again.png", "--json").json["made_again"] is True

@@ -226,7 +226,7 @@ def term(sign, num, shade, labels=None):
 
 
 @pytest.mark.parametrize(("size", "factor"), [(16, 4), (64, 1), (96, 1)])
-def test_every_face_is_shown_once_enlarged_by_a_whole_factor_and_the_sum_thrice_as_large(size, factor):
+def test_every_face_is_shown_once_enlarged_by_a_complete_factor_and_the_sum_thrice_as_large(size, factor):
     terms = [Term("+", faces(3, size), ["a", "b", "c"], faces(1, size, shade=10))]
     sheet = equation(terms, faces(9, size, shade=200), ("sum", "noise"))
     one = (size * factor) ** 2
