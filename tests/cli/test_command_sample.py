@@ -350,3 +350,24 @@ def test_one_seed_twice_is_one_file(facegan, run):
     said = facegan("sample", run, "--seeds", "7,7", "--separate", "faces")
     assert said.out == "faces/: 1 images\n"
     assert [line["seed"] for line in manifest("faces")] == [7, 7]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sample", "-n", 2, "-o", "sheet.png", "--separate", "faces"),
+        ("evaluate", "-n", 32, "--metrics", "fd_random,swd"),
+    ],
+)
+def test_a_command_hashes_its_snapshot_once(command, facegan, run, monkeypatch):
+    head = (run / "snapshots" / "step-00000004.safetensors").read_bytes()[:64]
+    sha256, hashed = hashlib.sha256, []
+
+    def counted(content=b"", **options):
+        hashed.append(content[:64])
+        return sha256(content, **options)
+
+    monkeypatch.setattr("hashlib.sha256", counted)
+    said = facegan(command[0], run, *command[1:])
+    assert said.code == 0, said.err
+    assert hashed.count(head) == 2  # one pass for the file's digest and for that of its content
