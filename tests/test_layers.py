@@ -10,7 +10,7 @@ from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "facegan"
-MAX_LINES = 400
+MAX_LINES, MAX_LINES_OF_A_FUNCTION = 400, 50
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +98,13 @@ def test_no_module_is_a_box_of_leftovers_or_too_long(trees):
     assert [module for module in trees if leftovers & set(Path(module).with_suffix("").parts)] == []
     lengths = {module: len((SOURCE / module).read_text().splitlines()) for module in trees}
     assert {module: length for module, length in lengths.items() if length > MAX_LINES} == {}
+
+
+def test_no_function_is_too_long(trees):
+    lengths = {
+        f"{module}: {node.name}": node.end_lineno - node.lineno + 1
+        for module, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES_OF_A_FUNCTION} == {}

@@ -46,13 +46,13 @@ def evaluate(
     tell: Callable[[str], Progress] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> list[Result]:
-    """Judge the faces of a model, or any images; prints nothing and writes into no run.
+    """Evaluate the faces of a model, or any images; prints nothing and writes into no run.
 
     Args:
         model: A snapshot file, a run's folder, or its name under runs/; by default the latest run's.
         data: Real images, instead of those that the model was trained on; cropped as those.
         real: Instead of a model: a source of real images.
-        fake: With `real`: a source of images that are judged.
+        fake: With `real`: a source of images to evaluate.
         metrics: Their keys; by default all that can be measured.
         settings: Of the real images, as `{"data.split": "heldout"}`, and of metrics, by `key.setting`.
         n: Judged images; by default the faces of the seeds 0 to 9,999, or all of `fake`.
@@ -67,18 +67,16 @@ def evaluate(
         say: Called with a line about each metric left out and each warning; `print` will do.
 
     Raises:
-        ConfigError, DataError, SnapshotError: An argument is wrong.
-        FaceganError: Weights that the metrics need are missing.
+        ConfigError, DataError, SnapshotError, FaceganError: An argument is wrong, or weights are missing.
     """
     check_forms(model is not None or data is not None, real, fake, resolution)
-    reporter = Callbacks(line=say, begin=tell)
     evaluator = make_evaluator(
         metrics, settings, num_fake=n, num_real=num_real, seed=seed, raw=raw, floor=floor, weights=weights,
-        device=device, reporter=reporter,
+        device=device, reporter=Callbacks(line=say, begin=tell),
     )  # fmt: skip
     if real is not None:
         return evaluator.evaluate_sources(str(real), str(fake), resolution=resolution)
-    return evaluator.evaluate_checkpoint(find_checkpoint(model, reporter=reporter), None if data is None else str(data))
+    return evaluator.evaluate_checkpoint(find_checkpoint(model, reporter=evaluator.reporter), data)
 
 
 def check_forms(model: bool, real: object, fake: object, resolution: int | None) -> None:
@@ -179,11 +177,11 @@ class Evaluator:
         self, metrics: Mapping[str, Metric], options: Options | None = None, *, reporter: Reporter = SILENT
     ) -> None:
         """Take metrics by key."""
-        self._metrics, self._options, self._reporter = metrics, options or Options(), reporter
+        self._metrics, self._options, self.reporter = metrics, options or Options(), reporter
         self._floors: Floors = {}
         self._made: dict[tuple[str, int, int], Extractor | FaceganError] = {}
 
-    def evaluate_checkpoint(self, checkpoint: Checkpoint, source: str | None = None) -> list[Result]:
+    def evaluate_checkpoint(self, checkpoint: Checkpoint, source: str | Path | None = None) -> list[Result]:
         """Judge the faces of the seeds 0 to num_fake - 1 by the training images, or by those of `source`.
 
         Raises:
@@ -191,11 +189,13 @@ class Evaluator:
             DataError: The real images are missing, or nothing can be measured.
             FaceganError: A network that all metrics need cannot be had.
         """
-        options, reporter = self._options, self._reporter
+        options, reporter = self._options, self.reporter
         if options.channels is not None:
             raise ConfigError("--set channels: is for --real A --fake B; a model has its own")
         generator = checkpoint.generator(raw=options.raw, device=options.device)
-        real = training_set(checkpoint, source, settings=options.data, reporter=reporter)
+        real = training_set(
+            checkpoint, None if source is None else str(source), settings=options.data, reporter=reporter
+        )
         unseen = self._held_out(real)
         subject = checkpoint.run_folder.name if checkpoint.run_folder else checkpoint.path.name
         with generated(generator, options.num_fake or NUM_FAKE, reporter=reporter) as images:
@@ -214,7 +214,7 @@ class Evaluator:
         """
         options = self._options
         reals, fakes = load_sources(
-            real, fake, options.data, resolution=resolution, channels=options.channels, reporter=self._reporter
+            real, fake, options.data, resolution=resolution, channels=options.channels, reporter=self.reporter
         )
         # Folders are sorted by something, and the parts from which intervals are taken are consecutive.
         return self._measure(reals, Sample.shuffled(fakes, options.seed, options.num_fake))
@@ -223,9 +223,9 @@ class Evaluator:
         """As many images that the model has not seen as the metrics use; None: there are none."""
         num = max(metric.num_held_out for metric in self._metrics.values())
         try:
-            return held_out(training, num, reporter=self._reporter) if num and training.is_training_set else None
+            return held_out(training, num, reporter=self.reporter) if num and training.is_training_set else None
         except DataError as error:
-            self._reporter.warning(f"no held-out images: {error}")
+            self.reporter.warning(f"no held-out images: {error}")
             return None
 
     def _measure(
@@ -237,7 +237,7 @@ class Evaluator:
         extractors = self._extractors(fake.image_set, checkpoint)
         metrics = {key: each for key, each in self._metrics.items() if each.space in (PIXELS, *extractors)}
         self._warn_of_few(pair, metrics)
-        return measure(metrics, pair, extractors, floor=options.floor, floors=self._floors, reporter=self._reporter)
+        return measure(metrics, pair, extractors, floor=options.floor, floors=self._floors, reporter=self.reporter)
 
     def _extractors(self, images: ImageSet, checkpoint: Checkpoint | None) -> dict[str, Extractor]:
         """The networks that the metrics need; warns about each that cannot be had, and raises if none can."""
@@ -250,7 +250,7 @@ class Evaluator:
             if space == "discriminator" or key not in self._made:  # each snapshot has its own
                 try:
                     self._made[key] = make_extractor(
-                        space, images, device=device, weights=weights, checkpoint=checkpoint, reporter=self._reporter
+                        space, images, device=device, weights=weights, checkpoint=checkpoint, reporter=self.reporter
                     )
                 except FaceganError as error:
                     if space == "inception" and weights is not None:  # a file that was named must be right
@@ -265,7 +265,7 @@ class Evaluator:
             raise next(iter(missing.values()))
         for space, reason in missing.items():
             keys = [key for key, metric in self._metrics.items() if metric.space == space]
-            self._reporter.warning(f"left out: {', '.join(keys)}: {reason}")
+            self.reporter.warning(f"left out: {', '.join(keys)}: {reason}")
         return found
 
     def _warn_of_few(self, pair: Pair, metrics: Mapping[str, Metric]) -> None:
@@ -277,7 +277,7 @@ class Evaluator:
             if (key == "fid" or key.startswith("fd_")) and num >= metric.at_least  # else it is left out
         ]
         if biased and num < FEW:
-            self._reporter.warning(
+            self.reporter.warning(
                 f"{num:,} {side} images, fewer than {FEW:,}: Fréchet distances ({', '.join(biased)}) come out too "
                 "high, the more so the fewer there are; compare them at equal numbers only, and prefer kernel "
                 "distances (kid, kd_random)"

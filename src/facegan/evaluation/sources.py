@@ -42,11 +42,7 @@ def load_sources(
     data = with_settings(DataConfig(source=real), settings)
     judged = _uncropped(DataConfig(source=fake, filter=data.filter))
     reals, fakes = _survey(data, reporter), _survey(judged, reporter)
-    if oblong := sum(count for (width, height), count in fakes.sizes.items() if width != height):
-        raise DataError(
-            f"{fake}: {oblong:,} of {fakes.num:,} judged images are not square ({_listed(fakes)}); they are not "
-            "cropped, so cut them to squares first"
-        )
+    _check_square(fakes, fake)
     if resolution is None and data.crop == "auto":
         data, resolution = _uncropped(data), _size(reals, real)
         if resolution and (size := _size(fakes, fake) or resolution) != resolution:
@@ -86,6 +82,14 @@ def _survey(data: DataConfig, reporter: Reporter) -> Survey:
     if not found.num:
         raise DataError(f"{data.source}: none of its images can be read; 'facegan data check' says why")
     return found
+
+
+def _check_square(found: Survey, source: str) -> None:
+    if oblong := sum(count for (width, height), count in found.sizes.items() if width != height):
+        raise DataError(
+            f"{source}: {oblong:,} of {found.num:,} judged images are not square ({_listed(found)}); they are not "
+            "cropped, so cut them to squares first"
+        )
 
 
 def _size(found: Survey, source: str) -> int | None:
