@@ -1,10 +1,10 @@
 #!/bin/sh
-# Find the faces of a run that are nearest to photos, check whether it knows such faces, and make a film from one to the next.
+# Find the faces of a run that are nearest to photos, check whether it knows such faces, and animate a walk between them.
 #
 #   examples/find-my-face.sh runs/drawn-demo-1 me.jpg you.jpg
 #
 # You can set CROP (auto: the largest centre square; center:N and box:X,Y,W,H are closer), STEPS (of the search), FRAMES (of
-# the film) and OUT (the output folder).
+# the walk) and OUT (the output folder).
 set -eu
 
 run=${1:?"give a run, and photos"}

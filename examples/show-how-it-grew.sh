@@ -1,9 +1,9 @@
 #!/bin/sh
-# Show a run to others: a film of the same latents through training, and a report in one file.
+# Show a run to others: an animation of the same latents through training, and a report in one file.
 #
 #   examples/show-how-it-grew.sh runs/drawn-demo-1
 #
-# You can set SECONDS_LONG (of the film) and OUT (the output folder).
+# You can set SECONDS_LONG (of the animation) and OUT (the output folder).
 set -eu
 
 run=${1:?"give a run"}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Go from a folder of face images to new faces, loss curves, and a film of how the faces grew.
+# Go from a folder of face images to new faces, loss curves, and an animation of how the faces grew.
 #
 #   examples/train-on-a-folder.sh ~/Pictures/faces
 #

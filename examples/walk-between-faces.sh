@@ -1,9 +1,9 @@
 #!/bin/sh
-# Walk through latent space: a film from face to face, several walks at once, a filmstrip, and a sheet between four faces.
+# Walk through latent space: an animation from face to face, several walks at once, a filmstrip, and a sheet between four faces.
 #
 #   examples/walk-between-faces.sh runs/drawn-demo-1
 #
-# You can set SEEDS (the faces, in order), CORNERS (four of them), FRAMES (of each film) and OUT (the output folder).
+# You can set SEEDS (the faces, in order), CORNERS (four of them), FRAMES (of each animation) and OUT (the output folder).
 set -eu
 
 run=${1:?"give a run, or a snapshot file"}

@@ -48,15 +48,15 @@ def test_seeds_and_ranges_are_named_in_their_order(text, names):
     ("text", "message"),
     [
         ("5-1", "the range '5-1' runs backwards; give 1-5"),
-        ("a", "'a' is no seed; give numbers and ranges, for instance 0-63,99, or a file of latents"),
-        ("1,,2", "'' is no seed"),
-        ("-3", "'-3' is no seed"),
-        ("1.5", "'1.5' is no seed"),
-        ("١", "is no seed"),  # a digit, but not an ASCII one
+        ("a", "'a' is not a seed; give numbers and ranges, for instance 0-63,99, or a file of latents"),
+        ("1,,2", "'' is not a seed"),
+        ("-3", "'-3' is not a seed"),
+        ("1.5", "'1.5' is not a seed"),
+        ("١", "is not a seed"),  # a digit, but not an ASCII one
         ("4294967296", "'4294967296' is too large; seeds are below 2^32"),
         ("0-10000000", "'0-10000000' is too large"),
         ("0-9999999,5", "10,000,001 points; give 1 to 10,000,000"),
-        ("9" * 5000, "is no seed"),
+        ("9" * 5000, "is not a seed"),
     ],
 )
 def test_texts_that_name_no_points_are_refused(text, message):

@@ -153,7 +153,7 @@ def load_generator(path: str | Path, *, raw: bool = False, device: str | torch.d
 
 
 def load_discriminator(path: str | Path, *, device: str | torch.device = "cpu") -> nn.Module:
-    """Rebuild D from a snapshot file alone; arguments and errors as of `Checkpoint.discriminator`."""
+    """Rebuild D from a snapshot file alone; takes and raises the same as `Checkpoint.discriminator`."""
     return Checkpoint.open(path).discriminator(device=device)
 
 

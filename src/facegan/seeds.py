@@ -177,7 +177,7 @@ def _range(part: str) -> range:
     match = re.fullmatch(r"([0-9]{1,99})(?:-([0-9]{1,99}))?", part)
     if match is None:
         raise ConfigError(
-            f"{quoted(part)} is no seed; give numbers and ranges, for instance 0-63,99, or a file of latents"
+            f"{quoted(part)} is not a seed; give numbers and ranges, for instance 0-63,99, or a file of latents"
         )
     low, high = int(match[1]), int(match[2] or match[1])
     if high >= 2**32 or high - low >= MAX_POINTS:

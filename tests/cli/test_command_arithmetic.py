@@ -115,7 +115,7 @@ def test_latents_of_another_snapshot_are_named(facegan, run):
         (["--plus", "5-1", "-o", "a.png"], "--plus 5-1: the range '5-1' runs backwards; give 1-5"),
         (
             ["--plus", "1", "--minus", "a", "-o", "a.png"],
-            "--minus a: 'a' is no seed; give numbers and ranges, for instance 0-63,99, or a file of latents",
+            "--minus a: 'a' is not a seed; give numbers and ranges, for instance 0-63,99, or a file of latents",
         ),
         (["--plus", "1"], "arithmetic: nowhere to write; give -o arithmetic.png, or --save arithmetic.safetensors"),
         (["--plus", "1", "-o", "a.bmp"], "-o a.bmp: cannot write '.bmp'; end it in .png, .jpg, .jpeg, .webp"),

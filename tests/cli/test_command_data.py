@@ -222,10 +222,10 @@ def test_ctrl_c_ends_a_check_cleanly(start):
         (["faces", "--near", "16"], "--near 16: give 0 to 15, or -1 for no search; beyond that all faces are alike"),
         (
             ["faces", "--set", "train.epochs=3"],
-            "--set train.epochs=3: has no effect here; what can be set is data.split, data.where, ",
+            "--set train.epochs=3: has no effect here; you can set data.split, data.where, ",
         ),
-        (["faces", "--set", "data.source=x"], "--set data.source=x: has no effect here; what can be set is "),
-        (["faces", "--set", "channels=1"], "--set channels=1: has no effect here; what can be set is "),
+        (["faces", "--set", "data.source=x"], "--set data.source=x: has no effect here; you can set "),
+        (["faces", "--set", "channels=1"], "--set channels=1: has no effect here; you can set "),
         (["faces", "--set", "data.corp=auto"], "config: no setting 'data.corp'; did you mean 'crop'?"),
         (["faces", "--resolution", "65"], "config: resolution is 65; it must be a power of two"),
         (["faces", "--quarantine", "faces/q"], "--quarantine faces/q: lies inside faces, where it would be read again"),
@@ -315,7 +315,7 @@ def test_preview_names_on_stderr_what_it_leaves_out(facegan, spoil):
     "arguments, message",
     [
         (["faces", "-o", "x.gif"], "-o x.gif: cannot write '.gif'; end it in .png, .jpg, .jpeg, .webp"),
-        (["faces", "--set", "loss.name=x"], "--set loss.name=x: has no effect here; what can be set is "),
+        (["faces", "--set", "loss.name=x"], "--set loss.name=x: has no effect here; you can set "),
         (["faces", "--set", "data.crop=center:99"], "faces: none of the 3 chosen images can be used; "),
         (["absent"], "absent: no such dataset, folder or file"),
     ],

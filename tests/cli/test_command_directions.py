@@ -141,7 +141,7 @@ def test_snapshot_outside_of_a_run_needs_an_output_path_and_a_source(facegan, vi
     said = facegan("directions", "G.safetensors")
     assert said.code == 2
     assert said.complaint.endswith(
-        "G.safetensors lies in no run's folder; say where to write with -o directions.safetensors"
+        "G.safetensors is not in a run's folder; give -o directions.safetensors"
     )
     said = facegan("directions", "G.safetensors", "-o", "d.safetensors")
     assert said.code == 2

@@ -64,7 +64,7 @@ def lines(run):
 # A model
 
 
-def test_a_run_is_judged_by_its_training_images_and_remembers_it(facegan, run):
+def test_a_run_is_evaluated_by_its_training_images_and_remembers_it(facegan, run):
     said = facegan("evaluate", *QUICK)
     assert said.code == 0, said.err
     (line,) = lines(run)
@@ -89,7 +89,7 @@ def test_json_is_the_line_that_is_remembered(facegan, run):
     assert len(said.json["remarks"]) == 1
 
 
-def test_faces_that_are_judged_are_those_of_sample(facegan, run):
+def test_faces_that_are_evaluated_are_those_of_sample(facegan, run):
     from facegan.data.packed.packed_images import digest_pixels
 
     facegan("sample", "-n", 12, "-o", "faces/")
@@ -119,7 +119,7 @@ def test_data_names_other_images(facegan, run, store):
     assert (found["num_real"], found["protocol"]["real"]) == (30, str(other))
 
 
-def test_lone_snapshot_is_judged_and_not_remembered(facegan, run):
+def test_lone_snapshot_is_evaluated_and_not_remembered(facegan, run):
     shutil.copy(run / "snapshots" / "step-00000004.safetensors", "mine.safetensors")
     (found,) = results(facegan("evaluate", "mine.safetensors", *QUICK, "--json"))
     assert found["subject"] == "mine.safetensors"
@@ -140,7 +140,7 @@ def test_models_have_a_row_each_of_every_metric(facegan, run):
     assert len(lines(Path("runs/other"))) == 1
 
 
-def test_every_snapshot_is_judged(facegan, run):
+def test_every_snapshot_is_evaluated(facegan, run):
     for step in (5, 6, 7):
         whole, metadata = read_tensors(newest(run)), open_tensors(newest(run), "snapshot").metadata
         about = {**{key: metadata[key] for key in ("config", "kimg")}, "step": str(step)}
@@ -255,14 +255,14 @@ def test_resolution_and_crop_bring_both_to_one_size(facegan, folders):
     assert "resized" not in said.err
     said = facegan("evaluate", *flags, "--resolution", 16)
     assert results(said)[0]["protocol"]["resolution"] == 16
-    assert f"{folders / 'large'}: 12 of 12 judged images were resized to 16 pixels" in said.err
+    assert f"{folders / 'large'}: 12 of 12 evaluated images were resized to 16 pixels" in said.err
 
 
 def test_lossy_files_are_warned_of(facegan, folders):
     said = facegan("evaluate", "--real", folders / "reals", "--fake", folders / "lossy", "--metrics", "fd_random")
     assert said.code == 0, said.err
     assert (
-        f"{folders / 'lossy'}: 12 of 12 judged images are JPEG or lossy WebP files, whose compression is scored, "
+        f"{folders / 'lossy'}: 12 of 12 evaluated images are JPEG or lossy WebP files, whose compression is scored, "
         "too; save them as PNG\n"
     ) in said.err
 
@@ -288,7 +288,7 @@ ADVICE = "--resolution N crops the real images to squares and brings both to one
         ("reals", "large", "{large}: has images of 32x32 pixels, {reals} of 16x16; " + ADVICE),
         ("wide", "reals", "{wide}: its images are not square (20x16); " + ADVICE),
         ("two", "reals", "{two}: its images differ in size (16x16, 8x8); " + ADVICE),
-        ("tiny", "tiny", "{tiny}: images of 8x8 pixels are too small to be judged; 16x16 are the smallest"),
+        ("tiny", "tiny", "{tiny}: images of 8x8 pixels are too small to be evaluated; 16x16 are the smallest"),
         ("reals", "one", "{one}: holds 1 usable images, need at least 2"),
     ],
 )
@@ -300,11 +300,11 @@ def test_sizes_that_cannot_be_compared_are_refused(facegan, folders, real, fake,
 
 
 @pytest.mark.parametrize("size", [(), ("--resolution", 16)])
-def test_judged_images_that_are_not_square_are_refused(facegan, folders, size):
+def test_evaluated_images_that_are_not_square_are_refused(facegan, folders, size):
     said = facegan("evaluate", "--real", folders / "reals", "--fake", folders / "wide", *size, *QUICK)
     assert said.code == 2
     assert said.complaint == (
-        f"facegan: {folders / 'wide'}: 12 of 12 judged images are not square (20x16); they are not cropped, so "
+        f"facegan: {folders / 'wide'}: 12 of 12 evaluated images are not square (20x16); they are not cropped, so "
         "cut them to squares first"
     )
 
@@ -314,7 +314,7 @@ def test_images_of_a_source_have_no_discriminator(facegan, folders):
     said = facegan("evaluate", "--real", folders / "reals", "--fake", fake, "--metrics", keys)
     assert (said.code, said.err.splitlines()[-1]) == (
         2,
-        f"facegan: {fake}: has no discriminator; judge a snapshot, or choose other metrics",
+        f"facegan: {fake}: has no discriminator; evaluate a snapshot, or choose other metrics",
     )
 
 
@@ -340,7 +340,7 @@ def test_results_that_cannot_be_remembered_are_shown(facegan, run):
     )
 
 
-def test_results_of_models_before_one_that_cannot_be_judged_are_shown(facegan, run):
+def test_results_of_models_before_one_that_cannot_be_evaluated_are_shown(facegan, run):
     whole = newest(run)
     Path("bad.safetensors").write_bytes(whole.read_bytes()[:-9])
     said = facegan("evaluate", run, "bad.safetensors", *QUICK)
@@ -367,7 +367,7 @@ def test_results_of_models_before_one_that_cannot_be_judged_are_shown(facegan, r
         (["--set", "channels=1"], "--set channels: is for --real A --fake B; a model has its own"),
         (["--set", "fd_randon.x=1"], "config: no setting 'fd_randon'; did you mean 'fd_random'?"),
         (["--set", "fd_random.x=1"], "config: no setting 'fd_random.x'; there is none"),
-        (["--set", "data.source=x"], "config: data.source has no effect on an evaluation; what can be set is "
+        (["--set", "data.source=x"], "config: data.source has no effect on an evaluation; you can set "
          "data.split, data.where, data.limit, data.options, data.crop, data.filter, data.draft"),
         (["--set", "data.split=half"], "config: data.split is 'half'; it must be 'all', 'train', 'val', 'test' or "
          "'heldout'"),

@@ -101,7 +101,7 @@ def test_verify_finds_what_size_and_time_hide(facegan, faces):
     [
         (("nowhere",), "nowhere: no such dataset, folder or file; "),
         (("faces", "-o", "faces"), "faces: exists and holds no packed images; choose another folder"),
-        (("faces", "--set", "train.steps=3"), "--set train.steps=3: has no effect here; what can be set is "),
+        (("faces", "--set", "train.steps=3"), "--set train.steps=3: has no effect here; you can set "),
         (("faces", "--resolution", "17"), "resolution"),
         (("faces", "-o", "afile/packed"), "afile: the packed images cannot be written (File exists); choose another"),
         ((), "missing argument 'source'"),

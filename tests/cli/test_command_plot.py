@@ -57,7 +57,7 @@ def test_metrics_are_drawn_over_steps_and_what_is_not_alike_is_said(facegan, eva
     said = facegan("plot", "--metric", "swd", "faces-1")
     assert (said.code, said.out) == (0, "metrics.png\n")
     assert said.err == (
-        "faces-1: swd: values of another protocol, left out: 1 (step 2 for one: judged images 50, not 100)\n"
+        "faces-1: swd: values of another protocol, left out: 1 (step 2 for one: evaluated images 50, not 100)\n"
     )
     with Image.open("metrics.png") as image:
         assert image.size == (900, 440)
@@ -65,7 +65,7 @@ def test_metrics_are_drawn_over_steps_and_what_is_not_alike_is_said(facegan, eva
     other.write_text(other.read_text().splitlines()[0])
     said = facegan("plot", "--metric", "swd", "--metric", "swd", "faces-1", "other", "-o", "new/both.svg", "--json")
     assert said.json == {"files": ["new/both.svg"]} and "<svg" in Path("new/both.svg").read_text()
-    assert "swd: the runs were not measured alike (judged images 50, not 100)\n" in said.err
+    assert "swd: the runs were not measured alike (evaluated images 50, not 100)\n" in said.err
 
 
 @pytest.mark.parametrize(

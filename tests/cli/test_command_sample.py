@@ -112,9 +112,9 @@ def test_ending_chooses_the_format(facegan, run, ending):
     ("arguments", "message"),
     [
         (["--seeds", "3-1", "-o", "a.png"], "--seeds 3-1: the range '3-1' runs backwards; give 1-3"),
-        (["--seeds", "a", "-o", "a.png"], f"--seeds a: 'a' is no seed; {NO_SEED}"),
-        (["--seeds", "1,", "-o", "a.png"], f"--seeds 1,: '' is no seed; {NO_SEED}"),
-        (["--seeds=-1", "-o", "a.png"], f"--seeds -1: '-1' is no seed; {NO_SEED}"),
+        (["--seeds", "a", "-o", "a.png"], f"--seeds a: 'a' is not a seed; {NO_SEED}"),
+        (["--seeds", "1,", "-o", "a.png"], f"--seeds 1,: '' is not a seed; {NO_SEED}"),
+        (["--seeds=-1", "-o", "a.png"], f"--seeds -1: '-1' is not a seed; {NO_SEED}"),
         (
             ["--seeds", "99999999999999999999", "-o", "a.png"],
             "--seeds 99999999999999999999: '99999999999999999999' is too large; seeds are below 2^32, 10,000,000 at a "

@@ -130,7 +130,7 @@ def test_another_snapshot_is_not_taken_for_the_right_one(facegan, run, sheet):
     assert older != newest(run)
     said = facegan("whois", sheet, older)
     assert said.code == 2
-    assert "is not that; give another" in said.err
+    assert "; give another run or file" in said.err
     said = facegan("whois", sheet, older, "-o", "again.png")
     assert said.code == 2
     assert not Path("again.png").exists()
@@ -146,7 +146,7 @@ def test_all_shown_metadata_is_written_by_sample(facegan, run, sheet):
     [
         (["none.png"], "none.png: no such image"),
         (["holiday.png"],
-         "holiday.png: does not say that facegan made it; other programs may have removed what it said"),
+         "holiday.png: its metadata do not say that facegan made it; another program may have removed them"),
         (["text.png"], "text.png: not a readable image"),
         (["holiday.png", "-o", "again.jpg"], "-o again.jpg: the format stays the same; end it in .png"),
         (["holiday.png", "-o", "./holiday.png"], "-o ./holiday.png: is the image itself; give another name"),

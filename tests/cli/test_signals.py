@@ -113,7 +113,7 @@ def test_other_times_are_refused(text):
     with pytest.raises(ConfigError) as refusal:
         seconds_of(text)
     assert str(refusal.value) == (
-        f"--max-time {text}: is no time above 0 in whole days, hours, minutes, seconds; "
+        f"--max-time {text}: is not a time above 0 in days, hours, minutes, seconds; "
         "give for instance 1d, 2h, 1h30m, 45s"
     )
 

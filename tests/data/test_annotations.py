@@ -151,7 +151,7 @@ def test_columns_of_anyones_file_have_the_types_that_they_show():
     assert columns("attributes.csv", "name,x\n007,1\n008,0\n", ["007", "008"]) == {"x": [1, 0]}
 
 
-COLUMNS = "columns; it must have 2 to 4096, of which the first names an image"
+COLUMNS = "columns; it must have 2 to 4096, the first of which names the image"
 
 
 @pytest.mark.parametrize(

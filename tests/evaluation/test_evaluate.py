@@ -43,7 +43,7 @@ def snapshot(tmp_path, tiny, store):
     return make
 
 
-def test_a_snapshot_and_its_run_are_judged_alike(snapshot):
+def test_a_snapshot_and_its_run_are_evaluated_alike(snapshot):
     path = snapshot()
     one, two = (facegan.evaluate(each, **ONE)[0] for each in (path, path.parent.parent))
     assert one.line() | {"time": 0, "seconds": 0} == two.line() | {"time": 0, "seconds": 0}
@@ -51,7 +51,7 @@ def test_a_snapshot_and_its_run_are_judged_alike(snapshot):
     assert not (path.parent.parent / "evaluations.jsonl").exists()
 
 
-def test_two_folders_are_judged(folder_of_faces):
+def test_two_folders_are_evaluated(folder_of_faces):
     real, fake = folder_of_faces("a", 13, 0), folder_of_faces("b", 13, 1)
     lines, tasks = [], []
 
@@ -61,7 +61,7 @@ def test_two_folders_are_judged(folder_of_faces):
 
     (found,) = facegan.evaluate(real=real, fake=fake, metrics=["fd_random"], n=11, say=lines.append, tell=tell)
     assert (found.num_real, found.num_fake, found.step, found.weights) == (13, 11, None, None)
-    assert lines[0].startswith("11 judged images, fewer than 2,048")
+    assert lines[0].startswith("11 evaluated images, fewer than 2,048")
     assert tasks[:2] == ["reading sizes", "reading sizes"]  # of either folder
 
 
@@ -94,7 +94,7 @@ def test_forms_exclude_each_other():
         assert str(refusal.value) == message
 
 
-def test_images_of_a_source_are_judged_in_a_random_order(folder_of_faces):
+def test_images_of_a_source_are_evaluated_in_a_random_order(folder_of_faces):
     """Folders are sorted by something, and the parts from which intervals are taken are consecutive."""
     real, fake = folder_of_faces("a", 20, 0), folder_of_faces("b", 20, 1)
     rows = []

@@ -38,7 +38,7 @@ def test_latest_value_of_each_step_is_taken_in_order(make):
 @pytest.mark.parametrize(
     ("other", "why"),
     [
-        ({"num_fake": 50}, "judged images 50, not 100"),
+        ({"num_fake": 50}, "evaluated images 50, not 100"),
         ({"num_real": 1000}, "real images 1,000, not 200"),
         ({"weights": "G"}, "weights G, not G_ema"),
         ({"protocol": {"crop": "center:8"}}, "crop center:8, not none"),
@@ -117,7 +117,7 @@ def test_runs_with_different_protocols_are_reported(make):
         read_metric(make(line(10, 7.0), name="a"), "swd"),
         read_metric(make(line(10, 6.0, num_fake=50), name="b"), "swd"),
     ]
-    assert protocol_difference(found) == "judged images 50, not 100"
+    assert protocol_difference(found) == "evaluated images 50, not 100"
 
 
 def test_every_metric_has_a_panel(make):

@@ -300,7 +300,7 @@ def test_a_metric_that_fails_is_reported_and_training_continues(tiny, tmp_path, 
             ("evaluation.metrics=near", "evaluation.keep_best=near"),
             ConfigError,
             "config: evaluation.keep_best: near is good near its value of real images, and ranks no snapshots; "
-            "choose a metric of which lower or higher is better",
+            "choose a metric for which lower or higher is better",
         ),
         (
             ("evaluation.metrics=greedy",),

@@ -147,7 +147,7 @@ def _make_walk(flags: dict[str, Any], strip: bool, mode: Any, scale: int | None)
     grid, loop, circle = flags["--grid"] or "1x1", flags["--loop"], flags["--circle"]
     match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", grid.strip().lower())
     if match is None:
-        raise ConfigError(f"--grid {grid}: is no ROWSxCOLUMNS; give for instance 4x4")
+        raise ConfigError(f"--grid {grid}: is not ROWSxCOLUMNS; give for instance 4x4")
     rows, columns = int(match[1]), int(match[2])
     points, num_frames = _walk_points(flags, rows * columns), flags["--frames"]
 

@@ -77,7 +77,7 @@ def directions(
     path = default_path(checkpoint) if out is None else Path(out)
     if path is None:
         raise ConfigError(
-            f"{checkpoint.path} lies in no run's folder; say where to write with -o directions.safetensors"
+            f"{checkpoint.path} is not in a run's folder; give -o directions.safetensors"
         )
     output.check_tensor_path(path, "-o", "directions")
     found = find_directions(checkpoint, settings, device=where, reporter=reporter)

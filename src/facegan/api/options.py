@@ -54,7 +54,7 @@ def data_config(
     from ..config import named_layer, resolve
 
     config = resolve(flags=named_layer(data=str(source), resolution=resolution), settings=settings)
-    check_settings(settings, allowed, f"has no effect here; what can be set is {', '.join(allowed)}")
+    check_settings(settings, allowed, f"has no effect here; you can set {', '.join(allowed)}")
     return config
 
 

@@ -26,7 +26,7 @@ class ImageOrigin:
     """How an image was made."""
 
     image: Path
-    metadata: dict[str, str]  # what the image says of itself
+    metadata: dict[str, str]  # of the image
     # `made_again` (None where it could not be tried), then `why`, or `snapshot_file`, `pixels`, `differing`,
     # `largest_difference` and `file`
     remake: dict[str, Any]
@@ -60,7 +60,9 @@ def whois(
     _check_out(path, ending, out)
     about = read_about(path)
     if "facegan" not in about.get("Software", ""):
-        raise ConfigError(f"{path}: does not say that facegan made it; other programs may have removed what it said")
+        raise ConfigError(
+            f"{path}: its metadata do not say that facegan made it; another program may have removed them"
+        )
     shown = {key: printable(about[key]) for key in SHOWN if key in about}  # a stranger may have written it
     if "recipe" not in about or "snapshot" not in about:
         return ImageOrigin(path, shown, {"made_again": None, "why": "it carries no recipe"})
@@ -70,7 +72,7 @@ def whois(
     shown = {"command": printable(command), **shown}
     checkpoint = _find_checkpoint(about["snapshot"], about.get("step", ""), model)
     if checkpoint is None:
-        where = "that; give another" if model else "under runs/; give its file or run"
+        where = f"in {model}; give another run or file" if model else "under runs/; give its file or run"
         why = f"its snapshot, {printable(about['snapshot'][:12])}..., is not {where}"
         return ImageOrigin(path, shown, {"made_again": None, "why": why})
 

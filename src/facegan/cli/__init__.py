@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
                 signal.signal(each, take)  # through every `finally`, so that nothing is left half-done
     try:
         code = get_command(app).main(arguments or ["--help"], prog_name="facegan", standalone_mode=False) or 0
-        if code == 130:  # Ctrl-C, of which a command that had more to say has made its own exit
+        if code == 130:  # Ctrl-C, which a command may turn into its own exit after a line of its own
             _complain("stopped", None, debug)
     except (KeyboardInterrupt, typer.Abort, EOFError):
         _complain("stopped", None, debug)
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _explain(error: Exception, debug: bool) -> int:
-    """Say in one line what went wrong; returns the exit code."""
+    """Print an error as one line; return the exit code."""
     if isinstance(error, PeerFailedError):
         return error.exit_code
     if isinstance(error, BrokenPipeError):  # whoever read our output has gone: there is no one left to inform
@@ -150,7 +150,7 @@ def _explain(error: Exception, debug: bool) -> int:
 
 
 def _flush() -> int:
-    """Bring what was printed to where it goes; 1 if that failed although somebody may read it."""
+    """Flush stdout and stderr; return 1 if printed results were lost although somebody may read them."""
     code = 0
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -21,8 +21,9 @@ cache = typer.Typer(**PLAIN, help="List and prune packed images and other cached
 @examples("""
     $ facegan cache list
     ~/.cache/facegan: 1 packed set and 2 files, 2.5 GB
-    set           images   size    source  made with                      unused  state
-    3f2a91c07d11  202,599  2.5 GB  celeba  64x64x3, center:160, antialias  0 days  ready
+    set           images   size    source  made with                     unused  state
+    3f2a91c07d11  202,599  2.5 GB  celeba  64x64x3, center:178, bicubic  0 days  ready
+    ...
     """)
 def list_(as_json: Json = False) -> None:
     """List the packed images: source, size, and when they were last used.
@@ -60,7 +61,7 @@ def list_(as_json: Json = False) -> None:
 def prune(
     everything: Annotated[bool, typer.Option("--all", help="Remove every set and file.")] = False,
     older_than: Annotated[
-        float | None, typer.Option(min=0, metavar="DAYS", help="Also remove what was not used for this many days.")
+        float | None, typer.Option(min=0, metavar="DAYS", help="Also remove sets and files unused for this many days.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed; remove nothing.")] = False,
     as_json: Json = False,
@@ -68,7 +69,7 @@ def prune(
     """Remove the sets that no run can use any more.
 
     These are sets that an interrupted packing left, whose images have changed or gone, or that another version made.
-    Training packs again what it needs, and evaluate, directions and project compute their files again; your images and
+    Training packs its images again, and evaluate, directions and project compute their files again; your images and
     downloads are never touched.
     """
     from ..data.packed.load import entries

@@ -108,7 +108,7 @@ def _show(report: "Report", options: Options) -> None:
         "size": report.sizes, "width / height": report.shapes, "format": report.formats, "mode": report.modes,
     }  # fmt: skip
     rows = [row for title, each in counts.items() for row in _rows(title, each)]
-    print_table("", ("what there is", "", "images"), rows)
+    print_table("", ("property", "", "images"), rows)
     print()
     numbers = report.findings | {"greyscale": len(report.greyscale), "rotated": len(report.rotated)}
     shown = {key: f"{number:,}" for key, number in numbers.items()}

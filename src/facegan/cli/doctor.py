@@ -21,11 +21,13 @@ from .tables import print_table
 def doctor(
     time_limit: Annotated[
         float,
-        typer.Option(min=1, metavar="SECONDS", help="For all checks, of which any may hang."),
+        typer.Option(
+            min=1, metavar="SECONDS", help="Time for the checks; after one that hangs, as much again for the rest."
+        ),
     ] = 120.0,
     as_json: Json = False,
 ) -> None:
-    """Report what facegan finds on this machine, and what is wrong.
+    """Check this machine, and report problems and their fixes.
 
     Paste the output into a bug report. It works where torch is broken or missing, and writes nothing. The exit code is
     0 when facegan can train and sample here, with warnings or without, and 1 when it cannot.

@@ -55,7 +55,7 @@ def seconds_of(text: str) -> float:
     seconds = sum(int(part) * size for part, size in zip(parts, (86400, 3600, 60, 1), strict=False))
     if not seconds:
         raise ConfigError(
-            f"--max-time {text}: is no time above 0 in whole days, hours, minutes, seconds; give for instance 1d, 2h, "
+            f"--max-time {text}: is not a time above 0 in days, hours, minutes, seconds; give for instance 1d, 2h, "
             "1h30m, 45s"
         )
     return float(seconds)

@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 
 @examples("""
     $ facegan plugins
-    kind          name   from
-    command       train  facegan 0.1.0
+    kind          name              from
+    command       download          facegan 0.1.0
     ...
-    architecture  dcgan  facegan 0.1.0
+    architecture  dcgan             facegan 0.1.0
+    ...
 
     $ facegan plugins --check
-    kind          name   from           settings
-    architecture  dcgan  facegan 0.1.0  z_dim=100, prior='normal', ...
+    ...
+    architecture  dcgan             facegan 0.1.0  z_dim=100, prior='normal', ...
+    ...
     """)
 def plugins(
     check: Annotated[bool, typer.Option("--check", help="Import every part, and show whether it works.")] = False,

@@ -38,9 +38,9 @@ Verify = Annotated[
     $ facegan runs list
     runs: 2 runs, 238.4 MB
 
-    run       status    steps        kimg  data    network      written    size      health
-    celeba-1  finished  25000/25000  3200  celeba  dcgan 64x64  2 h ago    119.2 MB  healthy
-    celeba-2  running   1200/25000   154   celeba  dcgan 64x64  just now   119.2 MB  healthy
+    run       status    steps               kimg   data    network      written   size      health
+    celeba-2  running   1200/25000   4 %    154    celeba  dcgan 64x64  just now  119.2 MB  good
+    celeba-1  finished  25000/25000  100 %  3,200  celeba  dcgan 64x64  2 h ago   119.2 MB  good
     """)
 def list_(
     root: Annotated[Path, typer.Option(metavar="DIR", help="The folder of runs.")] = Path("runs"), as_json: Json = False
@@ -135,7 +135,7 @@ def compare(
 @examples("""
     $ facegan runs clean celeba-1 --dry-run
     runs/celeba-1
-      states/step-00020000.safetensors  62.1 MB  older
+      states/step-00020000.safetensors  62.1 MB  an older state
     1 file to remove, 62.1 MB
 
     $ facegan runs clean --keep-snapshots 3 --yes

@@ -164,7 +164,7 @@ def _read_rows(content: bytes, header: list[str], num_lines: int, kind: str, del
     from pyarrow import csv as arrow_csv
 
     if not 2 <= len(header) <= MAX_COLUMNS:
-        raise ValueError(f"{len(header)} columns; it must have 2 to {MAX_COLUMNS}, of which the first names an image")
+        raise ValueError(f"{len(header)} columns; it must have 2 to {MAX_COLUMNS}, the first of which names the image")
     if len(set(header)) < len(header):
         raise ValueError(f"two columns are called '{Counter(header).most_common(1)[0][0]}'")
 

@@ -1,4 +1,4 @@
-"""Directions as a safetensors file, with what was measured of each."""
+"""Directions as a safetensors file, with the measures of each."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ FILE = "directions.safetensors"
 
 
 class DirectionInfo(BaseModel):
-    """The name of a direction and what was measured of it."""
+    """The name of a direction and its measures."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -43,7 +43,7 @@ def install(*requirements: str) -> str:
     return f"run: python -m pip install --upgrade --force-reinstall {shlex.join(requirements)}"
 
 
-# What a failed check is called, what it means, and how to fix it.
+# Of failed checks: the finding in words, the status, and the fix.
 FAILURES: dict[str, tuple[str, Literal["warning", "wrong"], str]] = {
     "python": ("cannot be started", "wrong", "reinstall Python, then facegan"),
     "torch": ("does not work, so that neither devices nor plugins were tried", "wrong", install("torch")),
@@ -202,7 +202,7 @@ def choices(device: str, facts: Facts) -> dict[str, Any]:
 
 
 def check_device(name: str, facts: Facts) -> Check:
-    """Report what a device is, and the types in which it computes or fails."""
+    """Report the name and memory of a device, and the types in which it computes or fails."""
     import torch
 
     about, words, works, fails = choices(name, facts), list[str](), list[str](), dict[str, str]()

@@ -46,7 +46,7 @@ def evaluate(
     tell: Callable[[str], Progress] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> list[Result]:
-    """Evaluate the faces of a model, or any images; prints nothing and writes into no run.
+    """Evaluate the faces of a model, or any images; print nothing and write into no run.
 
     Args:
         model: A snapshot file, a run's folder, or its name under runs/; by default the latest run's.
@@ -55,7 +55,7 @@ def evaluate(
         fake: With `real`: a source of images to evaluate.
         metrics: Their keys; by default all that can be measured.
         settings: Of the real images, as `{"data.split": "heldout"}`, and of metrics, by `key.setting`.
-        n: Judged images; by default the faces of the seeds 0 to 9,999, or all of `fake`.
+        n: Evaluated images; by default the faces of the seeds 0 to 9,999, or all of `fake`.
         num_real: Real images at most, drawn at random; 0: all.
         resolution: For `real` and `fake`: the size to which both are brought; by default they have one.
         raw: Take the current weights instead of their moving average.
@@ -92,13 +92,13 @@ def check_forms(model: bool, real: object, fake: object, resolution: int | None)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The settings of an evaluation, the same for everything that is judged."""
+    """The settings of an evaluation, the same for everything that is evaluated."""
 
     data: Mapping[str, Any] = field(default_factory=dict)  # settings of `data` for the real images
     channels: int | None = None  # for two sources, 3 for colour, 1 for grey; None: as the images are
     num_fake: int | None = None  # None: 10,000 faces of a checkpoint, all images of a source
     num_real: int = NUM_REAL  # at most, drawn at random; 0: all
-    seed: int = 0  # of whatever is drawn at random, except the faces
+    seed: int = 0  # of every random choice, except the faces
     raw: bool = False  # take the current weights instead of their moving average
     floor: bool = True  # measure real images against real ones, too
     device: str = "cpu"
@@ -133,7 +133,7 @@ def make_evaluator(
     for key in data:
         if key not in DATA_SETTINGS:
             can = ", ".join(f"data.{each}" for each in DATA_SETTINGS)
-            raise ConfigError(f"config: data.{key} has no effect on an evaluation; what can be set is {can}")
+            raise ConfigError(f"config: data.{key} has no effect on an evaluation; you can set {can}")
     found = Options(data=data, channels=channels, device=str(resolve_device(device or "auto")), **options)
     return Evaluator(chosen, replace(found, weights=None if weights is None else Path(weights)), reporter=reporter)
 
@@ -182,7 +182,7 @@ class Evaluator:
         self._made: dict[tuple[str, int, int], Extractor | FaceganError] = {}
 
     def evaluate_checkpoint(self, checkpoint: Checkpoint, source: str | Path | None = None) -> list[Result]:
-        """Judge the faces of the seeds 0 to num_fake - 1 by the training images, or by those of `source`.
+        """Evaluate the faces of the seeds 0 to num_fake - 1 against the training images, or those of `source`.
 
         Raises:
             SnapshotError: Its weights do not fit, or its images are not finite.
@@ -208,7 +208,7 @@ class Evaluator:
         ]
 
     def evaluate_sources(self, real: str, fake: str, *, resolution: int | None = None) -> list[Result]:
-        """Judge the images of one source by those of another; raises errors as `load_sources` and `measure`.
+        """Evaluate the images of one source against those of another; raises errors as `load_sources` and `measure`.
 
         Both are brought to `resolution`; None: both have one size, and no pixel is changed.
         """
@@ -220,7 +220,7 @@ class Evaluator:
         return self._measure(reals, Sample.shuffled(fakes, options.seed, options.num_fake))
 
     def _held_out(self, training: ImageSet) -> ImageSet | None:
-        """As many images that the model has not seen as the metrics use; None: there are none."""
+        """Images that the model has not seen, as many as the metrics use; None: there are none."""
         num = max(metric.num_held_out for metric in self._metrics.values())
         try:
             return held_out(training, num, reporter=self.reporter) if num and training.is_training_set else None
@@ -270,7 +270,7 @@ class Evaluator:
 
     def _warn_of_few(self, pair: Pair, metrics: Mapping[str, Metric]) -> None:
         """Warn where too few images bias the Fréchet distances."""
-        num, side = min((len(pair.fake), "judged"), (len(pair.real), "real"))
+        num, side = min((len(pair.fake), "evaluated"), (len(pair.real), "real"))
         biased = [
             key
             for key, metric in metrics.items()

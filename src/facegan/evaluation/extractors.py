@@ -32,7 +32,7 @@ def make_extractor(
     if space != "discriminator":
         raise PluginError(f"no metric's space is '{space}'; there is: pixels, inception, random, discriminator")
     if checkpoint is None:
-        raise DataError(f"{images.label}: has no discriminator; judge a snapshot, or choose other metrics")
+        raise DataError(f"{images.label}: has no discriminator; evaluate a snapshot, or choose other metrics")
     D = checkpoint.discriminator(device=device)
     return discriminator_extractor(D, **size, device=device, of=images.label)
 

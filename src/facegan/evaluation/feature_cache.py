@@ -1,9 +1,9 @@
-"""A cache of real images' embeddings, by content: these images are embedded once, whatever is judged.
+"""A cache of real images' embeddings, by content: these images are embedded once, whatever is evaluated.
 
 An entry's key holds everything that its numbers depend on: the digest of the real images' pixels, the rows in their
 order, the extractor's weights, version and resize, and the kind of device and the version of torch, which round sums in
 ways of their own (convolutions in TF32 on a GPU coarsely). So a cached embedding is the one that would have been
-computed. Another number of judged images divides the reals otherwise, and makes entries of its own.
+computed. Another number of evaluated images divides the reals otherwise, and makes entries of its own.
 """
 
 import hashlib

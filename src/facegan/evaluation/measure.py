@@ -33,7 +33,7 @@ def measure(
 
     Args:
         metrics: By key.
-        pair: Real and judged images of one size and kind, without embeddings.
+        pair: Real and evaluated images of one size and kind, without embeddings.
         extractors: By space, for the spaces that the metrics name.
         floor: Whether to measure real images against real ones.
         floors: Those of earlier calls, which are not measured again; new ones are added.

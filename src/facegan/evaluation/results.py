@@ -35,11 +35,11 @@ class Result(BaseModel):
     metric: str  # its key
     title: str  # its name in words
     better: str  # "lower", "higher", or "nearer" to the real images' value
-    subject: str  # the name of the run, snapshot or source that was judged
+    subject: str  # the name of the run, snapshot or source that was evaluated
     value: float
     interval: tuple[float, float] | None  # 95 %, over other fakes; None where the metric has none
     num_real: int
-    num_fake: int  # judged images
+    num_fake: int  # evaluated images
     floor: Floor | None  # the yardstick; None where there is none
     protocol: dict[str, Any]  # everything else that the number depends on, and the metric's own settings
     digests: dict[str, str]  # SHA-256 of the "real" and "fake" pixels, the "extractor" and the "snapshot"
@@ -53,7 +53,7 @@ class Result(BaseModel):
     during_training: bool = False
 
     def line(self) -> dict[str, Any]:
-        """Return it for JSON: numbers that are not finite are null; `num_images` is the number of judged images."""
+        """Return it for JSON: numbers that are not finite are null; `num_images` is the number of evaluated images."""
         document = json.loads(self.model_dump_json())
         return {**document, "snapshot": self.digests.get("snapshot"), "num_images": self.num_fake}
 

@@ -29,9 +29,9 @@ def load_sources(
     channels: int | None = None,
     reporter: Reporter = SILENT,
 ) -> tuple[ImageSet, ImageSet]:
-    """Load real and judged images; reads the headers of all files first.
+    """Load real and evaluated images; reads the headers of all files first.
 
-    Real images are cropped and resized to `resolution`, judged ones only resized, and only if they have another size.
+    Real images are cropped and resized to `resolution`; evaluated ones are only resized, if they have another size.
     Without a resolution or a crop among the settings of `data`, both must have one size. `channels` None: as they are.
 
     Raises:
@@ -40,8 +40,8 @@ def load_sources(
         ConfigError: A setting is invalid.
     """
     data = with_settings(DataConfig(source=real), settings)
-    judged = _uncropped(DataConfig(source=fake, filter=data.filter))
-    reals, fakes = _survey(data, reporter), _survey(judged, reporter)
+    evaluated = _uncropped(DataConfig(source=fake, filter=data.filter))
+    reals, fakes = _survey(data, reporter), _survey(evaluated, reporter)
     _check_square(fakes, fake)
     if resolution is None and data.crop == "auto":
         data, resolution = _uncropped(data), _size(reals, real)
@@ -52,7 +52,7 @@ def load_sources(
     resolution = resolution or _size(fakes, fake) or DRAWN_RESOLUTION
     if resolution < MIN_RESOLUTION:
         raise DataError(
-            f"{fake}: images of {resolution}x{resolution} pixels are too small to be judged; "
+            f"{fake}: images of {resolution}x{resolution} pixels are too small to be evaluated; "
             f"{MIN_RESOLUTION}x{MIN_RESOLUTION} are the smallest"
         )
     if channels is None and reals.is_grey != fakes.is_grey:
@@ -63,7 +63,7 @@ def load_sources(
         )
     channels = channels or (1 if reals.is_grey else 3)
     real_images, fake_images = (
-        from_source(each, resolution=resolution, channels=channels, reporter=reporter) for each in (data, judged)
+        from_source(each, resolution=resolution, channels=channels, reporter=reporter) for each in (data, evaluated)
     )
     warnings = tuple(f"{fake}: {line}" for line in _warnings(fakes, resolution, real_images, fake_images))
     for line in warnings:
@@ -87,7 +87,7 @@ def _survey(data: DataConfig, reporter: Reporter) -> Survey:
 def _check_square(found: Survey, source: str) -> None:
     if oblong := sum(count for (width, height), count in found.sizes.items() if width != height):
         raise DataError(
-            f"{source}: {oblong:,} of {found.num:,} judged images are not square ({_listed(found)}); they are not "
+            f"{source}: {oblong:,} of {found.num:,} evaluated images are not square ({_listed(found)}); they are not "
             "cropped, so cut them to squares first"
         )
 
@@ -110,15 +110,15 @@ def _listed(found: Survey) -> str:
 
 
 def _warnings(found: Survey, resolution: int, reals: ImageSet, fakes: ImageSet) -> list[str]:
-    """What to keep in mind about judged images."""
+    """Return warnings about the evaluated images: lossy files, and a change of size."""
     lines = []
     if found.num_lossy:
         lines.append(
-            f"{found.num_lossy:,} of {found.num:,} judged images are JPEG or lossy WebP files, whose compression is "
+            f"{found.num_lossy:,} of {found.num:,} evaluated images are JPEG or lossy WebP files, whose compression is "
             "scored, too; save them as PNG"
         )
     if resized := sum(count for (side, _), count in found.sizes.items() if side != resolution):
-        lines.append(f"{resized:,} of {found.num:,} judged images were resized to {resolution} pixels")
+        lines.append(f"{resized:,} of {found.num:,} evaluated images were resized to {resolution} pixels")
     assert reals.packed and fakes.packed and reals.settings, "loaded from sources"
     known = set(reals.packed.digests)
     if copies := sum(digest in known for digest in fakes.packed.digests):

@@ -55,7 +55,7 @@ class MetricValue(BaseModel, frozen=True):
     def conditions(self) -> dict[str, str]:
         """Return everything that two comparable values have in common, in words, by name."""
         protocol = {key: str(value) for key, value in self.protocol.items() if key not in NOT_COMPARED}
-        counts = {"judged images": f"{self.num_fake:,}", "real images": f"{self.num_real:,}"}
+        counts = {"evaluated images": f"{self.num_fake:,}", "real images": f"{self.num_real:,}"}
         others = {"weights": str(self.weights), "extractor": self.digests.get("extractor", "")}
         return {**protocol, **counts, "real": self.digests.get("real", ""), **others}
 
@@ -150,7 +150,7 @@ def _draw_curve(axes: Axes, curve: MetricCurve, colour: str, *, is_single: bool)
 
 
 def _difference(one: dict[str, str], other: dict[str, str]) -> str:
-    """Return how two protocols differ: `judged images 1,000, not 10,000`."""
+    """Return how two protocols differ: `evaluated images 1,000, not 10,000`."""
     keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
     if "real" in keys or "extractor" in keys:  # digests mean nothing to people
         return "other real images" if "real" in keys else "another extractor"

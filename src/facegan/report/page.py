@@ -30,7 +30,7 @@ MAX_EVALUATIONS = 500  # lines, the newest
 MAX_GRIDS = 60
 MAX_GRID_BYTES = 7_000_000  # of all grids, as they are written in the page
 MAX_SIDE = 1_100  # pixels; larger grids are made smaller
-COLUMNS = ("step", "metric", "value", "95 % interval", "real against real", "ratio", "judged", "real", "protocol")
+COLUMNS = ("step", "metric", "value", "95 % interval", "real against real", "ratio", "evaluated", "real", "protocol")
 STATUS = {
     "running": "The run is in progress: this page shows its state at the time when the page was made.",
     "finished": "The run is finished.",
@@ -178,9 +178,9 @@ def _evaluation(line: Mapping[str, Any]) -> list[str]:
         bounds = " to ".join(f"{each:.6g}" for each in bounds)
     if isinstance(protocol, dict):
         protocol = ", ".join(f"{key} {_cell(value)}" for key, value in flat(protocol).items())
-    step, judged = line.get("step", line.get("snapshot")), line.get("num_fake", line.get("num_images"))
+    step, evaluated = line.get("step", line.get("snapshot")), line.get("num_fake", line.get("num_images"))
     values = step, line.get("metric"), line.get("value"), bounds, floor.get("value"), floor.get("ratio")
-    return [_cell(value) for value in (*values, judged, line.get("num_real"), protocol)]
+    return [_cell(value) for value in (*values, evaluated, line.get("num_real"), protocol)]
 
 
 def _cell(value: Any) -> str:

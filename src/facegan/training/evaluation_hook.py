@@ -48,7 +48,7 @@ def find_metrics(config: RunConfig) -> dict[str, Metric]:
     if chosen and found[chosen].better not in RANKING:
         raise ConfigError(
             f"config: evaluation.keep_best: {chosen} is good near its value of real images, and ranks no snapshots; "
-            "choose a metric of which lower or higher is better"
+            "choose a metric for which lower or higher is better"
         )
     return found
 

@@ -134,7 +134,7 @@ def test_table_holds_answers_of_both_sides_and_what_the_labels_say(measured, kno
     assert each["auc"] > 0.75
 
 
-def test_mirror_images_are_judged_where_they_were_trained_on(measured, known_faces, others):
+def test_mirror_images_are_evaluated_where_they_were_trained_on(measured, known_faces, others):
     sides = [
         METRIC.measure(Pair(Sample(each), Sample(others[0], np.arange(200)), intervals=False))
         for each in (known_faces, replace(known_faces, mirror=True))

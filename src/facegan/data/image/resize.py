@@ -12,7 +12,7 @@ from .jpeg import read_jpeg
 
 
 def to_image(content: Delivered, channels: int) -> Image.Image:
-    """Decode what a source delivers at full size, upright; raises the DataError that it delivers for an unread file."""
+    """Decode a delivered image at full size, upright; raise the DataError that a source delivers for an unread file."""
     if isinstance(content, DataError):
         raise content
     return to_channels(content, channels) if isinstance(content, Image.Image) else decode(content, channels)

@@ -57,16 +57,16 @@ def variation(difference: NDArray[np.float64], sizes: NDArray[np.int64]) -> floa
 
 
 def variation_interval(
-    judged: NDArray[np.float32], difference: NDArray[np.float64], sizes: NDArray[np.int64]
+    evaluated: NDArray[np.float32], difference: NDArray[np.float64], sizes: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """The 95 % interval of `variation` if others were judged, the other set staying as it is.
+    """The 95 % interval of `variation` if others were evaluated, the other set staying as it is.
 
-    Once it is known which combinations are too frequent, the distance is a mean over the judged images:
+    Once it is known which combinations are too frequent, the distance is a mean over the evaluated images:
     (1/n) sum_i sum_(cells a, b of i) w_ab sign_ab, up to a constant. Its standard error is that of this mean over the
-    judged images' answers, one-hot (n, cells). `difference` is their `joint_shares` less those of the other set.
+    evaluated images' answers, one-hot (n, cells). `difference` is their `joint_shares` less those of the other set.
     """
     signs = (_weights(sizes) * np.sign(difference)).astype(np.float32)
-    each = ((judged @ signs) * judged).sum(1, dtype=np.float64)
+    each = ((evaluated @ signs) * evaluated).sum(1, dtype=np.float64)
     value, margin = variation(difference, sizes), Z_95 * float(each.std()) / len(each) ** 0.5
     return max(0.0, value - margin), min(1.0, value + margin)
 

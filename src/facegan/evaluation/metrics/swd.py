@@ -272,7 +272,7 @@ def _blur(images: Tensor, step: int) -> Tensor:
 
 @contextmanager
 def sorting_threads(device: str) -> Iterator[Executor]:
-    """Yield as many threads as torch has, each of which computes alone; one, where another device does the work.
+    """Yield as many single-threaded workers as torch has threads; one, where another device does the work.
 
     Threads that share nothing but long tasks suffer little when the processor has other work too. Those of torch wait
     for each other in every operation, which then takes many times longer.
