@@ -36,6 +36,6 @@ def evaluated(step, value, **more):
 
 
 def write_evaluations(run, *found):
-    """Lines that are given whole, or as (step, value)."""
+    """Complete lines, or lines given as (step, value)."""
     lines = [each if isinstance(each, dict) else evaluated(*each) for each in found]
     run.evaluations.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -63,13 +63,13 @@ class Checkpoint:
 
     @property
     def run_folder(self) -> Path | None:
-        """The folder of the run that the file lies in; None for a snapshot that was moved elsewhere."""
+        """The folder of the run that contains the file; None for a snapshot that was moved elsewhere."""
         folder = self.path.absolute().parent
         return folder.parent if folder.name == "snapshots" and (folder.parent / "config.json").is_file() else None
 
     @property
     def label(self) -> str:
-        """The name of its run, or of the file where it lies in none."""
+        """The name of its run, or of the file outside any run."""
         return self.run_folder.name if self.run_folder else self.path.stem
 
     def generator(self, *, raw: bool = False, device: str | torch.device = "cpu") -> FaceGenerator:
@@ -184,7 +184,7 @@ def read_config(path: Path, metadata: Mapping[str, str]) -> RunConfig:
 class _Budget(TorchFunctionMode):
     """Lets tensors be made up to a number of bytes: a file of a few kilobytes cannot have a network of gigabytes built.
 
-    What is made without being filled, as layers make their weights, costs nothing until it is refused.
+    Layers allocate their weights without filling them, which costs nothing until the file is refused.
     """
 
     def __init__(self, size_bytes: int) -> None:

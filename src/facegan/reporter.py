@@ -35,10 +35,10 @@ class Reporter:
         """Receive the progress of a task.
 
         Args:
-            task: What is being done, such as "packing"; the same text throughout the task.
+            task: The name of the task, such as "packing"; the same text throughout.
             done: Units done so far.
             total: Units in all; 0 or None while that is unknown.
-            unit: What is counted: "images", "bytes" or "steps".
+            unit: The unit of the counts: "images", "bytes" or "steps".
             metrics: The line just written to metrics.jsonl, when the task is training.
         """
 
@@ -62,7 +62,7 @@ class Callbacks(Reporter):
         transfer: Callable[[str, int, int | None], None] | None = None,
         metrics: Callable[[int, int, Mapping[str, Any]], None] | None = None,
     ) -> None:
-        """Take any of the callbacks; what has none is ignored.
+        """Take any of the callbacks; reports without one are ignored.
 
         Args:
             line: Called with each line and warning.

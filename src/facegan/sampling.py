@@ -65,7 +65,7 @@ def generated(generator: FaceGenerator, num: int, *, reporter: Reporter = SILENT
     """Yield the images of the seeds 0 to num - 1, num >= 1, in a file that goes when the context ends.
 
     They are the pixels that `facegan sample --separate` writes: 8-bit by the fixed affine map, through nothing lossy.
-    The file lies in the system's folder of temporary files, by TMPDIR.
+    The file is in the system's folder of temporary files (TMPDIR).
 
     Raises:
         SnapshotError: An image holds values that are not finite.

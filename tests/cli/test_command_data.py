@@ -16,7 +16,7 @@ KINDS = {
     "same_pixels": ("finding  other files with the same pixels", "Other files with the same pixels"),
     "near_duplicates": ("finding  near duplicates", "Near duplicates"),
     "greyscale": ("note     greyscale images", "Greyscale images"),
-    "rotated": ("note     images that lie on their side or head", "Images that lie on their side or head"),
+    "rotated": ("note     images on their side or upside down", "Images on their side or upside down"),
 }
 
 
@@ -161,7 +161,7 @@ def test_names_are_printed_without_their_control_characters(facegan, sound):
 def test_resolution_crop_and_distance_change_what_is_found(facegan, spoil):
     root = spoil("near_duplicates")
     assert facegan("data", "check", root, "--near", -1, "--strict").code == 0
-    assert "finding  near duplicates                        not searched" in (
+    assert "finding  near duplicates                      not searched" in (
         facegan("data", "check", root, "--near", -1).out
     )
     assert facegan("data", "check", root, "--resolution", 128, "--json").json["findings"]["tiny"] == 4

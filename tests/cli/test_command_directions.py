@@ -140,9 +140,7 @@ def test_snapshot_outside_of_a_run_needs_an_output_path_and_a_source(facegan, vi
     shutil.copy(vivid / "snapshots" / "step-00000004.safetensors", "G.safetensors")
     said = facegan("directions", "G.safetensors")
     assert said.code == 2
-    assert said.complaint.endswith(
-        "G.safetensors is not in a run's folder; give -o directions.safetensors"
-    )
+    assert said.complaint.endswith("G.safetensors is not in a run's folder; give -o directions.safetensors")
     said = facegan("directions", "G.safetensors", "-o", "d.safetensors")
     assert said.code == 2
     assert said.complaint.endswith(

@@ -198,7 +198,9 @@ def test_interrupted_download_is_kept_and_goes_on(facegan, start, toys, cache, m
     said = process.stop(signal.SIGINT)
     waiting.set()
     assert (said.code, said.out) == (130, "")
-    assert said.err.splitlines()[-1] == ("facegan: stopped; what has arrived is kept, and the same command continues")
+    assert said.err.splitlines()[-1] == (
+        "facegan: stopped; the bytes received are kept, and the same command continues"
+    )
     assert "Traceback" not in said.err
     assert facegan("download", "toys").code == 0
     assert (cache / "datasets" / "toys" / "toys.zip").read_bytes() == content

@@ -254,7 +254,7 @@ LEFT_OUT = "no effect with --corners, which makes one sheet; leave out"
         (["-o", "a.gif", "--circle", "-n", "3"], "-n: no effect with --circle, which takes two points; leave out"),
         (
             ["-o", "a.gif", "--circle", "--loop"],
-            "--circle: is closed and on a great circle by itself; leave --loop and --mode away",
+            "--circle: is always closed and on a great circle; leave --loop and --mode out",
         ),
         (["-o", "a.gif", "--rows", "3"], "--rows: no effect without --corners; walks at once are --grid RxC"),
         (

@@ -58,7 +58,7 @@ class Mixed(nn.Linear):
     ("layer", "refusal"),
     [
         (Normed, "Sequential: its first layer is no linear map of z (z is changed before it); SeFa needs one"),
-        (Mixed, "Sequential: no layer with weights takes each z by itself; SeFa needs one"),
+        (Mixed, "Sequential: no layer with weights takes each z separately; SeFa needs one"),
     ],
 )
 def test_first_layer_that_is_no_linear_map_of_each_z_is_refused(layer, refusal):

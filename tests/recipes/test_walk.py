@@ -122,8 +122,8 @@ def test_latents_can_be_given_among_seeds(generator):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"circle": True, "loop": True}, "--circle: is closed and on a great circle by itself"),
-        ({"circle": True, "mode": "slerp"}, "--circle: is closed and on a great circle by itself"),
+        ({"circle": True, "loop": True}, "--circle: is always closed and on a great circle"),
+        ({"circle": True, "mode": "slerp"}, "--circle: is always closed and on a great circle"),
         ({"strip": True, "rows": 1, "columns": 2, "text": "1-4"}, "--grid: several walks at once are for animations"),
         ({"rows": 33, "columns": 32}, "--grid 33x32: 1,056 walks at once; 1,024 are the most"),
         ({"scale": 0}, "--scale is 0; it must be at least 1"),

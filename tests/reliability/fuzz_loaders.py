@@ -237,7 +237,7 @@ def _leftovers():
             repr(recall("celeba"))
 
     def partial(path):
-        # Nobody answers there: what has arrived is complete, or the failure is told.
+        # Nobody answers there: the file is complete, or the failure is reported.
         hasty = Patience(attempts=1, delay_seconds=0, timeout_seconds=1)
         fetch(link, path.parent, patience=hasty, reporter=SILENT)
 

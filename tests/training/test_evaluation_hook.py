@@ -31,7 +31,7 @@ from facegan.evaluation import Measurement, Metric
 
 VALUES = []
 
-class Told(Metric):
+class Scripted(Metric):
     title: ClassVar[str] = "what the test says"
     better: ClassVar[str] = "lower"
     has_floor: ClassVar[bool] = False
@@ -46,22 +46,29 @@ class Told(Metric):
             return Measurement(1.0, details={"what": value})
         return Measurement(value)
 
-class Rising(Told):
+class Rising(Scripted):
     better: ClassVar[str] = "higher"
 
-class Near(Told):
+class Near(Scripted):
     better: ClassVar[str] = "nearer"
 
-class ThroughD(Told):
+class ThroughD(Scripted):
     space: ClassVar[str] = "discriminator"
 
-class Exotic(Told):
+class Exotic(Scripted):
     space: ClassVar[str] = "exotic"
 
-class Greedy(Told):
+class Greedy(Scripted):
     at_least: ClassVar[int] = 17
 """
-NAMES = {"told": "Told", "rising": "Rising", "near": "Near", "by_d": "ThroughD", "exotic": "Exotic", "greedy": "Greedy"}
+NAMES = {
+    "scripted": "Scripted",
+    "rising": "Rising",
+    "near": "Near",
+    "by_d": "ThroughD",
+    "exotic": "Exotic",
+    "greedy": "Greedy",
+}
 WALL_CLOCK = ("seconds", "images_per_second", "time")
 EVERY_2 = ("evaluation.every=2", "evaluation.num_images=16", "evaluation.max_share=1")
 OUTPUT = ("output.tick_every=2", "output.sample_every=3", "output.snapshot_every=4", "output.state_every=5")
@@ -97,7 +104,7 @@ def test_weights_are_the_same_to_the_bit_with_and_without_evaluation(
 ):
     values(3.0, 2.0)
     before = torch.get_rng_state()
-    settings = ("output.tick_every=1", "evaluation.metrics=fd_random,swd,told", *EVERY_2)
+    settings = ("output.tick_every=1", "evaluation.metrics=fd_random,swd,scripted", *EVERY_2)
     train(tiny(*settings), run)
     assert torch.equal(torch.get_rng_state(), before)
     assert [line["step"] for line in lines(run)] == [2, 2, 2, 3, 3, 3]
@@ -141,10 +148,10 @@ def test_number_of_faces_is_a_setting_and_no_more_images_are_taken(tiny, tmp_pat
 @pytest.mark.parametrize(
     ("chosen", "numbers", "first"),
     [
-        (("evaluation.metrics=told",), (3.0, 1.0, 2.0), 2),
-        (("evaluation.metrics=near,told",), (0.0, 3.0, 0.0, 1.0, 9.0, 9.0), 2),
-        (("evaluation.metrics=told,rising", "evaluation.keep_best=rising"), (1.0, 1.0, 2.0, 3.0, 9.0, 0.0), 2),
-        (("evaluation.metrics=told",), (1.0, 1.0, 1.0), 1),
+        (("evaluation.metrics=scripted",), (3.0, 1.0, 2.0), 2),
+        (("evaluation.metrics=near,scripted",), (0.0, 3.0, 0.0, 1.0, 9.0, 9.0), 2),
+        (("evaluation.metrics=scripted,rising", "evaluation.keep_best=rising"), (1.0, 1.0, 2.0, 3.0, 9.0, 0.0), 2),
+        (("evaluation.metrics=scripted",), (1.0, 1.0, 1.0), 1),
     ],
 )
 def test_the_best_snapshot_survives_all_newer_ones(tiny, tmp_path, values, chosen, numbers, first):
@@ -161,20 +168,20 @@ def test_the_best_snapshot_survives_all_newer_ones(tiny, tmp_path, values, chose
 def test_a_snapshot_is_written_at_the_best_step_even_if_none_was_due(tiny, tmp_path, values):
     values(3.0, 1.0, 2.0)
     run = RunDir(tmp_path / "run")
-    train(tiny("train.steps=6", *EVERY_2, "evaluation.metrics=told", "output.snapshot_every=100"), run)
+    train(tiny("train.steps=6", *EVERY_2, "evaluation.metrics=scripted", "output.snapshot_every=100"), run)
     assert run.steps("snapshots") == [2, 4, 6]
 
 
 def test_results_are_reported_in_one_line(tiny, tmp_path, values):
     values(3.0, 4.0)
     said = []
-    config = tiny("train.steps=4", *EVERY_2, "evaluation.metrics=fd_random,told", "evaluation.keep_best=told")
+    config = tiny("train.steps=4", *EVERY_2, "evaluation.metrics=fd_random,scripted", "evaluation.keep_best=scripted")
     train(config, RunDir(tmp_path / "run"), reporter=Callbacks(line=said.append))
     first, second = [line for line in said if line.startswith("step ")]
     found = [line["value"] for line in lines(RunDir(tmp_path / "run")) if line["metric"] == "fd_random"]
-    assert first.startswith(f"step 2: fd_random {found[0]:.4g}, told 3 (best so far)  ")
+    assert first.startswith(f"step 2: fd_random {found[0]:.4g}, scripted 3 (best so far)  ")
     assert first.endswith(" % of the time")
-    assert second.startswith(f"step 4: fd_random {found[1]:.4g}, told 4  ")
+    assert second.startswith(f"step 4: fd_random {found[1]:.4g}, scripted 4  ")
 
 
 @pytest.mark.parametrize("stops", [(2,), (3, 1)])
@@ -197,9 +204,9 @@ def test_resumed_run_measures_what_an_uninterrupted_one_does(tiny, store, tmp_pa
 def test_steps_that_are_trained_again_are_measured_again(tiny, tmp_path, values):
     run = RunDir(tmp_path / "run")
     values(3.0, 1.0, 2.0)
-    train(tiny("train.steps=6", *EVERY_2, "evaluation.metrics=told", "output.state_every=2"), run)
+    train(tiny("train.steps=6", *EVERY_2, "evaluation.metrics=scripted", "output.state_every=2"), run)
     run.state(6).unlink()
-    torn = b'{"metric": "told", "during_tr'
+    torn = b'{"metric": "scripted", "during_tr'
     foreign = {**lines(run)[-1], "during_training": False, "step": 6, "value": 0.5}
     with run.evaluations.open("ab") as file:
         file.write(json.dumps(foreign).encode() + b"\n" + torn)
@@ -211,14 +218,14 @@ def test_steps_that_are_trained_again_are_measured_again(tiny, tmp_path, values)
 def test_a_lost_snapshot_is_no_longer_the_best(tiny, tmp_path, values):
     run = RunDir(tmp_path / "run")
     values(3.0, 1.0)
-    config = tiny("train.steps=4", *EVERY_2, "evaluation.metrics=told")
+    config = tiny("train.steps=4", *EVERY_2, "evaluation.metrics=scripted")
     train(config, run)
     run.snapshot(4).unlink()
     assert best_snapshot(run, config.evaluation).step == 2
     values(2.0)
     said = []
     assert resume(run, {"train": {"steps": 6}}, reporter=Callbacks(line=said.append)) is True
-    assert [line[:27] for line in said][1:] == ["step 6: told 2 (best so far"]
+    assert [line[:31] for line in said][1:] == ["step 6: scripted 2 (best so far"]
     assert best_snapshot(run, config.evaluation).step == 6
 
 
@@ -227,7 +234,7 @@ def test_evaluation_settings_can_change_on_resume(tiny, tmp_path, values, after)
     train(tiny("train.steps=4"), run, stop=after(1))
     assert not run.evaluations.exists()
     values(1.0)
-    evaluation = {"every": 3, "metrics": "told", "num_images": 11, "max_share": 1}
+    evaluation = {"every": 3, "metrics": "scripted", "num_images": 11, "max_share": 1}
     assert resume(run, {"evaluation": evaluation}, stop=after(2)) is False
     assert resume(run, {"evaluation": {"metrics": "fd_random"}}) is True
     assert [(line["step"], line["metric"], line["num_fake"]) for line in lines(run)] == [
@@ -253,7 +260,7 @@ def test_evaluations_that_take_too_much_time_are_skipped_and_reported_once(tiny,
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (float("nan"), "step 1: told is not finite and is not saved; training continues"),
+        (float("nan"), "step 1: scripted is not finite and is not saved; training continues"),
         (ValueError("no\n luck"), "step 1: could not be evaluated (no luck); training continues"),
         (
             object(),
@@ -267,7 +274,7 @@ def test_a_metric_that_fails_is_reported_and_training_continues(tiny, tmp_path, 
     said, run = [], RunDir(tmp_path / "run")
     assert (
         train(
-            tiny("train.steps=2", *EVERY_2, "evaluation.every=1", "evaluation.metrics=told"),
+            tiny("train.steps=2", *EVERY_2, "evaluation.every=1", "evaluation.metrics=scripted"),
             run,
             reporter=Callbacks(line=said.append),
         )
@@ -281,7 +288,7 @@ def test_a_metric_that_fails_is_reported_and_training_continues(tiny, tmp_path, 
     ("settings", "error", "message"),
     [
         (
-            ("evaluation.metrics=told,rizing",),
+            ("evaluation.metrics=scripted,rizing",),
             ConfigError,
             "config: evaluation.metrics: there is no 'rizing'; did you mean 'rising'?",
         ),
@@ -343,6 +350,6 @@ def test_time_of_evaluations_counts_in_the_seconds_but_not_in_the_rate(tiny, tmp
     monkeypatch.setattr(evaluation_hook, "measure", spend(5.0, evaluate))
     values(3.0, 2.0)
     run = RunDir(tmp_path / "run")
-    train(tiny("train.steps=4", *EVERY_2, "evaluation.metrics=told", "output.tick_every=3"), run)
+    train(tiny("train.steps=4", *EVERY_2, "evaluation.metrics=scripted", "output.tick_every=3"), run)
     rate = 8 / 2.0
     assert [(line["seconds"], line["images_per_second"]) for line in run.read_metrics()] == [(11.0, rate), (13.0, rate)]

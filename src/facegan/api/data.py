@@ -77,8 +77,8 @@ def preview_data(
     """Show what the network will see, and the named crops side by side.
 
     The grid has images of the chosen part of the source, cropped, resized and, with --set data.mirror=true, half of
-    them mirrored. The second file has a row for each image: the original, the crop in force, and each crop of published
-    work that fits.
+    them mirrored. The second file has a row for each image: the original, the crop that is used, and each crop of
+    published work that fits.
     """
     from ..images import check_ending, grid, save
 

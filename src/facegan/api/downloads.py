@@ -45,7 +45,7 @@ def download(
         ask: Called with the licence, where it was not accepted yet; None refuses it.
 
     Returns:
-        What is here now: `name`, `path`, and `num_images` and `source`, or `sha256`.
+        The local copy: `name`, `path`, and `num_images` and `source`, or `sha256`.
     """
     row = None if name == WEIGHTS else _find_dataset(name)
     if copy == "":

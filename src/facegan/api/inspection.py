@@ -69,7 +69,7 @@ def project(
     output.check_image_and_latents("project", out, save)
     paths = [Path(photo) for photo in photos]
     if out is not None and (out == output.STDOUT or Path(out).resolve() in [path.resolve() for path in paths]):
-        raise ConfigError(f"-o {out}: an image of photos goes to a file of its own; give -o projected.png")
+        raise ConfigError(f"-o {out}: cannot be stdout or one of the photos; give -o projected.png")
     if data is not None and not judge:
         raise ConfigError(f"--data {data}: is for the comparison, which --no-judge skips; give one of them")
 

@@ -76,9 +76,7 @@ def directions(
     checkpoint, where = output.open_model(model, device, reporter)
     path = default_path(checkpoint) if out is None else Path(out)
     if path is None:
-        raise ConfigError(
-            f"{checkpoint.path} is not in a run's folder; give -o directions.safetensors"
-        )
+        raise ConfigError(f"{checkpoint.path} is not in a run's folder; give -o directions.safetensors")
     output.check_tensor_path(path, "-o", "directions")
     found = find_directions(checkpoint, settings, device=where, reporter=reporter)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ CHOICE = ("data.split", "data.where", "data.limit", "data.options", "data.crop")
 def data_config(
     source: PathLike, resolution: int | None, settings: SettingsLike, allowed: tuple[str, ...]
 ) -> "RunConfig":
-    """Resolve the settings of a verb on images, of which only those in `allowed` have an effect; raises ConfigError."""
+    """Resolve the settings of a verb on images; raises ConfigError for one that is not in `allowed`."""
     from ..config import named_layer, resolve
 
     config = resolve(flags=named_layer(data=str(source), resolution=resolution), settings=settings)

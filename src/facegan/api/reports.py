@@ -1,4 +1,4 @@
-"""What there is to see of a run: curves, a page to send, and the commands that make sense next."""
+"""Reports of a run: curves, a page to send, and the commands that make sense next."""
 
 import shlex
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ def plot(
 
 
 def _save_metrics(runs: "Sequence[RunDir]", metrics: list[str], out: Path, reporter: Reporter) -> None:
-    """Draw metrics over steps; report what is left out, and where protocols differ."""
+    """Draw metrics over steps; report values that are left out, and protocols that differ."""
     from ..plots import plot_metrics, protocol_difference, read_metric, save_figure
 
     panels = [[read_metric(run, metric) for run in runs] for metric in metrics]
@@ -104,7 +104,7 @@ def report(
 
 
 def next_commands(found: "RunSummary") -> list[tuple[str, str]]:
-    """Return commands that make sense now, the likeliest first, each with what it does."""
+    """Return commands that make sense now, the likeliest first, each with a description."""
     from ..storage.run_dir import DAMAGED
 
     run, path = found.standing, shlex.quote(str(found.standing.path))

@@ -69,8 +69,8 @@ class ConsoleReporter(Reporter):
     def progress(
         self, task: str, done: int, total: int | None, *, unit: str = "images", metrics: Mapping[str, Any] | None = None
     ) -> None:
-        """Show the progress of a task when it is time to; raises what a signal raises that an import swallowed."""
-        if came:  # while processes were forked, where Python drops what a signal raises
+        """Show the progress of a task when it is due; raise the exception of a signal that an import swallowed."""
+        if came:  # while processes were forked, where Python drops the exception of a signal
             end(came[-1])
         name = task if unit != "steps" else "step"
         fields: dict[str, Any] = {"news": _news_of(metrics)} if metrics else {}
@@ -99,7 +99,7 @@ class ConsoleReporter(Reporter):
             self._bar = None
 
     def _print(self, line: str) -> None:
-        """Print above a live bar, or on stderr as it is now."""
+        """Print above a live bar, or to the current stderr."""
         console = self._bar.console if self._bar and self._bar.live.is_started else stderr_console()
         console.print(line, markup=False)
 

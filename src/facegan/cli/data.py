@@ -52,7 +52,7 @@ NOTES = {
         "Among coloured ones they teach G to draw some faces in grey. An all-grey set trains with --set channels=1.",
     ),
     "rotated": (
-        "images that lie on their side or head",
+        "images on their side or upside down",
         "Nothing to do: they are turned upright, as their EXIF orientation says.",
     ),
 }

@@ -48,7 +48,7 @@ def print_directions(found: "FoundDirections", wanted: tuple[str, ...]) -> None:
 
 
 def _also_moves(name: str, change: dict[str, float]) -> str:
-    """Return the attributes that a direction moves most, apart from its own: as many as WIDTH holds, at least one."""
+    """Return the attributes that a direction moves most, except its own: as many as fit into WIDTH, at least one."""
     others = sorted((each for each in change if each != name), key=lambda each: -abs(change[each]))
     shown = [f"{each} {100 * change[each]:+.0f}" for each in others if abs(change[each]) >= MIN_CHANGE]
     while len(shown) > 1 and len(", ".join(shown)) > WIDTH:

@@ -30,10 +30,10 @@ EXAMPLES = """
 def download(
     options: Options,
     *,
-    listing: Annotated[bool, typer.Option("--list", help="Print what can be downloaded, and what is here.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="List datasets, weights and their local copies.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Print where the copy is, or what can be downloaded."""
+    """Print the path of the copy, or the list of datasets."""
     if listing:
         if any(options.values()):
             raise ConfigError("download: --list is given alone, or with --json")
@@ -45,7 +45,7 @@ def download(
     except KeyboardInterrupt:
         if downloads.is_local(options["copy"]):
             raise
-        print("facegan: stopped; what has arrived is kept, and the same command continues", file=sys.stderr)
+        print("facegan: stopped; the bytes received are kept, and the same command continues", file=sys.stderr)
         raise SystemExit(130) from None
 
 

@@ -44,7 +44,7 @@ def plugins(
     heads = ("kind", "name", "from", "settings")
     print_table("", heads if check or damaged else heads[:3], rows if check or damaged else [row[:3] for row in rows])
     if not check:
-        print("\nfacegan plugins --check imports every part, and shows its settings or what is wrong with it")
+        print("\nfacegan plugins --check imports every part, and shows its settings or why it fails")
 
 
 def _describe(owners: "tuple[Plugin, ...]", check: bool) -> dict[str, Any]:

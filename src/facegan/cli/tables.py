@@ -71,7 +71,7 @@ def print_rows(rows: Sequence[Sequence[str]]) -> None:
 
 
 def print_runs(found: "Sequence[RunStatus]") -> None:
-    """Print a line for each run, or two where the terminal is narrow; then what is wrong with any."""
+    """Print a line for each run, or two where the terminal is narrow; then their problems."""
     rows: list[tuple[str, ...]] = []
     is_narrow = _console().width < NARROW
     for run in found:
@@ -161,7 +161,7 @@ def print_comparison(found: "RunComparison") -> None:
 
 
 def print_evaluations(evaluated: Evaluations) -> None:
-    """Print the results of one model or of several, metric by metric, then what they mean and depend on."""
+    """Print the results of one model or of several, metric by metric, then titles, comparability and protocols."""
     by_metric: dict[str, list[Result]] = {}
     for each in (each for results in evaluated for each in results):
         by_metric.setdefault(each.metric, []).append(each)
@@ -187,7 +187,7 @@ def print_evaluations(evaluated: Evaluations) -> None:
 
 
 def _console() -> "Console":
-    """Return a console on stdout as it is now, which writes names as they are; without limit to a file or pipe."""
+    """Return a console on the current stdout that prints names unchanged; a file or pipe has no limit of width."""
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)

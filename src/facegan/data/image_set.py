@@ -24,7 +24,7 @@ MIN_IMAGES = 2  # in a set that anything is compared with
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images of one size, with what is known about them."""
+    """Images of one size, with their names, attributes and origin."""
 
     images: NDArray[np.uint8]  # (N, C, H, W); may be memory-mapped
     label: str  # for messages and protocols: "celeba" or "runs/a, step 1,000"
@@ -61,7 +61,7 @@ class ImageSet:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the pixels as they lie in the array, in hex."""
+        """SHA-256 of the pixels in the order of the array, in hex."""
         return self.packed.digest if self.packed else digest_pixels(self.images)
 
 

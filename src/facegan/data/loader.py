@@ -25,7 +25,7 @@ class InfiniteSampler:
         self.num_images, self._batch_size, self._seed = num_images, batch_size, seed
         self._rank, num_ranks = shard
         self.batch_size = batch_size // num_ranks  # of this rank
-        self.device = torch.device("cpu")  # where indices lie
+        self.device = torch.device("cpu")  # of the indices
         self._epochs: OrderedDict[int, tuple[Tensor, Tensor]] = OrderedDict()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -176,7 +176,7 @@ def _resident(images: NDArray[np.uint8], device: torch.device) -> Tensor | None:
 
 
 def _mapping(images: NDArray[np.uint8]) -> tuple[mmap.mmap, int] | None:
-    """Return the memory map that the images lie in and their offset in it; None for images in memory.
+    """Return the memory map that contains the images and their offset in it; None for images in memory.
 
     Without advice each image would bring its neighbourhood from the disk, at many times the cost for a set larger than
     memory.

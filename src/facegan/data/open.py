@@ -83,7 +83,7 @@ def _existing(text: str) -> Path | None:
 
 
 def applied_crop(source: ImageSource, data: DataConfig) -> tuple[str, Crop]:
-    """Return the crop in force as text and as a region; packed images are already cropped, so theirs is "none"."""
+    """Return the crop that is used as text and as a region; packed images are already cropped, so theirs is "none"."""
     text = source.crop if data.crop == "auto" else data.crop
     return text, parse_crop("none" if isinstance(source, PackedSource) else text)
 

@@ -17,7 +17,7 @@ class PublishedDataset(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    publication: ClassVar[Publication]  # what the dataset is and where it is fetched
+    publication: ClassVar[Publication]  # its name, licence, size and sources
 
     def open(self) -> ImageSource:
         """Open the copy on this machine.

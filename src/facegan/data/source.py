@@ -22,12 +22,12 @@ MAX_NAMES = 4_000_000  # images or members of one source, which are kept in memo
 MAX_RATIO = 200  # image files hardly compress any further; text of ones and zeros compresses 50 times
 _MAX_SHOWN = 200  # characters of a name in a message
 
-# What a source delivers for one name: an encoded file, a decoded image, or why there is none.
+# The delivery for one name: an encoded file, a decoded image, or the reason why there is none.
 Delivered = bytes | Image.Image | DataError
 
 
 class ImageSource(Protocol):
-    """An open source of images. Opening and reading raise DataError for what is missing, malformed, damaged or unsafe.
+    """An open source of images. Opening and reading raise DataError for missing, malformed, damaged or unsafe files.
 
     Optional attributes:
 

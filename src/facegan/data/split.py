@@ -71,7 +71,7 @@ def owners(names: Sequence[str]) -> list[str]:
 
 
 def is_held_out(owner: str, *, share: int = 10, salt: str = "") -> bool:
-    """Return whether the hash of a person's or image's name lies in the last 1 / `share` of the range.
+    """Return whether the hash of a person's or image's name falls into the last 1 / `share` of the range.
 
     Another salt gives an independent choice.
     """

@@ -27,7 +27,7 @@ class DirectionInfo(BaseModel):
     name: str  # as `--direction` takes it
     kind: Literal["labelled", "sefa"]  # fitted to a classifier's answers, or of G's first layer
     auc: float | None = None  # of the rule z . direction for the classifier's answers, on samples not fitted to
-    accuracy: float | None = None  # of that rule, with the threshold that gives as many yes as the classifier
+    accuracy: float | None = None  # of that rule, with the threshold that says yes as often as the classifier
     share: float  # of samples that have the attribute, by the classifier; for SeFa, of |A|^2 that it explains
     kept: tuple[str, ...] = ()  # attributes whose directions it was made orthogonal to
 
@@ -68,12 +68,12 @@ class Directions:
 
 
 def default_path(checkpoint: Checkpoint) -> Path | None:
-    """Return where the directions of a run's snapshot lie by default; None for a snapshot outside any run."""
+    """Return the default path of the directions of a run's snapshot; None for a snapshot outside any run."""
     return checkpoint.run_folder / FILE if checkpoint.run_folder else None
 
 
 def save_directions(path: Path, directions: Directions) -> None:
-    """Write directions; raises OSError, and an older file is then left as it is."""
+    """Write directions; raises OSError, and then keeps an older file."""
     metadata = {
         "step": str(directions.step),
         "snapshot": directions.snapshot,

@@ -1,4 +1,4 @@
-"""The search for directions: label samples, fit a direction to each attribute, and measure what it moves."""
+"""The search for directions: label samples, fit a direction to each attribute, and measure its effects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -223,7 +223,7 @@ def _num_components(generator: FaceGenerator, settings: DirectionSettings, repor
 def _classifier(
     checkpoint: Checkpoint, settings: DirectionSettings, device: str | torch.device, reporter: Reporter
 ) -> tuple[AttributeClassifier | None, bool, dict[str, str]]:
-    """Return the classifier of the training images' attributes, whether it was cached, and what it cannot learn."""
+    """Return the classifier of the training images' attributes, whether it was cached, and why some are left out."""
     try:
         images = training_set(checkpoint, settings.source, has_moved=True, reporter=reporter)
         classifier, labels, is_cached = train_classifier(images, device=device, reporter=reporter)

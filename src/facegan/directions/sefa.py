@@ -37,7 +37,7 @@ def first_layer_matrix(generator: FaceGenerator) -> Tensor:
     included: on trained generators the directions are the same with it (docs/directions.md).
 
     Raises:
-        PluginError: No layer takes each z by itself, or its outputs are not those of an affine map.
+        PluginError: No layer takes each z separately, or its outputs are not those of an affine map.
     """
     z_dim, network = generator.z_dim, generator.network
     parameter = next(network.parameters())
@@ -45,7 +45,7 @@ def first_layer_matrix(generator: FaceGenerator) -> Tensor:
     z = torch.cat([torch.zeros(1, z_dim), torch.eye(z_dim), probes]).to(parameter.device, parameter.dtype)
     outputs = _first_layer_outputs(network, z)
     if outputs is None:
-        raise PluginError(f"{type(network).__name__}: no layer with weights takes each z by itself; SeFa needs one")
+        raise PluginError(f"{type(network).__name__}: no layer with weights takes each z separately; SeFa needs one")
     bias, A = outputs[0], (outputs[1 : z_dim + 1] - outputs[0]).T
     expected = bias + probes.double() @ A.T
     if not torch.allclose(outputs[z_dim + 1 :], expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max())):

@@ -58,7 +58,7 @@ def _describe_exit(code: int, stderr: bytes) -> str:
 def child(facts: Facts) -> None:
     """Make every check that has no facts yet; write two lines of JSON for each, its name and its result, then null."""
     with os.fdopen(os.dup(1), "w", buffering=1) as parent:
-        os.dup2(2, 1)  # whatever foreign code prints goes to stderr
+        os.dup2(2, 1)  # the output of foreign code goes to stderr
         for name, make in all_checks(facts):
             if name in facts:
                 continue
@@ -78,7 +78,7 @@ def can_train(found: Sequence[Check]) -> bool:
 
 
 def problems(found: Sequence[Check]) -> list[Check]:
-    """Return what is wrong, then the warnings."""
+    """Return the checks that went wrong, then the warnings."""
     return sorted((check for check in found if check.status != "ok"), key=lambda check: check.status != "wrong")
 
 

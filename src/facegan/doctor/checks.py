@@ -79,7 +79,7 @@ def parts() -> dict[str, Plugin]:
 
 
 def failure(name: str, why: str, facts: Facts, **known: Any) -> Check:
-    """Return the result of a check that failed: whether that prevents training, how to fix it, and what is known."""
+    """Return the result of a check that failed: whether that prevents training, how to fix it, and known facts."""
     about: dict[str, Any] = {"reason": why, "error": why, **known}
     words, status, fix = FAILURES.get(name, ("cannot be checked", "warning", "fix what the error names"))
     if name in facts.get("torch", {}).get("devices", ()):
@@ -151,7 +151,7 @@ def check_metadata(name: str, _: Facts) -> Check:
 
 
 def check_torch(name: str, _: Facts) -> Check:
-    """Report the version of torch, what it is built for, and its devices."""
+    """Report the version of torch, the libraries it is built for, and its devices."""
     import torch
 
     with warnings.catch_warnings(record=True) as caught:

@@ -1,4 +1,4 @@
-"""Published datasets and weights: what they are, how they are downloaded, where their copies lie. No torch here."""
+"""Published datasets and weights: their catalog, their download, the registry of copies. No torch here."""
 
 from ..storage.cache import cache_root
 from .catalog import CELEBA, FFHQ_THUMBNAILS, LFW

@@ -80,7 +80,7 @@ def download(
 
 
 def take_copy(row: Publication, path: Path, *, count_images: CountImages, reporter: Reporter = SILENT) -> Record:
-    """Register a copy that a person has, where it lies.
+    """Register a person's own copy in its place.
 
     Raises:
         DataError: There is nothing at `path`, or it cannot be opened.

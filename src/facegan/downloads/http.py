@@ -45,7 +45,7 @@ class Link:
     """A file at an address.
 
     Raises:
-        DownloadError: The name, which a server may have chosen, is hidden or lies in another folder.
+        DownloadError: The name, which a server may have chosen, is hidden or contains a folder.
     """
 
     name: str  # on this machine
@@ -112,7 +112,7 @@ class _InterruptedError(Exception):
 
 
 class _Transfer:
-    """One file on its way: the bytes received lie in NAME.part, and a note of their origin in NAME.part.json."""
+    """One file on its way: NAME.part has the bytes received, and NAME.part.json a note of their origin."""
 
     def __init__(self, link: Link, path: Path, patience: Patience, reporter: Reporter) -> None:
         self._link, self._path, self._patience, self._reporter = link, path, patience, reporter
@@ -272,7 +272,7 @@ class _Transfer:
         return self._was_continued
 
     def _fault(self) -> str | None:
-        """Return what is wrong with the received file, or None."""
+        """Return the problem of the received file, or None."""
         link, size_bytes = self._link, self._part.stat().st_size
         if size_bytes != (expected := link.size_bytes or self._note.total or size_bytes):
             return f"{link.host} sent {size_bytes:,} bytes where {expected:,} are published"

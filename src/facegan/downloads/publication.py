@@ -1,4 +1,4 @@
-"""A published dataset as a row of a table: what it is, what its licence allows, and where it is downloaded."""
+"""A published dataset as a row of a table: its name and size, its licence, and its sources."""
 
 import re
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ class Publication(_Row):
     about: str = ""  # a sentence
     num_images: int = Field(gt=0)  # that were published
     size_bytes: int = Field(gt=0)  # of the download from the first source, approximately
-    licence: str = Field(min_length=1)  # what it allows, in a few words
+    licence: str = Field(min_length=1)  # its terms, in a few words
     licence_url: str
     crop: str = Field("auto", pattern=CROP_PATTERN)  # the meaning of crop="auto" for its images
     sources: tuple[DownloadSource, ...] = Field(min_length=1)  # in the order in which they are tried

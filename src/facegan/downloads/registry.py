@@ -1,4 +1,4 @@
-"""The registry of published datasets on this machine: where the copy of each lies, and what is known of it."""
+"""The registry of published datasets on this machine: the path and the facts of each copy."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def remember(name: str, **changes: Any) -> Record:
 
 
 def register(name: str, path: Path, *, num_images: int | None = None, source: str = "") -> Record:
-    """Record that a copy of a dataset lies at `path`; nothing is copied.
+    """Record that `path` is a copy of a dataset; nothing is copied.
 
     Raises:
         DataError: There is nothing at `path`.

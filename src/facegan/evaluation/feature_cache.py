@@ -1,4 +1,4 @@
-"""A cache of real images' embeddings, by content: these images are embedded once, whatever is evaluated.
+"""A cache of real images' embeddings, by content: they are embedded once for all evaluations.
 
 An entry's key holds everything that its numbers depend on: the digest of the real images' pixels, the rows in their
 order, the extractor's weights, version and resize, and the kind of device and the version of torch, which round sums in

@@ -113,7 +113,7 @@ def _with_progress(pair: Pair, task: str, reporter: Reporter) -> Pair:
 def _measure(
     metrics: Mapping[str, Metric], pair: Pair, seconds: Seconds, reporter: Reporter, suffix: str = ""
 ) -> dict[str, Measurement]:
-    """Measure a pair, add the time to `seconds`, and free what the metrics share."""
+    """Measure a pair, add the time to `seconds`, and free the metrics' shared values."""
     found = {}
     for key, metric in metrics.items():
         began = time.perf_counter()

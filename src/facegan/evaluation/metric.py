@@ -88,7 +88,7 @@ class Pair:
     held_out: ImageSet | None = None  # images that the model was not trained on; None: there are none
     intervals: bool = True  # whether intervals are wanted, which may take several times as long as the values
     device: str = "cpu"  # where large products may be computed
-    seed: int = 0  # of whatever is drawn, such as subsets and directions
+    seed: int = 0  # of random choices, such as subsets and directions
     progress: Progress = lambda *_: None  # called by a metric that takes long with (images done, of how many)
     _memory: dict[Any, Any] = field(default_factory=dict)
 

@@ -62,7 +62,7 @@ def append(path: Path, results: list[Result]) -> None:
     """Append results to an evaluations.jsonl, all of them or none, on a new line after an incomplete one.
 
     Raises:
-        FaceganError: A value is not finite: such a number is no result.
+        FaceganError: A value is not finite.
         OSError: It cannot be written; the earlier lines are unchanged.
     """
     for result in results:
@@ -72,7 +72,7 @@ def append(path: Path, results: list[Result]) -> None:
 
 
 def record(checkpoint: Checkpoint, results: list[Result]) -> None:
-    """Append results to the evaluations.jsonl of the run that a snapshot lies in, if it lies in one.
+    """Append results to the evaluations.jsonl of the run that contains a snapshot, if there is one.
 
     Raises:
         FaceganError: The file cannot be written, or a value is not finite.

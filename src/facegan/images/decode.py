@@ -1,4 +1,4 @@
-"""Decode the bytes of an image file to an upright 8-bit image. Whatever the bytes, the worst outcome is a DataError."""
+"""Decode the bytes of an image file to an upright 8-bit image; bytes of any kind raise a DataError at worst."""
 
 import functools
 import io

@@ -11,7 +11,7 @@ def to_uint8(images: "Tensor") -> "Tensor":
 
     The map is the same for every image, never stretched to a batch's own extremes, and undone exactly by `to_float`.
     """
-    import torch  # whoever has tensors has imported it; files and grids alone do not need it
+    import torch  # callers with tensors have imported it; files and grids alone do not need it
 
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 

@@ -19,7 +19,7 @@ class Space:
     key: str  # for programs: "pixels", "features"
     unit: str  # name of the distance
     rows: Callable[[Tensor], Tensor]  # images (N, C, H, W) in [-1, 1] to vectors (N, d), float32, on their device
-    is_rooted: bool  # whether distances are reported as they are; otherwise squared
+    is_rooted: bool  # whether distances are reported; otherwise their squares
     device: torch.device | str = "cpu"  # where images are mapped and products computed
 
     def distances(self, squared: NDArray[np.float64]) -> NDArray[np.float64]:

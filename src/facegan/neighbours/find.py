@@ -25,7 +25,7 @@ from .sheet import check_sheet_size, draw_sheet
 
 
 class NeighbourSettings(BaseModel):
-    """What is searched and measured."""
+    """Settings of the search and of the measure."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

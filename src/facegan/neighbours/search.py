@@ -26,7 +26,7 @@ class NearestImages:
 
     distances: NDArray[np.float64]  # in the space's unit
     indices: NDArray[np.int64]  # of the images
-    mirrored: NDArray[np.bool_]  # whether it is the image's mirror image that is so near
+    mirrored: NDArray[np.bool_]  # whether the nearest is the mirror image
 
     def __getitem__(self, part: slice) -> "NearestImages":
         """Return the neighbours of some of the queries."""

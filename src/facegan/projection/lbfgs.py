@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _HISTORY = 10  # pairs (step, change of gradient) that approximate the curvature
-_ARMIJO = 1e-4  # decrease that a step needs, as a share of what the slope predicts
+_ARMIJO = 1e-4  # decrease that a step needs, as a share of the slope's prediction
 _BACKTRACKING = 0.4  # factor on the length of a rejected step
 
 

@@ -62,7 +62,7 @@ class Walk(Recipe):
         if self.circle and num != 2 * cells:
             raise ConfigError(f"--circle: takes two points a walk, the second for its plane (given {num // cells})")
         if self.circle and (self.loop or self.mode):
-            raise ConfigError("--circle: is closed and on a great circle by itself; leave --loop and --mode away")
+            raise ConfigError("--circle: is always closed and on a great circle; leave --loop and --mode out")
         if num < 2 * cells:
             raise ConfigError(f"--seeds {self.points.text}: is one point a walk; give two or more, or --circle")
         if self.num_frames < num // cells:

@@ -38,7 +38,7 @@ class CacheEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: str  # the folder of the cache that it lies in
+    kind: str  # its folder in the cache
     path: Path
     size_bytes: int
     days_unused: float  # since it was last written or read
@@ -103,7 +103,7 @@ def computed_files() -> list[CacheEntry]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or folder of the cache; a process that has it open keeps what it reads."""
+    """Remove a file or folder of the cache; a process that has it open can read on."""
     if not path.is_dir():
         return path.unlink(missing_ok=True)
     aside = path.with_name(f".{path.name.lstrip('.')}.removed-{uuid.uuid4().hex[:8]}")

@@ -42,7 +42,7 @@ def is_locked(path: Path) -> bool:
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
-    except OSError as error:  # of which Timeout is one
+    except OSError as error:  # includes Timeout
         return isinstance(error, Timeout)
     lock.release()
     return False

@@ -163,7 +163,7 @@ class RunDir:
                 yield record
 
     def cut_metrics(self, step: int, *, inside_tick: bool) -> None:
-        """Drop the lines of metrics.jsonl after `step`, and that of `step` itself if it lies between two ticks."""
+        """Drop the lines of metrics.jsonl after `step`, and that of `step` itself if it is between two ticks."""
         if self.metrics.exists():
             records = [each for each in self.read_metrics() if each["step"] < step + (not inside_tick)]
             write_atomic(self.metrics, "".join(json.dumps(record) + "\n" for record in records).encode())

@@ -43,7 +43,7 @@ class Leftover(BaseModel, frozen=True):
 
 
 class RunStatus(BaseModel, frozen=True):
-    """A run in short. What is unknown is None."""
+    """A run in short; unknown values are None."""
 
     name: str
     path: Path
@@ -77,7 +77,7 @@ def list_runs(root: Path) -> tuple[list[RunStatus], list[str]]:
 
 
 def run_status(run: RunDir) -> RunStatus:
-    """Return the status of a run, whatever condition its folder is in."""
+    """Return the status of a run, even if its folder is damaged."""
     try:
         return _status(run)
     except OSError as error:

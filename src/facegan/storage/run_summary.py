@@ -59,7 +59,7 @@ class RunSummary(BaseModel, frozen=True):
     look: list[Path]  # files for people
 
     def flat_environment(self) -> dict[str, Any]:
-        """Return what is known of the environment by dotted keys, its command as a line of a shell."""
+        """Return the known facts of the environment by dotted keys, its command as a line of a shell."""
         command, known = self.environment.get("command"), dict(self.environment)
         if isinstance(command, list):
             known["command"] = shlex.join(["facegan", *map(str, command[1:])])

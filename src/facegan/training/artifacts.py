@@ -57,7 +57,7 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporte
 
 
 def complete(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporter) -> None:
-    """Write what a run lacks that reached its last step but was ended before it was finished."""
+    """Write the missing files of a run that reached its last step but was ended before it was finished."""
     last = run.steps("states")[-1]
     run.cut_metrics(last, inside_tick=False)
     if not run.snapshot(last).exists():  # it was damaged; the state holds the same networks

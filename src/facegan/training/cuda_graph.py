@@ -10,7 +10,7 @@ from ..messages import one_line
 from ..reporter import Reporter
 from .state import TrainState
 
-NUM_EAGER = 3  # steps before the capture: in them torch chooses its kernels and allocates what it keeps
+NUM_EAGER = 3  # steps before the capture, in which torch chooses its kernels and allocates its buffers
 
 RunStep = Callable[[Tensor], None]
 
@@ -69,7 +69,7 @@ class GraphedStep:
         static_real = torch.empty_like(real)
         noise = state.noise.get_state()
         for optimizer in (state.opt_G, state.opt_D):
-            optimizer.zero_grad()  # the gradients will lie in the graph's own memory
+            optimizer.zero_grad()  # the gradients will be in the graph's own memory
         try:
             # `stream` comes before `graph`: it makes the device the current one, and always leaves the stream again;
             # older versions of torch stay on it when a capture fails.

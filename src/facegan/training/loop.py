@@ -125,7 +125,7 @@ class TrainLoop:
         return minutes > 0 and time.perf_counter() - self._saved_at >= 60 * minutes
 
     def record(self) -> None:
-        """Write one line of metrics. A last line between two ticks leaves the sums to whoever extends the run."""
+        """Write one line of metrics. A last line between two ticks keeps the sums for a run that is extended."""
         self.check_finite()
         state, metrics = self.state, self._metrics()
         health = self.monitor.observe(metrics)

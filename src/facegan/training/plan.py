@@ -33,7 +33,7 @@ class Plan(BaseModel):
 
 
 def plan(config: RunConfig, num_images: int) -> Plan:
-    """Count what a run of a complete configuration needs, with so many training images; draws and writes nothing.
+    """Count steps, images and bytes of a run of a complete configuration; draw and write nothing.
 
     Raises:
         ConfigError, PluginError: A setting of the architecture is invalid, or there is no such metric.

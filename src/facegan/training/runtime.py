@@ -1,4 +1,4 @@
-"""Global settings of torch and the C library for a run, each restored after its block; what they need of a device."""
+"""Global settings of torch and the C library for a run, each restored after its block; choice of the device."""
 
 import ctypes
 import math
@@ -56,7 +56,7 @@ def configured_torch(config: RunConfig, device: torch.device) -> Iterator[None]:
 def _switches(config: RunConfig, device: torch.device) -> list[tuple[Any, str, Any]]:
     """Return the attributes of torch for a run: how fp32 numbers are multiplied (sums stay in fp32), and cuDNN's."""
     train = config.train
-    if device.type == "cuda":  # torch by itself lets cuDNN use TF32
+    if device.type == "cuda":  # by default, torch lets cuDNN use TF32
         tf32, cudnn = train.fp32_precision == "tf32", torch.backends.cudnn
         precision = [(torch.backends.cuda.matmul, "allow_tf32", tf32), (cudnn, "allow_tf32", tf32)]
         # Every step has the same shapes: worth trying which kernel is fastest for each.

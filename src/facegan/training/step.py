@@ -71,7 +71,7 @@ def generator_step(state: TrainState, fake: Tensor, real_logits: Tensor) -> Tens
 
 
 def discriminator_logits(state: TrainState, images: Tensor) -> Tensor:
-    """Return D's logits (N,) of augmented images (N, C, H, W), float32 whatever the convolutions compute in."""
+    """Return D's logits (N,) of augmented images (N, C, H, W), always float32."""
     with _autocast(state):
         logits: Tensor = state.D(augment(images, state.config.augment.policy, state.noise))
     return logits.float()

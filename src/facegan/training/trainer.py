@@ -227,7 +227,7 @@ def _finished_on(config: RunConfig, run: RunDir) -> int:
 
 
 def _is_finished(run: RunDir, num_steps: int, *, longer: bool) -> bool:
-    """Return whether a run has reached its last step; raises ConfigError if it is to be `longer` but would not be."""
+    """Return whether a run has reached its last step; raises ConfigError if it should become `longer` but would not."""
     step = max(run.steps("states"), default=0)
     if longer and step > num_steps:
         raise ConfigError(f"{run.path}: already has {step} steps, more than the {num_steps} requested; give more")

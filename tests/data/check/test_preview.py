@@ -115,7 +115,7 @@ def test_crops_that_fit_are_the_one_in_force_and_the_named_ones(folder):
     chosen = chosen_from(folder("a.png", "b.png", size=(178, 218)), "data.crop=center:100")
     columns = fitting_crops(chosen)
     assert list(columns) == ["center:100", *(words for words in NAMED_CROPS if words != "center:178")]
-    assert columns["center:100"] == (parse_crop("center:100"), "in force")
+    assert columns["center:100"] == (parse_crop("center:100"), "used")
     assert columns["auto"][1] == ("the largest centre square; same as center:178 (mimicry; PyTorch's DCGAN tutorial)")
 
 
@@ -123,7 +123,7 @@ def test_named_crop_in_force_comes_first_with_whose_it_is(folder):
     chosen = chosen_from(folder("a.png", size=(250, 250)), "data.crop=center:128")
     columns = fitting_crops(chosen)
     assert list(columns) == ["center:128", *(words for words in NAMED_CROPS if words != "center:128")]
-    assert columns["center:128"][1] == "in force; for LFW, deep-funneled"
+    assert columns["center:128"][1] == "used; for LFW, deep-funneled"
 
 
 def test_crops_that_fit_no_image_have_no_column(folder):

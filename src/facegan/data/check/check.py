@@ -37,7 +37,7 @@ Names = tuple[str, ...]
 
 
 class Named(BaseModel, frozen=True):
-    """An image and what is wrong with it."""
+    """An image and its problem."""
 
     name: str
     reason: str

@@ -26,7 +26,7 @@ class Preview:
     squares: list[Image.Image]  # as the network will see them, mirroring aside; mode RGB, or L for one channel
     originals: list[Image.Image]  # the first of them uncropped, upright, at full size
     unusable: list[tuple[str, str]]  # the name of each that cannot be read or cropped, and why
-    crop_name: str  # the crop in force
+    crop_name: str  # the crop that is used
     crop: Crop  # the same as a region; the full image for those that are cropped already
 
 
@@ -86,13 +86,13 @@ def crop_sheet(preview: Preview, *, resolution: int, filter: str) -> np.ndarray:
 
 
 def fitting_crops(preview: Preview) -> dict[str, tuple[Crop, str]]:
-    """Return the crop in force, and then the named ones that fit any of the images, by name, each with a note.
+    """Return the crop that is used, then the named ones that fit any of the images, by name, each with a note.
 
     A crop that cuts the same region out of every image as an earlier one is only mentioned in the earlier one's note.
     """
-    in_force = preview.crop_name
-    note = f"in force; {NAMED_CROPS[in_force]}" if in_force in NAMED_CROPS else "in force"
-    offered = {in_force: (preview.crop, note)}
+    used = preview.crop_name
+    note = f"used; {NAMED_CROPS[used]}" if used in NAMED_CROPS else "used"
+    offered = {used: (preview.crop, note)}
     for name, users in NAMED_CROPS.items():
         offered.setdefault(name, (parse_crop(name), users))
     kept: dict[str, tuple[Crop, str]] = {}

@@ -93,7 +93,7 @@ def pack_folder(
 ) -> tuple[PackedImages, bool]:
     """Pack the selected images into a folder, as `pack_cached` does into the cache.
 
-    The folder is new or empty, or holds these very images; anything else in it is a DataError, and left as it is.
+    The folder is new or empty, or contains these same images; anything else in it is a DataError, and stays unchanged.
     """
     target = path.resolve()
     job = PackJob.of(open_source(data), data, resolution, channels)

@@ -97,7 +97,7 @@ def _decoder_versions() -> dict[str, str]:
 def exclusive(job: PackJob, path: Path, reporter: Reporter) -> Iterator[None]:
     """Hold the lock for packing into `path`; while another process holds it, report that one's progress.
 
-    Raises FaceganError for an OSError of the lock or of what is written with it.
+    Raises FaceganError for an OSError of the lock or of the files.
     """
 
     def report() -> None:
@@ -183,7 +183,7 @@ def _write_rows(path: Path, job: PackJob, reporter: Reporter) -> dict[str, tuple
         except DataError as error:
             return digest, str(error)
         pixels = np.asarray(image)  # (H, W, 3) or (H, W)
-        with path.open("rb+") as file:  # each worker has a position of its own
+        with path.open("rb+") as file:  # each worker has its own position
             file.seek(start + rows[name] * job.image_bytes)
             file.write((pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)).tobytes())
         return digest, ""

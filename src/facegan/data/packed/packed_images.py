@@ -1,4 +1,4 @@
-"""Packed images on disk: one memory-mapped array, and an index of which only the facts are read on opening.
+"""Packed images on disk: one memory-mapped array, and an index; opening reads only the facts of the index.
 
 A packed folder holds `images.npy` (uint8, N x C x H x W), `index.json` (how they were packed, and a digest of the
 pixels), `pictures.parquet` (a row per image: name, SHA-256 of its file, attributes) and `skipped.json` (the images that
@@ -153,7 +153,7 @@ def open_packed(path: Path, *, where: str | None = None) -> PackedImages:
 
 
 def digest_pixels(images: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 of pixels as they lie in the array, in hex; equals a packed set's digest for equal pixels."""
+    """Return the SHA-256 of pixels in the order of the array, in hex; equals a packed set's digest for equal pixels."""
     running = hashlib.sha256()
     step = max(1, CHUNK_BYTES // images[:1].nbytes)
     for start in range(0, len(images), step):
@@ -188,7 +188,7 @@ def _damaged(where: str, reason: Exception | str) -> DataError:
 
 
 class PackedSource:
-    """Packed images as a source, of which a part can be selected; `crop` was applied when they were packed."""
+    """Packed images as a source, from which a part can be selected; `crop` was applied when they were packed."""
 
     def __init__(self, path: Path, *, where: str | None = None) -> None:
         self.where = where or f"{path}/"

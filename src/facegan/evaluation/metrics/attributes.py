@@ -47,7 +47,7 @@ def joint_shares(table: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def variation(difference: NDArray[np.float64], sizes: NDArray[np.int64]) -> float:
-    """The total variation distance between the joint shares of two questions, in the mean over all pairs of questions.
+    """The total variation distance between the joint shares of two questions, averaged over all pairs of questions.
 
     Of one pair of questions it is half the sum of |p - q|, the `difference` of the `joint_shares`, over the
     combinations of their answers: the share of one set that would have to answer differently for the combinations to be
@@ -296,7 +296,7 @@ def _proportions(asked: Questions, real: NDArray[np.float32], fake: NDArray[np.f
     both = (p * len(real) + q * len(fake)) / (len(real) + len(fake))
     error = np.sqrt(both * (1 - both) * (1 / len(real) + 1 / len(fake)))
     z = np.divide(q - p, error, out=np.zeros_like(p), where=error > 0)
-    bound = norm.isf(0.025 / len(z))  # 5 % for all of them together
+    bound = norm.isf(0.025 / len(z))  # 5 % for all together
     for place in np.argsort(-np.abs(z), kind="stable"):
         name = asked.classifier.names[asked.indices[place]]
         answers = asked.targets.values[asked.rows, asked.indices[place]]

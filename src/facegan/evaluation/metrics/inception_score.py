@@ -46,7 +46,7 @@ class InceptionScore(Metric):
     better: ClassVar[Literal["lower", "higher", "nearer"]] = "higher"
     space: ClassVar[str] = "inception"
 
-    num_splits: int = Field(default=10, ge=1)  # of which it is the mean; it rises with the images in a part
+    num_splits: int = Field(default=10, ge=1)  # the score is their mean; it rises with the images per part
 
     def lacks(self, pair: Pair) -> str | None:
         """Require two images a part, and a network that names classes."""

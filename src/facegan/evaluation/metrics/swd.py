@@ -302,7 +302,7 @@ def sort_rows(values: Tensor, pool: Executor) -> Tensor:
 
 @cache
 def _fastest_sort(num: int) -> Callable[[Tensor], None]:
-    """The way to sort so many numbers that is faster here; both give the same.
+    """The faster way to sort so many numbers on this machine; all give the same order.
 
     Neither is on every processor: with the vector instructions of some, NumPy is 4 times slower than torch, and with
     those of others faster, and not every build of torch has a radix sort.
