@@ -204,17 +204,22 @@ def test_precision_on_a_cpu(tiny, wanted, dtype):
     assert precision(tiny(f"train.precision={wanted}"), CPU) == dtype
 
 
-def test_a_count_of_steps_that_is_no_number_is_refused(tiny, tmp_path):
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("opt_G.0.step", torch.zeros(8), "the moment 0.step has the"),
+        ("scaler.growth_interval", torch.tensor(float("inf")), "cannot convert float infinity to integer"),
+    ],
+)
+def test_a_count_that_is_no_number_is_refused(tiny, tmp_path, key, value, reason):
     config, path = tiny(), tmp_path / "state.safetensors"
     save(trained(config), path)
     with safe_open(path, framework="pt") as file:
         everything = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
-    save_file(everything | {"opt_G.0.step": everything["opt_G.0.exp_avg"].clone()}, path, metadata)
+    save_file(everything | {key: value}, path, metadata)
     seal(path)
-    assert refused(path, build_state(config, CPU)).startswith(
-        f"{path}: does not fit the run (the moment 0.step has the"
-    )
+    assert refused(path, build_state(config, CPU)).startswith(f"{path}: does not fit the run ({reason}")
 
 
 def test_noise_of_another_kind_of_device_restarts_from_the_seed_and_the_step(tiny, tmp_path):

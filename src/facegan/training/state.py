@@ -103,7 +103,7 @@ class TrainState:
             for name in OPTIMIZERS:
                 _load_optimizer(getattr(self, name), read_tensors(path, f"{name}."), stepped=step > 0)
             same_device = self._load_rest(read_tensors(path), step)
-        except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
+        except (KeyError, IndexError, ValueError, RuntimeError, TypeError, OverflowError) as error:
             raise SnapshotError(
                 f"{path}: does not fit the run ({one_line(error, 200)}); was its config.json changed?"
             ) from None
