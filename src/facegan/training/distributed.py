@@ -125,10 +125,14 @@ class Group(World):
 
         `local_rank` is the number among the `local_size` processes of this machine, and the number of the GPU.
         """
+        import torch
         import torch.distributed as dist
         from torch.distributed.distributed_c10d import PrefixStore
 
         self.rank, self.size = rank, size
+        # Held until the group is closed: in torch 2.6 gloo's thread would else free it, for which it needs Python's
+        # lock, while closing holds that lock and waits for the thread.
+        self._codes = torch.zeros(size, dtype=torch.int64)
         self._local_rank, self._local_size = local_rank, local_size
         self._has_broadcast = False
         self._backend = "gloo"
@@ -242,16 +246,14 @@ class Group(World):
 
     def _exchange(self, status: int) -> list[int]:
         """Return the status code of each process; blocks until all have sent one; raises PeerLostError."""
-        import torch
         import torch.distributed as dist
 
-        codes = torch.zeros(self.size, dtype=torch.int64)
-        codes[self.rank] = status
+        self._codes.zero_()[self.rank] = status
         try:
-            dist.all_reduce(codes)
+            dist.all_reduce(self._codes)
         except RuntimeError:
             raise self._lost() from None
-        return list(map(int, codes))
+        return list(map(int, self._codes))
 
     def _leave_failed(self, error: Exception) -> None:
         """Send the others the code of an error here; raise the error that replaces it, if another failed first."""
