@@ -16,7 +16,8 @@ EXAMPLES = """
     celeba-1, step 25,000
     metric  better  value  95 % interval   real/real  ratio
     fid     lower   31.2   30.8 to 31.7    4.1        7.6
-    kid     lower   0.021  0.020 to 0.022  0.0001     ...
+    kid     lower   0.021  0.020 to 0.022  0.0001     -
+    ...
 
     $ facegan evaluate --real celeba --fake my-faces --resolution 64 --metrics swd --json
     {"results": [{"metric": "swd", "value": 12.3, ...}], "remarks": []}
