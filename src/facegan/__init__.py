@@ -1,4 +1,4 @@
-"""facegan: train a generator of faces, judge it honestly and use it.
+"""facegan: train a generator of faces, evaluate it honestly and use it.
 
 The names below load what they need (torch among it) when they are first used.
 """

@@ -31,7 +31,7 @@ GROUPS = {
     "Use": (
         "sample", "interpolate", "arithmetic", "directions", "edit", "project", "timelapse", "whois", "import",
     ),
-    "Judge": ("evaluate", "neighbours", "plot", "report"),
+    "Evaluate": ("evaluate", "neighbours", "plot", "report"),
     "Look after": ("doctor", "plugins"),
 }  # fmt: skip
 
@@ -88,7 +88,7 @@ def facegan(
     ),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Train a generator of faces, judge it honestly and use it."""
+    """Train a generator of faces, evaluate it honestly and use it."""
     del version, debug  # the one has ended the program; main reads the other, which also applies before parsing
 
 
