@@ -178,6 +178,9 @@ COLUMNS = "columns; it must have 2 to 4096, the first of which names the image"
             "'partition' of 'b.jpg' is 'mine'; it must be train, val or test (0, 1, 2)",
         ),
         ("attributes.csv", "file,x\n,1\n", "a row names no image"),
+        ("attributes.csv", "sep=,\nfile,partition\na.jpg,train\n", "column 2 has no name"),
+        ("list_eval_partition.csv", "file,partition\n", "no rows follow"),  # else `data.split` would go by hash
+        ("list_attr_celeba.txt", "0\nBald\n", "no rows follow"),
         ("attributes.csv", "file\na.jpg\n", f"1 {COLUMNS}"),
         ("attributes.csv", "file," + ",".join(map(str, range(5000))), f"5001 {COLUMNS}"),
         ("attributes.csv", b"file,x\na.jpg,1\nb\xff.jpg,1\n", "Row #3: CSV conversion error to string: invalid UTF8"),

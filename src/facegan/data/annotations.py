@@ -153,6 +153,8 @@ def parse(name: str, content: bytes) -> "pa.Table":
     if kind in _ONLY_COLUMN:
         header = [*header[:1], _ONLY_COLUMN[kind]]
     table = _read_rows(content, header, num_lines, kind, delimiter)
+    if not len(table):
+        raise ValueError("no rows follow its first lines")
     if num_lines == 2 and int(first) != len(table):
         raise ValueError(f"line 1 says {int(first):,} images, but {len(table):,} follow")
     return _convert(table, kind)
@@ -165,6 +167,8 @@ def _read_rows(content: bytes, header: list[str], num_lines: int, kind: str, del
 
     if not 2 <= len(header) <= MAX_COLUMNS:
         raise ValueError(f"{len(header)} columns; it must have 2 to {MAX_COLUMNS}, the first of which names the image")
+    if "" in header[1:]:
+        raise ValueError(f"column {header.index('', 1) + 1} has no name")
     if len(set(header)) < len(header):
         raise ValueError(f"two columns are called '{Counter(header).most_common(1)[0][0]}'")
 

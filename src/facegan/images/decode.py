@@ -45,6 +45,7 @@ _SIGNATURES = {
     rb"II\*\0|MM\0\*": "a TIFF image",
     rb"BM": "a BMP image",
     rb"RIFF.{4}WEBP": "a WebP image",
+    rb".{4}ftyp(he[iv][cxms]|mif1|msf1|avi[fs])": "a HEIC or AVIF file, which is not read",
     rb".{4}ftyp": "an MP4 video",
     rb"(?i:(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body|!--|meta|script|title))": "a web page",
     rb"(\xef\xbb\xbf)?[\t\n\r\x20-\x7e]+\Z": "plain text",

@@ -165,6 +165,8 @@ def test_first_frame_of_an_animation_is_used(noise, encode):
         (b"<!DOCTYPE html><title>Quota exceeded</title>", "not an image (it begins like a web page)"),
         (b"hello", "not an image (it begins like plain text)"),
         (b"PK\x03\x04....", "not an image (it begins like a zip archive)"),
+        (b"\0\0\0\x18ftypheic", "not an image (it begins like a HEIC or AVIF file, which is not read)"),
+        (b"\0\0\0\x20ftypisom", "not an image (it begins like an MP4 video)"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image (it begins like plain text)"),
         (
             b"\x89PNG\r\n\x1a\n",
