@@ -31,7 +31,7 @@ GROUPS = {
     "Use": (
         "sample", "interpolate", "arithmetic", "directions", "edit", "project", "timelapse", "whois", "import",
     ),
-    "Evaluate": ("evaluate", "neighbours", "plot", "report"),
+    "Judge": ("evaluate", "neighbours", "plot", "report"),
     "Look after": ("doctor", "plugins"),
 }  # fmt: skip
 
