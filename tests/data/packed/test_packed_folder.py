@@ -102,6 +102,16 @@ def test_index_that_disagrees_with_the_images_is_refused_when_it_is_read(packed_
         load(source(path, split="train"), **SIZE)
 
 
+@pytest.mark.parametrize("name", ["a.png", None, 1])
+def test_packed_folder_that_does_not_name_each_image_once_is_refused(packed_folder, name):
+    path, packed = packed_folder
+    table = pyarrow.parquet.read_table(path / PICTURES)
+    place = table.column_names.index("_name")
+    pyarrow.parquet.write_table(table.set_column(place, "_name", [[name] * len(packed)]), path / PICTURES)
+    with pytest.raises(DataError, match=r"damaged packed images \(pictures.parquet does not name each image once\)"):
+        load(source(path, split="train"), **SIZE)
+
+
 # What the index keeps
 
 

@@ -195,10 +195,13 @@ class PackedSource:
         self.packed = open_packed(path, where=where)
         self.crop = self.packed.index.crop
 
-    @property
+    @cached_property
     def names(self) -> Sequence[str]:
         """The names in the source that was packed."""
-        return self.packed.names
+        names = self.packed.names
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise _damaged(self.where, f"{PICTURES} does not name each image once")
+        return names
 
     @cached_property
     def _rows(self) -> dict[str, int]:
