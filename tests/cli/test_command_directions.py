@@ -108,6 +108,10 @@ def test_images_without_attributes_give_directions_of_the_weights(facegan, vivid
         (["--unlabelled", "--attributes", "smile"],
          "--unlabelled takes no --attributes, --keep or --data: it looks at G alone"),
         (["--components", -1], "--components is -1; it must be at least 0"),
+        (
+            ["--unlabelled", "--components", 0],
+            "--unlabelled --components 0: finds no direction; give 1 component or more",
+        ),
         (["--components", 13], "--components 13: z has 12 dimensions; give at most that"),
         (["-n", 499], "-n 499: too few samples to fit directions in 12 dimensions; give 500 or more"),
         (["-o", "d.png"], "-o d.png: directions are saved as .safetensors; end it so"),

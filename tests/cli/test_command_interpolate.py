@@ -237,6 +237,7 @@ LEFT_OUT = "no effect with --corners, which makes one sheet; leave out"
             ["-o", "a.gif", "--fps", "0"],
             "-o a.gif: cannot show 0 images a second; it must be 0.01 to 50",
         ),
+        (["-o", "a.gif", "--fps", "nan"], "--fps is nan; it must be a finite number"),
         (["-o", "a.gif", "--grid", "0x3"], "--grid 0x3: is not ROWSxCOLUMNS; give for instance 4x4"),
         (["-o", "a.gif", "--grid", "40x40"], "--grid 40x40: 1,600 walks at once; 1,024 are the most"),
         (

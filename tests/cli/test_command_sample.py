@@ -151,6 +151,11 @@ def test_wrong_requests_are_refused_in_one_line_and_nothing_is_written(facegan, 
     [
         ("text.safetensors", b"hello", "text.safetensors: not a valid safetensors file ("),
         ("empty.safetensors", b"", "empty.safetensors: not a valid safetensors file ("),
+        (
+            "cut.safetensors",
+            (100).to_bytes(8, "little") + b'{"G.head',
+            "cut.safetensors: not a valid safetensors file (it ends within its header)",
+        ),
     ],
 )
 def test_files_that_are_no_snapshots_are_refused(facegan, workplace, name, content, message):

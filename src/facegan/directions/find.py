@@ -44,6 +44,8 @@ class DirectionSettings(Options):
         """Refuse settings that exclude each other; raises ConfigError."""
         if self.unlabelled and (self.attributes or self.keep or self.source):
             raise ConfigError("--unlabelled takes no --attributes, --keep or --data: it looks at G alone")
+        if self.unlabelled and self.components == 0:
+            raise ConfigError("--unlabelled --components 0: finds no direction; give 1 component or more")
 
     def check(self, z_dim: int) -> None:
         """Refuse settings that do not suit latents of this length; raises ConfigError."""

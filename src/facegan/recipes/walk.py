@@ -46,7 +46,7 @@ class Walk(Recipe):
     columns: int = Field(1, ge=1)
     strip: bool = False  # one image: a row for each leg between points, both of them in it, or quarter of a circle
     scale: int = SCALE
-    fps: float = Field(25.0, allow_inf_nan=False)  # frames per second of an animation
+    fps: float = Field(25.0, allow_inf_nan=False, title="--fps")  # frames per second of an animation
 
     def model_post_init(self, _: Any) -> None:
         """Refuse an impossible walk; raises ConfigError."""

@@ -165,6 +165,8 @@ def _parse(path: Path, file: IO[bytes]) -> TensorFile:
         if len(content) < 8 or length > _MAX_HEADER_BYTES:
             raise ValueError("it has no header")
         content += file.read(length)
+        if len(content) < 8 + length:
+            raise ValueError("it ends within its header")
         document = json.loads(content[8:])
         metadata = document.pop("__metadata__", {})
         if not all(isinstance(value, str) for value in metadata.values()):
