@@ -39,12 +39,12 @@ demo: .venv/.installed
 	@echo "The losses:                     demo/losses.png"
 	@echo "How the faces grew:             demo/timelapse.gif"
 
-# Two tests at a time, each on one thread.
+# Two files of tests at a time, each on one thread.
 test: .venv/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 integration: .venv/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m integration $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m integration $(ARGS)
 
 campaign: .venv/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m campaign -n 2 --durations=0 $(ARGS)

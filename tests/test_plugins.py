@@ -182,23 +182,39 @@ DAMAGE = {
 }
 
 
+@pytest.fixture
+def damage(install, tmp_path):
+    """damage(file, content) -> the folder of a package's record, which then is damaged; another one is not."""
+
+    def make(file, content):
+        install("faceplug", LOSS, {"facegan.loss": {"mine": "faceplug:Mine"}})
+        install("otherplug", LOSS, {"facegan.loss": {"other": "otherplug:Mine"}})
+        info = tmp_path / "site-faceplug" / "faceplug-1.0.dist-info"
+        (info / file).write_bytes(content)
+        return info
+
+    return make
+
+
 @pytest.mark.parametrize(("file", "content", "why"), DAMAGE.values(), ids=DAMAGE)
-def test_a_package_with_damaged_metadata_is_skipped_and_named(install, tmp_path, file, content, why):
-    install("faceplug", LOSS, {"facegan.loss": {"mine": "faceplug:Mine"}})
-    install("otherplug", LOSS, {"facegan.loss": {"other": "otherplug:Mine"}})
-    info = tmp_path / "site-faceplug" / "faceplug-1.0.dist-info"
-    (info / file).write_bytes(content)
+def test_a_package_with_damaged_metadata_is_skipped_and_named(damage, file, content, why):
+    info = damage(file, content)
     assert plugins.names("loss") == [*plugins.BUILT_IN["loss"], "other"]
     assert list(plugins.unreadable()) == [str(info)]
     assert plugins.unreadable()[str(info)].startswith(why)
+    with pytest.raises(ConfigError, match="loss: there is no 'mine'"):
+        plugins.find("loss", "mine")
+
+
+def test_commands_name_a_package_with_damaged_metadata_and_do_without(damage):
+    file, content, why = DAMAGE["no text"]
+    info = damage(file, content)
     assert call("--help")[0] == 0
     document = json.loads(call("plugins", "--check", "--json")[1])
     assert document["unreadable"] == plugins.unreadable()
     assert all(part["available"] for part in document["plugins"])
     line = next(line for line in call("plugins")[1].splitlines() if str(info) in line)
     assert line.startswith("package ") and f"skipped: its record is damaged ({why}" in line
-    with pytest.raises(ConfigError, match="loss: there is no 'mine'"):
-        plugins.find("loss", "mine")
 
 
 def test_a_damaged_package_without_plugins_breaks_no_command(install, tmp_path):

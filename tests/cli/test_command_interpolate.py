@@ -284,3 +284,9 @@ def test_place_that_cannot_be_written_fails_in_one_line(facegan, run, out):
     said = facegan("interpolate", run, "--seeds", "1,2", "--frames", 2, "-o", f"file/{out}")
     assert said.code in (1, 2)
     assert "file" in said.complaint
+
+
+def test_more_random_points_than_there_are_seeds_are_refused_at_once(facegan, run):
+    said = facegan("interpolate", run, "--grid", "1000x1000", "-o", "walk.gif")
+    assert said.code == 2
+    assert said.complaint == "facegan: 5,000,000 random points are too many; give a smaller --grid or -n"

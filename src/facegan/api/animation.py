@@ -187,6 +187,8 @@ def _walk_points(flags: dict[str, Any], num_walks: int) -> "Points":
 
 def _draw_seeds(seed: int, num: int) -> list[int]:
     """Draw different seeds; the first ones are the same however many are drawn."""
+    if num > DRAWN_BELOW // 2:  # beyond that, different ones are hard to find
+        raise ConfigError(f"{num:,} random points are too many; give a smaller --grid or -n")
     source, found = random.Random(seed), dict[int, None]()
     while len(found) < num:
         found[source.randrange(DRAWN_BELOW)] = None
