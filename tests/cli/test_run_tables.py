@@ -65,6 +65,12 @@ def test_list_fits_the_terminal(terminal, columns):
     assert ("kimg" in lines[1]) == (columns >= 100), text  # a column of its own, or under the steps
 
 
+def test_narrow_list_names_no_images_of_an_empty_run(terminal):
+    screen = terminal(60)
+    print_runs([standing(standing="empty", step=None, share=None, kimg=None)])
+    assert "empty" in screen() and "kimg" not in screen()
+
+
 @pytest.mark.parametrize("columns", [60, None])
 def test_nothing_of_a_run_is_cut_off(terminal, capsys, columns):
     screen = terminal(columns) if columns else lambda: capsys.readouterr().out

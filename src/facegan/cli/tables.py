@@ -78,7 +78,7 @@ def print_runs(found: "Sequence[RunStatus]") -> None:
         about, data, health = _words(run), run.data or "-", run.health or "-"
         steps, share, kimg, network, ago, size = about.values()
         if is_narrow:
-            done = f"{steps}\n{share} {kimg} kimg"
+            done = f"{steps}\n{share} {kimg} kimg" if kimg != "-" else steps
             rows.append((run.name, f"{run.standing}\n{health}", done, f"{network}\n{data}", f"{ago}\n{size}"))
         else:
             rows.append((run.name, run.standing, steps, share, kimg, data, network, ago, size, health))
