@@ -120,7 +120,6 @@ class ZipSource(ArchiveSource):
 
     def _members(self) -> Iterator[_Member]:
         with zipfile.ZipFile(self._path) as archive:
-            self._check_count(len(archive.infolist()))
             for member in archive.infolist():
                 is_plain = stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
                 yield member.filename, is_plain, member, partial(self._read_one, member)
