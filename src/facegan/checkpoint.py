@@ -33,7 +33,7 @@ def save_snapshot(path: Path, config: RunConfig, step: int, networks: Mapping[st
 
 def snapshot_metadata(config: RunConfig, step: int) -> dict[str, str]:
     """Return the metadata of a snapshot of this step."""
-    kimg = str(step * config.train.batch_size / 1000)
+    kimg = str(step * config.train.images_per_step / 1000)
     source = Path(config.data.source).name  # snapshots are shared: they do not reveal local folders
     config = config.model_copy(update={"data": config.data.model_copy(update={"source": source})})
     return {"config": config.to_json(), "step": str(step), "kimg": kimg}

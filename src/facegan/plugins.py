@@ -50,6 +50,10 @@ BUILT_IN = {
     "loss": {
         "nonsaturating": "facegan.losses:NonSaturating",
         "saturating": "facegan.losses:Saturating",
+        "relativistic": "facegan.losses:Relativistic",
+        "hinge": "facegan.losses:Hinge",
+        "least-squares": "facegan.losses:LeastSquares",
+        "wasserstein": "facegan.losses:Wasserstein",
     },
     "dataset": {
         "drawn": "facegan.data.drawn:DrawnFaces",

@@ -106,6 +106,45 @@ class OptimizerConfig(Section):
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the gradient's square")
 
 
+    decay: float = Field(
+        1.0, gt=0, le=1, description="learning rates at the end of the schedule, as a share of those at its start"
+    )
+    warmup_kimg: float = Field(
+        0.0, ge=0, description="thousand images over which the learning rates rise from 0; 0: none"
+    )
+
+
+class PenaltyConfig(Section):
+    """Penalties on the slope of D (Mescheder et al. 2018; Gulrajani et al. 2017); D needs norm none or spectral."""
+
+    r1: float = Field(0.0, ge=0, description="gamma of R1, the mean of |grad D|^2 / 2 at real images; 0: none")
+    r2: float = Field(0.0, ge=0, description="gamma of R2, the same at fakes; 0: none")
+    gradient: float = Field(
+        0.0, ge=0, description="weight of WGAN-GP's (|grad D| - 1)^2 between real images and fakes; 0: none"
+    )
+    every: int = Field(1, ge=1, description="penalise every k-th step, k times as much (Karras et al. 2020)")
+    decay: float = Field(
+        1.0, gt=0, le=1, description="the weights at the end of the schedule, as a share of those at its start"
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Return whether there is any penalty."""
+        return bool(self.r1 or self.r2 or self.gradient)
+
+
+class ScheduleConfig(Section):
+    """The length of everything that changes while a run trains: learning rates, penalties, augmentation."""
+
+    kimg: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="thousand images until the last values are reached; none: the run's length when it starts, which "
+        "config.json then contains, so that extending a run changes nothing of its past",
+    )
+
+
 class EMAConfig(Section):
     """The moving average of G's weights that samples are drawn with."""
 
@@ -118,6 +157,20 @@ class AugmentConfig(Section):
     """Differentiable augmentation of what D sees (Zhao et al. 2020)."""
 
     policy: str = Field("", description="any of `color`, `translation`, `cutout`, separated by commas; empty: none")
+
+    probability: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="probability of each augmentation of an image; none: from 0.3 for 2,000 images and fewer to 0 for "
+        "200,000 and more",
+    )
+    ramp_kimg: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="thousand images over which the probability rises from 0; none: over the schedule; 0: constant",
+    )
 
     @field_validator("policy")
     @classmethod
@@ -145,6 +198,13 @@ class TrainConfig(Section):
         "auto", description="`auto`: on CUDA, bf16 if the GPU supports it, else fp16 with loss scaling; elsewhere fp32"
     )
     device: str = Field("auto", pattern=DEVICE_PATTERN, description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`")
+    num_D_steps: int = Field(1, ge=1, description="updates of D, each on real images of its own, for one of G")
+    micro_batch: int = Field(
+        0,
+        ge=0,
+        description="images at a time, their gradients summed, so that a batch needs less memory; 0: all. Not with "
+        "batch norm, whose statistics are those of a batch",
+    )
     fresh_z: bool = Field(False, description="draw new latents for G's step instead of reusing the fakes of D's step")
     deterministic: bool = Field(
         False,
@@ -176,12 +236,17 @@ class TrainConfig(Section):
             raise ValueError(f"give exactly one of epochs, kimg, steps (given: {what})")
         return self
 
+    @property
+    def images_per_step(self) -> int:
+        """Real images shown in one step, over all processes."""
+        return self.batch_size * self.num_D_steps
+
     def num_steps(self, num_images: int) -> int:
         """Return the updates of G in the duration, for a set of `num_images` images, rounded up; at least 1."""
         if self.steps is not None:
             return self.steps
         shown = self.kimg * 1000 if self.kimg is not None else (self.epochs or 0) * num_images
-        return max(1, math.ceil(round(shown, 6) / self.batch_size))  # 256.896 kimg are exactly 256,896 images
+        return max(1, math.ceil(round(shown, 6) / self.images_per_step))  # 256.896 kimg are exactly 256,896 images
 
 
 class OutputConfig(Section):
@@ -269,7 +334,9 @@ class RunConfig(Section):
     data: DataConfig = DataConfig()
     architecture: PluginSection = PluginSection(name="dcgan")
     loss: PluginSection = PluginSection(name="nonsaturating")
+    penalty: PenaltyConfig = PenaltyConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
     ema: EMAConfig = EMAConfig()
     augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = TrainConfig()

@@ -4,17 +4,29 @@ Source: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep
 Networks", ICLR 2016, section 3 and figure 1.
 """
 
+import math
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from .spectral import spectral, weight_of
+
 WIDEST = 16  # times ngf or ndf: 1,024 at 64, the paper's widest layer; networks for larger images get deeper only
+SLOPE = 0.2  # of D's LeakyReLU on the negative side
+
+
+Norm = Literal["batch", "none", "spectral"]
 
 
 class DCGAN(BaseModel):
-    """The architecture of Radford et al. 2016: strided convolutions, batch norm, no pooling, no hidden dense layer."""
+    """The architecture of Radford et al. 2016: strided convolutions, batch norm, no pooling, no hidden dense layer.
+
+    Batch norm can be left out of G, of D or of both, or replaced by spectral norm. A network without norm has biases
+    and initial weights that keep the size of its activations; the paper's, which are small, need the norm.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,43 +36,42 @@ class DCGAN(BaseModel):
     ndf: int = Field(64, ge=1, description="feature maps of D's first layer; they double from there")
     head: Literal["conv", "linear"] = Field("conv", description="G's first, D's last layer: 4x4 convolution or linear")
     bias: bool = Field(False, description="whether G's last layer adds a bias, as it does in many imported generators")
+    norm_G: Norm = Field("batch", description="norm of G's layers")
+    norm_D: Norm = Field("batch", description="norm of D's layers; penalties need `none` or `spectral`")
 
     def generator(self, resolution: int, channels: int) -> "Generator":
         """Build G: z (N, z_dim) -> images (N, channels, resolution, resolution) in [-1, 1], with initial weights."""
-        return Generator(self.z_dim, widths(self.ngf, resolution), channels, self.head, self.bias)
+        return Generator(self, widths(self.ngf, resolution), channels)
 
     def discriminator(self, resolution: int, channels: int) -> "Discriminator":
         """Build D: images (N, channels, resolution, resolution) -> logits (N,), with initial weights."""
-        return Discriminator(widths(self.ndf, resolution), channels, self.head)
+        return Discriminator(self, widths(self.ndf, resolution), channels)
 
 
 class Generator(nn.Module):
-    """Latents to images by transposed strided convolutions; batch norm and ReLU after each but the last, then tanh.
+    """Latents to images by transposed strided convolutions; norm and ReLU after each but the last, then tanh.
 
     `widths` are the feature maps from the last hidden layer to the 4x4 head; a linear head has neither norm nor
     activation after it.
     """
 
-    def __init__(self, z_dim: int, widths: list[int], channels: int, head: str, bias: bool) -> None:
+    def __init__(self, settings: DCGAN, widths: list[int], channels: int) -> None:
         super().__init__()
-        widest = widths[-1]
+        widest, z_dim, norm = widths[-1], settings.z_dim, settings.norm_G
         self.head: nn.Module
-        if head == "conv":
-            self.head = nn.Sequential(
-                nn.Unflatten(1, (z_dim, 1, 1)),
-                nn.ConvTranspose2d(z_dim, widest, 4, stride=1, padding=0, bias=False),  # (N, widest, 4, 4)
-                nn.BatchNorm2d(widest),
-                nn.ReLU(inplace=True),
-            )
+        if settings.head == "conv":
+            first = nn.ConvTranspose2d(z_dim, widest, 4, stride=1, padding=0, bias=norm != "batch")
+            # (N, z_dim) to (N, widest, 4, 4)
+            self.head = nn.Sequential(nn.Unflatten(1, (z_dim, 1, 1)), *_normed(first, norm), nn.ReLU(inplace=True))
         else:
             self.head = nn.Sequential(nn.Linear(z_dim, widest * 4 * 4), nn.Unflatten(1, (widest, 4, 4)))
         self.stages = nn.Sequential()
         for wide, narrow in pairwise(reversed(widths)):
-            up = nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False)  # twice the side
-            self.stages.append(nn.Sequential(up, nn.BatchNorm2d(narrow), nn.ReLU(inplace=True)))
-        last = nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1, bias=bias)
+            up = nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=norm != "batch")  # twice the side
+            self.stages.append(nn.Sequential(*_normed(up, norm), nn.ReLU(inplace=True)))
+        last = nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1, bias=settings.bias or norm != "batch")
         self.to_image = nn.Sequential(last, nn.Tanh())
-        self.apply(_initialise)
+        self.apply(_initialise if norm != "none" else partial(_initialise_unnormed, slope=0.0))
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents z (N, z_dim) to images (N, C, H, W) in [-1, 1]."""
@@ -69,26 +80,31 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images to one logit each by strided convolutions; batch norm on all but the first, LeakyReLU 0.2 after each.
+    """Images to one logit each by strided convolutions, LeakyReLU 0.2 after each but the last.
 
-    `widths` are the feature maps from the first layer to the 4x4 head.
+    Batch norm is on all but the first and the last, spectral norm on all. `widths` are the feature maps from the first
+    layer to the 4x4 head.
     """
 
-    def __init__(self, widths: list[int], channels: int, head: str) -> None:
+    def __init__(self, settings: DCGAN, widths: list[int], channels: int) -> None:
         super().__init__()
-        first = nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False)  # half the side
-        self.from_image = nn.Sequential(first, nn.LeakyReLU(0.2, inplace=True))
+        norm, bias = settings.norm_D, settings.norm_D != "batch"
+        first = nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=bias)  # half the side
+        unnormed = "none" if norm == "batch" else norm
+        self.from_image = nn.Sequential(*_normed(first, unnormed), nn.LeakyReLU(SLOPE, inplace=True))
         self.stages = nn.Sequential()  # to (N, widest, 4, 4)
         for narrow, wide in pairwise(widths):
-            down = nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False)
-            self.stages.append(nn.Sequential(down, nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, inplace=True)))
+            down = nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=bias)
+            self.stages.append(nn.Sequential(*_normed(down, norm), nn.LeakyReLU(SLOPE, inplace=True)))
         widest = widths[-1]
         self.head = (
-            nn.Sequential(nn.Conv2d(widest, 1, 4, stride=1, padding=0, bias=False), nn.Flatten(0))
-            if head == "conv"
-            else nn.Sequential(nn.Flatten(1), nn.Linear(widest * 4 * 4, 1), nn.Flatten(0))
+            nn.Sequential(
+                *_normed(nn.Conv2d(widest, 1, 4, stride=1, padding=0, bias=bias), unnormed), nn.Flatten(0)
+            )
+            if settings.head == "conv"
+            else nn.Sequential(nn.Flatten(1), *_normed(nn.Linear(widest * 4 * 4, 1), unnormed), nn.Flatten(0))
         )
-        self.apply(_initialise)
+        self.apply(_initialise if norm != "none" else partial(_initialise_unnormed, slope=SLOPE))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, H, W) in [-1, 1] to logits (N,); their sigmoid is the probability of being real."""
@@ -102,11 +118,38 @@ def widths(base: int, resolution: int) -> list[int]:
     return [base * min(2**layer, WIDEST) for layer in range(num_layers)]
 
 
+def _normed(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, norm: Norm) -> list[nn.Module]:
+    """Return a layer with its norm: batch norm after it, or spectral norm of its weight."""
+    if norm == "batch":
+        return [layer, nn.BatchNorm2d(layer.weight.shape[isinstance(layer, nn.ConvTranspose2d)])]
+    return [spectral(layer) if norm == "spectral" else layer]
+
+
 def _initialise(module: nn.Module) -> None:
     """Draw weights from N(0, 0.02), batch norm's scale from N(1, 0.02); biases 0 (section 4; scale: the tutorial)."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-        nn.init.normal_(module.weight, 0.0, 0.02)
+        nn.init.normal_(weight_of(module), 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.BatchNorm2d) and module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+def _initialise_unnormed(module: nn.Module, slope: float) -> None:
+    """Draw weights from N(0, gain^2 / fan-in), the gain that of (leaky) ReLU; biases 0.
+
+    The fan-in counts the values that a value of the output is a sum of: a transposed convolution of stride 2 reaches
+    each output by a quarter of its kernel.
+
+    Source: He et al., "Delving Deep into Rectifiers", ICCV 2015, equations 10 and 15.
+    """
+    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        return
+    if isinstance(module, nn.ConvTranspose2d):
+        taps = 1 if module.stride == (1, 1) else module.kernel_size[0] * module.kernel_size[1] // 4
+        fan_in = module.in_channels * taps
+    else:
+        fan_in = module.weight[0].numel()
+    nn.init.normal_(module.weight, 0.0, math.sqrt(2 / (1 + slope**2) / fan_in))
+    assert module.bias is not None
+    nn.init.zeros_(module.bias)

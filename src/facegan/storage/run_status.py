@@ -99,7 +99,7 @@ def read_run_config(run: RunDir) -> tuple[RunConfig | None, str | None]:
 def num_images_of(config: RunConfig, record: Mapping[str, Any] | None) -> int | None:
     """Return how many images an epoch has, by a line of metrics; None when it does not say."""
     step, epoch = finite_number(record, "step"), finite_number(record, "epoch")
-    num_images = step * config.train.batch_size / epoch if step and epoch else 0
+    num_images = step * config.train.images_per_step / epoch if step and epoch else 0
     return round(num_images) if 1 <= num_images <= MAX_STEPS else None
 
 
@@ -160,7 +160,7 @@ def _status(run: RunDir) -> RunStatus:
         name=run.path.absolute().name, path=run.path, standing=standing, reason=reason, step=step, num_steps=num_steps,
         share=min(1.0, step / num_steps) if step is not None and num_steps else None,
         num_images=num_images, epoch=finite_number(record, "epoch"),
-        kimg=step * config.train.batch_size / 1000 if config and step is not None else finite_number(record, "kimg"),
+        kimg=step * config.train.images_per_step / 1000 if config and step is not None else finite_number(record, "kimg"),
         data=Path(config.data.source).name if config else None,
         architecture=config.architecture.name if config else None,
         resolution=config.resolution if config else None,

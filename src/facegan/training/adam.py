@@ -20,9 +20,13 @@ class Adam:
     _step_supports_amp_scaling = True  # torch.amp.GradScaler then hands `grad_scale` and `found_inf` to `step`
 
     def __init__(self, parameters: Iterable[Tensor], *, lr: float, betas: tuple[float, float]) -> None:
-        """Start with moments of zero; the parameters, all on one device, are updated in place."""
+        """Start with moments of zero; the parameters, all on one device, are updated in place.
+
+        `lr` can be replaced before a step, by a number or by a scalar tensor on the device.
+        """
         self.parameters = list(parameters)
-        self._lr, self._betas = lr, betas
+        self.lr: float | Tensor = lr
+        self._betas = betas
         device = self.parameters[0].device
         self._fused = device.type in ("cpu", "cuda")
         self._step = [torch.zeros((), device=device if self._fused else "cpu") for _ in self.parameters]
@@ -52,9 +56,10 @@ class Adam:
     def step(self) -> None:
         """Update along the gradients, which every parameter has; skipped if GradScaler found one that is not finite."""
         beta1, beta2 = self._betas
+        lr = self.lr if self._fused else float(self.lr)
         adam(
             self.parameters, self.gradients(), self._exp_avg, self._exp_avg_sq, [], self._step,
             fused=self._fused, foreach=not self._fused,
             grad_scale=getattr(self, "grad_scale", None), found_inf=getattr(self, "found_inf", None),
-            amsgrad=False, beta1=beta1, beta2=beta2, lr=self._lr, weight_decay=0.0, eps=1e-8, maximize=False,
+            amsgrad=False, beta1=beta1, beta2=beta2, lr=lr, weight_decay=0.0, eps=1e-8, maximize=False,
         )  # fmt: skip

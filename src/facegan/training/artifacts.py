@@ -23,7 +23,7 @@ CARD = """\
 |---|---|
 | network | {config.architecture.name}, {config.resolution}x{config.resolution}, {config.channels} channels, latents of length {architecture.z_dim} from a {architecture.prior} prior |
 | trained on | `{source}` (crop {config.data.crop}, split {config.data.split}), {num_images:,} images |
-| length | {steps:,} steps of {config.train.batch_size}, {kimg:,.1f} thousand images shown |
+| length | {steps:,} steps of {config.train.images_per_step}, {kimg:,.1f} thousand images shown |
 | loss | {config.loss.name} |
 {best}| made with | facegan {version} |
 
@@ -83,6 +83,6 @@ def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
         source=Path(config.data.source).name,
         num_images=num_images,
         steps=step,
-        kimg=step * config.train.batch_size / 1000,
+        kimg=step * config.train.images_per_step / 1000,
         best=best_row,
     )

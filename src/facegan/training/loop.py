@@ -15,7 +15,7 @@ from ..storage.run_log import NOT_FINITE
 from .checkpointing import Saver, Write, copy_weights
 from .cuda_graph import RunStep, graphed
 from .diagnostics import HealthMonitor
-from .state import METRICS, TrainState, memory_format
+from .state import TrainState, memory_format
 from .step import training_step
 
 if TYPE_CHECKING:
@@ -139,9 +139,8 @@ class TrainLoop:
 
     def _metrics(self) -> dict[str, Any]:
         """Read the running sums off the device; the time of evaluations counts in `seconds`, not in the rate."""
-        state, now, batch_size = self.state, time.perf_counter(), self.state.config.train.batch_size
-        *sums, count = state.sums.tolist()
-        num_shown, num_new = state.step * batch_size, (state.step - self._tick_step) * batch_size
+        state, now, per_step = self.state, time.perf_counter(), self.state.config.train.images_per_step
+        num_shown, num_new = state.step * per_step, (state.step - self._tick_step) * per_step
         training_seconds = now - self._tick_at - self._evaluation_seconds
         self._seconds += now - self._tick_at
         self._tick_at, self._tick_step, self._evaluation_seconds = now, state.step, 0.0
@@ -151,7 +150,7 @@ class TrainLoop:
             "kimg": num_shown / 1000,
             "seconds": round(self._seconds, 3),
             "images_per_second": round(num_new / training_seconds, 3),
-            **{name: total / count for name, total in zip(METRICS, sums, strict=True)},
+            **state.means(),
         }
 
     def evaluate(self) -> bool:
@@ -177,7 +176,7 @@ class TrainLoop:
         bad = int(state.first_bad_step)
         if bad < 0 and state.scaler.get_scale() >= 1:  # gradients that are not finite halve the scale
             return
-        kimg = state.step * state.config.train.batch_size / 1000
+        kimg = state.step * state.config.train.images_per_step / 1000
         record = {"step": state.step, "kimg": kimg, "health": NOT_FINITE}
         self.saver.write("the metrics", partial(self.run.append_metrics, record))
         self.saver.wait()
@@ -193,7 +192,7 @@ class TrainLoop:
 def make_loader(data: PackedImages, state: TrainState) -> Loader:
     """Return the loader of this process's share of every batch."""
     config, shard = state.config, (state.world.rank, state.world.size)
-    sampler = InfiniteSampler(len(data), batch_size=config.train.batch_size, seed=config.seed, shard=shard)
+    sampler = InfiniteSampler(len(data), batch_size=config.train.images_per_step, seed=config.seed, shard=shard)
     layout = memory_format(config)
     return Loader(data.images, sampler, mirror=config.data.mirror, device=state.device, memory_format=layout)
 
@@ -204,8 +203,9 @@ def make_step(state: TrainState, reporter: Reporter = SILENT) -> RunStep:
     if train.sync_batch_norm:
         state.G, state.D = state.world.sync_batch_norm(state.G), state.world.sync_batch_norm(state.D)
     if train.compile:
-        for network in (state.G, state.D):
-            network.compile()
+        state.G.compile()
+        if not state.config.penalty.is_on:  # torch.compile has no second derivatives
+            state.D.compile()
     return graphed(partial(training_step, state), state, reporter)
 
 

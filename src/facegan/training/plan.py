@@ -55,7 +55,7 @@ def plan(config: RunConfig, num_images: int) -> Plan:
         num_images=num_images,
         num_steps=num_steps,
         num_evaluations=-(-num_steps // config.evaluation.every) if config.evaluation.every else 0,
-        epochs=num_steps * config.train.batch_size / num_images if num_images else 0.0,
+        epochs=num_steps * config.train.images_per_step / num_images if num_images else 0.0,
         data_bytes=num_images * config.channels * config.resolution**2,
         snapshot_bytes=snapshot_bytes,
         state_bytes=state_bytes,

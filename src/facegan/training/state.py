@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import ema, latents
+from .. import ema, latents, losses
 from ..checkpoint import load_network
 from ..config import RunConfig
 from ..errors import SnapshotError
@@ -22,6 +22,8 @@ from .distributed import ALONE, World
 METRICS = (
     "loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake", "spread/real", "spread/fake",
 )  # fmt: skip
+PENALTY_METRICS = ("slope/real", "slope/fake")  # the mean |grad D|^2 of the penalised steps
+NUM_SUMS = len(METRICS) + len(PENALTY_METRICS) + 2
 NETWORKS = ("G", "G_ema", "D")
 OPTIMIZERS = ("opt_G", "opt_D")
 NUM_CALIBRATION = 1024  # latents that the batch-norm statistics of G_ema are estimated from
@@ -44,7 +46,7 @@ class TrainState:
     scaler: torch.amp.GradScaler
     noise: torch.Generator  # latents and augmentations, on the device
     count: Tensor  # int64 scalar on the device: `step` for what is computed there
-    sums: Tensor  # (len(METRICS) + 1,): the metrics since the last tick, and how many steps they sum
+    sums: Tensor  # (NUM_SUMS,): METRICS, PENALTY_METRICS, the penalised steps and all steps since the last tick
     first_bad_step: Tensor  # int64 scalar: the first step whose loss was not finite; -1: none
     world: World = ALONE  # the processes that have the same networks, optimizers and sums, and other noise
 
@@ -53,9 +55,28 @@ class TrainState:
         """The device of every tensor."""
         return self.sums.device
 
+    @property
+    def is_penalised(self) -> bool:
+        """Whether the next step penalises D's gradients: every `penalty.every`-th does."""
+        return self.config.penalty.is_on and self.step % self.config.penalty.every == 0
+
     def generator(self) -> FaceGenerator:
         """Return G_ema as a generator that draws seeds; it shares the weights."""
         return FaceGenerator(self.G_ema, z_dim=self.architecture.z_dim, prior=self.architecture.prior)
+
+    def means(self) -> dict[str, float]:
+        """Return the means of the metrics since the last tick; waits for the device.
+
+        Those of a penalty are over the penalised steps, and missing without one; so are the scores of a loss that has
+        none.
+        """
+        *sums, num_penalised, num_steps = self.sums.tolist()
+        found = {name: total / num_steps for name, total in zip(METRICS, sums, strict=False)}
+        if not losses.has_scores(self.loss):
+            found = {name: value for name, value in found.items() if not name.startswith("score/")}
+        if num_penalised:
+            found |= {name: total / num_penalised for name, total in zip(PENALTY_METRICS, sums[len(METRICS) :], strict=True)}
+        return found
 
     def calibrate(self, num: int | None = None) -> None:
         """Set the batch-norm statistics of G_ema by the same `num` latents every time; None: NUM_CALIBRATION."""
@@ -130,7 +151,7 @@ class TrainState:
         else:
             self.noise.manual_seed(self.noise.initial_seed() + step)
         sums = tensors["sums"]
-        self.sums.zero_()[[*range(len(sums) - 1), -1]] = sums.to(self.sums)  # schema 1 had fewer metrics
+        self.sums.zero_()[[*range(len(sums) - 1), -1]] = sums.to(self.sums)  # older runs have fewer metrics
         self.step = step
         self.count.fill_(step)
         return same_device
@@ -171,7 +192,7 @@ def build_state(config: RunConfig, device: torch.device, world: World = ALONE) -
         scaler=scaler,
         noise=torch.Generator(device).manual_seed(config.seed),
         count=torch.zeros((), dtype=torch.int64, device=device),
-        sums=torch.zeros(len(METRICS) + 1, device=device),
+        sums=torch.zeros(NUM_SUMS, device=device),
         first_bad_step=torch.full((), -1, dtype=torch.int64, device=device),
         world=world,
     )
@@ -189,7 +210,8 @@ def precision(config: RunConfig, device: torch.device) -> torch.dtype:
         if device.type != "cuda":
             return torch.float32
         fast = torch.cuda.get_device_capability(device) >= (8, 0) or torch.version.hip is not None
-        return torch.bfloat16 if fast else torch.float16
+        slow = torch.float32 if config.penalty.is_on else torch.float16  # in which a penalty's gradient underflows
+        return torch.bfloat16 if fast else slow
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
 
 

@@ -1,90 +1,215 @@
 """The mathematics of one iteration: D's step, G's step, the average.
 
-Source: Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, algorithm 1 with one step of D; two separate
-mini-batches, as Radford et al. 2016 train: a real and a fake one never share batch statistics.
+Source: Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, algorithm 1; two separate mini-batches, as
+Radford et al. 2016 train: a real and a fake one never share batch statistics. Penalties at every k-th step, k times as
+strong: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 3.3 and appendix B.
 """
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .. import ema, latents
+from .. import ema, latents, losses
 from ..augment import augment
 from ..losses import DiscriminatorLoss
+from ..penalties import input_gradient, one_centred, zero_centred
+from ..schedules import Value, cosine, warm_up
 from .adam import Adam
 from .state import TrainState
 
 
+class Rates(NamedTuple):
+    """The values of a step that schedules may change: numbers, or scalars on the device."""
+
+    lr_G: Value
+    lr_D: Value
+    penalty: Value  # the factor of every penalty
+    augment: Value  # the probability of each augmentation
+
+
+class Judged(NamedTuple):
+    """Results of D's step, all detached."""
+
+    loss: DiscriminatorLoss
+    real_logits: Tensor  # (N,)
+    fake_logits: Tensor  # (N,)
+    slopes: Tensor  # (2,): the means of |grad D|^2 at real images and at fakes; 0 without the penalty that needs it
+
+
 def training_step(state: TrainState, real: Tensor) -> None:
-    """Advance the state by one update of D, one of G and one of the average.
+    """Advance the state by the updates of D, one of G and one of the average.
 
-    `real` are images (N, C, H, W) in [-1, 1] on the state's device; only D sees them. With several processes they are
-    this one's share: gradients and metrics are averaged over all.
+    `real` are images (N, C, H, W) in [-1, 1] on the state's device, an equal share for each update of D; only D sees
+    them. With several processes they are this one's share: gradients and metrics are averaged over all.
 
-    Every call runs the same operations on the same tensors, and none waits for the device; values that differ from
-    step to step are read from tensors, so a CUDA graph can replay them. The caller counts `state.step`.
+    Calls with equal `state.is_penalised` run the same operations on the same tensors, and none waits for the device;
+    values that differ from step to step are read from tensors, so a CUDA graph can replay them. The caller counts
+    `state.step`.
     """
-    config = state.config
-    with torch.set_grad_enabled(not config.train.fresh_z):  # with fresh latents, these fakes need no gradient
-        fake = generate(state, len(real))
-    loss_D, real_logits, fake_logits = discriminator_step(state, real, fake)
-    if config.train.fresh_z:
-        fake = generate(state, len(real))
-    loss_G = generator_step(state, fake, real_logits)
+    train, num_shown = state.config.train, len(real) * state.world.size
+    rates = scheduled(state, num_shown)
+    state.opt_G.lr, state.opt_D.lr = rates.lr_G, rates.lr_D
+    reuse = not (train.fresh_z or train.micro_batch)  # whether G's step takes D's fakes, with their graph
+    batches = real.split(len(real) // train.num_D_steps)
+    for number, batch in enumerate(batches, start=1):
+        z = draw_latents(state, len(batch))
+        with torch.set_grad_enabled(reuse and number == len(batches)):
+            fake = _joined([generate(state, part) for (part,) in _parts(state, z)])
+        judged = discriminator_step(state, batch, fake, rates)
+    if train.fresh_z:
+        z = draw_latents(state, len(batch))
+    loss_G, fake = generator_step(state, z, fake if reuse else None, real=batch, judged=judged, rates=rates)
     state.scaler.update()
     state.count += 1
-    num_shown = len(real) * state.world.size
-    ema.update(state.G_ema, state.G, ema.weight(config.ema.half_life_kimg, state.count * num_shown, num_shown))
-    scores = real_logits.sigmoid().mean(), fake_logits.sigmoid().mean()  # D(x) and D(G(z))
-    accumulate_metrics(state, loss_D, loss_G, *scores, spread(real), spread(fake))
+    ema.update(state.G_ema, state.G, ema.weight(state.config.ema.half_life_kimg, state.count * num_shown, num_shown))
+    accumulate_metrics(state, judged, loss_G, spread(batch), spread(fake))
 
 
-def generate(state: TrainState, num: int) -> Tensor:
-    """Generate fakes (num, C, H, W) from new latents, with the graph back to G's weights."""
-    z = latents.draw(num, state.architecture.z_dim, state.architecture.prior, state.noise)  # (N, z_dim)
+def scheduled(state: TrainState, num_per_step: int) -> Rates:
+    """Return the values of this step, at which `num_per_step` images are shown; without a length none changes."""
+    optimizer, augmentation = state.config.optimizer, state.config.augment
+    shown, length = state.count * num_per_step, state.config.schedule.kimg or math.inf
+
+    def learning_rate(start: float) -> Value:
+        value = cosine(start, start * optimizer.decay, shown, length)
+        return warm_up(value, shown + num_per_step, optimizer.warmup_kimg)
+
+    probability: Value = 1.0  # of runs that are older than the setting
+    if augmentation.probability is not None:
+        ramp = length if augmentation.ramp_kimg is None else augmentation.ramp_kimg
+        start = 0.0 if ramp else augmentation.probability
+        probability = cosine(start, augmentation.probability, shown, ramp)
+    return Rates(
+        learning_rate(optimizer.lr_G),
+        learning_rate(optimizer.lr_D),
+        penalty=cosine(1.0, state.config.penalty.decay, shown, length),
+        augment=probability,
+    )
+
+
+def draw_latents(state: TrainState, num: int) -> Tensor:
+    """Draw latents z (num, z_dim)."""
+    return latents.draw(num, state.architecture.z_dim, state.architecture.prior, state.noise)
+
+
+def generate(state: TrainState, z: Tensor) -> Tensor:
+    """Generate fakes (N, C, H, W) from latents z (N, z_dim), with the graph back to G's weights."""
     with _autocast(state):
         fake: Tensor = state.G(z)
     return fake
 
 
-def discriminator_step(state: TrainState, real: Tensor, fake: Tensor) -> tuple[DiscriminatorLoss, Tensor, Tensor]:
-    """Take one Adam step of D on the sum of both gradients: of the real mini-batch and of the fake one.
+def discriminator_step(state: TrainState, real: Tensor, fake: Tensor, rates: Rates) -> Judged:
+    """Take one Adam step of D on the sum of all gradients: of the real mini-batch, the fake one and the penalties."""
+    state.opt_D.zero_grad()
+    parts = []
+    for real_part, fake_part in _parts(state, real.detach(), fake.detach()):
+        if state.is_penalised:
+            real_part, fake_part = (images.detach().requires_grad_() for images in (real_part, fake_part))
+        real_logits = discriminator_logits(state, real_part, rates)
+        fake_logits = discriminator_logits(state, fake_part, rates)
+        loss = state.loss.discriminator(real_logits, fake_logits)
+        total, slopes = loss.real + loss.fake, real_logits.new_zeros(2)
+        if state.is_penalised:
+            penalty, slopes = penalise(state, rates, (real_part, real_logits), (fake_part, fake_logits))
+            total = total + penalty
+        share = len(real_part) / len(real)
+        backward(state, state.opt_D, total * share)
+        parts.append((share, loss, real_logits.detach(), fake_logits.detach(), slopes))
+    optimizer_step(state, state.opt_D)
+    shares, judged, real_logits_of, fake_logits_of, slopes_of = zip(*parts, strict=True)
+    means = (_mean(shares, [loss[term].detach() for loss in judged]) for term in (0, 1))
+    return Judged(
+        DiscriminatorLoss(*means), _joined(real_logits_of), _joined(fake_logits_of), _mean(shares, slopes_of)
+    )
 
-    Returns the two terms of the loss, and the logits (N,) of the real images and of the fakes, all detached.
+
+def penalise(
+    state: TrainState, rates: Rates, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return the penalty of this step, a scalar, and the means of |grad D|^2 at real images and at fakes, (2,).
+
+    `real` and `fake` are images (N, C, H, W), which require gradients, and their logits (N,).
     """
-    real_logits = discriminator_logits(state, real)
-    fake_logits = discriminator_logits(state, fake.detach())
-    loss = state.loss.discriminator(real_logits, fake_logits)
-    optimizer_step(state, state.opt_D, loss.real + loss.fake)
-    return type(loss)(loss.real.detach(), loss.fake.detach()), real_logits.detach(), fake_logits.detach()
+    settings = state.config.penalty
+    penalty = torch.zeros((), device=state.device)
+    slopes = [penalty, penalty]
+    for place, (gamma, (images, logits)) in enumerate([(settings.r1, real), (settings.r2, fake)]):
+        if gamma:
+            value = zero_centred(input_gradient(logits, images))
+            penalty = penalty + gamma * value
+            slopes[place] = 2 * value.detach()
+    if settings.gradient:
+        logits_of = partial(discriminator_logits, state, rates=rates)
+        penalty = penalty + settings.gradient * one_centred(logits_of, real[0], fake[0], state.noise)
+    return penalty * (settings.every * rates.penalty), torch.stack(slopes)
 
 
-def generator_step(state: TrainState, fake: Tensor, real_logits: Tensor) -> Tensor:
-    """Take one Adam step of G on the updated D's logits of the fakes; return the loss, detached.
+def generator_step(
+    state: TrainState, z: Tensor, fake: Tensor | None, *, real: Tensor, judged: Judged, rates: Rates
+) -> tuple[Tensor, Tensor]:
+    """Take one Adam step of G on the updated D's logits of its fakes; return the loss and the fakes, detached.
 
-    Only G's parameters receive gradients: D's parameters, gradients and optimizer are as before. D's batch-norm
-    statistics do move, since D runs in training mode here too (as in the PyTorch tutorial); nothing in training reads
-    them. `real_logits` are numbers from before D's update: G never sees a real image, nor a gradient through one.
+    `fake` are those of latents z (N, z_dim), with their graph; None: they are generated here. Only G's parameters
+    receive gradients: D's parameters, gradients and optimizer are as before. D's batch-norm statistics do move, since D
+    runs in training mode here too (as in the PyTorch tutorial); nothing in training reads them. A loss of pairs receives
+    the logits of the real images by the updated D too, as numbers: no gradient passes through a real image.
     """
-    loss: Tensor = state.loss.generator(discriminator_logits(state, fake), real_logits)
-    optimizer_step(state, state.opt_G, loss)
-    return loss.detach()
+    state.opt_G.zero_grad()
+    parts = []
+    for z_part, real_part, real_logits in _parts(state, z, real, judged.real_logits):
+        fakes = generate(state, z_part) if fake is None else fake
+        if getattr(state.loss, "pairs", False):
+            with torch.no_grad():
+                real_logits = discriminator_logits(state, real_part, rates)
+        loss: Tensor = state.loss.generator(discriminator_logits(state, fakes, rates), real_logits)
+        share = len(z_part) / len(z)
+        backward(state, state.opt_G, loss * share)
+        parts.append((share, loss.detach(), fakes.detach()))
+    optimizer_step(state, state.opt_G)
+    shares, losses_of, fakes_of = zip(*parts, strict=True)
+    return _mean(shares, losses_of), _joined(fakes_of)
 
 
-def discriminator_logits(state: TrainState, images: Tensor) -> Tensor:
+def discriminator_logits(state: TrainState, images: Tensor, rates: Rates) -> Tensor:
     """Return D's logits (N,) of augmented images (N, C, H, W), always float32."""
     with _autocast(state):
-        logits: Tensor = state.D(augment(images, state.config.augment.policy, state.noise))
+        logits: Tensor = state.D(augment(images, state.config.augment.policy, state.noise, rates.augment))
     return logits.float()
 
 
-def optimizer_step(state: TrainState, optimizer: Adam, loss: Tensor) -> None:
-    """Update the optimizer's own parameters once; skipped, on the device, when the loss is not finite."""
-    optimizer.zero_grad()
+def backward(state: TrainState, optimizer: Adam, loss: Tensor) -> None:
+    """Add the gradients of a loss to those of the optimizer's own parameters; NaN, if the loss is not finite."""
     # A loss that is not finite makes every gradient NaN, and the scaler skips an update with such gradients.
     gate = loss.detach() * 0 + 1  # 1 or NaN; as an argument of `backward`, torch would import sympy for it
     (state.scaler.scale(loss) * gate).backward(inputs=optimizer.parameters)  # type: ignore[no-untyped-call]
+
+
+def optimizer_step(state: TrainState, optimizer: Adam) -> None:
+    """Update the optimizer's parameters along their gradients; skipped, on the device, if one is not finite."""
     state.world.average(optimizer.gradients())
     state.scaler.step(optimizer)  # type: ignore[arg-type]
+
+
+def _parts(state: TrainState, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield mini-batches that are as long as each other in parts of `train.micro_batch`; 0: whole."""
+    size = state.config.train.micro_batch or len(tensors[0])
+    return zip(*(tensor.split(size) for tensor in tensors), strict=True)
+
+
+def _joined(parts: tuple[Tensor, ...] | list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def _mean(shares: tuple[float, ...], values: tuple[Tensor, ...] | list[Tensor]) -> Tensor:
+    """Return the mean of the parts' values, each by its share of the mini-batch."""
+    if len(values) == 1:
+        return values[0]
+    return torch.stack([share * value for share, value in zip(shares, values, strict=True)]).sum(dim=0)
 
 
 def _autocast(state: TrainState) -> torch.autocast:
@@ -108,10 +233,13 @@ def spread(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def accumulate_metrics(state: TrainState, loss_D: DiscriminatorLoss, loss_G: Tensor, *others: Tensor) -> None:
+def accumulate_metrics(state: TrainState, judged: Judged, loss_G: Tensor, *spreads: Tensor) -> None:
     """Add this step's metrics to the running sums, on the device, and record the first step that is not finite."""
-    total = loss_D.real + loss_D.fake
-    row = torch.stack([total, loss_D.real, loss_D.fake, loss_G, *others, torch.ones_like(total)])
+    scores = losses.scores(state.loss, judged.real_logits, judged.fake_logits)
+    means = [score.mean() for score in scores] if scores else [torch.zeros_like(loss_G)] * 2
+    loss, one = judged.loss, torch.ones_like(loss_G)
+    counts = [one * state.is_penalised, one]
+    row = torch.stack([loss.real + loss.fake, *loss, loss_G, *means, *spreads, *judged.slopes, *counts])
     state.world.average([row])
     state.sums += row
     bad = ~row.isfinite().all() & (state.first_bad_step < 0)
