@@ -74,7 +74,7 @@ def test_a_file_with_a_duration_replaces_the_presets(file):
 
 def test_two_durations_in_one_layer_exclude_each_other():
     assert message(settings=["train.steps=3", "train.epochs=2"]) == (
-        "config: train: give exactly one of epochs, kimg, steps (given: train.epochs and train.steps)"
+        "config: train: give exactly one of epochs, kimg, steps, minutes (given: train.epochs and train.steps)"
     )
 
 

@@ -28,9 +28,7 @@ def default_probability(num_images: int) -> float:
     return round(MOST * min(max(share, 0.0), 1.0), 3)
 
 
-def augment(
-    images: Tensor, policy: str, generator: torch.Generator, probability: float | Tensor = 1.0
-) -> Tensor:
+def augment(images: Tensor, policy: str, generator: torch.Generator, probability: float | Tensor = 1.0) -> Tensor:
     """Augment each image of a batch (N, C, H, W) at random; the result can leave [-1, 1].
 
     `policy` names some of `color`, `translation`, `cutout`, separated by commas; empty: no change. Each is applied to

@@ -42,11 +42,11 @@ def test_too_few_images_are_refused_before_any_is_packed(facegan):
         (["train", "--batch-size", "many"], "facegan train: invalid value for '--batch-size': "),
         (
             ["train", "--epochs", "1", "--steps", "3"],
-            "config: train: give exactly one of epochs, kimg, steps (given: train.epochs and train.steps)",
+            "config: train: give exactly one of epochs, kimg, steps, minutes (given: train.epochs and train.steps)",
         ),
         (
             ["train", "--kimg", "1", "--epochs", "2"],
-            "config: train: give exactly one of epochs, kimg, steps (given: train.epochs and train.kimg)",
+            "config: train: give exactly one of epochs, kimg, steps, minutes (given: train.epochs and train.kimg)",
         ),
         (["train", "--steps", "0"], "config: train.steps is 0; it must be at least 1"),
         (["train", "--epochs", "nan"], "config: train.epochs is nan; it must be a finite number"),

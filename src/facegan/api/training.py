@@ -22,6 +22,9 @@ Data = Annotated[
     Option(help="drawn (built-in faces; the default), a downloaded dataset's name, a folder, an archive, parquet."),
 ]
 Resolution = Annotated[int | None, Option(help="Height and width of the images in pixels: 16, 32, 64, 128 or 256.")]
+Minutes = Annotated[
+    float | None, Option(help="Length in minutes: a few timed steps choose --kimg, so that schedules end in time.")
+]
 Deterministic = Annotated[
     bool, Option("--deterministic", help="On CUDA, use only kernels that repeat to the bit; slower.")
 ]
@@ -31,7 +34,9 @@ def train(
     data: Data = None,
     run: Annotated[PathLike | None, Option(help="The run's folder; by default runs/DATA-PRESET-NUMBER.")] = None,
     *,
-    preset: Annotated[str | None, Option(help="A named set of settings; 'facegan presets' shows them.")] = None,
+    preset: Annotated[
+        str | None, Option(help="A named set of settings, faces by default; 'facegan presets' shows them.")
+    ] = None,
     config: Annotated[PathLike | None, Option(help="A .toml or .json file of settings.")] = None,
     settings: Annotated[
         SettingsLike, Option("--set", metavar="SECTION.KEY=VALUE", help="Any setting; repeatable.")
@@ -41,6 +46,7 @@ def train(
     epochs: Epochs = None,
     kimg: Kimg = None,
     steps: Steps = None,
+    minutes: Minutes = None,
     seed: Annotated[int | None, Option(help="Seed of weights, data order and noise.")] = None,
     device: Device = None,
     precision: Annotated[str | None, Option(help="auto, fp32, bf16 or fp16.")] = None,
@@ -67,14 +73,20 @@ def train(
         ConfigError, PluginError, DataError, SnapshotError: Refused before anything was written.
         TrainingError: The disk is full, or a loss is not finite.
     """
+    from ..config import DEFAULT_PRESET
+
+    note = ""
+    if preset is None and config is None:
+        preset = DEFAULT_PRESET
+        note = f"preset {preset}, the default; that of earlier versions is --preset dcgan"
     wanted = resolve_config(
         data=data, preset=preset, config=config, settings=settings, resolution=resolution, batch_size=batch_size,
-        epochs=epochs, kimg=kimg, steps=steps, seed=seed, device=device, precision=precision,
+        epochs=epochs, kimg=kimg, steps=steps, minutes=minutes, seed=seed, device=device, precision=precision,
         deterministic=deterministic, evaluate_every=evaluate_every, metrics=metrics,
     )  # fmt: skip
-    name = wanted.run_name(preset or (Path(config).stem if config else "dcgan"))
+    name = wanted.run_name(preset or Path(config or "").stem)
     return _start(
-        wanted, run, name, force=force, stop=stop, reporter=reporter or _adapter(report, packing), world=world
+        wanted, run, name, note, force=force, stop=stop, reporter=reporter or _adapter(report, packing), world=world
     )
 
 
@@ -82,6 +94,7 @@ def _start(
     config: "RunConfig",
     path: PathLike | None,
     name: str,
+    note: str,
     *,
     force: bool,
     stop: Callable[[], bool],
@@ -100,6 +113,8 @@ def _start(
             from ..training.trainer import TrainedRun, train
 
             reporter.begin_run(folder.path, is_new=True)
+            if note:
+                reporter.info(note)
             replaces = force and path is not None  # a free name replaces nothing
             finished = train(config, folder, reporter=reporter, stop=stop, force=replaces, world=chosen)
             return TrainedRun(folder.path, finished)
@@ -167,8 +182,9 @@ def resolve_config(
     Raises:
         ConfigError: A setting does not exist, has an invalid value, or excludes another.
     """
-    from ..config import named_layer, refuse_idle_metrics, resolve
+    from ..config import DEFAULT_PRESET, named_layer, refuse_idle_metrics, resolve
 
+    preset = preset or (None if config else DEFAULT_PRESET)
     named |= {"data": named.get("data") and str(named["data"]), "deterministic": named.get("deterministic") or None}
     wanted = resolve(preset=preset, file=config, flags=named_layer(**named), settings=settings)
     refuse_idle_metrics(named.get("metrics"), wanted.evaluation.every)

@@ -79,8 +79,8 @@ def run_training(verb: Any, options: Options, world: "World", seconds: float | N
 def _print_plan(options: Options, world: "World", as_json: bool) -> None:
     from ..config import flat
     from ..data.packed.load import check_enough, count
-    from ..training.plan import plan
-    from ..training.runtime import select_device
+    from ..training.plan import images_per_second, plan, settled, with_length
+    from ..training.runtime import configured_torch, select_device
     from .tables import print_table
 
     config = training.resolve_config(**{key: value for key, value in options.items() if key not in ("run", "force")})
@@ -88,14 +88,19 @@ def _print_plan(options: Options, world: "World", as_json: bool) -> None:
     device = select_device(config, world)
     num_images = count(config.data)
     check_enough(num_images, config.train.batch_size, config.data.source)
+    config = settled(with_length(config, device, world.size), num_images, device)
     counts = plan(config, num_images)
     config = config.model_copy(update={"output": config.output.scaled(counts.num_steps)})
+    with configured_torch(config, device):
+        rate = images_per_second(config, device, seconds=1.0) * world.size
+    minutes = round(counts.num_steps * config.train.images_per_step / rate / 60, 1)
     if as_json:
-        print_json({**counts.model_dump(mode="json"), "device": str(device), "config": config.model_dump(mode="json")})
+        where = {"minutes": minutes, "device": str(device), "config": config.model_dump(mode="json")}
+        print_json({**counts.model_dump(mode="json"), **where})
         return
     numbers = {key: value for key, value in counts.model_dump().items() if key != "guidelines"}
     rows = [(key, f"{value:,}" if isinstance(value, int) else f"{value:g}") for key, value in numbers.items()]
     guidelines = [("kept" if line.kept else "BROKEN", line.text, line.evidence) for line in counts.guidelines]
-    print_table("Plan", ("what", "number"), [*rows, ("device", str(device))])
+    print_table("Plan", ("what", "number"), [*rows, ("minutes, about", f"{minutes:,}"), ("device", str(device))])
     print_table("\nGuidelines of the DCGAN paper (section 3)", ("", "guideline", "evidence"), guidelines)
     print_table("\nSettings", ("setting", "value"), list(flat(config.model_dump(mode="json")).items()))

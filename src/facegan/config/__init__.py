@@ -6,6 +6,7 @@ The core sections are validated without torch; a plugin validates its own sectio
 from .error_messages import build
 from .filters import Condition, parse_where
 from .loading import (
+    DEFAULT_PRESET,
     flat,
     named_layer,
     preset_layer,
@@ -20,6 +21,7 @@ from .loading import (
 from .schema import DURATIONS, PLUGIN_SECTIONS, DataConfig, EvaluationConfig, RunConfig
 
 __all__ = [
+    "DEFAULT_PRESET",
     "DURATIONS",
     "PLUGIN_SECTIONS",
     "Condition",

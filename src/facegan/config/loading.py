@@ -12,6 +12,8 @@ from ..messages import nearest, one_line
 from .error_messages import build
 from .schema import DURATIONS, PLUGIN_SECTIONS, RunConfig
 
+DEFAULT_PRESET = "faces"  # of a run that names neither a preset nor a file
+
 # The settings whose flags have names of their own; all other flags are settings of `train`.
 _NAMED = {"data": "data.source", "evaluate_every": "evaluation.every", "metrics": "evaluation.metrics"}
 _NAMED |= {"seed": "seed", "resolution": "resolution"}
@@ -53,9 +55,11 @@ def validate(tree: Mapping[str, Any]) -> RunConfig:
 
 
 def preset_names() -> list[str]:
-    """Return the names of the presets, `dcgan` first."""
+    """Return the names of the presets, the default first."""
     files = (entry.name for entry in (resources.files("facegan") / "presets").iterdir())
-    return sorted((name[:-5] for name in files if name.endswith(".toml")), key=lambda name: (name != "dcgan", name))
+    return sorted(
+        (name[:-5] for name in files if name.endswith(".toml")), key=lambda name: (name != DEFAULT_PRESET, name)
+    )
 
 
 def preset_text(name: str) -> str:

@@ -15,7 +15,7 @@ from ..messages import nearest, quoted
 from .error_messages import CROP_PATTERN, build
 from .filters import parse_where
 
-DURATIONS = ("epochs", "kimg", "steps")
+DURATIONS = ("epochs", "kimg", "steps", "minutes")
 PLUGIN_SECTIONS = ("architecture", "loss")
 
 
@@ -105,7 +105,6 @@ class OptimizerConfig(Section):
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the gradient's mean")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the gradient's square")
 
-
     decay: float = Field(
         1.0, gt=0, le=1, description="learning rates at the end of the schedule, as a share of those at its start"
     )
@@ -194,6 +193,12 @@ class TrainConfig(Section):
         None, gt=0, allow_inf_nan=False, description="length in thousands of real images shown, instead of epochs"
     )
     steps: int | None = Field(None, ge=1, description="length in updates of G, instead of epochs")
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="length in minutes, instead of epochs: a few timed steps turn it into kimg when the run starts",
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="`auto`: on CUDA, bf16 if the GPU supports it, else fp16 with loss scaling; elsewhere fp32"
     )
@@ -233,7 +238,7 @@ class TrainConfig(Section):
         given = [name for name in DURATIONS if getattr(self, name) is not None]
         if len(given) != 1:
             what = " and ".join(f"train.{name}" for name in given) or "none"
-            raise ValueError(f"give exactly one of epochs, kimg, steps (given: {what})")
+            raise ValueError(f"give exactly one of epochs, kimg, steps, minutes (given: {what})")
         return self
 
     @property

@@ -98,9 +98,7 @@ class Discriminator(nn.Module):
             self.stages.append(nn.Sequential(*_normed(down, norm), nn.LeakyReLU(SLOPE, inplace=True)))
         widest = widths[-1]
         self.head = (
-            nn.Sequential(
-                *_normed(nn.Conv2d(widest, 1, 4, stride=1, padding=0, bias=bias), unnormed), nn.Flatten(0)
-            )
+            nn.Sequential(*_normed(nn.Conv2d(widest, 1, 4, stride=1, padding=0, bias=bias), unnormed), nn.Flatten(0))
             if settings.head == "conv"
             else nn.Sequential(nn.Flatten(1), *_normed(nn.Linear(widest * 4 * 4, 1), unnormed), nn.Flatten(0))
         )

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,15 +19,20 @@ RunStep = Callable[[Tensor], None]
 def graphed(run_step: RunStep, state: TrainState, reporter: Reporter) -> RunStep:
     """Return the step itself, or on CUDA (train.capture=auto) one that is captured and replayed.
 
-    `run_step` takes a batch of one shape, runs the same operations on the same tensors every time, and draws from
-    `state.noise` alone. If it cannot be captured, the reason is reported and the step runs kernel by kernel.
+    `run_step` takes a batch of one shape and draws from `state.noise` alone. With equal `state.is_penalised` it runs
+    the same operations on the same tensors, so either kind of step has a graph of its own. If one cannot be captured,
+    the reason is reported and those steps run kernel by kernel.
     """
     if state.device.type != "cuda" or state.config.train.capture == "off":
         return run_step
     if state.world.size > 1:
         reporter.info("train.capture: is for one process; steps of several are launched kernel by kernel")
         return run_step
-    return GraphedStep(run_step, state, reporter)
+    # Both kinds share a stream, and memory, since they never run at once and leave no results in it.
+    stream = torch.cuda.Stream(state.device)  # type: ignore[no-untyped-call]
+    pool = torch.cuda.graph_pool_handle()
+    steps = [GraphedStep(run_step, state, reporter, stream=stream, pool=pool) for _ in (False, True)]
+    return lambda real: steps[state.is_penalised](real)
 
 
 class GraphedStep:
@@ -43,9 +49,11 @@ class GraphedStep:
     Source: torch.cuda.CUDAGraph; Nvidia, CUDA C++ Programming Guide, "CUDA Graphs".
     """
 
-    def __init__(self, run_step: RunStep, state: TrainState, reporter: Reporter) -> None:
+    def __init__(
+        self, run_step: RunStep, state: TrainState, reporter: Reporter, *, stream: torch.cuda.Stream, pool: Any
+    ) -> None:
         self._run_step, self._state, self._reporter = run_step, state, reporter
-        self._stream = torch.cuda.Stream(state.device)  # type: ignore[no-untyped-call]
+        self._stream, self._pool = stream, pool
         self._num_calls = 0
         self._next: RunStep = self._run_eagerly
 
@@ -77,7 +85,7 @@ class GraphedStep:
                 with warnings.catch_warnings():  # newer versions find the generators themselves, and warn of this call
                     warnings.simplefilter("ignore")
                     graph.register_generator_state(state.noise)
-                with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
                     self._run_step(static_real)
         except RuntimeError as error:
             state.noise = torch.Generator(state.noise.device)  # the old one may still be registered

@@ -2,16 +2,25 @@
 
 import math
 import shutil
+import time
+from functools import partial
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
+from ..augment import FEW, default_probability
 from ..config import RunConfig
+from ..devices import has_fast_bf16
 from ..errors import TrainingError
+from ..messages import counted
 from ..networks.guidelines import Guideline, guidelines
-from .state import build_networks
+from ..reporter import SILENT
+from .cuda_graph import NUM_EAGER, graphed
+from .runtime import configured_torch
+from .state import DTYPES, build_networks, build_state, has_batch_norm, memory_format, precision
+from .step import training_step
 
 
 class Plan(BaseModel):
@@ -62,6 +71,89 @@ def plan(config: RunConfig, num_images: int) -> Plan:
         run_bytes=(num_snapshots + 1 + bool(config.evaluation.every)) * snapshot_bytes + (num_states + 1) * state_bytes,
         guidelines=guidelines(G, D, torch.zeros(2, config.part("architecture").z_dim)),
     )
+
+
+def settled(config: RunConfig, num_images: int, device: torch.device) -> RunConfig:
+    """Return a new run's settings with all that depends on the images and the machine as numbers.
+
+    A run that is resumed elsewhere, or extended, then keeps them: the length of the schedules, the precision, the
+    probability of augmentation.
+    """
+    train, augment, schedule = config.train, config.augment, config.schedule
+    if train.precision == "auto":
+        names = {dtype: name for name, dtype in DTYPES.items()}
+        fast = device.type == "cpu" and has_fast_bf16()
+        train = train.model_copy(update={"precision": "bf16" if fast else names[precision(config, device)]})
+    if augment.policy and augment.probability is None:
+        augment = augment.model_copy(update={"probability": default_probability(num_images)})
+    if schedule.kimg is None:
+        kimg = train.num_steps(num_images) * train.images_per_step / 1000
+        schedule = schedule.model_copy(update={"kimg": kimg})
+    return config.model_copy(update={"train": train, "augment": augment, "schedule": schedule})
+
+
+def images_per_second(config: RunConfig, device: torch.device, seconds: float = 3.0) -> float:
+    """Return how many real images a second a complete configuration trains on, by a few steps of a copy of the run.
+
+    On the CPU the steps are of at most 16 images, fewer where those take long. Every kind of step is timed: those with
+    a penalty are `penalty.every` times as rare as they are in all. The rate varies with the load of the machine.
+    """
+    settings, state = config.train, build_state(config, device)
+    run_step = graphed(partial(training_step, state), state, SILENT)
+    shape = (config.channels, config.resolution, config.resolution)
+
+    def timed(size: int, step: int) -> float:
+        real = torch.zeros(size * settings.num_D_steps, *shape, device=device).to(memory_format=memory_format(config))
+        int(state.first_bad_step)  # waits for the device
+        began, state.step = time.perf_counter(), step
+        run_step(real)
+        int(state.first_bad_step)
+        return time.perf_counter() - began
+
+    size = settings.batch_size
+    if device.type == "cpu":
+        timed(2, 0)  # torch chooses its kernels
+        size = min(size, 16, max(2, int(2 * seconds / timed(2, 0))))
+    total, every = 0.0, config.penalty.every if config.penalty.is_on else 1
+    for step, share in ((0, 1 / every), (1, 1 - 1 / every)):
+        if share:
+            for _ in range(NUM_EAGER + 1 if device.type == "cuda" else 1):
+                timed(size, step)
+            times = [timed(size, step)]
+            while sum(times) < seconds / 2:
+                times.append(timed(size, step))
+            total += share * sum(times) / len(times)
+    return size * settings.num_D_steps / total
+
+
+def with_length(config: RunConfig, device: torch.device, num_processes: int = 1) -> RunConfig:
+    """Return a complete configuration with `train.minutes`, if given, as thousands of images; steps are timed for it.
+
+    A twentieth of the time is left for grids and snapshots.
+    """
+    if config.train.minutes is None:
+        return config
+    with configured_torch(config, device):
+        rate = images_per_second(config, device) * num_processes
+    kimg = round(max(rate * 60 * config.train.minutes * 0.95, config.train.images_per_step) / 1000, 3)
+    return config.model_copy(update={"train": config.train.model_copy(update={"minutes": None, "kimg": kimg})})
+
+
+def warnings(config: RunConfig, num_images: int) -> list[str]:
+    """Return what is allowed but seldom meant in a settled configuration, a line each."""
+    lines = []
+    penalty, augment = config.penalty, config.augment
+    if getattr(config.part("loss"), "needs_penalty", False) and not penalty.is_on:
+        lines.append(f"loss {config.loss.name}: D's slope is unbounded without a penalty; set penalty.gradient=10")
+    if penalty.is_on and has_batch_norm(build_networks(config)[1]):
+        lines.append(
+            "penalty: D uses batch norm, so a slope is not that of one image; set architecture.norm_D=none or spectral"
+        )
+    if num_images <= FEW and not (augment.policy and augment.probability):
+        lines.append(
+            f"only {counted(num_images, 'image')}: D will know them by heart; the preset few augments what D sees"
+        )
+    return lines
 
 
 def check_metrics(config: RunConfig) -> None:

@@ -86,6 +86,8 @@ def select_device(config: RunConfig, world: World, device: str | None = None) ->
             f"train.sync_batch_norm: is for cuda, and this is {chosen.type}; without it each process's batch norm is "
             "over its own images"
         )
+    if config.penalty.is_on and config.train.precision == "fp16":
+        raise ConfigError("train.precision=fp16: the gradients of a penalty underflow in fp16; use bf16 or fp32")
     world.check_batch(config.train.batch_size)
     return chosen
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .. import ema, latents, losses
 from ..checkpoint import load_network
 from ..config import RunConfig
-from ..errors import SnapshotError
+from ..errors import ConfigError, SnapshotError
 from ..generator import FaceGenerator
 from ..messages import one_line
 from ..storage.safetensors_file import open_tensors, read_tensors
@@ -26,6 +27,7 @@ PENALTY_METRICS = ("slope/real", "slope/fake")  # the mean |grad D|^2 of the pen
 NUM_SUMS = len(METRICS) + len(PENALTY_METRICS) + 2
 NETWORKS = ("G", "G_ema", "D")
 OPTIMIZERS = ("opt_G", "opt_D")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 NUM_CALIBRATION = 1024  # latents that the batch-norm statistics of G_ema are estimated from
 
 
@@ -75,7 +77,9 @@ class TrainState:
         if not losses.has_scores(self.loss):
             found = {name: value for name, value in found.items() if not name.startswith("score/")}
         if num_penalised:
-            found |= {name: total / num_penalised for name, total in zip(PENALTY_METRICS, sums[len(METRICS) :], strict=True)}
+            found |= {
+                name: total / num_penalised for name, total in zip(PENALTY_METRICS, sums[len(METRICS) :], strict=True)
+            }
         return found
 
     def calibrate(self, num: int | None = None) -> None:
@@ -164,7 +168,17 @@ def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
         architecture = config.part("architecture")
         G: nn.Module = architecture.generator(config.resolution, config.channels)
         D: nn.Module = architecture.discriminator(config.resolution, config.channels)
+    if config.train.micro_batch and (normed := [name for name, net in (("G", G), ("D", D)) if has_batch_norm(net)]):
+        raise ConfigError(
+            f"train.micro_batch: {' and '.join(normed)} of this architecture uses batch norm, whose statistics are those "
+            "of a batch; set it to 0, or use networks without batch norm"
+        )
     return G, D
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Return whether a network's output for an image depends on the others in its batch."""
+    return any(isinstance(module, _BatchNorm) for module in network.modules())
 
 
 def build_state(config: RunConfig, device: torch.device, world: World = ALONE) -> TrainState:
@@ -212,7 +226,7 @@ def precision(config: RunConfig, device: torch.device) -> torch.dtype:
         fast = torch.cuda.get_device_capability(device) >= (8, 0) or torch.version.hip is not None
         slow = torch.float32 if config.penalty.is_on else torch.float16  # in which a penalty's gradient underflows
         return torch.bfloat16 if fast else slow
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
+    return DTYPES[wanted]
 
 
 def _load_optimizer(optimizer: Adam, tensors: Mapping[str, Tensor], *, stepped: bool) -> None:

@@ -123,9 +123,7 @@ def discriminator_step(state: TrainState, real: Tensor, fake: Tensor, rates: Rat
     optimizer_step(state, state.opt_D)
     shares, judged, real_logits_of, fake_logits_of, slopes_of = zip(*parts, strict=True)
     means = (_mean(shares, [loss[term].detach() for loss in judged]) for term in (0, 1))
-    return Judged(
-        DiscriminatorLoss(*means), _joined(real_logits_of), _joined(fake_logits_of), _mean(shares, slopes_of)
-    )
+    return Judged(DiscriminatorLoss(*means), _joined(real_logits_of), _joined(fake_logits_of), _mean(shares, slopes_of))
 
 
 def penalise(

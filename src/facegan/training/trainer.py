@@ -31,7 +31,7 @@ from ..storage.safetensors_file import open_tensors
 from .artifacts import complete, finish
 from .distributed import ALONE, World
 from .loop import TrainLoop
-from .plan import check_disk, check_metrics, plan
+from .plan import check_disk, check_metrics, plan, settled, warnings, with_length
 from .runtime import configured_torch, num_threads, select_device, within_memory
 from .state import TrainState, build_state, memory_format
 from .step import training_step
@@ -104,8 +104,11 @@ def train(
         run.refuse_existing()
     with nullcontext() if force else run.lock():
         data = _load_data(config, reporter)
+        config = settled(with_length(config, device, world.size), len(data), device)
         counts = plan(config, len(data))
         check_disk(counts.run_bytes, run.path.absolute())
+        for line in warnings(config, len(data)):
+            reporter.warning(line)
         source = {"source": absolute_source(config.data.source)}  # the run can then be resumed from any folder
         intervals = config.output.scaled(counts.num_steps)
         config = config.model_copy(update={"data": config.data.model_copy(update=source), "output": intervals})
