@@ -155,7 +155,7 @@ MISTAKES = {
     "architecture.head=dense": "config: architecture.head is 'dense'; it must be 'conv' or 'linear'",
     "loss.label_smoothing=1": "config: loss.label_smoothing is 1; it must be below 1",
     "architecture.name=dcgn": "architecture: there is no 'dcgn'; did you mean 'dcgan'?",
-    "loss.name=hinge": "loss: there is no 'hinge'; there is: nonsaturating, saturating",
+    "loss.name=cramer": "loss: there is no 'cramer'; there is: nonsaturating, saturating, relativistic, hinge, ",
     "data=3": "config: data is 3; it must be a table",
     "seed": "--set seed: give section.key=value, for instance --set train.batch_size=64",
     "=3": "--set =3: give section.key=value, for instance --set train.batch_size=64",

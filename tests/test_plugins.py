@@ -286,7 +286,8 @@ def test_example_package_trains_with_its_own_architecture_loss_and_dataset_and_i
     command = [
         "train", "--data", "smileys", "--set", "data.options.num_images=32", "--resolution", "16", "--batch-size", "8",
         "--set", "architecture.name=spectral-dcgan", "--set", "architecture.ngf=8", "--set", "architecture.ndf=8",
-        "--set", "loss.name=hinge", "--set", "loss.margin=0.5", "--steps", "3", "--device", "cpu", "--run", "smiling",
+        "--set", "loss.name=margin-hinge", "--set", "loss.margin=0.5", "--steps", "3",
+        "--device", "cpu", "--run", "smiling",
     ]  # fmt: skip
     trained = subprocess.run(
         [sys.executable, "-m", "facegan", *command], env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True,
@@ -295,7 +296,7 @@ def test_example_package_trains_with_its_own_architecture_loss_and_dataset_and_i
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout == "smiling\n"
     config = json.loads(Path("smiling/config.json").read_text())
-    assert config["loss"] == {"name": "hinge", "margin": 0.5}
+    assert config["loss"] == {"name": "margin-hinge", "margin": 0.5}
     assert config["architecture"]["num_power_iterations"] == 1
     assert json.loads(Path("smiling/environment.json").read_text())["plugins"] == dict.fromkeys(
         ("architecture", "loss", "dataset"), "facegan-example 1.0.0"
@@ -335,10 +336,10 @@ def test_snapshot_of_an_architecture_that_is_not_installed_says_so(tiny, tmp_pat
 @pytest.mark.integration
 def test_examples_parts_are_listed_with_their_settings(example):
     parts = {part["name"]: part for part in json.loads(call("plugins", "--check", "--json")[1])["plugins"]}
-    for name in ("hello-faces", "spectral-dcgan", "hinge", "smileys", "sharpness"):
+    for name in ("hello-faces", "spectral-dcgan", "margin-hinge", "smileys", "sharpness"):
         assert parts[name]["available"], parts[name]
         assert parts[name]["origin"] == "facegan-example 1.0.0"
-    assert parts["hinge"]["settings"] == {"margin": "1.0"}
+    assert parts["margin-hinge"]["settings"] == {"margin": "1.0"}
     assert list(parts["smileys"]["settings"]) == ["num_images", "seed"]
 
 
@@ -356,7 +357,7 @@ def test_plan_of_the_examples_architecture_sees_its_convolutions_and_misses_batc
 def test_examples_hinge_loss_is_that_of_the_paper(example):
     torch = pytest.importorskip("torch")
     real, fake = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.0, 1.0])
-    loss = plugins.find("loss", "hinge")()
+    loss = plugins.find("loss", "margin-hinge")()
     terms = loss.discriminator(real, fake)
     assert terms.real.item() == pytest.approx((0 + 0.5 + 2) / 3)  # max(0, 1 - l)
     assert terms.fake.item() == pytest.approx((0 + 1 + 2) / 3)  # max(0, 1 + l)

@@ -2,7 +2,7 @@
 
 Source: Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020, section 3.
 Strengths as in the paper's appendix: brightness +-0.5, saturation x0 to 2, contrast x0.5 to 1.5, translation up to an
-eighth of the side with zeros moving in, a cutout of half the side. Each is applied to an image with a probability, as in
+eighth of the side with zeros moving in, a cutout of half the side. Each is applied to an image with a probability:
 Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020, section 2.2. All of them are
 affine in the image, so penalties can be differentiated through them.
 """
@@ -11,7 +11,6 @@ import math
 
 import torch
 from torch import Tensor
-
 
 FEW, MANY = 2_000, 200_000  # images of a set that needs augmentation, and of one that needs none
 MOST = 0.3  # the probability for few

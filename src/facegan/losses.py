@@ -150,7 +150,7 @@ class Hinge(Loss):
 class LeastSquares(Loss):
     """The least-squares loss: D regresses to 1 for real images and 0 for fakes.
 
-    Source: Mao et al., "Least Squares Generative Adversarial Networks", ICCV 2017, equations 2 and 9 (a = 0, b = c = 1).
+    Source: Mao et al., "Least Squares Generative Adversarial Networks", ICCV 2017, equations 2 and 9 (a 0, b and c 1).
     """
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> DiscriminatorLoss:

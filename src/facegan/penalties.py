@@ -36,7 +36,8 @@ def one_centred(logits: Logits, real: Tensor, fake: Tensor, generator: torch.Gen
 
     Source: Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017, equation 3 and algorithm 1.
     """
-    share = torch.rand(len(real), 1, 1, 1, generator=generator, device=real.device)
+    share = torch.rand(len(real), 1, 1, 1, generator=generator, device=real.device, dtype=real.dtype)
     between = torch.lerp(fake.detach(), real.detach(), share).requires_grad_()
     slopes = input_gradient(logits(between), between).flatten(1).norm(dim=1)
-    return (slopes - 1).square().mean()
+    penalty: Tensor = (slopes - 1).square().mean()
+    return penalty

@@ -80,6 +80,9 @@ BUILT_IN = {
     },
 }
 
+# Built-in parts that are younger than the first plugins: an installed package that has such a name keeps it.
+YIELDING = {"architecture": ("resnet",), "loss": ("relativistic", "hinge", "least-squares", "wasserstein")}
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -114,6 +117,8 @@ def claims(kind: str) -> dict[str, tuple[Plugin, ...]]:
     }
     for plugin in sorted(_installed(kind), key=lambda plugin: plugin.name):
         owners = found.setdefault(plugin.name, [])
+        if plugin.name in YIELDING.get(kind, ()):
+            owners[:] = [owner for owner in owners if owner.target != BUILT_IN[kind].get(plugin.name)]
         if plugin not in owners:
             owners.append(plugin)
     return {name: tuple(owners) for name, owners in found.items()}
@@ -157,6 +162,11 @@ def claim(kind: str, name: str) -> Plugin:
         both = " and ".join(owner.origin for owner in owners)
         raise PluginError(f"{kind} '{name}': claimed by {both}; uninstall one of them")
     return owners[0]
+
+
+def replaces_built_in(plugin: Plugin) -> bool:
+    """Return whether an installed part has taken the name of a built-in one."""
+    return plugin.target != BUILT_IN[plugin.kind].get(plugin.name, plugin.target)
 
 
 def probe(plugin: Plugin) -> str | None:

@@ -91,7 +91,7 @@ def test_too_few_images_are_refused_before_any_is_packed(facegan):
             "config: architecture.head is 'round'; it must be 'conv'",
         ),
         (["train", "--set", "loss.margn=1", "--dry-run"], "config: no setting 'loss.margn'; there is: label_smoothing"),
-        (["train", "--set", "loss.name=hinges", "--dry-run"], "loss: there is no 'hinges'; there is: nonsaturating, "),
+        (["train", "--set", "loss.name=hinges", "--dry-run"], "loss: there is no 'hinges'; did you mean 'hinge'?"),
         (
             ["train", "--set", "data.options.num_image=3", "--dry-run"],
             "config: no setting 'data.options.num_image'; did you mean 'num_",

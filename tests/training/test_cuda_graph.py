@@ -58,7 +58,13 @@ VARIANTS = {
     "no average": ("ema.half_life_kimg=0", "loss.name=saturating"),
     "bf16": ("train.precision=bf16",),
     "fp16": ("train.precision=fp16",),
-}
+    "pairs, penalties and schedules": (
+        "loss.name=relativistic", "architecture.norm_D=none", "penalty.r1=1", "penalty.r2=1", "penalty.gradient=1",
+        "penalty.decay=0.1", "optimizer.decay=0.25", "optimizer.warmup_kimg=0.05", "schedule.kimg=0.08",
+        "augment.policy=color,translation,cutout", "augment.probability=0.5",
+    ),
+    "two updates of D": ("train.num_D_steps=2", "architecture.norm_D=spectral", "train.precision=bf16"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
@@ -131,15 +137,21 @@ def recorder(monkeypatch):
         made = Graph()
 
         @contextmanager
-        def graph(recorded, *, stream, capture_error_mode):
-            assert recorded is made and capture_error_mode == "thread_local"
+        def graph(recorded, *, pool, stream, capture_error_mode):
+            assert recorded is made and (pool, capture_error_mode) == ("pool", "thread_local")
             try:
                 yield
             finally:
                 if failure:
                     raise RuntimeError("operation failed due to a previous error during capture")
 
-        stubs = {"Stream": Stream, "current_stream": Stream, "stream": nullcontext, "graph": graph}
+        stubs = {
+            "graph_pool_handle": lambda: "pool",
+            "Stream": Stream,
+            "current_stream": Stream,
+            "stream": nullcontext,
+            "graph": graph,
+        }
         for name, stub in (stubs | {"CUDAGraph": lambda: made}).items():
             monkeypatch.setattr(torch.cuda, name, stub)
         return made
@@ -153,7 +165,8 @@ def drawing(config, failure=None):
     noise = torch.Generator().manual_seed(1)
     optimizer = SimpleNamespace(zero_grad=lambda: None)
     device = torch.device("cuda")
-    state = SimpleNamespace(config=config, device=device, world=ALONE, noise=noise, opt_G=optimizer, opt_D=optimizer)
+    parts = {"noise": noise, "opt_G": optimizer, "opt_D": optimizer, "is_penalised": False}
+    state = SimpleNamespace(config=config, device=device, world=ALONE, **parts)
 
     def run_step(real):
         drawn.append(float(real) + float(torch.rand((), generator=state.noise)))

@@ -7,8 +7,9 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import textbook
+from facegan.training import step as steps
 from facegan.training.state import METRICS, build_state
-from facegan.training.step import discriminator_step, generate, generator_step, spread, training_step
+from facegan.training.step import draw_latents, scheduled, spread, training_step
 
 CPU = torch.device("cpu")
 
@@ -22,6 +23,27 @@ def batches(num_steps=1, batch_size=8, channels=3, resolution=16, seed=5):
 
 def begin(config):
     return build_state(config, CPU)
+
+
+def generate(state, num):
+    """New latents and their fakes."""
+    z = draw_latents(state, num)
+    return z, steps.generate(state, z)
+
+
+def discriminator_step(state, real, fakes):
+    return steps.discriminator_step(state, real, fakes[1], scheduled(state, len(real)))
+
+
+def generator_step(state, fakes, judged, real=None):
+    """The loss of G's step; only a loss of pairs looks at the images."""
+    real = torch.zeros(len(fakes[0]), 3, 16, 16) if real is None else real
+    return steps.generator_step(state, *fakes, real=real, judged=judged, rates=scheduled(state, len(real)))[0]
+
+
+def judged_by(D, real):
+    logits = D(real).detach()
+    return steps.Judged(None, logits, logits, None)
 
 
 def same(one, other):
@@ -113,20 +135,21 @@ def test_training_step_equals_the_textbook_loop(tiny, settings):
             torch.testing.assert_close(a.float(), b.float(), **tolerance)
     moved = max((a - b).abs().max().item() for a, b in zip(state.G.parameters(), first.parameters(), strict=True))
     assert moved > 50 * tolerance["atol"]  # the tolerance is small compared with the change
-    torch.testing.assert_close(state.sums[:-1], expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(state.sums[: len(METRICS)], expected, rtol=1e-5, atol=1e-5)
     assert state.sums[-1] == 5
     assert state.count == 5
 
 
 def test_d_gradient_is_the_sum_of_two_separate_backward_passes(tiny):
     state = begin(tiny("loss.label_smoothing=0.1"))
-    (real,), fake = batches(), generate(begin(tiny()), 8)
+    (real,), fakes = batches(), generate(begin(tiny()), 8)
+    fake = fakes[1]
     apart, together = deepcopy(state.D), deepcopy(state.D)
     bce = nn.BCEWithLogitsLoss()
     bce(apart(real), torch.full((8,), 0.9)).backward()
     bce(apart(fake.detach()), torch.zeros(8)).backward()
     (2 * bce(together(torch.cat([real, fake.detach()])), torch.tensor([0.9] * 8 + [0.0] * 8))).backward()
-    discriminator_step(state, real, fake)
+    discriminator_step(state, real, fakes)
     gradients = [parameter.grad for parameter in state.D.parameters()]
     for gradient, parameter in zip(gradients, apart.parameters(), strict=True):
         torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-7)
@@ -140,9 +163,9 @@ def test_each_adam_moves_its_own_network_at_its_own_rate(tiny):
     before = {name: [p.detach().clone() for p in getattr(state, name).parameters()] for name in ("G", "D")}
     (real,) = batches()
     fake = generate(state, 8)
-    _, real_logits, _ = discriminator_step(state, real, fake)
+    judged = discriminator_step(state, real, fake)
     assert same(before["G"], list(state.G.parameters()))
-    generator_step(state, fake, real_logits)
+    generator_step(state, fake, judged)
     for name, lr in (("G", 1e-3), ("D", 5e-5)):
         for old, parameter in zip(before[name], getattr(state, name).parameters(), strict=True):
             step = -lr * parameter.grad / (parameter.grad.abs() + 1e-8)
@@ -158,12 +181,12 @@ def test_each_optimizer_holds_all_parameters_of_its_network(tiny):
 def test_g_step_leaves_d_parameters_gradients_and_optimizer_untouched(tiny):
     state = begin(tiny())
     fake = generate(state, 8)
-    _, real_logits, _ = discriminator_step(state, batches()[0], fake)
+    judged = discriminator_step(state, batches()[0], fake)
     weights = [p.detach().clone() for p in state.D.parameters()]
     gradients = [p.grad.clone() for p in state.D.parameters()]
     slots = moments(state.opt_D)
     old_G = [p.detach().clone() for p in state.G.parameters()]
-    generator_step(state, fake, real_logits)
+    generator_step(state, fake, judged)
     assert same(weights, list(state.D.parameters()))
     assert same(gradients, [p.grad for p in state.D.parameters()])
     assert same(slots, moments(state.opt_D))
@@ -189,10 +212,10 @@ def test_g_step_does_not_even_compute_d_weight_gradients(tiny):
 
     state = begin(tiny())
     fake = generate(state, 8)
-    _, real_logits, _ = discriminator_step(state, batches()[0], fake)
+    judged = discriminator_step(state, batches()[0], fake)
     of_D = {p.data_ptr() for p in state.D.parameters()}
     with Backward() as seen:
-        generator_step(state, fake, real_logits)
+        generator_step(state, fake, judged)
     assert [wanted for weight, wanted in seen.masks if weight in of_D] == [False] * 3
     assert [wanted for weight, wanted in seen.masks if weight not in of_D] == [True] * 3
 
@@ -217,8 +240,7 @@ def test_g_update_depends_on_real_images_only_through_d(tiny):
     other, before = deepcopy(state), [p.detach().clone() for p in state.G.parameters()]
     for each, seed in ((state, 1), (other, 2)):
         fake = generate(each, 8)
-        real_logits = each.D(batches(seed=seed)[0]).detach()
-        generator_step(each, fake, real_logits)
+        generator_step(each, fake, judged_by(each.D, batches(seed=seed)[0]))
     assert same(list(state.G.parameters()), list(other.G.parameters()))
     assert not same(list(state.G.parameters()), before)
 
@@ -317,8 +339,8 @@ def test_every_training_setting_changes_g(make_tiny, session_data, usual_G, sett
 def test_label_smoothing_leaves_gs_own_loss_alone(tiny):
     state, other = begin(tiny()), begin(tiny("loss.label_smoothing=0.1"))
     (real,) = batches()
-    fake = generate(state, 8)
-    assert generator_step(state, fake, real[:, 0, 0, 0]) == generator_step(other, generate(other, 8), real[:, 0, 0, 0])
+    losses = [generator_step(each, generate(each, 8), judged_by(state.D, real)) for each in (state, other)]
+    assert losses[0] == losses[1]
     assert same(list(state.G.parameters()), list(other.G.parameters()))
 
 

@@ -22,6 +22,8 @@ Data = Annotated[
     Option(help="drawn (built-in faces; the default), a downloaded dataset's name, a folder, an archive, parquet."),
 ]
 Resolution = Annotated[int | None, Option(help="Height and width of the images in pixels: 16, 32, 64, 128 or 256.")]
+Preset = Annotated[str | None, Option(help="A named set of settings, faces by default; 'facegan presets' shows them.")]
+Settings = Annotated[SettingsLike, Option("--set", metavar="SECTION.KEY=VALUE", help="Any setting; repeatable.")]
 Minutes = Annotated[
     float | None, Option(help="Length in minutes: a few timed steps choose --kimg, so that schedules end in time.")
 ]
@@ -34,13 +36,9 @@ def train(
     data: Data = None,
     run: Annotated[PathLike | None, Option(help="The run's folder; by default runs/DATA-PRESET-NUMBER.")] = None,
     *,
-    preset: Annotated[
-        str | None, Option(help="A named set of settings, faces by default; 'facegan presets' shows them.")
-    ] = None,
+    preset: Preset = None,
     config: Annotated[PathLike | None, Option(help="A .toml or .json file of settings.")] = None,
-    settings: Annotated[
-        SettingsLike, Option("--set", metavar="SECTION.KEY=VALUE", help="Any setting; repeatable.")
-    ] = (),
+    settings: Settings = (),
     resolution: Resolution = None,
     batch_size: Annotated[int | None, Option(help="Images per step.")] = None,
     epochs: Epochs = None,
@@ -73,48 +71,47 @@ def train(
         ConfigError, PluginError, DataError, SnapshotError: Refused before anything was written.
         TrainingError: The disk is full, or a loss is not finite.
     """
-    from ..config import DEFAULT_PRESET
-
-    note = ""
-    if preset is None and config is None:
-        preset = DEFAULT_PRESET
-        note = f"preset {preset}, the default; that of earlier versions is --preset dcgan"
+    is_default = preset is None and config is None
     wanted = resolve_config(
         data=data, preset=preset, config=config, settings=settings, resolution=resolution, batch_size=batch_size,
         epochs=epochs, kimg=kimg, steps=steps, minutes=minutes, seed=seed, device=device, precision=precision,
         deterministic=deterministic, evaluate_every=evaluate_every, metrics=metrics,
     )  # fmt: skip
-    name = wanted.run_name(preset or Path(config or "").stem)
+    name = None if is_default else wanted.run_name(preset or Path(config or "").stem)
     return _start(
-        wanted, run, name, note, force=force, stop=stop, reporter=reporter or _adapter(report, packing), world=world
+        wanted, run, name, force=force, stop=stop, reporter=reporter or _adapter(report, packing), world=world
     )
 
 
 def _start(
     config: "RunConfig",
     path: PathLike | None,
-    name: str,
-    note: str,
+    name: str | None,
     *,
     force: bool,
     stop: Callable[[], bool],
     reporter: Reporter,
     world: "World | None",
 ) -> "TrainedRun":
-    """Train in a folder that does not exist yet, or is replaced; None: a free one of this name, which is reserved."""
+    """Train in a folder that does not exist yet, or is replaced.
+
+    Without a path, it is a free one of the name, which is reserved; None: the default preset's, which is reported.
+    """
+    from ..config import DEFAULT_PRESET
     from ..storage.run_dir import RunDir, next_free
     from ..training.distributed import joined
 
     with nullcontext(world) if world else joined() as chosen:
         if not chosen.is_main:
             return _take_part(chosen, stop)
-        with next_free(Path("runs"), name) if path is None else nullcontext(RunDir(Path(path))) as folder:
+        own_name = name or config.run_name(DEFAULT_PRESET)
+        with next_free(Path("runs"), own_name) if path is None else nullcontext(RunDir(Path(path))) as folder:
             options.load_torch()
             from ..training.trainer import TrainedRun, train
 
             reporter.begin_run(folder.path, is_new=True)
-            if note:
-                reporter.info(note)
+            if name is None:
+                reporter.info(f"preset {DEFAULT_PRESET}, the default; that of earlier versions is --preset dcgan")
             replaces = force and path is not None  # a free name replaces nothing
             finished = train(config, folder, reporter=reporter, stop=stop, force=replaces, world=chosen)
             return TrainedRun(folder.path, finished)

@@ -183,14 +183,13 @@ def check_training(name: str, facts: Facts) -> Check:
 
     import torch
 
-    from ..config import RunConfig
+    from ..config import DEFAULT_PRESET, resolve
     from ..devices import resolve_device
-    from ..training.plan import plan
-    from ..training.state import precision
+    from ..training.plan import plan, settled
 
-    config, default, found = RunConfig().complete(), resolve_device("auto").type, {}
+    config, default, found = resolve(preset=DEFAULT_PRESET).complete(), resolve_device("auto").type, {}
     for device in facts["torch"]["devices"]:
-        word = WORDS[str(precision(config, torch.device(device)))]
+        word = settled(config, 10_000, torch.device(device)).train.precision
         found[device] = {"auto_precision": word, "default": device.removesuffix(":0") == default}
     return Check(name, facts={"choices": found, "run_bytes": plan(config, 10_000).run_bytes})  # of so many images
 
@@ -217,6 +216,9 @@ def check_device(name: str, facts: Facts) -> Check:
     if name == "cpu":
         about |= {"name": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
         words = [about["name"], counted(about["threads"], "thread")]
+        if "bf16" in works:
+            about["bf16_speed"] = round(pass_seconds("float32") / pass_seconds("bfloat16"), 2)
+            words.append(f"bf16 {about['bf16_speed']:g} times as fast as fp32")
     elif name != "mps":
         gpu, free = torch.cuda.get_device_properties(name), torch.cuda.mem_get_info(name)[0]
         capability = f"{gpu.major}.{gpu.minor}"
@@ -244,6 +246,22 @@ def compute(device: str, dtype: str) -> None:
     images.float().abs().mean().backward()
     if not all(bool(each.grad.isfinite().all()) for each in layer.parameters() if each.grad is not None):
         raise ArithmeticError("gradients are not finite")
+
+
+def pass_seconds(dtype: str, seconds: float = 0.2) -> float:
+    """Return the shortest time of a forward and backward pass of D's widest convolution on the CPU, in a short trial."""
+    import torch
+
+    layer, images = torch.nn.Conv2d(64, 128, 4, 2, 1), torch.randn(32, 64, 16, 16, requires_grad=True)
+    layer, images = layer.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
+    times, end = list[float](), time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < end:
+        began = time.perf_counter()
+        with torch.autocast("cpu", dtype=getattr(torch, dtype), enabled=dtype != "float32"):
+            found = layer(images)
+        found.float().sum().backward()
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def check_missing_gpu(name: str, facts: Facts) -> Check:

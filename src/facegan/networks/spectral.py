@@ -3,7 +3,7 @@
 torch's own parametrization multiplies in the type of autocast; in bf16 the power iteration would lose the digits that
 it converges by. This one iterates in float32.
 
-Source: Miyato et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018, section 2.1, algorithm 1.
+Source: Miyato et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018, algorithm 1.
 """
 
 from typing import TypeVar
@@ -33,7 +33,7 @@ class SpectralNorm(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight divided by its largest singular value, as a matrix of outputs x everything else."""
         with torch.autocast(weight.device.type, enabled=False):
-            matrix = weight.float().movedim(self.outputs, 0).flatten(1)
+            matrix = weight.movedim(self.outputs, 0).flatten(1)
             if self.training:
                 with torch.no_grad():
                     self.v.copy_(normalize(matrix.T @ self.u, dim=0))
@@ -53,6 +53,5 @@ def spectral(layer: Layer) -> Layer:
 
 def weight_of(layer: nn.Module) -> Tensor:
     """Return the weight that a layer is trained by: of one with spectral norm, that before the division."""
-    holder = layer.parametrizations.weight.original if parametrize.is_parametrized(layer) else layer.weight
-    assert isinstance(holder, Tensor)
-    return holder
+    parameters = dict(layer.named_parameters())
+    return parameters.get("parametrizations.weight.original", parameters.get("weight"))  # type: ignore[return-value]

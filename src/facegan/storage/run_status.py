@@ -156,11 +156,12 @@ def _status(run: RunDir) -> RunStatus:
             reason = "metrics.jsonl ends in a torn line"
     written = [run.config, run.metrics, run.log, *(file.path for file in newest.values())]
     active = max([path.stat().st_mtime for path in written if path.exists()] or [run.path.stat().st_mtime])
+    kimg = step * config.train.images_per_step / 1000 if config and step is not None else finite_number(record, "kimg")
     return RunStatus(
         name=run.path.absolute().name, path=run.path, standing=standing, reason=reason, step=step, num_steps=num_steps,
         share=min(1.0, step / num_steps) if step is not None and num_steps else None,
         num_images=num_images, epoch=finite_number(record, "epoch"),
-        kimg=step * config.train.images_per_step / 1000 if config and step is not None else finite_number(record, "kimg"),
+        kimg=kimg,
         data=Path(config.data.source).name if config else None,
         architecture=config.architecture.name if config else None,
         resolution=config.resolution if config else None,

@@ -33,15 +33,17 @@ GOOD, WON_BY_D, COLLAPSE, STAGNATION = "good", "D has won", "collapse", "stagnat
 # Karras et al., "Training GANs with Limited Data", NeurIPS 2020, and Zhao et al. 2020 (augmentation where D knows few
 # images by heart). Collapse: Goodfellow et al. 2014, section 6 (a G that learns faster than its D maps many latents
 # to one image); Radford et al. 2016, section 4 (0.001 is too high a rate, and beta1 0.9 is unstable); Brock et al.,
-# "Large Scale GAN Training", ICLR 2019, section 3.1 (a larger batch holds more of the variety).
+# "Large Scale GAN Training", ICLR 2019, section 3.1 (a larger batch holds more of the variety). Both: Huang et al.,
+# "The GAN is dead; long live the GAN!", NeurIPS 2024, sections 2 and 3 (pairs and penalties, no momentum).
 ADVICE = {
     GOOD: "",
     WON_BY_D: "in a new run, try optimizer.lr_D at a quarter of lr_G, loss.name=nonsaturating with "
-    "loss.label_smoothing=0.1, more images, or augment.policy=color,translation,cutout if there are few",
-    COLLAPSE: "in a new run, try optimizer.lr_G at most 2e-4 and no higher than optimizer.lr_D, optimizer.beta1=0.5, "
-    "or a larger train.batch_size",
-    STAGNATION: "if the faces are good, the run is done; else, in a new run, try optimizer.lr_G and optimizer.lr_D of "
-    "2e-4, both",
+    "loss.label_smoothing=0.1, a penalty on D (penalty.r1 and r2, with architecture.norm_D=none), more images, or "
+    "augment.policy=color,translation,cutout if there are few",
+    COLLAPSE: "in a new run, try optimizer.lr_G no higher than optimizer.lr_D, both at most 5e-4, optimizer.beta1 at "
+    "most 0.5, loss.name=relativistic with penalties (penalty.r1 and r2), or a larger train.batch_size",
+    STAGNATION: "if the faces are good, the run is done; else, in a new run, try other optimizer.lr_G and "
+    "optimizer.lr_D, both the same (2e-4 to 5e-4)",
     NOT_FINITE: "in a new run, try lower optimizer.lr_G and optimizer.lr_D, or train.precision=fp32",
 }
 

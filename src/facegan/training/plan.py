@@ -10,8 +10,9 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
+from .. import plugins
 from ..augment import FEW, default_probability
-from ..config import RunConfig
+from ..config import PLUGIN_SECTIONS, RunConfig
 from ..devices import has_fast_bf16
 from ..errors import TrainingError
 from ..messages import counted
@@ -141,7 +142,12 @@ def with_length(config: RunConfig, device: torch.device, num_processes: int = 1)
 
 def warnings(config: RunConfig, num_images: int) -> list[str]:
     """Return what is allowed but seldom meant in a settled configuration, a line each."""
-    lines = []
+    parts = [plugins.claim(kind, getattr(config, kind).name) for kind in PLUGIN_SECTIONS]
+    lines = [
+        f"{part.kind} '{part.name}': that of {part.origin}, in place of facegan's own"
+        for part in parts
+        if plugins.replaces_built_in(part)
+    ]
     penalty, augment = config.penalty, config.augment
     if getattr(config.part("loss"), "needs_penalty", False) and not penalty.is_on:
         lines.append(f"loss {config.loss.name}: D's slope is unbounded without a penalty; set penalty.gradient=10")

@@ -170,8 +170,8 @@ def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
         D: nn.Module = architecture.discriminator(config.resolution, config.channels)
     if config.train.micro_batch and (normed := [name for name, net in (("G", G), ("D", D)) if has_batch_norm(net)]):
         raise ConfigError(
-            f"train.micro_batch: {' and '.join(normed)} of this architecture uses batch norm, whose statistics are those "
-            "of a batch; set it to 0, or use networks without batch norm"
+            f"train.micro_batch: batch norm in {' and '.join(normed)} takes its statistics from a whole batch; set "
+            "it to 0, or use networks without batch norm"
         )
     return G, D
 

@@ -54,12 +54,14 @@ def training_step(state: TrainState, real: Tensor) -> None:
     rates = scheduled(state, num_shown)
     state.opt_G.lr, state.opt_D.lr = rates.lr_G, rates.lr_D
     reuse = not (train.fresh_z or train.micro_batch)  # whether G's step takes D's fakes, with their graph
-    batches = real.split(len(real) // train.num_D_steps)
+    batches = torch.split(real, len(real) // train.num_D_steps)
     for number, batch in enumerate(batches, start=1):
         z = draw_latents(state, len(batch))
         with torch.set_grad_enabled(reuse and number == len(batches)):
             fake = _joined([generate(state, part) for (part,) in _parts(state, z)])
         judged = discriminator_step(state, batch, fake, rates)
+        if number < len(batches):
+            state.scaler.update()
     if train.fresh_z:
         z = draw_latents(state, len(batch))
     loss_G, fake = generator_step(state, z, fake if reuse else None, real=batch, judged=judged, rates=rates)
@@ -109,7 +111,8 @@ def discriminator_step(state: TrainState, real: Tensor, fake: Tensor, rates: Rat
     parts = []
     for real_part, fake_part in _parts(state, real.detach(), fake.detach()):
         if state.is_penalised:
-            real_part, fake_part = (images.detach().requires_grad_() for images in (real_part, fake_part))
+            # The fakes may be bf16, whose gradients would be too.
+            real_part, fake_part = (images.detach().float().requires_grad_() for images in (real_part, fake_part))
         real_logits = discriminator_logits(state, real_part, rates)
         fake_logits = discriminator_logits(state, fake_part, rates)
         loss = state.loss.discriminator(real_logits, fake_logits)
@@ -154,8 +157,8 @@ def generator_step(
 
     `fake` are those of latents z (N, z_dim), with their graph; None: they are generated here. Only G's parameters
     receive gradients: D's parameters, gradients and optimizer are as before. D's batch-norm statistics do move, since D
-    runs in training mode here too (as in the PyTorch tutorial); nothing in training reads them. A loss of pairs receives
-    the logits of the real images by the updated D too, as numbers: no gradient passes through a real image.
+    runs in training mode here too (as in the PyTorch tutorial); nothing in training reads them. A loss of pairs also
+    receives the logits of the real images by the updated D, as numbers: no gradient passes through a real image.
     """
     state.opt_G.zero_grad()
     parts = []
@@ -196,7 +199,7 @@ def optimizer_step(state: TrainState, optimizer: Adam) -> None:
 def _parts(state: TrainState, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield mini-batches that are as long as each other in parts of `train.micro_batch`; 0: whole."""
     size = state.config.train.micro_batch or len(tensors[0])
-    return zip(*(tensor.split(size) for tensor in tensors), strict=True)
+    return zip(*(torch.split(tensor, size) for tensor in tensors), strict=True)
 
 
 def _joined(parts: tuple[Tensor, ...] | list[Tensor]) -> Tensor:
