@@ -71,6 +71,7 @@ def test_config_json_is_complete_and_itself_a_valid_config(trained, facegan):
     config = json.loads((folder / "config.json").read_text())
     assert config["architecture"] == {
         "name": "dcgan", "z_dim": 12, "prior": "normal", "ngf": 8, "ndf": 8, "head": "conv", "bias": False,
+        "norm_G": "batch", "norm_D": "batch",
     }  # fmt: skip
     assert config["loss"] == {"name": "nonsaturating", "label_smoothing": 0.0}
     assert config["train"]["steps"] == 4
@@ -189,7 +190,7 @@ def images(workplace):
 
 def test_dry_run_prints_exact_integers_and_writes_nothing(facegan, workplace, cache):
     before = sorted(cache.rglob("*"))
-    said = facegan("train", "--dry-run")
+    said = facegan("train", "--preset", "dcgan", "--dry-run")
     rows = dict(line.split(None, 1) for line in said.out.splitlines() if re.match(r"\w+ +[\d,.]+ *$", line))
     numbers = {key: value.strip() for key, value in rows.items()}
     assert numbers["num_parameters_G"] == "3,576,704"
