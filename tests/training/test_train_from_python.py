@@ -97,9 +97,9 @@ def test_stop_ends_a_run_that_says_so_and_report_hears_of_its_way():
     assert not run.finished
     assert run.best is None
     assert run.snapshot.name == "step-00000001.safetensors"
-    notice, few, begun, tick = heard[:4]
-    assert notice == "preset faces, the default; that of earlier versions is --preset dcgan"
-    assert few.startswith("only 32 images: ")
+    *notices, begun, tick = heard[:4]
+    assert notices[0] == "preset faces, the default; that of earlier versions is --preset dcgan"
+    assert notices[1].startswith("only 32 images: ")
     assert begun == f"{run.path}: 9 steps on 32 images, cpu"
     assert tick.step == 1
 
