@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from facegan.convolution import Conv2d, Geometry, convolution, without_autocast
+from facegan.convolution import Conv2d, Geometry, LeakyReLU, convolution, without_autocast
 
 CASES = {  # geometry, shape of x, shape of the weight, channels of the value
     "3x3": (Geometry(padding=(1, 1)), (2, 2, 4, 3), (3, 2, 3, 3), 3),
@@ -66,23 +66,40 @@ def slope(network, images):
     return slopes.square().sum()
 
 
-def network_of(layer):
+def network_of(layer, activation=LeakyReLU):
     torch.manual_seed(0)
     return nn.Sequential(
-        *[layer(3, 8, 3, padding=1), nn.LeakyReLU(0.2), layer(8, 8, 3, padding=1, groups=2), nn.LeakyReLU(0.2)],
-        *[layer(8, 4, 4, stride=2, padding=1, bias=False), nn.LeakyReLU(0.2), nn.Flatten(1), nn.Linear(64, 1)],
+        *[layer(3, 8, 3, padding=1), activation(0.2), layer(8, 8, 3, padding=1, groups=2), activation(0.2)],
+        *[layer(8, 4, 4, stride=2, padding=1, bias=False), activation(0.2), nn.Flatten(1), nn.Linear(64, 1)],
     )
 
 
 def test_gradients_of_a_penalty_are_those_of_torch():
-    images = torch.randn(2, 3, 8, 8).requires_grad_()
+    images = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     found = []
-    for layer in (Conv2d, nn.Conv2d):
-        network = network_of(layer).double()
-        loss = slope(network, images.double().detach().requires_grad_())
-        found.append(torch.autograd.grad(loss, [p for p in network.parameters() if p.ndim > 1]))
+    for network in (network_of(Conv2d), network_of(nn.Conv2d, nn.LeakyReLU)):
+        logits = network.double()(images.requires_grad_())
+        (slopes,) = torch.autograd.grad(logits.square().sum(), images, create_graph=True)
+        loss = slopes.square().sum() + logits.sum()
+        found.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_leaky_relu_is_torchs_to_the_bit_and_its_slopes_are_constant():
+    x = torch.randn(50, dtype=torch.float64).requires_grad_()
+    ours, theirs = LeakyReLU(0.2)(x), functional.leaky_relu(x, 0.2)
+    assert torch.equal(ours, theirs)
+    factor = torch.randn(50, dtype=torch.float64).requires_grad_()
+    slopes = [torch.autograd.grad((value * factor).sum(), x, create_graph=True)[0] for value in (ours, theirs)]
+    assert torch.equal(*slopes)
+    of_factor = [torch.autograd.grad(each.square().sum(), factor)[0] for each in slopes]
+    assert torch.equal(*of_factor)
+    (slope,) = torch.autograd.grad(LeakyReLU(0.2)(x).sum(), x, create_graph=True)
+    assert not slope.requires_grad
+    inside = LeakyReLU(0.2, inplace=True)
+    y = torch.tensor([-1.0, 1.0])
+    assert inside(y) is y and y.tolist() == pytest.approx([-0.2, 1])
 
 
 class Gradients(TorchDispatchMode):
@@ -106,8 +123,7 @@ def test_slope_of_the_images_computes_no_gradients_of_weights():
     assert (first.of_inputs, first.of_weights) == (3, 0)
     with Gradients() as second:
         loss.backward(inputs=list(network.parameters()))
-    # Of the penalty, and of the zeros that torch's LeakyReLU passes on to the layers before it.
-    assert (second.of_inputs, second.of_weights) == (3, 6)
+    assert (second.of_inputs, second.of_weights) == (0, 3)
 
 
 def test_frozen_layers_and_frozen_images_get_no_gradients():
@@ -119,6 +135,10 @@ def test_frozen_layers_and_frozen_images_get_no_gradients():
     with Gradients() as counted:
         frozen(images.requires_grad_()).sum().backward()
     assert (counted.of_inputs, counted.of_weights) == (3, 0)
+    with Gradients() as counted:
+        learned = network_of(Conv2d)
+        learned(images).sum().backward(inputs=list(learned.parameters()))
+    assert (counted.of_inputs, counted.of_weights) == (2, 3)  # though the images could have a gradient
     assert not frozen(images.detach()).requires_grad
 
 

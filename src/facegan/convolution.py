@@ -1,4 +1,4 @@
-"""Convolutions whose gradients are cheap to differentiate, and resampling by a fixed low-pass filter.
+"""Convolutions and LeakyReLU whose gradients are cheap to differentiate; resampling by a fixed low-pass filter.
 
 A gradient penalty differentiates a gradient. torch computes the second derivative of a grouped convolution group by
 group, which takes most of a step's time. A convolution is bilinear in its input and its weight, so value, input
@@ -31,8 +31,8 @@ PLAIN = Geometry()
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, geometry: Geometry = PLAIN) -> Tensor:
     """Return torch's `conv2d` or `conv_transpose2d` of x (N, C, H, W), cast by autocast as they are.
 
-    The gradient with respect to the parameters is a graph node of its own: `torch.autograd.grad(..., x,
-    create_graph=True)`, the gradient of a penalty, does not compute it.
+    The gradients with respect to x and to the parameters are separate nodes of the graph: the slope of a penalty,
+    `torch.autograd.grad(..., x, create_graph=True)`, does not compute those of the parameters.
     """
     if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return _value(x, weight, bias, geometry)
@@ -71,8 +71,9 @@ def _differentiable(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Ge
     with without_autocast(x.device.type):
         if not torch.is_grad_enabled() or not (learned or x.requires_grad):
             return _value(x, weight, bias, geometry)
-        route = _Parameters.apply(weight, bias, (x, geometry)) if learned else None
-        value: Tensor = _Convolution.apply(x, route, (weight, bias, geometry))
+        to_input = _Input.apply(x, (weight, geometry)) if x.requires_grad else None
+        to_parameters = _Parameters.apply(weight, bias, (x, geometry)) if learned else None
+        value: Tensor = _Convolution.apply(to_input, to_parameters, (x, weight, bias, geometry))
         return value
 
 
@@ -86,28 +87,35 @@ def _gradient(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, mask:
     return found
 
 
-# Tensors inside a tuple are used by a function without being its inputs in the graph: it then has no edge to them, and
-# the engine does not run it for their sake. Saved, they are still connected to their own graph, for higher derivatives.
+# A function has no edge to tensors inside a tuple: the engine does not run it for the sake of their gradients. Saved
+# for the backward, they are still connected to their own graph, as higher derivatives need.
 
 
 class _Convolution(torch.autograd.Function):
-    """The value; its gradient goes to x, and along `route` to the parameters."""
+    """The value; its gradient goes to two tensors of its shape: one on the way to the input, one to the parameters."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, _: Tensor | None, others: tuple[Tensor, Tensor | None, Geometry]) -> Tensor:
-        weight, bias, ctx.geometry = others
+    def forward(_ctx: Any, _to_input: Tensor | None, _to_parameters: Tensor | None, others: tuple[Any, ...]) -> Tensor:
+        return _value(*others)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return *(grad if needed else None for needed in ctx.needs_input_grad[:2]), None
+
+
+class _Input(torch.autograd.Function):
+    """A tensor of the value's shape, without numbers of its own, whose gradient goes to the input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, others: tuple[Tensor, Geometry]) -> Tensor:
+        weight, ctx.geometry = others
         ctx.save_for_backward(x, weight)
-        return _value(x, weight, bias, ctx.geometry)
+        return x.new_empty(()).expand(_shape(x, weight, ctx.geometry))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        to_x, to_route = ctx.needs_input_grad[:2]
-        return (
-            _InputGradient.apply(grad, weight, x.detach(), ctx.geometry) if to_x else None,
-            grad if to_route else None,
-            None,
-        )
+        return _InputGradient.apply(grad, weight, x.detach(), ctx.geometry), None
 
 
 class _Parameters(torch.autograd.Function):
@@ -214,3 +222,41 @@ class Resample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, H/2, W/2) or (N, C, 2 H, 2 W)."""
         return convolution(x, self.kernel, None, self.geometry)
+
+
+class LeakyReLU(nn.LeakyReLU):
+    """`torch.nn.LeakyReLU` without a second derivative; torch's is a tensor of zeros, which costs time."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map any tensor to the same shape."""
+        if self.inplace or not (torch.is_grad_enabled() and input.requires_grad) or torch.compiler.is_compiling():
+            return super().forward(input)
+        value: Tensor = _LeakyReLU.apply(input, self.negative_slope)
+        return value
+
+
+class _LeakyReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        return functional.leaky_relu(x, slope)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return _Slopes.apply(grad, ctx.saved_tensors[0].detach(), ctx.slope), None
+
+
+class _Slopes(torch.autograd.Function):
+    """A gradient times the slope of LeakyReLU at x, which is constant almost everywhere."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, x: Tensor, slope: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        slopes: Tensor = torch.ops.aten.leaky_relu_backward(grad, x, slope, False)
+        return slopes
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
+        return _Slopes.apply(outer, *ctx.saved_tensors, ctx.slope), None, None

@@ -21,7 +21,9 @@ Data = Annotated[
     PathLike | None,
     Option(help="drawn (built-in faces; the default), a downloaded dataset's name, a folder, an archive, parquet."),
 ]
-Resolution = Annotated[int | None, Option(help="Height and width of the images in pixels: 16, 32, 64, 128, 256 or 512.")]
+Resolution = Annotated[
+    int | None, Option(help="Height and width of the images in pixels: 16, 32, 64, 128, 256 or 512.")
+]
 Deterministic = Annotated[
     bool, Option("--deterministic", help="On CUDA, use only kernels that repeat to the bit; slower.")
 ]

@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from ..convolution import Conv2d, Resample, without_autocast
+from ..convolution import Conv2d, LeakyReLU, Resample, without_autocast
 
 SLOPE = 0.2  # of LeakyReLU below 0
 HEAD = 4  # side of the smallest feature maps
@@ -77,9 +77,9 @@ class Block(nn.Module):
         inner = expansion * width
         self.residual = nn.Sequential(
             Conv2d(width, inner, 1),
-            nn.LeakyReLU(SLOPE),
+            LeakyReLU(SLOPE),
             Conv2d(inner, inner, 3, padding=1, groups=inner // group if group else 1),
-            nn.LeakyReLU(SLOPE),
+            LeakyReLU(SLOPE),
             Conv2d(inner, width, 1, bias=False),
         )
 
