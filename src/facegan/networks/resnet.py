@@ -93,7 +93,7 @@ class Generator(nn.Module):
     """Latents to images: a weighted basis of 4x4 maps; then at each side a 1x1 convolution, doubling and blocks.
 
     `widths` are the feature maps from side 4 to the full resolution. The 4x4 maps are computed in float32 under
-    autocast too, and the images are float32.
+    autocast too, and so are the images.
     """
 
     def __init__(self, settings: ResNet, widths: list[int], channels: int) -> None:
@@ -112,7 +112,7 @@ class Generator(nn.Module):
         with without_autocast(z.device.type):
             x = self.head(z)
         images: Tensor = self.to_image(self.stages(x))
-        return images.float()
+        return images.to(z.dtype)
 
 
 class Discriminator(nn.Module):
@@ -143,7 +143,7 @@ class Discriminator(nn.Module):
         """Map images (N, C, H, W) to logits (N,)."""
         x: Tensor = self.stages(self.from_image(images))
         with without_autocast(x.device.type):
-            logits: Tensor = self.head(x.float())
+            logits: Tensor = self.head(x.to(self.from_image.weight.dtype))
         return logits
 
 
