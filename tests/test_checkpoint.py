@@ -203,7 +203,7 @@ def test_a_configuration_that_cannot_be_is_refused(snapshot, config):
     tree = json.loads(config.to_json()) | {"resolution": 65}
     assert refusal(rewritten(snapshot, config=json.dumps(tree))) == (
         f"{snapshot}: carries a configuration that this version refuses "
-        "(config: resolution is 65; it must be a power of two: 16, 32, 64, 128 or 256)"
+        "(config: resolution is 65; it must be a power of two: 16, 32, 64, 128, 256 or 512)"
     )
 
 

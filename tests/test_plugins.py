@@ -245,7 +245,7 @@ def test_of_a_package_found_twice_only_the_first_copy_counts(install, tmp_path, 
     ("kind", "name", "message"),
     [
         ("loss", "nonsaturatin", "loss: there is no 'nonsaturatin'; did you mean 'nonsaturating' or 'saturating'?"),
-        ("architecture", "resnet", "architecture: there is no 'resnet'; there is: dcgan"),
+        ("architecture", "vit", "architecture: there is no 'vit'; there is: dcgan, resnet"),
         ("metric", "recal", "metric: there is no 'recal'; did you mean 'recall'?"),
     ],
 )

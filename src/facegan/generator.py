@@ -30,7 +30,7 @@ class FaceGenerator:
     """G in eval mode with its latent space and the snapshot it comes from.
 
     Attributes:
-        network: Maps z (N, z_dim) to images (N, C, H, W) in [-1, 1].
+        network: Maps z (N, z_dim) to images (N, C, H, W); values may exceed [-1, 1], which `images` clamps.
         z_dim: Length of a latent vector.
         prior: "normal" or "uniform".
     """
@@ -65,7 +65,7 @@ class FaceGenerator:
 
     @torch.no_grad()  # not inference mode, whose tensors allow no further operations
     def images(self, z: Tensor) -> Tensor:
-        """Map latents z (N, z_dim), N >= 1, to images, float32 (N, C, H, W) in [-1, 1], on the CPU.
+        """Map latents z (N, z_dim), N >= 1, to images, float32 (N, C, H, W) clamped to [-1, 1], on the CPU.
 
         The network always runs on MICRO_BATCH latents, the last ones padded with zeros: torch chooses kernels by shape,
         so an image is the same to the bit whatever is drawn with it.
@@ -79,5 +79,5 @@ class FaceGenerator:
         parts = []
         for chunk in z.to(parameter.device, parameter.dtype).split(MICRO_BATCH):  # type: ignore[no-untyped-call]
             padded = torch.cat([chunk, chunk.new_zeros(MICRO_BATCH - len(chunk), self.z_dim)])
-            parts.append(self.network(padded)[: len(chunk)].float().cpu().contiguous())
+            parts.append(self.network(padded)[: len(chunk)].float().clamp(-1, 1).cpu().contiguous())
         return torch.cat(parts)

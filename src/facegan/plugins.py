@@ -46,7 +46,10 @@ BUILT_IN = {
         "plugins": "facegan.cli.plugins:plugins",
         "doctor": "facegan.cli.doctor:doctor",
     },
-    "architecture": {"dcgan": "facegan.networks.dcgan:DCGAN"},
+    "architecture": {
+        "dcgan": "facegan.networks.dcgan:DCGAN",
+        "resnet": "facegan.networks.resnet:ResNet",
+    },
     "loss": {
         "nonsaturating": "facegan.losses:NonSaturating",
         "saturating": "facegan.losses:Saturating",

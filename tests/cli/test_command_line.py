@@ -52,7 +52,7 @@ def test_too_few_images_are_refused_before_any_is_packed(facegan):
         (["train", "--epochs", "nan"], "config: train.epochs is nan; it must be a finite number"),
         (
             ["train", "--resolution", "48"],
-            "config: resolution is 48; it must be a power of two: 16, 32, 64, 128 or 256",
+            "config: resolution is 48; it must be a power of two: 16, 32, 64, 128, 256 or 512",
         ),
         (["train", "--resolution", "8"], "config: resolution is 8; it must be at least 16"),
         (["train", "--batch-size", "1"], "config: train.batch_size is 1; it must be at least 2"),

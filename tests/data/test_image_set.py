@@ -1,5 +1,6 @@
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from facegan.data.image_set import (
     ImageSet,
     from_packed,
     held_out_settings,
-    random_subset,
+    number_people,
+    random_rows,
     training_settings,
     unseen,
 )
@@ -141,21 +143,69 @@ def test_no_held_out_drawn_face_is_a_training_image(settings):
 
 
 def test_a_pick_is_random_bounded_and_always_the_same(faces):
+    rows = random_rows(np.arange(50), 10)
+    assert len(rows) == 10
+    assert np.array_equal(rows, random_rows(np.arange(50), 10))
+    assert rows.tolist() == sorted(set(rows))
+    assert rows.tolist() != list(range(10))
+    assert random_rows(np.arange(50), 1000).tolist() == list(range(50))
     images = faces(50, 1)
-    picked = random_subset(images, 10)
-    assert len(picked) == 10
-    assert np.array_equal(picked, random_subset(images, 10))
-    rows = [next(i for i, each in enumerate(images) if np.array_equal(each, one)) for one in picked]
-    assert rows == sorted(rows)
-    assert rows != list(range(10))
-    assert len(random_subset(images, 1000)) == 50
+    assert np.array_equal(ImageSet(images, "faces").take(rows).images, images[rows])
+
+
+def test_a_pick_takes_people_with_all_their_images():
+    people = np.arange(400) % 100  # four images of each
+    picked = people[random_rows(people, 40)]
+    assert np.bincount(picked)[np.unique(picked)].tolist() == [4] * 10
+    assert sorted(np.bincount(people[random_rows(people, 41)])[np.unique(people[random_rows(people, 41)])]) == (
+        [1] + [4] * 10
+    )
+
+
+def numbered(*names, source="here"):
+    """A set of images with these names, of a source."""
+    packed = SimpleNamespace(names=list(names), attributes={}, digest="")
+    return ImageSet(np.zeros((len(names), 1, 1, 1), np.uint8), "images", packed=packed,
+                    settings=DataConfig(source=source))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("training", "others", "expected"),
+    [
+        (numbered("a/1", "a/2", "b/1"), numbered("c/1", "d/1", "d/2"), ([0, 0, 1], [0, 1, 1])),
+        (numbered("1", "2"), numbered("1", "2"), ([0, 1], [0, 1])),  # flat: each image is its own
+        (numbered("a/1", "a/2", "b/1"), numbered("c/1", "c/2"), ([0, 0, 1], [0, 0])),  # one folder of several
+        (numbered("a/1", "b/1"), numbered("1", "2", source="elsewhere"), ([0, 1], [0, 1])),
+        (ImageSet(np.zeros((2, 1, 1, 1), np.uint8), ""), numbered("c/1", "d/1", "d/2"), ([0, 1], [0, 1, 1])),
+    ],
+    ids=["folders", "flat", "one held-out folder", "two sources", "an array"],
+)
+def test_people_are_numbered_as_the_split_separates_them(training, others, expected):
+    assert tuple(each.tolist() for each in number_people(training, others)) == expected
+
+
+def test_people_are_known_by_the_attribute_identity():
+    images = numbered("1", "2", "3")
+    images.packed.attributes["identity"] = [7, 9, 7]
+    assert number_people(images, images)[0].tolist() == [0, 1, 0]
+
+
+def test_some_of_the_images_keep_their_names_and_attributes(faces, store):
+    found = from_packed(load(DataConfig(source=str(store(num=8))), resolution=16, channels=3))
+    part = found.take(np.array([1, 4, 6])).take(np.array([0, 2]))
+    assert np.array_equal(part.images, found.images[[1, 6]])
+    assert part.names == [found.names[1], found.names[6]]
+    assert {key: list(column) for key, column in part.attributes.items()} == {
+        key: [column[1], column[6]] for key, column in found.attributes.items()
+    }
+    assert part.digest == digest_pixels(part.images)
 
 
 def test_images_that_are_in_both_sets_are_not_unseen(faces):
     training, heldout = faces(20, 1), faces(6, 2)
     heldout[1], heldout[4] = training[7], training[3, :, :, ::-1]
-    assert np.array_equal(unseen(heldout, training, mirror=False), heldout[[0, 2, 3, 4, 5]])
-    assert np.array_equal(unseen(heldout, training, mirror=True), heldout[[0, 2, 3, 5]])
+    assert np.flatnonzero(unseen(heldout, training, mirror=False)).tolist() == [0, 2, 3, 4, 5]
+    assert np.flatnonzero(unseen(heldout, training, mirror=True)).tolist() == [0, 2, 3, 5]
 
 
 def test_digest_of_pixels_is_that_of_packed_images(store, monkeypatch):

@@ -203,3 +203,4 @@ def test_images_belong_to_their_folders_or_in_a_flat_source_to_themselves():
     assert owners(["ann/1.png", "ann/2.png", "bob/1.png"]) == ["ann", "ann", "bob"]
     assert owners(["1.png", "2.png"]) == ["1", "2"]
     assert owners(["all/1.png", "all/2.png"]) == ["1", "2"]
+    assert owners(["all/1.png", "all/2.png"], ["others/1.png"]) == ["all", "all"]

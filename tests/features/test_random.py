@@ -28,7 +28,9 @@ def test_weights_do_not_depend_on_the_global_random_state():
     assert random_extractor(3, 16).digest == one
 
 
-@pytest.mark.parametrize(("resolution", "num_layers"), [(16, 2), (32, 3), (64, 4), (128, 5), (256, 6), (100, 5)])
+@pytest.mark.parametrize(
+    ("resolution", "num_layers"), [(16, 2), (32, 3), (64, 4), (128, 5), (256, 6), (512, 7), (100, 5)]
+)
 def test_last_layer_sees_the_complete_image_at_any_size(resolution, num_layers):
     network = RandomNetwork(1, resolution)
     assert len(network.weights) == num_layers

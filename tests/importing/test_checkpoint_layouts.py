@@ -115,7 +115,7 @@ UNKNOWN = {
         nn.Sequential(*block(6, 4), *block(4, 3)[:1]).state_dict(),
         "its images would be 8x8 with 3 channels",
     ),
-    "too large": (Tutorial(6, 1, 3, 512).state_dict(), "its images would be 512x512 with 3 channels"),
+    "too large": (Tutorial(6, 1, 3, 1024).state_dict(), "its images would be 1024x1024 with 3 channels"),
     "bias of another width": (
         changed(T, main__6__bias=torch.ones(1)),
         "'main.6' is none of convolution, batch norm and linear layer of floating-point numbers",

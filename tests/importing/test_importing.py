@@ -195,7 +195,7 @@ def test_an_unknown_layout_is_refused_with_the_found_and_the_known_ones(options,
         "no generator of a known layout in 'netG': it has no convolutions; found '0.weight 4x3', '0.bias 4', "
         "'2.weight 2x4'; known is a DCGAN of 4x4 transposed convolutions, each but the last with batch norm, that "
         "begins with one of them (main.0, main.1, main.3, ...) or with a linear layer (fc, deconv1.0, deconv1.1, ...), "
-        "16x16 to 256x256 pixels, widths that halve from layer to layer"
+        "16x16 to 512x512 pixels, widths that halve from layer to layer"
     )
 
 

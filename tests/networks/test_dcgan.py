@@ -130,7 +130,7 @@ def test_at_32_both_networks_have_one_stage_less():
 
 @pytest.mark.parametrize("head", ["conv", "linear"])
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("resolution", [16, 32, 64, 128, 256])
+@pytest.mark.parametrize("resolution", [16, 32, 64, 128, 256, 512])
 def test_every_size_gives_images_in_range_and_one_logit_each(resolution, channels, head):
     architecture = DCGAN(z_dim=7, ngf=2, ndf=2, head=head)
     G, D = architecture.generator(resolution, channels), architecture.discriminator(resolution, channels)
@@ -141,7 +141,7 @@ def test_every_size_gives_images_in_range_and_one_logit_each(resolution, channel
     assert D(images[:1].repeat(2, 1, 1, 1)).shape == (2,)
 
 
-@pytest.mark.parametrize("resolution", [16, 32, 64, 128, 256])
+@pytest.mark.parametrize("resolution", [16, 32, 64, 128, 256, 512])
 def test_d_mirrors_g_layer_by_layer(resolution):
     def widths(network, kind):
         layers = [module for module in network.modules() if isinstance(module, kind)]

@@ -19,7 +19,7 @@ def broken(G, D):
     return [name for name, keeps in kept(G, D).items() if not keeps]
 
 
-@pytest.mark.parametrize("resolution", [16, 64, 256])
+@pytest.mark.parametrize("resolution", [16, 64, 512])
 def test_conv_headed_dcgan_keeps_every_guideline(resolution):
     architecture = DCGAN(z_dim=6, ngf=2, ndf=2)
     assert broken(architecture.generator(resolution, 3), architecture.discriminator(resolution, 3)) == []

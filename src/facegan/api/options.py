@@ -37,7 +37,7 @@ TrainingMetrics = Annotated[
     str | None, Option(metavar="LIST", help="Metrics that --evaluate-every measures, separated by commas.")
 ]
 Resolution = Annotated[
-    int | None, Option(help="Height and width of the network's images: 16, 32, 64, 128 or 256; by default 64.")
+    int | None, Option(help="Height and width of the network's images: 16, 32, 64, 128, 256 or 512; by default 64.")
 ]
 DataSettings = Annotated[
     SettingsLike,

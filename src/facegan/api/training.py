@@ -21,7 +21,9 @@ Data = Annotated[
     PathLike | None,
     Option(help="drawn (built-in faces; the default), a downloaded dataset's name, a folder, an archive, parquet."),
 ]
-Resolution = Annotated[int | None, Option(help="Height and width of the images in pixels: 16, 32, 64, 128 or 256.")]
+Resolution = Annotated[
+    int | None, Option(help="Height and width of the images in pixels: 16, 32, 64, 128, 256 or 512.")
+]
 Preset = Annotated[str | None, Option(help="A named set of settings, faces by default; 'facegan presets' shows them.")]
 Settings = Annotated[SettingsLike, Option("--set", metavar="SECTION.KEY=VALUE", help="Any setting; repeatable.")]
 Minutes = Annotated[

@@ -326,7 +326,7 @@ def _round_number(value: float) -> int:
 
 def _power_of_two(value: int) -> int:
     if value & (value - 1):
-        raise ValueError("must be a power of two: 16, 32, 64, 128 or 256")
+        raise ValueError("must be a power of two: 16, 32, 64, 128, 256 or 512")
     return value
 
 
@@ -335,7 +335,7 @@ class RunConfig(Section):
 
     seed: int = Field(0, ge=0, lt=2**32, description="seed of weights, data order and noise")
     resolution: Annotated[int, AfterValidator(_power_of_two)] = Field(
-        64, ge=16, le=256, description="height and width of the images in pixels, a power of two from 16 to 256"
+        64, ge=16, le=512, description="height and width of the images in pixels, a power of two from 16 to 512"
     )
     channels: Literal[1, 3] = Field(3, description="3: colour, 1: grey")
     data: DataConfig = DataConfig()

@@ -17,6 +17,7 @@ from ..reporter import SILENT, Reporter
 from .packed.load import load
 from .packed.packed_images import PackedImages, digest_pixels
 from .source import shown
+from .split import owners
 
 DRAWN = "drawn"
 MIN_IMAGES = 2  # in a set that anything is compared with
@@ -35,6 +36,7 @@ class ImageSet:
     is_training_set: bool = False  # whether they are exactly the images that a checkpoint was trained on
     mirror: bool = False  # whether their mirror images were trained on as well
     warnings: tuple[str, ...] = ()  # what to keep in mind about them, one sentence each
+    rows: NDArray[np.int64] | None = field(default=None, repr=False)  # of the packed ones, which these are; None: all
 
     def __len__(self) -> int:
         return len(self.images)
@@ -52,17 +54,30 @@ class ImageSet:
     @property
     def names(self) -> Sequence[str]:
         """The name of each image in its source; empty where none is known."""
-        return self.packed.names if self.packed else ()
+        return self._of_rows(self.packed.names) if self.packed else ()
 
     @property
     def attributes(self) -> Mapping[str, Sequence[Any]]:
         """A column for each attribute, aligned with the images; empty where none is known."""
-        return self.packed.attributes if self.packed else {}
+        columns = self.packed.attributes if self.packed else {}
+        return columns if self.rows is None else {key: self._of_rows(column) for key, column in columns.items()}
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the pixels in the order of the array, in hex."""
-        return self.packed.digest if self.packed else digest_pixels(self.images)
+        return self.packed.digest if self.packed and self.rows is None else digest_pixels(self.images)
+
+    def people(self, within: Sequence[str] = ()) -> Sequence[Any]:
+        """Return the person of each image: the attribute `identity`, else as `owners`; empty where none is known."""
+        return self.attributes.get("identity") or owners(self.names, within)
+
+    def take(self, rows: NDArray[np.int64]) -> "ImageSet":
+        """Return some of the images, as a copy, with all that is known about them."""
+        kept = rows if self.rows is None else self.rows[rows]
+        return replace(self, images=np.array(self.images[rows]), rows=kept, is_training_set=False)
+
+    def _of_rows(self, column: Sequence[Any]) -> Sequence[Any]:
+        return column if self.rows is None else [column[row] for row in self.rows]
 
 
 def training_set(
@@ -97,8 +112,8 @@ def held_out(
     """Load at most `num` images, drawn at random but always the same, that the model of a training set has not seen.
 
     They come from `source`, cropped as the training set; by default, they are what `data.split` held out or, for drawn
-    faces, other ones. None when the model was trained on all there are. The reporter hears how many were left out
-    because they are training images.
+    faces, other ones. People are drawn, with all their images. None when the model was trained on all there are. The
+    reporter hears how many were left out because they are training images.
 
     Raises:
         DataError: They cannot be loaded, or every one of them is a training image.
@@ -110,13 +125,13 @@ def held_out(
     found = from_source(
         chosen, resolution=training.resolution, channels=training.channels, min_images=1, reporter=reporter
     )
-    candidates = random_subset(found.images, num)
-    kept = unseen(candidates, training.images, mirror=training.settings.mirror)
-    if not len(kept):
+    candidates = found.take(random_rows(number_people(training, found)[1], num))
+    is_unseen = unseen(candidates.images, training.images, mirror=training.settings.mirror)
+    if not is_unseen.any():
         raise DataError(f"{chosen.source}: every held-out image is also a training image; give others")
-    if num_known := len(candidates) - len(kept):
+    if num_known := np.count_nonzero(~is_unseen):
         reporter.info(f"{num_known} held-out images are also training images: left out")
-    return ImageSet(kept, found.label, found.crop, found.filter, settings=chosen)
+    return candidates.take(np.flatnonzero(is_unseen))
 
 
 def from_source(
@@ -203,19 +218,39 @@ def with_settings(data: DataConfig, changes: Mapping[str, Any]) -> DataConfig:
     return validate({**RunConfig().model_dump(), "data": merged}).data
 
 
-def random_subset(images: NDArray[np.uint8], num: int) -> NDArray[np.uint8]:
-    """Return at most `num` of the images, drawn at random from seed 0, in their order."""
-    rows = np.random.default_rng(0).permutation(len(images))[:num]
-    return np.array(images[np.sort(rows)])
+def number_people(training: ImageSet, others: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the number of each image's person, from 0 in the order of the images, of training images and of others.
+
+    A person in both sets has two numbers. Where no person is known, each image is its own.
+    """
+    shared = training.settings and others.settings and training.settings.source == others.settings.source
+    within = (others.names, training.names) if shared else ((), ())
+    first, second = (_numbered(each, names) for each, names in zip((training, others), within, strict=True))
+    return first, second
 
 
-def unseen(candidates: NDArray[np.uint8], training: NDArray[np.uint8], *, mirror: bool) -> NDArray[np.uint8]:
-    """Return the candidates, uint8 (m, C, H, W), that equal no training image (or, with `mirror`, its mirror image)."""
+def _numbered(images: ImageSet, within: Sequence[str]) -> NDArray[np.int64]:
+    numbers: dict[Any, int] = {}
+    people = images.people(within) or range(len(images))
+    return np.array([numbers.setdefault(person, len(numbers)) for person in people], np.int64)
+
+
+def random_rows(people: NDArray[np.int64], num: int) -> NDArray[np.int64]:
+    """Return at most `num` rows in ascending order, of people drawn at random from seed 0; the last may be cut off.
+
+    `people` (N,) numbers the person of each row from 0. A person is drawn with all rows, as a split draws them: if each
+    row were drawn by itself, a person of the drawn set would have fewer images than one of the other set.
+    """
+    order = np.random.default_rng(0).permutation(people.max() + 1)
+    return np.sort(np.argsort(np.argsort(order)[people], kind="stable")[:num])
+
+
+def unseen(candidates: NDArray[np.uint8], training: NDArray[np.uint8], *, mirror: bool) -> NDArray[np.bool_]:
+    """Return which candidates, uint8 (m, C, H, W), equal no training image (or, with `mirror`, its mirror image)."""
     views = [candidates, candidates[..., ::-1]] if mirror else [candidates]
     wanted = {image.tobytes() for view in views for image in view}
     seen = {content for image in training if (content := image.tobytes()) in wanted}
-    kept = [not any(view[row].tobytes() in seen for view in views) for row in range(len(candidates))]
-    return candidates[kept]
+    return np.array([not any(view[row].tobytes() in seen for view in views) for row in range(len(candidates))])
 
 
 def _all_of(data: DataConfig, source: str) -> DataConfig:

@@ -64,10 +64,14 @@ def _by_hash(source: ImageSource, data: DataConfig) -> list[str]:
     return chosen
 
 
-def owners(names: Sequence[str]) -> list[str]:
-    """Return the person of each image: its parent folder; in a flat source, with fewer than two folders, its name."""
+def owners(names: Sequence[str], within: Sequence[str] = ()) -> list[str]:
+    """Return the person of each image: its parent folder; in a flat source, with fewer than two folders, its name.
+
+    `within` holds further names of the same source: it may have folders where the images of `names` share one.
+    """
     people = [PurePosixPath(name).parent.name for name in names]
-    return [PurePosixPath(name).stem for name in names] if len(set(people)) < 2 else people
+    is_flat = len({*people, *(PurePosixPath(name).parent.name for name in within)}) < 2
+    return [PurePosixPath(name).stem for name in names] if is_flat else people
 
 
 def is_held_out(owner: str, *, share: int = 10, salt: str = "") -> bool:

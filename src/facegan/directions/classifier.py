@@ -11,7 +11,7 @@ from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
 from ..data.image_set import ImageSet
-from ..data.split import is_held_out, owners
+from ..data.split import is_held_out
 from ..errors import DataError
 from ..images import to_float
 from ..reporter import SILENT, Reporter
@@ -119,8 +119,7 @@ def train_classifier(
 
 def held_out_rows(images: ImageSet) -> np.ndarray:
     """Return which images the classifier is evaluated on: bool (N,), about one fifth, complete persons."""
-    people = images.attributes.get("identity") or owners(images.names)
-    return np.array([is_held_out(str(person), share=5, salt="classifier ") for person in people])
+    return np.array([is_held_out(str(person), share=5, salt="classifier ") for person in images.people()])
 
 
 def build_network(resolution: int, channels: int, num: int) -> nn.Sequential:

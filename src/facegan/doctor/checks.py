@@ -249,7 +249,7 @@ def compute(device: str, dtype: str) -> None:
 
 
 def pass_seconds(dtype: str, seconds: float = 0.2) -> float:
-    """Return the shortest time of a forward and backward pass of a convolution of D's on the CPU, in a trial."""
+    """Return the shortest time of a pass, there and back, through one convolution on the CPU, in a short trial."""
     import torch
 
     layer, images = torch.nn.Conv2d(64, 128, 4, 2, 1), torch.randn(32, 64, 16, 16, requires_grad=True)

@@ -15,7 +15,7 @@ from .extractor import Extractor, digest_of_weights
 
 
 def activations(D: nn.Module, images: Tensor) -> list[Tensor]:
-    """Return D's hidden activations, from the first layer to the last; gradients flow to the images.
+    """Return D's hidden activations, the last of each size, from the largest to the smallest; gradients flow to images.
 
     Each is scaled to unit length along its channels at every place, and divided by the root of the number of its
     places: the squared Euclidean distance of two images' activations, summed over channels and places, is then one
@@ -29,7 +29,7 @@ def activations(D: nn.Module, images: Tensor) -> list[Tensor]:
         images: (N, C, H, W) in [-1, 1], on D's device.
 
     Returns:
-        Tensors (N, channels, height, width), one a hidden activation.
+        Tensors (N, channels, height, width), one a size.
 
     Raises:
         PluginError: D has no hidden activation that is a module.
@@ -44,12 +44,16 @@ def activations(D: nn.Module, images: Tensor) -> list[Tensor]:
 
 
 def _hidden(D: nn.Module, images: Tensor, take: Callable[[Tensor], Tensor]) -> list[Tensor]:
-    """Apply `take` to each hidden activation (N, channels, height, width), before a later layer writes into it."""
-    found: list[Tensor] = []
+    """Apply `take` to the last hidden activation (N, channels, height, width) of each size.
+
+    It is applied to every one, before a later layer writes into it. Networks of residual blocks have several of a size:
+    all of them would be thousands of channels, and hardly differ.
+    """
+    found: dict[torch.Size, Tensor] = {}
 
     def keep(_: nn.Module, __: object, output: Tensor) -> None:
         if output.ndim == 4:
-            found.append(take(output))
+            found[output.shape[2:]] = take(output)
 
     hooks = [module.register_forward_hook(keep) for module in D.modules() if isinstance(module, ACTIVATIONS)]
     try:
@@ -59,7 +63,7 @@ def _hidden(D: nn.Module, images: Tensor, take: Callable[[Tensor], Tensor]) -> l
             hook.remove()
     if not found:
         raise PluginError(f"{type(D).__name__}: has no hidden activation that is a module; its features are not known")
-    return found
+    return list(found.values())
 
 
 @torch.no_grad()
@@ -71,11 +75,11 @@ def last_activation(D: nn.Module, images: Tensor) -> Tensor:
 def discriminator_extractor(
     D: nn.Module, *, channels: int, resolution: int, device: str = "cpu", of: str = "this snapshot"
 ) -> Extractor:
-    """Build the extractor of one D: the mean of every channel over its places, of all hidden layers.
+    """Build the extractor of one D: the mean of every channel over its places, of the last hidden layer of each size.
 
-    The vector is as long as D has hidden channels (960 for DCGAN at 64 pixels and ndf 64), where the last activation
-    flat would be several thousand numbers: too many for a covariance of a few thousand images. Each layer is first
-    divided by its root mean square over the image, so that none outweighs the others by its scale.
+    The vector is as long as those layers have channels (960 for DCGAN at 64 pixels and ndf 64), where the last
+    activation flat would be several thousand numbers: too many for a covariance of a few thousand images. Each layer is
+    first divided by its root mean square over the image, so that none outweighs the others by its scale.
 
     Numbers are comparable only where the same D embeds all images; and a D judges its own G more harshly than others.
     The extractor takes a copy of D in eval mode: batch norm uses its running statistics, an image's vector does not

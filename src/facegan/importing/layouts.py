@@ -17,7 +17,7 @@ from ..networks.dcgan import widths
 
 KNOWN = (
     "a DCGAN of 4x4 transposed convolutions, each but the last with batch norm, that begins with one of them (main.0, "
-    "main.1, main.3, ...) or with a linear layer (fc, deconv1.0, deconv1.1, ...), 16x16 to 256x256 pixels, widths that "
+    "main.1, main.3, ...) or with a linear layer (fc, deconv1.0, deconv1.1, ...), 16x16 to 512x512 pixels, widths that "
     "halve from layer to layer"
 )
 NORM = {"weight", "bias", "running_mean", "running_var"}
@@ -106,7 +106,7 @@ def recognise(tensors: Mapping[str, Tensor]) -> GeneratorLayout | None:
     upscaling = convolutions[0 if linear else 1 :]
     found = [each.shape[0] for each in reversed(upscaling)]
     resolution, channels = 4 * 2 ** len(upscaling), convolutions[-1].shape[1]
-    if channels not in (1, 3) or not 16 <= resolution <= 256:
+    if channels not in (1, 3) or not 16 <= resolution <= 512:
         raise UnknownLayoutError(f"its images would be {resolution}x{resolution} with {channels} channels")
     if found != widths(found[0], resolution):
         raise UnknownLayoutError(f"its layers are {', '.join(map(str, reversed(found)))} feature maps wide")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..checkpoint import Checkpoint
-from ..data.image_set import ImageSet, held_out, training_set
+from ..data.image_set import ImageSet, held_out, number_people, training_set
 from ..errors import ConfigError, DataError
 from ..features.discriminator import discriminator_with_features
 from ..generator import FaceGenerator
@@ -131,7 +131,7 @@ def find_neighbours(
     unseen = held_out(training, settings.num, settings.held_out, reporter=reporter) if settings.num else None
     measured, no_measure = None, ""
     if unseen is not None:
-        measured = _samples(generator, Points.of(range(settings.num)), reporter), unseen.images
+        measured = _samples(generator, Points.of(range(settings.num)), reporter), unseen
     elif settings.num:
         no_measure = (
             f"no measure: data.split = {checkpoint.config.data.split} kept no images away from this run; train "
@@ -142,7 +142,7 @@ def find_neighbours(
     comparisons = [
         compare_in_space(space, training, shown, measured=measured, k=settings.k, reporter=reporter) for space in spaces
     ]
-    num_samples, num_heldout = map(len, measured or ((), ()))
+    num_samples, num_heldout = (len(measured[0]), len(measured[1])) if measured else (0, 0)
     return FoundNeighbours(generator, points, shown, training, num_samples, num_heldout, no_measure, comparisons)
 
 
@@ -162,7 +162,7 @@ def compare_in_space(
     training: ImageSet,
     shown: NDArray[np.uint8],
     *,
-    measured: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None,
+    measured: tuple[NDArray[np.uint8], ImageSet] | None = None,
     k: int = 3,
     reporter: Reporter = SILENT,
 ) -> SpaceComparison:
@@ -172,21 +172,22 @@ def compare_in_space(
         space: The space of the distances.
         training: The images to search, k or more; their mirror images count as well where `mirror` says so.
         shown: uint8 (n, C, H, W), samples whose neighbours are wanted; may be empty.
-        measured: Samples and held-out images, uint8 (m, C, H, W) each, to measure memorisation with.
+        measured: Samples, uint8 (n, C, H, W), and held-out images, to measure memorisation with.
         k: Neighbours of each sample.
         reporter: Receives the progress.
 
     Raises:
         PluginError: D has no features.
     """
-    parts = [shown, *(measured or ())]
-    found = find_nearest(np.concatenate(parts), training.images, space, k=k, mirror=training.mirror, reporter=reporter)
+    queries = shown if measured is None else np.concatenate([shown, measured[0], measured[1].images])
+    found = find_nearest(queries, training.images, space, k=k, mirror=training.mirror, reporter=reporter)
     if measured is None:
         return SpaceComparison(space, found, None)
     samples, heldout = measured
-    to_heldout = find_nearest(samples, heldout, space, mirror=training.mirror)
+    to_heldout = find_nearest(samples, heldout.images, space, mirror=training.mirror)
     end = len(shown) + len(samples)
-    memorisation = measure_memorisation(found[len(shown) : end], found[end:], to_heldout, len(training))
+    people = number_people(training, heldout)
+    memorisation = measure_memorisation(found[len(shown) : end], found[end:], to_heldout, people)
     return SpaceComparison(space, found[: len(shown)], memorisation)
 
 

@@ -15,6 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
+from ..convolution import Resample
+
+MAX_LISTED = 6  # layers in the evidence of a guideline
 POOLING = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, nn.FractionalMaxPool2d, nn.LPPool2d)
 PARAMETRISED = "parametrizations"  # the name of the child that torch.nn.utils.parametrize adds to a layer
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.SELU, nn.Tanh, nn.Sigmoid, nn.PReLU, nn.Softplus)
@@ -65,7 +68,7 @@ def _layers(network: nn.Module, inputs: Tensor) -> tuple[list[nn.Module], Any]:
 
 def _no_pooling(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideline:
     pooling = sorted(
-        {type(layer).__name__ for layer in layers_G + layers_D if isinstance(layer, (*POOLING, nn.Upsample))}
+        {type(layer).__name__ for layer in layers_G + layers_D if isinstance(layer, (*POOLING, nn.Upsample, Resample))}
     )
     down = [layer for layer in layers_D if isinstance(layer, _ConvNd) and max(layer.stride) > 1]
     up = [layer for layer in layers_G if isinstance(layer, _ConvTransposeNd) and max(layer.stride) > 1]
@@ -91,7 +94,7 @@ def _batch_norm(layers_G: list[nn.Module], layers_D: list[nn.Module]) -> Guideli
     return Guideline(
         text="batch norm in both G and D, except on G's output and D's input layer",
         kept=not missing and num > 0,
-        evidence=f"{num} batch norms; missing after: {', '.join(missing) or 'none'}",
+        evidence=f"{num} batch norms; missing after: {_listed(missing)}",
     )
 
 
@@ -115,7 +118,7 @@ def _relu_then_tanh(layers_G: list[nn.Module]) -> Guideline:
     return Guideline(
         text="ReLU in G for all layers except the output, which uses tanh",
         kept=kept and not missing,
-        evidence=f"G's activations: {_counted(activations)}; missing after: {', '.join(missing) or 'none'}",
+        evidence=f"G's activations: {_counted(activations)}; missing after: {_listed(missing)}",
     )
 
 
@@ -126,7 +129,7 @@ def _leaky_relu(layers_D: list[nn.Module]) -> Guideline:
     return Guideline(
         text="LeakyReLU in D for all layers",
         kept=bool(hidden) and all(isinstance(layer, nn.LeakyReLU) for layer in hidden) and not missing,
-        evidence=f"D's activations: {_counted(activations)}; missing after: {', '.join(missing) or 'none'}",
+        evidence=f"D's activations: {_counted(activations)}; missing after: {_listed(missing)}",
     )
 
 
@@ -148,6 +151,11 @@ def _inactive(name: str, layers: list[nn.Module]) -> list[str]:
         for number, (weighted, *after) in enumerate(_stages(layers)[:-1], start=1)
         if not any(isinstance(layer, ACTIVATIONS) for layer in after)
     ]
+
+
+def _listed(layers: list[str]) -> str:
+    more = len(layers) - MAX_LISTED
+    return ", ".join(layers[:MAX_LISTED] + ([f"{more} more"] if more > 0 else [])) or "none"
 
 
 def _counted(layers: Sequence[nn.Module]) -> str:

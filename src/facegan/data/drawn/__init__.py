@@ -16,7 +16,7 @@ from .render import DRAWING_VERSION, render
 
 __all__ = ["DrawnFaces", "DrawnSource"]
 
-_BATCH_PIXELS = 512 * 64 * 64  # rendered at a time: 512 faces of 64 x 64, 32 of 256 x 256
+_BATCH_PIXELS = 512 * 64 * 64  # rendered at a time: 512 faces of 64 x 64, 8 of 512 x 512
 
 
 class DrawnFaces(BaseModel):
@@ -54,7 +54,7 @@ class DrawnSource:
         """Draw the named faces and yield (name, RGB image of resolution x resolution), in the order of the names.
 
         Raises:
-            ValueError: The resolution is outside 16..256, or a name is not one of these faces.
+            ValueError: The resolution is outside 16..512, or a name is not one of these faces.
         """
         indices = self._indices(names)
         step = max(1, _BATCH_PIXELS // max(1, resolution**2))  # `render` refuses 0

@@ -10,13 +10,13 @@ from .attributes import Attributes
 from .canvas import Canvas
 
 DRAWING_VERSION = 2  # raise it whenever a pixel or an attribute changes: packed copies are keyed by it
-MIN_RESOLUTION, MAX_RESOLUTION = 16, 256
+MIN_RESOLUTION, MAX_RESOLUTION = 16, 512
 _SMALLEST_DRAWN = 64  # below it, faces are drawn larger and averaged: an eye needs more than three pixels
 _TILE_PIXELS = 8 * 64 * 64  # painted at a time, so that a layer stays in the processor's cache
 
 
 def render(look: Attributes, resolution: int) -> NDArray[np.uint8]:
-    """Draw N faces, uint8 (N, resolution, resolution, 3) in sRGB, at 16 to 256 pixels a side; raises ValueError."""
+    """Draw N faces, uint8 (N, resolution, resolution, 3) in sRGB, at 16 to 512 pixels a side; raises ValueError."""
     if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
         raise ValueError(f"drawn: resolution must be from {MIN_RESOLUTION} to {MAX_RESOLUTION} (got {resolution})")
     images = np.empty((len(look), resolution, resolution, 3), dtype=np.uint8)

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ...data.image_set import random_subset
+from ...data.image_set import number_people, random_rows
 from ...neighbours import compare_in_space, pixels
 from ...reporter import Callbacks
 from ..metric import Measurement, Metric, Pair
@@ -17,7 +17,8 @@ class MemorisationInPixels(Metric):
     training images among all. If a share f of the samples are copies, that rises to seen = f + (1 - f) p; the value
     is f = (seen - p) / (1 - p): 0 for a generator that has memorised nothing, 1 if every sample is nearest to a
     training image, and a little below 0 by chance. Blur does not move it, which brings samples nearer to all
-    images alike. There is no protocol that others share; the details hold the measures of `facegan neighbours`.
+    images alike. The interval reaches as far as chance would move the value if other people had been held out. There is
+    no protocol that others share; the details hold the measures of `facegan neighbours`.
 
     All training images are searched, however many reals are asked for.
     """
@@ -57,7 +58,7 @@ class MemorisationInPixels(Metric):
         assert pair.held_out is not None, "lacks() refuses"
         training = pair.real.image_set
         samples = pair.fake.take(0, self.num_images)
-        held_out = random_subset(pair.held_out.images, self.num_images)
+        held_out = pair.held_out.take(random_rows(number_people(training, pair.held_out)[1], self.num_images))
         found = compare_in_space(
             pixels(pair.device),
             training,
