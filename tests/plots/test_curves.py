@@ -142,3 +142,11 @@ def test_values_that_cannot_be_drawn_leave_gaps(make):
     assert np.isfinite(columns["loss/D"][1:6]).tolist() == [False, True, False, False, False]  # true is 1
     assert np.isnan(columns["loss/G"][1:6]).all()
     assert np.isnan(lines(plot_curves([run]).axes[0])["D"].get_ydata()).sum() == 4
+
+
+def test_a_loss_without_scores_says_so_in_their_panel(make):
+    run = make(num=2 * BINS)
+    run.metrics.write_text(run.metrics.read_text().replace("score/", "other/"))
+    scores = plot_curves([run]).axes[1]
+    assert [text.get_text() for text in scores.texts] == ["not defined for this loss"]
+    assert list(lines(scores)) == ["0.5: D cannot tell"]

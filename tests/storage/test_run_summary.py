@@ -133,3 +133,11 @@ def test_a_run_with_unreadable_settings_is_not_compared(make):
     run.config.write_text("{")
     with pytest.raises(SnapshotError, match=re.escape(f"{run.config}: not valid JSON (")):
         compare_runs([run, run])
+
+
+def test_the_length_of_schedules_matters_only_where_something_is_scheduled(make):
+    short, long = "schedule.kimg=1", "schedule.kimg=2"
+    runs = [make("one", saved=[5]), make("two", short, saved=[5]), make("three", long, "train.steps=30", saved=[5])]
+    assert compare_runs(runs).twins == [Twins(runs=[0, 1, 2], step=5, identical=True)]
+    decay = "optimizer.decay=0.5"
+    assert compare_runs([make("four", short, decay, saved=[5]), make("five", long, decay, saved=[5])]).twins == []

@@ -167,11 +167,13 @@ def _identity(run: "RunDir") -> tuple[int, int] | None:
 
 
 def _news_of(metrics: Mapping[str, Any]) -> str:
-    return (
+    news = (
         f"epoch {metrics['epoch']:.2f}  {metrics['images_per_second']:,.0f} images/s  "
-        f"loss_D {metrics['loss/D']:.3f}  loss_G {metrics['loss/G']:.3f}  "
-        f"D(x) {metrics['score/real']:.2f}  D(G(z)) {metrics['score/fake']:.2f} (balance 0.50)"
+        f"loss_D {metrics['loss/D']:.3f}  loss_G {metrics['loss/G']:.3f}"
     )
+    if "score/real" in metrics:  # some losses give single images none
+        news += f"  D(x) {metrics['score/real']:.2f}  D(G(z)) {metrics['score/fake']:.2f} (balance 0.50)"
+    return news
 
 
 def _make_bar(unit: str) -> "Progress":

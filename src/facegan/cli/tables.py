@@ -21,17 +21,20 @@ UNLIMITED = 10_000  # columns, where there is no terminal
 NARROW = 100  # columns of a terminal in which a run takes two lines of the list
 MAX_ATTRIBUTES = 8  # rows; all are in --json and in the plot
 
-# Loss and score of a D that can only guess are those of logistic losses: -2 ln(1/2), -ln(1/2) and 1/2.
 MEANINGS = {
-    "loss/D": "loss of D: low when D is sure and right; 1.39 when it only guesses",
+    "loss/D": "loss of D: low when D is sure and right",
     "loss/D_real": "its part on training images",
     "loss/D_fake": "its part on images of G",
-    "loss/G": "loss of G: high when D recognises its images; 0.69 when D only guesses",
+    "loss/G": "loss of G: high when D recognises its images",
     "score/real": "D(x): how real D finds training images, 0 to 1; 0.50 is balance",
     "score/fake": "D(G(z)): how real D finds images of G; near 0 for long, D has won",
     "spread/real": "how much training images differ from each other",
     "spread/fake": "how much images of G do; far less than the real ones is collapse",
+    "slope/real": "the mean squared slope of D at training images, which the penalty keeps low",
+    "slope/fake": "the same at images of G",
 }
+# Losses of D and of G when D can only guess: multiples of -ln(1/2).
+GUESSING = {"nonsaturating": ("1.39", "0.69"), "saturating": ("1.39", "-0.69"), "relativistic": ("0.69", "0.69")}
 SHOWN_ELSEWHERE = ("step", "epoch", "kimg", "seconds", "images_per_second", "health")
 BETTER = {"lower": "lower", "higher": "higher", "nearer": "near real"}
 NOTE = "real/real: real images in place of the evaluated ones; ratio: the value of as many evaluated ones, over it."
@@ -116,7 +119,9 @@ def print_run(found: "RunSummary", *, verified: bool) -> None:
     }
     _print_section("Length and speed", [(key, text) for key, text in length.items() if text])
     numbers = {key: f"{value:.3f}" for key, value in metrics.items() if isinstance(value, float)}
-    rows = [(key, text, MEANINGS.get(key, "")) for key, text in numbers.items() if key not in SHOWN_ELSEWHERE]
+    guesses = dict(zip(("loss/D", "loss/G"), GUESSING.get(found.settings.get("loss.name", ""), ()), strict=False))
+    meanings = MEANINGS | {key: f"{MEANINGS[key]}; {value} when D only guesses" for key, value in guesses.items()}
+    rows = [(key, text, meanings.get(key, "")) for key, text in numbers.items() if key not in SHOWN_ELSEWHERE]
     _print_section(f"Metrics of the last tick, step {metrics.get('step')}", rows)
     spans = [
         (each.health, f"steps {each.first:,} to {each.last:,}", f"{each.num_ticks:,} ticks") for each in found.health

@@ -41,14 +41,17 @@ def plot_curves(runs: Sequence[RunDir]) -> Figure:
         fake = {"color": COLOURS[1]} if is_single else {**real, "linestyle": "--"}
         _curve(losses, steps, columns["loss/D"], label=f"{label}D", **real)
         _curve(losses, steps, columns["loss/G"], label=f"{label}G", **fake)
-        _curve(scores, steps, columns["score/real"], label=f"{label}D(x)", **real)
-        _curve(scores, steps, columns["score/fake"], label=f"{label}D(G(z))", **fake)
+        if np.isfinite(columns["score/real"]).any():
+            _curve(scores, steps, columns["score/real"], label=f"{label}D(x)", **real)
+            _curve(scores, steps, columns["score/fake"], label=f"{label}D(G(z))", **fake)
         for axes in spreads if "spread/fake" in columns else ():
             known = np.isfinite(columns["spread/fake"])  # older versions wrote none
             _curve(axes, steps[known], columns["spread/real"][known], label=f"{label}images", **real)
             _curve(axes, steps[known], columns["spread/fake"][known], label=f"{label}fakes", **fake)
         _curve(speed, steps, columns["images_per_second"], label=label.rstrip(": ") or None, **real)
     losses.set_ylabel("loss")
+    if not scores.lines:
+        scores.text(0.5, 0.25, "not defined for this loss", ha="center", va="center", transform=scores.transAxes)
     scores.set(ylabel="probability of being real", ylim=(-0.02, 1.02))
     scores.axhline(0.5, color="#444444", linewidth=1, linestyle=":", label="0.5: D cannot tell")
     for axes in spreads:

@@ -131,13 +131,13 @@ class HealthMonitor:
             return COLLAPSE, (
                 f"the fakes are nearly all the same image (their spread is {100 * share:.0f} % of the real images')"
             )
-        scores = f"(D(x) {real:.2f}, D(G(z)) {fake:.2f})"
+        scores = f" (D(x) {real:.2f}, D(G(z)) {fake:.2f})" if "real" in means else ""  # some losses have none
         if self._motion() < (MOVING if was == STAGNATION else STILL):
-            return STAGNATION, f"neither D nor G has changed for long {scores}: they no longer learn"
+            return STAGNATION, f"neither D nor G has changed for long{scores}: they no longer learn"
         if abs(real - fake) < ALIKE and not SURE < real < 1 - SURE:
-            return STAGNATION, f"D takes everything for {'real' if real > 0.5 else 'fake'} {scores}: it does not learn"
+            return STAGNATION, f"D takes everything for {'real' if real > 0.5 else 'fake'}{scores}: it does not learn"
         if fake - real > (NOT_FOOLED if was == STAGNATION else FOOLED):
-            return STAGNATION, f"D takes the fakes for real rather than the images {scores}: it does not learn"
+            return STAGNATION, f"D takes the fakes for real rather than the images{scores}: it does not learn"
         return GOOD, ""
 
     def _motion(self) -> float:
