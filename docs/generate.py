@@ -55,7 +55,8 @@ a valid `--config`.
 facegan train --preset dcgan-linear --config mine.toml --batch-size 32 --set optimizer.lr_G=1e-4
 ```
 
-- `--preset NAME` starts from one of the [presets](#presets). The default is the values below, those of `dcgan`.
+- `--preset NAME` starts from one of the [presets](#presets). Without it and without `--config` it is
+  `faces`; a file alone changes the values below, those of `dcgan`.
 - `--config FILE` reads a .toml or .json file with any part of the tree.
 - `--set section.key=value` takes a line of TOML; a bare word is a string. You can repeat it.
 - A length overrides every other length to its left: `--steps 100` over a preset's `epochs = 25` is 100 steps.

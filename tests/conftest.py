@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -29,6 +30,11 @@ TINY = (
 NUMBERS = itertools.count()
 
 gc.disable()  # imports make nothing that could be collected
+
+
+def pytest_configure():
+    """Give Ctrl-C its usual meaning: a shell's background jobs, and the processes they start, would ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session):

@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from facegan.config import (
+    DEFAULT_PRESET,
     RunConfig,
     build,
     flat,
@@ -155,7 +156,8 @@ MISTAKES = {
     "architecture.head=dense": "config: architecture.head is 'dense'; it must be 'conv' or 'linear'",
     "loss.label_smoothing=1": "config: loss.label_smoothing is 1; it must be below 1",
     "architecture.name=dcgn": "architecture: there is no 'dcgn'; did you mean 'dcgan'?",
-    "loss.name=cramer": "loss: there is no 'cramer'; there is: nonsaturating, saturating, relativistic, hinge, ",
+    "loss.name=cramer": "loss: there is no 'cramer'; there is: nonsaturating, saturating, relativistic, hinge, "
+    "least-squares, wasserstein",
     "data=3": "config: data is 3; it must be a table",
     "seed": "--set seed: give section.key=value, for instance --set train.batch_size=64",
     "=3": "--set =3: give section.key=value, for instance --set train.batch_size=64",
@@ -237,8 +239,8 @@ def test_presets_fix_what_their_descriptions_say(name):
         assert found == value, key
 
 
-def test_dcgan_is_the_first_preset():
-    assert preset_names()[0] == "dcgan"
+def test_the_default_preset_is_the_first():
+    assert preset_names()[0] == DEFAULT_PRESET == "faces"
     assert set(PRESETS) <= set(preset_names())
 
 

@@ -16,7 +16,7 @@ import pytest
 from facegan.cli import main
 
 TINY = (
-    "--preset", "dcgan", "--resolution", "16", "--batch-size", "16", "--device", "cpu",
+    "--preset", "dcgan", "--resolution", "16", "--batch-size", "16", "--device", "cpu", "--precision", "fp32",
     "--set", "data.options.num_images=48", "--set", "architecture.z_dim=12",
     "--set", "architecture.ngf=8", "--set", "architecture.ndf=8",
 )  # fmt: skip

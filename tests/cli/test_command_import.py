@@ -74,7 +74,16 @@ def test_json_names_what_was_recognised_and_assumed(facegan, tutorial):
         "resolution": 32,
         "channels": 3,
         "num_parameters": sum(parameter.numel() for parameter in tutorial.parameters()),
-        "architecture": {"z_dim": 10, "prior": "normal", "ngf": 4, "ndf": 64, "head": "conv", "bias": False},
+        "architecture": {
+            "z_dim": 10,
+            "prior": "normal",
+            "ngf": 4,
+            "ndf": 64,
+            "head": "conv",
+            "bias": False,
+            "norm_G": "batch",
+            "norm_D": "batch",
+        },
         "assumed": {"prior": "normal"},
     }
     said = facegan("import", "netG.pth", "-o", "again.safetensors", "--json", "--prior", "normal")

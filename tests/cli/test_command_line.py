@@ -28,7 +28,7 @@ def test_no_command_prints_the_help(facegan):
 def test_too_few_images_are_refused_before_any_is_packed(facegan):
     said = facegan("train", "--set", "data.options.num_images=5")
     assert said.code == 2
-    assert said.complaint == "facegan: drawn: found 5 images, need at least 128 (train.batch_size)"
+    assert said.complaint == "facegan: drawn: found 5 images, need at least 64 (train.batch_size)"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,11 @@ def test_too_few_images_are_refused_before_any_is_packed(facegan):
             ["train", "--set", "architecture.head=round", "--dry-run"],
             "config: architecture.head is 'round'; it must be 'conv'",
         ),
-        (["train", "--set", "loss.margn=1", "--dry-run"], "config: no setting 'loss.margn'; there is: label_smoothing"),
+        (["train", "--set", "loss.margn=1", "--dry-run"], "config: no setting 'loss.margn'; there is none"),
+        (
+            ["train", "--preset", "dcgan", "--set", "loss.margn=1", "--dry-run"],
+            "config: no setting 'loss.margn'; there is: label_smoothing",
+        ),
         (["train", "--set", "loss.name=hinges", "--dry-run"], "loss: there is no 'hinges'; did you mean 'hinge'?"),
         (
             ["train", "--set", "data.options.num_image=3", "--dry-run"],
@@ -105,7 +109,7 @@ def test_too_few_images_are_refused_before_any_is_packed(facegan):
         (["train", "--data", "text.zip", "--dry-run"], "text.zip: not a zip, tar or parquet file ("),
         (
             ["train", "--set", "data.options.num_images=5", "--dry-run"],
-            "drawn: found 5 images, need at least 128 (train.batch_size)",
+            "drawn: found 5 images, need at least 64 (train.batch_size)",
         ),
     ],
 )

@@ -11,15 +11,17 @@ def test_every_value_of_a_preset_is_printed_with_its_source(facegan, name):
     said = facegan("presets", name)
     values = [line for line in said.out.splitlines() if re.match(r"\w+ *=", line)]
     assert len(values) > 10
-    sources = r"paper|tutorial|notebooks|ours|measured|\w+ \d{4}|\w+ and \w+ \d{4}"
-    assert [line for line in values if not re.search(rf"# ({sources})[,:] ", line)] == []
+    named = r"R3GAN|DCGAN|EDM2|StyleGAN2|DiffAugment|\w+ \d{4}|\w+ and \w+ \d{4}|\w+ et al\. \d{4}"
+    source = rf"# (paper|tutorial|notebooks|ours|measured|({named})('s \w+)?( \([\w ]+\))?)[,:] "
+    assert [line for line in values if not re.search(source, line)] == []
 
 
-def test_all_presets_are_printed_dcgan_first_and_are_valid_toml(facegan):
+def test_all_presets_are_printed_the_default_first_and_are_valid_toml(facegan):
     said = facegan("presets")
     heads = re.findall(r"^### facegan train --preset (\S+)$", said.out, re.MULTILINE)
     assert heads == preset_names()
-    assert heads[:3] == ["dcgan", "dcgan-32", "dcgan-linear"]
+    assert heads[0] == "faces"
+    assert {"dcgan", "dcgan-32", "dcgan-linear", "faces-128", "faces-256", "few", "demo"} <= set(heads)
     for text in re.split(r"^### .*$", said.out, flags=re.MULTILINE):
         tomllib.loads(text)
 
@@ -40,9 +42,15 @@ def test_every_preset_can_be_trained(facegan, name):
     assert facegan("train", "--preset", name, "--dry-run").code == 0
 
 
-def test_preset_dcgan_is_the_default(facegan):
+def test_preset_faces_is_the_default(facegan):
     default = facegan("train", "--dry-run", "--json").json["config"]
-    assert facegan("train", "--preset", "dcgan", "--dry-run", "--json").json["config"] == default
+    assert facegan("train", "--preset", "faces", "--dry-run", "--json").json["config"] == default
+
+
+def test_a_config_file_alone_changes_the_settings_of_dcgan(facegan, workplace):
+    (workplace / "mine.toml").write_text("seed = 3\n")
+    alone = facegan("train", "--config", "mine.toml", "--dry-run", "--json").json["config"]
+    assert alone == facegan("train", "--preset", "dcgan", "--seed", 3, "--dry-run", "--json").json["config"]
 
 
 @pytest.mark.parametrize("command", [["presets"], ["train", "--preset"]])

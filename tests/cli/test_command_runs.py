@@ -85,7 +85,7 @@ def test_show_lists_settings_length_metrics_files_and_what_is_next(facegan, run)
     assert said.code == 0 and said.err == ""
     assert lines[0] == "runs/faces-1: finished at step 4 of 4 (100 %), last written just now"
     for line in (
-        "  architecture.ngf         8    (default 64)",
+        "  architecture.ngf         8     (default 64)",
         "  device                cpu",
         "  steps     4/4, 100 %",
         "  shown     0.1 thousand images, 1.33 epochs of 48",

@@ -71,6 +71,7 @@ def test_config_json_is_complete_and_itself_a_valid_config(trained, facegan):
     config = json.loads((folder / "config.json").read_text())
     assert config["architecture"] == {
         "name": "dcgan", "z_dim": 12, "prior": "normal", "ngf": 8, "ndf": 8, "head": "conv", "bias": False,
+        "norm_G": "batch", "norm_D": "batch",
     }  # fmt: skip
     assert config["loss"] == {"name": "nonsaturating", "label_smoothing": 0.0}
     assert config["train"]["steps"] == 4
@@ -189,7 +190,7 @@ def images(workplace):
 
 def test_dry_run_prints_exact_integers_and_writes_nothing(facegan, workplace, cache):
     before = sorted(cache.rglob("*"))
-    said = facegan("train", "--dry-run")
+    said = facegan("train", "--preset", "dcgan", "--dry-run")
     rows = dict(line.split(None, 1) for line in said.out.splitlines() if re.match(r"\w+ +[\d,.]+ *$", line))
     numbers = {key: value.strip() for key, value in rows.items()}
     assert numbers["num_parameters_G"] == "3,576,704"
@@ -375,3 +376,120 @@ def test_deterministic_is_a_setting_of_the_run(facegan, tiny, monkeypatch):
     assert said.code == 0, said.err
     assert json.loads(Path("one/config.json").read_text())["train"]["deterministic"] is True
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+# The default preset, and a length in minutes
+
+NOTICE = "preset faces, the default; that of earlier versions is --preset dcgan"
+QUICK = (
+    "--resolution", "16", "--batch-size", "8", "--device", "cpu", "--precision", "fp32",
+    "--set", "data.options.num_images=48", "--set", "architecture.ngf=4", "--set", "architecture.ndf=4",
+)  # fmt: skip
+
+
+def test_without_a_preset_faces_is_trained_and_the_earlier_default_is_named_once(facegan):
+    said = facegan("train", *QUICK, "--steps", 2)
+    assert (said.code, said.out) == (0, "runs/drawn-faces-1\n"), said.err
+    assert said.err.count(NOTICE) == 1
+    assert (Path(said.out.strip()) / "log.txt").read_text() == said.err
+    config = json.loads(Path("runs/drawn-faces-1/config.json").read_text())
+    assert (config["loss"], config["penalty"]["r1"]) == ({"name": "relativistic"}, 1.0)
+    assert config["schedule"]["kimg"] == 0.016  # two steps of 8 images
+    assert config["augment"]["probability"] == 0.3  # that of few images
+    assert "--preset dcgan" not in facegan("resume", "runs/drawn-faces-1", "--steps", 3).err
+    assert json.loads(Path("runs/drawn-faces-1/config.json").read_text())["schedule"]["kimg"] == 0.016
+
+
+@pytest.mark.parametrize("choice", ["--preset", "--config"])
+def test_a_preset_or_a_file_is_no_default(facegan, workplace, choice):
+    (workplace / "mine.toml").write_text("seed = 3\n")
+    said = facegan("train", choice, {"--preset": "faces", "--config": "mine.toml"}[choice], *QUICK, "--steps", 1)
+    assert said.code == 0, said.err
+    assert "the default" not in said.err
+    assert said.out == {"--preset": "runs/drawn-faces-1\n", "--config": "runs/drawn-mine-1\n"}[choice]
+
+
+def test_minutes_become_kimg_when_the_run_starts(facegan):
+    said = facegan("train", *QUICK, "--minutes", 0.02, "--run", "timed")
+    assert said.code == 0, said.err
+    config = json.loads(Path("timed/config.json").read_text())
+    assert config["train"]["minutes"] is None
+    assert config["train"]["kimg"] >= 0.008  # at least one step
+    last = lines(Path("timed/metrics.jsonl"))[-1]
+    assert config["schedule"]["kimg"] == last["kimg"] >= config["train"]["kimg"]
+
+
+def test_minutes_exclude_the_other_lengths(facegan):
+    said = facegan("train", "--minutes", 1, "--kimg", 1)
+    assert said.code == 2
+    assert said.complaint == (
+        "facegan: config: train: give exactly one of epochs, kimg, steps, minutes (given: train.kimg and train.minutes)"
+    )
+
+
+def test_plan_estimates_the_minutes(facegan):
+    plan = facegan("train", *QUICK, "--steps", 10, "--dry-run")
+    assert re.search(r"^minutes, about +[\d.,]+ *$", plan.out, re.MULTILINE)
+    found = facegan("train", *QUICK, "--minutes", 0.5, "--dry-run", "--json").json
+    assert found["minutes"] > 0
+    assert found["config"]["train"]["minutes"] is None
+    assert found["num_steps"] == -(-round(found["config"]["train"]["kimg"] * 1000) // 8)
+
+
+# What is allowed but seldom meant, and what is refused
+
+FEW = "only 48 images: D will know them by heart; the preset few augments what D sees early"
+
+
+@pytest.mark.parametrize(
+    ("options", "warning"),
+    [
+        (("--preset", "dcgan"), FEW),
+        ((), FEW),
+        (
+            ("--set", "loss.name=wasserstein", "--set", "penalty={r1 = 0, r2 = 0}"),
+            "loss wasserstein: D's slope is unbounded without a penalty; set penalty.gradient=10",
+        ),
+        (
+            ("--preset", "dcgan", "--set", "penalty.r1=1"),
+            "penalty: D uses batch norm, so a slope is not that of one image; set architecture.norm_D=none or spectral",
+        ),
+    ],
+)
+def test_what_is_seldom_meant_is_a_warning(facegan, options, warning):
+    said = facegan("train", *options, *QUICK, "--steps", 1)
+    assert said.code == 0, said.err
+    assert said.err.splitlines().count(warning) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--preset", "few"), ("--set", "loss.name=wasserstein", "--set", "penalty={r1 = 0, r2 = 0, gradient = 10}")],
+)
+def test_what_is_meant_is_no_warning(facegan, options):
+    said = facegan("train", *options, *QUICK, "--set", "augment.ramp_kimg=0", "--steps", 1)
+    assert said.code == 0, said.err
+    for part in ("only 48 images", "unbounded", "batch norm"):
+        assert part not in said.err
+
+
+@pytest.mark.parametrize("command", [(), ("--dry-run",)])
+def test_fp16_with_a_penalty_is_refused(facegan, workplace, command):
+    said = facegan("train", *QUICK, "--precision", "fp16", *command)
+    assert said.code == 2
+    assert said.complaint == (
+        "facegan: train.precision=fp16: the gradients of a penalty underflow in fp16; use bf16 or fp32"
+    )
+    assert list(workplace.iterdir()) == []
+
+
+def test_a_plugin_with_the_name_of_a_new_loss_wins_with_a_warning(facegan, install):
+    source = "from facegan.losses import NonSaturating\nclass Mine(NonSaturating):\n    width: float = 1.0\n"
+    install("faceplug", source, {"facegan.loss": {"hinge": "faceplug:Mine"}})
+    said = facegan("train", "--preset", "dcgan", *QUICK, "--set", "loss.name=hinge", "--steps", 1, "--run", "run")
+    assert said.code == 0, said.err
+    assert said.err.count("loss 'hinge': that of faceplug 1.0, in place of facegan's own\n") == 1
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["loss"] == {"name": "hinge", "label_smoothing": 0.0, "width": 1.0}
+    environment = json.loads(Path("run/environment.json").read_text())
+    assert environment["plugins"]["loss"] == "faceplug 1.0"

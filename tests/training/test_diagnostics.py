@@ -277,10 +277,10 @@ def train(config, num_steps, *, spoil=lambda state: None):
         if seen and seen[-1] == "not finite":
             break
         training_step(state, loader.batch(step))
-        *sums, _ = state.sums.tolist()
+        means = state.means()
         state.sums.zero_()
         kimg = (step + 1) * config.train.batch_size / 1000
-        seen.append(monitor.observe({"step": step + 1, "kimg": kimg, **dict(zip(METRICS, sums, strict=True))}).name)
+        seen.append(monitor.observe({"step": step + 1, "kimg": kimg, **means}).name)
     return changes(seen)
 
 

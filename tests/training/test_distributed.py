@@ -25,7 +25,7 @@ from facegan.training.cuda_graph import graphed
 from facegan.training.distributed import ALONE, Group, joined
 from facegan.training.runtime import select_device
 from facegan.training.state import build_state
-from facegan.training.step import generate, spread
+from facegan.training.step import draw_latents, generate, spread
 from facegan.training.trainer import resume
 from facegan.training.worker import noise_seed
 
@@ -168,7 +168,7 @@ def shards_in_turn(config, num_steps):
         fakes = []
         for noise in (state.noise, other):
             state.noise, kept = noise, state.noise
-            fakes.append(generate(state, size // 2))
+            fakes.append(generate(state, draw_latents(state, size // 2)))
             state.noise = kept
         logits = [(state.D(real), state.D(fake.detach())) for real, fake in zip(reals, fakes, strict=True)]
         terms = [state.loss.discriminator(*pair) for pair in logits]

@@ -43,7 +43,7 @@ def test_a_finished_run_leaves_everything_and_no_pickle(finished_run):
 
 
 def test_the_run_folder_records_what_it_was_started_with(make_tiny, session_data, finished_run):
-    config = make_tiny("output.tick_every=1", data=session_data)
+    config = make_tiny("output.tick_every=1", "schedule.kimg=0.024", data=session_data)  # the run's length
     written = read_config(finished_run)
     assert written.model_copy(update={"output": config.output}) == config
     assert written.output == config.output.scaled(3)

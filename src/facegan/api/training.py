@@ -112,10 +112,9 @@ def _start(
             from ..training.trainer import TrainedRun, train
 
             reporter.begin_run(folder.path, is_new=True)
-            if name is None:
-                reporter.info(f"preset {DEFAULT_PRESET}, the default; that of earlier versions is --preset dcgan")
+            notice = "" if name else f"preset {DEFAULT_PRESET}, the default; that of earlier versions is --preset dcgan"
             replaces = force and path is not None  # a free name replaces nothing
-            finished = train(config, folder, reporter=reporter, stop=stop, force=replaces, world=chosen)
+            finished = train(config, folder, reporter=reporter, stop=stop, force=replaces, world=chosen, notice=notice)
             return TrainedRun(folder.path, finished)
 
 

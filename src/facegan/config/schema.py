@@ -200,7 +200,9 @@ class TrainConfig(Section):
         description="length in minutes, instead of epochs: a few timed steps turn it into kimg when the run starts",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="`auto`: on CUDA, bf16 if the GPU supports it, else fp16 with loss scaling; elsewhere fp32"
+        "auto",
+        description="`auto`: on CUDA, bf16 if the GPU supports it, else fp16 with loss scaling (with a penalty fp32); "
+        "on CPUs with AMX bf16; elsewhere fp32. config.json contains the result",
     )
     device: str = Field("auto", pattern=DEVICE_PATTERN, description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`")
     num_D_steps: int = Field(1, ge=1, description="updates of D, each on real images of its own, for one of G")

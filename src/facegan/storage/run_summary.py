@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -135,12 +135,13 @@ def compare_runs(runs: Sequence[RunDir]) -> RunComparison:
         config, problem = read_run_config(run)
         if config is None:
             raise SnapshotError(f"{run.path}/{problem}")
-        settings.append(flat(config.model_dump(mode="json")))
+        settings.append(default_settings(config, None) | flat(config.model_dump(mode="json")))
     records = [last_record(run.metrics)[0] or {} for run in runs]
     keys = dict.fromkeys(key for record in records for key in record)
     groups: dict[str, list[int]] = {}  # of the runs whose settings make the same weights
     for place, each in enumerate(settings):
-        effective = {key: value for key, value in each.items() if not key.startswith(_WITHOUT_EFFECT)}
+        idle = _WITHOUT_EFFECT if _is_scheduled(each) else (*_WITHOUT_EFFECT, "schedule.")
+        effective = {key: value for key, value in each.items() if not key.startswith(idle)}
         groups.setdefault(json.dumps(effective, sort_keys=True), []).append(place)
     return RunComparison(
         runs=[run_status(run) for run in runs],
@@ -148,6 +149,12 @@ def compare_runs(runs: Sequence[RunDir]) -> RunComparison:
         metrics={key: [record.get(key) for record in records] for key in keys},
         twins=[_compare_weights(runs, places) for places in groups.values() if len(places) > 1],
     )
+
+
+def _is_scheduled(settings: Mapping[str, Any]) -> bool:
+    """Return whether the length of the schedules changes a run with these settings, with dotted keys."""
+    decays = settings["optimizer.decay"] != 1 or settings["penalty.decay"] != 1
+    return decays or bool(settings["augment.policy"] and settings["augment.ramp_kimg"] is None)
 
 
 # The defaults of built-in parts are those of the preset "dcgan"; to ask the parts themselves would load torch.
@@ -162,7 +169,8 @@ def default_settings(config: RunConfig, num_steps: int | None) -> dict[str, Any]
     """
     base = RunConfig()
     if num_steps is not None:
-        base = base.model_copy(update={"output": base.output.scaled(num_steps)})
+        schedule = base.schedule.model_copy(update={"kimg": num_steps * config.train.images_per_step / 1000})
+        base = base.model_copy(update={"output": base.output.scaled(num_steps), "schedule": schedule})
     tree = base.model_dump(mode="json")
     for kind in PLUGIN_SECTIONS:
         if getattr(config, kind).name in _BUILT_IN:

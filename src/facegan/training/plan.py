@@ -155,9 +155,10 @@ def warnings(config: RunConfig, num_images: int) -> list[str]:
         lines.append(
             "penalty: D uses batch norm, so a slope is not that of one image; set architecture.norm_D=none or spectral"
         )
-    if num_images <= FEW and not (augment.policy and augment.probability):
+    augments_early = augment.policy and augment.probability and augment.ramp_kimg is not None
+    if num_images <= FEW and not augments_early:
         lines.append(
-            f"only {counted(num_images, 'image')}: D will know them by heart; the preset few augments what D sees"
+            f"only {counted(num_images, 'image')}: D will know them by heart; the preset few augments what D sees early"
         )
     return lines
 

@@ -82,6 +82,7 @@ def train(
     stop: Stop = lambda: False,
     force: bool = False,
     world: World = ALONE,
+    notice: str = "",
 ) -> bool:
     """Start a run in a new folder and train it; return whether it reached its end, or `stop` ended it.
 
@@ -92,6 +93,7 @@ def train(
         stop: Asked after each step; True saves and ends.
         force: Move an existing folder aside instead of refusing it.
         world: The processes that train it, of which this is rank 0; the others call `run_worker`.
+        notice: A line to report once the run is accepted; empty: none.
 
     Raises:
         FaceganError: Refused before anything was written; the disk is full; or a loss is not finite.
@@ -107,8 +109,6 @@ def train(
         config = settled(with_length(config, device, world.size), len(data), device)
         counts = plan(config, len(data))
         check_disk(counts.run_bytes, run.path.absolute())
-        for line in warnings(config, len(data)):
-            reporter.warning(line)
         source = {"source": absolute_source(config.data.source)}  # the run can then be resumed from any folder
         intervals = config.output.scaled(counts.num_steps)
         config = config.model_copy(update={"data": config.data.model_copy(update=source), "output": intervals})
@@ -119,6 +119,10 @@ def train(
             reporter.info(f"{run.path}: the previous contents are now in {aside}")
         with run.lock():
             run.create(config.to_json(), environment(config, device, world))
+            if notice:
+                reporter.info(notice)
+            for line in warnings(config, len(data)):
+                reporter.warning(line)
             where = str(device) if world.size == 1 else f"{world.size} processes on {device.type}"
             reporter.info(f"{run.path}: {counts.num_steps} steps on {len(data)} images, {where}")
             return _run_loop(run, state, data=data, hook=hook, reporter=reporter, stop=stop)
