@@ -18,7 +18,7 @@ from facegan.training.state import build_state
 from facegan.training.step import training_step
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-COMMANDS = ("textbook", "train_cpu", "train_gpu", "startup", "data", "sampling", "scaling", "profile")
+COMMANDS = ("textbook", "train_cpu", "train_gpu", "startup", "data", "sampling", "scaling", "profile", "penalty")
 
 
 @pytest.fixture(autouse=True)

@@ -105,7 +105,7 @@ class Relativistic(Loss):
     and it converges with penalties on both real images and fakes.
 
     Source: Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019, section 4; Huang et al., "The GAN is dead;
-    long live the GAN! A Modern Baseline GAN", NeurIPS 2024, equation 2; Sun et al., "Towards a Better Global Loss
+    long live the GAN! A Modern GAN Baseline", NeurIPS 2024, equation 2; Sun et al., "Towards a Better Global Loss
     Landscape of GANs", NeurIPS 2020.
     """
 

@@ -189,11 +189,11 @@ def test_variance_of_people_is_that_of_all_their_labels():
     assert without_correction == pytest.approx(weight @ difference**2)
 
 
-@pytest.mark.parametrize("num_simulations", short_and_long(160, "CAMPAIGN_SIMULATIONS", 4000))
+@pytest.mark.parametrize("num_simulations", short_and_long(160, "CAMPAIGN_SIMULATIONS", 5000))
 @pytest.mark.parametrize("fresh", [True, False], ids=["new people", "the same people"])
 def test_a_generator_that_has_seen_nobody_is_within_the_bounds_and_not_accused(num_simulations, fresh, monkeypatch):
     monkeypatch.setattr(memorisation, "RESAMPLES", 1)
-    monkeypatch.setattr(memorisation, "DRAWS", 20_000 if num_simulations > 1000 else 2000)
+    monkeypatch.setattr(memorisation, "DRAWS", 2000)
     rng, found, by_image = np.random.default_rng(0), [], []
     for number in range(num_simulations):
         if number % 20 == 0:

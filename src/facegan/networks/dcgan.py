@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
+from ..convolution import Conv2d, LeakyReLU
+
 WIDEST = 16  # times ngf or ndf: 1,024 at 64, the paper's widest layer; networks for larger images get deeper only
 SLOPE = 0.2  # of D's LeakyReLU on the negative side
 
@@ -84,22 +86,27 @@ class Discriminator(nn.Module):
     """Images to one logit each by strided convolutions, LeakyReLU 0.2 after each but the last.
 
     Batch norm is on all but the first and the last, spectral norm on all. `widths` are the feature maps from the first
-    layer to the 4x4 head.
+    layer to the 4x4 head. Without batch norm, second derivatives, which penalties need, are cheap.
     """
 
     def __init__(self, settings: DCGAN, widths: list[int], channels: int) -> None:
         super().__init__()
         norm, bias = settings.norm_D, settings.norm_D != "batch"
-        first = nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=bias)  # half the side
+        conv = Conv2d if bias else nn.Conv2d
+
+        def activation() -> nn.Module:
+            return LeakyReLU(SLOPE) if bias else nn.LeakyReLU(SLOPE, inplace=True)
+
+        first = conv(channels, widths[0], 4, stride=2, padding=1, bias=bias)  # half the side
         unnormed = "none" if norm == "batch" else norm
-        self.from_image = nn.Sequential(*_normed(first, unnormed), nn.LeakyReLU(SLOPE, inplace=True))
+        self.from_image = nn.Sequential(*_normed(first, unnormed), activation())
         self.stages = nn.Sequential()  # to (N, widest, 4, 4)
         for narrow, wide in pairwise(widths):
-            down = nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=bias)
-            self.stages.append(nn.Sequential(*_normed(down, norm), nn.LeakyReLU(SLOPE, inplace=True)))
+            down = conv(narrow, wide, 4, stride=2, padding=1, bias=bias)
+            self.stages.append(nn.Sequential(*_normed(down, norm), activation()))
         widest = widths[-1]
         self.head = (
-            nn.Sequential(*_normed(nn.Conv2d(widest, 1, 4, stride=1, padding=0, bias=bias), unnormed), nn.Flatten(0))
+            nn.Sequential(*_normed(conv(widest, 1, 4, stride=1, padding=0, bias=bias), unnormed), nn.Flatten(0))
             if settings.head == "conv"
             else nn.Sequential(nn.Flatten(1), *_normed(nn.Linear(widest * 4 * 4, 1), unnormed), nn.Flatten(0))
         )
