@@ -119,13 +119,18 @@ def train(
             reporter.info(f"{run.path}: the previous contents are now in {aside}")
         with run.lock():
             run.create(config.to_json(), environment(config, device, world))
-            if notice:
-                reporter.info(notice)
-            for line in warnings(config, len(data)):
-                reporter.warning(line)
             where = str(device) if world.size == 1 else f"{world.size} processes on {device.type}"
-            reporter.info(f"{run.path}: {counts.num_steps} steps on {len(data)} images, {where}")
+            _introduce(config, len(data), f"{run.path}: {counts.num_steps} steps", where, notice, reporter)
             return _run_loop(run, state, data=data, hook=hook, reporter=reporter, stop=stop)
+
+
+def _introduce(config: RunConfig, num_images: int, length: str, where: str, notice: str, reporter: Reporter) -> None:
+    """Report a new run, and what about its settings deserves a warning."""
+    if notice:
+        reporter.info(notice)
+    for line in warnings(config, num_images):
+        reporter.warning(line)
+    reporter.info(f"{length} on {num_images} images, {where}")
 
 
 def resume(
