@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
-from ..convolution import Conv2d, LeakyReLU
-
 WIDEST = 16  # times ngf or ndf: 1,024 at 64, the paper's widest layer; networks for larger images get deeper only
 SLOPE = 0.2  # of D's LeakyReLU on the negative side
 
@@ -90,6 +88,8 @@ class Discriminator(nn.Module):
     """
 
     def __init__(self, settings: DCGAN, widths: list[int], channels: int) -> None:
+        from ..convolution import Conv2d, LeakyReLU  # sampling needs no D
+
         super().__init__()
         norm, bias = settings.norm_D, settings.norm_D != "batch"
         conv = Conv2d if bias else nn.Conv2d
