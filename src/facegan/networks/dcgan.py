@@ -88,7 +88,7 @@ class Discriminator(nn.Module):
     """
 
     def __init__(self, settings: DCGAN, widths: list[int], channels: int) -> None:
-        from ..convolution import Conv2d, LeakyReLU  # G, all that sampling needs, does without
+        from ..convolution import Conv2d, LeakyReLU  # sampling needs no D
 
         super().__init__()
         norm, bias = settings.norm_D, settings.norm_D != "batch"

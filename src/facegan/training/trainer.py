@@ -119,18 +119,10 @@ def train(
             reporter.info(f"{run.path}: the previous contents are now in {aside}")
         with run.lock():
             run.create(config.to_json(), environment(config, device, world))
+            _report_start(reporter, notice, warnings(config, len(data)))
             where = str(device) if world.size == 1 else f"{world.size} processes on {device.type}"
-            _introduce(config, len(data), f"{run.path}: {counts.num_steps} steps", where, notice, reporter)
+            reporter.info(f"{run.path}: {counts.num_steps} steps on {len(data)} images, {where}")
             return _run_loop(run, state, data=data, hook=hook, reporter=reporter, stop=stop)
-
-
-def _introduce(config: RunConfig, num_images: int, length: str, where: str, notice: str, reporter: Reporter) -> None:
-    """Report a new run, and what about its settings deserves a warning."""
-    if notice:
-        reporter.info(notice)
-    for line in warnings(config, num_images):
-        reporter.warning(line)
-    reporter.info(f"{length} on {num_images} images, {where}")
 
 
 def resume(
@@ -203,6 +195,13 @@ def environment(config: RunConfig, device: torch.device, world: World = ALONE) -
         "plugins": {kind: claim(kind, name).origin for kind, name in parts.items() if name in names(kind)},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _report_start(reporter: Reporter, notice: str, warned: list[str]) -> None:
+    if notice:
+        reporter.info(notice)
+    for line in warned:
+        reporter.warning(line)
 
 
 def _changed(config: RunConfig, changes: Mapping[str, Mapping[str, Any]]) -> RunConfig:
