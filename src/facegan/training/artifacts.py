@@ -37,7 +37,8 @@ training images may bind what is made from them (CelebA: non-commercial research
 
 **Sources.** A. Radford, L. Metz, S. Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
 Adversarial Networks", ICLR 2016, arXiv:1511.06434. {resnet}I. Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014,
-arXiv:1406.2661. N. Inkawhich, "DCGAN Tutorial", PyTorch tutorials (pytorch.org/tutorials).
+arXiv:1406.2661. N. Inkawhich, "DCGAN Tutorial", PyTorch tutorials (pytorch.org/tutorials). Y. Huang et al., "The GAN is
+dead; long live the GAN! A Modern GAN Baseline", NeurIPS 2024, arXiv:2501.05441 (pairs, penalties, resnet).
 """
 # Of an architecture, among the sources.
 RESNET = """N. Huang, A. Gokaslan, V. Kuleshov, J. Tompkin, "The GAN is dead; long live the GAN! A Modern GAN Baseline", NeurIPS
