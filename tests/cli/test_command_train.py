@@ -233,7 +233,7 @@ def test_plans_bytes_are_those_of_the_files(trained, facegan, tiny):
 def test_plan_says_which_guideline_is_kept_and_which_is_broken(facegan):
     said = facegan("train", "--dry-run", "--preset", "dcgan-linear")
     assert re.search(r"kept +no fully connected hidden layers +hidden linear layers: none", said.out)
-    assert re.search(r"BROKEN +batch norm in both .* missing after: G's Linear number 1", said.out)
+    assert re.search(r"not kept +batch norm in both .* missing after: G's Linear number 1", said.out)
 
 
 def test_every_flag_reaches_its_setting(facegan):

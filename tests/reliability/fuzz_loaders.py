@@ -210,7 +210,7 @@ def _of_others():
         )
     }
     yield Loader("tar", tars, tuple(tars), lies.lying_tar, source, 1536 * MIB)
-    tgz = {f"{name[0]}.tgz": gzip.compress(content, 1) for name, content in tars.items()}
+    tgz = {f"{name[0]}.tgz": gzip.compress(content, 1, mtime=0) for name, content in tars.items()}
     yield Loader("tgz", tgz, tuple(tgz), lies.lying_tar, source, 1536 * MIB)
     shards = {f"{name}.parquet": _parquet(faces, **how) for name, how in PARQUETS.items()}
     yield Loader("parquet", shards, tuple(shards), lies.lying_parquet, source, 1536 * MIB)

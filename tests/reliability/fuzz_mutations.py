@@ -457,7 +457,7 @@ def lying_tar(content: bytes, other: bytes, dice: Random) -> bytes:
         lie[place + 148 : place + 156] = b"%06o\0 " % sum(lie[place : place + 512])
     if dice.random() < 0.3:
         lie = bytearray(scarred(bytes(lie), other, dice))
-    return gzip.compress(bytes(lie), 1) if packed else bytes(lie)
+    return gzip.compress(bytes(lie), 1, mtime=0) if packed else bytes(lie)
 
 
 def lying_parquet(content: bytes, other: bytes, dice: Random) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..api import training
-from .console import training_reporter
+from .console import stderr_console, training_reporter
 from .options import Json, MaxTime, Options, command, print_json
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run_training(verb: Any, options: Options, world: "World", seconds: float | N
 def _print_plan(options: Options, world: "World", as_json: bool) -> None:
     from ..config import flat
     from ..data.packed.load import check_enough, count
-    from ..training.plan import images_per_second, plan, settled, with_length
+    from ..training.plan import images_per_second, plan, settled, warnings, with_length
     from ..training.runtime import configured_torch, select_device
     from .tables import print_table
 
@@ -94,13 +94,15 @@ def _print_plan(options: Options, world: "World", as_json: bool) -> None:
     with configured_torch(config, device):
         rate = images_per_second(config, device, seconds=1.0) * world.size
     minutes = round(counts.num_steps * config.train.images_per_step / rate / 60, 1)
+    for line in warnings(config, num_images):
+        stderr_console().print(line, markup=False)
     if as_json:
         where = {"minutes": minutes, "device": str(device), "config": config.model_dump(mode="json")}
         print_json({**counts.model_dump(mode="json"), **where})
         return
     numbers = {key: value for key, value in counts.model_dump().items() if key != "guidelines"}
     rows = [(key, f"{value:,}" if isinstance(value, int) else f"{value:g}") for key, value in numbers.items()]
-    guidelines = [("kept" if line.kept else "BROKEN", line.text, line.evidence) for line in counts.guidelines]
+    guidelines = [("kept" if line.kept else "not kept", line.text, line.evidence) for line in counts.guidelines]
     print_table("Plan", ("what", "number"), [*rows, ("minutes, about", f"{minutes:,}"), ("device", str(device))])
     print_table("\nGuidelines of the DCGAN paper (section 3)", ("", "guideline", "evidence"), guidelines)
     print_table("\nSettings", ("setting", "value"), list(flat(config.model_dump(mode="json")).items()))

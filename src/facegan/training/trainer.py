@@ -292,13 +292,14 @@ def _attempt(config: RunConfig, device: torch.device, world: World, data: Packed
 
 
 def _try_batch_size(config: RunConfig, device: torch.device, data_bytes: int, size: int) -> None:
-    """Take two steps: Adam allocates in the first, and the second runs with everything allocated."""
+    """Take two steps, penalised if any are: Adam allocates in the first, and the second runs with everything allocated."""
     torch.cuda.empty_cache()
     resident = []
     if data_bytes <= torch.cuda.mem_get_info(device)[0] // 2:  # as the loader decides
         resident.append(torch.empty(data_bytes, dtype=torch.uint8, device=device))
-    state, side = build_state(config, device), config.resolution
-    real = torch.zeros(size, config.channels, side, side, device=device).to(memory_format=memory_format(config))
+    state, shape = build_state(config, device), (config.channels, config.resolution, config.resolution)
+    num = size * config.train.num_D_steps
+    real = torch.zeros(num, *shape, device=device).to(memory_format=memory_format(config))
     for _ in range(2):
         training_step(state, real)
     int(state.first_bad_step)  # waits for the device
