@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import conv_transpose2d, normalize
 from torch.nn.utils import parametrize
 
 WIDEST = 16  # times ngf or ndf: 1,024 at 64, the paper's widest layer; networks for larger images get deeper only
@@ -37,6 +37,11 @@ class DCGAN(BaseModel):
     ndf: int = Field(64, ge=1, description="feature maps of D's first layer; they double from there")
     head: Literal["conv", "linear"] = Field("conv", description="G's first, D's last layer: 4x4 convolution or linear")
     bias: bool = Field(False, description="whether G's last layer adds a bias, as it does in many imported generators")
+    up: Literal["transposed", "balanced"] = Field(
+        "transposed",
+        description="G's upsampling: transposed convolutions, or the same with balanced kernels, which draw no "
+        "checkerboard on flat areas",
+    )
     norm_G: Norm = Field("batch", description="norm of G's layers")
     norm_D: Norm = Field("batch", description="norm of D's layers; penalties need `none` or `spectral`")
 
@@ -59,6 +64,7 @@ class Generator(nn.Module):
     def __init__(self, settings: DCGAN, widths: list[int], channels: int) -> None:
         super().__init__()
         widest, z_dim, norm = widths[-1], settings.z_dim, settings.norm_G
+        transposed = BalancedConvTranspose2d if settings.up == "balanced" else nn.ConvTranspose2d
         self.head: nn.Module
         if settings.head == "conv":
             first = nn.ConvTranspose2d(z_dim, widest, 4, stride=1, padding=0, bias=norm != "batch")
@@ -68,9 +74,9 @@ class Generator(nn.Module):
             self.head = nn.Sequential(nn.Linear(z_dim, widest * 4 * 4), nn.Unflatten(1, (widest, 4, 4)))
         self.stages = nn.Sequential()
         for wide, narrow in pairwise(reversed(widths)):
-            up = nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=norm != "batch")  # twice the side
+            up = transposed(wide, narrow, 4, stride=2, padding=1, bias=norm != "batch")  # twice the side
             self.stages.append(nn.Sequential(*_normed(up, norm), nn.ReLU(inplace=True)))
-        last = nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1, bias=settings.bias or norm != "batch")
+        last = transposed(widths[0], channels, 4, stride=2, padding=1, bias=settings.bias or norm != "batch")
         self.to_image = nn.Sequential(last, nn.Tanh())
         self.apply(_initialise if norm != "none" else partial(_initialise_unnormed, slope=0.0))
 
@@ -78,6 +84,26 @@ class Generator(nn.Module):
         """Map latents z (N, z_dim) to images (N, C, H, W) in [-1, 1]."""
         images: Tensor = self.to_image(self.stages(self.head(z)))
         return images
+
+
+class BalancedConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution of stride 2 with a 4x4 kernel, whose four interleaved 2x2 parts have equal sums.
+
+    Each output pixel is computed by one of the four parts, by the parity of its row and column. Where the input is
+    flat, so is the output: no checkerboard. The kernel's mean does not change. The parameter is not balanced itself.
+
+    Source: Odena, Dumoulin, Olah, "Deconvolution and Checkerboard Artifacts", Distill 2016 (the artefact); the
+    condition of equal sums: Sugawara, Shiota, Kiya, "Super-Resolution Using Convolutional Neural Networks without Any
+    Checkerboard Artifacts", ICIP 2018, section 3.
+    """
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Map (N, in, H, W) to (N, out, 2 H, 2 W)."""
+        del output_size
+        parts = self.weight.unflatten(3, (2, 2)).unflatten(2, (2, 2))  # (in, out, 2, row parity, 2, column parity)
+        sums = parts.sum(dim=(2, 4), keepdim=True)
+        balanced = parts - (sums - sums.mean(dim=(3, 5), keepdim=True)) / 4
+        return conv_transpose2d(input, balanced.reshape_as(self.weight), self.bias, stride=2, padding=1)
 
 
 class Discriminator(nn.Module):
