@@ -3,7 +3,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from facegan.networks.dcgan import DCGAN
+from facegan.networks.dcgan import DCGAN, BalancedConvTranspose2d
 
 
 def count(network):
@@ -234,3 +234,65 @@ def test_every_setting_changes_the_network_it_is_of(fields, of):
     plain, changed = shapes(DCGAN(**base)), shapes(DCGAN(**{**base, **fields}))
     assert (plain[0] != changed[0]) == (of in ("G", "both"))
     assert (plain[1] != changed[1]) == (of in ("D", "both"))
+
+
+def test_balanced_upsampling_keeps_flat_areas_flat_and_the_mean_of_the_kernel():
+    torch.manual_seed(0)
+    up = BalancedConvTranspose2d(3, 5, 4, stride=2, padding=1, bias=False)
+    usual = nn.ConvTranspose2d(3, 5, 4, stride=2, padding=1, bias=False)
+    usual.load_state_dict(up.state_dict())
+    flat = torch.randn(2, 3, 1, 1).expand(2, 3, 8, 8)
+    with torch.no_grad():
+        inside, checkered = (layer(flat)[:, :, 2:-2, 2:-2] for layer in (up, usual))
+    assert inside.std(dim=(2, 3)).max() < 1e-6 < 0.01 < checkered.std(dim=(2, 3)).max()
+    torch.testing.assert_close(inside.mean(dim=(2, 3)), checkered.mean(dim=(2, 3)))
+
+
+def test_a_balanced_kernel_is_what_it_was():
+    up = BalancedConvTranspose2d(2, 3, 4, stride=2, padding=1)
+    usual = nn.ConvTranspose2d(2, 3, 4, stride=2, padding=1)
+    with torch.no_grad():
+        up.weight.copy_(torch.outer(*[torch.tensor([1.0, 3, 3, 1])] * 2) * torch.randn(2, 3, 1, 1))  # bilinear
+    usual.load_state_dict(up.state_dict())
+    x = torch.randn(2, 2, 8, 8)
+    torch.testing.assert_close(up(x), usual(x))
+
+
+@pytest.mark.parametrize(("norm", "bias"), [("none", True), ("spectral", True), ("batch", False)])
+def test_layers_without_batch_norm_have_biases(norm, bias):
+    architecture = DCGAN(ngf=4, ndf=4, norm_G=norm, norm_D=norm)
+    for network in (architecture.generator(16, 3), architecture.discriminator(16, 3)):
+        layers = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.ConvTranspose2d)]
+        assert [layer.bias is not None for layer in layers] == [bias] * len(layers)
+        assert any(isinstance(each, nn.BatchNorm2d) for each in network.modules()) is (norm == "batch")
+
+
+def test_without_norm_activations_keep_their_size_from_layer_to_layer():
+    torch.manual_seed(0)
+    architecture = DCGAN(ngf=32, ndf=32, norm_G="none", norm_D="none")
+    G, D = architecture.generator(64, 3), architecture.discriminator(64, 3)
+    sizes = []
+    for network in (G, D):
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                layer.register_forward_hook(
+                    lambda _, inputs, output: sizes.append(output.square().mean().sqrt().item())
+                )
+    with torch.no_grad():
+        G(torch.randn(64, 100))
+        D(torch.randn(64, 3, 64, 64))
+    assert len(sizes) == 10
+    assert all(0.7 < size < 2.5 for size in sizes), sizes
+
+
+def test_spectral_norm_makes_the_largest_singular_value_1():
+    torch.manual_seed(0)
+    D = DCGAN(ndf=8, norm_D="spectral").discriminator(32, 3).train()
+    images = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        for _ in range(200):
+            D(images)
+    for layer in D.eval().modules():
+        if isinstance(layer, nn.Conv2d):
+            largest = torch.linalg.svdvals(layer.weight.flatten(1))[0]
+            assert largest.item() == pytest.approx(1, rel=1e-2)

@@ -100,7 +100,7 @@ class BalancedConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Map (N, in, H, W) to (N, out, 2 H, 2 W)."""
         del output_size
-        parts = self.weight.unflatten(3, (2, 2)).unflatten(2, (2, 2))  # (in, out, 2, row parity, 2, column parity)
+        parts = self.weight.reshape(*self.weight.shape[:2], 2, 2, 2, 2)  # (in, out, 2, row parity, 2, column parity)
         sums = parts.sum(dim=(2, 4), keepdim=True)
         balanced = parts - (sums - sums.mean(dim=(3, 5), keepdim=True)) / 4
         return conv_transpose2d(input, balanced.reshape_as(self.weight), self.bias, stride=2, padding=1)

@@ -292,7 +292,7 @@ def _attempt(config: RunConfig, device: torch.device, world: World, data: Packed
 
 
 def _try_batch_size(config: RunConfig, device: torch.device, data_bytes: int, size: int) -> None:
-    """Take two steps, penalised if any are: Adam allocates in the first, and the second runs with everything allocated."""
+    """Take two steps, penalised if any is: Adam allocates in the first; in the second all is allocated."""
     torch.cuda.empty_cache()
     resident = []
     if data_bytes <= torch.cuda.mem_get_info(device)[0] // 2:  # as the loader decides
