@@ -81,6 +81,7 @@ def test_json_names_what_was_recognised_and_assumed(facegan, tutorial):
             "ndf": 64,
             "head": "conv",
             "bias": False,
+            "up": "transposed",
             "norm_G": "batch",
             "norm_D": "batch",
         },

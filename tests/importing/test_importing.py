@@ -229,7 +229,7 @@ def test_the_configuration_has_the_found_sizes_and_the_origin(network, head, usu
     config = generator.info["config"]
     assert (config.resolution, config.channels, config.data.source) == (32, 1, "imported")
     wanted = {"z_dim": 64, "prior": usual, "ngf": 64, "ndf": 64, "head": head, "bias": False}
-    wanted |= {"norm_G": "batch", "norm_D": "batch"}
+    wanted |= {"up": "transposed", "norm_G": "batch", "norm_D": "batch"}
     assert config.architecture.fields == wanted
     assert (generator.info["step"], generator.info["weights"]) == (0, "G")
     assert str(tmp_path) not in json.dumps(config.model_dump())
