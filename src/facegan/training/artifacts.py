@@ -36,13 +36,10 @@ an image that it was trained on, above all when the set is small.
 training images may bind what is made from them (CelebA: non-commercial research only). Say that they are synthetic.
 
 **Sources.** A. Radford, L. Metz, S. Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
-Adversarial Networks", ICLR 2016, arXiv:1511.06434. {resnet}I. Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014,
+Adversarial Networks", ICLR 2016, arXiv:1511.06434. I. Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014,
 arXiv:1406.2661. N. Inkawhich, "DCGAN Tutorial", PyTorch tutorials (pytorch.org/tutorials). Y. Huang et al., "The GAN is
-dead; long live the GAN! A Modern GAN Baseline", NeurIPS 2024, arXiv:2501.05441 (pairs, penalties, resnet).
+dead; long live the GAN! A Modern GAN Baseline", NeurIPS 2024, arXiv:2501.05441.
 """
-# Of an architecture, among the sources.
-RESNET = """N. Huang, A. Gokaslan, V. Kuleshov, J. Tompkin, "The GAN is dead; long live the GAN! A Modern GAN Baseline", NeurIPS
-2024, arXiv:2501.05441. """
 
 
 def finish(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporter) -> None:
@@ -89,5 +86,4 @@ def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
         steps=step,
         kimg=step * config.train.images_per_step / 1000,
         best=best_row,
-        resnet=RESNET if config.architecture.name == "resnet" else "",
     )
