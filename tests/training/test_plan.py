@@ -7,7 +7,7 @@ import torch
 from facegan.config import resolve
 from facegan.errors import ConfigError, TrainingError
 from facegan.storage.run_dir import RunDir
-from facegan.training.plan import check_disk, plan
+from facegan.training.plan import Pace, check_disk, plan, with_length
 from facegan.training.trainer import train
 
 
@@ -112,3 +112,13 @@ def test_room_is_looked_for_where_the_run_will_be(tmp_path):
 def test_an_architecture_that_cannot_be_is_refused():
     with pytest.raises(ConfigError, match=r"^config: architecture.z_dim is 0; it must be at least 1$"):
         plan(resolve(settings=["architecture.z_dim=0"]), 10)
+
+
+def test_minutes_become_the_length_whose_steps_and_saves_end_in_time():
+    config = resolve(preset="dcgan", settings={"train.minutes": 10, "train.batch_size": 8}).complete()
+    pace = Pace(images_per_second=40.0, calibration_seconds=2.0)
+    train = with_length(config, torch.device("cpu"), pace=pace).train
+    num_steps = train.num_steps(20)
+    assert train.minutes is None and train.kimg == num_steps * 8 / 1000
+    assert 9.5 < pace.minutes(config, num_steps) <= 10.1
+    assert num_steps < 10 * 60 * 40 / 8 - 20 * 2 * 40 / 8  # twenty grids, at least, take their time too

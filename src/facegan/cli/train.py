@@ -79,8 +79,8 @@ def run_training(verb: Any, options: Options, world: "World", seconds: float | N
 def _print_plan(options: Options, world: "World", as_json: bool) -> None:
     from ..config import flat
     from ..data.packed.load import check_enough, count
-    from ..training.plan import images_per_second, plan, settled, warnings, with_length
-    from ..training.runtime import configured_torch, select_device
+    from ..training.plan import measure_pace, plan, settled, warnings, with_length
+    from ..training.runtime import select_device
     from .tables import print_table
 
     config = training.resolve_config(**{key: value for key, value in options.items() if key not in ("run", "force")})
@@ -88,12 +88,11 @@ def _print_plan(options: Options, world: "World", as_json: bool) -> None:
     device = select_device(config, world)
     num_images = count(config.data)
     check_enough(num_images, config.train.batch_size, config.data.source)
-    config = settled(with_length(config, device, world.size), num_images, device)
+    pace = measure_pace(config, device, world.size, seconds=1.0)
+    config = settled(with_length(config, device, pace=pace), num_images, device)
     counts = plan(config, num_images)
     config = config.model_copy(update={"output": config.output.scaled(counts.num_steps)})
-    with configured_torch(config, device):
-        rate = images_per_second(config, device, seconds=1.0) * world.size
-    minutes = round(counts.num_steps * config.train.images_per_step / rate / 60, 1)
+    minutes = round(pace.minutes(config, counts.num_steps), 1)
     for line in warnings(config, num_images):
         stderr_console().print(line, markup=False)
     if as_json:

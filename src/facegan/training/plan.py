@@ -5,6 +5,7 @@ import shutil
 import time
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -20,8 +21,19 @@ from ..networks.guidelines import Guideline, guidelines
 from ..reporter import SILENT
 from .cuda_graph import NUM_EAGER, graphed
 from .runtime import configured_torch
-from .state import DTYPES, build_networks, build_state, has_batch_norm, memory_format, precision
+from .state import (
+    DTYPES,
+    NUM_CALIBRATION,
+    TrainState,
+    build_networks,
+    build_state,
+    has_batch_norm,
+    memory_format,
+    precision,
+)
 from .step import training_step
+
+NUM_TIMED = 64  # latents of a calibration that is timed
 
 
 class Plan(BaseModel):
@@ -80,26 +92,56 @@ def settled(config: RunConfig, num_images: int, device: torch.device) -> RunConf
     A run that is resumed elsewhere, or extended, then keeps them: the length of the schedules, the precision, the
     probability of augmentation.
     """
+    config = _with_precision(config, device)
     train, augment, schedule = config.train, config.augment, config.schedule
-    if train.precision == "auto":
-        names = {dtype: name for name, dtype in DTYPES.items()}
-        fast = device.type == "cpu" and has_fast_bf16()
-        train = train.model_copy(update={"precision": "bf16" if fast else names[precision(config, device)]})
     if augment.policy and augment.probability is None:
         augment = augment.model_copy(update={"probability": default_probability(num_images)})
     if schedule.kimg is None:
         kimg = train.num_steps(num_images) * train.images_per_step / 1000
         schedule = schedule.model_copy(update={"kimg": kimg})
-    return config.model_copy(update={"train": train, "augment": augment, "schedule": schedule})
+    return config.model_copy(update={"augment": augment, "schedule": schedule})
 
 
-def images_per_second(config: RunConfig, device: torch.device, seconds: float = 3.0) -> float:
-    """Return how many real images a second a complete configuration trains on, by a few steps of a copy of the run.
+def _with_precision(config: RunConfig, device: torch.device) -> RunConfig:
+    if config.train.precision != "auto":
+        return config
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    fast = device.type == "cpu" and has_fast_bf16()
+    chosen = "bf16" if fast else names[precision(config, device)]
+    return config.model_copy(update={"train": config.train.model_copy(update={"precision": chosen})})
+
+
+class Pace(NamedTuple):
+    """How fast a run trains on a device."""
+
+    images_per_second: float
+    calibration_seconds: float  # of G_ema, before each grid, snapshot and state
+
+    def minutes(self, config: RunConfig, num_steps: int) -> float:
+        """Return the minutes that a run of so many steps takes, without evaluations."""
+        output = config.output.scaled(num_steps)
+        num_saves = 1 + num_steps // min(output.sample_every, output.snapshot_every, output.state_every)
+        training = num_steps * config.train.images_per_step / self.images_per_second
+        return (training + num_saves * self.calibration_seconds) / 60
+
+
+def measure_pace(config: RunConfig, device: torch.device, num_processes: int = 1, *, seconds: float = 3.0) -> Pace:
+    """Time a few steps of a copy of a run, whose configuration is complete; the rate varies with the machine's load.
 
     On the CPU the steps are of at most 16 images, fewer where those take long. Every kind of step is timed: those with
-    a penalty are `penalty.every` times as rare as they are in all. The rate varies with the load of the machine.
+    a penalty are `penalty.every` times as rare as they are in all.
     """
-    settings, state = config.train, build_state(config, device)
+    with configured_torch(config, device):
+        state = build_state(_with_precision(config, device), device)
+        rate = _images_per_second(state, seconds) * num_processes
+        began = time.perf_counter()
+        state.calibrate(NUM_TIMED)
+        int(state.first_bad_step)  # waits for the device
+        return Pace(rate, (time.perf_counter() - began) * NUM_CALIBRATION / NUM_TIMED)
+
+
+def _images_per_second(state: TrainState, seconds: float) -> float:
+    config, settings, device = state.config, state.config.train, state.device
     run_step = graphed(partial(training_step, state), state, SILENT)
     shape = (config.channels, config.resolution, config.resolution)
 
@@ -127,16 +169,18 @@ def images_per_second(config: RunConfig, device: torch.device, seconds: float = 
     return size * settings.num_D_steps / total
 
 
-def with_length(config: RunConfig, device: torch.device, num_processes: int = 1) -> RunConfig:
-    """Return a complete configuration with `train.minutes`, if given, as thousands of images; steps are timed for it.
-
-    A twentieth of the time is left for grids and snapshots.
-    """
-    if config.train.minutes is None:
+def with_length(
+    config: RunConfig, device: torch.device, num_processes: int = 1, *, pace: Pace | None = None
+) -> RunConfig:
+    """Return a complete configuration with `train.minutes`, if given, as thousands of images; None: times the pace."""
+    wanted = config.train.minutes
+    if wanted is None:
         return config
-    with configured_torch(config, device):
-        rate = images_per_second(config, device) * num_processes
-    kimg = round(max(rate * 60 * config.train.minutes * 0.95, config.train.images_per_step) / 1000, 3)
+    pace = pace or measure_pace(config, device, num_processes)
+    num_steps = wanted * 60 * pace.images_per_second / config.train.images_per_step
+    for _ in range(10):  # to the length that ends in time together with what is saved
+        num_steps *= wanted / pace.minutes(config, max(1, int(num_steps)))
+    kimg = max(1, int(num_steps)) * config.train.images_per_step / 1000
     return config.model_copy(update={"train": config.train.model_copy(update={"minutes": None, "kimg": kimg})})
 
 
