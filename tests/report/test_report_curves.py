@@ -50,6 +50,14 @@ def test_missing_values_have_no_panel_and_values_too_large_to_draw_no_point():
     assert panels([record(1, **{"loss/D": 1e300})], 1) == []
 
 
+def test_the_losses_of_a_run_without_scores_say_so():
+    losses = {"loss/D": 1.0, "loss/G": -1.0}
+    (alone,) = panels([record(1, **losses)], 1)
+    assert "not defined for this loss" in alone.note
+    with_scores = panels([record(1, **losses, **{"score/real": 0.5, "score/fake": 0.5})], 1)
+    assert all("not defined" not in panel.note for panel in with_scores)
+
+
 def test_levels_that_never_change_can_be_drawn():
     (panel,) = panels([record(1, **{"images_per_second": 0.0})], 1)
     assert panel.levels[0] == (BOTTOM, "0")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..storage.run_log import finite_number
@@ -26,13 +26,15 @@ class PanelSpec:
 
 
 PACE = "They show whether D and G keep up with each other, not how good the faces are."
+NO_BELIEFS = " D(x) and D(G(z)), what D believes, are not defined for this loss."
 BALANCE = "How real D finds images. At 0.5 it cannot tell."
 COLLAPSE = "Generated faces that differ far less than training images are a collapse."
 BELIEFS = {"score/real": "D(x), training images", "score/fake": "D(G(z)), generated faces"}
 SPREADS = {"spread/real": "training images", "spread/fake": "generated faces"}
+LOSSES, SCORES = "Training losses", "What D believes"
 SPECS = (
-    PanelSpec("Training losses", {"loss/D": "D", "loss/G": "G"}, note=PACE),
-    PanelSpec("What D believes", BELIEFS, low=0, high=1, line=0.5, note=BALANCE),
+    PanelSpec(LOSSES, {"loss/D": "D", "loss/G": "G"}, note=PACE),
+    PanelSpec(SCORES, BELIEFS, low=0, high=1, line=0.5, note=BALANCE),
     PanelSpec("How much images differ", SPREADS, low=0, note=COLLAPSE),
     PanelSpec("Speed", {"images_per_second": "images/s"}, low=0),
 )
@@ -72,7 +74,10 @@ class Panel:
 
 
 def panels(records: Sequence[Mapping[str, Any]], last: int) -> list[Panel]:
-    """Return the panels of losses, scores, spreads and speed over 0...last steps; those without values are left out."""
+    """Return the panels of losses, scores, spreads and speed over 0...last steps; those without values are left out.
+
+    For a loss without scores, the panel of losses says so.
+    """
     size = -(-len(records) // BINS) or 1
     bins = [records[start : start + size] for start in range(0, len(records), size)]
     steps = [sum(record["step"] for record in part) / len(part) for part in bins]
@@ -82,6 +87,8 @@ def panels(records: Sequence[Mapping[str, Any]], last: int) -> list[Panel]:
         columns = {key: column for key, column in columns.items() if any(column)}
         if columns:
             found.append(_panel(spec, steps, columns, last))
+    if found and found[0].title == LOSSES and all(panel.title != SCORES for panel in found):
+        found[0] = replace(found[0], note=found[0].note + NO_BELIEFS)
     return found
 
 

@@ -148,7 +148,7 @@ class HealthMonitor:
         """
         if len(self._blocks) < NUM_BLOCKS or any("share" not in block for block in self._blocks):
             return inf
-        columns = ([block[key] / block["steps"] for block in self._blocks] for key in ("real", "fake", "share"))
+        columns = ([block[key] / block["steps"] for block in self._blocks] for key in self._means)
         num_images = min(block["images"] for block in self._blocks)
         return sqrt(num_images) * max(max(column) - min(column) for column in columns)
 
