@@ -153,16 +153,16 @@ def _images_per_second(state: TrainState, seconds: float) -> float:
         int(state.first_bad_step)
         return time.perf_counter() - began
 
-    size = settings.batch_size
+    size, first = settings.batch_size, 0.0
     if device.type == "cpu":
-        timed(2, 0)  # torch chooses its kernels
-        size = min(size, 16, max(2, int(2 * seconds / timed(2, 0))))
+        first = timed(2, 0)  # torch chooses its kernels
+        size = min(size, 16, max(2, int(2 * seconds / first)))
     total, every = 0.0, config.penalty.every if config.penalty.is_on else 1
     for step, share in ((0, 1 / every), (1, 1 - 1 / every)):
         if share:
-            for _ in range(NUM_EAGER + 1 if device.type == "cuda" else 1):
+            times = [first] if step == 0 and first > seconds else []  # so slow that its beginning does not matter
+            for _ in range(NUM_EAGER + 1 if device.type == "cuda" else size > 2):
                 timed(size, step)
-            times = [timed(size, step)]
             while sum(times) < seconds / 2:
                 times.append(timed(size, step))
             total += share * sum(times) / len(times)
