@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import softplus
 
 from facegan.augment import augment
 from facegan.networks.dcgan import DCGAN
-from facegan.penalties import input_gradient, one_centred, zero_centred
+from facegan.networks.resnet import Block, ResNet
+from facegan.penalties import FirstPass, input_gradient, one_centred, zero_centred
 
 SHAPE = (5, 3, 4, 4)
 
@@ -146,3 +148,64 @@ def test_a_flat_d_has_penalties_and_finite_gradients():
     penalty.backward()
     assert penalty.item() == 1
     assert D.weight.grad.isfinite().all()
+
+
+def residual(dtype):
+    torch.manual_seed(0)
+    D = ResNet(width=8, width_max=16, group=4, blocks=2).discriminator(16, 3).to(dtype)
+    for block in D.modules():
+        if isinstance(block, Block):
+            nn.init.normal_(block.residual[-1].weight, 0, 0.1)
+            nn.init.normal_(block.residual[0].bias, 0, 0.3)
+            nn.init.normal_(block.residual[2].bias, 0, 0.3)
+    return D
+
+
+def plain(dtype):
+    """DCGAN's D without norm, with torch's own layers."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *[nn.Conv2d(3, 8, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(8, 16, 4, 2, 1), nn.LeakyReLU(0.2)],
+        *[nn.Flatten(1), nn.Linear(256, 1), nn.Flatten(0)],
+    ).to(dtype)
+
+
+@pytest.mark.parametrize("network", [residual, plain])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_gradients_of_two_passes_are_those_of_the_double_backward(network, dtype):
+    D, images = network(dtype), torch.randn(6, 3, 16, 16, dtype=dtype)
+    parameters, gamma = list(D.parameters()), 0.7
+
+    def loss(logits):
+        return softplus(logits[3:] - logits[:3]).mean()  # pairs
+
+    x = images.clone().requires_grad_()
+    logits = D(x)
+    (slopes,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+    penalty = gamma / 2 * slopes.square().sum((1, 2, 3)).mean()
+    expected = torch.autograd.grad(loss(logits) + penalty, parameters)
+
+    first = FirstPass(D, images)
+    leaf = first.logits.clone().requires_grad_()
+    (factors,) = torch.autograd.grad(loss(leaf), leaf)
+    assert torch.equal(first.logits, logits.detach())
+    torch.testing.assert_close(first.slopes, slopes.detach())
+    found = first.gradients(parameters, factors, gamma / len(images) * first.slopes)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours - theirs).norm() <= (1e-10 if dtype == torch.float64 else 1e-5) * theirs.norm()
+    assert not any(module._forward_hooks for module in D.modules())
+    assert not first.logits.requires_grad and not first.slopes.requires_grad
+
+
+def test_under_autocast_the_gradients_of_two_passes_are_as_near_the_exact_ones_as_a_rounding():
+    D, images = residual(torch.float32), torch.randn(6, 3, 16, 16)
+    parameters, factors = list(D.parameters()), torch.rand(6) / 6
+    exact = FirstPass(D, images)
+    expected = exact.gradients(parameters, factors, exact.slopes / 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        first = FirstPass(D, images)
+        found = first.gradients(parameters, factors, first.slopes / 6)
+    assert first.slopes.dtype == torch.float32
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == torch.float32
+        assert (ours - theirs).norm() < 0.1 * theirs.norm()

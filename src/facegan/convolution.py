@@ -42,6 +42,12 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, geometry:
     return _differentiable(x, weight, bias, geometry)
 
 
+@torch.no_grad()
+def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry = PLAIN) -> Tensor:
+    """Return the gradient with respect to the weight, for the gradient of the value and an input of one dtype."""
+    return _gradient(grad, x, weight, geometry, [False, True, False])[1]
+
+
 def without_autocast(device: str) -> AbstractContextManager[Any]:
     """Return a context in which operations on a type of device keep the dtype of their inputs."""
     return torch.autocast(device, enabled=False) if _autocasts(device) else nullcontext()

@@ -63,6 +63,10 @@ VARIANTS = {
         "penalty.decay=0.1", "optimizer.decay=0.25", "optimizer.warmup_kimg=0.05", "schedule.kimg=0.08",
         "augment.policy=color,translation,cutout", "augment.probability=0.5",
     ),
+    "fused penalties": (
+        "loss.name=relativistic", "architecture.norm_D=none", "penalty.r1=1", "penalty.r2=1", "penalty.fused=true",
+        "augment.policy=color,translation,cutout", "augment.probability=0.5", "train.precision=bf16",
+    ),
     "two updates of D": ("train.num_D_steps=2", "architecture.norm_D=spectral", "train.precision=bf16"),
 }  # fmt: skip
 

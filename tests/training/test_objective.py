@@ -6,6 +6,7 @@ import pytest
 import torch
 from pydantic import BaseModel
 
+from facegan.config import resolve
 from facegan.errors import ConfigError
 from facegan.training import step as steps
 from facegan.training.state import METRICS, build_networks, build_state
@@ -99,6 +100,75 @@ def test_the_gradient_of_d_is_that_of_the_loss_and_of_both_penalties(tiny):
         torch.testing.assert_close(
             parameter.grad, torch.zeros_like(parameter) if gradient is None else gradient, rtol=1e-4, atol=1e-6
         )
+
+
+FUSED = {
+    "both penalties": (),
+    "r1 alone": ("penalty.r2=0",),
+    "r2 alone, lazy": ("penalty.r1=0", "penalty.every=4"),
+    "in micro-batches": ("train.micro_batch=2", "architecture.norm_G=none"),
+    "a linear head": ("architecture.head=linear",),
+}
+
+
+@pytest.mark.parametrize("settings", FUSED.values(), ids=FUSED)
+def test_fused_penalties_give_the_gradients_of_the_double_backward(tiny, monkeypatch, settings):
+    def augmented(images, *_):  # affine, and the same for all
+        return 0.7 * images.flip(3) + 0.1 * images.mean(dim=(1, 2, 3), keepdim=True) + 0.2
+
+    monkeypatch.setattr(steps, "augment", augmented)
+    compare_fused(lambda fused: tiny(*PAIRS, *settings, f"penalty.fused={fused}"))
+
+
+def test_fused_penalties_give_the_gradients_of_the_double_backward_of_resnet():
+    narrow = [f"architecture.{setting}" for setting in ("width=8", "width_max=16", "group=4", "blocks=1")]
+    settings = ["resolution=16", "augment.policy=", "train.precision=fp32", "train.device=cpu", *narrow]
+    compare_fused(lambda fused: resolve(preset="best-64", settings=[*settings, f"penalty.fused={fused}"]))
+
+
+def compare_fused(configured):
+    """Compare D's step with fused penalties and without, for configurations of either."""
+    judged, gradients = [], []
+    for fused in ("false", "true"):
+        state = build_state(configured(fused), CPU)
+        moved = torch.Generator().manual_seed(2)
+        with torch.no_grad():
+            for parameter in state.D.parameters():  # resnet's blocks begin as the identity, biases as 0
+                parameter += 0.05 * torch.randn(parameter.shape, generator=moved)
+        real, fake = images(4, seed=1), images(4, seed=2)
+        judged.append(steps.discriminator_step(state, real, fake, scheduled(state, 4)))
+        gradients.append(state.opt_D.gradients())
+    slow, fast = judged
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-6)
+    for one, other in zip(*gradients, strict=True):
+        assert (one - other).norm() <= 1e-4 * one.norm() + 1e-6
+
+
+def test_fused_penalties_go_through_every_augmentation(tiny):
+    state = build_state(tiny(*PAIRS, "penalty.fused=true", "augment.policy=color,translation,cutout"), CPU)
+    before = parameters(state.D)
+    means = train(state, 3).means()
+    assert means["slope/real"] > 0 and means["slope/fake"] > 0
+    assert distance(before, parameters(state.D)) > 1e-4
+
+
+@pytest.mark.parametrize("settings", [("architecture.norm_D=spectral",), ("architecture.norm_D=batch",)])
+def test_fused_penalties_are_refused_where_d_is_not_piecewise_linear(tiny, settings):
+    with pytest.raises(ConfigError, match=r"^penalty.fused: D of dcgan is not known to be linear"):
+        build_networks(tiny(*PAIRS, *settings, "penalty.fused=true"))
+
+
+def test_fused_penalties_are_refused_together_with_the_penalty_between_images(tiny):
+    with pytest.raises(ConfigError, match=r"fused: is for r1 and r2; set it to false, or gradient to 0"):
+        tiny(*PAIRS, "penalty.fused=true", "penalty.gradient=1")
+
+
+def test_a_fused_step_whose_loss_is_not_finite_changes_nothing(tiny):
+    state = build_state(tiny(*PAIRS, "penalty.fused=true"), CPU)
+    before = parameters(state.D)
+    training_step(state, images() * float("nan"))
+    assert distance(before, parameters(state.D)) == 0
+    assert int(state.first_bad_step) == 1
 
 
 def test_a_lazy_penalty_is_as_strong_over_its_cycle_as_one_of_every_step(tiny):

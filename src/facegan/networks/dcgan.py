@@ -118,6 +118,7 @@ class Discriminator(nn.Module):
 
         super().__init__()
         norm, bias = settings.norm_D, settings.norm_D != "batch"
+        self.is_piecewise_linear = norm == "none"
         conv = Conv2d if bias else nn.Conv2d
 
         def activation() -> nn.Module:

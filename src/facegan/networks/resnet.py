@@ -122,6 +122,8 @@ class Discriminator(nn.Module):
     autocast too.
     """
 
+    is_piecewise_linear = True
+
     def __init__(self, settings: ResNet, widths: list[int], channels: int) -> None:
         super().__init__()
         self.from_image = Conv2d(channels, widths[-1], 1, bias=False)

@@ -173,6 +173,11 @@ def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
             f"train.micro_batch: batch norm in {' and '.join(normed)} takes its statistics from a whole batch; set "
             "it to 0, or use networks without batch norm"
         )
+    if config.penalty.fused and not getattr(D, "is_piecewise_linear", False):
+        raise ConfigError(
+            f"penalty.fused: D of {config.architecture.name} is not known to be linear between the kinks of LeakyReLU; "
+            "set it to false, or use resnet or dcgan with architecture.norm_D=none"
+        )
     return G, D
 
 

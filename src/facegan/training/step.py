@@ -16,7 +16,7 @@ from torch import Tensor
 from .. import ema, latents, losses
 from ..augment import augment
 from ..losses import DiscriminatorLoss
-from ..penalties import input_gradient, one_centred, zero_centred
+from ..penalties import FirstPass, input_gradient, one_centred, zero_centred
 from ..schedules import Value, cosine, warm_up
 from .adam import Adam
 from .state import TrainState
@@ -108,25 +108,62 @@ def generate(state: TrainState, z: Tensor) -> Tensor:
 def discriminator_step(state: TrainState, real: Tensor, fake: Tensor, rates: Rates) -> Judged:
     """Take one Adam step of D on the sum of all gradients: of the real mini-batch, the fake one and the penalties."""
     state.opt_D.zero_grad()
+    add_gradients = add_fused_gradients if state.is_penalised and state.config.penalty.fused else add_loss_gradients
     parts = []
     for real_part, fake_part in _parts(state, real.detach(), fake.detach()):
-        if state.is_penalised:
-            # The fakes may be bf16, whose gradients would be too.
-            real_part, fake_part = (images.detach().float().requires_grad_() for images in (real_part, fake_part))
-        real_logits = discriminator_logits(state, real_part, rates)
-        fake_logits = discriminator_logits(state, fake_part, rates)
-        loss = state.loss.discriminator(real_logits, fake_logits)
-        total, slopes = loss.real + loss.fake, real_logits.new_zeros(2)
-        if state.is_penalised:
-            penalty, slopes = penalise(state, rates, (real_part, real_logits), (fake_part, fake_logits))
-            total = total + penalty
         share = len(real_part) / len(real)
-        backward(state, state.opt_D, total * share)
-        parts.append((share, loss, real_logits.detach(), fake_logits.detach(), slopes))
+        parts.append((share, add_gradients(state, real_part, fake_part, rates, share=share)))
     optimizer_step(state, state.opt_D)
-    shares, judged, real_logits_of, fake_logits_of, slopes_of = zip(*parts, strict=True)
-    means = (_mean(shares, [loss[term].detach() for loss in judged]) for term in (0, 1))
-    return Judged(DiscriminatorLoss(*means), _joined(real_logits_of), _joined(fake_logits_of), _mean(shares, slopes_of))
+    shares, judged = zip(*parts, strict=True)
+    means = (_mean(shares, [each.loss[term] for each in judged]) for term in (0, 1))
+    real_logits, fake_logits = (_joined([each[place] for each in judged]) for place in (1, 2))
+    return Judged(DiscriminatorLoss(*means), real_logits, fake_logits, _mean(shares, [each.slopes for each in judged]))
+
+
+def add_loss_gradients(state: TrainState, real: Tensor, fake: Tensor, rates: Rates, *, share: float) -> Judged:
+    """Add the gradients of D's loss and penalties to those of its parameters, for a share of a mini-batch."""
+    if state.is_penalised:
+        # The fakes may be bf16, whose gradients would be too.
+        real, fake = (images.detach().float().requires_grad_() for images in (real, fake))
+    real_logits = discriminator_logits(state, real, rates)
+    fake_logits = discriminator_logits(state, fake, rates)
+    loss = state.loss.discriminator(real_logits, fake_logits)
+    total, slopes = loss.real + loss.fake, real_logits.new_zeros(2)
+    if state.is_penalised:
+        penalty, slopes = penalise(state, rates, (real, real_logits), (fake, fake_logits))
+        total = total + penalty
+    backward(state, state.opt_D, total * share)
+    return Judged(_detached(loss), real_logits.detach(), fake_logits.detach(), slopes)
+
+
+def add_fused_gradients(state: TrainState, real: Tensor, fake: Tensor, rates: Rates, *, share: float) -> Judged:
+    """Do the same as `add_loss_gradients`, for a piecewise linear D and the penalties R1 and R2, by first derivatives.
+
+    Augmentation is affine: slopes go back through its derivative, changes of the images forward.
+    """
+    settings, num = state.config.penalty, len(real)
+    images = torch.cat([real.float(), fake.float()]).requires_grad_()
+    augmented = augment(images, state.config.augment.policy, state.noise, rates.augment)
+    with _autocast(state):
+        first = FirstPass(state.D, augmented)
+    slopes_of_augmented = first.slopes.float().requires_grad_()
+    (slopes,) = torch.autograd.grad(augmented, images, slopes_of_augmented, create_graph=True)
+    of_real, of_fake = torch.split(slopes.detach(), num)
+    factor = settings.every * rates.penalty / num
+    changes = torch.cat([settings.r1 * factor * of_real, settings.r2 * factor * of_fake])
+    (changes_of_augmented,) = torch.autograd.grad(slopes, slopes_of_augmented, changes)
+    logits = first.logits.float().requires_grad_()
+    real_logits, fake_logits = torch.split(logits, num)
+    loss = state.loss.discriminator(real_logits, fake_logits)
+    (factors,) = torch.autograd.grad(loss.real + loss.fake, logits)
+    squares = torch.stack([each.square().sum(dim=(1, 2, 3)).mean() for each in (of_real, of_fake)])
+    scale = state.scaler.scale(share * _gate(loss.real + loss.fake + squares.sum()))
+    with _autocast(state):
+        gradients = first.gradients(state.opt_D.parameters, scale * factors, scale * changes_of_augmented)
+    for parameter, gradient in zip(state.opt_D.parameters, gradients, strict=True):
+        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+    wanted = torch.stack([squares[0] * bool(settings.r1), squares[1] * bool(settings.r2)])
+    return Judged(_detached(loss), real_logits.detach(), fake_logits.detach(), wanted)
 
 
 def penalise(
@@ -185,15 +222,23 @@ def discriminator_logits(state: TrainState, images: Tensor, rates: Rates) -> Ten
 
 def backward(state: TrainState, optimizer: Adam, loss: Tensor) -> None:
     """Add the gradients of a loss to those of the optimizer's own parameters; NaN, if the loss is not finite."""
-    # A loss that is not finite makes every gradient NaN, and the scaler skips an update with such gradients.
-    gate = loss.detach() * 0 + 1  # 1 or NaN; as an argument of `backward`, torch would import sympy for it
-    (state.scaler.scale(loss) * gate).backward(inputs=optimizer.parameters)  # type: ignore[no-untyped-call]
+    # As an argument of `backward`, torch would import sympy for the gate.
+    (state.scaler.scale(loss) * _gate(loss)).backward(inputs=optimizer.parameters)  # type: ignore[no-untyped-call]
 
 
 def optimizer_step(state: TrainState, optimizer: Adam) -> None:
     """Update the optimizer's parameters along their gradients; skipped, on the device, if one is not finite."""
     state.world.average(optimizer.gradients())
     state.scaler.step(optimizer)  # type: ignore[arg-type]
+
+
+def _gate(loss: Tensor) -> Tensor:
+    """Return 1, or NaN for a loss that is not finite: the scaler skips an update whose gradients are NaN."""
+    return loss.detach() * 0 + 1
+
+
+def _detached(loss: DiscriminatorLoss) -> DiscriminatorLoss:
+    return DiscriminatorLoss(*(term.detach() for term in loss))
 
 
 def _parts(state: TrainState, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
