@@ -79,7 +79,7 @@ def test_damaged_state_is_named_and_the_one_before_it_used(facegan, run):
     assert steps(run) == [1, 2, 3, 4, 5, 6]
 
 
-def test_intervals_can_change_and_nothing_else(facegan, run):
+def test_intervals_can_change(facegan, run):
     settings = ("--set", "output.sample_every=3", "--set", "output.keep_states=1")
     said = facegan("resume", run, "--steps", 7, *settings)
     assert said.code == 0, said.err
@@ -89,14 +89,141 @@ def test_intervals_can_change_and_nothing_else(facegan, run):
     ]
     assert [path.name for path in (run / "states").iterdir()] == ["step-00000007.safetensors"]
     assert json.loads((run / "config.json").read_text())["output"]["keep_states"] == 1
-    said = facegan("resume", run, "--steps", 9, "--set", "optimizer.lr_G=1")
-    assert said.code == 2
-    assert said.complaint == (
-        "facegan: --set optimizer.lr_G=1: cannot change in a run; only settings of output and evaluation can. Start a "
-        "new run for it"
-    )
+    told = [(each["step"], each["key"], each["after"]) for each in changes(run)]
+    assert told == [(4, "output.sample_every", 3), (4, "output.keep_states", 1)]
     said = facegan("resume", run, "--steps", 9, "--set", "output.often=1")
     assert (said.code, said.err.splitlines()[-1][:43]) == (2, "facegan: config: no setting 'output.often';")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["architecture.ngf=16", "train.batch_size=8", "seed=1", "loss.name=saturating", "data.limit=20", "train.steps=9"],
+)
+def test_settings_that_make_another_run_are_refused(facegan, run, setting):
+    said = facegan("resume", run, "--steps", 9, "--set", setting)
+    assert said.code == 2
+    assert said.complaint == (
+        f"facegan: --set {setting}: cannot change in a run; learning rates, ema, augment, penalty, threads, precision, "
+        "output and evaluation can, --data names images that moved, and --steps a new length. Start a new run for "
+        "anything else"
+    )
+
+
+def test_a_learning_rate_that_is_set_counts_from_the_state_and_is_shown(facegan, run):
+    settings = ("--set", "optimizer.lr_G=0.01", "--set", "augment.policy=color")
+    said = facegan("resume", run, "--steps", 6, *settings)
+    assert said.code == 0, said.err
+    assert changes(run) == [
+        {"step": 4, "key": "optimizer.lr_G", "before": 0.0002, "after": 0.01},
+        {"step": 4, "key": "augment.policy", "before": "", "after": "color"},
+        {"step": 4, "key": "augment.probability", "before": None, "after": 0.3},  # that of a new run
+    ]
+    shown = facegan("runs", "show", run).out
+    assert "Settings changed by resuming\n  after step 4  optimizer.lr_G from 0.0002 to 0.01\n" in shown
+    assert "| changed after step 4 | optimizer.lr_G from 0.0002 to 0.01 |" in (run / "model-card.md").read_text()
+    assert facegan("resume", run, "--steps", 7).code == 0 and len(changes(run)) == 3
+
+
+def test_a_learning_rate_that_is_set_is_the_one_of_the_next_steps(facegan, run):
+    before = load_file(run / "states" / "step-00000004.safetensors")
+    assert facegan("resume", run, "--steps", 6, "--set", "optimizer.lr_G=1e-30").code == 0
+    after = load_file(run / "states" / "step-00000006.safetensors")
+    weights = {name: value for name, value in before.items() if name.endswith("weight") and value.ndim == 4}
+    still = {name for name, value in weights.items() if torch.equal(after[name], value)}
+    assert still == {name for name in weights if name.startswith("G.")}
+
+
+def edit(run, *pairs):
+    text = (run / "config.json").read_text()
+    for before, after in pairs:
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    (run / "config.json").write_text(text)
+
+
+def test_an_edit_of_what_cannot_change_is_refused_with_the_way_back(facegan, run):
+    edit(run, ('"batch_size": 16', '"batch_size": 8'))
+    said = facegan("resume", run, "--steps", 6)
+    assert said.code == 2
+    assert said.complaint == (
+        f"facegan: {run}/config.json: train.batch_size was edited from 16 to 8, and cannot change in a run; set it "
+        f"back, or start a new run with 'facegan train --config {run}/config.json'"
+    )
+    edit(run, ('"batch_size": 8', '"batch_size": 16'))
+    assert facegan("resume", run, "--steps", 6).code == 0 and not (run / "changes.jsonl").exists()
+
+
+def test_an_edit_of_what_can_change_counts_like_the_option(facegan, run, workplace):
+    shutil.copytree(run, "twin")
+    edit(run, ('"lr_G": 0.0002', '"lr_G": 0.01'))
+    said = facegan("resume", run, "--steps", 6)
+    assert said.code == 0
+    assert (
+        f"{run}/config.json: optimizer.lr_G from 0.0002 to 0.01, since the state of step 4 was saved; it counts from "
+        "there" in said.err
+    )
+    assert facegan("resume", "twin", "--steps", 6, "--set", "optimizer.lr_G=0.01").code == 0
+    one, other = (load_file(f"{each}/states/step-00000006.safetensors") for each in (run, "twin"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert changes(run) == changes(workplace / "twin")
+
+
+def test_a_change_made_after_a_damaged_state_is_recorded_where_it_counts(facegan, run):
+    settings = ("--set", "output.keep_states=9", "--set", "optimizer.lr_D=0.01")
+    assert facegan("resume", run, "--steps", 5, *settings).code == 0
+    assert [each["step"] for each in changes(run)] == [4, 4]
+    for step in (4, 5):
+        (run / "states" / f"step-0000000{step}.safetensors").write_bytes(b"")
+    said = facegan("resume", run)
+    assert said.code == 0, said.err
+    assert [(each["step"], each["key"]) for each in changes(run)] == [
+        (3, "optimizer.lr_D"), (3, "output.keep_states"),
+    ]  # fmt: skip
+    assert "optimizer.lr_D from 0.0002 to 0.01, since the state of step 3" in said.err
+
+
+def changes(run):
+    return [json.loads(line) for line in (run / "changes.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def moved(facegan, workplace):
+    """A finished run, whose folder of images now has another place."""
+    (workplace / "faces").mkdir()
+    for number in range(8):
+        Image.effect_noise((16, 16), 40 + number).convert("RGB").save(workplace / "faces" / f"{number}.png")
+    flags = ("--preset", "dcgan", "--resolution", 16, "--batch-size", 4, "--device", "cpu", "--steps", 2)
+    network = ("architecture.z_dim=12", "architecture.ngf=8", "architecture.ndf=8")
+    settings = [part for line in network for part in ("--set", line)]
+    assert facegan("train", "--data", "faces", "--run", "short", *flags, *settings).code == 0
+    (workplace / "faces").rename(workplace / "elsewhere")
+    return workplace / "short"
+
+
+def test_images_that_moved_are_taken_from_their_new_place(facegan, moved, workplace):
+    said = facegan("resume", "short", "--steps", 3)
+    assert said.code == 2
+    assert said.complaint.endswith("; if the images have moved, continue with 'facegan resume short --data SOURCE'")
+    assert facegan("resume", "short", "--steps", 3, "--data", "elsewhere").code == 0
+    assert json.loads((moved / "config.json").read_text())["data"]["source"] == str(workplace / "elsewhere")
+    assert not (moved / "changes.jsonl").exists()
+    assert facegan("resume", "short", "--steps", 4).code == 0
+
+
+def test_a_finished_run_takes_the_new_place_of_its_images_too(facegan, moved, workplace):
+    before = {path: path.read_bytes() for path in moved.rglob("*.safetensors")}
+    assert facegan("resume", "short", "--data", "elsewhere").code == 0
+    assert json.loads((moved / "config.json").read_text())["data"]["source"] == str(workplace / "elsewhere")
+    assert {path: path.read_bytes() for path in moved.rglob("*.safetensors")} == before
+
+
+@pytest.mark.parametrize("length", [(), ("--steps", 3)])
+def test_other_images_in_the_new_place_are_refused(facegan, moved, workplace, length):
+    Image.effect_noise((16, 16), 99).convert("RGB").save(workplace / "elsewhere" / "0.png")
+    before = (moved / "config.json").read_bytes()
+    said = facegan("resume", "short", "--data", "elsewhere", *length)
+    assert said.code == 2 and "the images are not those that this run was trained on" in said.err.splitlines()[-1]
+    assert (moved / "config.json").read_bytes() == before
 
 
 def test_evaluations_can_begin_on_resume(facegan, run):
@@ -122,13 +249,13 @@ def test_evaluations_can_begin_on_resume(facegan, run):
     )
 
 
-def test_run_whose_images_changed_is_refused(facegan, run):
+def test_an_edited_choice_of_images_is_refused(facegan, run):
     config = json.loads((run / "config.json").read_text())
     config["data"]["options"]["seed"] = 1
     (run / "config.json").write_text(json.dumps(config))
     said = facegan("resume", run, "--steps", 9)
     assert said.code == 2
-    assert "the images are not those that this run was trained on" in said.err.splitlines()[-1]
+    assert "data.options.seed was edited from null to 1, and cannot change in a run" in said.complaint
 
 
 def test_no_run_at_all_says_how_to_start_one(facegan):

@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -104,10 +105,35 @@ def test_the_snapshot_is_found_by_its_digest_wherever_the_run_has_gone(facegan, 
     assert facegan("whois", sheet, "--json").json["snapshot_file"].startswith("runs/renamed/")
     Path("runs/renamed").rename("elsewhere")
     said = facegan("whois", sheet)
-    assert said.code == 0
+    assert said.code == 1
     assert "is not under runs/; give its file or run" in said.out.splitlines()[-1]
     for model in ("elsewhere", newest(Path("elsewhere"))):
         assert facegan("whois", sheet, model, "--json").json["made_again"] is True
+
+
+def test_the_snapshot_of_an_image_is_found_after_a_resume_that_wrote_it_again(facegan, run, sheet):
+    before = newest(run).read_bytes()
+    newest(run).unlink()
+    (run / "states" / "step-00000004.safetensors").write_bytes(b"")
+    assert facegan("resume", run).code == 0
+    assert newest(run).read_bytes() == before
+    assert facegan("whois", sheet).code == 0
+
+
+def test_an_image_whose_snapshot_is_gone_exits_with_1(facegan, run, sheet):
+    newest(run).unlink()
+    said = facegan("whois", sheet)
+    assert said.code == 1
+    assert said.out.splitlines()[-1].startswith("not made again: its snapshot, ")
+    assert facegan("whois", sheet, "--json").json["made_again"] is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes in folders")
+@pytest.mark.parametrize("command", [("whois", "pipe.png"), ("import", "pipe.png", "-o", "G.safetensors")])
+def test_a_pipe_is_refused_at_once(facegan, workplace, command):
+    os.mkfifo("pipe.png")
+    said = facegan(*command)
+    assert (said.code, said.complaint) == (2, "facegan: pipe.png: no regular file")
 
 
 def test_edited_image_differs_from_the_remade_one(facegan, run, sheet):

@@ -50,6 +50,18 @@ def test_the_digest_is_that_of_the_file_with_zeros_in_its_place(path):
     assert hashlib.sha256(content.replace(carried.encode(), b"0" * 64)).hexdigest() == carried
 
 
+def test_equal_tensors_and_metadata_make_equal_bytes(path):
+    words = {key: f'{key} \u00e9 \n "' for key in "gbafedc"}
+    metadata = {"step": "7", "config": '{"digest":"none"}', **words}
+    contents = set()
+    for order in (1, -1) * 8:  # the library orders metadata at random
+        write_tensors(path, "state", TENSORS, dict([*metadata.items()][::order]))
+        contents.add(path.read_bytes())
+    assert len(contents) == 1
+    with safe_open(path, framework="pt") as file:
+        assert {key: file.metadata()[key] for key in metadata} == metadata
+
+
 def test_every_single_flipped_bit_is_found(path):
     content = path.read_bytes()
     places = random.Random(0).sample(range(len(content) * 8), 100)

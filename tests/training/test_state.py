@@ -125,6 +125,29 @@ def test_the_average_begins_as_g_and_takes_no_gradients(tiny):
     assert state.G.training
 
 
+def test_another_number_of_threads_is_a_reason_for_other_bits(tiny, tmp_path):
+    save(build_state(tiny("train.threads=1"), CPU), tmp_path / "state.safetensors")
+    assert build_state(tiny("train.threads=1"), CPU).load(tmp_path / "state.safetensors", "digest") == []
+    reasons = build_state(tiny("train.threads=2"), CPU).load(tmp_path / "state.safetensors", "digest")
+    back = "--set train.threads=1 continues to the bit"
+    assert reasons == [f"continues with 2 threads instead of 1: sums round differently; {back}"]
+
+
+def test_another_version_of_torch_is_a_reason_for_other_bits(tiny, tmp_path, monkeypatch):
+    state = build_state(tiny(), CPU)
+    save(state, tmp_path / "state.safetensors")
+    monkeypatch.setattr(torch, "__version__", "9.9.1")
+    (reason,) = build_state(tiny(), CPU).load(tmp_path / "state.safetensors", "digest")
+    assert reason.startswith("continues with torch 9.9.1 instead of ") and reason.endswith("may round differently")
+
+
+def test_older_states_that_know_neither_threads_nor_torch_are_resumed_without_a_word(tiny, tmp_path):
+    state, path = build_state(tiny("train.threads=1"), CPU), tmp_path / "state.safetensors"
+    metadata = {key: value for key, value in state.metadata("digest").items() if key not in ("threads", "torch")}
+    write_tensors(path, "state", state.tensors(), metadata)
+    assert build_state(tiny("train.threads=2"), CPU).load(path, "digest") == []
+
+
 def refused(path, state, digest="digest"):
     with pytest.raises(SnapshotError) as refusal:
         state.load(path, digest)

@@ -54,8 +54,8 @@ def whois(
     from ..images.animation import ending_of, read_about
 
     path = Path(image)
-    if not path.exists():
-        raise ConfigError(f"{path}: no such image")
+    if not (path.is_file() or path.is_dir()):  # reading a pipe would block
+        raise ConfigError(f"{path}: {'no regular file' if path.exists() else 'no such image'}")
     ending = ending_of(path)
     _check_out(path, ending, out)
     about = read_about(path)

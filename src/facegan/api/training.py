@@ -120,13 +120,16 @@ def _start(
 
 Changes = Annotated[
     SettingsLike,
-    Option("--set", metavar="SECTION.KEY=VALUE", help="Another setting of output or evaluation; repeatable."),
+    Option("--set", metavar="SECTION.KEY=VALUE", help="A setting that counts from now on; repeatable."),
 ]
 
 
 def resume(
     run: Run = None,
     *,
+    data: Annotated[
+        PathLike | None, Option(metavar="SOURCE", help="Where the run's images are, if they moved.")
+    ] = None,
     epochs: Epochs = None,
     kimg: Kimg = None,
     steps: Steps = None,
@@ -140,21 +143,25 @@ def resume(
 ) -> "TrainedRun":
     """Continue a run, or extend a finished one.
 
-    --epochs, --kimg or --steps give a new total; without them a finished run is left as it is. Only the settings of
-    `output` and `evaluation` can change: all others would make it a different run.
+    --epochs, --kimg or --steps give a new total; without them a finished run is left as it is. --set changes learning
+    rates, ema, augment, penalty, threads, precision, output and evaluation from now on; changes.jsonl records the step.
+    All other settings would make it a different run.
 
     Raises:
         SnapshotError: There is no valid state, the images have changed, or another process is writing the run.
         ConfigError, PluginError, DataError, TrainingError: As in `train`, whose other parameters it shares.
     """
-    from ..config import named_layer
+    from ..config import CHANGEABLE, named_layer
     from ..storage.run_dir import find_run
     from ..training.distributed import joined
 
-    why = "cannot change in a run; only settings of output and evaluation can. Start a new run for it"
-    changes = options.check_settings(settings, ("output", "evaluation"), why)
-    flags = named_layer(epochs=epochs, kimg=kimg, steps=steps, evaluate_every=evaluate_every, metrics=metrics)
-    evaluation = {**flags.get("evaluation", {}), **changes.get("evaluation", {})}
+    why = (
+        "cannot change in a run; learning rates, ema, augment, penalty, threads, precision, output and evaluation can, "
+        "--data names images that moved, and --steps a new length. Start a new run for anything else"
+    )
+    changes = options.check_settings(settings, CHANGEABLE, why)
+    length = {"epochs": epochs, "kimg": kimg, "steps": steps}
+    flags = named_layer(data=data and str(data), **length, evaluate_every=evaluate_every, metrics=metrics)
     found = find_run(run)
     reporter = reporter or Reporter()
 
@@ -165,10 +172,12 @@ def resume(
         from ..training import trainer
 
         reporter.begin_run(found.path, is_new=False)
-        wanted = {"train": flags.get("train", {}), "output": changes.get("output", {}), "evaluation": evaluation}
+        wanted = {part: {**flags.get(part, {}), **changes.get(part, {})} for part in {**flags, **changes}}
         ended = trainer.resume(found, wanted, device=device, reporter=reporter, stop=stop, world=chosen)
         if ended is None:
-            reporter.info(f"{found.path}: finished already; --epochs, --kimg or --steps with a larger total extends it")
+            unused = ", and only then does what you set count" if set(wanted) - {"data"} else ""
+            extends = "--epochs, --kimg or --steps with a larger total extends it"
+            reporter.info(f"{found.path}: finished already; {extends}{unused}")
         return trainer.TrainedRun(found.path, ended is not False)
 
 

@@ -109,6 +109,8 @@ def print_run(found: "RunSummary", *, verified: bool) -> None:
         for each in found.changed
     ]
     _print_section("Settings that are not the defaults", changed)
+    later = [(f"after step {each.step:,}", str(each)) for each in found.changes]
+    _print_section("Settings changed by resuming", later)
     _print_section("Started with", [(key, str(value)) for key, value in found.flat_environment().items()])
     epochs = f", {run.epoch:.2f} epochs of {run.num_images:,}" if run.epoch and run.num_images else ""
     length = {

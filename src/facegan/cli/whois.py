@@ -25,11 +25,11 @@ EXAMPLES = """
 
 @command(provenance.whois, EXAMPLES)
 def whois(options: Options, *, as_json: Json = False) -> None:
-    """Show the image's origin; exit with 1 when the image made again differs."""
+    """Show the image's origin; exit with 1 when the image cannot be made again, or differs."""
     found = run_verb(provenance.whois, options, _show, as_json=as_json)
     if found.remake["made_again"] is None and (options["out"] is not None or options["model"] is not None):
         raise SnapshotError(f"{found.image}: cannot be made again: {found.remake['why']}")
-    if found.remake["made_again"] is False:
+    if not found.remake["made_again"]:
         raise typer.Exit(1)
 
 

@@ -8,6 +8,7 @@ from .filters import Condition, parse_where
 from .loading import (
     DEFAULT_PRESET,
     flat,
+    is_changeable,
     named_layer,
     preset_layer,
     preset_names,
@@ -18,9 +19,10 @@ from .loading import (
     settings_layer,
     validate,
 )
-from .schema import DURATIONS, PLUGIN_SECTIONS, DataConfig, EvaluationConfig, RunConfig
+from .schema import CHANGEABLE, DURATIONS, PLUGIN_SECTIONS, DataConfig, EvaluationConfig, RunConfig
 
 __all__ = [
+    "CHANGEABLE",
     "DEFAULT_PRESET",
     "DURATIONS",
     "PLUGIN_SECTIONS",
@@ -30,6 +32,7 @@ __all__ = [
     "RunConfig",
     "build",
     "flat",
+    "is_changeable",
     "named_layer",
     "parse_where",
     "preset_layer",

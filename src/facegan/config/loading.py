@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..messages import nearest, one_line
 from .error_messages import build
-from .schema import DURATIONS, PLUGIN_SECTIONS, RunConfig
+from .schema import CHANGEABLE, DURATIONS, PLUGIN_SECTIONS, RunConfig
 
 DEFAULT_PRESET = "faces"  # of a run that names neither a preset nor a file
 
@@ -162,6 +162,11 @@ def _merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]
         elif section == "data" and value.get("source", below["source"]) != below["source"]:
             replaced[section] = {**below, "options": {}}
     return _overlay(replaced, upper)
+
+
+def is_changeable(key: str) -> bool:
+    """Return whether a setting, with dots, may change while a run trains."""
+    return any(key == name or key.startswith(f"{name}.") for name in CHANGEABLE)
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

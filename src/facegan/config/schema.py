@@ -17,6 +17,11 @@ from .filters import parse_where
 
 DURATIONS = ("epochs", "kimg", "steps", "minutes")
 PLUGIN_SECTIONS = ("architecture", "loss")
+CHANGEABLE = (  # sections and settings that may change while a run trains
+    "optimizer.lr_G", "optimizer.lr_D", "optimizer.decay", "optimizer.warmup_kimg", "schedule", "ema", "augment",
+    "penalty", "train.threads", "train.precision", "train.fp32_precision", "train.micro_batch", "train.channels_last",
+    "train.deterministic", "train.device", "train.compile", "train.capture", "output", "evaluation",
+)  # fmt: skip
 
 
 class Section(BaseModel):

@@ -246,7 +246,7 @@ def read_about(path: Path) -> dict[str, str]:
 
     Raises DataError for a file that is no valid image or animation.
     """
-    path = min(path.glob("frame-*.png"), default=path)
+    path = min((frame for frame in path.glob("frame-*.png") if frame.is_file()), default=path)
     if ending_of(path) == ".mp4":
         with _open_mp4(path) as video:
             text: str | bytes = video.metadata.get("comment", "")

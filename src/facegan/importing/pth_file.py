@@ -46,8 +46,8 @@ def read_parts(path: Path) -> Parts:
         SnapshotError: The file is missing, damaged, of neither format, or contains more than weights.
         OSError: It cannot be read.
     """
-    if not path.exists():
-        raise SnapshotError(f"{path}: no such file")
+    if not path.is_file():  # reading a pipe would block
+        raise SnapshotError(f"{path}: {'no regular file' if path.exists() else 'no such file'}")
     with path.open("rb") as file:
         head = file.read(_MAX_BYTES)
     is_zip = head.startswith(b"PK\3\4")

@@ -30,6 +30,7 @@ class RunDir:
         """Name the files in the folder at `path`."""
         self.path = path
         self.config = path / "config.json"  # complete, and itself a valid `--config` file
+        self.changes = path / "changes.jsonl"  # one line for each setting that a resume changed
         self.environment = path / "environment.json"  # the machine and versions it was started with
         self.evaluations = path / "evaluations.jsonl"  # one line for each metric of each evaluation
         self.log = path / "log.txt"  # a copy of the console output
@@ -102,8 +103,12 @@ class RunDir:
         self.refuse_existing()
         for folder in _KINDS:
             (self.path / folder).mkdir(parents=True, exist_ok=True)
-        write_atomic(self.config, config.encode())
+        self.write_config(config)
         write_atomic(self.environment, as_json(environment))
+
+    def write_config(self, config: str) -> None:
+        """Write config.json; raises OSError."""
+        write_atomic(self.config, config.encode())
 
     def move_aside(self) -> Path | None:
         """Rename an existing folder, so that a new run can take its name; return the new name, or None."""

@@ -13,6 +13,7 @@ from ..config import DURATIONS, PLUGIN_SECTIONS, RunConfig, flat, preset_layer
 from ..errors import SnapshotError
 from .atomic import json_object, read_regular
 from .best_snapshot import BestSnapshot, best_snapshot
+from .run_changes import SettingChange, read_changes
 from .run_dir import RunDir
 from .run_log import Span, finite_number, health_spans, last_record, read_metrics
 from .run_status import (
@@ -53,6 +54,7 @@ class RunSummary(BaseModel, frozen=True):
     images_per_second: float | None  # averaged over the training
     metrics: dict[str, Any] | None  # of the last tick
     health: list[Span]
+    changes: list[SettingChange] = []  # of settings, by resuming
     best: BestSnapshot | None = None  # by the evaluations during training
     files: list[StoredFile]  # snapshots and states, the newest first
     leftovers: list[Leftover]
@@ -117,6 +119,7 @@ def summarize_run(run: RunDir, check: Check = header_problem) -> RunSummary:
         images_per_second=shown * 1000 / seconds if shown and seconds else None,
         metrics=last,
         health=health_spans(records),
+        changes=read_changes(run),
         best=best_snapshot(run, config.evaluation) if config else None,
         files=[file for kind in KINDS for file in stored_files(run, kind, check)],
         leftovers=leftovers(run),
@@ -142,6 +145,8 @@ def compare_runs(runs: Sequence[RunDir]) -> RunComparison:
     for place, each in enumerate(settings):
         idle = _WITHOUT_EFFECT if _is_scheduled(each) else (*_WITHOUT_EFFECT, "schedule.")
         effective = {key: value for key, value in each.items() if not key.startswith(idle)}
+        changes = [change for change in read_changes(runs[place]) if not change.key.startswith(idle)]
+        effective["changes"] = [change.model_dump() for change in changes]
         groups.setdefault(json.dumps(effective, sort_keys=True), []).append(place)
     return RunComparison(
         runs=[run_status(run) for run in runs],

@@ -148,9 +148,16 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, "Tensor"], metada
 
 
 def seal(path: Path) -> None:
-    """Write the digest of all other bytes into the header's place for it."""
+    """Sort the metadata, which the library writes in random order; write the digest of all other bytes into it."""
     with path.open("rb+") as file:
         header = _parse(path, file).header
+        document = json.loads(header[8:])
+        document["__metadata__"] = dict(sorted(document["__metadata__"].items()))
+        ordered = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode().ljust(len(header) - 8)
+        assert len(ordered) == len(header) - 8, "the same JSON in another order"
+        file.seek(8)
+        file.write(ordered)
+        header = header[:8] + ordered
         (place,) = _DIGEST.finditer(header)
         _, unsealed = _hash(file, header)
         file.seek(place.start(1))

@@ -12,6 +12,7 @@ from ..images.layouts import side_by_side
 from ..reporter import Reporter
 from ..storage.atomic import write_atomic
 from ..storage.best_snapshot import best_snapshot
+from ..storage.run_changes import read_changes
 from ..storage.run_dir import RunDir
 from ..storage.safetensors_file import read_tensors, write_tensors
 from .state import NETWORKS
@@ -25,7 +26,7 @@ CARD = """\
 | trained on | `{source}` (crop {config.data.crop}, split {config.data.split}), {num_images:,} images |
 | length | {steps:,} steps of {config.train.images_per_step}, {kimg:,.1f} thousand images shown |
 | loss | {config.loss.name} |
-{best}| made with | facegan {version} |
+{best}{changes}| made with | facegan {version} |
 
 Use it: `facegan sample {name} -n 64 -o grid.png`. The complete settings are in config.json and in every snapshot.
 
@@ -74,6 +75,7 @@ def complete(config: RunConfig, run: RunDir, *, num_images: int, reporter: Repor
 
 def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
     architecture, found = config.part("architecture"), best_snapshot(run, config.evaluation)
+    changes = [each for each in read_changes(run) if not each.key.startswith(("output.", "evaluation."))]
     row = "| best snapshot | {}: {} {:.4g} on {:,} faces |\n"
     best_row = row.format(found.path.name, found.title, found.value, found.num_images) if found else ""
     return CARD.format(
@@ -86,4 +88,5 @@ def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
         steps=step,
         kimg=step * config.train.images_per_step / 1000,
         best=best_row,
+        changes="".join(f"| changed after step {each.step:,} | {each} |\n" for each in changes),
     )

@@ -15,10 +15,11 @@ from ..checkpoint import load_network
 from ..config import RunConfig
 from ..errors import ConfigError, SnapshotError
 from ..generator import FaceGenerator
-from ..messages import one_line
-from ..storage.safetensors_file import open_tensors, read_tensors
+from ..messages import counted, one_line
+from ..storage.safetensors_file import TensorFile, open_tensors, read_tensors
 from .adam import Adam
 from .distributed import ALONE, World
+from .runtime import num_threads
 
 METRICS = (
     "loss/D", "loss/D_real", "loss/D_fake", "loss/G", "score/real", "score/fake", "spread/real", "spread/fake",
@@ -104,7 +105,12 @@ class TrainState:
     def metadata(self, data_digest: str) -> dict[str, str]:
         """Return the metadata of a state file."""
         run = {"config": self.config.to_json(), "step": str(self.step)}
-        return {**run, "data": data_digest, "num_processes": str(self.world.size)}
+        return {**run, "data": data_digest, "num_processes": str(self.world.size), **self._numerics()}
+
+    def _numerics(self) -> dict[str, str]:
+        """Return what the rounding of sums depends on, besides the settings."""
+        threads = {"threads": str(num_threads(self.config))} if self.device.type == "cpu" else {}
+        return {"torch": torch.__version__, **threads}
 
     @torch.no_grad()
     def load(self, path: Path, data_digest: str) -> list[str]:
@@ -116,11 +122,9 @@ class TrainState:
             DamagedError: Its bytes are not those that were written.
             SnapshotError: The file is missing, not a state, newer than this version, or of another run or data.
         """
-        metadata = open_tensors(path, "state").metadata
-        if metadata.get("data") != data_digest:
-            raise SnapshotError(
-                f"{path}: the images are not those that this run was trained on; restore them, or start a new run"
-            )
+        file = open_tensors(path, "state")
+        check_images(file, data_digest)
+        metadata = file.metadata
         for name in NETWORKS:
             load_network(path, getattr(self, name), f"{name}.")
         step = int(metadata["step"])
@@ -138,6 +142,13 @@ class TrainState:
         if (before := metadata.get("num_processes", "1")) != str(self.world.size):
             reasons.append(
                 f"continues with {self.world.size} processes instead of {before}: on the same images, with other noise"
+            )
+        if (before := metadata.get("torch", torch.__version__)) != torch.__version__:
+            reasons.append(f"continues with torch {torch.__version__} instead of {before}: sums may round differently")
+        if (before := metadata.get("threads", "")) != (now := self._numerics().get("threads", "")) and before and now:
+            reasons.append(
+                f"continues with {counted(int(now), 'thread')} instead of {before}: sums round differently; "
+                f"--set train.threads={before} continues to the bit"
             )
         return reasons
 
@@ -159,6 +170,14 @@ class TrainState:
         self.step = step
         self.count.fill_(step)
         return same_device
+
+
+def check_images(file: TensorFile, data_digest: str) -> None:
+    """Raise SnapshotError if a state is of other images than those with this digest."""
+    if file.metadata.get("data") != data_digest:
+        raise SnapshotError(
+            f"{file.path}: the images are not those that this run was trained on; restore them, or start a new run"
+        )
 
 
 def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:

@@ -18,7 +18,7 @@ from ..config import DURATIONS, RunConfig, read_file, refuse_idle_metrics, valid
 from ..data.open import absolute_source
 from ..data.packed.load import PackedImages, load
 from ..data.source import suffix_counts
-from ..errors import ConfigError, DamagedError, SnapshotError, TrainingError
+from ..errors import ConfigError, DamagedError, DataError, SnapshotError, TrainingError
 from ..generator import FaceGenerator
 from ..messages import counted
 from ..plugins import claim, names
@@ -27,13 +27,13 @@ from ..storage.atomic import as_json, write_atomic
 from ..storage.best_snapshot import best_snapshot, cut_evaluations
 from ..storage.run_dir import RunDir
 from ..storage.run_status import num_images_of, read_run_config
-from ..storage.safetensors_file import open_tensors
+from ..storage.safetensors_file import TensorFile, open_tensors
 from .artifacts import complete, finish
 from .distributed import ALONE, World
 from .loop import TrainLoop
 from .plan import check_disk, check_metrics, plan, settled, warnings, with_length
 from .runtime import configured_torch, num_threads, select_device, within_memory
-from .state import TrainState, build_state, memory_format
+from .state import TrainState, build_state, check_images, memory_format
 from .step import training_step
 from .worker import broadcast_run
 
@@ -136,39 +136,53 @@ def resume(
 ) -> bool | None:
     """Continue a run from its newest valid state, as if it had never stopped: bit for bit on the CPU.
 
-    `changes` are settings by section: a new total length, one of `epochs`, `kimg`, `steps` of `train`; anything of
-    `output` (an interval of 0 scales with the run's length) and of `evaluation`. Returns as `train`, but None when the
-    run is already finished.
+    `changes` are settings by section: a new total length, one of `epochs`, `kimg`, `steps` of `train`; the new place of
+    the images, `source` of `data`; what `config.CHANGEABLE` names (an interval of 0 scales with the run's length). They
+    take effect at the state. Returns as `train`, but None when the run is already finished.
 
     Raises:
-        FaceganError: There is no valid state, the images have changed, or as `train`.
+        FaceganError: There is no valid state, the images have changed, config.json was edited, or as `train`.
     """
+    from .changes import Changes
+
     changes = {section: values for section, values in (changes or {}).items() if values}
     with run.lock():
         run.sweep()
         config = read_config(run)
         newest = _newest_state(config, run, reporter)
-        config = _changed(config, changes)
+        applied = Changes(run, config, newest, reporter)
+        config = applied.apply(changes)
         refuse_idle_metrics(changes.get("evaluation", {}).get("metrics"), config.evaluation.every)
-        longer = "train" in changes
-        if newest and not longer and (num_images := _finished_on(config, run)):  # the images may no longer exist
+        longer = any(name in DURATIONS for name in changes.get("train", {}))
+        moved = "data" in changes
+        if (
+            newest and not longer and not moved and (num_images := _finished_on(config, run))
+        ):  # the images may no longer exist
             complete(config, run, num_images=num_images, reporter=reporter)
             return None
         check_metrics(config)
         chosen = select_device(config, world, device)
-        data = _load_data(config, reporter)
+        data = _load_moved(config, run, reporter)
         num_steps = config.train.num_steps(len(data))
+        if newest and moved:
+            check_images(newest, data.digest)
         if _is_finished(run, num_steps, longer=longer):
+            if moved:
+                applied.write_source(config)
             complete(config, run, num_images=len(data), reporter=reporter)
             return None
         config = config.model_copy(update={"output": config.output.scaled(num_steps)})
+        config = applied.settle(config, len(data), chosen)
         state = _build_state(config, chosen, world, data)
         hook = _make_hook(config, run, data, chosen, reporter)
         if newest:
-            _load_state(state, newest, data.digest, reporter)
+            _load_state(state, newest.path, data.digest, reporter)
         name = device or config.train.device
-        broadcast_run(world, config, run.path, data_digest=data.digest, device=name, state=newest)
-        _rewind(run, state, write_config=bool(changes))
+        broadcast_run(
+            world, config, run.path, data_digest=data.digest, device=name, state=newest.path if newest else None
+        )
+        applied.write(config)
+        _rewind(run, state)
         reporter.info(f"{run.path}: from step {state.step} to {num_steps}")
         return _run_loop(run, state, data=data, hook=hook, reporter=reporter, stop=stop)
 
@@ -204,16 +218,7 @@ def _report_start(reporter: Reporter, notice: str, warned: list[str]) -> None:
         reporter.warning(line)
 
 
-def _changed(config: RunConfig, changes: Mapping[str, Mapping[str, Any]]) -> RunConfig:
-    if not changes:
-        return config
-    tree = config.model_dump()
-    for section, values in changes.items():
-        tree[section] |= {**dict.fromkeys(DURATIONS), **values} if section == "train" else values
-    return validate(tree)
-
-
-def _newest_state(config: RunConfig, run: RunDir, reporter: Reporter) -> Path | None:
+def _newest_state(config: RunConfig, run: RunDir, reporter: Reporter) -> TensorFile | None:
     """Return the newest undamaged state, None if the run was ended before its first one; rename damaged files."""
     first = config.output.state_every
     if not any((run.path / "states").glob("*")) and all(step <= first for step in run.steps("snapshots")):
@@ -221,12 +226,12 @@ def _newest_state(config: RunConfig, run: RunDir, reporter: Reporter) -> Path | 
     for kind, path_of in (("snapshot", run.snapshot), ("state", run.state)):
         for path in map(path_of, reversed(run.steps(f"{kind}s"))):
             try:
-                open_tensors(path, kind)
+                found = open_tensors(path, kind)
             except DamagedError as error:
                 reporter.info(f"{error}; put aside as {run.put_aside(path).name}")
                 continue
             if kind == "state":
-                return path
+                return found
             break
     raise SnapshotError(f"{run.path}: has no valid state to resume from; start again with 'facegan train'")
 
@@ -255,6 +260,18 @@ def _load_data(config: RunConfig, reporter: Reporter) -> PackedImages:
         more = f"; and {data.num_skipped - 3} more" if data.num_skipped > 3 else ""
         reporter.info(f"{source}: skipped {counted(data.num_skipped, 'image')} ({reasons}{more})")
     return data
+
+
+def _load_moved(config: RunConfig, run: RunDir, reporter: Reporter) -> PackedImages:
+    """Load the images of a run; the error of a source that is gone offers the way on."""
+    try:
+        return _load_data(config, reporter)
+    except DataError as error:
+        if not Path(config.data.source).is_absolute() or Path(config.data.source).exists():
+            raise
+        raise DataError(
+            f"{error}; if the images have moved, continue with 'facegan resume {run.path} --data SOURCE'"
+        ) from None
 
 
 def _build_state(config: RunConfig, device: torch.device, world: World, data: PackedImages) -> TrainState:
@@ -323,11 +340,9 @@ def _load_state(state: TrainState, path: Path, data_digest: str, reporter: Repor
         reporter.info(f"{folder}: {line}")
 
 
-def _rewind(run: RunDir, state: TrainState, *, write_config: bool) -> None:
+def _rewind(run: RunDir, state: TrainState) -> None:
     """Cut the run's records back to the state's step."""
     run.cut_metrics(state.step, inside_tick=bool(state.sums[-1]))
     cut_evaluations(run, state.step)
-    if write_config:
-        write_atomic(run.config, state.config.to_json().encode())
     if not run.environment.exists():
         write_atomic(run.environment, as_json(environment(state.config, state.device, state.world)))
