@@ -1,6 +1,7 @@
 """Wording that messages share: values as they were given, the nearest names, counts, one line."""
 
 import difflib
+import unicodedata
 from collections.abc import Sequence
 
 MAX_NAMES = 40  # listed in a message
@@ -8,8 +9,17 @@ MAX_VALUE = 120  # characters of a value in a message
 
 
 def printable(text: str) -> str:
-    """Return the text with control characters and undecodable bytes escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    """Return the text with undecodable bytes escaped, and characters that control a terminal or the direction of text.
+
+    Spaces of every width and the joiners, which are letters' own in many scripts, stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if _is_harmless(char) else char.encode("unicode_escape").decode() for char in text)
+
+
+def _is_harmless(char: str) -> bool:
+    return char.isprintable() or unicodedata.category(char) == "Zs" or char in "\u200c\u200d"
 
 
 def one_line(error: object, length: int | None = None) -> str:

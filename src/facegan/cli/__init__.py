@@ -19,6 +19,7 @@ from .. import __version__
 from ..errors import FaceganError, PeerFailedError
 from ..messages import one_line
 from ..plugins import claims, find, names
+from .console import open_streams, print_lines
 from .options import PLAIN, Group
 from .signals import Ended, came, take
 
@@ -74,7 +75,7 @@ def _summary(name: str) -> str:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"facegan {__version__}")
+        print_lines(f"facegan {__version__}")
         raise typer.Exit
 
 
@@ -101,6 +102,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     debug = "--debug" in arguments[:2]
     code = 1
     came.clear()
+    open_streams()
     if threading.current_thread() is threading.main_thread():
         for each in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(each) != signal.SIG_IGN:
@@ -169,4 +171,4 @@ def _complain(message: object, error: BaseException | None, debug: bool) -> None
 
         traceback.print_exception(error)
     with suppress(OSError):  # the terminal may have gone
-        print(f"facegan: {message}" if not str(message).startswith("facegan") else message, file=sys.stderr)
+        print_lines(f"facegan: {message}" if not str(message).startswith("facegan") else message, stream=sys.stderr)

@@ -7,6 +7,7 @@ import typer
 from rich.filesize import decimal
 
 from ..messages import counted
+from .console import print_lines
 from .options import PLAIN, Json, examples, print_json, subcommand
 from .tables import print_table
 
@@ -40,7 +41,7 @@ def list_(as_json: Json = False) -> None:
         documents = {key: [each.model_dump(mode="json") for each in group] for key, group in listed.items()}
         print_json({"root": str(cache_root()), **documents})
         return
-    print(f"{cache_root()}: {_counted(found, files)}, {_size([*found, *files])}")
+    print_lines(f"{cache_root()}: {_counted(found, files)}, {_size([*found, *files])}")
     if found:
         heads = ("set", "images", "size", "source", "made with", "unused", "state")
         print_table("", heads, [_row(each) for each in found])
@@ -86,9 +87,9 @@ def prune(
         print_json({"removed": [] if dry_run else removed, "would_remove": removed if dry_run else []})
         return
     for each, why in chosen:
-        print(f"{each.path}: {why}")
+        print_lines(f"{each.path}: {why}")
     verb = "would be removed" if dry_run else "removed"
-    print(f"{_counted(sets, files)} {verb}, {_size([each for each, _ in chosen])}")
+    print_lines(f"{_counted(sets, files)} {verb}, {_size([each for each, _ in chosen])}")
 
 
 def _counted(sets: Sequence[object], files: Sequence[object]) -> str:

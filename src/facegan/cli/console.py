@@ -1,14 +1,17 @@
 """Show people what long-running work reports: on stderr, and in a run's log."""
 
+import os
 import shlex
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from ..messages import printable
 from ..reporter import Reporter
 from .signals import Ended, came, end
 
@@ -101,7 +104,7 @@ class ConsoleReporter(Reporter):
     def _print(self, line: str) -> None:
         """Print above a live bar, or to the current stderr."""
         console = self._bar.console if self._bar and self._bar.live.is_started else stderr_console()
-        console.print(line, markup=False)
+        console.print(line)
 
     def _watch(self) -> None:
         """Show a task that counts nothing again and again."""
@@ -131,7 +134,7 @@ class ConsoleReporter(Reporter):
         """Add a line to the log alone."""
         if self.run is None:
             return
-        self._unlogged.append(line)
+        self._unlogged.append(printable(line))
         with suppress(OSError):  # a full disk: the lines wait for the next one
             if _identity(self.run) not in (None, self._replaced):
                 with self.run.log.open("a", encoding="utf-8", errors="backslashreplace") as file:
@@ -231,9 +234,42 @@ class _LastingStream:
 
 def stderr_console() -> "Console":
     """Return a console on stderr, for lines and bars; stdout is for results."""
-    from rich.console import Console
+    return escaping_console(file=cast(TextIO, _LastingStream(sys.stderr)), soft_wrap=True)
 
-    return Console(file=cast(TextIO, _LastingStream(sys.stderr)), highlight=False, soft_wrap=True)
+
+def escaping_console(**options: Any) -> "Console":
+    """Return a console of rich that shows text unchanged, but escapes what could control the terminal."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Escaping(Console):
+        def render(self, *args: Any, **kwargs: Any) -> Iterator[Segment]:
+            for text, style, control in super().render(*args, **kwargs):
+                yield Segment(text if control else "\n".join(map(printable, text.split("\n"))), style, control)
+
+    return Escaping(highlight=False, markup=False, emoji=False, **options)
+
+
+def print_lines(*lines: object, stream: TextIO | None = None) -> None:
+    """Print lines, on stdout unless another stream is given, and escape what could control the terminal.
+
+    All text of the command line leaves through this function or an `escaping_console`.
+    """
+    text = "".join(f"{printable(str(line))}\n" for line in lines or [""])
+    (stream or sys.stdout).write(text)
+
+
+def open_streams() -> None:
+    """Have closed standard streams behave as /dev/null, and stdout escape the characters that its encoding lacks."""
+    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
+        try:
+            os.fstat(number)
+        except OSError:  # the next file that is opened would get this number, and receive what is printed
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ import typer
 from rich.filesize import decimal
 
 from ..api import data as api
+from .console import print_lines
 from .options import PLAIN, Json, Options, command, run_verb, subcommand
 from .tables import print_table
 
@@ -100,16 +101,16 @@ def _show(report: "Report", options: Options) -> None:
     from ..data.source import suffix_counts
 
     size = f", {decimal(report.size_bytes)}" if report.size_bytes else ""
-    print(f"{report.source}: {report.num_pictures:,} images{size}")
+    print_lines(f"{report.source}: {report.num_pictures:,} images{size}")
     if report.passed_over:
-        print(f"skipped {suffix_counts(report.passed_over)}, which are not read")
-    print(f"tried with crop {report.crop}, resized to {report.resolution}x{report.resolution}\n")
+        print_lines(f"skipped {suffix_counts(report.passed_over)}, which are not read")
+    print_lines(f"tried with crop {report.crop}, resized to {report.resolution}x{report.resolution}", "")
     counts = {
         "size": report.sizes, "width / height": report.shapes, "format": report.formats, "mode": report.modes,
     }  # fmt: skip
     rows = [row for title, each in counts.items() for row in _rows(title, each)]
     print_table("", ("property", "", "images"), rows)
-    print()
+    print_lines()
     numbers = report.findings | {"greyscale": len(report.greyscale), "rotated": len(report.rotated)}
     shown = {key: f"{number:,}" for key, number in numbers.items()}
     if report.near is None:
@@ -126,26 +127,28 @@ def _show(report: "Report", options: Options) -> None:
         left = len(removable(report)) - num_moved
         stayed = f"; {left:,} that links lead to, or that have gone, stay" if left else ""
         listed = f", listed in {JOURNAL}" if num_moved else ""
-        print(f"\n{options['quarantine']}: {num_moved:,} files moved there{listed}{stayed}")
-    print("\nNo findings." if report.clean else "\nEverything, name by name: --json.")
+        print_lines("", f"{options['quarantine']}: {num_moved:,} files moved there{listed}{stayed}")
+    print_lines("", "No findings." if report.clean else "Everything, name by name: --json.")
 
 
 def _print_kind(title: str, number: int, listed: tuple[Any, ...], advice: str) -> None:
     from ..data.source import shown
 
     width = min(80, shutil.get_terminal_size((80, 24)).columns)
-    print(f"\n{title[0].upper()}{title[1:]}: {number:,}")
-    print(textwrap.fill(advice, width, initial_indent="  ", subsequent_indent="  "))
+    print_lines("", f"{title[0].upper()}{title[1:]}: {number:,}")
+    print_lines(*textwrap.wrap(advice, width, initial_indent="  ", subsequent_indent="  "))
     sign = "~" if title == FINDINGS["near_duplicates"][0] else "="
     for each in listed[:MAX_SHOWN]:
         if isinstance(each, tuple):
             more = f" and {len(each) - 3:,} more" if len(each) > 3 else ""
             line = f"    {f' {sign} '.join(map(shown, each[:3]))}{more}"
-            print(line if len(line) <= width else line.replace(f" {sign} ", f"\n      {sign} "))
+            print_lines(*(line if len(line) <= width else line.replace(f" {sign} ", f"\n      {sign} ")).split("\n"))
         else:
-            print(f"    {shown(each)}" if isinstance(each, str) else f"    {shown(each.name)}: {each.reason}")
+            print_lines(f"    {shown(each)}" if isinstance(each, str) else f"    {shown(each.name)}: {each.reason}")
     if len(listed) > MAX_SHOWN:
-        print(f"    and {len(listed) - MAX_SHOWN:,} more {'groups' if isinstance(listed[0], tuple) else 'images'}")
+        print_lines(
+            f"    and {len(listed) - MAX_SHOWN:,} more {'groups' if isinstance(listed[0], tuple) else 'images'}"
+        )
 
 
 def _rows(title: str, counts: dict[str, int]) -> list[tuple[str, str, str]]:

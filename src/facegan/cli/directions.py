@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..api import latent_directions
+from .console import print_lines
 from .options import verb_command
 from .tables import print_table
 
@@ -43,7 +44,7 @@ def print_directions(found: "FoundDirections", wanted: tuple[str, ...]) -> None:
         print_table("G's first layer (SeFa)", ("direction", "share of |A|^2"), shares)
     without = [(name, reason) for name, reason in found.refused.items() if not wanted or name in wanted]
     if without:
-        print()
+        print_lines()
         print_table("", ("no direction", "why"), without)
 
 

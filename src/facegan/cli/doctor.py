@@ -33,7 +33,7 @@ def doctor(
     0 when facegan can train and sample here, with warnings or without, and 1 when it cannot.
     """
     from ..doctor import can_train, diagnose, problems, to_json, verdict
-    from .console import stderr_console
+    from .console import print_lines, stderr_console
 
     with stderr_console().status("checking; importing torch takes a few seconds"):
         checks = diagnose(time_limit)
@@ -41,9 +41,9 @@ def doctor(
         print_json(to_json(checks))
     else:
         print_table("", ("", "what", "found"), [(each.status, each.name, each.found) for each in checks])
-        print()
+        print_lines()
         for check in problems(checks)[1:]:  # outside the table, so that a command can be copied in one piece
-            print(f"{check.status}: {check.name}: {check.fix}")
-        print(verdict(checks))
+            print_lines(f"{check.status}: {check.name}: {check.fix}")
+        print_lines(verdict(checks))
     if not can_train(checks):
         raise typer.Exit(1)

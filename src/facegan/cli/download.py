@@ -9,7 +9,7 @@ from rich.filesize import decimal
 
 from ..api import downloads
 from ..errors import ConfigError, FaceganError
-from .console import ConsoleReporter
+from .console import ConsoleReporter, print_lines
 from .options import Json, Options, command, print_json, run_verb
 from .tables import print_table
 
@@ -45,17 +45,19 @@ def download(
     except KeyboardInterrupt:
         if downloads.is_local(options["copy"]):
             raise
-        print("facegan: stopped; the bytes received are kept, and the same command continues", file=sys.stderr)
+        message = "facegan: stopped; the bytes received are kept, and the same command continues"
+        print_lines(message, stream=sys.stderr)
         raise SystemExit(130) from None
 
 
 def _show(found: dict[str, Any], _: Options) -> None:
     then = "facegan evaluate --metrics fid" if "sha256" in found else f"facegan train --data {found['name']}"
-    print(f"{found['name']}: {found['path']}; now: {then}")
+    print_lines(f"{found['name']}: {found['path']}; now: {then}")
 
 
 def _ask(_: str) -> bool:
-    print("Do you accept it? [y/N] ", end="", file=sys.stderr, flush=True)
+    sys.stderr.write("Do you accept it? [y/N] ")
+    sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ..api import importing
+from .console import print_lines
 from .options import Options, verb_command
 
 if TYPE_CHECKING:
@@ -31,4 +32,4 @@ def _document(imported: "Imported", options: Options) -> dict[str, Any]:
     }
 
 
-import_ = verb_command(importing.import_, EXAMPLES, lambda _, options: print(options["out"]), _document)
+import_ = verb_command(importing.import_, EXAMPLES, lambda _, options: print_lines(options["out"]), _document)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ..api import inspection
+from .console import print_lines
 from .options import Options, verb_command
 from .tables import print_table
 
@@ -33,17 +34,15 @@ def _document(found: "FoundNeighbours", options: Options) -> dict[str, Any]:
 
 
 def _show(found: "FoundNeighbours", options: Options) -> None:
-    print(options["out"])
+    print_lines(options["out"])
     measures = [each.memorisation for each in found.comparisons if each.memorisation is not None]
     if not measures:
         return
-    print(
-        f"\n{found.num_samples:,} samples and {found.num_heldout:,} held-out images against "
-        f"{len(found.training):,} training images:\n"
-    )
+    samples = f"{found.num_samples:,} samples and {found.num_heldout:,} held-out images"
+    print_lines("", f"{samples} against {len(found.training):,} training images:", "")
     heads = ("", "if nothing is memorised", *(each.space.name for each in found.comparisons))
     print_table("", heads, _rows(measures))
-    print(f"\n{CONCLUSIONS[measures[0].shows]}")
+    print_lines("", CONCLUSIONS[measures[0].shows])
 
 
 def _rows(measures: list["Memorisation"]) -> list[tuple[str, ...]]:

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import sys
 import textwrap
 from collections.abc import Callable
 from functools import wraps
@@ -133,7 +134,7 @@ def run_verb(
         document: Returns the result for JSON, given it and the options; None: its `document()`, or itself.
         as_json: Print it as one JSON document.
     """
-    from .console import ConsoleReporter
+    from .console import ConsoleReporter, print_lines
 
     if as_json and options.get("out") == "-":
         raise ConfigError("-o - and --json both write to stdout; give one")
@@ -146,7 +147,7 @@ def run_verb(
     else:
         lines = getattr(result, "lines", result)
         for line in lines if "-" not in lines else ():  # else an image went to stdout
-            print(line)
+            print_lines(line)
     return result
 
 
@@ -183,7 +184,7 @@ def _for_shell(parameter: inspect.Parameter) -> inspect.Parameter:
 
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout."""
-    print(json.dumps(finite(document), indent=2))
+    sys.stdout.write(json.dumps(finite(document), indent=2).replace("\x7f", "\\u007f") + "\n")
 
 
 def finite(document: Any) -> Any:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ..api import data
+from .console import print_lines
 from .options import Options, verb_command
 
 if TYPE_CHECKING:
@@ -23,4 +24,4 @@ def _document(images: "PackedImages", _: Options) -> dict[str, Any]:
     return {"path": str(images.path), **images.index.model_dump(mode="json"), "skipped": images.skipped}
 
 
-pack = verb_command(data.pack, EXAMPLES, lambda images, _: print(images.path), _document)
+pack = verb_command(data.pack, EXAMPLES, lambda images, _: print_lines(images.path), _document)

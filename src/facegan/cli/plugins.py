@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .console import print_lines
 from .options import Json, examples, print_json
 from .tables import print_table
 
@@ -44,7 +45,7 @@ def plugins(
     heads = ("kind", "name", "from", "settings")
     print_table("", heads if check or damaged else heads[:3], rows if check or damaged else [row[:3] for row in rows])
     if not check:
-        print("\nfacegan plugins --check imports every part, and shows its settings or why it fails")
+        print_lines("", "facegan plugins --check imports every part, and shows its settings or why it fails")
 
 
 def _describe(owners: "tuple[Plugin, ...]", check: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from .console import print_lines
 from .options import Json, examples, print_json
 
 
@@ -27,4 +28,4 @@ def presets(
         print_json({each: preset_layer(each) for each in names})
         return
     for number, (each, text) in enumerate(texts.items()):
-        print(f"{chr(10) if number else ''}### facegan train --preset {each}\n{text.rstrip()}")
+        print_lines(*[""] * (number > 0), f"### facegan train --preset {each}", *text.rstrip().splitlines())

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ..api import reports
+from .console import print_lines
 from .options import Options, verb_command
 
 if TYPE_CHECKING:
@@ -22,4 +23,4 @@ def _document(written: "Report", options: Options) -> dict[str, Any]:
     return {"report": str(written.path), **numbers, "real": options["real"]}
 
 
-report = verb_command(reports.report, EXAMPLES, lambda written, _: print(written.path), _document)
+report = verb_command(reports.report, EXAMPLES, lambda written, _: print_lines(written.path), _document)

@@ -13,7 +13,7 @@ from ..api.options import Device, find_any_run
 from ..api.options import Run as ApiRun
 from ..errors import ConfigError, SnapshotError
 from ..messages import counted
-from .console import ConsoleReporter
+from .console import ConsoleReporter, print_lines
 from .options import PLAIN, Json, examples, print_json, subcommand
 from .tables import print_comparison, print_rows, print_run, print_runs
 
@@ -55,10 +55,10 @@ def list_(
         described = [each.model_dump(mode="json") for each in found]
         print_json({"root": str(root), "runs": described, "foreign": foreign})
         return
-    print(f"{root}: {counted(len(found), 'run')}, {decimal(sum(each.size_bytes for each in found))}")
+    print_lines(f"{root}: {counted(len(found), 'run')}, {decimal(sum(each.size_bytes for each in found))}")
     print_runs(found)
     if foreign:
-        print(f"\nskipped, as they are no runs: {', '.join(foreign)}")
+        print_lines("", f"skipped, as they are no runs: {', '.join(foreign)}")
 
 
 @subcommand(runs, "show")
@@ -128,7 +128,7 @@ def compare(
         return
     print_comparison(comparison)
     if out is not None:
-        print(f"\n{out}")
+        print_lines("", out)
 
 
 @subcommand(runs, "clean")
@@ -169,7 +169,7 @@ def clean(
     if not as_json:
         for _, plan in plans:
             _show_plan(plan)
-        print(f"{counted(num_files, 'file')} to remove, {decimal(total)}" if num_files else "nothing to remove")
+        print_lines(f"{counted(num_files, 'file')} to remove, {decimal(total)}" if num_files else "nothing to remove")
     removing = num_files > 0 and not dry_run and (yes or typer.confirm("Remove them?"))
     for run, plan in plans if removing else ():
         if plan.files:
@@ -178,7 +178,7 @@ def clean(
         described = [plan.model_dump(mode="json") for _, plan in plans]
         print_json({"removed": removing, "size_bytes": total, "runs": described})
     elif removing:
-        print(f"removed, {decimal(total)} freed")
+        print_lines(f"removed, {decimal(total)} freed")
 
 
 def _damage(path: Path) -> str | None:
@@ -198,7 +198,7 @@ def _show_plan(plan: "PrunePlan") -> None:
     if num := plan.kept_for_good:
         notes.append(f"{counted(num, 'file')} kept for good: the best, or as output.keep_..._every asks")
     if plan.files or notes:
-        print(plan.path, *(f"  {note}" for note in notes), sep="\n")
+        print_lines(plan.path, *(f"  {note}" for note in notes))
     if plan.files:
         files = [(str(file.path.relative_to(plan.path)), decimal(file.size_bytes), file.why) for file in plan.files]
         print_rows(files)

@@ -1,6 +1,7 @@
 """Tables for people: runs and evaluations. `--json` prints everything as a document instead."""
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from string import ascii_uppercase
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
 
-from .console import duration
+from .console import duration, escaping_console, print_lines
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -87,7 +88,7 @@ def print_runs(found: "Sequence[RunStatus]") -> None:
             rows.append((run.name, run.standing, steps, share, kimg, data, network, ago, size, health))
     heads = "run", "status", "steps", "", "kimg", "data", "network", "written", "size", "health"
     if rows:
-        print()
+        print_lines()
         print_table("", ("run", "status", "steps", "trains", "written") if is_narrow else heads, rows)
     _print_section("", [(f"{run.name}: {run.reason}",) for run in found if run.reason])
 
@@ -101,9 +102,9 @@ def print_run(found: "RunSummary", *, verified: bool) -> None:
     about = _words(run)
     done = "" if run.step is None else f" at step {about['steps'].replace('/', ' of ')}"
     share = f" ({about['share']})" if about["share"] else ""
-    print(f"{run.path}: {run.standing}{done}{share}, last written {about['ago']}")
+    print_lines(f"{run.path}: {run.standing}{done}{share}, last written {about['ago']}")
     if run.reason or run.standing == "stopped":
-        print(run.reason or "stopped cleanly: everything was saved")
+        print_lines(run.reason or "stopped cleanly: everything was saved")
     changed = [
         (each.key, _value(each.value), "" if each.default is None else f"(default {_value(each.default)})")
         for each in found.changed
@@ -149,22 +150,22 @@ def print_comparison(found: "RunComparison") -> None:
         steps, _, kimg, network, *_ = _words(run).values()
         rows.append((letter, str(run.path), run.standing, steps, kimg, network))
     print_table("", ("", "run", "status", "steps", "kimg", "network"), rows)
-    print()
+    print_lines()
     heads = ascii_uppercase[: len(found.runs)]
     if found.settings:
         rows = [(key, *map(_value, values)) for key, values in found.settings.items()]
         print_table("Settings that differ", ("setting", *heads), rows)
     else:
-        print("No setting differs.")
+        print_lines("No setting differs.")
     if found.metrics:
-        print()
+        print_lines()
         print_table("Last tick", ("", *heads), [(key, *map(_number, each)) for key, each in found.metrics.items()])
     for twins in found.twins:
         *most, last = [ascii_uppercase[place] for place in twins.runs]
         outcome = "have no snapshot of the same step to compare"
         if twins.identical is not None:
             outcome = f"{'are the same to the bit' if twins.identical else 'differ'} at step {twins.step:,}"
-        print(f"\nWeights: {', '.join(most)} and {last}, whose settings should make the same, {outcome}.")
+        print_lines("", f"Weights: {', '.join(most)} and {last}, whose settings should make the same, {outcome}.")
 
 
 def print_evaluations(evaluated: Evaluations) -> None:
@@ -194,10 +195,8 @@ def print_evaluations(evaluated: Evaluations) -> None:
 
 
 def _console() -> "Console":
-    """Return a console on the current stdout that prints names unchanged; a file or pipe has no limit of width."""
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False, emoji=False)
+    """Return a console on the current stdout; a file or pipe has no limit of width."""
+    console = escaping_console()
     if not console.is_terminal:
         console.width = UNLIMITED
     return console
@@ -209,12 +208,12 @@ def _print(content: "RenderableType", min_width: int = 0) -> None:
     console.width = max(console.width, min_width)
     with console.capture() as capture:
         console.print(content)
-    print(*(line.rstrip() for line in capture.get().splitlines()), sep="\n")
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
 
 
 def _print_section(title: str, rows: Sequence[Sequence[str]]) -> None:
     if rows:
-        print(f"\n{title}" if title else "")
+        print_lines("", *[title] * bool(title))
         print_rows(rows)
 
 
@@ -259,11 +258,11 @@ def _print_attributes(result: "Result") -> None:
     chance = details.get("by_chance")
     by_chance = f"; {_short(chance['value'])} by chance" if chance else ""
     title = f"Attributes of {_label_of(result)}: {_short(result.value)}{by_chance}"
-    print()
+    print_lines()
     print_table(title, ("attribute", "real", "generated", "ratio"), rows(details, limit=MAX_ATTRIBUTES))
     if (more := len(details["attributes"]) - MAX_ATTRIBUTES) > 0:
-        print(f"{more} attributes differ less: --plot bars.png draws them, --json has all")
-    print(f"combinations of two that real faces have, and generated ones hardly ever: {details['num_missed']:,}")
+        print_lines(f"{more} attributes differ less: --plot bars.png draws them, --json has all")
+    print_lines(f"combinations of two that real faces have, and generated ones hardly ever: {details['num_missed']:,}")
 
 
 def _numbers_of(result: "Result") -> tuple[str, str, str, str]:

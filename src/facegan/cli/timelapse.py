@@ -1,6 +1,7 @@
 """`facegan timelapse`."""
 
 from ..api import animation
+from .console import print_lines
 from .options import Options, command
 
 EXAMPLES = """
@@ -16,4 +17,4 @@ EXAMPLES = """
 def timelapse(options: Options) -> None:
     """Print the file."""
     animation.timelapse(**options)
-    print(options["out"])
+    print_lines(options["out"])

@@ -1,13 +1,14 @@
 """`facegan train`."""
 
 import shlex
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..api import training
-from .console import stderr_console, training_reporter
+from .console import print_lines, training_reporter
 from .options import Json, MaxTime, Options, command, print_json
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def run_training(verb: Any, options: Options, world: "World", seconds: float | N
         print_json({"run": str(run.path), "step": step, "finished": run.finished, "snapshot": snapshot})
     else:
         with suppress(OSError):  # the run is what counts, also when its terminal has gone
-            print(run.path, flush=True)
+            print_lines(run.path)
+            sys.stdout.flush()
     if stop.exit_code and not run.finished:
         raise SystemExit(stop.exit_code)
 
@@ -94,7 +96,7 @@ def _print_plan(options: Options, world: "World", as_json: bool) -> None:
     config = config.model_copy(update={"output": config.output.scaled(counts.num_steps)})
     minutes = round(pace.minutes(config, counts.num_steps), 1)
     for line in warnings(config, num_images):
-        stderr_console().print(line, markup=False)
+        print_lines(line, stream=sys.stderr)
     if as_json:
         where = {"minutes": minutes, "device": str(device), "config": config.model_dump(mode="json")}
         print_json({**counts.model_dump(mode="json"), **where})

@@ -6,6 +6,7 @@ import typer
 
 from ..api import provenance
 from ..errors import SnapshotError
+from .console import print_lines
 from .options import Json, Options, command, run_verb
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def whois(options: Options, *, as_json: Json = False) -> None:
 
 def _show(found: "ImageOrigin", _: Options) -> None:
     for key, value in found.metadata.items():
-        print(f"{key.lower()}: {value}")
-    print(_outcome(found.remake))
+        print_lines(f"{key.lower()}: {value}")
+    print_lines(_outcome(found.remake))
 
 
 def _outcome(remake: dict[str, Any]) -> str:
