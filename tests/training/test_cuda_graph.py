@@ -1,5 +1,6 @@
 import warnings
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,9 @@ from torch.utils._pytree import tree_leaves
 
 from facegan.data.packed.load import load
 from facegan.reporter import SILENT, Callbacks
-from facegan.training.cuda_graph import NUM_EAGER, graphed
+from facegan.training import step as steps
+from facegan.training.adam import Adam
+from facegan.training.cuda_graph import NUM_EAGER, GraphedStep, graphed
 from facegan.training.distributed import ALONE
 from facegan.training.loop import make_loader, make_step
 from facegan.training.runtime import configured_torch
@@ -168,8 +171,8 @@ def drawing(config, failure=None):
     drawn = []
     noise = torch.Generator().manual_seed(1)
     optimizer = SimpleNamespace(zero_grad=lambda: None)
-    device = torch.device("cuda")
-    parts = {"noise": noise, "opt_G": optimizer, "opt_D": optimizer, "is_penalised": False}
+    device, scaler = torch.device("cuda"), torch.amp.GradScaler("cpu", enabled=False)
+    parts = {"noise": noise, "opt_G": optimizer, "opt_D": optimizer, "scaler": scaler, "is_penalised": False}
     state = SimpleNamespace(config=config, device=device, world=ALONE, **parts)
 
     def run_step(real):
@@ -202,6 +205,74 @@ def test_an_iteration_that_cannot_be_recorded_goes_on_as_if_no_one_had_tried(tin
         "train.capture: steps are launched kernel by kernel, since they cannot be captured: "
         "CUDA error: operation not permitted when stream is capturing"
     ]
+
+
+class FailingCapture:
+    """A capture of the real step on the CPU: it changes objects but no tensor, and raises at a place in the step."""
+
+    def __init__(self, state, monkeypatch, place, error):
+        self.state, self.lines, self.active = state, [], False
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+        monkeypatch.setattr(torch.cuda, "stream", nullcontext)
+        monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+        monkeypatch.setattr(torch.cuda, "graph", self.capture)
+        self.error = error
+        before_G = partial(self.fail, steps.generator_step)
+        adam_step = Adam.step
+        places = {
+            "after D's update": (steps, "generator_step", before_G),
+            "inside an optimizer": (Adam, "step", lambda optimizer: self.fail(adam_step, optimizer)),
+            "at its end": (steps, "accumulate_metrics", partial(self.fail, steps.accumulate_metrics)),
+        }
+        monkeypatch.setattr(*places[place])
+        run_step = partial(training_step, state)
+        reporter = Callbacks(line=self.lines.append)
+        self.step = GraphedStep(run_step, state, reporter, stream=Stream(CPU), pool="pool")
+
+    def fail(self, call, *arguments, **named):
+        if self.active:
+            raise self.error
+        return call(*arguments, **named)
+
+    @contextmanager
+    def capture(self, graph, **_):
+        state = self.state
+        tensors = [*state.tensors().values(), state.count, state.first_bad_step]
+        tensors += [state.scaler._scale, state.scaler._growth_tracker]
+        before = [tensor.clone() for tensor in tensors]
+        self.active = True
+        try:
+            yield
+        finally:
+            self.active = False
+            with torch.no_grad():
+                for tensor, value in zip(tensors, before, strict=True):
+                    tensor.copy_(value)
+
+
+@pytest.mark.parametrize("place", ["after D's update", "inside an optimizer", "at its end"])
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ("fp16", RuntimeError("CUDA error: operation not permitted when stream is capturing")),
+        ("two updates of D", torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")),
+        ("fused penalties", AssertionError("of the compiler")),  # as torch.compile may raise
+    ],
+)
+def test_a_failed_capture_of_the_real_step_changes_nothing(tiny, monkeypatch, place, settings, error):
+    config = tiny(*VARIANTS[settings])
+    loader = make_loader(load(config.data, resolution=16, channels=3, at_least=8), build_state(config, CPU))
+    ends = []
+    for captured in (False, True):
+        state = build_state(config, CPU)
+        capture = FailingCapture(state, monkeypatch, place, error) if captured else None
+        run_step = capture.step if capture else partial(training_step, state)
+        for number in range(7):
+            run_step(loader.batch(number))
+            state.step = number + 1 if settings == "fp16" else 0  # always the same kind of step
+        ends.append(numbers(state))
+    assert [name for name in ends[0] if not torch.equal(ends[0][name], ends[1][name])] == []
+    assert len(capture.lines) == 1 and str(error).partition(". ")[0] in capture.lines[0]
 
 
 HOST_READS = ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "unique")  # or sizes known to data alone

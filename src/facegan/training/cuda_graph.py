@@ -42,9 +42,10 @@ class GraphedStep:
     float32 batch, 6 MB for 128 images of 64x64, a few microseconds.
 
     The warm-up calls are steps of the run like any other, so nothing has to be restored after them; the capture itself
-    computes nothing. They share a stream, since autograd accumulates a parameter's gradient on the stream that first
-    asked for it. The generator is registered with the graph: a replay draws what the call would have drawn, and
-    advances the generator as far.
+    computes nothing. Where it fails, only objects have changed, and are restored: the noise, the optimizers, the
+    scaler's record of their steps. All share a stream, since autograd accumulates a parameter's gradient on the stream
+    that first asked for it. The generator is registered with the graph: a replay draws what the call would have drawn,
+    and advances the generator as far.
 
     Source: torch.cuda.CUDAGraph; Nvidia, CUDA C++ Programming Guide, "CUDA Graphs".
     """
@@ -74,11 +75,13 @@ class GraphedStep:
     def _capture(self, real: Tensor) -> RunStep:
         """Return a step that replays the graph; `_run_eagerly`, if it cannot be captured."""
         state, graph = self._state, torch.cuda.CUDAGraph()
-        static_real = torch.empty_like(real)
-        noise = state.noise.get_state()
-        for optimizer in (state.opt_G, state.opt_D):
+        optimizers = (state.opt_G, state.opt_D)
+        for optimizer in optimizers:
             optimizer.zero_grad()  # the gradients will be in the graph's own memory
+        noise, scale = state.noise.get_state(), state.scaler.get_scale()
+        attributes = [dict(vars(optimizer)) for optimizer in optimizers]
         try:
+            static_real = torch.empty_like(real)
             # `stream` comes before `graph`: it makes the device the current one, and always leaves the stream again;
             # older versions of torch stay on it when a capture fails.
             with torch.cuda.stream(self._stream):
@@ -87,9 +90,14 @@ class GraphedStep:
                     graph.register_generator_state(state.noise)
                 with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
                     self._run_step(static_real)
-        except RuntimeError as error:
+        except Exception as error:  # one that is not of the capture is raised again by the next step
             state.noise = torch.Generator(state.noise.device)  # the old one may still be registered
             state.noise.set_state(noise)
+            state.scaler.update(scale)  # forgets which optimizers have taken their step
+            for optimizer, before in zip(optimizers, attributes, strict=True):
+                optimizer.zero_grad()
+                vars(optimizer).clear()
+                vars(optimizer).update(before)
             reason = one_line(error.__context__ or error).partition(". ")[0][:200]
             self._reporter.info(
                 f"train.capture: steps are launched kernel by kernel, since they cannot be captured: {reason}"
