@@ -151,7 +151,7 @@ def test_a_truncated_file_is_refused(snapshot, share):
     assert refusal(snapshot).startswith(f"{snapshot}: not a valid safetensors file (")
 
 
-@pytest.mark.parametrize("content", [b"PK\x03\x04" + bytes(500), b"x" * 9])
+@pytest.mark.parametrize("content", [b"", b"x" * 9, bytes(500)])
 def test_other_bytes_are_refused(tmp_path, content):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
@@ -161,9 +161,10 @@ def test_other_bytes_are_refused(tmp_path, content):
 def test_another_programs_safetensors_is_refused(tmp_path):
     path = tmp_path / "theirs.safetensors"
     save_file({"weight": torch.zeros(2)}, path)
-    assert refusal(path) == f"{path}: not a snapshot of facegan (it says it is 'nothing')"
+    hint = f"{path}: no snapshot of facegan; 'facegan import {path} -o G.safetensors' may make one of it"
+    assert refusal(path) == hint
     save_file({"weight": torch.zeros(2)}, path, {"format": "pt"})
-    assert refusal(path) == f"{path}: not a snapshot of facegan (it says it is 'pt')"
+    assert refusal(path) == hint
 
 
 def test_a_state_is_not_a_snapshot(tmp_path, config):
@@ -268,9 +269,19 @@ def test_a_snapshot_of_each_schema_draws_the_images_it_drew_then(schema):
         assert abs(drawn - np.asarray(image).astype(int)).max() <= 1
 
 
-def test_weights_of_other_programs_are_answered_with_the_import(tmp_path):
-    torch.save({"weight": torch.zeros(2)}, tmp_path / "netG.pth")
-    path = tmp_path / "netG.pth"
+@pytest.mark.parametrize("name", ["snapshot.pth", "snapshot.ckpt", "snapshot"])
+def test_a_snapshot_is_known_by_its_content_whatever_its_name(snapshot, tmp_path, name):
+    renamed = snapshot.rename(tmp_path / name)
+    assert load_generator(renamed).origin.path == renamed
+    renamed.write_bytes(renamed.read_bytes()[:-9])
+    assert refusal(renamed).startswith(f"{renamed}: not a valid safetensors file (it holds ")
+
+
+@pytest.mark.parametrize("name", ["netG.pth", "netG.safetensors", "netG"])
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_weights_of_other_programs_are_answered_with_the_import(tmp_path, name, is_zip):
+    path = tmp_path / name
+    torch.save({"weight": torch.zeros(2)}, path, _use_new_zipfile_serialization=is_zip)
     assert refusal(path) == (
         f"{path}: no snapshot of facegan; 'facegan import {path} -o G.safetensors' may make one of it"
     )

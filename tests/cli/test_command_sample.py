@@ -210,11 +210,45 @@ def test_manifest_gives_file_seed_and_digest_of_every_image(facegan, run):
     assert lines[0]["file"] == lines[6]["file"] == "seed-00000005.png"
 
 
-def test_a_second_set_in_a_folder_has_a_manifest_of_its_own(facegan, run):
+def test_a_second_set_of_the_same_snapshot_is_added_to_the_manifest(facegan, run):
     facegan("sample", run, "-n", 5, "--separate", "faces")
-    facegan("sample", run, "--seeds", "2-3", "--separate", "faces")
-    assert [line["seed"] for line in manifest("faces")] == [2, 3]
-    assert len(list(Path("faces").glob("*.png"))) == 5
+    assert facegan("sample", run, "--seeds", "2-3,9", "--truncation", 0.5, "--separate", "faces").code == 0
+    lines = manifest("faces")
+    assert [line["seed"] for line in lines] == [0, 1, 4, 2, 3, 9]
+    assert {line["file"] for line in lines} == {path.name for path in Path("faces").glob("*.png")}
+    for line in lines:
+        assert line["digest"] == hashlib.sha256((Path("faces") / line["file"]).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("other", ["another snapshot", "the current weights", "an interrupted drawing"])
+def test_images_of_another_model_are_refused_or_replaced(facegan, run, other):
+    older = sorted((run / "snapshots").iterdir())[0]
+    first = (run, "--raw") if other == "the current weights" else (older,)
+    assert facegan("sample", *first, "-n", 5, "--separate", "faces").code == 0
+    if other == "an interrupted drawing":
+        Path("faces/manifest.jsonl").unlink()
+    Path("faces/mine.png").write_bytes(b"of the user")
+    before = {path: path.read_bytes() for path in Path("faces").iterdir()}
+    said = facegan("sample", run, "--seeds", "3", "--separate", "faces")
+    assert said.code == 2
+    assert said.complaint.startswith("facegan: --separate faces: holds images of another model (snapshot ")
+    assert said.complaint.endswith("; choose another folder, or replace all of them with --force")
+    assert {path: path.read_bytes() for path in Path("faces").iterdir()} == before
+    said = facegan("sample", run, "--seeds", "3", "--separate", "faces", "--force")
+    assert said.code == 0, said.err
+    assert [line["seed"] for line in manifest("faces")] == [3]
+    assert {path.name for path in Path("faces").iterdir()} == {"manifest.jsonl", "mine.png", "seed-00000003.png"}
+
+
+def test_force_removes_nothing_that_a_manifest_lies_about(facegan, run):
+    Path("faces").mkdir()
+    Path("holiday.png").write_bytes(b"outside")
+    Path("faces/holiday.png").write_bytes(b"of the user")
+    lies = [{"file": name, "snapshot": "x", "digest": "0" * 64} for name in ("holiday.png", "../holiday.png", ".")]
+    Path("faces/manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lies))
+    assert facegan("sample", run, "-n", 1, "--separate", "faces").code == 2
+    assert facegan("sample", run, "-n", 1, "--separate", "faces", "--force").code == 0
+    assert Path("faces/holiday.png").exists() and Path("holiday.png").exists()
 
 
 def test_no_manifest_is_left_where_the_images_could_not_be_written(facegan, run, monkeypatch):
@@ -323,6 +357,7 @@ def test_every_image_carries_the_recipe_that_makes_it_again(facegan, run):
          "--rows 2 --cols 2: a sheet of 4, but there are 5 faces"),
         (["--labels", "--separate", "b"], "--rows, --cols and --labels arrange a sheet; give -o sheet.png"),
         (["-o", "-", "--json"], "-o - and --json both write to stdout; give one"),
+        (["--force", "-o", "a.png"], "--force: replaces the images in a folder; give --separate FOLDER"),
         (["--separate", "file"], "--separate file: is a file; give a folder"),
         (["-o", "runs"], "-o runs: is a folder; name a file in it, or end it in / for single images"),
         (["-o", "file/a.png"], "-o file/a.png: file is a file, not a folder"),

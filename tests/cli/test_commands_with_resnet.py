@@ -115,4 +115,6 @@ def test_import_says_that_it_knows_no_residual_layout(facegan, residual):
     complaint = facegan("import", "weights.safetensors", "-o", "imported.safetensors").complaint
     assert "no generator of a known layout: 'head.0' is none of convolution, batch norm and linear layer" in complaint
     again = facegan("import", newest(residual), "-o", "imported.safetensors").complaint
-    assert again.endswith("is a snapshot of facegan already; there is nothing to import")
+    assert again.endswith(
+        f"is a snapshot of facegan already; there is nothing to import ('facegan sample {newest(residual)}' takes it)"
+    )

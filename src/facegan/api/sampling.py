@@ -1,14 +1,18 @@
 """Images of chosen points: sample and arithmetic."""
 
+import hashlib
 import json
+import re
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
+from ..messages import printable
 from ..reporter import SILENT, Reporter
 from . import output
 from .options import Device, Model, PathLike, Raw, load_torch
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
     from ..recipes import Arithmetic, Sheet
 
 MANIFEST = "manifest.jsonl"
+MAX_MANIFEST_BYTES = 1 << 28
+_MODEL = ("snapshot", "raw")  # of a line of the manifest: what the images are of
+_SEED_FILE = re.compile(r"seed-\d{8,10}\.png")
 MAX_LENGTH_RATIO = 1.5  # of a sum to a latent of the prior: from here on, faces visibly suffer
 
 Out = Annotated[
@@ -49,10 +56,15 @@ def sample(
     labels: Annotated[bool, Option("--labels", help="Write the seed below each face.")] = False,
     raw: Raw = False,
     device: Device = None,
+    force: Annotated[
+        bool, Option("--force", help="Replace all images in the folder of --separate, also of another snapshot.")
+    ] = False,
     return_sheet: bool = False,
     reporter: Reporter = SILENT,
 ) -> Drawing:
     """Draw faces from a trained generator.
+
+    A folder of single images takes more of the same snapshot; manifest.jsonl lists them all.
 
     Returns:
         The files, with the sheet as `image` if `return_sheet`.
@@ -68,6 +80,8 @@ def sample(
         raise ConfigError("--rows, --cols and --labels arrange a sheet; give -o sheet.png")
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ConfigError(f"--separate {folder}: is a file; give a folder")
+    if force and folder is None:
+        raise ConfigError("--force: replaces the images in a folder; give --separate FOLDER")
     if out is not None:
         output.check_output_path(out, is_image=True)
     recipe = _make_sheet(seeds, num, rows, cols, truncation=truncation, labels=labels)
@@ -76,7 +90,8 @@ def sample(
     recipe.points.warn_of_foreign(generator, reporter)
     if has_sheet:
         output.check_size(recipe, generator, out or "sheet.png")
-    files, sheet = _draw_faces(recipe, generator, folder, has_sheet=has_sheet, reporter=reporter)
+    single = _ImageFolder(folder, recipe, generator, force=force) if folder else None
+    files, sheet = _draw_faces(recipe, generator, single, has_sheet=has_sheet, reporter=reporter)
     if sheet is not None and out is not None:
         output.write_image(out, sheet, output.metadata(recipe, generator))
     details = {"truncation": truncation, **({"manifest": str(folder / MANIFEST)} if folder else {})}
@@ -106,7 +121,7 @@ def _make_sheet(
 
 
 def _draw_faces(
-    recipe: "Sheet", generator: "FaceGenerator", folder: Path | None, *, has_sheet: bool, reporter: Reporter
+    recipe: "Sheet", generator: "FaceGenerator", folder: "_ImageFolder | None", *, has_sheet: bool, reporter: Reporter
 ) -> tuple[list[str], "np.ndarray | None"]:
     """Draw each face once, into the folder, onto the sheet, or both; return the folder's files and the sheet."""
     import numpy as np
@@ -120,38 +135,95 @@ def _draw_faces(
             yield from zip(names, pixels, strict=True)
 
     drawn = faces()
-    files = [] if folder is None else _write_folder(folder, drawn, recipe, generator)
+    files = [] if folder is None else folder.write(drawn)
     deque(drawn, maxlen=0)  # of no folder
     return files, recipe.arrange(np.concatenate(kept)) if has_sheet else None
 
 
-def _write_folder(
-    folder: Path, faces: "Iterator[tuple[int | str, np.ndarray]]", recipe: "Sheet", generator: "FaceGenerator"
-) -> list[str]:
-    """Write single images, then the manifest, a line for each image; return the files."""
-    from ..images import grid
-    from ..images.files import write_images
-    from ..storage.atomic import write_atomic
+class _ImageFolder:
+    """A folder of single images of one snapshot, and its manifest, a line for each image."""
 
-    files = {name: folder / _file_name(name) for name in recipe.points.names()}
-    if len(set(files.values())) < len(files):
-        raise ConfigError("--separate: two images would have one name; rename the files of latents")
-    folder.mkdir(parents=True, exist_ok=True)
-    images = (
-        (files[name], grid(face[None]), {**output.metadata(recipe.single(name), generator), "seed": str(name)})
-        for name, face in faces
-    )
+    def __init__(self, path: Path, recipe: "Sheet", generator: "FaceGenerator", *, force: bool) -> None:
+        """Choose the files; raises ConfigError for a folder with images of another snapshot, unless with `force`."""
+        self._path, self._recipe, self._generator = path, recipe, generator
+        self._files = {name: path / _file_name(name) for name in recipe.points.names()}
+        if len(set(self._files.values())) < len(self._files):
+            raise ConfigError("--separate: two images would have one name; rename the files of latents")
+        origin = generator.origin
+        self._about = {"snapshot": origin.digest, **({"raw": True} if origin.raw else {})}
+        self._lines = self._read_lines()
+        self._replaced: list[Path] = []
+        if force:
+            self._replaced = [path / line["file"] for line in self._lines if self._is_unchanged(line)]
+            self._lines = []
+        elif others := [line for line in self._lines if any(line.get(key) != self._about.get(key) for key in _MODEL)]:
+            other = f"snapshot {str(others[0].get('snapshot'))[:12]}{', raw' if others[0].get('raw') else ''}"
+            raise ConfigError(
+                f"--separate {path}: holds images of another model ({printable(other)}); choose another folder, or "
+                "replace all of them with --force"
+            )
 
-    def write(temporary: Path) -> None:
-        with temporary.open("w") as manifest:
-            for (path, digest), name in zip(write_images(images), recipe.points.names(), strict=True):
-                line = {"file": path.name, "seed": name, "digest": digest, "snapshot": generator.origin.digest}
-                manifest.write(json.dumps(line) + "\n")
+    def write(self, faces: "Iterator[tuple[int | str, np.ndarray]]") -> list[str]:
+        """Write the images, then the manifest; return the files."""
+        from ..images import grid
+        from ..images.files import write_images
+        from ..storage.atomic import write_atomic
 
-    manifest = folder / MANIFEST
-    manifest.unlink(missing_ok=True)  # an older one would describe images that are being replaced
-    write_atomic(manifest, write)
-    return [str(path) for path in files.values()]
+        recipe, generator, files = self._recipe, self._generator, self._files
+        self._path.mkdir(parents=True, exist_ok=True)
+        names = {path.name for path in files.values()}
+        kept = "".join(json.dumps(line) + "\n" for line in self._lines if line["file"] not in names)
+        manifest = self._path / MANIFEST
+        if kept:
+            write_atomic(manifest, kept.encode())  # without those that are being replaced
+        else:
+            manifest.unlink(missing_ok=True)
+        for path in self._replaced:
+            path.unlink(missing_ok=True)
+        images = (
+            (files[name], grid(face[None]), {**output.metadata(recipe.single(name), generator), "seed": str(name)})
+            for name, face in faces
+        )
+
+        def write(temporary: Path) -> None:
+            with temporary.open("w") as lines:
+                lines.write(kept)
+                for (path, digest), name in zip(write_images(images), recipe.points.names(), strict=True):
+                    lines.write(json.dumps({"file": path.name, "seed": name, "digest": digest, **self._about}) + "\n")
+
+        write_atomic(manifest, write)
+        return [str(path) for path in files.values()]
+
+    def _read_lines(self) -> list[dict[str, Any]]:
+        """Return the manifest's lines of files that exist; and lines like them for images that it lacks."""
+        from ..storage.atomic import json_object, read_regular
+
+        lines: list[dict[str, Any]] = []
+        present = {path.name for path in self._path.glob("*.png") if path.is_file() and not path.is_symlink()}
+        with suppress(OSError):  # there is none
+            found = map(json_object, read_regular(self._path / MANIFEST, MAX_MANIFEST_BYTES).splitlines())
+            lines = [line for line in found if line is not None and line.get("file") in present]
+        known = {line["file"] for line in lines}
+        return lines + [line for name in sorted(present - known) if (line := _read_line(self._path / name))]
+
+    def _is_unchanged(self, line: dict[str, Any]) -> bool:
+        content = (self._path / line["file"]).read_bytes()
+        return hashlib.sha256(content).hexdigest() == line.get("digest")
+
+
+def _read_line(path: Path) -> dict[str, Any] | None:
+    """Return the manifest's line of an image whose drawing was interrupted, by its metadata; None for another image."""
+    from ..images.animation import read_about
+
+    if not _SEED_FILE.fullmatch(path.name):
+        return None
+    with suppress(DataError):
+        about = read_about(path)
+        if "facegan" in about.get("Software", "") and "snapshot" in about:
+            digest, raw = hashlib.sha256(path.read_bytes()).hexdigest(), about.get("command", "").endswith("--raw")
+            line = {"file": path.name, "seed": int(path.stem[5:]), "digest": digest, "snapshot": about["snapshot"]}
+            return line | ({"raw": True} if raw else {})
+    return None
 
 
 def _file_name(name: int | str) -> str:

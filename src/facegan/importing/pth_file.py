@@ -46,7 +46,7 @@ def read_parts(path: Path) -> Parts:
         SnapshotError: The file is missing, damaged, of neither format, or contains more than weights.
         OSError: It cannot be read.
     """
-    if not path.is_file():  # reading a pipe would block
+    if not (path.is_file() or path.is_dir()):  # reading a pipe would block
         raise SnapshotError(f"{path}: {'no regular file' if path.exists() else 'no such file'}")
     with path.open("rb") as file:
         head = file.read(_MAX_BYTES)
@@ -75,7 +75,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         made_by = (file.metadata() or {}).get("format", "")
         if made_by in ("facegan-snapshot", "facegan-state"):
             kind = made_by.removeprefix("facegan-")
-            raise SnapshotError(f"{path}: is a {kind} of facegan already; there is nothing to import")
+            use = f"facegan sample {path}" if kind == "snapshot" else "facegan resume"
+            raise SnapshotError(
+                f"{path}: is a {kind} of facegan already; there is nothing to import ('{use}' takes it)"
+            )
         return {name: file.get_tensor(name) for name in sorted(file.keys(), key=natural)}
 
 

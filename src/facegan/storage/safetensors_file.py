@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 2  # schema 1 had no digest
 
-_FOREIGN = (".pth", ".pt", ".ckpt", ".bin", ".pkl")  # weight files of other programs
+_FOREIGN = (".pth", ".pt", ".ckpt", ".bin", ".pkl")  # weight files of other programs; a snapshot is known by content
+_PICKLES = (b"PK\3\4", b"\x80\2")  # how files of torch.save begin, in its newer and older format
 _DIGEST = re.compile(rb'"digest":"([0-9a-f]{64})"')
 _UNSEALED = "0" * 64
 _MAX_HEADER_BYTES = 100_000_000  # the limit of the format
@@ -59,11 +60,11 @@ def open_tensors(path: Path, kind: str) -> TensorFile:
     """
     if not path.is_file():
         raise SnapshotError(f"{path}: no such {kind} file")
-    if path.suffix in _FOREIGN:
-        raise SnapshotError(
-            f"{path}: no {kind} of facegan; 'facegan import {path} -o G.safetensors' may make one of it"
-        )
     with path.open("rb") as file:
+        head = file.read(9)
+        if head.startswith(_PICKLES) or (path.suffix in _FOREIGN and head[8:] != b"{"):
+            raise _foreign(path, kind)
+        file.seek(0)
         found = _parse(path, file)
         digest, unsealed = _hash(file, found.header)
     carried = _DIGEST.search(found.header)
@@ -195,8 +196,14 @@ def _hash(file: IO[bytes], header: bytes) -> tuple[str, str]:
     return running[0].hexdigest(), running[1].hexdigest()
 
 
+def _foreign(path: Path, kind: str) -> SnapshotError:
+    return SnapshotError(f"{path}: no {kind} of facegan; 'facegan import {path} -o G.safetensors' may make one of it")
+
+
 def _check_kind(file: TensorFile, kind: str) -> None:
     path, metadata = file.path, file.metadata
+    if kind == "snapshot" and not file.format.startswith("facegan-"):
+        raise _foreign(path, kind)
     if file.format != f"facegan-{kind}":
         raise SnapshotError(f"{path}: not {_article(kind)}{kind} of facegan (it says it is {quoted(file.format)})")
     try:
