@@ -15,7 +15,8 @@ from . import plugins
 from .config import RunConfig, validate
 from .errors import ConfigError, DamagedError, PluginError, SnapshotError
 from .generator import FaceGenerator, Origin
-from .messages import one_line, quoted
+from .messages import one_line, printable, quoted
+from .paths import local_path
 from .reporter import SILENT, Reporter
 from .storage.run_dir import find_run
 from .storage.safetensors_file import TensorFile, open_tensors, read_tensors, write_tensors
@@ -70,7 +71,7 @@ class Checkpoint:
     @property
     def label(self) -> str:
         """The name of its run, or of the file outside any run."""
-        return self.run_folder.name if self.run_folder else self.path.stem
+        return printable(self.run_folder.name if self.run_folder else self.path.stem)
 
     def generator(self, *, raw: bool = False, device: str | torch.device = "cpu") -> FaceGenerator:
         """Rebuild G.
@@ -124,8 +125,8 @@ def find_checkpoint(model: str | Path | None, *, reporter: Reporter = SILENT) ->
         SnapshotError: There is no such file or run, or the run holds no snapshot yet.
         DamagedError: The file, or every snapshot of the run, is damaged.
     """
-    if model is not None and Path(model).is_file():
-        return Checkpoint.open(model)
+    if model is not None and (path := Path(local_path(model))).is_file():
+        return Checkpoint.open(path)
     run = find_run(model)
     steps = run.steps("snapshots")
     if not steps:

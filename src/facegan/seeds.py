@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .errors import ConfigError, SnapshotError
 from .generator import FaceGenerator
-from .messages import quoted
+from .messages import printable, quoted
 from .reporter import Reporter
 from .storage.safetensors_file import open_tensors, read_tensors, write_tensors
 
@@ -144,7 +144,7 @@ def parse(text: str) -> Points:
         if rows[-1] >= len(z):
             raise ConfigError(f"there is no row {rows[-1]}; {path.name} has {len(z)}, numbered from 0")
         for row in rows:
-            name = path.name if len(z) == 1 else f"{path.name}#{row}"
+            name = printable(path.name) if len(z) == 1 else f"{printable(path.name)}#{row}"
             latents[name] = Latent.of(z[row], snapshot)
             parts.append(name)
     return Points(text=",".join(parts), latents=latents)

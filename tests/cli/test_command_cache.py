@@ -7,6 +7,11 @@ import time
 import pytest
 from PIL import Image
 
+KEY, DAMAGED, OLD = "a" * 32, "b" * 32, "c" * 32
+RANDOM, INCEPTION = f"random-{KEY}.safetensors", f"inception-{KEY}.safetensors"
+CLASSIFIER = f"{KEY[:16]}-{KEY[:16]}-1.safetensors"
+OURS = b'{"__metadata__":{"format":"facegan-classifier"}}'
+
 
 @pytest.fixture(autouse=True)
 def cache(own_cache):
@@ -57,22 +62,22 @@ def test_prune_removes_what_is_of_no_use_and_nothing_else(facegan, faces, cache)
     facegan("pack", "others", "--resolution", 16)
     (gone,) = set(sets(cache)) - set(kept)
     shutil.rmtree("others")
-    (cache / "packed" / ".abc.partial").mkdir()
-    shutil.copytree(cache / "packed" / kept[0], cache / "packed" / "damaged")
-    os.truncate(cache / "packed" / "damaged" / "images.npy", 300)
-    shutil.copytree(cache / "packed" / kept[0], cache / "packed" / "old")
-    index = json.loads((cache / "packed" / "old" / "index.json").read_text())
+    (cache / "packed" / f".{KEY}.partial").mkdir()
+    shutil.copytree(cache / "packed" / kept[0], cache / "packed" / DAMAGED)
+    os.truncate(cache / "packed" / DAMAGED / "images.npy", 300)
+    shutil.copytree(cache / "packed" / kept[0], cache / "packed" / OLD)
+    index = json.loads((cache / "packed" / OLD / "index.json").read_text())
     index["versions"] = {"facegan": "0.1", "pillow": "9.1", "simplejpeg": "1"}
-    (cache / "packed" / "old" / "index.json").write_text(json.dumps(index))
+    (cache / "packed" / OLD / "index.json").write_text(json.dumps(index))
     before = sets(cache)
     assert facegan("cache", "prune", "--dry-run").out.endswith(
         "4 packed sets would be removed, " + size(cache, before, kept)
     )
     assert sets(cache) == before
     found = reasons(facegan)
-    assert found.pop("damaged").startswith("damaged packed images (")
-    assert found.pop("old") == "made with pillow 9.1, simplejpeg 1; other ones are installed now"
-    assert found == {gone: "its images are gone", ".abc.partial": "left by a packing that was killed"}
+    assert found.pop(DAMAGED).startswith("damaged packed images (")
+    assert found.pop(OLD) == "made with pillow 9.1, simplejpeg 1; other ones are installed now"
+    assert found == {gone: "its images are gone", f".{KEY}.partial": "left by a packing that was killed"}
     assert sets(cache) == kept and (faces / "a.png").exists()
 
 
@@ -111,12 +116,12 @@ def test_all_clears_the_cache(facegan, faces, cache):
 def test_what_is_being_packed_is_left_alone(facegan, cache):
     from facegan.storage.locks import exclusive_lock, lock_file
 
-    target = cache / "packed" / "abc"
+    target = cache / "packed" / KEY
     with exclusive_lock(lock_file(target)):
-        (cache / "packed" / ".abc.partial").mkdir(parents=True)
+        (cache / "packed" / f".{KEY}.partial").mkdir(parents=True)
         assert facegan("cache", "list", "--json").json["entries"] == []
         assert reasons(facegan, "--all") == {}
-    assert list(reasons(facegan)) == [".abc.partial"]
+    assert list(reasons(facegan)) == [f".{KEY}.partial"]
 
 
 def test_faces_of_another_seed_are_another_set(facegan, cache):
@@ -136,34 +141,34 @@ def test_set_whose_disk_may_only_be_away_is_kept(facegan, faces, cache):
 def test_what_a_killed_prune_left_is_in_nobodys_way(facegan, faces, cache):
     facegan("pack", "faces", "--resolution", 16)
     (name,) = sets(cache)
-    shutil.copytree(cache / "packed" / name, cache / "packed" / f".{name}.removed")
-    assert set(reasons(facegan, "--all")) == {name, f".{name}.removed"} and sets(cache) == []
+    shutil.copytree(cache / "packed" / name, cache / "packed" / f".{name}.removed-0a1b2c3d")
+    assert set(reasons(facegan, "--all")) == {name, f".{name}.removed-0a1b2c3d"} and sets(cache) == []
 
 
 @pytest.fixture
 def files(cache):
     """A file of each kind that can be made again, and what a killed and a living writer left."""
-    for kind, name in (("references", "random-0a"), ("references", "inception-1b"), ("classifiers", "2c-3d-1")):
+    for kind, name in (("references", RANDOM), ("references", INCEPTION), ("classifiers", CLASSIFIER)):
         (cache / kind).mkdir(exist_ok=True)
-        (cache / kind / f"{name}.safetensors").write_bytes(bytes(500))
+        (cache / kind / name).write_bytes(OURS.ljust(500))
     for name, seconds in (
-        (".x.safetensors.0a1b2c3d.safetensors", 3 * 86400),
-        (".y.safetensors.0a1b2c3d.safetensors", 0),
+        (f".{RANDOM}.0a1b2c3d.safetensors", 3 * 86400),
+        (f".{INCEPTION}.0a1b2c3d.safetensors", 0),
     ):
         (cache / "references" / name).write_bytes(bytes(100))
         os.utime(cache / "references" / name, (time.time() - seconds,) * 2)
-    os.utime(cache / "references" / "inception-1b.safetensors", (time.time() - 40 * 86400,) * 2)
+    os.utime(cache / "references" / INCEPTION, (time.time() - 40 * 86400,) * 2)
     return cache
 
 
 def test_projected_reference_faces_are_listed_and_pruned(facegan, cache):
     (cache / "projections").mkdir()
-    (cache / "projections" / "4e.json").write_bytes(bytes(500))
+    (cache / "projections" / f"{KEY}.json").write_bytes(b'{"distances": [1], "rms": [1]}'.ljust(500))
     lines = [re.sub(r" {2,}", "  ", line) for line in facegan("cache", "list").out.splitlines()]
-    assert "projections/4e.json  500 bytes  0 days  ready" in lines
+    assert f"projections/{KEY[:28]}  500 bytes  0 days  ready" in lines
     (listed,) = facegan("cache", "list", "--json").json["files"]
     assert (listed["kind"], listed["size_bytes"], listed["useless"]) == ("projections", 500, None)
-    assert reasons(facegan) == {} and reasons(facegan, "--all") == {"4e.json": "asked for"}
+    assert reasons(facegan) == {} and reasons(facegan, "--all") == {f"{KEY}.json": "asked for"}
 
 
 def test_files_that_can_be_made_again_are_listed(facegan, faces, files):
@@ -171,17 +176,17 @@ def test_files_that_can_be_made_again_are_listed(facegan, faces, files):
     said = facegan("cache", "list")
     assert said.out.startswith(f"{files}: 1 packed set and 5 files, ")
     lines = [re.sub(r" {2,}", "  ", line) for line in said.out.splitlines()]
-    assert "references/random-0a.safetensors  500 bytes  0 days  ready" in lines
-    assert "references/inception-1b.safetensors  500 bytes  40 days  ready" in lines
-    assert "classifiers/2c-3d-1.safetensors  500 bytes  0 days  ready" in lines
+    assert f"references/{RANDOM[:28]}  500 bytes  0 days  ready" in lines
+    assert f"references/{INCEPTION[:28]}  500 bytes  40 days  ready" in lines
+    assert f"classifiers/{CLASSIFIER[:28]}  500 bytes  0 days  ready" in lines
     listed = facegan("cache", "list", "--json").json["files"]
     assert [each["size_bytes"] for each in listed].count(500) == 3
 
 
 def test_files_are_pruned_by_age_or_all(facegan, files):
-    dead = ".x.safetensors.0a1b2c3d.safetensors"
+    dead = f".{RANDOM}.0a1b2c3d.safetensors"
     assert reasons(facegan) == {dead: "left by a writing that was killed"}
-    assert reasons(facegan, "--older-than", 30) == {"inception-1b.safetensors": "not used for 40 days"}
+    assert reasons(facegan, "--older-than", 30) == {INCEPTION: "not used for 40 days"}
     assert facegan("cache", "prune", "--all", "--dry-run").out.endswith(
         "0 packed sets and 3 files would be removed, 1.1 kB\n"
     )

@@ -1,15 +1,15 @@
 import os
+import re
 from contextlib import nullcontext
 
 import pytest
 
 from facegan.storage.atomic import (
     append_lines,
-    is_temporary,
     open_regular,
     read_regular,
     size_of,
-    sweep,
+    temporary_files,
     write_atomic,
     write_folder,
 )
@@ -72,25 +72,35 @@ def other(folder):
     return path
 
 
+NAMES = re.compile(r"config\.json|step-\d+\.safetensors|no-ending|losses\.png")
+
+
 @pytest.mark.parametrize("name", ["config.json", "step-00000001.safetensors", "no-ending", "losses.png"])
-def test_files_of_a_killed_writer_are_recognised_by_name_and_swept(tmp_path, name):
+def test_files_of_a_killed_writer_are_recognised_by_the_name_they_were_to_have(tmp_path, name):
     seen = []
 
     def die(temporary):
-        seen.append(temporary.name)
+        seen.append(temporary)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write_atomic(tmp_path / name, die)
-    (tmp_path / seen[0]).write_bytes(b"half")
-    kept = [".lock", ".hidden.json", name, ".part.name.txt", ".a.12345678.txt"]
-    for each in kept:
-        (tmp_path / each).write_bytes(b"")
-    (tmp_path / ".tmpNAybE7").write_bytes(b"half")  # as safetensors calls its own
-    assert is_temporary(tmp_path / seen[0])
-    sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
-    sweep(tmp_path / "nowhere")
+    seen[0].write_bytes(b"half")
+    library = [tmp_path / ".tmpNAybE7", tmp_path / ".tmpNAybE8"]  # as safetensors calls its own
+    library[0].write_bytes(b"")
+    library[1].write_bytes(b'{"__metadata__":{"format":"facegan-state"')
+    others = (
+        ".lock", ".hidden.json", name, ".env.template", ".venv.packages", ".config.json.template.json",
+        ".notes.txt.12345678.txt", ".config.json.1234567.json", ".config.json.12345678.txt",
+    )  # fmt: skip
+    for each in (*others, ".tmpNAybE9"):
+        (tmp_path / each).write_bytes(b"mine")
+    (tmp_path / ".config.json.12345678.json").symlink_to(tmp_path / name)
+    (tmp_path / ".losses.png.12345678.png").mkdir()
+    assert temporary_files(tmp_path, NAMES) == sorted([*seen, *library])
+    assert temporary_files(tmp_path / "nowhere", NAMES) == []
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert temporary_files(tmp_path / "link", NAMES) == []
 
 
 def test_an_error_names_the_final_path_not_the_temporary_one(tmp_path):
@@ -120,15 +130,6 @@ def test_a_folder_replaces_only_an_empty_one(tmp_path):
         with pytest.raises(OSError, match="not empty") if refused else nullcontext():
             write_folder(tmp_path / "walk", lambda folder, name=name: (folder / name).write_bytes(b"x"))
     assert [path.name for path in tmp_path.rglob("*")] == ["walk", "a"]
-
-
-def test_a_folder_that_a_killed_writer_left_is_swept(tmp_path):
-    seen = []
-    write_folder(tmp_path / "walk", seen.append)
-    seen[0].mkdir()
-    (seen[0] / "a").write_bytes(b"x")
-    sweep(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["walk"]
 
 
 def test_reading_stops_at_the_given_number_of_bytes(tmp_path):

@@ -73,7 +73,7 @@ def test_nothing_is_removed_where_too_few_files_are_valid(make):
 
 def test_leftovers_of_writers_and_resumes_are_removed(make):
     run = make("one", saved=[20])
-    temporary = run.path / "states" / ".step-00000021.safetensors.ab12cd_9.safetensors"
+    temporary = run.path / "states" / ".step-00000021.safetensors.ab12cd09.safetensors"
     damaged = run.path / "states" / "step-00000019.safetensors.damaged"
     temporary.touch()
     damaged.touch()
@@ -81,6 +81,38 @@ def test_leftovers_of_writers_and_resumes_are_removed(make):
     assert [file.path for file in found.files] == [temporary, damaged]
     prune_run(run, found, ONE, header_problem)
     assert not temporary.exists() and not damaged.exists() and run.state(20).exists()
+
+
+def test_only_what_name_and_content_identify_as_ours_is_removed(make, tmp_path):
+    run = make("one", saved=[5, 10, 15, 20])
+    run.snapshot(5).write_bytes(b"my own file")
+    run.state(5).rename(tmp_path / "state")
+    run.state(5).symlink_to(tmp_path / "state")
+    mine = [run.path / name for name in (".env.template", ".venv.packages", "states/.tmpabc123", "notes.damaged")]
+    for path in mine:
+        path.write_bytes(b"mine")
+    found = plan(run)
+    assert [file.path for file in found.files] == [run.snapshot(15), run.snapshot(10), run.state(15), run.state(10)]
+    prune_run(run, found, ONE, header_problem)
+    with run.lock():
+        run.sweep()
+    run.keep("snapshots", 1)
+    run.keep("states", 1)
+    assert run.steps("snapshots") == run.steps("states") == [5, 20]
+    assert all(path.exists() for path in mine)
+
+
+def test_nothing_is_removed_from_a_linked_folder(make, tmp_path):
+    run = make("one", saved=[5, 10])
+    (run.path / "states").rename(tmp_path / "states")
+    (run.path / "states").symlink_to(tmp_path / "states")
+    (tmp_path / "states" / ".step-00000011.safetensors.ab12cd09.safetensors").touch()
+    (tmp_path / "states" / "step-00000004.safetensors.damaged").touch()
+    assert [file.path for file in plan(run).files] == [run.snapshot(5)]
+    run.keep("states", 1)
+    with run.lock():
+        run.sweep()
+    assert len(list((tmp_path / "states").iterdir())) == 4
 
 
 def test_a_running_run_is_skipped(make):

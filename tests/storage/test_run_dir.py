@@ -9,6 +9,7 @@ import pytest
 from facegan.errors import SnapshotError
 from facegan.storage.atomic import write_atomic
 from facegan.storage.run_dir import RunDir, find_run, next_free
+from runfolders import store
 
 
 @pytest.fixture
@@ -65,8 +66,8 @@ def test_latest_is_the_highest_number_not_the_newest_or_last_in_order_of_names(r
 )
 def test_the_newest_files_multiples_of_a_step_and_spared_steps_are_kept(run, newest, every, spare, kept):
     for step in (1, 2, 3, 6, 10):
-        run.snapshot(step).write_bytes(b"")
-        run.state(step).write_bytes(b"")
+        store(run.snapshot(step), "snapshot", step)
+        store(run.state(step), "state", step)
     run.keep("snapshots", newest, every, spare)
     assert run.steps("snapshots") == kept
     assert run.steps("states") == [1, 2, 3, 6, 10]
@@ -197,8 +198,8 @@ def test_a_lock_removes_the_folder_when_nothing_was_written(tmp_path):
 def test_killed_writers_temporary_files_are_swept(run):
     run.state(3).write_bytes(b"complete")
     left = [
-        run.path / "states" / ".step-00000004.safetensors.ab12_z9x.safetensors",
-        run.path / ".config.json.ab12_z9x.json",
+        run.path / "states" / ".step-00000004.safetensors.ab12f9e0.safetensors",
+        run.path / ".config.json.ab12f9e0.json",
     ]
     for path in left:
         path.write_bytes(b"half")
@@ -298,7 +299,7 @@ def test_new_runs_take_the_first_free_number_and_lock_it(runs):
 def test_a_folder_abandoned_by_a_killed_process_counts_as_free(runs):
     with RunDir(runs / "lfw-dcgan-1").lock():
         (runs / "lfw-dcgan-1" / "states").mkdir()
-        (runs / "lfw-dcgan-1" / ".config.json.ab12_z9x.json").write_bytes(b"{")
+        (runs / "lfw-dcgan-1" / ".config.json.ab12f9e0.json").write_bytes(b"{")
     assert (runs / "lfw-dcgan-1").exists()
     with next_free(runs, "lfw-dcgan") as run:
         assert run.path == runs / "lfw-dcgan-1"

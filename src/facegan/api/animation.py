@@ -227,7 +227,7 @@ def timelapse(
     frames = add_captions([found.sample(step) for step in steps], [caption(records, step) for step in steps])
     about = {
         "Software": f"facegan {__version__}",
-        "Description": f"synthetic faces: run {found.path.name}, steps {steps[0]} to {steps[-1]}",
+        "Description": f"synthetic faces: run {found.name}, steps {steps[0]} to {steps[-1]}",
     }
     save_animation(out, frames, fps=len(steps) / seconds, hold=HOLD_SECONDS, about=about)
     return Path(out)

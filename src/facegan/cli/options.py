@@ -16,6 +16,8 @@ from typer.core import TyperGroup
 from ..api.options import Model as ApiModel
 from ..api.options import PathLike, SettingsLike
 from ..errors import ConfigError
+from ..messages import printable
+from ..paths import portable_path
 
 
 class Group(TyperGroup):
@@ -183,8 +185,19 @@ def _for_shell(parameter: inspect.Parameter) -> inspect.Parameter:
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document on stdout."""
-    sys.stdout.write(json.dumps(finite(document), indent=2).replace("\x7f", "\\u007f") + "\n")
+    """Print one JSON document on stdout; a path in it whose bytes are not UTF-8 becomes a file: URI."""
+    sys.stdout.write(json.dumps(_as_text(finite(document)), indent=2).replace("\x7f", "\\u007f") + "\n")
+
+
+def _as_text(document: Any) -> Any:
+    """Return a document without text that JSON has not: a lone surrogate, which stands for an undecodable byte."""
+    if isinstance(document, dict):
+        return {_as_text(key): _as_text(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_as_text(each) for each in document]
+    if isinstance(document, str) and portable_path(document) != document:
+        return portable_path(document) if Path(document).exists() else printable(document)
+    return document
 
 
 def finite(document: Any) -> Any:

@@ -225,6 +225,6 @@ def _draw(found: "Sequence[RunDir]", points: "Points", out: Path, device: str | 
         pixels = images.to_uint8(generator.images(points.z(generator)))  # (len(points), C, side, side)
         by, side = largest // config.resolution, config.resolution
         grids.append(images.grid(pixels.repeat_interleave(by, 2).repeat_interleave(by, 3)))
-        captions.append(f"{letter}  {run.path.name}, step {generator.origin.step:,}, {side}x{side}")
+        captions.append(f"{letter}  {run.name}, step {generator.origin.step:,}, {side}x{side}")
     about = {"Software": f"facegan {__version__}", "Description": "synthetic faces: " + "; ".join(captions)}
     images.save(out, side_by_side(grids, captions), about)

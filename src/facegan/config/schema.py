@@ -12,6 +12,7 @@ from .. import plugins
 from ..devices import DEVICE_PATTERN
 from ..errors import PluginError
 from ..messages import nearest, quoted
+from ..paths import PortableText
 from .error_messages import CROP_PATTERN, build
 from .filters import parse_where
 
@@ -33,7 +34,7 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Which images to use, and how to crop and resize each to the network's square."""
 
-    source: str = Field(
+    source: PortableText = Field(
         "drawn",
         max_length=4096,
         description="`drawn`, a downloaded dataset's name, a folder, an archive, a parquet file or a packed folder",

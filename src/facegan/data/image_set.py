@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..checkpoint import Checkpoint
 from ..config import DataConfig, RunConfig, read_file, validate
 from ..errors import DataError
+from ..paths import local_path, portable_path
 from ..plugins import names
 from ..reporter import SILENT, Reporter
 from .packed.load import load
@@ -98,7 +99,7 @@ def training_set(
         DataError: They cannot be found or loaded, or fewer than MIN_IMAGES are usable.
         ConfigError: A setting is invalid.
     """
-    config = checkpoint.config
+    config, source = checkpoint.config, source and portable_path(source)
     own = source is None or has_moved or Path(source).name == Path(config.data.source).name
     base = training_settings(checkpoint, source) if own else _all_of(config.data, str(source))
     data = with_settings(base, settings or {})
@@ -119,7 +120,7 @@ def held_out(
         DataError: They cannot be loaded, or every one of them is a training image.
     """
     assert training.settings is not None, "loaded from a source"
-    chosen = held_out_settings(training.settings, num, source)
+    chosen = held_out_settings(training.settings, num, source and portable_path(source))
     if chosen is None:
         return None
     found = from_source(
@@ -186,7 +187,7 @@ def training_settings(checkpoint: Checkpoint, source: str | None = None) -> Data
         complete = validate(read_file(run / "config.json")).data.source
         if Path(complete).name == carried.source:
             return carried.model_copy(update={"source": complete})
-    if carried.source not in names("dataset") and not Path(carried.source).exists():
+    if carried.source not in names("dataset") and not Path(local_path(carried.source)).exists():
         raise DataError(
             f"{checkpoint.path}: was trained on images called '{carried.source}', which are not here; say where they "
             "are with --data SOURCE"

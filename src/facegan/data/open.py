@@ -8,6 +8,7 @@ from ..config import DataConfig, build
 from ..errors import ConfigError, DataError
 from ..images.decode import quiet_pillow
 from ..messages import nearest
+from ..paths import local_path, portable_path
 from .archive import FORMS, open_archive
 from .folder import FolderSource
 from .image.crop import Crop, parse_crop
@@ -51,7 +52,7 @@ def open_source(data: DataConfig) -> ImageSource:
 def absolute_source(text: str) -> str:
     """Return the same source, valid from any folder: an existing relative path is made absolute."""
     path = None if text in plugins.names("dataset") else _existing(text)
-    return str(path.absolute()) if path else text
+    return portable_path(path.absolute()) if path else text
 
 
 def open_path(path: Path, *, crop: str = "auto", where: str | None = None) -> ImageSource:
@@ -75,7 +76,7 @@ def open_path(path: Path, *, crop: str = "auto", where: str | None = None) -> Im
 
 
 def _existing(text: str) -> Path | None:
-    path = Path(os.path.expanduser(text))  # noqa: PTH111  # which leaves the ~name of an unknown user as it is
+    path = Path(os.path.expanduser(local_path(text)))  # noqa: PTH111  # which leaves the ~name of an unknown user as it is
     try:
         return path if text and path.exists() else None
     except OSError as error:

@@ -213,7 +213,7 @@ def _open(path: Path, **options: Any) -> "Iterator[ParquetFile]":
 
     try:
         # Page by page, not by row group.
-        with pq.ParquetFile(path, buffer_size=2**20, pre_buffer=False, **options) as file:
+        with path.open("rb") as raw, pq.ParquetFile(raw, buffer_size=2**20, pre_buffer=False, **options) as file:
             yield file
     except DataError:
         raise

@@ -2,10 +2,9 @@
 
 import functools
 import hashlib
-import shutil
 import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -115,7 +114,9 @@ def fetch_copy(
             record = _Job(row, folder, count_images, reporter).run(source, url)
         except DownloadError as error:
             if not any(part.stat().st_size for part in folder.rglob("*.part")):  # nothing to continue
-                shutil.rmtree(folder, ignore_errors=True)
+                _discard(folder / "partial", source)
+                with suppress(OSError):
+                    folder.rmdir()
             raise DownloadError(f"{row.name}: {error}") from None
     _compare_checksum(row, folder / source.opens, reporter)
     return record
@@ -148,7 +149,7 @@ class _Job:
     def run(self, source: DownloadSource, title: str) -> Record:
         """Download, verify and open a source's files, give them their final names and register them."""
         path, num_images = self._get(source, source.links())
-        shutil.rmtree(self.folder / "partial", ignore_errors=True)  # also what other sources left unfinished
+        _discard(self.folder / "partial", source, *self.row.sources)  # also what other sources left unfinished
         return register(self.row.name, path, num_images=num_images, source=title)
 
     def _get(self, source: DownloadSource, links: Sequence[Link]) -> tuple[Path, int]:
@@ -166,7 +167,7 @@ class _Job:
                 if not link.checksum and link.needed:
                     self._check_members(waiting / link.name)
         except DownloadError:
-            shutil.rmtree(waiting)  # the download is complete and useless
+            _discard(waiting.parent, source)  # the download is complete and useless
             raise
         final.mkdir(parents=True, exist_ok=True)
         for link in sorted(links, key=lambda link: link.needed):  # once the needed ones are there, all are
@@ -211,6 +212,19 @@ class _Job:
                 raise DownloadError(f"the downloaded file is damaged ({error})") from None
             known = "those of all its members are right"
         self.reporter.info(f"{self.row.name}: no checksum of {path.name} is published; {known}")
+
+
+def _discard(partial: Path, *sources: DownloadSource) -> None:
+    """Remove the unfinished files of sources, each in the folder of its key; folders that hold others' files stay."""
+    for folder in dict.fromkeys(partial / source.key for source in sources):
+        is_ours = not (partial.is_symlink() or folder.is_symlink())
+        for path in folder.iterdir() if is_ours and folder.is_dir() else ():
+            if path.is_file() and not path.is_symlink():
+                path.unlink()
+        with suppress(OSError):
+            folder.rmdir()
+    with suppress(OSError):
+        partial.rmdir()
 
 
 def _one_of_several(reporter: Reporter, place: str, offset: int, total: int | None) -> Reporter:

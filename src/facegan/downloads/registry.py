@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import DataError
+from ..paths import PortablePath
 from ..storage.cache import DATASETS
 
 
@@ -14,10 +15,10 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    path: Path | None = None  # its copy: an archive, a file or a folder; None: there is none
+    path: PortablePath | None = None  # its copy: an archive, a file or a folder; None: there is none
     num_images: int | None = None  # in that copy; None: not counted
     source: str = ""  # where the copy came from, in words
-    root: Path | None = None  # the folder for its downloaded files; None: the cache
+    root: PortablePath | None = None  # the folder for its downloaded files; None: the cache
     licence: str = ""  # the accepted one, in words; empty: none was accepted
 
 

@@ -12,7 +12,7 @@ from ..data.image_set import ImageSet, held_out, training_set
 from ..devices import resolve_device
 from ..errors import ConfigError, DataError, FaceganError, PluginError
 from ..features import Extractor
-from ..messages import nearest, quoted
+from ..messages import nearest, printable, quoted
 from ..reporter import SILENT, Callbacks, Progress, Reporter
 from ..sampling import generated
 from .extractors import make_extractor
@@ -197,7 +197,7 @@ class Evaluator:
             checkpoint, None if source is None else str(source), settings=options.data, reporter=reporter
         )
         unseen = self._held_out(real)
-        subject = checkpoint.run_folder.name if checkpoint.run_folder else checkpoint.path.name
+        subject = printable(checkpoint.run_folder.name if checkpoint.run_folder else checkpoint.path.name)
         with generated(generator, options.num_fake or NUM_FAKE, reporter=reporter) as images:
             fake = replace(images, label=f"{subject}, step {checkpoint.step:,}")
             results = self._measure(real, Sample(fake), unseen, checkpoint)

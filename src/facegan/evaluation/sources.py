@@ -12,6 +12,7 @@ from ..data.open import open_source
 from ..data.packed.packed_images import is_packed
 from ..data.split import select
 from ..errors import DataError
+from ..paths import local_path, portable_path
 from ..reporter import SILENT, Reporter
 
 MIN_RESOLUTION = 16  # pixels: networks see nothing in smaller images
@@ -39,6 +40,7 @@ def load_sources(
             or channels differ.
         ConfigError: A setting is invalid.
     """
+    real, fake = portable_path(real), portable_path(fake)
     data = with_settings(DataConfig(source=real), settings)
     evaluated = _uncropped(DataConfig(source=fake, filter=data.filter))
     reals, fakes = _survey(data, reporter), _survey(evaluated, reporter)
@@ -73,7 +75,7 @@ def load_sources(
 
 def _uncropped(data: DataConfig) -> DataConfig:
     """The same without a crop; packed images have been cropped already."""
-    return data if is_packed(Path(data.source)) else data.model_copy(update={"crop": "none"})
+    return data if is_packed(Path(local_path(data.source))) else data.model_copy(update={"crop": "none"})
 
 
 def _survey(data: DataConfig, reporter: Reporter) -> Survey:

@@ -36,7 +36,7 @@ def plot_curves(runs: Sequence[RunDir]) -> Figure:
     losses, scores, *spreads, speed = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     is_single = len(runs) == 1
     for number, (run, columns) in enumerate(zip(runs, tables, strict=True)):
-        steps, label = columns["step"], "" if is_single else f"{run.path.name}: "
+        steps, label = columns["step"], "" if is_single else f"{run.name}: "
         real = {"color": COLOURS[number % len(COLOURS)]}
         fake = {"color": COLOURS[1]} if is_single else {**real, "linestyle": "--"}
         _curve(losses, steps, columns["loss/D"], label=f"{label}D", **real)

@@ -12,8 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(\.\w+)?")
-_OF_SAFETENSORS = re.compile(r"\.tmp\w{6}")  # its own temporary file, which it renames to ours
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}(?P<suffix>\.\w+)?")
+_OF_SAFETENSORS = re.compile(
+    r"\.tmp\w{6}"
+)  # its own temporary file, which it renames to ours; others' are named so too
+_HEADER_BYTES = 2**20  # more than the metadata of our safetensors files takes
 
 
 def write_atomic(path: Path, content: bytes | Callable[[Path], None], *, durable: bool = True) -> None:
@@ -140,21 +143,29 @@ def put_in_place(temporary: Path, path: Path) -> None:
             os.close(folder)
 
 
-def sweep(folder: Path) -> None:
-    """Remove the temporary files and folders that killed writers left; nobody may be writing there."""
-    for path in filter(is_temporary, folder.iterdir() if folder.is_dir() else ()):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+def temporary_files(folder: Path, names: re.Pattern[str]) -> list[Path]:
+    """Return the files in a folder that killed writers of files with such names left; none through a link."""
+    paths = sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+    return [path for path in paths if is_temporary(path, names)]
 
 
-def is_temporary(path: Path) -> bool:
-    """Return whether a file or folder has the name of one that was not completed."""
+def is_temporary(path: Path, names: re.Pattern[str]) -> bool:
+    """Return whether a file was not completed, and would have had one of our names."""
+    if path.is_symlink() or not path.is_file():
+        return False
     if _OF_SAFETENSORS.fullmatch(path.name):
-        return True
+        return path.stat().st_size == 0 or has_our_header(path)
     match = _TEMPORARY.fullmatch(path.name)
-    return match is not None and match[2] == (Path(match["name"]).suffix or None)
+    if match is None or match["suffix"] != (Path(match["name"]).suffix or None):
+        return False
+    return names.fullmatch(match["name"]) is not None
+
+
+def has_our_header(path: Path) -> bool:
+    """Return whether a file, which is no link, begins as our safetensors files do, whatever follows."""
+    with suppress(OSError):
+        return b'"format":"facegan-' in read_regular(path, _HEADER_BYTES)
+    return False
 
 
 def size_of(path: Path) -> int:

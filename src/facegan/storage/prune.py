@@ -70,6 +70,6 @@ def _plan(run: RunDir, keep: Mapping[Kind, int], check: Check) -> PrunePlan:
                 damaged += [file.path] if problem else []
             elif (every and file.step % every == 0) or (best and file.path == best.path):
                 kept_for_good += 1
-            else:
+            elif run.may_remove(file.path):
                 files.append(Leftover(path=file.path, size_bytes=file.size_bytes, why=f"an older {kind[:-1]}"))
     return PrunePlan(path=run.path, files=files, damaged=damaged, kept_for_good=kept_for_good)

@@ -10,15 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SnapshotError
-from ..messages import nearest
-from .atomic import append_lines, as_json, is_temporary, json_object, sweep, write_atomic
-from .locks import is_locked
+from ..messages import nearest, printable
+from ..paths import local_path
+from .atomic import (
+    append_lines,
+    as_json,
+    has_our_header,
+    is_temporary,
+    json_object,
+    temporary_files,
+    write_atomic,
+)
+from .locks import is_locked, refuse_foreign_lock
 
-_STEP_FILE = re.compile(r"step-(\d{8,})\.\w+")
+_STEP_FILE = re.compile(r"step-(\d{8,})\.(png|safetensors)")
 DAMAGED = ".damaged"  # the suffix added to a file whose bytes are not those that were written
 MAX_STEPS = 10**12  # steps or images: more than any run has
 
 _KINDS = ("samples", "snapshots", "states")
+_WRITTEN = re.compile(  # the names of the files that facegan writes into a run folder
+    r"step-\d{8,}\.(png|safetensors)|(real|faces|losses)\.png|(config|environment)\.json|directions\.safetensors"
+    r"|(changes|evaluations|metrics)\.jsonl|model-card\.md"
+)
 _LOCK = ".lock"
 _LOCK_SECONDS = 1.0  # outlasts a process that only checks whether the lock is held
 
@@ -35,6 +48,11 @@ class RunDir:
         self.evaluations = path / "evaluations.jsonl"  # one line for each metric of each evaluation
         self.log = path / "log.txt"  # a copy of the console output
         self.metrics = path / "metrics.jsonl"  # one line for each tick
+
+    @property
+    def name(self) -> str:
+        """The name of the run in texts and images: that of its folder, unprintable characters escaped."""
+        return printable(self.path.absolute().name)
 
     def sample(self, step: int) -> Path:
         """The grid of samples from the fixed latents at a step."""
@@ -55,7 +73,7 @@ class RunDir:
         The folder is made if missing, and removed again if nothing was written into it.
 
         Raises:
-            SnapshotError: Another process holds it.
+            SnapshotError: Another process holds it, or the lock file is a link or another file.
             OSError: The folder cannot be made or written.
         """
         from filelock import FileLock, Timeout
@@ -64,6 +82,10 @@ class RunDir:
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / _LOCK, is_singleton=True)  # its holder may take it once more
         inner = lock.is_locked
+        try:
+            refuse_foreign_lock(self.path / _LOCK)
+        except OSError as error:
+            raise SnapshotError(f"{error.filename}: {error.strerror}") from None
         try:
             lock.acquire(timeout=_LOCK_SECONDS)
         except Timeout:
@@ -134,13 +156,18 @@ class RunDir:
     def keep(self, kind: str, newest: int, every: int = 0, spare: Collection[int] = ()) -> None:
         """Remove all files of a kind except the `newest` ones, those at multiples of `every` (0: none), and at `spare`.
 
-        A file that cannot be removed, because a program has it open, stays until the next call.
+        A file that is not ours stays, and one that cannot be removed, because a program has it open, until the next
+        call.
         """
         files = self._files(kind)
         for step in sorted(files)[:-newest]:
-            if step not in spare and (not every or step % every):
+            if step not in spare and (not every or step % every) and self.may_remove(files[step]):
                 with suppress(OSError):
                     files[step].unlink()
+
+    def may_remove(self, path: Path) -> bool:
+        """Return whether a snapshot or state is ours by its content, and neither it nor its folder is a link."""
+        return not path.parent.is_symlink() and has_our_header(path)
 
     def put_aside(self, path: Path) -> Path:
         """Rename a damaged file so that it no longer counts as a result; return the new name."""
@@ -148,8 +175,19 @@ class RunDir:
 
     def sweep(self) -> None:
         """Remove the temporary files of killed writers; the caller holds the lock."""
-        for folder in (self.path, *(self.path / kind for kind in _KINDS)):
-            sweep(folder)
+        for path in self.temporary_files():
+            path.unlink(missing_ok=True)
+
+    def temporary_files(self) -> list[Path]:
+        """Return the files that killed writers left."""
+        folders = (self.path, *(self.path / kind for kind in _KINDS))
+        return [path for folder in folders for path in temporary_files(folder, _WRITTEN)]
+
+    def damaged_files(self) -> list[Path]:
+        """Return the damaged files that were put aside; none through a link."""
+        folders = (folder for kind in _KINDS if not (folder := self.path / kind).is_symlink())
+        found = (path for folder in folders for path in sorted(folder.glob(f"step-*{DAMAGED}")))
+        return [path for path in found if _STEP_FILE.fullmatch(path.stem) and path.is_file() and not path.is_symlink()]
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl, completely or not at all; raises OSError."""
@@ -181,7 +219,11 @@ class RunDir:
         if not self.path.is_dir():
             return self.path.exists()
         return any(
-            not (entry.name == _LOCK or is_temporary(entry) or (entry.name in _KINDS and not any(entry.iterdir())))
+            not (
+                entry.name == _LOCK
+                or is_temporary(entry, _WRITTEN)
+                or (entry.name in _KINDS and not any(entry.iterdir()))
+            )
             for entry in self.path.iterdir()
         )
 
@@ -213,6 +255,7 @@ def find_run(name: str | Path | None, root: Path = Path("runs")) -> RunDir:
                 f"{root}/: there is no run here; start one with 'facegan train', or name a run's folder"
             )
         return RunDir(max(known, key=_last_written).parent)
+    name = local_path(name)
     for path in (Path(name), root / name):
         if (path / "config.json").is_file():
             return RunDir(path)

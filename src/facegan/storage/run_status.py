@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from ..config import RunConfig, read_file, validate
 from ..errors import ConfigError
 from ..messages import printable
-from .atomic import is_temporary, read_regular, size_of
-from .run_dir import DAMAGED, MAX_STEPS, RunDir
+from .atomic import read_regular, size_of
+from .run_dir import MAX_STEPS, RunDir
 from .run_log import FAILED, NOT_FINITE, finite_number, health_of, is_finite, last_line, last_record
 from .safetensors_file import header_problem
 
@@ -66,12 +66,9 @@ class RunStatus(BaseModel, frozen=True):
 
 
 def list_runs(root: Path) -> tuple[list[RunStatus], list[str]]:
-    """Return every run in a folder, the last active first, and the names of the folders there that are no runs.
-
-    A folder with an undecodable name counts as none, because no command could name it.
-    """
+    """Return every run in a folder, the last active first, and the names of the folders there that are no runs."""
     folders = [path for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
-    ours = [path for path in folders if path.name.isprintable() and is_run(path)]
+    ours = [path for path in folders if is_run(path)]
     foreign = [printable(path.name) for path in folders if path not in ours]
     return sorted((run_status(RunDir(path)) for path in ours), key=lambda run: run.active, reverse=True), foreign
 
@@ -84,7 +81,7 @@ def run_status(run: RunDir) -> RunStatus:
         unknown: dict[str, Any] = dict.fromkeys(RunStatus.model_fields)
         reason = f"{error.filename or run.path}: cannot be read ({error.strerror or error})"
         active = datetime.fromtimestamp(run.path.stat().st_mtime, UTC)
-        known = {"name": run.path.absolute().name, "path": run.path, "active": active, "size_bytes": 0}
+        known = {"name": run.name, "path": run.path, "active": active, "size_bytes": 0}
         return RunStatus(**unknown | known | {"standing": "damaged", "reason": reason})
 
 
@@ -126,14 +123,10 @@ def stored_files(run: RunDir, kind: Kind, check: Check = header_problem) -> Iter
 
 def leftovers(run: RunDir) -> list[Leftover]:
     """Return the temporary files of killed writers, and the damaged files that a resume put aside."""
-    found = []
-    for folder in (run.path, run.path / "samples", *(run.path / kind for kind in KINDS)):
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            is_damaged = path.name.endswith(f".safetensors{DAMAGED}")
-            if is_damaged or is_temporary(path):
-                why = "damaged, and put aside" if is_damaged else "left by a writer that was killed"
-                found.append(Leftover(path=path, size_bytes=path.lstat().st_size, why=why))
-    return found
+    left = dict.fromkeys(run.temporary_files(), "left by a writer that was killed")
+    aside = dict.fromkeys(run.damaged_files(), "damaged, and put aside")
+    found = sorted({**left, **aside}.items())
+    return [Leftover(path=path, size_bytes=path.lstat().st_size, why=why) for path, why in found]
 
 
 def _status(run: RunDir) -> RunStatus:
@@ -158,7 +151,7 @@ def _status(run: RunDir) -> RunStatus:
     active = max([path.stat().st_mtime for path in written if path.exists()] or [run.path.stat().st_mtime])
     kimg = step * config.train.images_per_step / 1000 if config and step is not None else finite_number(record, "kimg")
     return RunStatus(
-        name=run.path.absolute().name, path=run.path, standing=standing, reason=reason, step=step, num_steps=num_steps,
+        name=run.name, path=run.path, standing=standing, reason=reason, step=step, num_steps=num_steps,
         share=min(1.0, step / num_steps) if step is not None and num_steps else None,
         num_images=num_images, epoch=finite_number(record, "epoch"),
         kimg=kimg,

@@ -8,14 +8,16 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import DamagedError, SnapshotError
 from ..messages import one_line, quoted
+from ..paths import portable_path
 from .atomic import write_atomic
 from .run_dir import MAX_STEPS
 
@@ -101,10 +103,8 @@ def weights_digest(path: Path) -> str:
     Raises:
         OSError, SafetensorError: The file cannot be read.
     """
-    from safetensors import safe_open
-
     total = hashlib.sha256()
-    with safe_open(path, framework="np") as file:
+    with open_safetensors(path, framework="np") as file:
         for name in sorted(file.keys()):
             tensor = file.get_tensor(name)
             total.update(f"{name} {tensor.dtype} {tensor.shape} ".encode())
@@ -112,11 +112,20 @@ def weights_digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def read_tensors(path: Path, prefix: str = "") -> dict[str, "Tensor"]:
-    """Return the tensors whose names begin with `prefix`, by the rest of their names; does not verify the digest."""
+@contextmanager
+def open_safetensors(path: Path, framework: str = "pt") -> Iterator[Any]:
+    """Open any safetensors file with the library, which opens no path that is not UTF-8 by itself."""
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
+    with path.open("rb") as file:
+        name = str(path) if portable_path(path) == str(path) else f"/dev/fd/{file.fileno()}"
+        with safe_open(name, framework=framework) as opened:
+            yield opened
+
+
+def read_tensors(path: Path, prefix: str = "") -> dict[str, "Tensor"]:
+    """Return the tensors whose names begin with `prefix`, by the rest of their names; does not verify the digest."""
+    with open_safetensors(path) as file:
         return {key.removeprefix(prefix): file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
 
 

@@ -79,7 +79,7 @@ def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
     row = "| best snapshot | {}: {} {:.4g} on {:,} faces |\n"
     best_row = row.format(found.path.name, found.title, found.value, found.num_images) if found else ""
     return CARD.format(
-        name=run.path.name,
+        name=run.name,
         version=__version__,
         config=config,
         architecture=architecture,

@@ -150,7 +150,7 @@ class EvaluationHook:
         known = {line["metric"] for line in self._lines if line["num_fake"] == num_images}
         reporter = Callbacks(line=lambda line: self._reporter.info(f"step {state.step}: {line}"))
         with _own_randomness(state.device), generated(state.generator(), num_images) as images:
-            fake = replace(images, label=f"{self._run.path.name}, step {state.step}")
+            fake = replace(images, label=f"{self._run.name}, step {state.step}")
             real = Sample.shuffled(self._training_set, ORDER_SEED, num_images)
             pair = Pair(real, Sample(fake), intervals=False, seed=ORDER_SEED)
             floor = not known.issuperset(self._metrics)

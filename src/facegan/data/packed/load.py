@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ...config import DataConfig
 from ...errors import DataError
+from ...paths import local_path
 from ...reporter import SILENT, Reporter
 from ...storage.cache import PACKED, CacheEntry
 from ...storage.locks import is_locked, lock_file
@@ -184,7 +185,7 @@ def _useless(index: Index, newest: set[tuple[object, ...]]) -> str | None:
     if index.packing != PACKING_VERSION or majors != decoder_majors():
         words = ", ".join(f"{name} {version}" for name, version in versions.items())
         return f"made with {words}; other ones are installed now"
-    source = Path(index.source)
+    source = Path(local_path(index.source))
     if source.is_absolute() and source.parent.exists() and not source.exists():  # else only its disk may be away
         return "its images are gone"
     made = (index.selection, index.crop, index.filter, index.draft, index.resolution, index.channels)

@@ -20,7 +20,7 @@ from ...errors import DataError, FaceganError
 from ...images.decode import quiet_pillow
 from ...reporter import Reporter
 from ...storage.atomic import write_atomic
-from ...storage.cache import cache_root, hashed_key
+from ...storage.cache import cache_root, hashed_key, remove_packed
 from ...storage.locks import exclusive_lock, lock_file
 from ..image.crop import parse_crop
 from ..image.jpeg import SIMPLEJPEG_VERSION
@@ -126,7 +126,7 @@ def pack(job: PackJob, path: Path, reporter: Reporter) -> None:
     when the disk is too small.
     """
     folder = _growing(path)
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_packed(folder)
     _check_room(path.parent, len(job.names) * job.image_bytes + 2**20)
     folder.mkdir()
     try:
@@ -134,7 +134,8 @@ def pack(job: PackJob, path: Path, reporter: Reporter) -> None:
             _fill(folder, job, reporter)
         _move_into_place(folder, path)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            remove_packed(folder)
 
 
 def content_digest(content: Delivered) -> bytes:
@@ -238,7 +239,12 @@ def write_columns(
         except (pyarrow.ArrowException, TypeError):
             raise DataError(f"{source}: attribute '{key}' mixes words, numbers or others; give it one kind") from None
     table = pyarrow.table(columns)
-    write_atomic(path, lambda temporary: pyarrow.parquet.write_table(table, temporary, compression="zstd"))
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # Arrow itself opens no path that is not UTF-8
+            pyarrow.parquet.write_table(table, file, compression="zstd")
+
+    write_atomic(path, write)
 
 
 def _move_into_place(folder: Path, path: Path) -> None:
@@ -248,11 +254,12 @@ def _move_into_place(folder: Path, path: Path) -> None:
             (folder / name).rename(path / name)
         return
     old = folder.with_name(f"{folder.name}-replaced")
-    shutil.rmtree(old, ignore_errors=True)
+    remove_packed(old)
     with suppress(FileNotFoundError):
         path.rename(old)
     folder.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
+    with suppress(OSError):
+        remove_packed(old)
 
 
 def _check_room(parent: Path, needed_bytes: int) -> None:

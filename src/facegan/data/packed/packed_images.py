@@ -112,7 +112,8 @@ class PackedImages:
         import pyarrow.parquet  # heavy, and not needed to train
 
         try:
-            table = pyarrow.parquet.read_table(self.path / PICTURES, columns=names)
+            with (self.path / PICTURES).open("rb") as file:  # Arrow itself opens no path that is not UTF-8
+                table = pyarrow.parquet.read_table(file, columns=names)
             columns = {str(key): table[key].to_pylist() for key in table.column_names}
         except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise _damaged(f"{self.path}/", error) from None
