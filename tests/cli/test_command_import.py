@@ -23,7 +23,8 @@ def test_imported_snapshot_is_one_to_sample_from(facegan, tutorial):
     assert said.err == (
         "netG.pth holds a DCGAN generator that begins with a convolution of z ('main.0' to 'main.9'): 32x32, 3 "
         "channels, z_dim 10, ngf 4, 5,368 parameters\n"
-        "assumed: normal latents, which weights do not tell; --prior changes that\n"
+        "assumed: normal latents, relu after batch norm, tanh at the end, batch norm's eps 1e-05, which weights do "
+        "not show; --prior, --activation, --output-activation, --eps can change that\n"
     )
     assert facegan("sample", "G.safetensors", "-n", 2, "--separate", "faces").code == 0
     generator = engine.load_generator("G.safetensors")
@@ -42,13 +43,15 @@ def test_part_and_layout_are_reported(facegan):
     assert said.err == (
         "run.pth, in 'netG', holds a DCGAN generator that begins with a linear layer ('fc' to 'deconv3.0'): 32x32, 1 "
         "channel, z_dim 10, ngf 4, 5,464 parameters\n"
-        "assumed: uniform latents, which weights do not tell; --prior changes that\n"
+        "assumed: uniform latents, relu after batch norm, tanh at the end, batch norm's eps 1e-05, which weights do "
+        "not show; --prior, --activation, --output-activation, --eps can change that\n"
         "assumed: no activation between the linear layer and the first convolution\n"
     )
 
 
-def test_given_prior_is_no_assumption(facegan, tutorial):
-    said = facegan("import", "netG.pth", "-o", "G.safetensors", "--prior", "uniform")
+def test_given_properties_are_no_assumptions(facegan, tutorial):
+    given = ("--activation", "leaky_relu", "--output-activation", "tanh", "--eps", 1e-3)
+    said = facegan("import", "netG.pth", "-o", "G.safetensors", "--prior", "uniform", *given)
     assert said.code == 0
     assert "assumed" not in said.err
     assert engine.load_generator("G.safetensors").prior == "uniform"
@@ -82,13 +85,16 @@ def test_json_names_what_was_recognised_and_assumed(facegan, tutorial):
             "head": "conv",
             "bias": False,
             "up": "transposed",
+            "widest": 16,
+            "slope_G": 0.0,
             "norm_G": "batch",
             "norm_D": "batch",
         },
-        "assumed": {"prior": "normal"},
+        "left_out": [],
+        "assumed": {"prior": "normal", "activation": "relu", "output_activation": "tanh", "eps": 1e-5},
     }
     said = facegan("import", "netG.pth", "-o", "again.safetensors", "--json", "--prior", "normal")
-    assert said.json["assumed"] == {}
+    assert said.json["assumed"] == {"activation": "relu", "output_activation": "tanh", "eps": 1e-5}
 
 
 def test_existing_file_is_replaced_only_by_force(facegan, tutorial):

@@ -27,6 +27,15 @@ def test_own_generator_is_recognised_at_every_resolution(resolution):
         assert sizes(recognise(state)) == (head, resolution, 3, 7, 1)
 
 
+@pytest.mark.parametrize(("widths", "widest"), [([32, 16, 8, 4, 2, 1], 32), ([16, 16, 8, 4, 2, 1], 16), ([4, 4, 2], 2)])
+def test_widths_that_are_capped_are_recognised(widths, widest):
+    blocks = [block(wide, narrow) for wide, narrow in zip([6, *widths], widths, strict=False)]
+    layout = recognise(
+        nn.Sequential(*(layer for each in blocks for layer in each), *block(widths[-1], 3)[:1]).state_dict()
+    )
+    assert (layout.ngf, layout.widest, layout.resolution) == (widths[-1], widest, 4 * 2 ** len(widths))
+
+
 def test_names_and_the_place_of_the_norms_do_not_matter():
     layout = recognise(Apart(z_dim=9, d=4).state_dict())
     assert sizes(layout) == ("conv", 32, 3, 9, 4)
@@ -104,8 +113,8 @@ UNKNOWN = {
         "'main.3' gives 2 feature maps, 'main.4' takes 7",
     ),
     "widths that do not halve": (
-        nn.Sequential(*block(6, 4), *block(4, 4), *block(4, 3)[:1]).state_dict(),
-        "its layers are 4, 4 feature maps wide",
+        nn.Sequential(*block(6, 5), *block(5, 4), *block(4, 3)[:1]).state_dict(),
+        "its layers are 5, 4 feature maps wide",
     ),
     "four channels": (
         changed(T, main__6__weight=torch.ones(2, 4, 4, 4)),

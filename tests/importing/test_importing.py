@@ -1,5 +1,10 @@
 import json
+import re
+from argparse import Namespace
+from datetime import datetime
+from pathlib import PurePath
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -8,8 +13,8 @@ from torch import nn
 
 from dcgans import Apart, Discriminator, LinearHeaded, Tutorial, trained
 from facegan.checkpoint import load_generator
-from facegan.errors import SnapshotError
-from facegan.importing.convert import import_generator
+from facegan.errors import ConfigError, SnapshotError
+from facegan.importing.convert import Assumptions, import_generator
 from facegan.importing.layouts import recognise
 
 
@@ -56,6 +61,7 @@ ORIGINALS = {
     "the tutorial's": lambda: Tutorial(ngf=8),
     "the tutorial's, grey, 32": lambda: Tutorial(z_dim=128, ngf=8, channels=1, resolution=32),
     "the tutorial's, 128": lambda: Tutorial(z_dim=50, ngf=1, resolution=128),
+    "the tutorial's, 256, 32 times as wide at the head": lambda: Tutorial(z_dim=20, ngf=2, resolution=256),
     "with biases in all layers": lambda: Tutorial(ngf=4, resolution=32, hidden_bias=True, last_bias=True),
     "linear-headed": lambda: LinearHeaded(conv_dim=4),
     "linear-headed, grey, 32": lambda: LinearHeaded(z_dim=64, conv_dim=8, channels=1, resolution=32),
@@ -67,6 +73,59 @@ ORIGINALS = {
 def test_an_imported_generator_draws_the_same_images(original, imported):
     original = trained(original())
     assert draws_the_same(imported(original.state_dict()), original)
+
+
+def replaced(original, kind, make):
+    """The network with other modules in the places of one kind."""
+    for number, module in enumerate(original.main):
+        if isinstance(module, kind):
+            original.main[number] = make(module)
+    return original
+
+
+def with_eps(norm):
+    norm.eps = 0.1
+    return norm
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "given"),
+    [
+        (nn.ReLU, lambda _: nn.LeakyReLU(0.2), {"activation": "leaky_relu"}),
+        (nn.ReLU, lambda _: nn.LeakyReLU(0.05), {"activation": "leaky_relu:0.05"}),
+        (nn.BatchNorm2d, with_eps, {"eps": 0.1}),
+    ],
+)
+def test_activations_and_eps_that_are_given_draw_the_same_images(kind, make, given, imported):
+    original = replaced(trained(Tutorial(z_dim=10, ngf=4, hidden_bias=True, last_bias=True)), kind, make)
+    assert draws_the_same(imported(original.state_dict(), given=Assumptions(**given)), original)
+    with pytest.raises(AssertionError):
+        draws_the_same(imported(original.state_dict()), original)
+
+
+def test_images_of_a_sigmoid_are_the_same_in_our_range(imported):
+    original = replaced(trained(Tutorial(z_dim=10, ngf=4, last_bias=True)), nn.Tanh, lambda _: nn.Sigmoid())
+    generator = imported(original.state_dict(), given=Assumptions(output_activation="sigmoid"))
+    z = torch.randn(9, 10, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        torch.testing.assert_close((generator.images(z) + 1) / 2, original(z), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"activation": "gelu"}, {"activation": "relu:0.1"}, {"activation": "leaky_relu:x"},
+        {"activation": "leaky_relu:1"}, {"output_activation": "none"}, {"eps": 0.0}, {"eps": float("nan")},
+    ],
+)  # fmt: skip
+def test_properties_that_are_not_known_are_refused(given, tmp_path):
+    torch.save(Tutorial(10, 4).state_dict(), tmp_path / "weights")
+    ((name, value),) = given.items()
+    text = re.escape(
+        f"--{name.replace('_', '-')} {value:g}" if name == "eps" else f"--{name.replace('_', '-')} {value}"
+    )
+    with pytest.raises(ConfigError, match=f"^{text}: must be "):
+        import_generator(tmp_path / "weights", tmp_path / "G.safetensors", given=Assumptions(**given))
 
 
 def old(content, path):
@@ -127,6 +186,59 @@ def nested(G, D):
     }
 
 
+def beside(G):
+    """Files of a generator next to small things that are none: by what --key may call it, and what is left out."""
+    flat = {f"generator.main.{name}": each for name, each in G.items()}
+    return {
+        "loose tensor": ({"state_dict": {**flat, "validation_z": torch.ones(8, 10)}}, ["state_dict.validation_z"]),
+        "loose scalars": ({**flat, "initted": torch.tensor(True), "step": torch.tensor(5)}, ["initted", "step"]),
+        "numpy number": ({"epoch": 5, "generator": G, "loss": np.float64(0.3)}, []),
+        "numpy array": ({"epoch": 5, "generator": G, "losses": np.ones(3)}, []),
+        "set": ({"epoch": 5, "generator": G, "names": {"a", "b"}}, []),
+        "settings": ({"generator": G, "args": Namespace(lr=0.1), "at": datetime(2020, 1, 1), "to": PurePath("x")}, []),
+    }
+
+
+@pytest.mark.parametrize("kind", beside({}))
+@pytest.mark.parametrize("write", [torch.save, old])
+def test_small_things_next_to_a_generator_do_not_matter(kind, write, imported, tmp_path):
+    original = trained(Tutorial(z_dim=10, ngf=4, resolution=16))
+    content, left_out = beside(original.main.state_dict())[kind]
+    assert draws_the_same(imported(content, write), original)
+    assert draws_the_same(imported(content, write, key="generator"), original)
+    found = import_generator(tmp_path / "weights", tmp_path / "again.safetensors")
+    assert list(found.left_out) == left_out
+
+
+def test_two_generators_next_to_loose_scalars_are_both_named(imported, refusal):
+    one, other = trained(Tutorial(10, 4, resolution=16), 1), trained(Tutorial(10, 4, resolution=16), 2)
+    content = {f"online_model.{name}": each for name, each in one.state_dict().items()}
+    content |= {f"ema_model.{name}": each for name, each in other.state_dict().items()}
+    content |= {"initted": torch.tensor(True), "step": torch.tensor(5)}
+    assert refusal(content) == "contains several generators: 'online_model', 'ema_model'; take one with --key NAME"
+    assert draws_the_same(imported(content, key="ema_model"), other)
+
+
+def test_a_generator_next_to_an_unknown_network_is_offered_and_taken_by_its_key(imported, refusal):
+    original = trained(Tutorial(10, 4, resolution=16))
+    unknown = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).state_dict()
+    content = {f"net.generator.{name}": each for name, each in original.state_dict().items()}
+    content |= {f"net.critic.{name}": each for name, each in unknown.items()}
+    assert refusal({"state_dict": content}) == (
+        "'state_dict.net.generator' would be a generator of a known layout, next to layers of none; take it alone with "
+        "--key NAME, if the others are no part of it"
+    )
+    for key in ("generator", "net.generator", "state_dict.net.generator"):
+        assert draws_the_same(imported({"state_dict": content}, key=key), original)
+
+
+def test_an_ambiguous_key_is_answered_with_the_paths(refusal):
+    state = Tutorial(10, 4, resolution=16).main.state_dict()
+    content = {f"{name}.main.{key}": each for name in ("a", "b") for key, each in state.items()}
+    assert refusal(content, key="main") == "--key main: there are several: 'a.main', 'b.main'; give more of the path"
+    assert refusal(content, key="c") == "--key c: there is no such part; there is: 'a', 'b'"
+
+
 @pytest.mark.parametrize("key", nested({}, {}))
 def test_generator_is_found_among_other_things(key, imported, tmp_path):
     original = trained(Tutorial(z_dim=10, ngf=4, resolution=16))
@@ -149,7 +261,7 @@ def test_a_part_of_an_unknown_network_is_never_taken_for_a_complete_one(refusal)
     state = {f"main.{name}": each for name, each in Tutorial(64, 2, resolution=16).main.state_dict().items()}
     state["fc.weight"] = torch.ones(50, 10)
     assert recognise({name: each for name, each in state.items() if name != "fc.weight"})
-    assert refusal(state).startswith("no generator of a known layout: ")
+    assert refusal(state).startswith("'main' would be a generator of a known layout, next to layers of none; take it ")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +307,7 @@ def test_an_unknown_layout_is_refused_with_the_found_and_the_known_ones(options,
         "no generator of a known layout in 'netG': it has no convolutions; found '0.weight 4x3', '0.bias 4', "
         "'2.weight 2x4'; known is a DCGAN of 4x4 transposed convolutions, each but the last with batch norm, that "
         "begins with one of them (main.0, main.1, main.3, ...) or with a linear layer (fc, deconv1.0, deconv1.1, ...), "
-        "16x16 to 512x512 pixels, widths that halve from layer to layer"
+        "16x16 to 512x512 pixels, widths that halve from layer to layer, but for equally wide first ones"
     )
 
 
@@ -229,7 +341,7 @@ def test_the_configuration_has_the_found_sizes_and_the_origin(network, head, usu
     config = generator.info["config"]
     assert (config.resolution, config.channels, config.data.source) == (32, 1, "imported")
     wanted = {"z_dim": 64, "prior": usual, "ngf": 64, "ndf": 64, "head": head, "bias": False}
-    wanted |= {"up": "transposed", "norm_G": "batch", "norm_D": "batch"}
+    wanted |= {"up": "transposed", "widest": 16, "slope_G": 0.0, "norm_G": "batch", "norm_D": "batch"}
     assert config.architecture.fields == wanted
     assert (generator.info["step"], generator.info["weights"]) == (0, "G")
     assert str(tmp_path) not in json.dumps(config.model_dump())
@@ -239,7 +351,7 @@ def test_the_configuration_has_the_found_sizes_and_the_origin(network, head, usu
 
 def test_prior_that_was_given_is_kept(imported):
     for prior in ("normal", "uniform"):
-        generator = imported(Tutorial(8, 2, resolution=16).state_dict(), prior=prior)
+        generator = imported(Tutorial(8, 2, resolution=16).state_dict(), given=Assumptions(prior=prior))
         assert generator.prior == prior
         assert (generator.latents(range(50)).abs().max() > 1) == (prior == "normal")
 

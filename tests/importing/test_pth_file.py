@@ -1,6 +1,8 @@
 import pickle
 import random
+import sys
 import zipfile
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import nn
 
 from facegan.errors import SnapshotError
 from facegan.importing.pth_file import read_parts
+from facegan.reporter import Callbacks
 
 LAYERS = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.BatchNorm1d(2))
 UNSAFE = "; such a file can run any code, and is not opened; where it was made, save the weights alone: "
@@ -86,9 +89,19 @@ def test_a_pickled_module_is_refused_with_the_way_to_save_its_weights(write, tmp
     assert said == f"contains more than weights (torch.nn.modules.container Sequential){ADVICE}"
 
 
-def test_a_numpy_number_next_to_the_weights_is_named(tmp_path):
-    torch.save({"G": LAYERS.state_dict(), "loss": np.float64(0.5)}, tmp_path / "file")
-    assert "contains more than weights (numpy." in refusal(tmp_path / "file")
+def test_harmless_objects_next_to_the_weights_are_named_and_left_out(tmp_path):
+    torch.save({"G": LAYERS.state_dict(), "loss": np.float64(0.5), "names": {"a"}}, tmp_path / "file")
+    lines = []
+    assert list(read_parts(tmp_path / "file", Callbacks(line=lines.append))) == ["G"]
+    (line,) = lines
+    assert "left out and not run: numpy" in line and "__builtin__ set" in line
+
+
+def test_what_harmless_objects_are_built_by_is_never_called(tmp_path, monkeypatch):
+    torch.save({"G": LAYERS.state_dict(), "loss": np.float64(0.5), "at": date(2020, 1, 1)}, tmp_path / "file")
+    monkeypatch.setitem(sys.modules, "datetime", None)
+    monkeypatch.setattr(np, "dtype", None)
+    assert list(read_parts(tmp_path / "file")) == ["G"]
 
 
 class Trap:

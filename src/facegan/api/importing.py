@@ -18,11 +18,18 @@ def import_(
     file: Annotated[PathLike, Argument(help="Weights: a .pth or .pt file of torch.save, or .safetensors.")],
     out: Annotated[PathLike, Option("-o", "--out", help="The snapshot, a .safetensors file.")],
     *,
-    key: Annotated[str | None, Option(metavar="NAME", help="The part of the file to take, for instance netG.")] = None,
+    key: Annotated[
+        str | None, Option(metavar="NAME", help="The part of the file to take: its path, or the end of it (netG).")
+    ] = None,
     prior: Annotated[
         str | None,
         Option(help="normal or uniform latents. Default: normal; uniform where G begins with a linear layer."),
     ] = None,
+    activation: Annotated[
+        str | None, Option(help="relu, leaky_relu or leaky_relu:SLOPE after each batch norm. Default: relu.")
+    ] = None,
+    output_activation: Annotated[str | None, Option(help="tanh or sigmoid at the end. Default: tanh.")] = None,
+    eps: Annotated[float | None, Option(help="Epsilon of batch norm. Default: 1e-5, as torch's.")] = None,
     force: Annotated[bool, Option("--force", help="Replace a file that exists.")] = False,
     reporter: Reporter = SILENT,
 ) -> "Imported":
@@ -30,8 +37,9 @@ def import_(
 
     facegan knows the layout of the PyTorch tutorial (main.0.weight, main.1.weight, ...), the one that begins with a
     linear layer (fc.weight, deconv1.0.weight, ...), and others of the same structure. Layers are recognised by their
-    shapes, not their names; the file can also hold a discriminator and optimizers. No code in it is run. Weights do
-    not show activations: facegan assumes ReLU after each batch norm, tanh at the end and none after a linear layer.
+    shapes, not their names; the file can also hold a discriminator, optimizers and a few other objects. No code in it
+    is run. Weights do not show activations: facegan assumes ReLU after each batch norm, tanh at the end and none after
+    a linear layer. Compare the images: with a wrong activation, they are no faces.
     """
     path = Path(out)
     if path.suffix != ".safetensors":
@@ -39,9 +47,10 @@ def import_(
     if path.exists() and not force:
         raise SnapshotError(f"-o {path}: exists already; choose another name, or replace it with --force")
 
-    from ..importing.convert import import_generator
+    from ..importing.convert import Assumptions, import_generator
 
-    found = import_generator(Path(file), path, key=key, prior=prior)
+    given = Assumptions(prior, activation, output_activation, eps)
+    found = import_generator(Path(file), path, key=key, given=given, reporter=reporter)
     layout, part = found.layout, f", in {found.key!r}," if found.key else ""
     begins = "a linear layer" if layout.head == "linear" else "a convolution of z"
     size = f"{layout.resolution}x{layout.resolution}, {counted(layout.channels, 'channel')}"
@@ -50,9 +59,14 @@ def import_(
         f"{layout.layers[-1].name!r}): {size}, z_dim {layout.z_dim}, ngf {layout.ngf}, "
         f"{found.num_parameters:,} parameters"
     )
-    if prior is None:
-        assumed = found.config.part("architecture").prior
-        reporter.info(f"assumed: {assumed} latents, which weights do not tell; --prior changes that")
+    if found.left_out:
+        reporter.info(f"left out: {', '.join(found.left_out)}, next to it")
+    if found.assumed:
+        words = {"prior": "{} latents", "activation": "{} after batch norm", "output_activation": "{} at the end"}
+        words |= {"eps": "batch norm's eps {:g}"}
+        taken = ", ".join(words[name].format(value) for name, value in found.assumed.items())
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in found.assumed)
+        reporter.info(f"assumed: {taken}, which weights do not show; {options} can change that")
     if layout.head == "linear":
         reporter.info("assumed: no activation between the linear layer and the first convolution")
     return found

@@ -28,7 +28,8 @@ def _document(imported: "Imported", options: Options) -> dict[str, Any]:
         "channels": layout.channels,
         "num_parameters": imported.num_parameters,
         "architecture": architecture.model_dump(mode="json"),
-        "assumed": {"prior": architecture.prior} if options["prior"] is None else {},
+        "left_out": imported.left_out,
+        "assumed": imported.assumed,
     }
 
 

@@ -13,18 +13,22 @@ import torch
 from torch import Tensor
 
 from ..messages import counted
-from ..networks.dcgan import widths
+from ..networks.dcgan import WIDEST, widths
 
 KNOWN = (
     "a DCGAN of 4x4 transposed convolutions, each but the last with batch norm, that begins with one of them (main.0, "
     "main.1, main.3, ...) or with a linear layer (fc, deconv1.0, deconv1.1, ...), 16x16 to 512x512 pixels, widths that "
-    "halve from layer to layer"
+    "halve from layer to layer, but for equally wide first ones"
 )
 NORM = {"weight", "bias", "running_mean", "running_var"}
 
 
 class UnknownLayoutError(Exception):
-    """Weights of no known layout; the message says how they differ."""
+    """Weights of no known layout; the message says how they differ, `offers` which parts of them are generators."""
+
+    def __init__(self, message: str, offers: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.offers = list(offers)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class GeneratorLayout:
     head: Literal["conv", "linear"]
     z_dim: int
     ngf: int
+    widest: int  # times ngf
     channels: int
     resolution: int
     layers: list[Layer]  # the linear layer, if there is one, and the convolutions
@@ -108,13 +113,14 @@ def recognise(tensors: Mapping[str, Tensor]) -> GeneratorLayout | None:
     resolution, channels = 4 * 2 ** len(upscaling), convolutions[-1].shape[1]
     if channels not in (1, 3) or not 16 <= resolution <= 512:
         raise UnknownLayoutError(f"its images would be {resolution}x{resolution} with {channels} channels")
-    if found != widths(found[0], resolution):
+    widest = WIDEST if found == widths(found[0], resolution) else found[-1] // found[0]
+    if found != widths(found[0], resolution, widest):
         raise UnknownLayoutError(f"its layers are {', '.join(map(str, reversed(found)))} feature maps wide")
     if linear and linear[0].shape[0] != found[-1] * 16:
         raise UnknownLayoutError(f"{linear[0].name!r} does not give 4x4 feature maps of {found[-1]} channels")
     z_dim = linear[0].shape[1] if linear else convolutions[0].shape[0]
     head: Literal["conv", "linear"] = "linear" if linear else "conv"
-    return GeneratorLayout(head, z_dim, found[0], channels, resolution, linear + convolutions, norms)
+    return GeneratorLayout(head, z_dim, found[0], widest, channels, resolution, linear + convolutions, norms)
 
 
 def _layers(tensors: Mapping[str, Tensor]) -> Iterable[list[Layer]]:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..errors import SnapshotError
 from ..messages import one_line
+from ..reporter import SILENT, Reporter
 
 Parts = dict[str, dict[str, Tensor]]
 
@@ -29,14 +30,36 @@ _ALLOWED = re.compile(
     r"|torch \w+Storage|torch\.storage UntypedStorage|torch (Size|device|b?float\w*|u?int\d+|bool)"
     r"|torch\.torch_version TorchVersion"
 )
+# Others that need not stop an import: numbers, times, paths and settings. What they name is never loaded: an inert
+# object takes its place.
+_HARMLESS = re.compile(
+    r"numpy(\.\w+)* \w+|_codecs encode|(__builtin__|builtins) (set|frozenset|complex|object)|copy_?reg _reconstructor"
+    r"|datetime \w+|pathlib \w+|decimal Decimal|uuid UUID|argparse Namespace|types SimpleNamespace"
+)
 _NUM_PICKLES = 5  # in the older format: magic number, version, the writer's machine, the object, the storages' keys
 _MAGIC = b"\x8a\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # of the older format
 _MAX_BYTES = 16 * 2**20  # of instructions, without the tensors; a generator has about 10 kB
 _MAX_DEPTH = 8  # of dictionaries in dictionaries
 
 
-def read_parts(path: Path) -> Parts:
+class _Inert:
+    """What takes the place of an object that is not loaded."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def __new__(cls, *_: Any) -> "_Inert":
+        return super().__new__(cls)
+
+    def __setstate__(self, _: Any) -> None: ...
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def read_parts(path: Path, reporter: Reporter = SILENT) -> Parts:
     """Read the tensors of a file to the CPU, one dictionary for each that contains any.
+
+    The reporter receives a line for objects that are left out.
 
     Returns:
         By the path of each dictionary in the file (`""` is the outermost, `state_dict.netG` a nested one): its tensors
@@ -56,9 +79,17 @@ def read_parts(path: Path) -> Parts:
     try:
         if head[8:9] == b"{":
             return {"": _read_safetensors(path)}
-        _scan(path, _zipped_pickle(path) if is_zip else head, 1 if is_zip else _NUM_PICKLES)
-        with warnings.catch_warnings(action="ignore"):  # torch warns of its older formats
-            return _collect(torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip))
+        others = _scan(path, _zipped_pickle(path) if is_zip else head, 1 if is_zip else _NUM_PICKLES)
+        renamed = [name.replace("__builtin__", "builtins").replace("copy_reg", "copyreg") for name in others]
+        inert: list[Any] = [(_Inert, name.replace(" ", ".")) for name in (*others, *renamed)]
+        # torch warns of its older formats
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(inert):
+            parts = _collect(torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip))
+        if others:
+            reporter.info(
+                f"{path}: next to weights it contains other objects, left out and not run: {', '.join(others)}"
+            )
+        return parts
     except SnapshotError:
         raise
     except Exception as error:  # on damaged bytes the readers raise a dozen kinds
@@ -97,17 +128,21 @@ def _zipped_pickle(path: Path) -> bytes:
         return archive.read(pickles[0])
 
 
-def _scan(path: Path, pickles: bytes, num_pickles: int) -> None:
-    """Refuse pickles that import anything but parts of tensors and plain containers."""
-    stream = io.BytesIO(pickles)
+def _scan(path: Path, pickles: bytes, num_pickles: int) -> list[str]:
+    """Refuse pickles that import anything but parts of tensors and plain containers; return the harmless others."""
+    stream, others = io.BytesIO(pickles), dict[str, None]()
     for _ in range(num_pickles):
         for opcode, argument, _ in pickletools.genops(stream):
             what = str(argument) if opcode.name == "GLOBAL" else "what torch itself does not save"
+            if opcode.name == "GLOBAL" and _HARMLESS.fullmatch(what):
+                others[what] = None
+                continue
             if opcode.name in ("STACK_GLOBAL", "INST") or (opcode.name == "GLOBAL" and not _ALLOWED.fullmatch(what)):
                 raise SnapshotError(
                     f"{path}: contains more than weights ({one_line(what, 100)}); such a file can run any code, and is "
                     "not opened; where it was made, save the weights alone: G.state_dict() instead of G, or safetensors"
                 )
+    return list(others)
 
 
 def _collect(root: Any) -> Parts:

@@ -42,20 +42,22 @@ class DCGAN(BaseModel):
         description="G's upsampling: transposed convolutions, or the same with balanced kernels, which draw no "
         "checkerboard on flat areas",
     )
+    widest: int = Field(WIDEST, ge=1, description="the widest layers, as a multiple of ngf and ndf")
+    slope_G: float = Field(0.0, ge=0, lt=1, description="slope of G's activations below 0: 0 is ReLU, else LeakyReLU")
     norm_G: Norm = Field("batch", description="norm of G's layers")
     norm_D: Norm = Field("batch", description="norm of D's layers; penalties need `none` or `spectral`")
 
     def generator(self, resolution: int, channels: int) -> "Generator":
         """Build G: z (N, z_dim) -> images (N, channels, resolution, resolution) in [-1, 1], with initial weights."""
-        return Generator(self, widths(self.ngf, resolution), channels)
+        return Generator(self, widths(self.ngf, resolution, self.widest), channels)
 
     def discriminator(self, resolution: int, channels: int) -> "Discriminator":
         """Build D: images (N, channels, resolution, resolution) -> logits (N,), with initial weights."""
-        return Discriminator(self, widths(self.ndf, resolution), channels)
+        return Discriminator(self, widths(self.ndf, resolution, self.widest), channels)
 
 
 class Generator(nn.Module):
-    """Latents to images by transposed strided convolutions; norm and ReLU after each but the last, then tanh.
+    """Latents to images by transposed strided convolutions; norm and (leaky) ReLU after each but the last, then tanh.
 
     `widths` are the feature maps from the last hidden layer to the 4x4 head; a linear head has neither norm nor
     activation after it.
@@ -65,20 +67,24 @@ class Generator(nn.Module):
         super().__init__()
         widest, z_dim, norm = widths[-1], settings.z_dim, settings.norm_G
         transposed = BalancedConvTranspose2d if settings.up == "balanced" else nn.ConvTranspose2d
+
+        def activation() -> nn.Module:
+            return nn.LeakyReLU(settings.slope_G, inplace=True) if settings.slope_G else nn.ReLU(inplace=True)
+
         self.head: nn.Module
         if settings.head == "conv":
             first = nn.ConvTranspose2d(z_dim, widest, 4, stride=1, padding=0, bias=norm != "batch")
             # (N, z_dim) to (N, widest, 4, 4)
-            self.head = nn.Sequential(nn.Unflatten(1, (z_dim, 1, 1)), *_normed(first, norm), nn.ReLU(inplace=True))
+            self.head = nn.Sequential(nn.Unflatten(1, (z_dim, 1, 1)), *_normed(first, norm), activation())
         else:
             self.head = nn.Sequential(nn.Linear(z_dim, widest * 4 * 4), nn.Unflatten(1, (widest, 4, 4)))
         self.stages = nn.Sequential()
         for wide, narrow in pairwise(reversed(widths)):
             up = transposed(wide, narrow, 4, stride=2, padding=1, bias=norm != "batch")  # twice the side
-            self.stages.append(nn.Sequential(*_normed(up, norm), nn.ReLU(inplace=True)))
+            self.stages.append(nn.Sequential(*_normed(up, norm), activation()))
         last = transposed(widths[0], channels, 4, stride=2, padding=1, bias=settings.bias or norm != "batch")
         self.to_image = nn.Sequential(last, nn.Tanh())
-        self.apply(_initialise if norm != "none" else partial(_initialise_unnormed, slope=0.0))
+        self.apply(_initialise if norm != "none" else partial(_initialise_unnormed, slope=settings.slope_G))
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents z (N, z_dim) to images (N, C, H, W) in [-1, 1]."""
@@ -145,10 +151,10 @@ class Discriminator(nn.Module):
         return logits
 
 
-def widths(base: int, resolution: int) -> list[int]:
-    """Return the feature maps of the layers at resolution/2, ..., 8, 4: base, 2 base, ... up to WIDEST times base."""
+def widths(base: int, resolution: int, widest: int = WIDEST) -> list[int]:
+    """Return the feature maps of the layers at resolution/2, ..., 8, 4: base, 2 base, ... up to `widest` times base."""
     num_layers = resolution.bit_length() - 3  # 64 = 2^6 is halved four times down to 4
-    return [base * min(2**layer, WIDEST) for layer in range(num_layers)]
+    return [base * min(2**layer, widest) for layer in range(num_layers)]
 
 
 class SpectralNorm(nn.Module):

@@ -164,7 +164,17 @@ def _is_scheduled(settings: Mapping[str, Any]) -> bool:
 
 # The defaults of built-in parts are those of the preset "dcgan"; to ask the parts themselves would load torch.
 _BUILT_IN = ("dcgan", "nonsaturating", "saturating")
-_NOT_IN_PRESET = {"architecture": {"bias": False, "up": "transposed", "norm_G": "batch", "norm_D": "batch"}, "loss": {}}
+_NOT_IN_PRESET = {
+    "architecture": {
+        "bias": False,
+        "up": "transposed",
+        "widest": 16,
+        "slope_G": 0.0,
+        "norm_G": "batch",
+        "norm_D": "batch",
+    },
+    "loss": {},
+}
 
 
 def default_settings(config: RunConfig, num_steps: int | None) -> dict[str, Any]:
