@@ -71,7 +71,7 @@ def test_config_json_is_complete_and_itself_a_valid_config(trained, facegan):
     config = json.loads((folder / "config.json").read_text())
     assert config["architecture"] == {
         "name": "dcgan", "z_dim": 12, "prior": "normal", "ngf": 8, "ndf": 8, "head": "conv", "bias": False,
-        "up": "transposed", "norm_G": "batch", "norm_D": "batch",
+        "up": "transposed", "widest": 16, "slope_G": 0.0, "norm_G": "batch", "norm_D": "batch",
     }  # fmt: skip
     assert config["loss"] == {"name": "nonsaturating", "label_smoothing": 0.0}
     assert config["train"]["steps"] == 4

@@ -1,6 +1,5 @@
 """Images of chosen points: sample and arithmetic."""
 
-import hashlib
 import json
 import re
 from collections import deque
@@ -208,7 +207,7 @@ class _ImageFolder:
 
     def _is_unchanged(self, line: dict[str, Any]) -> bool:
         content = (self._path / line["file"]).read_bytes()
-        return hashlib.sha256(content).hexdigest() == line.get("digest")
+        return _sha256(content) == line.get("digest")
 
 
 def _read_line(path: Path) -> dict[str, Any] | None:
@@ -220,10 +219,16 @@ def _read_line(path: Path) -> dict[str, Any] | None:
     with suppress(DataError):
         about = read_about(path)
         if "facegan" in about.get("Software", "") and "snapshot" in about:
-            digest, raw = hashlib.sha256(path.read_bytes()).hexdigest(), about.get("command", "").endswith("--raw")
+            digest, raw = _sha256(path.read_bytes()), about.get("command", "").endswith("--raw")
             line = {"file": path.name, "seed": int(path.stem[5:]), "digest": digest, "snapshot": about["snapshot"]}
             return line | ({"raw": True} if raw else {})
     return None
+
+
+def _sha256(content: bytes) -> str:
+    import hashlib  # not for --help
+
+    return hashlib.sha256(content).hexdigest()
 
 
 def _file_name(name: int | str) -> str:

@@ -12,7 +12,6 @@ from ..images.layouts import side_by_side
 from ..reporter import Reporter
 from ..storage.atomic import write_atomic
 from ..storage.best_snapshot import best_snapshot
-from ..storage.run_changes import read_changes
 from ..storage.run_dir import RunDir
 from ..storage.safetensors_file import read_tensors, write_tensors
 from .state import NETWORKS
@@ -75,7 +74,6 @@ def complete(config: RunConfig, run: RunDir, *, num_images: int, reporter: Repor
 
 def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
     architecture, found = config.part("architecture"), best_snapshot(run, config.evaluation)
-    changes = [each for each in read_changes(run) if not each.key.startswith(("output.", "evaluation."))]
     row = "| best snapshot | {}: {} {:.4g} on {:,} faces |\n"
     best_row = row.format(found.path.name, found.title, found.value, found.num_images) if found else ""
     return CARD.format(
@@ -88,5 +86,12 @@ def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
         steps=step,
         kimg=step * config.train.images_per_step / 1000,
         best=best_row,
-        changes="".join(f"| changed after step {each.step:,} | {each} |\n" for each in changes),
+        changes=_changed_rows(run) if run.changes.exists() else "",
     )
+
+
+def _changed_rows(run: RunDir) -> str:
+    from ..storage.run_changes import read_changes  # few runs have any
+
+    changes = [each for each in read_changes(run) if not each.key.startswith(("output.", "evaluation."))]
+    return "".join(f"| changed after step {each.step:,} | {each} |\n" for each in changes)
