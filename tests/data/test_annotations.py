@@ -244,3 +244,70 @@ def test_partition_names_are_train_val_and_test():
     for column in (pa.array(words), pa.array(words).dictionary_encode()):
         assert take_rows(normalize(pa.table({"partition": column})), range(len(words)))["partition"] == expected
     assert take_rows(normalize(pa.table({"partition": [0.0, 2.0]})), [0, 1]) == {"partition": ["train", "test"]}
+
+
+LIST = "2\nSmiling Male\n000001.jpg 1 -1\n000002.jpg -1 1\n"
+LAYOUTS = {
+    "the PNG set, whose list names JPEG files": ("png", "png/img_align_celeba_png/{}.png", "png/list_attr_celeba.txt"),
+    "torchvision's root": ("tv", "tv/celeba/img_align_celeba/{}.jpg", "tv/celeba/list_attr_celeba.txt"),
+    "the official drive": (
+        "CelebA/Img/img_align_celeba", "CelebA/Img/img_align_celeba/{}.jpg", "CelebA/Anno/list_attr_celeba.txt",
+    ),
+    "the official drive's root": ("CelebA", "CelebA/Img/img_align_celeba/{}.jpg", "CelebA/Anno/list_attr_celeba.txt"),
+}  # fmt: skip
+TABLES = {
+    "pandas' index": ",image_id,Smiling\n0,000001.jpg,1\n1,000002.jpg,0\n",
+    "no endings": "image_id,Smiling\n000001,1\n000002,0\n",
+    "Windows paths": "image_id,Smiling\nfaces\\000001.jpg,1\nfaces\\000002.jpg,0\n",
+    "another case": "image_id,Smiling\n000001.JPG,1\n000002.JPG,0\n",
+    "semicolons": "image_id;Smiling\n000001.jpg;1\n000002.jpg;0\n",
+    "tabs": "image_id\tSmiling\n000001.jpg\t1\n000002.jpg\t0\n",
+}
+
+
+def open_faces(root, source, pattern):
+    from PIL import Image
+
+    from facegan.data.folder import FolderSource
+
+    for number in (1, 2):
+        path = root / pattern.format(f"{number:06d}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20)).save(path)
+    return FolderSource(root / source)
+
+
+@pytest.mark.parametrize(("source", "pattern", "listed"), LAYOUTS.values(), ids=LAYOUTS)
+def test_lists_of_celeba_are_found_in_every_usual_layout(tmp_path, source, pattern, listed):
+    (tmp_path / listed).parent.mkdir(parents=True)
+    (tmp_path / listed).write_text(LIST)
+    found = open_faces(tmp_path, source, pattern)
+    assert found.attributes(found.names) == {"Smiling": [True, False], "Male": [False, True]}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_tables_as_people_write_them_are_matched(tmp_path, table):
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "attributes.csv").write_text(table)
+    found = open_faces(tmp_path, "faces", "faces/{}.jpg")
+    assert found.attributes(found.names) == {"Smiling": [1, 0]}
+
+
+def test_exact_names_go_before_names_without_endings_and_those_before_case(tmp_path):
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "attributes.csv").write_text("n,x\n000001.jpg,1\n000001,2\n000002,3\n000002.PNG,4\n")
+    found = open_faces(tmp_path, "faces", "faces/{}.jpg")
+    assert found.attributes(found.names) == {"x": [1, None]}  # which of two rows is meant, nobody knows
+
+
+def test_table_of_other_images_is_named_with_the_first_names_of_both_sides(tmp_path):
+    from facegan.config import DataConfig
+    from facegan.data.split import select
+
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "attributes.csv").write_text("n,Smiling\na.jpg,1\nb.jpg,1\n")
+    found = open_faces(tmp_path, "faces", "faces/{}.jpg")
+    with pytest.raises(DataError) as refusal:
+        select(found, DataConfig(source="faces", where="Smiling=1"))
+    for part in ("attributes.csv", "000001.jpg, 000002.jpg", "a.jpg, b.jpg"):
+        assert part in str(refusal.value)

@@ -6,10 +6,12 @@ annotations, or a `typer.Typer` of sub-commands.
 
 import errno
 import os
+import re
 import signal
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -138,7 +140,8 @@ def _explain(error: Exception, debug: bool) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "facegan"
         text = one_line(error.format_message()).rstrip(".")
-        message, code = f"{command}: {text[:1].lower()}{text[1:]}; see '{command} --help'", int(error.exit_code)
+        advice = _advice(error, command) or f"see '{command} --help'"
+        message, code = f"{command}: {text[:1].lower()}{text[1:]}; {advice}", int(error.exit_code)
     elif isinstance(error, OSError):
         message = f"{error.filename or 'system'}: {error.strerror or error}"
         code = 2 if isinstance(error, WRONG_FILE) else 1
@@ -149,6 +152,22 @@ def _explain(error: Exception, debug: bool) -> int:
         message, code = f"{type(error).__name__}: {one_line(error)}{hint}", 1
     _complain(message, error, debug)
     return code
+
+
+def _advice(error: typer.TyperException, command: str) -> str | None:
+    """Return what would be right in place of a mistaken argument, where that can be guessed."""
+    option = str(getattr(error, "option_name", "")).lstrip("-").replace("-", "_")
+    if option and command in ("facegan train", "facegan resume"):
+        from ..config import RunConfig, flat
+
+        keys = list(flat(RunConfig().model_dump()))
+        found = [key for key in keys if key.rpartition(".")[2].startswith(option)]
+        if found:
+            return f"settings have --set: {' or '.join(f'--set {key}=...' for key in found[:3])}"
+    extra = re.search(r"unexpected extra argument(?:s|\(s\))? \((.*)\)", error.format_message(), re.DOTALL)
+    if extra and Path(extra[1].split()[-1]).exists():
+        return "where a shell made several files of one pattern, quote the pattern, or give the folder"
+    return None
 
 
 def _flush() -> int:

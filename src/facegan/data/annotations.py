@@ -1,7 +1,8 @@
 """Attributes of images from text files: CelebA's, their CSV copies, or anyone's attributes.csv.
 
-The first column of a file names an image: by its path in the source, or by its file name alone where that is unique.
-CelebA's .txt files have layouts of their own; a .csv file names its columns in its first line.
+The first column of a file names an image: by its path in the source, or by its file name alone where that is unique;
+failing that, without regard to its ending, then to case. CelebA's .txt files have layouts of their own; a .csv file
+names its columns in its first line.
 """
 
 import csv
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
-from ..messages import one_line
+from ..messages import counted, one_line
 from .source import Delivered, read_file, shown
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _NAMES = (
     *(f"{kind}{suffix}" for kind in (_ATTRIBUTES, _PARTITION, _IDENTITY) for suffix in (".txt", ".csv")),
     "attributes.csv",
 )
+_AROUND = ("", "Anno", "Eval")  # the folders of CelebA's files next to that of its images, `Img`
+_INDEX_COLUMNS = ("", "Unnamed: 0")  # how pandas heads the row numbers that it writes
 _ONLY_COLUMN = {_PARTITION: "partition", _IDENTITY: "identity"}
 
 
@@ -76,6 +79,7 @@ class Annotations:
         for file in files:
             self._files.setdefault(file.name.rpartition(".")[0], file)
         self.stamp = b"".join(b"\n" + hashlib.sha256(file.stamp).digest() for file in self._files.values())
+        self.notes: list[str] = []  # how many images each file knows, once they are read
         self._places = {name: place for place, name in enumerate(names)}
         self._table: pa.Table | None = None  # a row for each image
 
@@ -96,8 +100,14 @@ class Annotations:
             keys = table[0].to_pylist()
             if last != (last := (keys, file.prefix, file.surplus)):  # CelebA's files all list the same images
                 rows = _match(file, keys, list(self._places))
-            if all(row is None for row in rows):  # its images are others
+            num_known = len(rows) - rows.count(None)
+            if not num_known:  # its images are others
+                ours, theirs = (", ".join(map(shown, sorted(each)[:2])) for each in (self._places, filter(None, keys)))
+                self.notes.append(
+                    f"{file.where}: knows none of the images, which are {ours}, ...; it has {theirs}, ..."
+                )
                 continue
+            self.notes.append(f"{file.where}: has attributes of {num_known:,} of {counted(len(rows), 'image')}")
             found = normalize(table.remove_column(0)).take(pa.array(rows, pa.int64()))
             if twice := columns.keys() & set(found.column_names):
                 raise file.error(f"the column '{twice.pop()}' is in another annotation file too")
@@ -111,10 +121,15 @@ def is_annotation(name: str) -> bool:
 
 
 def in_folder(folder: Path, *, surplus: str = "") -> list[AnnotationFile]:
-    """Return the annotation files directly in a folder; `surplus` is the path from there to the images."""
+    """Return the annotation files in a folder, and where CelebA has its own; `surplus` leads from there to the images.
+
+    Those are the folder's Anno and Eval, and a folder celeba in it, which torchvision makes.
+    """
+    places = [folder / part for part in _AROUND] + [folder / name for name in ("celeba", "CelebA")]
+    names = {place: _NAMES if place == folder else _NAMES[:-1] for place in places}
     found = []
-    for name in _NAMES:
-        path = folder / name
+    for path in (place / name for place in places for name in names[place]):
+        name = path.name
         try:
             status = path.stat()
         except OSError:
@@ -125,9 +140,16 @@ def in_folder(folder: Path, *, surplus: str = "") -> list[AnnotationFile]:
 
 
 def next_to(path: Path) -> list[AnnotationFile]:
-    """Return the annotation files in the folder that holds a path, as given and with links resolved."""
-    places = dict.fromkeys((path.absolute(), path.resolve()))
-    return [file for place in places for file in in_folder(place.parent, surplus=f"{place.name}/")]
+    """Return the annotation files in the folder that holds a path, as given and with links resolved.
+
+    Where that folder is called Img, CelebA's own are in Anno and Eval next to it.
+    """
+    found = []
+    for place in dict.fromkeys((path.absolute(), path.resolve())):
+        found += in_folder(place.parent, surplus=f"{place.name}/")
+        if place.parent.name.lower() == "img":
+            found += in_folder(place.parent.parent)
+    return found
 
 
 def parse(name: str, content: bytes) -> "pa.Table":
@@ -138,14 +160,15 @@ def parse(name: str, content: bytes) -> "pa.Table":
         csv.Error: The first line is.
     """
     kind, _, suffix = name.rpartition(".")
-    delimiter = "," if suffix == "csv" else " "
     content = content.removeprefix(b"\xef\xbb\xbf")
+    heading = content.partition(b"\n")[0].decode("utf-8", "replace")
+    delimiter = max(",;\t", key=heading.count) if suffix == "csv" else " "
     if delimiter == " ":
         content = _single_spaces(content)
     first, second = (line.decode().strip() for line in [*content.split(b"\n", 2), b""][:2])
     num_lines, header = 0, ["name"]  # lines before the rows, and names of the columns
-    if delimiter == ",":
-        num_lines, header = 1, [column.strip() for column in next(csv.reader([first]), [])]
+    if suffix == "csv":
+        num_lines, header = 1, [column.strip() for column in next(csv.reader([first], delimiter=delimiter), [])]
     elif kind == _ATTRIBUTES:
         num_lines, header = 2, ["name", *second.split()]
         if not first.isdecimal():
@@ -183,10 +206,14 @@ def _read_rows(content: bytes, header: list[str], num_lines: int, kind: str, del
         )
 
     types = dict.fromkeys(header[1:], pa.int8()) if kind == _ATTRIBUTES else {"partition": pa.string()}
-    types[header[0]] = pa.string()
+    is_indexed = header[0] in _INDEX_COLUMNS and len(header) > 2  # numbers of rows, which name no image
+    types[header[is_indexed]] = pa.string()
     table = read(types)
+    if is_indexed:
+        table = table.remove_column(0)
     odd = [field.name for field in table.schema if not is_plain(field.type)]  # dates and the like stay text
-    return read(types | dict.fromkeys(odd, pa.string())) if odd else table
+    table = read(types | dict.fromkeys(odd, pa.string())) if odd else table
+    return table.remove_column(0) if is_indexed and odd else table
 
 
 def _convert(table: "pa.Table", kind: str) -> "pa.Table":
@@ -223,22 +250,39 @@ def _single_spaces(content: bytes) -> bytes:
 
 
 def _match(file: AnnotationFile, keys: Sequence[str], names: Sequence[str]) -> list[int | None]:
-    """Return the row of each image that has one: by path, else by file name where that is unique on both sides."""
+    """Return the row of each image that has one: by path, else by what is unique on both sides.
+
+    That is the file name, then the name without its ending, then that in any case.
+    """
     rows = {file.path_of(key): row for row, key in enumerate(keys)}
-    if any(name not in rows for name in names):
-        key_of, name_of = _unique_file_names(keys), _unique_file_names(names)
-        for base, name in name_of.items():
-            key = key_of.get(base)
-            if key is not None and ("/" not in key or "/" not in name):
-                rows.setdefault(name, rows[file.path_of(key)])
+    keys = [key.replace("\\", "/") for key in keys]  # as Windows writes paths; exact names have been found
+    for kind in (_base, _stem, lambda path: _stem(path).casefold()):
+        missing = [name for name in names if name not in rows]
+        if not missing:
+            break
+        row_of = _unique(kind, enumerate(keys))
+        for word, name in _unique(kind, ((name, name) for name in names)).items():
+            row = row_of.get(word)
+            if row is not None and ("/" not in keys[row] or "/" not in name):
+                rows.setdefault(name, row)
     return [rows.get(name) for name in names]
 
 
-def _unique_file_names(paths: Sequence[str]) -> dict[str, str]:
-    """Return the path of each file name that only one path has."""
-    bases = [path.rpartition("/")[2] for path in paths]
-    counts = Counter(bases)
-    return {base: path for base, path in zip(bases, paths, strict=True) if counts[base] == 1}
+def _base(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _stem(path: str) -> str:
+    """Return a file name without the ending that an image has; `1.2` has none."""
+    stem, point, ending = _base(path).rpartition(".")
+    return stem if point and ending.isalnum() and not ending.isdecimal() else _base(path)
+
+
+def _unique(kind: Callable[[str], str], paths: Iterable[tuple[Any, str]]) -> dict[str, Any]:
+    """Return what belongs to each word that only one path has."""
+    pairs = [(kind(path), value) for value, path in paths]
+    counts = Counter(word for word, _ in pairs)
+    return {word: value for word, value in pairs if counts[word] == 1}
 
 
 def is_plain(type: "pa.DataType") -> bool:

@@ -1,5 +1,6 @@
 """Published datasets as dataset plugins; add your own as a subclass with a `Publication`."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -28,7 +29,8 @@ class PublishedDataset(BaseModel):
         row = self.publication
         path = locate(row.name)
         if path is None:
-            raise DataError(f"{row.name}: known, but not downloaded; run 'facegan download {row.name}'")
+            here = f"take the folder of that name here as ./{row.name}, or " if Path(row.name).exists() else ""
+            raise DataError(f"{row.name}: known, but not downloaded; {here}run 'facegan download {row.name}'")
         return open_path(path, crop=row.crop)
 
 

@@ -184,6 +184,9 @@ class _Transfer:
                 url = self._link.past_page(page)
         except (requests.Timeout, TimeoutError):
             raise _InterruptedError(f"{host} does not answer in time") from None
+        except requests.exceptions.ProxyError as error:
+            proxy = "the proxy of this machine (HTTPS_PROXY, HTTP_PROXY) refused or failed"
+            raise _InterruptedError(f"{proxy}, not {host}: {_reason(error)}") from None
         except (requests.RequestException, HTTPError) as error:
             may_pass = isinstance(error, requests.ConnectionError | HTTPError)
             is_final = not may_pass or isinstance(error, requests.exceptions.SSLError)
