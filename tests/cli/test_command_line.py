@@ -147,3 +147,20 @@ def test_reader_who_leaves_is_no_error():
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["train", "--lr", "1e-3"], "settings have --set: --set optimizer.lr_G=... or --set optimizer.lr_D=..."),
+        (["train", "--data", "a.png", "b.png"], "quote the pattern, or give the folder"),
+        (["data", "check", "a.png", "b.png"], "quote the pattern, or give the folder"),
+        (["train", "--data", "lfw"], "take the folder of that name here as ./lfw, or run 'facegan download lfw'"),
+    ],
+)
+def test_mistake_that_people_make_is_answered_with_what_would_be_right(facegan, workplace, arguments, advice):
+    for name in ("a.png", "b.png"):
+        (workplace / name).touch()
+    (workplace / "lfw").mkdir()
+    said = facegan(*arguments)
+    assert said.code == 2 and said.complaint.endswith(advice)

@@ -17,7 +17,6 @@ from ..api.options import Model as ApiModel
 from ..api.options import PathLike, SettingsLike
 from ..errors import ConfigError
 from ..messages import printable
-from ..paths import portable_path
 
 
 class Group(TyperGroup):
@@ -191,6 +190,8 @@ def print_json(document: Any) -> None:
 
 def _as_text(document: Any) -> Any:
     """Return a document without text that JSON has not: a lone surrogate, which stands for an undecodable byte."""
+    from ..config.schema import portable_path
+
     if isinstance(document, dict):
         return {_as_text(key): _as_text(value) for key, value in document.items()}
     if isinstance(document, list):

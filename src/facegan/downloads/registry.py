@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..config.schema import PortablePath
 from ..errors import DataError
-from ..paths import PortablePath
 from ..storage.cache import DATASETS
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .. import __version__
+from ..config.schema import portable_path
 from ..errors import DamagedError, SnapshotError
 from ..messages import one_line, quoted
-from ..paths import portable_path
 from .atomic import write_atomic
 from .run_dir import MAX_STEPS
 
