@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from facegan.config.schema import PortablePath, local_path, portable_path
+from facegan.downloads.registry import PortablePath
+from facegan.messages import local_path, portable_path
 
 GBK = os.fsdecode("/照片 1%41".encode("gbk"))
 

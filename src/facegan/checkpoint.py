@@ -13,10 +13,9 @@ from torch.overrides import TorchFunctionMode
 
 from . import plugins
 from .config import RunConfig, validate
-from .config.schema import local_path
 from .errors import ConfigError, DamagedError, PluginError, SnapshotError
 from .generator import FaceGenerator, Origin
-from .messages import one_line, printable, quoted
+from .messages import local_path, one_line, printable, quoted
 from .reporter import SILENT, Reporter
 from .storage.run_dir import find_run
 from .storage.safetensors_file import TensorFile, open_tensors, read_tensors, write_tensors

@@ -1,11 +1,16 @@
-"""Wording that messages share: values as they were given, the nearest names, counts, one line."""
+"""Wording that messages share: values as they were given, the nearest names, counts, one line; paths as text."""
 
 import difflib
+import os
+import re
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 MAX_NAMES = 40  # listed in a message
 MAX_VALUE = 120  # characters of a value in a message
+_URI = re.compile("file:/+")  # a Path of it has one slash
 
 
 def printable(text: str) -> str:
@@ -50,3 +55,18 @@ def nearest(name: str, known: Sequence[str], limit: int = 3) -> str:
 def counted(num: int, noun: str) -> str:
     """Return a count with its noun: `1 file`, `2,000 files`."""
     return f"{num:,} {noun}{'' if num == 1 else 's'}"
+
+
+def portable_path(path: str | Path) -> str:
+    """Return a path as text: itself, or the file: URI of its absolute path if its bytes are not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return Path(path).absolute().as_uri()
+    return str(path)
+
+
+def local_path(text: str | Path) -> str:
+    """Return the path that `portable_path`, or a file manager, wrote as a file: URI; any other text is unchanged."""
+    text = str(text)
+    return os.fsdecode(unquote_to_bytes(_URI.sub("/", text, count=1))) if _URI.match(text) else text

@@ -159,7 +159,7 @@ def test_images_with_nothing_left_to_learn_from_are_named_with_the_way_out(faceg
     monkeypatch.setattr(classifier, "held_out_rows", lambda images: np.ones(len(images), bool))
     said = facegan("directions", vivid, "-n", 600)
     assert said.code == 2
-    assert said.complaint.endswith(
+    assert said.err.splitlines()[-1].endswith(
         "images: nothing is left to learn from: the images are of few people, all among the fifth that the "
         "classifier is evaluated on; add images of others, or take --unlabelled, which needs none"
     )

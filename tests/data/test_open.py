@@ -53,7 +53,10 @@ def test_dataset_comes_before_a_folder_of_the_same_name(folder, monkeypatch, dat
 
 def test_dataset_that_is_not_downloaded_comes_before_a_folder_of_the_same_name(folder, monkeypatch):
     monkeypatch.chdir(folder("celeba/a.png"))
-    assert refusal(source="celeba") == "celeba: known, but not downloaded; run 'facegan download celeba'"
+    assert refusal(source="celeba") == (
+        "celeba: known, but not downloaded; take the folder of that name here as ./celeba, or run 'facegan download "
+        "celeba'"
+    )
     assert open_source(DataConfig(source="./celeba")).names == ["a.png"]
 
 

@@ -51,6 +51,12 @@ def import_(
 
     given = Assumptions(prior, activation, output_activation, eps)
     found = import_generator(Path(file), path, key=key, given=given, reporter=reporter)
+    _report(file, found, reporter)
+    return found
+
+
+def _report(file: PathLike, found: "Imported", reporter: Reporter) -> None:
+    """Say what a file holds, what was left out of it, and what was assumed."""
     layout, part = found.layout, f", in {found.key!r}," if found.key else ""
     begins = "a linear layer" if layout.head == "linear" else "a convolution of z"
     size = f"{layout.resolution}x{layout.resolution}, {counted(layout.channels, 'channel')}"
@@ -69,4 +75,3 @@ def import_(
         reporter.info(f"assumed: {taken}, which weights do not show; {options} can change that")
     if layout.head == "linear":
         reporter.info("assumed: no activation between the linear layer and the first convolution")
-    return found

@@ -73,16 +73,7 @@ def sample(
             raise ConfigError(f"-o {out} and --separate {separate} both name a folder; give one")
         separate, out = out, None
     folder, has_sheet = None if separate is None else Path(separate), out is not None or return_sheet
-    if not has_sheet and folder is None:
-        raise ConfigError("sample: nowhere to write; give -o grid.png, --separate FOLDER, or --show")
-    if not has_sheet and (rows or cols or labels):
-        raise ConfigError("--rows, --cols and --labels arrange a sheet; give -o sheet.png")
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--separate {folder}: is a file; give a folder")
-    if force and folder is None:
-        raise ConfigError("--force: replaces the images in a folder; give --separate FOLDER")
-    if out is not None:
-        output.check_output_path(out, is_image=True)
+    _check_destination(folder, out, has_sheet=has_sheet, arranges=bool(rows or cols or labels), force=force)
     recipe = _make_sheet(seeds, num, rows, cols, truncation=truncation, labels=labels)
     checkpoint, where = output.open_model(model, device, reporter)
     generator = checkpoint.generator(raw=raw, device=where)
@@ -97,6 +88,20 @@ def sample(
     sheets = [out] if out else []
     lines = [f"{folder}/: {len(files)} images"] if folder else []
     return Drawing(generator.origin, files + sheets, details, lines + sheets, sheet if return_sheet else None)
+
+
+def _check_destination(folder: Path | None, out: str | None, *, has_sheet: bool, arranges: bool, force: bool) -> None:
+    """Raise ConfigError unless the options say where images go, and nothing that has no effect there."""
+    if not has_sheet and folder is None:
+        raise ConfigError("sample: nowhere to write; give -o grid.png, --separate FOLDER, or --show")
+    if not has_sheet and arranges:
+        raise ConfigError("--rows, --cols and --labels arrange a sheet; give -o sheet.png")
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--separate {folder}: is a file; give a folder")
+    if force and folder is None:
+        raise ConfigError("--force: replaces the images in a folder; give --separate FOLDER")
+    if out is not None:
+        output.check_output_path(out, is_image=True)
 
 
 def _make_sheet(

@@ -123,6 +123,11 @@ Changes = Annotated[
     Option("--set", metavar="SECTION.KEY=VALUE", help="A setting that counts from now on; repeatable."),
 ]
 
+UNCHANGEABLE = (
+    "cannot change in a run; learning rates, ema, augment, penalty, threads, precision, output and evaluation can, "
+    "--data names images that moved, and --steps a new length. Start a new run for anything else"
+)
+
 
 def resume(
     run: Run = None,
@@ -155,15 +160,11 @@ def resume(
     from ..storage.run_dir import find_run
     from ..training.distributed import joined
 
-    why = (
-        "cannot change in a run; learning rates, ema, augment, penalty, threads, precision, output and evaluation can, "
-        "--data names images that moved, and --steps a new length. Start a new run for anything else"
+    changes = options.check_settings(settings, CHANGEABLE, UNCHANGEABLE)
+    flags = named_layer(
+        data=data and str(data), epochs=epochs, kimg=kimg, steps=steps, evaluate_every=evaluate_every, metrics=metrics
     )
-    changes = options.check_settings(settings, CHANGEABLE, why)
-    length = {"epochs": epochs, "kimg": kimg, "steps": steps}
-    flags = named_layer(data=data and str(data), **length, evaluate_every=evaluate_every, metrics=metrics)
-    found = find_run(run)
-    reporter = reporter or Reporter()
+    found, reporter = find_run(run), reporter or Reporter()
 
     with nullcontext(world) if world else joined() as chosen:
         if not chosen.is_main:

@@ -190,7 +190,7 @@ def print_json(document: Any) -> None:
 
 def _as_text(document: Any) -> Any:
     """Return a document without text that JSON has not: a lone surrogate, which stands for an undecodable byte."""
-    from ..config.schema import portable_path
+    from ..messages import portable_path
 
     if isinstance(document, dict):
         return {_as_text(key): _as_text(value) for key, value in document.items()}

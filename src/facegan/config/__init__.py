@@ -6,6 +6,7 @@ The core sections are validated without torch; a plugin validates its own sectio
 from .error_messages import build
 from .filters import Condition, parse_where
 from .loading import (
+    CHANGEABLE,
     DEFAULT_PRESET,
     flat,
     is_changeable,
@@ -19,7 +20,7 @@ from .loading import (
     settings_layer,
     validate,
 )
-from .schema import CHANGEABLE, DURATIONS, PLUGIN_SECTIONS, DataConfig, EvaluationConfig, RunConfig
+from .schema import DURATIONS, PLUGIN_SECTIONS, DataConfig, EvaluationConfig, RunConfig
 
 __all__ = [
     "CHANGEABLE",

@@ -10,9 +10,15 @@ from typing import Any
 from ..errors import ConfigError
 from ..messages import nearest, one_line
 from .error_messages import build
-from .schema import CHANGEABLE, DURATIONS, PLUGIN_SECTIONS, RunConfig
+from .schema import DURATIONS, PLUGIN_SECTIONS, RunConfig
 
 DEFAULT_PRESET = "faces"  # of a run that names neither a preset nor a file
+
+CHANGEABLE = (  # sections and settings that may change while a run trains
+    "optimizer.lr_G", "optimizer.lr_D", "optimizer.decay", "optimizer.warmup_kimg", "schedule", "ema", "augment",
+    "penalty", "train.threads", "train.precision", "train.fp32_precision", "train.micro_batch", "train.channels_last",
+    "train.deterministic", "train.device", "train.compile", "train.capture", "output", "evaluation",
+)  # fmt: skip
 
 # The settings whose flags have names of their own; all other flags are settings of `train`.
 _NAMED = {"data": "data.source", "evaluate_every": "evaluation.every", "metrics": "evaluation.metrics"}

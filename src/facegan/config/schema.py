@@ -2,61 +2,22 @@
 
 import json
 import math
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import unquote_to_bytes
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from .. import plugins
 from ..devices import DEVICE_PATTERN
 from ..errors import PluginError
-from ..messages import nearest, quoted
+from ..messages import nearest, portable_path, quoted
 from .error_messages import CROP_PATTERN, build
 from .filters import parse_where
 
 DURATIONS = ("epochs", "kimg", "steps", "minutes")
 PLUGIN_SECTIONS = ("architecture", "loss")
-_URI = re.compile("file:/+")  # a Path of it has one slash
-
-
-def portable_path(path: str | Path) -> str:
-    """Return a path as text: itself, or the file: URI of its absolute path if its bytes are not UTF-8."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return Path(path).absolute().as_uri()
-    return str(path)
-
-
-def local_path(text: str | Path) -> str:
-    """Return the path that `portable_path`, or a file manager, wrote as a file: URI; any other text is unchanged."""
-    text = str(text)
-    return os.fsdecode(unquote_to_bytes(_URI.sub("/", text, count=1))) if _URI.match(text) else text
-
-
 PortableText = Annotated[str, BeforeValidator(lambda value: portable_path(value) if isinstance(value, str) else value)]
-PortablePath = Annotated[
-    Path,
-    BeforeValidator(lambda value: local_path(value) if isinstance(value, str) else value),
-    PlainSerializer(portable_path, when_used="json"),
-]
-CHANGEABLE = (  # sections and settings that may change while a run trains
-    "optimizer.lr_G", "optimizer.lr_D", "optimizer.decay", "optimizer.warmup_kimg", "schedule", "ema", "augment",
-    "penalty", "train.threads", "train.precision", "train.fp32_precision", "train.micro_batch", "train.channels_last",
-    "train.deterministic", "train.device", "train.compile", "train.capture", "output", "evaluation",
-)  # fmt: skip
 
 
 class Section(BaseModel):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..checkpoint import Checkpoint
 from ..config import DataConfig, RunConfig, read_file, validate
-from ..config.schema import local_path, portable_path
 from ..errors import DataError
+from ..messages import local_path, portable_path
 from ..plugins import names
 from ..reporter import SILENT, Reporter
 from .packed.load import load

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from .. import plugins
 from ..config import DataConfig, build
-from ..config.schema import local_path, portable_path
 from ..errors import ConfigError, DataError
 from ..images.decode import quiet_pillow
-from ..messages import nearest
+from ..messages import local_path, nearest, portable_path
 from .archive import FORMS, open_archive
 from .folder import FolderSource
 from .image.crop import Crop, parse_crop

@@ -1,13 +1,19 @@
 """The registry of published datasets on this machine: the path and the facts of each copy."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
-from ..config.schema import PortablePath
 from ..errors import DataError
+from ..messages import local_path, portable_path
 from ..storage.cache import DATASETS
+
+PortablePath = Annotated[
+    Path,
+    BeforeValidator(lambda value: local_path(value) if isinstance(value, str) else value),
+    PlainSerializer(portable_path, when_used="json"),
+]
 
 
 class Record(BaseModel):

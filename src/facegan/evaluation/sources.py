@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ..config import DataConfig
-from ..config.schema import local_path, portable_path
 from ..data.headers import Survey, survey
 from ..data.image_set import ImageSet, from_source, with_settings
 from ..data.open import open_source
 from ..data.packed.packed_images import is_packed
 from ..data.split import select
 from ..errors import DataError
+from ..messages import local_path, portable_path
 from ..reporter import SILENT, Reporter
 
 MIN_RESOLUTION = 16  # pixels: networks see nothing in smaller images

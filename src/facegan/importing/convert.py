@@ -110,7 +110,22 @@ def import_generator(
         "eps": EPS,
     }
     assumed = {name: value for name, value in usual.items() if getattr(given, name) is None}
-    config = resolve(
+    config = _config(layout, given)
+    try:
+        imported = Imported(key, layout, config, _network(path, layout, config, given), assumed, left_out)
+    except RuntimeError as error:
+        raise SnapshotError(
+            f"{path}: no generator of a known layout: its layers do not fit together ({one_line(error, 300)}); "
+            f"known is {KNOWN}"
+        ) from None
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_snapshot(out, config, 0, {"G": imported.network})
+    return imported
+
+
+def _config(layout: GeneratorLayout, given: Assumptions) -> RunConfig:
+    """Return the defaults with the architecture of a layout."""
+    return resolve(
         flags={
             "resolution": layout.resolution,
             "channels": layout.channels,
@@ -127,16 +142,6 @@ def import_generator(
             },
         }
     ).complete()
-    try:
-        imported = Imported(key, layout, config, _network(path, layout, config, given), assumed, left_out)
-    except RuntimeError as error:
-        raise SnapshotError(
-            f"{path}: no generator of a known layout: its layers do not fit together ({one_line(error, 300)}); "
-            f"known is {KNOWN}"
-        ) from None
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_snapshot(out, config, 0, {"G": imported.network})
-    return imported
 
 
 def _find_generator(path: Path, parts: Parts, key: str | None) -> tuple[str, GeneratorLayout, tuple[str, ...]]:

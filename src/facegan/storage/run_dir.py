@@ -9,9 +9,8 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
-from ..config.schema import local_path
 from ..errors import SnapshotError
-from ..messages import nearest, printable
+from ..messages import local_path, nearest, printable
 from .atomic import (
     append_lines,
     as_json,

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .. import __version__
-from ..config.schema import portable_path
 from ..errors import DamagedError, SnapshotError
-from ..messages import one_line, quoted
+from ..messages import one_line, portable_path, quoted
 from .atomic import write_atomic
 from .run_dir import MAX_STEPS
 
@@ -64,7 +63,8 @@ def open_tensors(path: Path, kind: str) -> TensorFile:
         raise SnapshotError(f"{path}: no such {kind} file")
     with path.open("rb") as file:
         head = file.read(9)
-        if head.startswith(_PICKLES) or (path.suffix in _FOREIGN and head[8:] != b"{"):
+        # Ours begin with eight bytes of a length, which can be any, and a brace.
+        if head[8:] != b"{" and (head.startswith(_PICKLES) or path.suffix in _FOREIGN):
             raise _foreign(path, kind)
         file.seek(0)
         found = _parse(path, file)

@@ -50,7 +50,8 @@ class Changes:
         return validate(tree) if tree != self._written.model_dump() else self._written
 
     def settle(self, config: RunConfig, num_images: int, device: torch.device) -> RunConfig:
-        """Return the settings with changed ones as numbers, as `plan.settled` does; report new warnings."""
+        """Return the settings as numbers, intervals and those that `plan.settled` knows; report new warnings."""
+        config = config.model_copy(update={"output": config.output.scaled(config.train.num_steps(num_images))})
         keys = {each.key for each in self._effective(config)}
         if any(key.startswith(("train.precision", "augment.")) for key in keys):
             config = settled(config, num_images, device)

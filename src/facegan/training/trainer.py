@@ -136,9 +136,8 @@ def resume(
 ) -> bool | None:
     """Continue a run from its newest valid state, as if it had never stopped: bit for bit on the CPU.
 
-    `changes` are settings by section: a new total length, one of `epochs`, `kimg`, `steps` of `train`; the new place of
-    the images, `source` of `data`; what `config.CHANGEABLE` names (an interval of 0 scales with the run's length). They
-    take effect at the state. Returns as `train`, but None when the run is already finished.
+    `changes` are settings by section, in effect from the state on: a new length (`epochs`, `kimg` or `steps` of
+    `train`), a new `source` of `data`, and what `config.CHANGEABLE` names. Returns as `train`; None: finished already.
 
     Raises:
         FaceganError: There is no valid state, the images have changed, config.json was edited, or as `train`.
@@ -153,37 +152,28 @@ def resume(
         applied = Changes(run, config, newest, reporter)
         config = applied.apply(changes)
         refuse_idle_metrics(changes.get("evaluation", {}).get("metrics"), config.evaluation.every)
-        longer = any(name in DURATIONS for name in changes.get("train", {}))
-        moved = "data" in changes
-        if (
-            newest and not longer and not moved and (num_images := _finished_on(config, run))
-        ):  # the images may no longer exist
+        longer, moved = any(name in DURATIONS for name in changes.get("train", {})), "data" in changes
+        if newest and not longer and not moved and (num_images := _finished_on(config, run)):  # they may be gone
             complete(config, run, num_images=num_images, reporter=reporter)
             return None
         check_metrics(config)
         chosen = select_device(config, world, device)
-        data = _load_moved(config, run, reporter)
-        num_steps = config.train.num_steps(len(data))
-        if newest and moved:
-            check_images(newest, data.digest)
-        if _is_finished(run, num_steps, longer=longer):
+        data = _load_moved(config, run, reporter, newest if moved else None)
+        if _is_finished(run, config.train.num_steps(len(data)), longer=longer):
             if moved:
                 applied.write_source(config)
             complete(config, run, num_images=len(data), reporter=reporter)
             return None
-        config = config.model_copy(update={"output": config.output.scaled(num_steps)})
         config = applied.settle(config, len(data), chosen)
-        state = _build_state(config, chosen, world, data)
+        state, path = _build_state(config, chosen, world, data), newest.path if newest else None
         hook = _make_hook(config, run, data, chosen, reporter)
-        if newest:
-            _load_state(state, newest.path, data.digest, reporter)
+        if path:
+            _load_state(state, path, data.digest, reporter)
         name = device or config.train.device
-        broadcast_run(
-            world, config, run.path, data_digest=data.digest, device=name, state=newest.path if newest else None
-        )
+        broadcast_run(world, config, run.path, data_digest=data.digest, device=name, state=path)
         applied.write(config)
         _rewind(run, state)
-        reporter.info(f"{run.path}: from step {state.step} to {num_steps}")
+        reporter.info(f"{run.path}: from step {state.step} to {config.train.num_steps(len(data))}")
         return _run_loop(run, state, data=data, hook=hook, reporter=reporter, stop=stop)
 
 
@@ -262,16 +252,19 @@ def _load_data(config: RunConfig, reporter: Reporter) -> PackedImages:
     return data
 
 
-def _load_moved(config: RunConfig, run: RunDir, reporter: Reporter) -> PackedImages:
-    """Load the images of a run; the error of a source that is gone offers the way on."""
+def _load_moved(config: RunConfig, run: RunDir, reporter: Reporter, state: TensorFile | None) -> PackedImages:
+    """Load the images of a run, checked by a state, if given; the error of a source that is gone offers the way on."""
     try:
-        return _load_data(config, reporter)
+        data = _load_data(config, reporter)
     except DataError as error:
         if not Path(config.data.source).is_absolute() or Path(config.data.source).exists():
             raise
         raise DataError(
             f"{error}; if the images have moved, continue with 'facegan resume {run.path} --data SOURCE'"
         ) from None
+    if state:
+        check_images(state, data.digest)
+    return data
 
 
 def _build_state(config: RunConfig, device: torch.device, world: World, data: PackedImages) -> TrainState:

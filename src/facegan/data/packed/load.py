@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ...config import DataConfig
-from ...config.schema import local_path
 from ...errors import DataError
+from ...messages import local_path
 from ...reporter import SILENT, Reporter
 from ...storage.cache import PACKED, CacheEntry
 from ...storage.locks import is_locked, lock_file
