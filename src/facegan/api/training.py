@@ -165,7 +165,6 @@ def resume(
         data=data and str(data), epochs=epochs, kimg=kimg, steps=steps, evaluate_every=evaluate_every, metrics=metrics
     )
     found, reporter = find_run(run), reporter or Reporter()
-
     with nullcontext(world) if world else joined() as chosen:
         if not chosen.is_main:
             return _take_part(chosen, stop, finished=found.path)
