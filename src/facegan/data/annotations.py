@@ -196,7 +196,7 @@ def _read_rows(content: bytes, header: list[str], num_lines: int, kind: str, del
         raise ValueError(f"two columns are called '{Counter(header).most_common(1)[0][0]}'")
 
     def read(types: dict[str, Any]) -> "pa.Table":
-        return arrow_csv.read_csv(
+        table = arrow_csv.read_csv(
             pa.BufferReader(content),
             arrow_csv.ReadOptions(use_threads=False, column_names=header, skip_rows=num_lines),
             arrow_csv.ParseOptions(delimiter=delimiter),
@@ -204,16 +204,14 @@ def _read_rows(content: bytes, header: list[str], num_lines: int, kind: str, del
                 column_types=types, null_values=["", "NA", "nan", "NaN"], strings_can_be_null=True
             ),
         )
+        return table.remove_column(0) if is_indexed else table
 
     types = dict.fromkeys(header[1:], pa.int8()) if kind == _ATTRIBUTES else {"partition": pa.string()}
     is_indexed = header[0] in _INDEX_COLUMNS and len(header) > 2  # numbers of rows, which name no image
     types[header[is_indexed]] = pa.string()
     table = read(types)
-    if is_indexed:
-        table = table.remove_column(0)
     odd = [field.name for field in table.schema if not is_plain(field.type)]  # dates and the like stay text
-    table = read(types | dict.fromkeys(odd, pa.string())) if odd else table
-    return table.remove_column(0) if is_indexed and odd else table
+    return read(types | dict.fromkeys(odd, pa.string())) if odd else table
 
 
 def _convert(table: "pa.Table", kind: str) -> "pa.Table":

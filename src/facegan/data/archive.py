@@ -53,6 +53,7 @@ class ArchiveSource:
             raise no_images(self._where, self.passed_over)
         self.names: Sequence[str] = sorted(self._places)
         self._annotations = Annotations([*self._inner_files.values(), *next_to(path)], self.names)
+        self.notes = self._annotations.notes
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
         """Return the attributes from annotation files in the archive, or next to it."""

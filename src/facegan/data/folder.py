@@ -35,6 +35,7 @@ class FolderSource:
             raise no_images(where, self.passed_over)
         self.names: Sequence[str] = sorted(self._stats)
         self._annotations = Annotations(_annotation_files(path), self.names)
+        self.notes = self._annotations.notes
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
         """Return the attributes from annotation files in the folder, or next to it."""

@@ -34,6 +34,7 @@ class ImageSource(Protocol):
     - `chunk`: the number of names that one call of `read` handles best. `read` is then called from several threads at
       once, and in processes forked after the source was opened; so it must open its files itself, because forked
       processes share the position in a file that was open before. Without `chunk`, `read` is called once for all names.
+    - `notes`: lines about annotations, once `attributes` was called: how many images each of their files knows.
     - `passed_over`: the number of images by suffix that the source holds but cannot read.
     """
 

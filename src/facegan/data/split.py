@@ -86,7 +86,7 @@ def is_held_out(owner: str, *, share: int = 10, salt: str = "") -> bool:
 def _where(source: ImageSource, names: Sequence[str], data: DataConfig, known: list[str]) -> list[str]:
     conditions = parse_where(data.where)
     if not known:
-        if notes := getattr(getattr(source, "_annotations", None), "notes", None):
+        if notes := getattr(source, "notes", None):
             raise DataError(f"{data.source}: data.where is '{data.where}', but {'; '.join(notes)}")
         raise DataError(
             f"{data.source}: data.where is '{data.where}', but these images have no attributes; "

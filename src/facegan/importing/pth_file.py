@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import SnapshotError
 from ..messages import one_line
 from ..reporter import SILENT, Reporter
+from ..storage.safetensors_file import open_safetensors
 
 Parts = dict[str, dict[str, Tensor]]
 
@@ -102,7 +102,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     def natural(name: str) -> list[tuple[int, str]]:
         return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
-    with safe_open(path, framework="pt") as file:
+    with open_safetensors(path) as file:
         made_by = (file.metadata() or {}).get("format", "")
         if made_by in ("facegan-snapshot", "facegan-state"):
             kind = made_by.removeprefix("facegan-")

@@ -151,7 +151,7 @@ def _fill(folder: Path, job: PackJob, reporter: Reporter) -> None:
     """Write the four files of a packed folder."""
     source, names = job.index.source, job.names
     job.source.attributes(names[:1])  # a malformed annotation file is reported before, not after, all the decoding
-    for note in getattr(getattr(job.source, "_annotations", None), "notes", ()):
+    for note in getattr(job.source, "notes", ()):
         reporter.info(note)
     results = _write_rows(folder / IMAGES, job, reporter)
     reasons = {name: reason for name in names if (reason := results[name][1])}
