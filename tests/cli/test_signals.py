@@ -85,6 +85,14 @@ def test_a_second_ctrl_c_ends_at_once(training):
     assert process.process.wait(60) == 130
 
 
+@unix
+def test_ctrl_c_while_a_dataclass_is_made_exits_with_130(start, install, monkeypatch, tmp_path):
+    press = "import os, signal, time\ndef press():\n    exec('os.kill(os.getpid(), signal.SIGINT); time.sleep(60)')\n"
+    install("hastyplug", press, {"facegan.command": {"hasty": "hastyplug:press"}})
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site-hastyplug"), *sys.path]))
+    assert start("hasty").process.wait(60) == 130
+
+
 def test_a_time_limit_stops_in_good_order(facegan, tiny):
     said = facegan(
         "train", *tiny, "--steps", 100_000, "--set", "output.tick_every=5", "--run", RUN, "--max-time", "1s", "--json"
