@@ -47,6 +47,12 @@ def one_centred(logits: Logits, real: Tensor, fake: Tensor, generator: torch.Gen
     return penalty
 
 
+def has_known_layers(D: nn.Module) -> bool:
+    """Return whether all trained parameters of D are of layers that `FirstPass` knows."""
+    others = (module for module in D.modules() if not isinstance(module, LAYERS))
+    return not any(parameter.requires_grad for module in others for parameter in module.parameters(recurse=False))
+
+
 class FirstPass:
     """D's logits of a batch and their slopes; then the gradients of a loss and a penalty without a second derivative.
 
@@ -73,8 +79,10 @@ class FirstPass:
         self.slopes = slopes  # of each image's logit with respect to it, (N, C, H, W)
 
     @torch.no_grad()
-    def gradients(self, parameters: Sequence[Tensor], factors: Tensor, changes: Tensor) -> list[Tensor]:
+    def gradients(self, parameters: Sequence[Tensor], factors: Tensor, changes: Tensor) -> list[Tensor | None]:
         """Return the gradients of sum_i c_i D(x_i) + <u_i, grad D(x_i)>, c and u held fixed; may be called once.
+
+        None is that of a parameter of a layer that the logits do not depend on.
 
         Args:
             parameters: Of D, in any order.
@@ -84,7 +92,9 @@ class FirstPass:
         found: dict[Tensor, Tensor] = {}
 
         def apply(layer: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-            delta = self._deltas.pop(layer)
+            delta = self._deltas.pop(layer, None)
+            if delta is None:
+                return output
             x = inputs[0].to(delta.dtype)
             c = factors.to(delta.dtype).view(-1, *[1] * (delta.ndim - 1))
             if isinstance(layer, nn.Linear):
@@ -101,7 +111,7 @@ class FirstPass:
             return rescaled
 
         self._hooked(factors.view(-1, 1, 1, 1) * self._images + changes, self._mask, apply)
-        return [found[parameter] for parameter in parameters]
+        return [found.get(parameter) for parameter in parameters]
 
     def _hooked(self, images: Tensor, on_activation: Any, on_layer: Any) -> Tensor:
         hooks = []

@@ -55,20 +55,22 @@ def test_latest_is_the_highest_number_not_the_newest_or_last_in_order_of_names(r
 
 
 @pytest.mark.parametrize(
-    ("newest", "every", "spare", "kept"),
+    ("newest", "every", "spare", "replaced", "kept"),
     [
-        (2, 0, (), [6, 10]),
-        (9, 0, (), [1, 2, 3, 6, 10]),
-        (1, 3, (), [3, 6, 10]),
-        (1, 0, {2, 7}, [2, 10]),
-        (1, 3, {1}, [1, 3, 6, 10]),
+        (2, 0, (), (), [6, 10]),
+        (9, 0, (), (), [1, 2, 3, 6, 10]),
+        (1, 3, (), (), [3, 6, 10]),
+        (1, 0, {2, 7}, (), [2, 10]),
+        (1, 3, {1}, (), [1, 3, 6, 10]),
+        (2, 0, (), range(4, 10), [3, 10]),
+        (9, 6, {2}, range(2, 10), [1, 2, 6, 10]),
     ],
 )
-def test_the_newest_files_multiples_of_a_step_and_spared_steps_are_kept(run, newest, every, spare, kept):
+def test_the_newest_files_multiples_of_a_step_and_spared_steps_are_kept(run, newest, every, spare, replaced, kept):
     for step in (1, 2, 3, 6, 10):
         store(run.snapshot(step), "snapshot", step)
         store(run.state(step), "state", step)
-    run.keep("snapshots", newest, every, spare)
+    run.keep("snapshots", newest, every, spare=spare, replaced=replaced)
     assert run.steps("snapshots") == kept
     assert run.steps("states") == [1, 2, 3, 6, 10]
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -364,6 +365,51 @@ def test_torchrun_starts_two_and_ends_them_on_a_signal(tiny, tmp_path):
     assert len(RunDir(run).steps("states")) == 1
     log = (tmp_path / "stderr.txt").read_text()
     assert log.count("saved at step") == 1
+
+
+@pytest.mark.integration
+def test_a_run_whose_process_is_killed_is_continued_by_torchruns_restart(tiny, tmp_path):
+    script = """
+import os, signal, sys, facegan
+def die(line):
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and getattr(line, "step", 0) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+facegan.train(config="config.json", run="runs/two", report=die)
+"""
+    settings = ("train.steps=8", "output.tick_every=1", "output.state_every=2")
+    (tmp_path / "config.json").write_text(tiny(*settings).to_json())
+    (tmp_path / "script.py").write_text(script)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["--max-restarts", "1", "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert RunDir(tmp_path / "runs" / "two").steps("states")[-1] == 8
+    assert [record["step"] for record in RunDir(tmp_path / "runs" / "two").read_metrics()] == [*range(1, 9)]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_command_that_torchrun_starts_again_continues_its_own_run_alone(
+    tiny, tmp_path, monkeypatch, undrawn, after, named
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.json").write_text(tiny("train.steps=5").to_json())
+    options = {"config": "config.json", **({"run": "runs/named"} if named else {})}
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    begun = facegan.train(**options, stop=after(2))
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    said = []
+    assert facegan.train(**options, report=said.append, stop=after(2)) == replace(begun, finished=False)
+    assert f"{begun.path}: torchrun has started this command again; the run continues" in said
+    assert facegan.train(**options) == replace(begun, finished=True)
+    assert RunDir(begun.path).steps("states")[-1] == 5
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "another")
+    if named:
+        with pytest.raises(FaceganError, match="exists already"):
+            facegan.train(**options)
+    else:
+        assert facegan.train(**options, stop=after(1)).path != begun.path
 
 
 def test_a_process_on_its_own_costs_and_changes_nothing(tiny, monkeypatch):

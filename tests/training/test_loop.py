@@ -10,13 +10,13 @@ from safetensors.torch import load_file
 from facegan import images
 from facegan.checkpoint import load_generator
 from facegan.ema import calibrate
-from facegan.errors import SnapshotError, TrainingError
+from facegan.errors import ConfigError, SnapshotError, TrainingError
 from facegan.generator import FaceGenerator
 from facegan.images.files import read_grid
 from facegan.reporter import Callbacks, Reporter
 from facegan.storage.run_dir import RunDir
 from facegan.training import loop, state
-from facegan.training.state import build_state
+from facegan.training.state import build_networks, build_state
 from facegan.training.trainer import resume, train
 
 WALL_CLOCK = ("seconds", "images_per_second")
@@ -81,6 +81,66 @@ def test_resumed_run_equals_uninterrupted_run(tiny, store, tmp_path, assert_same
     assert train(config, straight) is True
     interrupted(config, parts, 1)
     assert_same_run(straight, parts)
+
+
+PARTLY = """
+from torch import nn
+from facegan.networks.dcgan import DCGAN
+
+class Partly(DCGAN):
+    def generator(self, resolution, channels):
+        return partly(super().generator(resolution, channels))
+
+    def discriminator(self, resolution, channels):
+        return partly(super().discriminator(resolution, channels))
+
+def partly(network):
+    next(network.parameters()).requires_grad_(False)
+    network.unused = nn.Linear(2, 2)
+    return network
+
+class Fixed(DCGAN):
+    def discriminator(self, resolution, channels):
+        return super().discriminator(resolution, channels).requires_grad_(False)
+"""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["penalty.r1=1", "penalty.r2=1", "architecture.norm_D=none"],
+        ["penalty.r1=1", "penalty.fused=true", "architecture.norm_D=none"],
+        ["train.precision=fp16"],
+        pytest.param(
+            ["train.device=cuda"],
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+        ),
+    ],
+    ids=["adversarial", "penalty", "fused", "fp16", "captured"],
+)
+def test_frozen_and_unused_parameters_of_a_plugin_stay_and_all_others_train_and_resume(
+    tiny, install, tmp_path, undrawn, assert_same_run, interrupted, settings
+):
+    install("partly", PARTLY, {"facegan.architecture": {"partly": "partly:Partly"}})
+    config = tiny("train.steps=6", "architecture.name=partly", *settings)
+    straight, parts = RunDir(tmp_path / "straight"), RunDir(tmp_path / "parts")
+    assert train(config, straight) is True
+    saved = load_file(straight.snapshot(6))
+    for name, network in zip("GD", build_networks(config), strict=True):
+        first = next(iter(network.state_dict()))
+        same = {key for key, value in network.named_parameters() if torch.equal(value.detach(), saved[f"{name}.{key}"])}
+        assert same == {first, "unused.weight", "unused.bias"}
+    if config.train.device == "cpu":
+        interrupted(config, parts, 3)
+        assert_same_run(straight, parts)
+
+
+def test_a_network_without_trainable_parameters_is_refused_before_anything_is_written(tiny, install, tmp_path):
+    install("partly", PARTLY, {"facegan.architecture": {"fixed": "partly:Fixed"}})
+    with pytest.raises(ConfigError, match=r"^architecture: D of fixed has no parameters that can be trained$"):
+        train(tiny("architecture.name=fixed"), RunDir(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -211,6 +271,16 @@ def test_files_are_written_at_their_intervals_and_the_newest_are_kept(tiny, tmp_
     assert run.steps("samples") == [0, 3, 6, 7]
     assert run.steps("snapshots") == [4, 6, 7]
     assert run.steps("states") == [6, 7]
+
+
+def test_snapshots_of_stops_are_replaced_by_the_next_ones_and_push_no_regular_one_out(tiny, run, after):
+    output = ("output.snapshot_every=3", "output.state_every=5", "output.keep_snapshots=2")
+    train(tiny("train.steps=12", *output), run, stop=after(3))
+    for num_steps, kept in ((1, [3, 4]), (1, [3, 5]), (2, [6, 7]), (3, [9, 10])):
+        assert resume(run, stop=after(num_steps)) is False
+        assert run.steps("snapshots") == kept
+    assert resume(run) is True
+    assert run.steps("snapshots") == [9, 12]  # as without any stop
     assert (run.path / "samples" / "real.png").is_file()
 
 

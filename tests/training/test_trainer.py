@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -229,6 +230,28 @@ def test_what_a_finished_run_lacks_is_made_when_it_is_resumed(finished):
     assert "3 steps of 8" in (finished.path / "model-card.md").read_text()
     assert [record["step"] for record in finished.read_metrics()] == [1, 2, 3]
     assert finished.metrics.read_bytes().endswith(b"}\n")
+
+
+@pytest.mark.parametrize("length", [{}, {"train": {"steps": 4}}], ids=["copied", "extended"])
+@pytest.mark.parametrize("edit", [None, lambda text: text + "My notes.\n", lambda text: "Mine.\n"])
+def test_a_model_card_is_replaced_unless_somebody_has_edited_it(finished, monkeypatch, edit, length):
+    monkeypatch.setattr("facegan.plots.save_figure", lambda figure, path: path.touch())
+    card, said = finished.path / "model-card.md", []
+    if edit:
+        card.write_text(edit(card.read_text()))
+    before = card.read_text()
+    (finished.path / "faces.png").unlink()  # in a copy it may be older than the state
+    os.utime(card, (0, 0))
+    resume(finished, length, reporter=Callbacks(line=said.append))
+    kept = f"{card}: was edited and is kept; delete it, and 'facegan resume' writes a new one"
+    assert (kept in said) is bool(edit)
+    expected = (
+        before if edit else before.replace("3 steps of 8, 0.0", f"{finished.steps('states')[-1]} steps of 8, 0.0")
+    )
+    assert card.read_text().splitlines()[:-1] == expected.splitlines()[:-1]
+    assert (finished.path / "faces.png").exists()
+    assert resume(finished, reporter=Callbacks(line=said.append)) is None
+    assert said.count(kept) == bool(edit)
 
 
 def test_a_damaged_last_snapshot_of_a_finished_run_is_restored_from_the_state(finished, finished_run, undrawn):

@@ -1,7 +1,7 @@
 """Train a generator, and resume a run."""
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -106,6 +106,9 @@ def _start(
     with nullcontext(world) if world else joined() as chosen:
         if not chosen.is_main:
             return _take_part(chosen, stop)
+        if begun := _begun_before_restart(path):
+            reporter.info(f"{begun}: torchrun has started this command again; the run continues")
+            return resume(begun, stop=stop, reporter=reporter, world=chosen)
         own_name = name or config.run_name(DEFAULT_PRESET)
         with next_free(Path("runs"), own_name) if path is None else nullcontext(RunDir(Path(path))) as folder:
             options.load_torch()
@@ -116,6 +119,22 @@ def _start(
             replaces = force and path is not None  # a free name replaces nothing
             finished = train(config, folder, reporter=reporter, stop=stop, force=replaces, world=chosen, notice=notice)
             return TrainedRun(folder.path, finished)
+
+
+def _begun_before_restart(path: PathLike | None) -> Path | None:
+    """Return the run that this command began before torchrun restarted it, if it did; a path of None: one of runs/."""
+    from ..storage.atomic import json_object, read_regular
+    from ..storage.run_status import MAX_SETTINGS
+    from ..training.distributed import num_restarts, torchrun_launch
+
+    if num_restarts() == "0":
+        return None
+    for folder in Path("runs").glob("*") if path is None else [Path(path)]:
+        with suppress(OSError):
+            recorded = json_object(read_regular(folder / "environment.json", MAX_SETTINGS)) or {}
+            if recorded.get("launch") == torchrun_launch():
+                return folder
+    return None
 
 
 Changes = Annotated[

@@ -278,7 +278,9 @@ class OutputConfig(Section):
     state_minutes: float = Field(15.0, ge=0, description="maximum minutes between states; 0: no maximum")
     keep_states: int = Field(2, ge=1, description="how many of the newest states to keep")
     keep_states_every: int = Field(0, ge=0, description="also keep states at multiples of this many steps; 0: none")
-    keep_snapshots: int = Field(5, ge=1, description="how many of the newest snapshots to keep")
+    keep_snapshots: int = Field(
+        5, ge=1, description="how many of the newest snapshots to keep; that of a stop only until the next"
+    )
     keep_snapshots_every: int = Field(0, ge=0, description="also keep snapshots at multiples of this; 0: none")
 
     def scaled(self, num_steps: int) -> "OutputConfig":

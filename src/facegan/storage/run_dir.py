@@ -152,15 +152,18 @@ class RunDir:
         files = self._files(kind)
         return files[max(files)] if files else None
 
-    def keep(self, kind: str, newest: int, every: int = 0, spare: Collection[int] = ()) -> None:
+    def keep(
+        self, kind: str, newest: int, every: int = 0, *, spare: Collection[int] = (), replaced: Collection[int] = ()
+    ) -> None:
         """Remove all files of a kind except the `newest` ones, those at multiples of `every` (0: none), and at `spare`.
 
-        A file that is not ours stays, and one that cannot be removed, because a program has it open, until the next
-        call.
+        Those at `replaced` are not new, whatever their number. A file that is not ours stays, and one that cannot be
+        removed, because a program has it open, until the next call.
         """
         files = self._files(kind)
-        for step in sorted(files)[:-newest]:
-            if step not in spare and (not every or step % every) and self.may_remove(files[step]):
+        kept = {*sorted(files.keys() - replaced)[-newest:], *spare}
+        for step in sorted(files.keys() - kept):
+            if (not every or step % every) and self.may_remove(files[step]):
                 with suppress(OSError):
                     files[step].unlink()
 

@@ -22,9 +22,9 @@ class Adam:
     def __init__(self, parameters: Iterable[Tensor], *, lr: float, betas: tuple[float, float]) -> None:
         """Start with moments of zero; the parameters, all on one device, are updated in place.
 
-        `lr` can be replaced before a step, by a number or by a scalar tensor on the device.
+        Frozen ones are left out. `lr` can be replaced before a step, by a number or by a scalar tensor on the device.
         """
-        self.parameters = list(parameters)
+        self.parameters = [each for each in parameters if each.requires_grad]
         self.lr: float | Tensor = lr
         self._betas = betas
         device = self.parameters[0].device
@@ -54,11 +54,13 @@ class Adam:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update along the gradients, which every parameter has; skipped if GradScaler found one that is not finite."""
+        """Update the parameters that have a gradient; skipped if GradScaler found one that is not finite."""
         beta1, beta2 = self._betas
         lr = self.lr if self._fused else float(self.lr)
+        slots = zip(self.parameters, self._exp_avg, self._exp_avg_sq, self._step, strict=True)
+        parameters, exp_avg, exp_avg_sq, steps = zip(*(slot for slot in slots if slot[0].grad is not None), strict=True)
         adam(
-            self.parameters, self.gradients(), self._exp_avg, self._exp_avg_sq, [], self._step,
+            list(parameters), self.gradients(), list(exp_avg), list(exp_avg_sq), [], list(steps),
             fused=self._fused, foreach=not self._fused,
             grad_scale=getattr(self, "grad_scale", None), found_inf=getattr(self, "found_inf", None),
             amsgrad=False, beta1=beta1, beta2=beta2, lr=lr, weight_decay=0.0, eps=1e-8, maximize=False,

@@ -1,5 +1,6 @@
 """Artifacts of a finished run for people: loss curves, real next to generated faces, a model card."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ from ..config import RunConfig
 from ..images.files import read_grid, save
 from ..images.layouts import side_by_side
 from ..reporter import Reporter
-from ..storage.atomic import write_atomic
+from ..storage.atomic import read_regular, write_atomic
 from ..storage.best_snapshot import best_snapshot
 from ..storage.run_dir import RunDir
 from ..storage.safetensors_file import read_tensors, write_tensors
 from .state import NETWORKS
 
+CARD_NAME, MAX_CARD_BYTES = "model-card.md", 1 << 20
+MARK = b"<!-- as facegan wrote it: "
 CARD = """\
 # {name}: a generator of synthetic faces
 
@@ -43,7 +46,10 @@ dead; long live the GAN! A Modern GAN Baseline", NeurIPS 2024, arXiv:2501.05441.
 
 
 def finish(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporter) -> None:
-    """Write losses.png, faces.png and model-card.md into a run folder, and report where they are."""
+    """Write losses.png, faces.png and model-card.md into a run folder, and report where they are.
+
+    A card that somebody has edited stays as it is.
+    """
     from .. import plots  # matplotlib takes half a second to import, and is needed only now
 
     plots.save_figure(plots.plot_curves([run]), run.path / "losses.png")
@@ -51,7 +57,13 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporte
     real, fake = (np.asarray(read_grid(path)) for path in (run.path / "samples" / "real.png", run.sample(step)))
     sheet = side_by_side((real, fake), ("training images", f"generated, step {step:,}"))
     save(run.path / "faces.png", sheet)
-    write_atomic(run.path / "model-card.md", _card(config, run, step, num_images).encode("utf-8", "backslashreplace"))
+    if _is_edited(run):
+        reporter.info(
+            f"{run.path / CARD_NAME}: was edited and is kept; delete it, and 'facegan resume' writes a new one"
+        )
+    else:
+        text = _card(config, run, step, num_images).encode("utf-8", "backslashreplace")
+        write_atomic(run.path / CARD_NAME, text + _mark(text))
     if found := best_snapshot(run, config.evaluation):
         reporter.info(f"best by {found.metric} ({found.value:.4g} at step {found.step}): {found.path}")
     reporter.info(f"{run.path}: finished; look at faces.png and losses.png there")
@@ -67,9 +79,24 @@ def complete(config: RunConfig, run: RunDir, *, num_images: int, reporter: Repor
         }
         write_tensors(run.snapshot(last), "snapshot", networks, snapshot_metadata(config, last))
     reached = run.state(last).stat().st_mtime
-    written = [run.path / name for name in ("losses.png", "faces.png", "model-card.md")]
+    written = [run.path / name for name in ("losses.png", "faces.png", *(() if _is_edited(run) else (CARD_NAME,)))]
     if not all(path.exists() and path.stat().st_mtime >= reached for path in written):
         finish(config, run, num_images=num_images, reporter=reporter)
+
+
+def _is_edited(run: RunDir) -> bool:
+    """Return whether there is a card that is not as this or a later version of facegan wrote it."""
+    try:
+        content = read_regular(run.path / CARD_NAME, MAX_CARD_BYTES)
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
+    text, mark, _ = content.rpartition(MARK)
+    return not mark or content != text + _mark(text)
+
+
+def _mark(text: bytes) -> bytes:
+    """Return the last line of a card, by which one that nobody has edited is known."""
+    return MARK + hashlib.sha256(text).hexdigest()[:16].encode() + b" -->\n"
 
 
 def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:

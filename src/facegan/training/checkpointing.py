@@ -39,7 +39,9 @@ def copy_weights(run: RunDir, state: TrainState, *, snapshot: bool, data_digest:
             write_tensors(run.snapshot(step), "snapshot", networks, snapshot_metadata(config, step))
             found = best_snapshot(run, config.evaluation)
             spare = {found.step} if found else ()
-            run.keep("snapshots", every.keep_snapshots, every.keep_snapshots_every, spare)
+            since_regular = range(step - (step - 1) % every.snapshot_every, step)
+            at_stops = [each for each in since_regular if not config.evaluation.every or each % config.evaluation.every]
+            run.keep("snapshots", every.keep_snapshots, every.keep_snapshots_every, spare=spare, replaced=at_stops)
         if metadata is not None:
             run.sync_metrics()
             write_tensors(run.state(step), "state", copies, metadata)

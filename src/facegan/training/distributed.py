@@ -103,6 +103,17 @@ def joined() -> Iterator[World]:
         yield world
 
 
+def torchrun_launch() -> str | None:
+    """Return the name of the torchrun that has started this process; it stays the same when that restarts it."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    return name and f"{name} {os.getppid()}"
+
+
+def num_restarts() -> str:
+    """Return how often torchrun has restarted the processes of this machine; 0 without torchrun."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+
+
 @cache
 def _rendezvous(rank: int, size: int) -> "Store":
     """Return the store where processes exchange addresses: one for all groups, or one could find the last group's."""
@@ -138,7 +149,9 @@ class Group(World):
         self._backend = "gloo"
         self._averaging: Any = None  # a process group of torch, once all are ready
         try:
-            self._store = PrefixStore(f"facegan/{next(_group_numbers)}", _rendezvous(rank, size))
+            # torchrun keeps its store when it restarts processes, with the addresses of those that have ended.
+            attempt = num_restarts() if local_size == size else "0"
+            self._store = PrefixStore(f"facegan/{attempt}/{next(_group_numbers)}", _rendezvous(rank, size))
             dist.init_process_group("gloo", store=self._store, rank=rank, world_size=size, timeout=TIMEOUT)
         except (RuntimeError, ValueError) as error:
             reason = one_line(error, 200)

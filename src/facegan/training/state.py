@@ -16,6 +16,7 @@ from ..config import RunConfig
 from ..errors import ConfigError, SnapshotError
 from ..generator import FaceGenerator
 from ..messages import counted, one_line
+from ..penalties import has_known_layers
 from ..storage.safetensors_file import TensorFile, open_tensors, read_tensors
 from .adam import Adam
 from .distributed import ALONE, World
@@ -187,12 +188,17 @@ def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
         architecture = config.part("architecture")
         G: nn.Module = architecture.generator(config.resolution, config.channels)
         D: nn.Module = architecture.discriminator(config.resolution, config.channels)
+    for name, network in (("G", G), ("D", D)):
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise ConfigError(
+                f"architecture: {name} of {config.architecture.name} has no parameters that can be trained"
+            )
     if config.train.micro_batch and (normed := [name for name, net in (("G", G), ("D", D)) if has_batch_norm(net)]):
         raise ConfigError(
             f"train.micro_batch: batch norm in {' and '.join(normed)} takes its statistics from a whole batch; set "
             "it to 0, or use networks without batch norm"
         )
-    if config.penalty.fused and not getattr(D, "is_piecewise_linear", False):
+    if config.penalty.fused and not (getattr(D, "is_piecewise_linear", False) and has_known_layers(D)):
         raise ConfigError(
             f"penalty.fused: D of {config.architecture.name} is not known to be linear between the kinks of LeakyReLU; "
             "set it to false, or use resnet or dcgan with architecture.norm_D=none"

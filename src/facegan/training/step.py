@@ -161,7 +161,8 @@ def add_fused_gradients(state: TrainState, real: Tensor, fake: Tensor, rates: Ra
     with _autocast(state):
         gradients = first.gradients(state.opt_D.parameters, scale * factors, scale * changes_of_augmented)
     for parameter, gradient in zip(state.opt_D.parameters, gradients, strict=True):
-        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
     wanted = torch.stack([squares[0] * bool(settings.r1), squares[1] * bool(settings.r2)])
     return Judged(_detached(loss), real_logits.detach(), fake_logits.detach(), wanted)
 

@@ -29,7 +29,7 @@ from ..storage.run_dir import RunDir
 from ..storage.run_status import num_images_of, read_run_config
 from ..storage.safetensors_file import TensorFile, open_tensors
 from .artifacts import complete, finish
-from .distributed import ALONE, World
+from .distributed import ALONE, World, torchrun_launch
 from .loop import TrainLoop
 from .plan import check_disk, check_metrics, plan, settled, warnings, with_length
 from .runtime import configured_torch, num_threads, select_device, within_memory
@@ -185,6 +185,7 @@ def read_config(run: RunDir) -> RunConfig:
 def environment(config: RunConfig, device: torch.device, world: World = ALONE) -> dict[str, Any]:
     """Return the contents of environment.json: the command, the versions, the machine, the origins of plugins."""
     parts = {"architecture": config.architecture.name, "loss": config.loss.name, "dataset": config.data.source}
+    launch = torchrun_launch()
     return {
         "command": sys.argv,
         "facegan": __version__,
@@ -196,6 +197,7 @@ def environment(config: RunConfig, device: torch.device, world: World = ALONE) -
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "threads": num_threads(config),
         "processes": world.size,
+        **({"launch": launch} if launch else {}),
         "plugins": {kind: claim(kind, name).origin for kind, name in parts.items() if name in names(kind)},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
