@@ -164,17 +164,6 @@ def _is_scheduled(settings: Mapping[str, Any]) -> bool:
 
 # The defaults of built-in parts are those of the preset "dcgan"; to ask the parts themselves would load torch.
 _BUILT_IN = ("dcgan", "nonsaturating", "saturating")
-_NOT_IN_PRESET = {
-    "architecture": {
-        "bias": False,
-        "up": "transposed",
-        "widest": 16,
-        "slope_G": 0.0,
-        "norm_G": "batch",
-        "norm_D": "batch",
-    },
-    "loss": {},
-}
 
 
 def default_settings(config: RunConfig, num_steps: int | None) -> dict[str, Any]:
@@ -189,7 +178,7 @@ def default_settings(config: RunConfig, num_steps: int | None) -> dict[str, Any]
     tree = base.model_dump(mode="json")
     for kind in PLUGIN_SECTIONS:
         if getattr(config, kind).name in _BUILT_IN:
-            tree[kind] |= preset_layer("dcgan")[kind] | _NOT_IN_PRESET[kind]
+            tree[kind] |= preset_layer("dcgan")[kind]
     return flat(tree)
 
 
