@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 
-def short_and_long(short, variable, long):
+def short_and_long(short, variable, long, short_marks=()):
     """Two parameters: a number, and a larger one that an environment variable replaces."""
     size = int(os.environ.get(variable, long))
-    return [pytest.param(short, id="short"), pytest.param(size, id="long", marks=pytest.mark.campaign)]
+    return [
+        pytest.param(short, id="short", marks=short_marks),
+        pytest.param(size, id="long", marks=pytest.mark.campaign),
+    ]
 
 
 NUM_SIMULATIONS = pytest.mark.parametrize("num_simulations", short_and_long(100, "CAMPAIGN_SIMULATIONS", 2000))

@@ -79,6 +79,18 @@ def small_curves(request, monkeypatch):
         monkeypatch.setattr("facegan.plots.plot_curves", lambda _: Figure(figsize=(1, 1)))
 
 
+@pytest.fixture(autouse=True)
+def short_pace(request, monkeypatch):
+    """Time one step of two images of each kind where a plan would time seconds; tests marked `pace` do that."""
+    if "pace" not in request.keywords:
+        from facegan.training import plan
+
+        def measure(*arguments, seconds=None, real=plan.measure_pace):
+            return real(*arguments, seconds=0.0)
+
+        monkeypatch.setattr(plan, "measure_pace", measure)
+
+
 @pytest.fixture(scope="session")
 def inception_file(tmp_path_factory):
     """A file like the published weights of Inception: drawn, with the real layout."""

@@ -314,9 +314,8 @@ def test_force_moves_nothing_but_a_run(facegan, tiny, workplace):
 # Stopping
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.integration)]
-)
+@pytest.mark.integration
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_and_sigterm_save_and_the_run_goes_on_from_there(number, code, facegan, start, tiny):
     run = Path("runs/long")
     process = start("train", *tiny, "--steps", 100_000, "--set", "output.tick_every=5", "--run", run)
@@ -427,6 +426,7 @@ def test_minutes_exclude_the_other_lengths(facegan):
     )
 
 
+@pytest.mark.pace
 def test_plan_estimates_the_minutes(facegan):
     plan = facegan("train", *QUICK, "--steps", 10, "--dry-run")
     assert re.search(r"^minutes, about +[\d.,]+ *$", plan.out, re.MULTILINE)

@@ -149,7 +149,8 @@ def test_attributes_and_the_official_split_choose_images(facegan, drive, hub, by
         (["data.where=Smiling=1"], 4),
         (["data.where=Smiling=1", "data.split=test"], 1),
     ):
-        flags = [word for setting in settings for word in ("--set", setting)]
+        narrow = ["architecture.ngf=4", "architecture.ndf=4"]
+        flags = [word for setting in settings + narrow for word in ("--set", setting)]
         said = facegan("train", "--data", "celebs", "--batch-size", 2, "--dry-run", "--json", *flags)
         if expected < 2:
             assert said.code == 2 and f"found {expected} images" in said.err

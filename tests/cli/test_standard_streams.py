@@ -28,6 +28,7 @@ def test_closed_stream_is_as_dev_null_to_a_command(closed, run):
     assert Path("codes").read_text().split() == ["0"] * len(LIGHT)
 
 
+@pytest.mark.integration
 def test_run_is_trained_and_sampled_without_any_stream(tiny):
     train = shlex.join(["train", *tiny, "--steps", "1", "--run", "new"])
     done = shell(f"$facegan {train} <&- >&- 2>&- && $facegan sample new -n 4 -o grid.png <&- >&- 2>&-")

@@ -123,7 +123,7 @@ def test_foreign_exception_is_a_defect_and_named_with_its_place(probe):
 def test_large_allocation_is_a_defect_also_when_it_was_put_into_words(probe):
     def load(path):
         try:
-            bytearray(2**31)  # more than earlier tests may have left free in this process
+            bytearray(2**30)  # more than earlier tests may have left free in this process
         except MemoryError:
             raise DataError("x: too large; give less") from None
 

@@ -20,7 +20,7 @@ from campaign import short_and_long
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks its processes")
 
 
-@pytest.mark.parametrize("kills", short_and_long(2, "CAMPAIGN_KILLS", 300))
+@pytest.mark.parametrize("kills", short_and_long(2, "CAMPAIGN_KILLS", 300, short_marks=pytest.mark.integration))
 def test_killed_runs_are_resumed_and_end_as_if_nothing_had_happened(kills, tmp_path):
     size = ["--kills", str(kills), "--plans", "1" if kills < 12 else "12", "--seed", "5"]
     command = [sys.executable, Path(__file__).with_name("killing.py"), *size, "--folder", tmp_path]

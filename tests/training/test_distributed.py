@@ -534,6 +534,7 @@ def test_on_cuda_steps_of_several_processes_are_not_captured(tiny):
 
 
 # The last test that needs both processes: it ends one of them.
+@pytest.mark.integration
 def test_when_one_process_is_killed_the_other_says_so_and_the_run_can_be_resumed(pair, train, undrawn, tmp_path):
     train("train.steps=100000", "output.tick_every=1", "output.state_every=2", run=tmp_path / "run", begin=True)
     wait_for(tmp_path / "run" / "metrics.jsonl", 3)

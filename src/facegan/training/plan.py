@@ -163,7 +163,7 @@ def _images_per_second(state: TrainState, seconds: float) -> float:
             times = [first] if step == 0 and first > seconds else []  # so slow that its beginning does not matter
             for _ in range(NUM_EAGER + 1 if device.type == "cuda" else size > 2):
                 timed(size, step)
-            while sum(times) < seconds / 2:
+            while not times or sum(times) < seconds / 2:
                 times.append(timed(size, step))
             total += share * sum(times) / len(times)
     return size * settings.num_D_steps / total
