@@ -189,6 +189,8 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
+    do_CONNECT = do_GET  # as a proxy
+
     def handle(self):
         with contextlib.suppress(ConnectionError):  # whoever asked has gone
             super().handle()

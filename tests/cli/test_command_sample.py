@@ -215,6 +215,7 @@ def test_a_second_set_of_the_same_snapshot_is_added_to_the_manifest(facegan, run
     assert facegan("sample", run, "--seeds", "2-3,9", "--truncation", 0.5, "--separate", "faces").code == 0
     lines = manifest("faces")
     assert [line["seed"] for line in lines] == [0, 1, 4, 2, 3, 9]
+    assert [line.get("truncation", 1) for line in lines] == [1, 1, 1, 0.5, 0.5, 0.5]
     assert {line["file"] for line in lines} == {path.name for path in Path("faces").glob("*.png")}
     for line in lines:
         assert line["digest"] == hashlib.sha256((Path("faces") / line["file"]).read_bytes()).hexdigest()
@@ -249,6 +250,13 @@ def test_force_removes_nothing_that_a_manifest_lies_about(facegan, run):
     assert facegan("sample", run, "-n", 1, "--separate", "faces").code == 2
     assert facegan("sample", run, "-n", 1, "--separate", "faces", "--force").code == 0
     assert Path("faces/holiday.png").exists() and Path("holiday.png").exists()
+
+
+def test_the_manifest_says_which_images_of_an_interrupted_drawing_were_truncated(facegan, run):
+    facegan("sample", run, "-n", 2, "--truncation", 0.5, "--separate", "faces")
+    Path("faces/manifest.jsonl").unlink()
+    facegan("sample", run, "--seeds", "5", "--separate", "faces")
+    assert [(line["seed"], line.get("truncation", 1)) for line in manifest("faces")] == [(0, 0.5), (1, 0.5), (5, 1)]
 
 
 def test_no_manifest_is_left_where_the_images_could_not_be_written(facegan, run, monkeypatch):

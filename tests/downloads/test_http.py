@@ -14,7 +14,9 @@ import pytest
 from pydantic import ValidationError
 
 from facegan.downloads import Link, Patience
+from facegan.downloads.http import fetch
 from facegan.errors import DownloadError
+from facegan.reporter import SILENT
 from webserver import (
     FILE,
     HASTY,
@@ -220,6 +222,41 @@ def test_server_that_asks_for_hours_is_given_up(bring, server):
     server.script["/file.bin"] = [status(429, Retry_After="7200")]
     with pytest.raises(DownloadError, match=r"answered 429 Too Many Requests, and asks to wait 7,200 s"):
         bring()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "answer", "message"),
+    [
+        ("https", 403, "P refused the connection to faces.invalid: Tunnel connection failed: 403 Forbidden"),
+        (
+            "https",
+            407,
+            "P refused the connection to faces.invalid: Tunnel connection failed: 407 Proxy Authentication Required",
+        ),
+        ("http", 407, "P answered 407 Proxy Authentication Required"),
+        ("http", 403, "P, or faces.invalid behind it, answered 403 Forbidden"),
+    ],
+)
+def test_refusal_of_a_proxy_is_reported_as_its_own_and_ends_at_once(
+    server, monkeypatch, tmp_path, scheme, answer, message
+):
+    monkeypatch.setenv(f"{scheme}_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "")
+    server.script |= {"faces.invalid:443": [status(answer)], "http://faces.invalid/a.bin": [status(answer)]}
+    with pytest.raises(DownloadError) as refusal:
+        fetch(Link("a.bin", f"{scheme}://faces.invalid/a.bin"), tmp_path, patience=Patience(), reporter=SILENT)
+    assert str(refusal.value) == message.replace("P", "the proxy of this machine (HTTPS_PROXY, HTTP_PROXY)", 1)
+    assert len(server.asked) == 1
+
+
+def test_proxy_that_fails_is_tried_again_and_named(server, monkeypatch, tmp_path):
+    monkeypatch.setenv("https_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "")
+    server.script["faces.invalid:443"] = [status(502)] * 2
+    link, hasty = Link("a.bin", "https://faces.invalid/a.bin"), Patience(attempts=2, delay_seconds=0)
+    with pytest.raises(DownloadError, match=r"^the proxy .* failed, not faces.invalid: .* 502 .*; given up after 2 "):
+        fetch(link, tmp_path, patience=hasty, reporter=SILENT)
+    assert len(server.asked) == 2
 
 
 def test_refusal_ends_at_once(bring, server, tmp_path):

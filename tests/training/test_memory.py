@@ -5,7 +5,7 @@ from facegan.errors import TrainingError
 from facegan.storage.run_dir import RunDir
 from facegan.training import loop
 from facegan.training.runtime import within_memory
-from facegan.training.trainer import resume, train
+from facegan.training.trainer import resume, train, try_batch_size
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda:0")
 
@@ -78,6 +78,20 @@ def test_networks_that_do_not_fit_end_a_run_before_its_folder_is_made(tiny, tmp_
     with pytest.raises(TrainingError, match=r"^cpu: out of memory at train.batch_size=8"):
         train(tiny(), RunDir(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_size_is_tried_out_with_all_that_the_run_does(tiny, monkeypatch):
+    seen, step = [], loop.training_step
+
+    def watch(state, real):
+        where = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+        seen.append((len(real), state.config.train.batch_size, state.is_penalised, *where))
+        step(state, real)
+
+    monkeypatch.setattr(loop, "training_step", watch)
+    settings = ("train.num_D_steps=2", "penalty.r1=1", "penalty.every=2", "train.deterministic=true", "train.threads=3")
+    try_batch_size(tiny(*settings), CPU, 0, 4)
+    assert set(seen) == {(8, 4, True, True, 3), (8, 4, False, True, 3)}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

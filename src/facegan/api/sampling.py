@@ -154,7 +154,11 @@ class _ImageFolder:
         if len(set(self._files.values())) < len(self._files):
             raise ConfigError("--separate: two images would have one name; rename the files of latents")
         origin = generator.origin
-        self._about = {"snapshot": origin.digest, **({"raw": True} if origin.raw else {})}
+        self._about = {
+            "snapshot": origin.digest,
+            **({"raw": True} if origin.raw else {}),
+            **_truncated(recipe.truncation),
+        }
         self._lines = self._read_lines()
         self._replaced: list[Path] = []
         if force:
@@ -218,6 +222,7 @@ class _ImageFolder:
 def _read_line(path: Path) -> dict[str, Any] | None:
     """Return the manifest's line of an image whose drawing was interrupted, by its metadata; None for another image."""
     from ..images.animation import read_about
+    from ..storage.atomic import json_object
 
     if not _SEED_FILE.fullmatch(path.name):
         return None
@@ -225,9 +230,15 @@ def _read_line(path: Path) -> dict[str, Any] | None:
         about = read_about(path)
         if "facegan" in about.get("Software", "") and "snapshot" in about:
             digest, raw = _sha256(path.read_bytes()), about.get("command", "").endswith("--raw")
+            psi = (json_object(about.get("recipe", "").encode()) or {}).get("truncation", 1)
             line = {"file": path.name, "seed": int(path.stem[5:]), "digest": digest, "snapshot": about["snapshot"]}
-            return line | ({"raw": True} if raw else {})
+            return line | ({"raw": True} if raw else {}) | _truncated(psi)
     return None
+
+
+def _truncated(psi: Any) -> dict[str, Any]:
+    """Return what an image's line of the manifest says of its truncation."""
+    return {} if psi == 1 else {"truncation": psi}
 
 
 def _sha256(content: bytes) -> str:

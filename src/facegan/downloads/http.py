@@ -24,6 +24,7 @@ SAFE_NAME = re.compile(r"[^./\\:][^/\\:]*")
 _CHUNK_BYTES = 2**18
 _MAX_PAGE_BYTES = 2**20
 _MAX_PAGES = 3  # web pages in a row before a file
+PROXY = "the proxy of this machine (HTTPS_PROXY, HTTP_PROXY)"
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)  # status codes that may differ a moment later
 
 
@@ -185,8 +186,11 @@ class _Transfer:
         except (requests.Timeout, TimeoutError):
             raise _InterruptedError(f"{host} does not answer in time") from None
         except requests.exceptions.ProxyError as error:
-            proxy = "the proxy of this machine (HTTPS_PROXY, HTTP_PROXY) refused or failed"
-            raise _InterruptedError(f"{proxy}, not {host}: {_reason(error)}") from None
+            reason = _reason(error)
+            status = re.search(r"failed: (\d{3})\b", reason)
+            if status and int(status[1]) not in _TRANSIENT:
+                raise DownloadError(f"{PROXY} refused the connection to {host}: {reason}") from None
+            raise _InterruptedError(f"{PROXY} failed, not {host}: {reason}") from None
         except (requests.RequestException, HTTPError) as error:
             may_pass = isinstance(error, requests.ConnectionError | HTTPError)
             is_final = not may_pass or isinstance(error, requests.exceptions.SSLError)
@@ -201,10 +205,17 @@ class _Transfer:
         return {"Range": f"bytes={self._have}-"} | ({"If-Range": version} if version else {})
 
     def _check_status(self, response: "requests.Response") -> None:
+        from requests.utils import get_environ_proxies, select_proxy
+
         status = response.status_code
         if status in (200, 206):
             return
-        answer = f"{self._link.host} answered {status} {printable(response.reason or '')}".rstrip()
+        url, host = response.url, self._link.host
+        if status == 407:
+            host = PROXY
+        elif url.startswith("http:") and select_proxy(url, get_environ_proxies(url)):
+            host = f"{PROXY}, or {host} behind it,"  # without encryption either may answer
+        answer = f"{host} answered {status} {printable(response.reason or '')}".rstrip()
         if status == 416 and self._have:  # more is here than there
             self._start_over()
             raise _InterruptedError(f"{answer}: the file has changed")

@@ -9,7 +9,7 @@ from typing import Any
 from .. import __version__
 from ..errors import ConfigError, DownloadError
 from ..messages import one_line
-from .http import Link, title_of
+from .http import PROXY, Link, title_of
 from .publication import DownloadSource, File
 
 _DRIVE = "Google Drive"
@@ -157,4 +157,6 @@ def _hub_error(error: Exception, repo: str) -> str:
     response: Any = getattr(error, "response", None)
     if isinstance(error, RepositoryNotFoundError) or getattr(response, "status_code", 0) == 401:
         return f"there is no {repo}, or it is private and HF_TOKEN does not give access"
+    if type(error).__name__ == "ProxyError":
+        return f"{PROXY} refused or failed, not the hub ({one_line(error, 200)})"
     return f"the hub cannot be asked ({one_line(error, 200)})"

@@ -30,11 +30,11 @@ from ..storage.run_status import num_images_of, read_run_config
 from ..storage.safetensors_file import TensorFile, open_tensors
 from .artifacts import complete, finish
 from .distributed import ALONE, World, torchrun_launch
-from .loop import TrainLoop
+from .cuda_graph import NUM_EAGER
+from .loop import NUM_GRID, TrainLoop, make_step
 from .plan import check_disk, check_metrics, plan, settled, warnings, with_length
 from .runtime import configured_torch, num_threads, select_device, within_memory
 from .state import TrainState, build_state, check_images, memory_format
-from .step import training_step
 from .worker import broadcast_run
 
 if TYPE_CHECKING:
@@ -300,21 +300,27 @@ def _attempt(config: RunConfig, device: torch.device, world: World, data: Packed
     """Return a function that tries a batch size out; None where only a process on its own, on CUDA, may."""
     if device.type != "cuda" or world.size > 1:
         return None
-    return partial(_try_batch_size, config, device, data.images.nbytes)
+    return partial(try_batch_size, config, device, data.images.nbytes)
 
 
-def _try_batch_size(config: RunConfig, device: torch.device, data_bytes: int, size: int) -> None:
-    """Take two steps, penalised if any is: Adam allocates in the first; in the second all is allocated."""
-    torch.cuda.empty_cache()
+def try_batch_size(config: RunConfig, device: torch.device, data_bytes: int, size: int) -> None:
+    """Do what a run with this batch size does: steps of both kinds until they are captured, a calibration, a grid."""
+    config = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": size})})
     resident = []
-    if data_bytes <= torch.cuda.mem_get_info(device)[0] // 2:  # as the loader decides
-        resident.append(torch.empty(data_bytes, dtype=torch.uint8, device=device))
-    state, shape = build_state(config, device), (config.channels, config.resolution, config.resolution)
-    num = size * config.train.num_D_steps
-    real = torch.zeros(num, *shape, device=device).to(memory_format=memory_format(config))
-    for _ in range(2):
-        training_step(state, real)
-    int(state.first_bad_step)  # waits for the device
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        if data_bytes <= torch.cuda.mem_get_info(device)[0] // 2:  # as the loader decides
+            resident.append(torch.empty(data_bytes, dtype=torch.uint8, device=device))
+    with configured_torch(config, device):
+        state, shape = build_state(config, device), (config.channels, config.resolution, config.resolution)
+        run_step = make_step(state)
+        real = torch.zeros(config.train.images_per_step, *shape, device=device)
+        real = real.to(memory_format=memory_format(config))
+        for state.step in (0, 1) * (NUM_EAGER + 2):  # penalised, if any is, and mostly not
+            run_step(real)
+        state.calibrate()
+        state.generator().sample(range(NUM_GRID))
+        int(state.first_bad_step)  # waits for the device
 
 
 def _make_hook(
