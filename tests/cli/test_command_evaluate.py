@@ -289,7 +289,7 @@ ADVICE = "--resolution N crops the real images to squares and brings both to one
         ("wide", "reals", "{wide}: its images are not square (20x16); " + ADVICE),
         ("two", "reals", "{two}: its images differ in size (16x16, 8x8); " + ADVICE),
         ("tiny", "tiny", "{tiny}: images of 8x8 pixels are too small to be evaluated; 16x16 are the smallest"),
-        ("reals", "one", "{one}: holds 1 usable images, need at least 2"),
+        ("reals", "one", "{one}: holds 1 usable image, need at least 2"),
     ],
 )
 def test_sizes_that_cannot_be_compared_are_refused(facegan, folders, real, fake, message):
@@ -395,4 +395,4 @@ def test_images_that_cannot_be_read_are_left_out_and_named(facegan, folders, tmp
     Path("large/77.png").write_bytes(b"no image")
     said = facegan("evaluate", "--real", folders / "large", "--fake", "large", *QUICK)
     assert said.code == 0, said.err
-    assert "large: 1 images cannot be used and are left out; the first is 77.png: not an image" in said.err
+    assert "large: 1 image cannot be used: left out; the first is 77.png: not an image" in said.err

@@ -105,7 +105,7 @@ def test_too_few_images_are_refused_before_any_is_packed(facegan):
             "nowhere/: no such folder or file; give a folder of images, a .zip, .tar, .tgz or",
         ),
         (["train", "--data", "drwan"], "drwan: no such dataset, folder or file; did you mean 'drawn'?"),
-        (["train", "--data", "empty", "--dry-run"], "empty: no images found (looked for .jpg, .jpeg, .jfif, .png,"),
+        (["train", "--data", "empty", "--dry-run"], "empty: no images found (JPEG, PNG,"),
         (["train", "--data", "text.zip", "--dry-run"], "text.zip: not a zip, tar or parquet file ("),
         (
             ["train", "--set", "data.options.num_images=5", "--dry-run"],

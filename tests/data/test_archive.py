@@ -152,24 +152,40 @@ def test_member_that_leaves_the_archive_refuses_it(name, evil, pack):
     assert refusal(path) == f"{UNSAFE}'{evil}' leaves the archive{ADVICE}"
 
 
-def of_mode(mode):
+def of_mode(mode, content=b"/etc/passwd"):
     odd = zipfile.ZipInfo("b.png")
     odd.external_attr = (mode | 0o777) << 16
-    return odd, b"/etc/passwd"
+    return odd, content
 
 
 @pytest.mark.parametrize(
-    ("name", "odd"),
+    ("name", "odd", "what"),
     [
         *[
-            ("faces.tar", member("b.png", type=type, linkname="a.png"))
-            for type in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE)
+            ("faces.tar", member("b.png", type=type, linkname=target), "a link to a file that is not in it")
+            for type in (tarfile.SYMTYPE, tarfile.LNKTYPE)
+            for target in ("c.png", "../a.png", "/etc/passwd")
         ],
-        *[("faces.zip", of_mode(mode)) for mode in (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO)],
+        *[("faces.tar", member("b.png", type=type), "a device") for type in (tarfile.CHRTYPE, tarfile.FIFOTYPE)],
+        ("faces.zip", of_mode(stat.S_IFLNK), "a link to a file that is not in it"),
+        *[("faces.zip", of_mode(mode), "a device") for mode in (stat.S_IFCHR, stat.S_IFIFO)],
     ],
 )
-def test_link_or_device_refuses_the_archive(name, odd, pack):
-    assert refusal(pack(name, ("a.png", b"x"), odd)) == f"{UNSAFE}'b.png' is a link or device{ADVICE}"
+def test_link_out_of_the_archive_or_device_refuses_it(name, odd, what, pack):
+    assert refusal(pack(name, ("a.png", b"x"), odd)) == f"{UNSAFE}'b.png' is {what}{ADVICE}"
+
+
+@pytest.mark.parametrize(
+    ("name", "link"),
+    [
+        ("faces.tar", member("d/b.png", type=tarfile.LNKTYPE, linkname="d/a.png")),
+        ("faces.tgz", member("d/b.png", type=tarfile.SYMTYPE, linkname="a.png")),
+        ("faces.zip", of_mode(stat.S_IFLNK, b"d/a.png")),
+    ],
+)
+def test_link_to_a_member_is_counted_and_not_read_twice(name, link, pack):
+    source = open_archive(pack(name, link, ("d/a.png", b"x")))
+    assert source.names == ["d/a.png"] and source.passed_over == {"link to other members": 1}
 
 
 def test_control_characters_of_a_name_do_not_reach_the_terminal(pack):
@@ -286,7 +302,8 @@ def test_member_that_lies_about_its_size_is_not_unpacked(tmp_path):
 @ZIP_AND_TAR
 def test_archive_without_images_is_refused(name, pack):
     assert refusal(pack(name, ("readme.txt", b"hello"), ("inner.zip", zip_of(("a.png", b"x"))))) == (
-        "no images found (looked for .jpg, .jpeg, .jfif, .png, .webp, .bmp, .tif, .tiff)"
+        "no images found (JPEG, PNG, WebP, BMP, TIFF, GIF, PNM; skipped 1 .txt, 1 archive (inner.zip: give it as the "
+        "source, or unpack it))"
     )
 
 

@@ -39,7 +39,7 @@ def test_linked_folders_are_followed_and_loops_end(folder):
     assert FolderSource(root).names == ["a/x.png", "b/y.png", "linked/z.png"]
 
 
-def test_pipe_with_a_images_name_is_ignored(folder):
+def test_pipe_with_the_name_of_an_image_is_ignored(folder):
     root = folder("a.png")
     os.mkfifo(root / "pipe.png")
     assert FolderSource(root).names == ["a.png"]
@@ -48,9 +48,7 @@ def test_pipe_with_a_images_name_is_ignored(folder):
 def test_empty_folder_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         FolderSource(tmp_path, where="faces/")
-    assert str(caught.value) == (
-        "faces/: no images found (looked for .jpg, .jpeg, .jfif, .png, .webp, .bmp, .tif, .tiff)"
-    )
+    assert str(caught.value) == "faces/: no images found (JPEG, PNG, WebP, BMP, TIFF, GIF, PNM)"
 
 
 def test_oversized_file_is_not_read(folder):
@@ -68,15 +66,6 @@ def test_file_that_goes_away_is_named_and_not_fatal(folder):
     delivered = contents(source)
     assert str(delivered["a.png"]) == "the file cannot be read (No such file or directory)"
     assert isinstance(delivered["b.png"], bytes)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_unreadable_folder_is_refused(folder):
-    root = folder("a.png", "b/c.png")
-    (root / "b").chmod(0)
-    with pytest.raises(DataError, match=r"faces/: cannot be read \(Permission denied: .*b\)"):
-        FolderSource(root, where="faces/")
-    (root / "b").chmod(0o700)
 
 
 def test_fingerprint_follows_names_sizes_times_and_place(folder):

@@ -108,4 +108,4 @@ def test_empty_words_are_refused():
 def test_empty_folder_is_named_as_it_was_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "faces").mkdir()
-    assert refusal(source="faces/").startswith("faces/: no images found (looked for ")
+    assert refusal(source="faces/").startswith("faces/: no images found (JPEG, ")

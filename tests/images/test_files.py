@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from facegan import images
+from facegan import __version__, images
 from facegan.errors import ConfigError, DataError, SnapshotError
 from facegan.images.animation import difference, read_about
 from facegan.images.files import read_grid
@@ -49,7 +49,7 @@ def test_png_is_exact_and_carries_its_text(tmp_path):
     path = tmp_path / "new" / "folder" / "faces.png"
     images.save(path, noise(), {"facegan": "seeds 0-63"})
     with Image.open(path) as image:
-        assert image.text == {"facegan": "seeds 0-63"}
+        assert image.text == {"Software": f"facegan {__version__}", "facegan": "seeds 0-63"}
         assert np.array_equal(np.asarray(image), noise())
     images.save(path, noise()[:, :, 0])
     with Image.open(path) as image:
@@ -105,7 +105,7 @@ def test_metadata_too_long_for_a_jpeg_is_refused(tmp_path):
         images.save(tmp_path / "a.jpg", noise(), about)
     for name in ("a.png", "a.webp"):
         images.save(tmp_path / name, noise(), about)
-        assert read_about(tmp_path / name) == about
+        assert read_about(tmp_path / name) == {"Software": f"facegan {__version__}", **about}
 
 
 # Grids of a run

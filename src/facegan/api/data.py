@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from ..errors import ConfigError
+from ..messages import counted
 from ..reporter import SILENT, Reporter
 from .options import CHOICE, DataSettings, PathLike, Resolution, Source, data_config
 
@@ -129,19 +130,16 @@ def pack(
 
     from rich.filesize import decimal
 
-    from ..data.packed.load import pack_cached, pack_folder
-    from ..data.source import shown, suffix_counts
+    from ..data.packed.load import pack_cached, pack_folder, remarks
 
     start = partial(pack_folder, path=Path(out)) if out else pack_cached
     images, is_new = start(
         config.data, resolution=config.resolution, channels=config.channels, verify=verify, reporter=reporter
     )
-    if images.index.passed_over:
-        reporter.info(f"skipped {suffix_counts(images.index.passed_over)}, which are not read")
-    for name, reason in images.skipped[:MAX_SKIPPED]:
-        reporter.info(f"skipped {shown(name)}: {reason}")
-    if (num_more := images.num_skipped - MAX_SKIPPED) > 0:
-        reporter.info(f"skipped {num_more:,} more; {images.path}/skipped.json names them")
-    size = f"{len(images):,} images, {config.resolution}x{config.resolution}, {decimal(images.images.nbytes)}"
+    for line in remarks(images, num_named=MAX_SKIPPED):
+        reporter.info(line)
+    if images.num_skipped > MAX_SKIPPED:
+        reporter.info(f"{images.path}/skipped.json names all")
+    size = f"{counted(len(images), 'image')}, {config.resolution}x{config.resolution}, {decimal(images.images.nbytes)}"
     reporter.info(f"{source}: {size}{'' if is_new else '; packed before'}")
     return images

@@ -8,6 +8,7 @@ import typer
 from rich.filesize import decimal
 
 from ..api import data as api
+from ..messages import counted
 from .console import print_lines
 from .options import PLAIN, Json, Options, command, run_verb, subcommand
 from .tables import print_table
@@ -23,7 +24,7 @@ data = typer.Typer(**PLAIN, help="Check images before training, and preview them
 FINDINGS = {
     "unreadable": (
         "unreadable files",
-        "Training skips them. Fetch them again, or let --quarantine DIR move them out.",
+        "Training skips them. Convert or fetch them again, or let --quarantine DIR move them out.",
     ),
     "refused": (
         "images that the crop refuses",
@@ -55,6 +56,10 @@ NOTES = {
     "rotated": (
         "images on their side or upside down",
         "Nothing to do: they are turned upright, as their EXIF orientation says.",
+    ),
+    "unended": (
+        "JPEG files without an end marker",
+        "Nothing to do: all their pixels are there. Their copying may have stopped a moment too early.",
     ),
 }
 
@@ -98,12 +103,12 @@ def preview(options: Options) -> None:
 def _show(report: "Report", options: Options) -> None:
     """Print a report for people, at most 80 columns wide except for long names."""
     from ..data.check.quarantine import JOURNAL, removable
-    from ..data.source import suffix_counts
+    from ..data.rules import list_left_out
 
     size = f", {decimal(report.size_bytes)}" if report.size_bytes else ""
-    print_lines(f"{report.source}: {report.num_pictures:,} images{size}")
+    print_lines(f"{report.source}: {counted(report.num_pictures, 'image')}{size}")
     if report.passed_over:
-        print_lines(f"skipped {suffix_counts(report.passed_over)}, which are not read")
+        print_lines(f"skipped {list_left_out(report.passed_over)}, which are not read")
     print_lines(f"tried with crop {report.crop}, resized to {report.resolution}x{report.resolution}", "")
     counts = {
         "size": report.sizes, "width / height": report.shapes, "format": report.formats, "mode": report.modes,
@@ -111,7 +116,7 @@ def _show(report: "Report", options: Options) -> None:
     rows = [row for title, each in counts.items() for row in _rows(title, each)]
     print_table("", ("property", "", "images"), rows)
     print_lines()
-    numbers = report.findings | {"greyscale": len(report.greyscale), "rotated": len(report.rotated)}
+    numbers = report.findings | {kind: len(getattr(report, kind)) for kind in NOTES}
     shown = {key: f"{number:,}" for key, number in numbers.items()}
     if report.near is None:
         shown["near_duplicates"] = "not searched"

@@ -55,7 +55,12 @@ def resolve(
 
 
 def validate(tree: Mapping[str, Any]) -> RunConfig:
-    """Validate a complete tree; raises ConfigError with the first error."""
+    """Validate a complete tree; raises ConfigError with the first error.
+
+    One that was stored before `data.reading` existed gets the rules of that time.
+    """
+    if isinstance(data := tree.get("data"), Mapping):
+        tree = {**tree, "data": {"reading": 1, **data}}
     config: RunConfig = build(RunConfig, tree, "")
     return config
 

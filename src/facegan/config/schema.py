@@ -64,6 +64,11 @@ class DataConfig(Section):
         "is faster, and pixels differ slightly, shifted by half a pixel at most",
     )
     options: dict[str, Any] = Field({}, description="the dataset's own settings: `data.options.num_images=5000`")
+    reading: Literal[1, 2] = Field(
+        2,
+        description="version of the rules by which files are found and decoded. 2: any image by its content, whatever "
+        "its name; 1: by its ending, as before there were versions, so that older runs find the images they had",
+    )
 
     @property
     def takes_all(self) -> bool:

@@ -4,21 +4,22 @@ An archive is untrusted: every member is checked before any is used.
 """
 
 import os
+import posixpath
 import re
 import stat
 import tarfile
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, Self
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, NamedTuple, Self
 
 from ..errors import DataError
-from ..images.decode import sniff_file_type, too_large
+from ..images.decode import READING, sniff_file_type, too_large
 from ..messages import one_line
 from .annotations import AnnotationFile, Annotations, is_annotation, next_to
-from .source import MAX_NAMES, MAX_RATIO, Delivered, fingerprint_of, is_image_name, no_images, shown, unsupported_suffix
+from .rules import IN_RUN, Sorter, no_images, reason_inside
+from .source import HEAD_BYTES, MAX_NAMES, MAX_RATIO, Delivered, fingerprint_of, screened, shown
 
 FORMS = "a folder of images, a .zip, .tar, .tgz or .parquet"
 _TAR_MODES: dict[str, Any] = {"a gzip file": "r:gz", "a bzip2 file": "r:bz2", "an xz file": "r:xz"}
@@ -26,19 +27,32 @@ _TAR_FREE_BYTES = 2**30  # archives up to this size may expand by any ratio
 _MAX_EXTENSION_BYTES = 2**20  # long names and extended headers, which tarfile reads into memory at once
 _EXTENSIONS = (b"x", b"g", b"X", b"L", b"K")
 
-# A member's path (a folder's ends in /), whether it is a file or folder, where its content is, and how to read it.
-_Member = tuple[str, bool, Any, Callable[[], Delivered]]
+
+_Kind = Literal["file", "folder", "link", "device"]
+
+
+class _Member(NamedTuple):
+    path: str
+    kind: _Kind
+    place: Any  # where its content is
+    read: Callable[[], Delivered]
+    head: Callable[[], bytes]  # reads its first bytes; while the members are listed
+    target: str = ""  # path of the member that a link leads to
 
 
 class ArchiveSource:
     """The images in an archive, under their paths there."""
 
-    def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
+    def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None, reading: int = READING) -> None:
         """List the members and check every one of them; takes the arguments of `open_path`."""
         self.crop = crop
         self._path = path
         self._where = where or str(path)
-        self.passed_over: Counter[str] = Counter()
+        self._reading = reading
+        self._sorter = Sorter(reading)
+        self.passed_over = self._sorter.left_out
+        self._files: set[str] = set()  # the names of all files, while they are listed
+        self._links: list[tuple[str, str]] = []  # names and targets
         self._places: dict[str, Any] = {}  # of the images in the archive, by name
         self._inner_files: dict[str, AnnotationFile] = {}  # by file name
         try:
@@ -46,7 +60,10 @@ class ArchiveSource:
             self._stamp = os.fsencode(path.resolve()) + b" %d %d" % (status.st_size, status.st_mtime_ns)
             for count, member in enumerate(self._members(), start=1):
                 self._check_count(count)
-                self._add(*member)
+                self._add(member)
+            self._check_links()
+            self._leave_out_runs()
+            self._files.clear()
         except Exception as error:
             raise self._damaged(error) from None
         if not self._places:
@@ -66,7 +83,8 @@ class ArchiveSource:
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
         """Yield each image's bytes in the order in which they are stored."""
         try:
-            yield from self._contents(names)
+            for name, content in self._contents(names):
+                yield name, screened(content, self._reading)
         except Exception as error:
             raise self._damaged(error) from None
 
@@ -76,27 +94,50 @@ class ArchiveSource:
     def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, Delivered]]:
         raise NotImplementedError
 
-    def _add(self, member: str, is_plain: bool, place: Any, read: Callable[[], Delivered]) -> None:
-        """Note the place of an image, the outermost annotation file of each name, or another file's suffix."""
-        path = member.replace("\\", "/")
+    def _add(self, member: _Member) -> None:
+        """Note the place of an image, the outermost annotation file of each name, or count another file."""
+        path = member.path.replace("\\", "/")
         parts = path.split("/")
         if re.match("/|[A-Za-z]:", path) or ".." in parts:
-            raise self._unsafe(f"'{shown(member)}' leaves the archive")
-        if not is_plain:
-            raise self._unsafe(f"'{shown(member)}' is a link or device")
+            raise self._unsafe(f"'{shown(member.path)}' leaves the archive")
         name = "/".join(part for part in parts if part not in ("", "."))
-        folder, slash, base = name.rpartition("/")
-        if path.endswith("/"):
+        if member.kind == "device":
+            raise self._unsafe(f"'{shown(member.path)}' is a device")
+        if member.kind == "link":
+            self._links.append((member.path, posixpath.normpath(member.target.replace("\\", "/"))))
+        elif member.kind == "file":
+            self._files.add(name)
+            folder, slash, base = name.rpartition("/")
+            if is_annotation(base) and not self._sorter.reason_around(folder):
+                known = self._inner_files.get(base)
+                if known is None or folder.count("/") < known.prefix.count("/"):
+                    where = f"{self._where}/{shown(name)}"
+                    self._inner_files[base] = AnnotationFile(base, where, member.read, prefix=folder + slash)
+            elif self._sorter.is_image(name, member.head):
+                self._places[name] = member.place  # of two with one name the later wins, as in unpacking
+
+    def _check_links(self) -> None:
+        """Count the links to other members, which are images already; raises DataError for any other link."""
+        for member, target in self._links:
+            if target not in self._files:
+                raise self._unsafe(f"'{shown(member)}' is a link to a file that is not in it")
+            self._sorter.count("link to other members")
+
+    def _leave_out_runs(self) -> None:
+        """Leave out the images of runs of facegan inside the archive."""
+        found = [folder for name in self._files if (folder := name.removesuffix("/environment.json")) != name]
+        if not found or self._reading == 1:
             return
-        if is_image_name(name):
-            self._places[name] = place  # of two with one name the later wins, as in unpacking
-        elif is_annotation(base):
-            known = self._inner_files.get(base)
-            if known is None or folder.count("/") < known.prefix.count("/"):
-                where = f"{self._where}/{shown(name)}"
-                self._inner_files[base] = AnnotationFile(base, where, read, prefix=folder + slash)
-        elif suffix := unsupported_suffix(name):
-            self.passed_over[suffix] += 1
+        inside: dict[str, set[str]] = {folder: set() for folder in found}
+        for name in self._files:
+            folder, _, base = name.rpartition("/")
+            above, _, sub_folder = folder.rpartition("/")
+            inside.get(folder, set()).add(base)
+            inside.get(above, set()).add(sub_folder)
+        runs = {folder for folder, names in inside.items() if reason_inside(names) == IN_RUN}
+        for name in [name for name in self._places if not runs.isdisjoint(map(str, PurePosixPath(name).parents))]:
+            del self._places[name]
+            self._sorter.count(IN_RUN)
 
     def _check_count(self, num_members: int) -> None:
         if num_members > MAX_NAMES:
@@ -122,8 +163,16 @@ class ZipSource(ArchiveSource):
     def _members(self) -> Iterator[_Member]:
         with zipfile.ZipFile(self._path) as archive:
             for member in archive.infolist():
-                is_plain = stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
-                yield member.filename, is_plain, member, partial(self._read_one, member)
+                mode = stat.S_IFMT(member.external_attr >> 16)
+                head, read = partial(_read_zip_head, archive, member), partial(self._read_one, member)
+                if mode == stat.S_IFLNK:
+                    target = posixpath.join(posixpath.dirname(member.filename), os.fsdecode(head()))
+                    yield _Member(member.filename, "link", member, read, head, target)
+                elif mode in (0, stat.S_IFREG, stat.S_IFDIR):
+                    kind: _Kind = "folder" if member.filename.endswith(("/", "\\")) else "file"
+                    yield _Member(member.filename, kind, member, read, head)
+                else:
+                    yield _Member(member.filename, "device", member, read, head)
 
     def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, Delivered]]:
         with zipfile.ZipFile(self._path) as archive:
@@ -143,8 +192,13 @@ class TarSource(ArchiveSource):
             content: Delivered = b""
             if member.isreg() and is_annotation(member.name.replace("\\", "/")):
                 content = _read_tar_member(archive, member)  # now, because a tar can only be read from its beginning
-            name = f"{member.name}/" if member.isdir() else member.name
-            yield name, member.isreg() or member.isdir(), member.offset_data, partial(lambda content: content, content)
+            kind: _Kind = "folder" if member.isdir() else "file" if member.isreg() else "device"
+            target = ""
+            if member.issym() or member.islnk():  # a hard link is relative to the archive
+                kind, folder = "link", posixpath.dirname(member.name) if member.issym() else ""
+                target = posixpath.join(folder, member.linkname)
+            head, read = partial(_read_tar_head, archive, member), partial(lambda content: content, content)
+            yield _Member(member.name, kind, member.offset_data, read, head, target)
 
     def _contents(self, names: Sequence[str]) -> Iterator[tuple[str, Delivered]]:
         wanted = {self._places[name]: name for name in names}
@@ -169,7 +223,7 @@ class TarSource(ArchiveSource):
                 pass
 
 
-def open_archive(path: Path, *, crop: str = "auto", where: str | None = None) -> ArchiveSource:
+def open_archive(path: Path, *, crop: str = "auto", where: str | None = None, reading: int = READING) -> ArchiveSource:
     """Open a file as the kind of archive that its content indicates; takes the arguments of `open_path`."""
     where = where or str(path)
     if not path.is_file():
@@ -178,9 +232,9 @@ def open_archive(path: Path, *, crop: str = "auto", where: str | None = None) ->
         with path.open("rb") as file:
             kind = sniff_file_type(file.read(512))
         if kind == "a zip archive":
-            return ZipSource(path, crop=crop, where=where)
+            return ZipSource(path, crop=crop, where=where, reading=reading)
         if kind == "a tar archive" or kind in _TAR_MODES or tarfile.is_tarfile(path):
-            return TarSource(path, crop=crop, where=where)
+            return TarSource(path, crop=crop, where=where, reading=reading)
     except OSError as error:
         raise DataError(f"{where}: cannot be read ({error.strerror or error})") from None
     raise DataError(
@@ -200,6 +254,16 @@ def _read_zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Deliv
             return file.read(member.file_size + 1)
     except Exception as error:
         return DataError(f"cannot be read from the archive ({one_line(error, 100)})")
+
+
+def _read_zip_head(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return b""
+    try:
+        with archive.open(member) as file:
+            return file.read(HEAD_BYTES)
+    except Exception as error:
+        raise DataError(f"damaged: {one_line(error, 100)}") from None
 
 
 class _StrictMember(tarfile.TarInfo):
@@ -229,3 +293,7 @@ class _StrictMember(tarfile.TarInfo):
 
 def _read_tar_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Delivered:
     return too_large(member.size) or archive.extractfile(member).read()  # type: ignore[union-attr]
+
+
+def _read_tar_head(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    return archive.extractfile(member).read(HEAD_BYTES)  # type: ignore[union-attr]

@@ -2,14 +2,18 @@
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..images.decode import READING
+from ..storage.cache import cache_root
 from .annotations import AnnotationFile, Annotations, in_folder, next_to
-from .source import Delivered, encoded, is_hidden, is_image_name, no_images, read_file, unsupported_suffix
+from .rules import Sorter, no_images
+from .source import Delivered, encoded, read_file, read_head, screened, shown
 
 
 class FolderSource:
@@ -20,15 +24,20 @@ class FolderSource:
 
     chunk = 32
 
-    def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
+    def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None, reading: int = READING) -> None:
         """List the images; takes the arguments of `open_path`."""
         self.crop = crop
-        self.passed_over: Counter[str] = Counter()
         self.path = path
+        self._reading = reading
         self._stats: dict[str, tuple[int, int]] = {}  # size and modification time
+        self._sorter = Sorter(reading)
+        self.passed_over = self._sorter.left_out
         where = where or f"{path}/"
+        cache = None
+        with suppress(OSError):
+            cache = _identity(os.stat(cache_root()))  # noqa: PTH116
         try:
-            self._search(str(path), "", set())
+            self._search(str(path), "", set(), cache)
         except OSError as error:
             raise DataError(f"{where}: cannot be read ({error.strerror or error}: {error.filename})") from None
         if not self._stats:
@@ -51,27 +60,46 @@ class FolderSource:
     def read(self, names: Sequence[str], resolution: int) -> Iterator[tuple[str, Delivered]]:  # noqa: ARG002
         """Yield each file's bytes in the order of the names."""
         for name in names:
-            yield name, read_file(f"{self.path}/{name}")
+            yield name, screened(read_file(f"{self.path}/{name}"), self._reading)
 
-    def _search(self, folder: str, prefix: str, entered: set[tuple[int, int]]) -> None:
-        status = os.stat(folder)  # noqa: PTH116  # a Path for each of thousands of folders takes longer than the search
-        if (status.st_dev, status.st_ino) in entered:
+    def _search(self, folder: str, prefix: str, entered: set[tuple[int, int]], cache: tuple[int, int] | None) -> None:
+        """Sort the files of a folder and those below; raises OSError only if the source itself cannot be listed."""
+        try:
+            here = _identity(os.stat(folder))  # noqa: PTH116  # a Path for each of thousands of folders takes longer
+            if here in entered:
+                return
+            entered.add(here)
+            with os.scandir(folder) as listing:
+                entries = list(listing)
+        except OSError as error:
+            if not prefix:
+                raise
+            self._sorter.count(f"unreadable folder ({shown(prefix[:-1])}: {error.strerror or error})")
             return
-        entered.add((status.st_dev, status.st_ino))
+        self._sorter.enter(prefix[:-1], {entry.name for entry in entries} if prefix else (), is_cache=here == cache)
         inner = []
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if is_hidden(entry.name):
-                    continue
+        for entry in entries:
+            try:
                 if entry.is_dir():
                     inner.append((entry.is_symlink(), entry.name))
-                elif is_image_name(entry.name) and entry.is_file():
-                    status = entry.stat()
-                    self._stats[prefix + entry.name] = (status.st_size, status.st_mtime_ns)
-                elif suffix := unsupported_suffix(entry.name):
-                    self.passed_over[suffix] += 1
+                else:
+                    self._sort(entry, prefix)
+            except OSError as error:
+                self._sorter.count(f"unreadable ({error.strerror or error})")
         for _, name in sorted(inner):  # real folders before links to them
-            self._search(f"{folder}/{name}", f"{prefix}{name}/", entered)
+            self._search(f"{folder}/{name}", f"{prefix}{name}/", entered, cache)
+
+    def _sort(self, entry: os.DirEntry[str], prefix: str) -> None:
+        name = prefix + entry.name
+        if not entry.is_file():
+            self._sorter.count("link to nothing" if entry.is_symlink() else "pipe, socket or device")
+        elif self._sorter.is_image(name, partial(read_head, entry.path)):
+            status = entry.stat()
+            self._stats[name] = (status.st_size, status.st_mtime_ns)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _annotation_files(folder: Path) -> list[AnnotationFile]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..checkpoint import Checkpoint
 from ..config import DataConfig, RunConfig, read_file, validate
 from ..errors import DataError
-from ..messages import local_path, portable_path
+from ..messages import counted, local_path, portable_path
 from ..plugins import names
 from ..reporter import SILENT, Reporter
 from .packed.load import load
@@ -154,11 +154,11 @@ def from_source(
     if packed.num_skipped:
         name, reason = packed.skipped[0] if packed.skipped else ("", "")
         reporter.warning(
-            f"{data.source}: {packed.num_skipped:,} images cannot be used and are left out; the first is "
+            f"{data.source}: {counted(packed.num_skipped, 'image')} cannot be used: left out; the first is "
             f"{shown(name)}: {reason}"
         )
     if len(packed) < min_images:
-        raise DataError(f"{data.source}: holds {len(packed)} usable images, need at least {min_images}")
+        raise DataError(f"{data.source}: holds {counted(len(packed), 'usable image')}, need at least {min_images}")
     selection = "" if packed.index.selection == "all" else f" ({packed.index.selection})"
     return from_packed(packed, label=f"{data.source}{selection}", settings=data)
 
@@ -256,4 +256,5 @@ def unseen(candidates: NDArray[np.uint8], training: NDArray[np.uint8], *, mirror
 
 def _all_of(data: DataConfig, source: str) -> DataConfig:
     """All images of another source, cropped and resized as those of `data`."""
-    return data.model_copy(update={"source": source, "split": "all", "where": "", "limit": 0, "options": {}})
+    every = {"split": "all", "where": "", "limit": 0, "options": {}, "reading": DataConfig().reading}
+    return data.model_copy(update={"source": source, **every})

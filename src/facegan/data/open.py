@@ -6,7 +6,7 @@ from pathlib import Path
 from .. import plugins
 from ..config import DataConfig, build
 from ..errors import ConfigError, DataError
-from ..images.decode import quiet_pillow
+from ..images.decode import READING, quiet_pillow
 from ..messages import local_path, nearest, portable_path
 from .archive import FORMS, open_archive
 from .folder import FolderSource
@@ -39,7 +39,7 @@ def open_source(data: DataConfig) -> ImageSource:
                 f"config: data.options.{next(iter(data.options))} is set, but {text} has no options; "
                 "they belong to dataset plugins"
             )
-        return open_path(path, where=text)
+        return open_path(path, where=text, reading=data.reading)
     if any(sign in text for sign in {os.sep, "/", "~"}) or Path(text).suffix:
         raise DataError(f"{text}: no such folder or file; give {FORMS}, 'drawn', or a dataset's name")
     raise DataError(
@@ -54,24 +54,24 @@ def absolute_source(text: str) -> str:
     return portable_path(path.absolute()) if path else text
 
 
-def open_path(path: Path, *, crop: str = "auto", where: str | None = None) -> ImageSource:
+def open_path(path: Path, *, crop: str = "auto", where: str | None = None, reading: int = READING) -> ImageSource:
     """Open a folder, a packed folder, an archive or parquet files.
 
     Args:
         path: An existing path.
         crop: What crop="auto" means here.
         where: The path's name in messages; None: the path.
+        reading: The version of the reading rules, as `data.reading`.
 
     Raises:
         DataError: It is a file of another kind, holds no images, or is unsafe.
     """
     if path.is_dir() and is_packed(path):
         return PackedSource(path, where=where)
-    if is_parquet(path):
-        return ParquetSource(path, crop=crop, where=where)
-    if not path.is_dir():
-        return open_archive(path, crop=crop, where=where)
-    return FolderSource(path, crop=crop, where=where)
+    if is_parquet(path, reading):
+        return ParquetSource(path, crop=crop, where=where, reading=reading)
+    kind = FolderSource if path.is_dir() else open_archive
+    return kind(path, crop=crop, where=where, reading=reading)
 
 
 def _existing(text: str) -> Path | None:

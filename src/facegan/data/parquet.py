@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..images.decode import MAX_BYTES, too_large
+from ..images.decode import MAX_BYTES, READING, too_large
 from ..messages import one_line
 from .annotations import MAX_COLUMNS, PARTS, is_plain, normalize, take_rows
-from .source import MAX_NAMES, MAX_RATIO, Delivered, fingerprint_of, is_hidden, is_image_name, shown
+from .rules import Sorter, is_image_name
+from .source import MAX_NAMES, MAX_RATIO, Delivered, fingerprint_of, read_head, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,11 +38,11 @@ class ParquetSource:
     The names are the stored paths if they are present, safe and distinct, else FILE-ROW.
     """
 
-    def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None) -> None:
+    def __init__(self, path: Path, *, crop: str = "auto", where: str | None = None, reading: int = READING) -> None:
         """Find the column of images in each file, and their names; takes the arguments of `open_path`."""
         self.crop = crop
         self._where = where or str(path)
-        self._shards = [_Shard(each) for each in (_shards_in(path) if path.is_dir() else [path])]
+        self._shards = [_Shard(each) for each in (_shards_in(path, reading) if path.is_dir() else [path])]
         num_rows = sum(shard.num_rows for shard in self._shards)
         if not 0 < num_rows <= MAX_NAMES:
             raise DataError(f"{self._where}: {num_rows:,} rows of images; give 1 to {MAX_NAMES:,}")
@@ -178,11 +180,11 @@ class _Shard:
                     yield row, DataError(f"damaged in {self.path.name} ({why})")
 
 
-def is_parquet(path: Path) -> bool:
+def is_parquet(path: Path, reading: int = READING) -> bool:
     """Return whether a path is a parquet file by its first bytes, or a folder of parquet files without image files."""
     try:
         if path.is_dir():
-            return bool(_shards_in(path))
+            return bool(_shards_in(path, reading))
         if not path.is_file():
             return False
         with path.open("rb") as file:
@@ -191,14 +193,25 @@ def is_parquet(path: Path) -> bool:
         return False
 
 
-def _shards_in(folder: Path) -> list[Path]:
+def _shards_in(folder: Path, reading: int) -> list[Path]:
     """Return the parquet files in a folder, at any depth, in order; none if there are image files too."""
-    shards = []
+    shards: list[Path] = []
+    others: list[Path] = []
+    sorter = Sorter(reading)
     for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not is_hidden(name)]
+        here = os.path.relpath(place, folder).replace(os.sep, "/").removeprefix(".")
+        sorter.enter(here, {*folders, *files})
+        folders[:] = [name for name in folders if not sorter.reason_around(f"{here}/{name}".removeprefix("/"))]
+        if sorter.reason_around(here):
+            folders.clear()
+            continue
         if any(map(is_image_name, files)):
             return []
-        shards += [Path(place, name) for name in files if name.lower().endswith(".parquet") and not is_hidden(name)]
+        for name in files:
+            kind = shards if name.lower().endswith(".parquet") and not name.startswith(".") else others
+            kind.append(Path(place, name))
+    if shards and any(sorter.is_image(path.name, partial(read_head, str(path))) for path in others):
+        return []
     return sorted(shards)
 
 

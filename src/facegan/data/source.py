@@ -1,25 +1,20 @@
-"""The protocol of a source of images, and which file names count as images."""
+"""The protocol of a source of images, and its names in digests and messages."""
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from PIL import Image
 
 from ..errors import DataError
 from ..images.decode import too_large
+from ..images.files import is_sheet
 from ..messages import printable
 
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff")
-# Images in formats that are not read. They are counted, so that nobody misses them without noticing.
-OTHER_SUFFIXES = (
-    *(".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jpx", ".jxl", ".jxr", ".tga", ".ppm", ".pgm", ".pbm"),
-    *(".pnm", ".pcx", ".ico", ".svg", ".eps", ".psd", ".xcf", ".exr", ".hdr", ".dds", ".apng", ".mpo"),
-    *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2"),
-)
 MAX_NAMES = 4_000_000  # images or members of one source, which are kept in memory
 MAX_RATIO = 200  # image files hardly compress any further; text of ones and zeros compresses 50 times
+HEAD_BYTES = 512  # of a file, which show what it is
 _MAX_SHOWN = 200  # characters of a name in a message
 
 # The delivery for one name: an encoded file, a decoded image, or the reason why there is none.
@@ -35,7 +30,7 @@ class ImageSource(Protocol):
       once, and in processes forked after the source was opened; so it must open its files itself, because forked
       processes share the position in a file that was open before. Without `chunk`, `read` is called once for all names.
     - `notes`: lines about annotations, once `attributes` was called: how many images each of their files knows.
-    - `passed_over`: the number of images by suffix that the source holds but cannot read.
+    - `passed_over`: the number of files that are no images or left out, by suffix or reason.
     """
 
     @property
@@ -68,43 +63,21 @@ def read_file(path: str) -> Delivered:
         return DataError(f"the file cannot be read ({error.strerror or error})")
 
 
-def is_image_name(name: str) -> bool:
-    """Return whether a '/'-separated path names an image by its suffix, and is not hidden."""
-    return _suffix(name) in SUFFIXES and not any(map(is_hidden, name.split("/")))
+def read_head(path: str) -> bytes:
+    """Return a file's first bytes, which show what it is; raises OSError."""
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        return file.read(HEAD_BYTES)
 
 
-def unsupported_suffix(name: str) -> str | None:
-    """Return the suffix of an image whose format is not read, or None: it is read, hidden, or no image."""
-    suffix = _suffix(name)
-    return suffix if suffix in OTHER_SUFFIXES and not any(map(is_hidden, name.split("/"))) else None
+class SheetError(DataError):
+    """An image that facegan made of several."""
 
 
-def num_unsupported(source: ImageSource) -> dict[str, int]:
-    """Return how many images of each unsupported suffix a source holds; empty if it keeps no count."""
-    return dict(getattr(source, "passed_over", {}))
-
-
-def _suffix(name: str) -> str:
-    """Return a '/'-separated path's suffix in lower case; several times faster than Path, and called for every file."""
-    stem, point, suffix = name.rpartition("/")[2].rpartition(".")
-    return f".{suffix.lower()}" if stem and point else ""
-
-
-def is_hidden(part: str) -> bool:
-    """Return whether one part of a path marks a hidden file, or the folder of metadata that macOS adds to archives."""
-    return part.startswith(".") or part == "__MACOSX"
-
-
-def no_images(where: str, unsupported: Mapping[str, int]) -> DataError:
-    """Return the error for a source without images."""
-    others = f"; skipped {suffix_counts(unsupported)}" if unsupported else ""
-    return DataError(f"{where}: no images found (looked for {', '.join(SUFFIXES)}{others})")
-
-
-def suffix_counts(num_by_suffix: Mapping[str, int]) -> str:
-    """Return counts as `12 .heic, 3 .gif`, the most frequent first."""
-    ordered = sorted(num_by_suffix.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{num} {suffix}" for suffix, num in ordered)
+def screened(content: Delivered, reading: int) -> Delivered:
+    """Return the content of a file, but for a sheet, plot or preview that facegan made the reason to leave it out."""
+    if reading > 1 and isinstance(content, bytes) and is_sheet(content):
+        return SheetError("a sheet, plot or preview that facegan made")
+    return content
 
 
 def encoded(name: str) -> bytes:

@@ -16,9 +16,13 @@ from ..messages import one_line
 
 MAX_BYTES = 64 * 2**20  # of an image file
 MAX_PIXELS = 89_478_485  # Pillow's own limit, where it only warns
-# Formats that decode inside Pillow; others start programs (EPS) or are not expected behind an image's suffix.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
-_ORIENTATION = 0x0112
+READING = 2  # the newest rules of decoding, see `data.reading`
+# Formats that decode inside Pillow; others start programs (EPS) or are not expected among photographs.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
+_SINCE = {"PPM": 2}  # the rules with which a format came
+_ORIENTATION, _PHOTOMETRIC, _BITS = 0x0112, 0x0106, 0x0102  # tags of TIFF
+_END = b"\xff\xd9"  # of a JPEG file
+_HEIC = "a HEIC or AVIF file"
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -42,10 +46,11 @@ _SIGNATURES = {
     rb"\x89PNG": "a PNG image",
     rb"\xff\xd8\xff": "a JPEG image",
     rb"GIF8": "a GIF image",
-    rb"II\*\0|MM\0\*": "a TIFF image",
-    rb"BM": "a BMP image",
+    rb"II[*+]\0|MM\0[*+]": "a TIFF image",
+    rb"BM.{4}\0{4}.{4}[\x0c(\x28@l|\x7c]\0{3}|BM[^\t\n\r\x20-\x7e]": "a BMP image",
     rb"RIFF.{4}WEBP": "a WebP image",
-    rb".{4}ftyp(he[iv][cxms]|mif1|msf1|avi[fs])": "a HEIC or AVIF file, which is not read",
+    rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s": "a PNM image",
+    rb".{4}ftyp(he[iv][cxms]|mif1|msf1|avi[fs])": _HEIC,
     rb".{4}ftyp": "an MP4 video",
     rb"(?i:(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body|!--|meta|script|title))": "a web page",
     rb"(\xef\xbb\xbf)?[\t\n\r\x20-\x7e]+\Z": "plain text",
@@ -54,25 +59,31 @@ _SIGNATURES = {
 }
 
 
-def decode(content: bytes, channels: int) -> Image.Image:
+def decode(content: bytes, channels: int, *, reading: int = READING) -> Image.Image:
     """Decode a file to an image of mode RGB (3 channels) or L (1 channel), turned upright by its EXIF orientation.
 
-    Transparency is composited on white; 16-bit values are divided by 257; of an animation the first frame is used.
+    Transparency is composited on white; 16-bit values are divided by 257; of an animation the first frame is used. A
+    JPEG file that lacks nothing but its end marker is complete. `reading` 1 decodes as older versions did.
     Raises DataError, its message the reason alone.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+        with Image.open(io.BytesIO(content), formats=_formats(reading)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
+            if reading > 1 and lacks_end_marker(content):
+                return decode(_completed(content), channels)
             image.load()
+            upright = image if reading == 1 else _normalized(image)
             turn = orientation(image)
-            return to_channels(image if turn == 1 else image.transpose(_UPRIGHT[turn]), channels)
+            return to_channels(upright if turn == 1 else upright.transpose(_UPRIGHT[turn]), channels)
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"the image has too many pixels (the limit is {MAX_PIXELS:,})") from None
     except UnidentifiedImageError:
         kind = sniff_file_type(content)
+        if kind == _HEIC:
+            raise DataError(f"{kind}, which is not read; convert it to JPEG or PNG") from None
         if kind.endswith(" image"):
             raise DataError(f"the image is damaged (it begins like {kind}, but its header cannot be read)") from None
         raise DataError(f"not an image (it begins like {kind})") from None
@@ -83,7 +94,7 @@ def decode(content: bytes, channels: int) -> Image.Image:
 def read_header(content: bytes) -> tuple[tuple[int, int], str, str]:
     """Return an image file's upright (width, height), mode and format without decoding; raises DataError."""
     try:
-        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+        with Image.open(io.BytesIO(content), formats=_formats(READING)) as image:
             is_sideways = orientation(image) >= 5
             return image.size[::-1] if is_sideways else image.size, image.mode, str(image.format)
     except Exception as error:
@@ -112,6 +123,11 @@ def orientation(image: Image.Image) -> int:
     return turn if turn in _UPRIGHT else 1
 
 
+def lacks_end_marker(content: bytes) -> bool:
+    """Return whether the bytes are those of a JPEG file that stops before its end marker."""
+    return content.startswith(b"\xff\xd8\xff") and content.find(_END, content.rfind(b"\xff\xda")) < 0
+
+
 def too_large(size_bytes: int) -> DataError | None:
     """Return the error for a file above the size limit, or None."""
     if size_bytes <= MAX_BYTES:
@@ -134,10 +150,42 @@ def quiet_pillow() -> Iterator[None]:
 
 
 @functools.cache
-def _formats() -> tuple[str, ...]:
+def _formats(reading: int) -> tuple[str, ...]:
     """Those of our formats that this copy of Pillow was built with."""
     Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
+    return tuple(name for name in _FORMATS if name in Image.OPEN and _SINCE.get(name, 1) <= reading)
+
+
+def _completed(content: bytes) -> bytes:
+    """Return a JPEG file with the end marker that it lacks; raises DataError if pixels are missing as well.
+
+    If any are, what follows is decoded as theirs, so that different bytes give different images.
+    """
+    content = content.rstrip(b"\xff")
+    ends = [_END, *(bytes([value] * 64) + _END for value in (0x00, 0x0F, 0x33, 0x55, 0x69, 0xAA, 0xCC, 0xF0, 0xFE))]
+    images = set()
+    for end in ends:
+        with Image.open(io.BytesIO(content + end), formats=("JPEG",)) as image:
+            images.add(image.tobytes())
+    if len(images) > 1:
+        raise DataError("the image is cut short")
+    return content + _END
+
+
+def _normalized(image: Image.Image) -> Image.Image:
+    """Return an image with more than 8 bits a pixel whose numbers mean what `to_channels` takes them for."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    if image.mode.startswith("I;16") and tags.get(_BITS) == (12,):
+        values = (values.astype(np.uint32) * 65535 // 4095).astype(np.uint16)
+    if tags.get(_PHOTOMETRIC) == 0:  # white
+        limit = 65535 if values.dtype.kind != "f" else 255 if values.max() > 1 else 1
+        values = limit - values
+    if isinstance(clear := image.info.get("transparency"), int):
+        values = np.where(values == clear, 65535, values).astype(values.dtype)
+    return Image.fromarray(values)
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:

@@ -10,12 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
+from .. import __version__
 from ..errors import ConfigError, DataError, SnapshotError
 from ..storage.atomic import open_regular, write_atomic
 from .decode import decode, quiet_pillow, too_large
@@ -23,6 +24,8 @@ from .decode import decode, quiet_pillow, too_large
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 _MAX_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels
 _MAX_EXIF = 65_000  # bytes, of a JPEG
+_MARKS = (b"tEXtSoftware\0facegan ", b'"Software": "facegan ')  # in the metadata of our PNGs, and of other formats
+_SIDES = (16, 32, 64, 128, 256, 512)  # of single images
 _AHEAD = 256  # images that may wait to be written; bounds the memory
 
 
@@ -37,6 +40,18 @@ def read_grid(path: Path) -> Image.Image:
         raise SnapshotError(f"{path}: cannot be read ({error.strerror or error})") from None
     except DataError as error:
         raise SnapshotError(f"{path}: {error}; remove it to go without") from None
+
+
+def is_sheet(content: bytes) -> bool:
+    """Return whether an image file is a grid, a plot, a preview or an animation that facegan wrote: no single image."""
+    head = content[:4096] if content.startswith(b"\x89PNG") else content
+    if not any(mark in head for mark in _MARKS):
+        return False
+    try:
+        with Image.open(io.BytesIO(content)) as file:
+            return file.width != file.height or file.width not in _SIDES or getattr(file, "n_frames", 1) > 1
+    except Exception:  # damaged, as decoding it will tell
+        return False
 
 
 @contextmanager
@@ -74,21 +89,21 @@ def save(path: Path, image: np.ndarray, text: Mapping[str, str] | None = None) -
     Args:
         path: Ends in one of ENDINGS; missing folders are created.
         image: uint8 (H, W, 3) or (H, W).
-        text: Metadata that `read_about` returns: text chunks of a PNG; in JPEG and WebP, one JSON object as the Exif
-            image description.
+        text: Metadata that `read_about` returns, next to the version of facegan: text chunks of a PNG; in JPEG and
+            WebP, one JSON object as the Exif image description.
 
     Raises:
         ConfigError: The suffix is not a known format.
         OSError: The file cannot be written.
     """
+    text = {"Software": f"facegan {__version__}", **(text or {})}
     check_ending(path)
     check_fits(path, image.shape[:2], text)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".png":
         write_atomic(path, lambda temporary: write_png(temporary, image, text))
         return
-    options: dict[str, Any] = {"exif": as_exif(text)} if text else {}
-    write_atomic(path, lambda temporary: Image.fromarray(image).save(temporary, quality=95, **options))
+    write_atomic(path, lambda temporary: Image.fromarray(image).save(temporary, quality=95, exif=as_exif(text)))
 
 
 def write_png(file: Path | IO[bytes], image: np.ndarray, text: Mapping[str, str] | None = None) -> None:

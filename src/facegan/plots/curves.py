@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .. import __version__
 from ..errors import SnapshotError
 from ..storage.atomic import write_atomic
 from ..storage.run_dir import RunDir
@@ -94,7 +95,9 @@ def read_columns(run: RunDir) -> dict[str, np.ndarray]:
 def save_figure(figure: Figure, path: Path) -> None:
     """Save a figure atomically; the ending is one of ENDINGS."""
     buffer = BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=100)
+    form = path.suffix[1:].lower()
+    about = {"Software": f"facegan {__version__}"} if form == "png" else None
+    figure.savefig(buffer, format=form, dpi=100, metadata=about)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, buffer.getvalue())
 

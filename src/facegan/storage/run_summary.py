@@ -31,7 +31,8 @@ from .run_status import (
 from .safetensors_file import header_problem, weights_digest
 
 _FOR_PEOPLE = ("faces.png", "losses.png", "model-card.md", "metrics.jsonl", "log.txt")
-_WITHOUT_EFFECT = ("output.", "evaluation.", *(f"train.{name}" for name in DURATIONS))  # on the weights at a step
+_DURATIONS = tuple(f"train.{name}" for name in DURATIONS)
+_WITHOUT_EFFECT = ("output.", "evaluation.", "data.reading", *_DURATIONS)  # on the weights at a step, as a rule
 
 
 class ChangedSetting(BaseModel, frozen=True):

@@ -16,8 +16,7 @@ from .. import __version__
 from ..checkpoint import load_generator
 from ..config import DURATIONS, RunConfig, read_file, refuse_idle_metrics, validate
 from ..data.open import absolute_source
-from ..data.packed.load import PackedImages, load
-from ..data.source import suffix_counts
+from ..data.packed.load import PackedImages, load, remarks
 from ..errors import ConfigError, DamagedError, DataError, SnapshotError, TrainingError
 from ..generator import FaceGenerator
 from ..messages import counted
@@ -121,7 +120,7 @@ def train(
             run.create(config.to_json(), environment(config, device, world))
             _report_start(reporter, notice, warnings(config, len(data)))
             where = str(device) if world.size == 1 else f"{world.size} processes on {device.type}"
-            reporter.info(f"{run.path}: {counts.num_steps} steps on {len(data)} images, {where}")
+            reporter.info(f"{run.path}: {counts.num_steps} steps on {counted(len(data), 'image')}, {where}")
             return _run_loop(run, state, data=data, hook=hook, reporter=reporter, stop=stop)
 
 
@@ -245,12 +244,10 @@ def _is_finished(run: RunDir, num_steps: int, *, longer: bool) -> bool:
 def _load_data(config: RunConfig, reporter: Reporter) -> PackedImages:
     source, size = config.data.source, config.train.batch_size
     data = load(config.data, resolution=config.resolution, channels=config.channels, at_least=size, reporter=reporter)
-    if data.index.passed_over:
-        reporter.info(f"{source}: skipped {suffix_counts(data.index.passed_over)}, which are not read")
-    if data.num_skipped:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in data.skipped[:3])
-        more = f"; and {data.num_skipped - 3} more" if data.num_skipped > 3 else ""
-        reporter.info(f"{source}: skipped {counted(data.num_skipped, 'image')} ({reasons}{more})")
+    for line in remarks(data):
+        reporter.info(f"{source}: {line}")
+    if data.are_equal():
+        reporter.warning(f"{source}: all {len(data):,} images are equal; G can learn nothing but this one")
     return data
 
 

@@ -88,11 +88,49 @@ def file_of(image, format, encode):
     if format != "TIFF big-endian":
         return encode(image, format)
     values = np.asarray(image)
-    tags = [(256, values.shape[1]), (257, 1), (258, 16), (259, 1), (262, 1), (273, 200), (277, 1), (278, 1)]
-    tags.append((279, values.nbytes))
-    directory = b"".join(struct.pack(">HHIHxx", tag, 3, 1, value) for tag, value in tags)
-    header = b"MM\x00*" + struct.pack(">IH", 8, len(tags)) + directory + struct.pack(">I", 0)
-    return header.ljust(200, b"\0") + values.astype(">u2").tobytes()
+    return tiff(values, values.astype(">u2").tobytes(), bits=16, zero_is_black=1)
+
+
+def tiff(values, content, *, bits, zero_is_black, order=">"):
+    tags = [(256, values.shape[1]), (257, 1), (258, bits), (259, 1), (262, zero_is_black), (273, 200), (277, 1)]
+    tags += [(278, 1), (279, len(content))]
+    directory = b"".join(struct.pack(f"{order}HHIHxx", tag, 3, 1, value) for tag, value in tags)
+    mark = b"MM\x00*" if order == ">" else b"II*\x00"
+    header = mark + struct.pack(f"{order}IH", 8, len(tags)) + directory + bytes(4)
+    return header.ljust(200, b"\0") + content
+
+
+def test_tiff_whose_zero_is_white_is_no_negative():
+    values = np.array([[0, 25700, 65535]], np.uint16)
+    content = tiff(values, values.astype("<u2").tobytes(), bits=16, zero_is_black=0, order="<")
+    assert pixels(decode(content, 1)) == [(255,), (155,), (0,)]
+    assert pixels(decode(content, 1, reading=1)) == [(0,), (100,), (255,)]  # as runs of earlier versions read it
+    values = np.array([[0, 100, 255]], np.uint8)
+    assert pixels(decode(tiff(values, values.tobytes(), bits=8, zero_is_black=0), 1)) == [(255,), (155,), (0,)]
+
+
+def test_tiff_of_12_bits_uses_the_full_range():
+    values = np.array([[0, 4095]], np.uint16)
+    assert pixels(decode(tiff(values, b"\x00\x0f\xff", bits=12, zero_is_black=1, order="<"), 1)) == [(0,), (255,)]
+
+
+def test_grey_marked_transparent_in_a_png_of_16_bits_becomes_white(encode):
+    image = Image.fromarray(np.array([[0, 25700, 65535]], np.uint16))
+    assert pixels(decode(encode(image, "PNG", transparency=0), 1)) == [(255,), (100,), (255,)]
+
+
+@pytest.mark.parametrize("mode, expected", [("1", [0, 255]), ("L", [7, 200]), ("I;16", [0, 255])])
+def test_pnm_files_are_read(mode, expected, encode):
+    values = np.array([[0, 65535]], np.uint16) if mode == "I;16" else np.array([expected], np.uint8)
+    image = Image.fromarray(values)
+    assert pixels(decode(encode(image.convert("1") if mode == "1" else image, "PPM"), 1)) == [(v,) for v in expected]
+
+
+def test_gif_is_read_by_its_first_frame(encode):
+    content = encode(
+        Image.new("RGB", (4, 4), RED), "GIF", save_all=True, append_images=[Image.new("RGB", (4, 4), BLUE)]
+    )
+    assert set(pixels(decode(content, 3))) == {RED}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -165,7 +203,8 @@ def test_first_frame_of_an_animation_is_used(noise, encode):
         (b"<!DOCTYPE html><title>Quota exceeded</title>", "not an image (it begins like a web page)"),
         (b"hello", "not an image (it begins like plain text)"),
         (b"PK\x03\x04....", "not an image (it begins like a zip archive)"),
-        (b"\0\0\0\x18ftypheic", "not an image (it begins like a HEIC or AVIF file, which is not read)"),
+        (b"\0\0\0\x18ftypheic", "a HEIC or AVIF file, which is not read; convert it to JPEG or PNG"),
+        (b"\0\0\0\x1cftypavif", "a HEIC or AVIF file, which is not read; convert it to JPEG or PNG"),
         (b"\0\0\0\x20ftypisom", "not an image (it begins like an MP4 video)"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image (it begins like plain text)"),
         (
@@ -179,6 +218,17 @@ def test_what_is_no_image_is_refused_with_what_it_looks_like(content, reason):
     with pytest.raises(DataError) as caught:
         decode(content, 3)
     assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}, {"subsampling": 0}])
+@pytest.mark.parametrize("size", [(64, 64), (33, 17)])
+def test_jpeg_that_lacks_only_its_end_marker_is_read_and_one_that_lacks_pixels_is_not(size, options, noise, encode):
+    content = encode(noise(0, size), "JPEG", **options)
+    for num_lost in (1, 2):
+        np.testing.assert_array_equal(np.asarray(decode(content[:-num_lost], 3)), np.asarray(decode(content, 3)))
+    for num_lost in range(4, 12):
+        with pytest.raises(DataError, match=r"^the image is cut short$"):
+            decode(content[:-num_lost], 3)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP"])

@@ -129,7 +129,7 @@ def test_another_pillow_or_packing_has_a_cached_set_of_its_own(folder, monkeypat
     assert load(source(root), **SIZE).path == paths[0]
     monkeypatch.setattr(PIL, "__version__", "99.0")
     paths.append(load(source(root), **SIZE).path)
-    monkeypatch.setattr(packing, "PACKING_VERSION", 99)
+    monkeypatch.setitem(packing.PACKING_VERSIONS, 2, 99)
     paths.append(load(source(root), **SIZE).path)
     assert len(set(paths)) == 3
 

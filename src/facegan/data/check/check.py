@@ -16,13 +16,14 @@ from pydantic import BaseModel, Field, computed_field
 
 from ...config import DataConfig
 from ...errors import DataError
-from ...images.decode import orientation, quiet_pillow
+from ...images.decode import lacks_end_marker, orientation, quiet_pillow
 from ...reporter import SILENT, Reporter
 from ..image.crop import Crop
 from ..image.resize import to_image
 from ..open import applied_crop
 from ..parallel import parallel_map
-from ..source import Delivered, ImageSource, as_text, num_unsupported
+from ..rules import num_left_out
+from ..source import Delivered, ImageSource, SheetError, as_text
 from ..split import select
 from .duplicates import group_similar, perceptual_hash
 
@@ -61,7 +62,7 @@ class Report(BaseModel, frozen=True):
     resolution: int = Field(description="side in pixels to which each image would be resized")
     near: int | None = Field(description="bits in which near duplicates' hashes may differ; none: not searched")
     num_pictures: int = Field(description="images that the source lists after split and limit")
-    passed_over: dict[str, int] = Field({}, description="files in unsupported formats, by suffix")
+    passed_over: dict[str, int] = Field({}, description="files that are left out, by suffix or reason")
     size_bytes: int = Field(description="their files' sizes together, in bytes; 0 where there are no files")
     sizes: dict[str, int] = Field(description="images by width x height in pixels, upright, the most frequent first")
     shapes: dict[str, int] = Field(description="images by width / height, from tall to wide")
@@ -75,6 +76,7 @@ class Report(BaseModel, frozen=True):
     near_duplicates: tuple[Names, ...] = Field(description="groups of images that look almost alike")
     greyscale: Names = Field(description="images without colour, whatever the file's mode")
     rotated: Names = Field(description="images turned upright by their EXIF orientation")
+    unended: Names = Field((), description="JPEG files that lack their end marker, but no pixels")
     quarantined: tuple[Moved, ...] = Field((), description="images moved out of the folder")
 
     @computed_field  # type: ignore[prop-decorator]
@@ -88,7 +90,7 @@ class Report(BaseModel, frozen=True):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def clean(self) -> bool:
-        """Whether there are no findings. Greyscale and rotated images are notes, not findings."""
+        """Whether there are no findings. All others are notes."""
         return not any(self.findings.values())
 
 
@@ -104,6 +106,7 @@ class _Look:
     hash: int | None
     is_grey: bool
     is_rotated: bool
+    is_unended: bool
 
 
 def check(
@@ -123,12 +126,16 @@ def check(
     crop_name, crop = applied_crop(source, data)
     looks: dict[str, _Look] = {}
     faults: dict[str, list[Named]] = {"unreadable": [], "refused": [], "tiny": []}
+    left_out: Counter[str] = Counter()
     size_bytes = 0
-    look, progress = partial(_look, near=near), reporter.counter("checking")
+    look, progress = partial(_look, near=near, reading=data.reading), reporter.counter("checking")
     with quiet_pillow():
         for key, (num_bytes, seen) in parallel_map(source, names, resolution, look, progress=progress):
             name = as_text(key)
             size_bytes += num_bytes
+            if isinstance(seen, SheetError):
+                left_out[str(seen)] += 1
+                continue
             if isinstance(seen, DataError):
                 faults["unreadable"].append(Named(name=name, reason=str(seen)))
                 continue
@@ -139,8 +146,8 @@ def check(
         source=data.source,
         crop=crop_name,
         resolution=resolution,
-        num_pictures=len(names),
-        passed_over=num_unsupported(source),
+        num_pictures=len(names) - left_out.total(),
+        passed_over={**num_left_out(source), **left_out},
         size_bytes=size_bytes,
         **{kind: sorted(named, key=lambda each: each.name) for kind, named in faults.items()},
         **_statistics(looks),
@@ -148,13 +155,13 @@ def check(
     )
 
 
-def _look(_: str, content: Delivered, *, near: int | None) -> tuple[int, _Look | DataError]:
+def _look(_: str, content: Delivered, *, near: int | None, reading: int) -> tuple[int, _Look | DataError]:
     """Return an image's size in bytes and its properties, or why it has none."""
     if isinstance(content, DataError):
         return 0, content
     size_bytes = len(content) if isinstance(content, bytes) else 0
     try:
-        image = to_image(content, 3)
+        image = to_image(content, 3, reading=reading)
     except DataError as error:
         return size_bytes, error
     file, format, mode, is_rotated = None, "no file", getattr(content, "mode", ""), False
@@ -173,6 +180,7 @@ def _look(_: str, content: Delivered, *, near: int | None) -> tuple[int, _Look |
         hash=perceptual_hash(image) if is_hashed else None,
         is_grey=bool(colours.min() >= 128 - _GREY and colours.max() <= 128 + _GREY),
         is_rotated=is_rotated,
+        is_unended=isinstance(content, bytes) and lacks_end_marker(content),
     )
 
 
@@ -200,6 +208,7 @@ def _statistics(looks: Mapping[str, _Look]) -> dict[str, Any]:
         "formats": _histogram(each.format for each in seen),
         "greyscale": sorted(name for name, each in looks.items() if each.is_grey),
         "rotated": sorted(name for name, each in looks.items() if each.is_rotated),
+        "unended": sorted(name for name, each in looks.items() if each.is_unended),
     }
 
 

@@ -42,7 +42,13 @@ def choose(
     def square_or_reason(_: str, content: Delivered) -> Image.Image | DataError:
         try:
             return to_square(
-                content, crop=crop, resolution=resolution, channels=channels, filter=data.filter, draft=data.draft
+                content,
+                crop=crop,
+                resolution=resolution,
+                channels=channels,
+                filter=data.filter,
+                draft=data.draft,
+                reading=data.reading,
             )
         except DataError as error:
             return error
@@ -51,7 +57,11 @@ def choose(
         results = dict(parallel_map(source, sorted(chosen), resolution, square_or_reason))
         squares = {name: each for name in chosen if not isinstance(each := results[name], DataError)}
         first = list(squares)[:num_originals]
-        originals = dict(parallel_map(source, sorted(first), resolution, lambda _, each: to_image(each, channels)))
+        originals = dict(
+            parallel_map(
+                source, sorted(first), resolution, lambda _, each: to_image(each, channels, reading=data.reading)
+            )
+        )
     unusable = [(shown(name), str(results[name])) for name in chosen if name not in squares]
     if not squares:
         example = ": ".join(unusable[0])

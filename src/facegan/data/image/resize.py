@@ -5,21 +5,30 @@ from math import ceil, floor
 from PIL import Image
 
 from ...errors import DataError
-from ...images.decode import decode, to_channels
+from ...images.decode import READING, decode, to_channels
 from ..source import Delivered
 from .crop import FILTERS, Crop
 from .jpeg import read_jpeg
 
 
-def to_image(content: Delivered, channels: int) -> Image.Image:
+def to_image(content: Delivered, channels: int, *, reading: int = READING) -> Image.Image:
     """Decode a delivered image at full size, upright; raise the DataError that a source delivers for an unread file."""
     if isinstance(content, DataError):
         raise content
-    return to_channels(content, channels) if isinstance(content, Image.Image) else decode(content, channels)
+    if isinstance(content, Image.Image):
+        return to_channels(content, channels)
+    return decode(content, channels, reading=reading)
 
 
 def to_square(
-    content: Delivered, *, crop: Crop, resolution: int, channels: int, filter: str = "bicubic", draft: bool = False
+    content: Delivered,
+    *,
+    crop: Crop,
+    resolution: int,
+    channels: int,
+    filter: str = "bicubic",
+    draft: bool = False,
+    reading: int = READING,
 ) -> Image.Image:
     """Decode, crop and resize one image to resolution x resolution; raises DataError, its message the reason alone.
 
@@ -35,7 +44,7 @@ def to_square(
 
     jpeg = read_jpeg(content, scale) if isinstance(content, bytes) else None
     if jpeg is None:
-        return crop.apply(to_image(content, channels), resolution, filter)
+        return crop.apply(to_image(content, channels, reading=reading), resolution, filter)
     left, top, right, bottom = (edge / jpeg.scale for edge in crop.region(jpeg.width, jpeg.height))
     if right - left == resolution:
         left, top = floor(left), floor(top)

@@ -1,18 +1,20 @@
 """Load the selected images of a source as one memory-mapped array; they are decoded once and kept in the cache."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ...config import DataConfig
 from ...errors import DataError
-from ...messages import local_path
+from ...messages import counted, local_path
 from ...reporter import SILENT, Reporter
 from ...storage.cache import PACKED, CacheEntry
 from ...storage.locks import is_locked, lock_file
 from ..open import open_source
 from ..parallel import parallel_map
-from ..source import as_text
+from ..rules import list_left_out, num_left_out
+from ..source import as_text, shown
 from ..split import select
-from .pack import PACKING_VERSION, PackJob, content_digest, decoder_majors, exclusive, pack
+from .pack import PACKING_VERSIONS, PackJob, content_digest, decoder_majors, exclusive, pack
 from .packed_images import (
     Index,
     PackedImages,
@@ -24,7 +26,17 @@ from .packed_images import (
     open_packed,
 )
 
-__all__ = ["PackedEntry", "PackedImages", "check_enough", "count", "entries", "load", "pack_cached", "pack_folder"]
+__all__ = [
+    "PackedEntry",
+    "PackedImages",
+    "check_enough",
+    "count",
+    "entries",
+    "load",
+    "pack_cached",
+    "pack_folder",
+    "remarks",
+]
 
 
 def count(data: DataConfig) -> int:
@@ -80,7 +92,8 @@ def pack_cached(
                 written = True
         packed = open_packed(path)
     check_enough(len(packed), at_least, data.source)
-    return packed, written
+    left_out = packed.index.model_copy(update={"passed_over": num_left_out(source)})  # it may be more by now
+    return replace(packed, index=left_out), written
 
 
 def pack_folder(
@@ -113,7 +126,22 @@ def pack_folder(
 def check_enough(num_images: int, batch_size: int, source: str) -> None:
     """Raise DataError for a set that does not fill one batch."""
     if num_images < batch_size:
-        raise DataError(f"{source}: found {num_images} images, need at least {batch_size} (train.batch_size)")
+        found = counted(num_images, "image")
+        raise DataError(f"{source}: found {found}, need at least {batch_size} (train.batch_size)")
+
+
+def remarks(packed: PackedImages, *, num_named: int = 3) -> list[str]:
+    """Return a line for each kind of file that is left out or not quite as it should be; names the first images."""
+    lines = []
+    if packed.index.passed_over:
+        lines.append(f"skipped {list_left_out(packed.index.passed_over)}, which are not read")
+    if packed.num_skipped:
+        reasons = [f"{shown(name)}: {reason}" for name, reason in packed.skipped[:num_named]]
+        more = [f"and {packed.num_skipped - num_named:,} more"] if packed.num_skipped > num_named else []
+        lines.append(f"skipped {counted(packed.num_skipped, 'image')} ({'; '.join([*reasons, *more])})")
+    if num := packed.index.num_unended:
+        lines.append(f"{counted(num, 'JPEG file')} without an end marker, but with all pixels: used")
+    return lines
 
 
 def _is_stale(job: PackJob, packed: PackedImages, verify: bool, reporter: Reporter) -> bool:
@@ -182,13 +210,13 @@ def _useless(index: Index, newest: set[tuple[object, ...]]) -> str | None:
     """Return why no run can use a set any more, or None; `newest` collects what later packings have replaced."""
     versions = {name: version for name, version in index.versions.items() if name != "facegan"}
     majors = {name: version.split(".")[0] for name, version in versions.items()}
-    if index.packing != PACKING_VERSION or majors != decoder_majors():
+    if index.packing not in PACKING_VERSIONS.values() or majors != decoder_majors():
         words = ", ".join(f"{name} {version}" for name, version in versions.items())
         return f"made with {words}; other ones are installed now"
     source = Path(local_path(index.source))
     if source.is_absolute() and source.parent.exists() and not source.exists():  # else only its disk may be away
         return "its images are gone"
-    made = (index.selection, index.crop, index.filter, index.draft, index.resolution, index.channels)
+    made = (index.packing, index.selection, index.crop, index.filter, index.draft, index.resolution, index.channels)
     if (index.source, *made) in newest:
         return "the images have changed since, and were packed again"
     newest.add((index.source, *made))

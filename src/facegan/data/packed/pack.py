@@ -17,7 +17,7 @@ from PIL import Image
 from ... import __version__
 from ...config import DataConfig
 from ...errors import DataError, FaceganError
-from ...images.decode import quiet_pillow
+from ...images.decode import lacks_end_marker, quiet_pillow
 from ...reporter import Reporter
 from ...storage.atomic import write_atomic
 from ...storage.cache import cache_root, hashed_key, remove_packed
@@ -27,11 +27,12 @@ from ..image.jpeg import SIMPLEJPEG_VERSION
 from ..image.resize import to_square
 from ..open import absolute_source, applied_crop
 from ..parallel import parallel_map
-from ..source import Delivered, ImageSource, as_text, num_unsupported, shown
+from ..rules import num_left_out
+from ..source import Delivered, ImageSource, as_text, shown
 from ..split import select
 from .packed_images import DIGEST, IMAGES, INDEX, LAYOUT, NAME, PICTURES, SKIPPED, Index, PackedSource
 
-PACKING_VERSION = 2  # raised when the same images and settings would give other pixels
+PACKING_VERSIONS = {1: 2, 2: 3}  # by `data.reading`; raised when the same images and settings would give other pixels
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class PackJob:
     names: Sequence[str]  # which of its images, sorted
     index: Index  # how; what shows only while they are packed is still empty
     is_cropped: bool  # already: `index.crop` is only recorded
+    reading: int  # version of the rules of decoding
 
     @classmethod
     def of(cls, source: ImageSource, data: DataConfig, resolution: int, channels: int) -> "PackJob":
@@ -54,7 +56,7 @@ class PackJob:
         selection = " ".join(f"{key}={value}" for key, value in settings.items() if value not in ("all", "", 0))
         index = Index(
             layout=LAYOUT,
-            packing=PACKING_VERSION,
+            packing=PACKING_VERSIONS[data.reading],
             source=absolute_source(data.source),
             selection=selection or "all",
             num_images=len(names),
@@ -69,7 +71,7 @@ class PackJob:
             digest="",
             versions={"facegan": __version__, **_decoder_versions()},
         )
-        return cls(source, names, index, packed is not None)
+        return cls(source, names, index, packed is not None, data.reading)
 
     @property
     def key(self) -> str:
@@ -166,30 +168,34 @@ def _fill(folder: Path, job: PackJob, reporter: Reporter) -> None:
     skipped = [(as_text(name), reason, results[name][0].hex()) for name, reason in reasons.items()]
     write_atomic(folder / SKIPPED, json.dumps(skipped).encode())
     found = {"num_images": len(kept), "num_skipped": len(reasons), "digest": digest}
-    index = job.index.model_copy(update={**found, "passed_over": num_unsupported(job.source)})
+    found["num_unended"] = sum(results[name][2] for name in kept)
+    index = job.index.model_copy(update={**found, "passed_over": num_left_out(job.source)})
     write_atomic(folder / INDEX, json.dumps(index.model_dump()).encode())
 
 
-def _write_rows(path: Path, job: PackJob, reporter: Reporter) -> dict[str, tuple[bytes, str]]:
-    """Write the array with a row for each name; return its content's digest and why it could not be used, or ""."""
+def _write_rows(path: Path, job: PackJob, reporter: Reporter) -> dict[str, tuple[bytes, str, bool]]:
+    """Write the array with a row for each name.
+
+    Returns the digest of each name's content, why it could not be used, or "", and whether it lacks an end marker.
+    """
     index = job.index
     crop = parse_crop("none" if job.is_cropped else index.crop)
     with path.open("wb") as file:
         start = _write_header(file, len(job.names), index)
     rows = {name: row for row, name in enumerate(job.names)}
 
-    def write_row(name: str, content: Delivered) -> tuple[bytes, str]:
+    def write_row(name: str, content: Delivered) -> tuple[bytes, str, bool]:
         digest = content_digest(content)
-        size = {"resolution": index.resolution, "channels": index.channels}
+        how: dict[str, Any] = index.model_dump(include={"resolution", "channels", "filter", "draft"})
         try:
-            image = to_square(content, crop=crop, **size, filter=index.filter, draft=index.draft)
+            image = to_square(content, crop=crop, **how, reading=job.reading)
         except DataError as error:
-            return digest, str(error)
+            return digest, str(error), False
         pixels = np.asarray(image)  # (H, W, 3) or (H, W)
         with path.open("rb+") as file:  # each worker has its own position
             file.seek(start + rows[name] * job.image_bytes)
             file.write((pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)).tobytes())
-        return digest, ""
+        return digest, "", isinstance(content, bytes) and lacks_end_marker(content)
 
     progress = reporter.counter("packing")
     return dict(parallel_map(job.source, job.names, index.resolution, write_row, progress=progress))

@@ -40,7 +40,8 @@ class Index(BaseModel):
     selection: str  # which of its images: "all", or the settings that chose them
     num_images: int  # packed images
     num_skipped: int  # images that could not be used
-    passed_over: dict[str, int]  # images of the source in unsupported formats, by suffix
+    passed_over: dict[str, int]  # files of the source that are left out, by suffix or reason
+    num_unended: int = 0  # JPEG files that lack their end marker, but no pixels
     channels: int  # 3 for colour, 1 for grey
     resolution: int  # height and width in pixels
     crop: str  # the crop that was applied; "auto" is the largest centre square
@@ -94,6 +95,10 @@ class PackedImages:
     def skipped(self) -> list[tuple[str, str]]:
         """(name, reason) of each image that could not be used."""
         return [(name, reason) for name, reason, _ in self._skipped]
+
+    def are_equal(self) -> bool:
+        """Return whether all images, two or more, are one and the same."""
+        return len(self) > 1 and all(np.array_equal(image, self.images[0]) for image in self.images[1:])
 
     @property
     def skipped_digests(self) -> dict[str, bytes]:
