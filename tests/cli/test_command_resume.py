@@ -296,3 +296,64 @@ def test_what_ended_a_run_is_in_its_log(facegan, run, monkeypatch):
     assert last.startswith(f"failed: {run.resolve()}: 0.0 MB are free") and last[8:] in said.err
     (listed,) = facegan("runs", "list", "--json").json["runs"]
     assert listed["standing"] == "finished"  # as long as it is: nothing was lost
+
+
+@pytest.fixture
+def photos(workplace):
+    """A working directory of 12 photographs."""
+    for number in range(12):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(f"{number:02}.png")
+    return workplace
+
+
+HERE = (*NETWORK, "--data", ".", "--set", "train.batch_size=4", "--run", "runs/a")
+
+
+def test_run_inside_its_own_images_can_be_resumed_and_repeated(facegan, photos):
+    assert facegan("train", *HERE).code == 0
+    assert facegan("data", "preview", ".", "--resolution", 16).code == 0
+    assert facegan("sample", "runs/a", "-o", "grid.png").code == 0
+    resumed = facegan("resume", "runs/a", "--steps", 6)
+    assert resumed.code == 0, resumed.err
+    assert "in run folders" in resumed.err and "a sheet, plot or preview that facegan made" in resumed.err
+    again = facegan("train", *HERE[:-1], "runs/b")
+    assert again.code == 0 and "on 12 images" in again.err
+
+
+def test_changed_images_are_named_when_a_run_is_resumed_or_evaluated(facegan, photos):
+    assert facegan("train", *HERE).code == 0
+    Path("03.png").unlink()
+    Image.new("RGB", (20, 20)).save("04.png")
+    for name in "abcd":
+        Image.new("RGB", (20, 20), name * 0 or "red").save(f"{name}.png")
+    what = "4 files came (a.png, b.png, c.png and 1 more), 1 file went (03.png), 1 file changed (04.png)"
+    refused = facegan("resume", "runs/a", "--steps", 6)
+    assert refused.code == 2
+    assert f"the images are not those that this run was trained on: {what}; restore them, or start" in refused.complaint
+    judged = facegan("evaluate", "runs/a", "--metrics", "fd_random", "-n", 8)
+    assert f"not the images that a was trained on: {what}" in judged.err
+
+
+def test_list_of_images_that_is_missing_is_written_again(facegan, photos):
+    assert facegan("train", *HERE).code == 0
+    listed = Path("runs/a/images.txt").read_text()
+    assert len(listed.splitlines()) == 13 and listed.splitlines()[1].endswith("  00.png")
+    Path("runs/a/images.txt").unlink()
+    assert facegan("resume", "runs/a", "--steps", 6).code == 0
+    assert Path("runs/a/images.txt").read_text() == listed
+
+
+def test_run_of_an_earlier_version_inside_its_own_images_is_told_the_way_on(facegan, photos):
+    assert facegan("train", *HERE, "--set", "data.reading=1").code == 0
+    Path("runs/a/images.txt").unlink()
+    refused = facegan("resume", "runs/a", "--steps", 6)
+    assert refused.code == 2 and "move runs/a out of " in refused.complaint
+
+
+def test_images_that_are_all_equal_are_a_warning_and_the_runs_health(facegan, photos):
+    for path in photos.glob("*.png"):
+        Image.new("RGB", (20, 20), "red").save(path)
+    said = facegan("train", *HERE)
+    assert "all 12 images are equal" in said.err
+    assert json.loads(Path("runs/a/metrics.jsonl").read_text().splitlines()[-1])["health"] == "equal images"

@@ -30,7 +30,7 @@ def test_a_finished_run_leaves_everything_and_no_pickle(finished_run):
     run = finished_run
     found = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
     assert found == {
-        ".lock", "config.json", "environment.json", "metrics.jsonl", "losses.png", "faces.png", "model-card.md",
+        ".lock", "config.json", "environment.json", "images.txt", "metrics.jsonl", "losses.png", "faces.png", "model-card.md",
         "samples/real.png",
         *(f"samples/step-{step:08d}.png" for step in range(4)),
         *(f"snapshots/step-{step:08d}.safetensors" for step in (1, 2, 3)),
@@ -61,7 +61,7 @@ def test_grids_are_images_of_the_seeds_by_the_average_in_eval_mode(finished_run)
     expected = images.grid(images.to_uint8(generator.sample(range(64))))
     with Image.open(finished_run.sample(3)) as image:
         assert np.array_equal(np.asarray(image), expected)
-        assert image.text == {"facegan": "synthetic faces, seeds 0-63, step 3"}
+        assert image.text["facegan"] == "synthetic faces, seeds 0-63, step 3"
 
 
 def test_an_existing_run_is_refused_before_anything_is_done(tiny, finished):

@@ -59,7 +59,7 @@ def validate(tree: Mapping[str, Any]) -> RunConfig:
 
     One that was stored before `data.reading` existed gets the rules of that time.
     """
-    if isinstance(data := tree.get("data"), Mapping):
+    if isinstance(tree, Mapping) and isinstance(data := tree.get("data"), Mapping):
         tree = {**tree, "data": {"reading": 1, **data}}
     config: RunConfig = build(RunConfig, tree, "")
     return config

@@ -15,7 +15,8 @@ from ..errors import DataError
 from ..messages import counted, local_path, portable_path
 from ..plugins import names
 from ..reporter import SILENT, Reporter
-from .packed.load import load
+from ..storage.run_dir import RunDir
+from .packed.load import compare_names, load
 from .packed.packed_images import PackedImages, digest_pixels
 from .source import shown
 from .split import owners
@@ -104,7 +105,11 @@ def training_set(
     base = training_settings(checkpoint, source) if own else _all_of(config.data, str(source))
     data = with_settings(base, settings or {})
     found = from_source(data, resolution=config.resolution, channels=config.channels, reporter=reporter)
-    return replace(found, is_training_set=own and data == base, mirror=config.data.mirror)
+    is_training_set = own and data == base
+    run = checkpoint.run_folder if is_training_set else None
+    if run and found.packed and (difference := compare_names(RunDir(run).images, found.packed)):
+        reporter.warning(f"{data.source}: not the images that {run.name} was trained on: {difference}")
+    return replace(found, is_training_set=is_training_set, mirror=config.data.mirror)
 
 
 def held_out(

@@ -43,6 +43,7 @@ class RunDir:
         self.path = path
         self.config = path / "config.json"  # complete, and itself a valid `--config` file
         self.changes = path / "changes.jsonl"  # one line for each setting that a resume changed
+        self.images = path / "images.txt"  # names and hashes of the training images, where they are files
         self.environment = path / "environment.json"  # the machine and versions it was started with
         self.evaluations = path / "evaluations.jsonl"  # one line for each metric of each evaluation
         self.log = path / "log.txt"  # a copy of the console output

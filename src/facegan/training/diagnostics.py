@@ -24,7 +24,10 @@ FOOLED, NOT_FOOLED = 0.35, 0.2  # how far D(G(z)) is above D(x) of a D that does
 NUM_BLOCKS = 8  # stretches of half a memory each (at least MEMORY_MIN steps), whose means must agree for stagnation
 STILL, MOVING = 0.35, 0.5  # how far those means may differ by chance, and when they differ by more: see `_motion`
 
+EQUAL = 1e-6  # the images' spread below which they are one and the same
+
 GOOD, WON_BY_D, COLLAPSE, STAGNATION = "good", "D has won", "collapse", "stagnation"  # and NOT_FINITE
+EQUAL_IMAGES = "equal images"
 
 # Sources of the advice. D has won: Goodfellow, "NIPS 2016 Tutorial: Generative Adversarial Networks", sections 4.2 and
 # 4.4 (the non-saturating loss and one-sided smoothed labels rather than a D held back); Arjovsky and Bottou, "Towards
@@ -44,6 +47,7 @@ ADVICE = {
     "most 0.5, loss.name=relativistic with penalties (penalty.r1 and r2), or a larger train.batch_size",
     STAGNATION: "if the faces are good, the run is done; else, in a new run, try other optimizer.lr_G and "
     "optimizer.lr_D, both the same (2e-4 to 5e-4)",
+    EQUAL_IMAGES: "give different images; 'facegan data check' finds copies",
     NOT_FINITE: "in a new run, try lower optimizer.lr_G and optimizer.lr_D, or train.precision=fp32",
 }
 
@@ -52,7 +56,7 @@ ADVICE = {
 class Health:
     """The health of a run after a tick."""
 
-    name: str  # GOOD, WON_BY_D, COLLAPSE, STAGNATION or NOT_FINITE
+    name: str  # GOOD, WON_BY_D, COLLAPSE, STAGNATION, EQUAL_IMAGES or NOT_FINITE
     words: str = ""  # the symptom; empty when good
     changed: bool = False  # whether the tick before had another name
 
@@ -96,6 +100,8 @@ class HealthMonitor:
         if all(value is not None and isfinite(value) for value in numbers):
             self._average(_watched(record), steps, num_images)
             name, words = self._diagnose()
+            if record.get("spread/real", 1) < EQUAL:
+                name, words = EQUAL_IMAGES, "all real images are one and the same, and G learns nothing but that one"
         else:
             name, words = NOT_FINITE, f"a loss, a score or a spread is no longer a number (step {self._step})"
         self.health = Health(name, words, changed=name != self.health.name)

@@ -14,7 +14,7 @@ import torch
 from .. import plugins
 from ..config import RunConfig
 from ..data.image_set import from_packed
-from ..data.packed.load import PackedImages
+from ..data.packed.packed_images import PackedImages
 from ..errors import ConfigError, DataError
 from ..evaluation import Metric, Pair, Result, Sample, append
 from ..evaluation.extractors import make_extractor

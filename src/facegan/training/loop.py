@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import images
 from ..data.loader import InfiniteSampler, Loader
-from ..data.packed.load import PackedImages
+from ..data.packed.packed_images import PackedImages
 from ..errors import TrainingError
 from ..reporter import SILENT, Reporter
 from ..storage.run_dir import RunDir

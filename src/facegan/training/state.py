@@ -173,11 +173,12 @@ class TrainState:
         return same_device
 
 
-def check_images(file: TensorFile, data_digest: str) -> None:
-    """Raise SnapshotError if a state is of other images than those with this digest."""
+def check_images(file: TensorFile, data_digest: str, difference: str = "") -> None:
+    """Raise SnapshotError if a state is of other images than those with this digest, which differ as described."""
     if file.metadata.get("data") != data_digest:
         raise SnapshotError(
-            f"{file.path}: the images are not those that this run was trained on; restore them, or start a new run"
+            f"{file.path}: the images are not those that this run was trained on{difference}; restore them, or start a "
+            "new run"
         )
 
 

@@ -16,7 +16,8 @@ from .. import __version__
 from ..checkpoint import load_generator
 from ..config import DURATIONS, RunConfig, read_file, refuse_idle_metrics, validate
 from ..data.open import absolute_source
-from ..data.packed.load import PackedImages, load, remarks
+from ..data.packed.load import compare_names, load, remarks, write_names
+from ..data.packed.packed_images import PackedImages
 from ..errors import ConfigError, DamagedError, DataError, SnapshotError, TrainingError
 from ..generator import FaceGenerator
 from ..messages import counted
@@ -118,6 +119,7 @@ def train(
             reporter.info(f"{run.path}: the previous contents are now in {aside}")
         with run.lock():
             run.create(config.to_json(), environment(config, device, world))
+            _list_images(config, run, data)
             _report_start(reporter, notice, warnings(config, len(data)))
             where = str(device) if world.size == 1 else f"{world.size} processes on {device.type}"
             reporter.info(f"{run.path}: {counts.num_steps} steps on {counted(len(data), 'image')}, {where}")
@@ -157,7 +159,7 @@ def resume(
             return None
         check_metrics(config)
         chosen = select_device(config, world, device)
-        data = _load_moved(config, run, reporter, newest if moved else None)
+        data = _load_moved(config, run, reporter, newest)
         if _is_finished(run, config.train.num_steps(len(data)), longer=longer):
             if moved:
                 applied.write_source(config)
@@ -171,6 +173,7 @@ def resume(
         name = device or config.train.device
         broadcast_run(world, config, run.path, data_digest=data.digest, device=name, state=path)
         applied.write(config)
+        _list_images(config, run, data)
         _rewind(run, state)
         reporter.info(f"{run.path}: from step {state.step} to {config.train.num_steps(len(data))}")
         return _run_loop(run, state, data=data, hook=hook, reporter=reporter, stop=stop)
@@ -261,9 +264,26 @@ def _load_moved(config: RunConfig, run: RunDir, reporter: Reporter, state: Tenso
         raise DataError(
             f"{error}; if the images have moved, continue with 'facegan resume {run.path} --data SOURCE'"
         ) from None
-    if state:
-        check_images(state, data.digest)
+    if state and state.metadata.get("data") != data.digest:
+        check_images(state, data.digest, _difference(config, run, data))
     return data
+
+
+def _list_images(config: RunConfig, run: RunDir, data: PackedImages) -> None:
+    """Write the names and hashes of training images that are files."""
+    if config.data.source not in names("dataset") and not run.images.exists():
+        write_names(run.images, data)
+
+
+def _difference(config: RunConfig, run: RunDir, data: PackedImages) -> str:
+    """Return how the images differ from those of a run, to go on with after a comma or colon."""
+    if found := compare_names(run.images, data):
+        return f": {found}"
+    inside = run.path.resolve().is_relative_to(Path(config.data.source).resolve())
+    if config.data.reading > 1 or not inside:
+        return ""
+    where = f"move {run.path} out of {data.index.source}"
+    return f" (a run of an earlier version, it takes its own grids for images; {where})"
 
 
 def _build_state(config: RunConfig, device: torch.device, world: World, data: PackedImages) -> TrainState:

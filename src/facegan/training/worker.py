@@ -9,7 +9,8 @@ import torch
 
 from .. import __version__
 from ..config import RunConfig, validate
-from ..data.packed.load import PackedImages, load
+from ..data.packed.load import load
+from ..data.packed.packed_images import PackedImages
 from ..errors import ConfigError, DataError
 from .distributed import World
 from .loop import make_loader, make_step

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ...config import DataConfig
 from ...errors import DataError
-from ...messages import counted, local_path
+from ...messages import counted, local_path, printable
 from ...reporter import SILENT, Reporter
+from ...storage.atomic import write_atomic
 from ...storage.cache import PACKED, CacheEntry
 from ...storage.locks import is_locked, lock_file
 from ..open import open_source
@@ -26,17 +27,9 @@ from .packed_images import (
     open_packed,
 )
 
-__all__ = [
-    "PackedEntry",
-    "PackedImages",
-    "check_enough",
-    "count",
-    "entries",
-    "load",
-    "pack_cached",
-    "pack_folder",
-    "remarks",
-]
+_HASH_DIGITS = 16  # of an image's SHA-256: enough to see a change
+_PIXELS = "pixels of all images"
+_NUM_NAMED = 3  # images
 
 
 def count(data: DataConfig) -> int:
@@ -142,6 +135,40 @@ def remarks(packed: PackedImages, *, num_named: int = 3) -> list[str]:
     if num := packed.index.num_unended:
         lines.append(f"{counted(num, 'JPEG file')} without an end marker, but with all pixels: used")
     return lines
+
+
+def write_names(path: Path, packed: PackedImages) -> None:
+    """Write a text file with the digest of the pixels, then the hash and name of each image, a line each."""
+    pairs = zip(packed.digests, packed.names, strict=True)
+    lines = [f"{digest.hex()[:_HASH_DIGITS]}  {printable(name)}\n" for digest, name in pairs]
+    write_atomic(path, "".join([f"{packed.digest}  {_PIXELS}\n", *lines]).encode())
+
+
+def compare_names(path: Path, packed: PackedImages) -> str:
+    """Return which images came, went or changed since `write_names`; empty where none did or no list can be read."""
+    try:
+        rows = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+        pixels, *before = [(name, digest) for digest, name in rows]
+    except (OSError, ValueError):
+        return ""
+    if pixels[1] == packed.digest:
+        return ""
+    old = dict(before)
+    new = {
+        printable(name): digest.hex()[:_HASH_DIGITS] for digest, name in zip(packed.digests, packed.names, strict=True)
+    }
+    kinds = {
+        "came": sorted(new.keys() - old.keys()),
+        "went": sorted(old.keys() - new.keys()),
+        "changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
+    }
+    found = [f"{counted(len(each), 'file')} {verb} ({_first(each)})" for verb, each in kinds.items() if each]
+    return ", ".join(found) or "the files are the same, but other versions of Pillow or simplejpeg decode them"
+
+
+def _first(names: list[str]) -> str:
+    more = f" and {len(names) - _NUM_NAMED:,} more" if len(names) > _NUM_NAMED else ""
+    return ", ".join(map(shown, names[:_NUM_NAMED])) + more
 
 
 def _is_stale(job: PackJob, packed: PackedImages, verify: bool, reporter: Reporter) -> bool:
