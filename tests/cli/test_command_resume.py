@@ -1,11 +1,110 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+
+NETWORK = (
+    "--batch-size", 2, "--steps", 1, "--device", "cpu", "--resolution", 16,
+    "--set", "architecture.z_dim=12", "--set", "architecture.ngf=8", "--set", "architecture.ndf=8",
+)  # fmt: skip
+DRAWN = ("drawn", "--set", "data.options.num_images=6", "--resolution", "16")
+
+
+@pytest.fixture(autouse=True)
+def cache(own_cache):
+    return own_cache
+
+
+@pytest.fixture
+def faces(workplace):
+    """A folder of three images, one of them damaged."""
+    folder = workplace / "faces"
+    folder.mkdir()
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.bmp")
+    (folder / "bad.jpg").write_text("<html>quota</html>")
+    (folder / "phone.heic").write_text("of a kind that is not read")
+    return folder
+
+
+def test_packed_folder_can_be_trained_on(facegan, workplace):
+    said = facegan("pack", *DRAWN, "-o", "packed")
+    assert (said.code, said.out) == (0, "packed\n")
+    assert said.err == "drawn: 6 images, 16x16, 4.6 kB\n"
+    assert [path.name for path in workplace.iterdir()] == ["packed"]
+    assert facegan("train", *NETWORK, "--data", "packed", "--dry-run", "--json").json["num_images"] == 6
+    assert facegan("train", *NETWORK, "--data", "packed").code == 0
+
+
+def test_without_a_folder_it_packs_where_training_looks(facegan, faces):
+    said = facegan("pack", "faces", "--resolution", 16)
+    assert said.code == 0
+    assert said.err.splitlines() == [
+        "skipped 1 .heic, which are not read",
+        "skipped 1 image (bad.jpg: not an image (it begins like a web page))", "faces: 2 images, 16x16, 1.5 kB",
+    ]  # fmt: skip
+    trained = facegan("train", *NETWORK, "--data", "faces")
+    assert trained.code == 0 and "packing" not in trained.err
+
+
+def test_cached_images_are_said_to_be_packed_before(facegan, faces):
+    said = [facegan("pack", "faces", "--resolution", 16).err.splitlines()[-1] for _ in range(2)]
+    assert said == ["faces: 2 images, 16x16, 1.5 kB", "faces: 2 images, 16x16, 1.5 kB; packed before"]
+
+
+def test_disk_without_room_for_a_folder_of_ones_own_is_reported_so(facegan, faces, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**5))
+    said = facegan("pack", "faces", "--resolution", 16, "-o", "packed")
+    assert said.code == 1 and said.complaint.endswith("free some, or choose a folder on another disk")
+
+
+def test_json_says_how_it_was_packed_and_what_was_skipped(facegan, faces):
+    document = facegan("pack", "faces", "--resolution", 16, "--set", "data.draft=true", "--json").json
+    assert (document["num_images"], document["draft"], document["resolution"]) == (2, True, 16)
+    assert document["skipped"] == [["bad.jpg", "not an image (it begins like a web page)"]]
+    index = json.loads((Path(document["path"]) / "index.json").read_text())
+    assert index["digest"] == document["digest"]
+
+
+def test_packing_again_is_left_as_it_is_and_says_so(facegan, faces):
+    first = facegan("pack", "faces", "--resolution", 16, "-o", "packed")
+    again = facegan("pack", "faces", "--resolution", 16, "-o", "packed")
+    assert (first.code, again.code) == (0, 0)
+    assert again.err.splitlines()[-1] == "faces: 2 images, 16x16, 1.5 kB; packed before"
+
+
+def test_verify_finds_what_size_and_time_hide(facegan, faces):
+    facegan("pack", "faces", "--resolution", 16, "-o", "packed")
+    status = (faces / "1.bmp").stat()
+    Image.new("RGB", (40, 40), "red").save(faces / "1.bmp")
+    os.utime(faces / "1.bmp", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert facegan("pack", "faces", "--resolution", 16, "-o", "packed").code == 0
+    said = facegan("pack", "faces", "--resolution", 16, "-o", "packed", "--verify")
+    assert said.code == 2
+    assert said.complaint == (
+        f"facegan: packed/: packed from other images than {faces} now holds, 1.bmp for one; "
+        "choose another folder, or remove this one"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("nowhere",), "nowhere: no such dataset, folder or file; "),
+        (("faces", "-o", "faces"), "faces: exists and holds no packed images; choose another folder"),
+        (("faces", "--set", "train.steps=3"), "--set train.steps=3: has no effect here; you can set "),
+        (("faces", "--resolution", "17"), "resolution"),
+        (("faces", "-o", "afile/packed"), "afile: the packed images cannot be written (File exists); choose another"),
+        ((), "missing argument 'source'"),
+    ],
+)
 
 
 def steps(run):
@@ -326,11 +425,11 @@ def test_changed_images_are_named_when_a_run_is_resumed_or_evaluated(facegan, ph
     Path("03.png").unlink()
     Image.new("RGB", (20, 20)).save("04.png")
     for name in "abcd":
-        Image.new("RGB", (20, 20), name * 0 or "red").save(f"{name}.png")
+        Image.new("RGB", (20, 20), "red").save(f"{name}.png")
     what = "4 files came (a.png, b.png, c.png and 1 more), 1 file went (03.png), 1 file changed (04.png)"
     refused = facegan("resume", "runs/a", "--steps", 6)
     assert refused.code == 2
-    assert f"the images are not those that this run was trained on: {what}; restore them, or start" in refused.complaint
+    assert f"the images are not those that this run was trained on: {what}; restore them, or start" in refused.err
     judged = facegan("evaluate", "runs/a", "--metrics", "fd_random", "-n", 8)
     assert f"not the images that a was trained on: {what}" in judged.err
 
@@ -348,7 +447,7 @@ def test_run_of_an_earlier_version_inside_its_own_images_is_told_the_way_on(face
     assert facegan("train", *HERE, "--set", "data.reading=1").code == 0
     Path("runs/a/images.txt").unlink()
     refused = facegan("resume", "runs/a", "--steps", 6)
-    assert refused.code == 2 and "move runs/a out of " in refused.complaint
+    assert refused.code == 2 and "move runs/a out of " in refused.err
 
 
 def test_images_that_are_all_equal_are_a_warning_and_the_runs_health(facegan, photos):
