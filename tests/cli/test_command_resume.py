@@ -105,8 +105,6 @@ def test_verify_finds_what_size_and_time_hide(facegan, faces):
         ((), "missing argument 'source'"),
     ],
 )
-
-
 def steps(run):
     return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
 

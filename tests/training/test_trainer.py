@@ -30,7 +30,8 @@ def test_a_finished_run_leaves_everything_and_no_pickle(finished_run):
     run = finished_run
     found = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
     assert found == {
-        ".lock", "config.json", "environment.json", "images.txt", "metrics.jsonl", "losses.png", "faces.png", "model-card.md",
+        ".lock", "config.json", "environment.json", "images.txt", "metrics.jsonl",
+        "losses.png", "faces.png", "model-card.md",
         "samples/real.png",
         *(f"samples/step-{step:08d}.png" for step in range(4)),
         *(f"snapshots/step-{step:08d}.safetensors" for step in (1, 2, 3)),

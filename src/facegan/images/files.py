@@ -24,7 +24,11 @@ from .decode import decode, quiet_pillow, too_large
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 _MAX_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels
 _MAX_EXIF = 65_000  # bytes, of a JPEG
-_MARKS = (b"tEXtSoftware\0facegan ", b"tEXtfacegan\0", b'"Software": "facegan ')  # in the metadata of our PNGs, and of other formats
+_MARKS = (
+    b"tEXtSoftware\0facegan ",
+    b"tEXtfacegan\0",
+    b'"Software": "facegan ',
+)  # in the metadata of our PNGs, and of other formats
 _SIDES = (16, 32, 64, 128, 256, 512)  # of single images
 _AHEAD = 256  # images that may wait to be written; bounds the memory
 
