@@ -265,7 +265,7 @@ TABLES = {
 }
 
 
-def open_faces(root, source, pattern):
+def open_faces(root, source, pattern, **options):
     from PIL import Image
 
     from facegan.data.folder import FolderSource
@@ -274,7 +274,7 @@ def open_faces(root, source, pattern):
         path = root / pattern.format(f"{number:06d}")
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (20, 20)).save(path)
-    return FolderSource(root / source)
+    return FolderSource(root / source, **options)
 
 
 @pytest.mark.parametrize(("source", "pattern", "listed"), LAYOUTS.values(), ids=LAYOUTS)
@@ -283,6 +283,14 @@ def test_lists_of_celeba_are_found_in_every_usual_layout(tmp_path, source, patte
     (tmp_path / listed).write_text(LIST)
     found = open_faces(tmp_path, source, pattern)
     assert found.attributes(found.names) == {"Smiling": [True, False], "Male": [False, True]}
+
+
+@pytest.mark.parametrize(("source", "pattern", "listed"), LAYOUTS.values(), ids=LAYOUTS)
+def test_run_of_an_earlier_version_is_not_split_by_lists_that_it_did_not_find(tmp_path, source, pattern, listed):
+    (tmp_path / listed).parent.mkdir(parents=True)
+    (tmp_path / listed).write_text(LIST)
+    found = open_faces(tmp_path, source, pattern, reading=1)
+    assert found.attributes(found.names) == {}
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)

@@ -185,7 +185,7 @@ def test_link_out_of_the_archive_or_device_refuses_it(name, odd, what, pack):
 )
 def test_link_to_a_member_is_counted_and_not_read_twice(name, link, pack):
     source = open_archive(pack(name, link, ("d/a.png", b"x")))
-    assert source.names == ["d/a.png"] and source.passed_over == {"link to other members": 1}
+    assert source.names == ["d/a.png"] and source.passed_over == {"linked to another member": 1}
 
 
 def test_control_characters_of_a_name_do_not_reach_the_terminal(pack):

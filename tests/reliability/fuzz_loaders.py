@@ -25,7 +25,7 @@ from facegan import load_generator, plots
 from facegan.cli import main
 from facegan.config import DataConfig, resolve
 from facegan.data.image.crop import parse_crop
-from facegan.data.image.resize import to_square
+from facegan.data.image.resize import Preprocessing, to_square
 from facegan.data.open import open_path
 from facegan.data.packed.load import load as load_packed
 from facegan.data.packed.packed_images import is_damaged, open_packed
@@ -172,7 +172,7 @@ def _of_others():
                 image = decode(content, channels)
                 assert image.mode == ("RGB" if channels == 3 else "L")
                 assert crop.apply(image, 16).size == (16, 16)
-                to_square(content, crop=crop, resolution=16, channels=channels, draft=channels == 1)
+                to_square(content, Preprocessing(crop=crop, resolution=16, channels=channels, draft=channels == 1))
 
     def source(path):
         opened = open_path(path)
@@ -183,7 +183,7 @@ def _of_others():
         with quiet_pillow():
             for _, content in opened.read(opened.names, 16):
                 try:
-                    to_square(content, crop=parse_crop("auto"), resolution=16, channels=3)
+                    to_square(content, Preprocessing(crop=parse_crop("auto"), resolution=16, channels=3))
                 except FaceganError as error:
                     refused.append(error)
         if refused:

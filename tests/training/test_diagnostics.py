@@ -215,6 +215,7 @@ def test_lines_without_spreads_are_diagnosed_by_the_scores():
 def test_images_that_are_all_the_same_make_no_collapse():
     same = lambda step: well(step, **{"spread/real": 0.0, "spread/fake": 0.0})  # noqa: E731
     assert set(names(HealthMonitor(), run(1000, 10, same))) == {"good"}
+    assert set(names(HealthMonitor(are_equal=True), run(1000, 10, same))) == {"equal images"}
 
 
 def test_a_monitor_rebuilt_from_the_lines_continues_like_one_that_never_stopped():

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
+from ..images.decode import READING
 from ..messages import counted, one_line
 from .source import Delivered, read_file, shown
 
@@ -47,6 +48,7 @@ class AnnotationFile:
     stamp: bytes = b""  # changes when its content may have changed
     prefix: str = ""  # added in front of its names to give the source's
     surplus: str = ""  # removed from the front of its names where present
+    since: int = 1  # the version of `data.reading` that finds it
 
     def path_of(self, key: str) -> str:
         """Return the path in the source of an image that the file names."""
@@ -73,11 +75,16 @@ class Annotations:
     Of several files of one kind the first counts.
     """
 
-    def __init__(self, files: Iterable[AnnotationFile], names: Sequence[str]) -> None:
-        """Take the files that were found, the nearest to the images first, and the names of all images."""
+    def __init__(self, files: Iterable[AnnotationFile], names: Sequence[str], reading: int = READING) -> None:
+        """Take the files that were found, the nearest to the images first, and the names of all images.
+
+        `reading` 1 finds and matches what older versions did, because the split of their runs depends on it.
+        """
+        self._kinds = (_base, _stem, lambda path: _stem(path).casefold())[: 1 if reading == 1 else None]
         self._files: dict[str, AnnotationFile] = {}
         for file in files:
-            self._files.setdefault(file.name.rpartition(".")[0], file)
+            if file.since <= reading:
+                self._files.setdefault(file.name.rpartition(".")[0], file)
         self.stamp = b"".join(b"\n" + hashlib.sha256(file.stamp).digest() for file in self._files.values())
         self.notes: list[str] = []  # how many images each file knows, once they are read
         self._places = {name: place for place, name in enumerate(names)}
@@ -99,7 +106,7 @@ class Annotations:
             table = file.table()
             keys = table[0].to_pylist()
             if last != (last := (keys, file.prefix, file.surplus)):  # CelebA's files all list the same images
-                rows = _match(file, keys, list(self._places))
+                rows = _match(file, keys, list(self._places), self._kinds)
             num_known = len(rows) - rows.count(None)
             if not num_known:  # its images are others
                 ours, theirs = (", ".join(map(shown, sorted(each)[:2])) for each in (self._places, filter(None, keys)))
@@ -120,7 +127,7 @@ def is_annotation(name: str) -> bool:
     return name.rpartition("/")[2] in _NAMES
 
 
-def in_folder(folder: Path, *, surplus: str = "") -> list[AnnotationFile]:
+def in_folder(folder: Path, *, surplus: str = "", since: int = 1) -> list[AnnotationFile]:
     """Return the annotation files in a folder, and where CelebA has its own; `surplus` leads from there to the images.
 
     Those are the folder's Anno and Eval, and a folder celeba in it, which torchvision makes.
@@ -135,7 +142,9 @@ def in_folder(folder: Path, *, surplus: str = "") -> list[AnnotationFile]:
         except OSError:
             continue
         stamp = os.fsencode(path) + b" %d %d" % (status.st_size, status.st_mtime_ns)
-        found.append(AnnotationFile(name, str(path), partial(read_file, str(path)), stamp, surplus=surplus))
+        version = since if path.parent == folder else 2
+        read = partial(read_file, str(path))
+        found.append(AnnotationFile(name, str(path), read, stamp, surplus=surplus, since=version))
     return found
 
 
@@ -148,7 +157,7 @@ def next_to(path: Path) -> list[AnnotationFile]:
     for place in dict.fromkeys((path.absolute(), path.resolve())):
         found += in_folder(place.parent, surplus=f"{place.name}/")
         if place.parent.name.lower() == "img":
-            found += in_folder(place.parent.parent)
+            found += in_folder(place.parent.parent, since=2)
     return found
 
 
@@ -247,14 +256,17 @@ def _single_spaces(content: bytes) -> bytes:
     return content.replace(b" \n", b"\n").replace(b"\n ", b"\n").strip(b" ")
 
 
-def _match(file: AnnotationFile, keys: Sequence[str], names: Sequence[str]) -> list[int | None]:
+def _match(
+    file: AnnotationFile, keys: Sequence[str], names: Sequence[str], kinds: Sequence[Callable[[str], str]]
+) -> list[int | None]:
     """Return the row of each image that has one: by path, else by what is unique on both sides.
 
-    That is the file name, then the name without its ending, then that in any case.
+    That is what the kinds make of both paths: the file name, the name without its ending, that in any case.
     """
     rows = {file.path_of(key): row for row, key in enumerate(keys)}
-    keys = [key.replace("\\", "/") for key in keys]  # as Windows writes paths; exact names have been found
-    for kind in (_base, _stem, lambda path: _stem(path).casefold()):
+    if len(kinds) > 1:
+        keys = [key.replace("\\", "/") for key in keys]  # as Windows writes paths; exact names have been found
+    for kind in kinds:
         missing = [name for name in names if name not in rows]
         if not missing:
             break

@@ -11,14 +11,14 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from ..errors import DataError
 from ..images.decode import READING, sniff_file_type, too_large
 from ..messages import one_line
 from .annotations import AnnotationFile, Annotations, is_annotation, next_to
-from .rules import IN_RUN, Sorter, no_images, reason_inside
+from .rules import IN_RUN, RUN_FILES, Sorter, no_images
 from .source import HEAD_BYTES, MAX_NAMES, MAX_RATIO, Delivered, fingerprint_of, screened, shown
 
 FORMS = "a folder of images, a .zip, .tar, .tgz or .parquet"
@@ -26,8 +26,6 @@ _TAR_MODES: dict[str, Any] = {"a gzip file": "r:gz", "a bzip2 file": "r:bz2", "a
 _TAR_FREE_BYTES = 2**30  # archives up to this size may expand by any ratio
 _MAX_EXTENSION_BYTES = 2**20  # long names and extended headers, which tarfile reads into memory at once
 _EXTENSIONS = (b"x", b"g", b"X", b"L", b"K")
-
-
 _Kind = Literal["file", "folder", "link", "device"]
 
 
@@ -36,8 +34,8 @@ class _Member(NamedTuple):
     kind: _Kind
     place: Any  # where its content is
     read: Callable[[], Delivered]
-    head: Callable[[], bytes]  # reads its first bytes; while the members are listed
-    target: str = ""  # path of the member that a link leads to
+    head: Callable[[], bytes]  # returns its first bytes while the members are listed
+    target: str = ""  # the path that a link leads to
 
 
 class ArchiveSource:
@@ -51,7 +49,7 @@ class ArchiveSource:
         self._reading = reading
         self._sorter = Sorter(reading)
         self.passed_over = self._sorter.left_out
-        self._files: set[str] = set()  # the names of all files, while they are listed
+        self._files: set[str] = set()  # the names of all
         self._links: list[tuple[str, str]] = []  # names and targets
         self._places: dict[str, Any] = {}  # of the images in the archive, by name
         self._inner_files: dict[str, AnnotationFile] = {}  # by file name
@@ -62,14 +60,14 @@ class ArchiveSource:
                 self._check_count(count)
                 self._add(member)
             self._check_links()
-            self._leave_out_runs()
-            self._files.clear()
+            if reading > 1:
+                self._leave_out_runs()
         except Exception as error:
             raise self._damaged(error) from None
         if not self._places:
             raise no_images(self._where, self.passed_over)
         self.names: Sequence[str] = sorted(self._places)
-        self._annotations = Annotations([*self._inner_files.values(), *next_to(path)], self.names)
+        self._annotations = Annotations([*self._inner_files.values(), *next_to(path)], self.names, reading)
         self.notes = self._annotations.notes
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
@@ -121,23 +119,15 @@ class ArchiveSource:
         for member, target in self._links:
             if target not in self._files:
                 raise self._unsafe(f"'{shown(member)}' is a link to a file that is not in it")
-            self._sorter.count("link to other members")
+            self.passed_over["linked to another member"] += 1
 
     def _leave_out_runs(self) -> None:
         """Leave out the images of runs of facegan inside the archive."""
-        found = [folder for name in self._files if (folder := name.removesuffix("/environment.json")) != name]
-        if not found or self._reading == 1:
-            return
-        inside: dict[str, set[str]] = {folder: set() for folder in found}
-        for name in self._files:
-            folder, _, base = name.rpartition("/")
-            above, _, sub_folder = folder.rpartition("/")
-            inside.get(folder, set()).add(base)
-            inside.get(above, set()).add(sub_folder)
-        runs = {folder for folder, names in inside.items() if reason_inside(names) == IN_RUN}
-        for name in [name for name in self._places if not runs.isdisjoint(map(str, PurePosixPath(name).parents))]:
+        folders = [name.removesuffix("environment.json") for name in self._files if name.endswith("/environment.json")]
+        runs = tuple(folder for folder in folders if all(folder + name in self._files for name in RUN_FILES))
+        for name in [name for name in self._places if name.startswith(runs)]:
             del self._places[name]
-            self._sorter.count(IN_RUN)
+            self.passed_over[IN_RUN] += 1
 
     def _check_count(self, num_members: int) -> None:
         if num_members > MAX_NAMES:

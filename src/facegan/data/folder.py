@@ -43,7 +43,7 @@ class FolderSource:
         if not self._stats:
             raise no_images(where, self.passed_over)
         self.names: Sequence[str] = sorted(self._stats)
-        self._annotations = Annotations(_annotation_files(path), self.names)
+        self._annotations = Annotations(_annotation_files(path), self.names, reading)
         self.notes = self._annotations.notes
 
     def attributes(self, names: Sequence[str]) -> dict[str, list[Any]]:
@@ -74,9 +74,9 @@ class FolderSource:
         except OSError as error:
             if not prefix:
                 raise
-            self._sorter.count(f"unreadable folder ({shown(prefix[:-1])}: {error.strerror or error})")
+            self.passed_over[f"unreadable folder ({shown(prefix[:-1])}: {error.strerror or error})"] += 1
             return
-        self._sorter.enter(prefix[:-1], {entry.name for entry in entries} if prefix else (), is_cache=here == cache)
+        self._sorter.enter(prefix[:-1], {entry.name for entry in entries}, is_cache=here == cache)
         inner = []
         for entry in entries:
             try:
@@ -85,14 +85,14 @@ class FolderSource:
                 else:
                     self._sort(entry, prefix)
             except OSError as error:
-                self._sorter.count(f"unreadable ({error.strerror or error})")
+                self.passed_over[f"unreadable ({error.strerror or error})"] += 1
         for _, name in sorted(inner):  # real folders before links to them
             self._search(f"{folder}/{name}", f"{prefix}{name}/", entered, cache)
 
     def _sort(self, entry: os.DirEntry[str], prefix: str) -> None:
         name = prefix + entry.name
         if not entry.is_file():
-            self._sorter.count("link to nothing" if entry.is_symlink() else "pipe, socket or device")
+            self.passed_over["linked to nothing" if entry.is_symlink() else "not a regular file"] += 1
         elif self._sorter.is_image(name, partial(read_head, entry.path)):
             status = entry.stat()
             self._stats[name] = (status.st_size, status.st_mtime_ns)

@@ -199,17 +199,16 @@ def _shards_in(folder: Path, reading: int) -> list[Path]:
     others: list[Path] = []
     sorter = Sorter(reading)
     for place, folders, files in os.walk(folder):
-        here = os.path.relpath(place, folder).replace(os.sep, "/").removeprefix(".")
-        sorter.enter(here, {*folders, *files})
-        folders[:] = [name for name in folders if not sorter.reason_around(f"{here}/{name}".removeprefix("/"))]
-        if sorter.reason_around(here):
+        inside = place[len(str(folder)) :].lstrip(os.sep)
+        sorter.enter(inside, files)
+        if sorter.reason_around(inside):
             folders.clear()
             continue
         if any(map(is_image_name, files)):
             return []
         for name in files:
-            kind = shards if name.lower().endswith(".parquet") and not name.startswith(".") else others
-            kind.append(Path(place, name))
+            is_shard = name.lower().endswith(".parquet") and not name.startswith(".")
+            (shards if is_shard else others).append(Path(place, name))
     if shards and any(sorter.is_image(path.name, partial(read_head, str(path))) for path in others):
         return []
     return sorted(shards)

@@ -22,7 +22,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
 _SINCE = {"PPM": 2}  # the rules with which a format came
 _ORIENTATION, _PHOTOMETRIC, _BITS = 0x0112, 0x0106, 0x0102  # tags of TIFF
 _END = b"\xff\xd9"  # of a JPEG file
-_HEIC = "a HEIC or AVIF file"
+HEIC = "a HEIC or AVIF file"
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -50,7 +50,7 @@ _SIGNATURES = {
     rb"BM.{4}\0{4}.{4}[\x0c(\x28@l|\x7c]\0{3}|BM[^\t\n\r\x20-\x7e]": "a BMP image",
     rb"RIFF.{4}WEBP": "a WebP image",
     rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s": "a PNM image",
-    rb".{4}ftyp(he[iv][cxms]|mif1|msf1|avi[fs])": _HEIC,
+    rb".{4}ftyp(he[iv][cxms]|mif1|msf1|avi[fs])": HEIC,
     rb".{4}ftyp": "an MP4 video",
     rb"(?i:(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body|!--|meta|script|title))": "a web page",
     rb"(\xef\xbb\xbf)?[\t\n\r\x20-\x7e]+\Z": "plain text",
@@ -82,7 +82,7 @@ def decode(content: bytes, channels: int, *, reading: int = READING) -> Image.Im
         raise DataError(f"the image has too many pixels (the limit is {MAX_PIXELS:,})") from None
     except UnidentifiedImageError:
         kind = sniff_file_type(content)
-        if kind == _HEIC:
+        if kind == HEIC:
             raise DataError(f"{kind}, which is not read; convert it to JPEG or PNG") from None
         if kind.endswith(" image"):
             raise DataError(f"the image is damaged (it begins like {kind}, but its header cannot be read)") from None
@@ -125,7 +125,10 @@ def orientation(image: Image.Image) -> int:
 
 def lacks_end_marker(content: bytes) -> bool:
     """Return whether the bytes are those of a JPEG file that stops before its end marker."""
-    return content.startswith(b"\xff\xd8\xff") and content.find(_END, content.rfind(b"\xff\xda")) < 0
+    place = 2  # of the segments before the image, which may hold a thumbnail with an end marker of its own
+    while content[place : place + 1] == b"\xff" and content[place + 1 : place + 2] != b"\xda":
+        place += 2 + int.from_bytes(content[place + 2 : place + 4])
+    return content.startswith(b"\xff\xd8\xff") and content.find(_END, place) < 0
 
 
 def too_large(size_bytes: int) -> DataError | None:

@@ -24,12 +24,8 @@ from .decode import decode, quiet_pillow, too_large
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 _MAX_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels
 _MAX_EXIF = 65_000  # bytes, of a JPEG
-_MARKS = (
-    b"tEXtSoftware\0facegan ",
-    b"tEXtfacegan\0",
-    b'"Software": "facegan ',
-)  # in the metadata of our PNGs, and of other formats
-_SIDES = (16, 32, 64, 128, 256, 512)  # of single images
+# In the metadata of our PNGs and JPEGs, and of those of older versions.
+_MARKS = (b"tEXtSoftware\0facegan ", b'"Software": "facegan ', b"tEXtfacegan\0")
 _AHEAD = 256  # images that may wait to be written; bounds the memory
 
 
@@ -53,7 +49,8 @@ def is_sheet(content: bytes) -> bool:
         return False
     try:
         with Image.open(io.BytesIO(content)) as file:
-            return file.width != file.height or file.width not in _SIDES or getattr(file, "n_frames", 1) > 1
+            is_single = file.width == file.height and file.width.bit_count() == 1  # the resolution of a model
+            return not is_single or getattr(file, "n_frames", 1) > 1
     except Exception:  # damaged, as decoding it will tell
         return False
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..checkpoint import Checkpoint
 from ..config import RunConfig
 from ..data.image.crop import Crop, parse_crop
-from ..data.image.resize import to_square
+from ..data.image.resize import Preprocessing, to_square
 from ..data.image_set import training_settings
 from ..data.open import open_source
 from ..errors import DataError, FaceganError
@@ -117,9 +117,7 @@ def _read_photo(path: Path, config: RunConfig, crop: Crop) -> Tensor:
         if refusal := too_large(path.stat().st_size):
             raise refusal
         with quiet_pillow():
-            image = to_square(
-                path.read_bytes(), crop=crop, resolution=side, channels=channels, filter=config.data.filter
-            )
+            image = to_square(path.read_bytes(), Preprocessing(crop, side, channels, config.data.filter))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     except DataError as error:

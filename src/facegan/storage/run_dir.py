@@ -29,7 +29,7 @@ MAX_STEPS = 10**12  # steps or images: more than any run has
 _KINDS = ("samples", "snapshots", "states")
 _WRITTEN = re.compile(  # the names of the files that facegan writes into a run folder
     r"step-\d{8,}\.(png|safetensors)|(real|faces|losses)\.png|(config|environment)\.json|directions\.safetensors"
-    r"|(changes|evaluations|metrics)\.jsonl|model-card\.md"
+    r"|(changes|evaluations|metrics)\.jsonl|model-card\.md|images\.txt"
 )
 _LOCK = ".lock"
 _LOCK_SECONDS = 1.0  # outlasts a process that only checks whether the lock is held

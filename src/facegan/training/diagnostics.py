@@ -1,4 +1,4 @@
-"""The health of a run in plain words, from the lines of metrics.jsonl alone, in their order.
+"""The health of a run in plain words, from the lines of metrics.jsonl in their order, and whether its images are equal.
 
 Since nothing else counts, a resumed run has the same health as one that never stopped: its earlier lines are read
 again. The limits below were measured, on runs that went well and on runs spoilt on purpose; docs/how-it-works.md lists
@@ -24,8 +24,6 @@ FOOLED, NOT_FOOLED = 0.35, 0.2  # how far D(G(z)) is above D(x) of a D that does
 NUM_BLOCKS = 8  # stretches of half a memory each (at least MEMORY_MIN steps), whose means must agree for stagnation
 STILL, MOVING = 0.35, 0.5  # how far those means may differ by chance, and when they differ by more: see `_motion`
 
-EQUAL = 1e-6  # the images' spread below which they are one and the same
-
 GOOD, WON_BY_D, COLLAPSE, STAGNATION = "good", "D has won", "collapse", "stagnation"  # and NOT_FINITE
 EQUAL_IMAGES = "equal images"
 
@@ -47,7 +45,7 @@ ADVICE = {
     "most 0.5, loss.name=relativistic with penalties (penalty.r1 and r2), or a larger train.batch_size",
     STAGNATION: "if the faces are good, the run is done; else, in a new run, try other optimizer.lr_G and "
     "optimizer.lr_D, both the same (2e-4 to 5e-4)",
-    EQUAL_IMAGES: "give different images; 'facegan data check' finds copies",
+    EQUAL_IMAGES: "give different images ('facegan data check' finds copies)",
     NOT_FINITE: "in a new run, try lower optimizer.lr_G and optimizer.lr_D, or train.precision=fp32",
 }
 
@@ -79,8 +77,10 @@ class HealthMonitor:
     an average crosses one limit and changes back when it crosses another, so it does not flicker.
     """
 
-    def __init__(self, earlier: Iterable[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, earlier: Iterable[Mapping[str, Any]] = (), *, are_equal: bool = False) -> None:
+        """Take the earlier lines into account; `are_equal`: all training images are one and the same."""
         self.health = Health(GOOD)
+        self._are_equal = are_equal
         self._step, self._images = 0, 0.0
         self._means: dict[str, float] = {}
         self._best_share = 0.0
@@ -100,8 +100,6 @@ class HealthMonitor:
         if all(value is not None and isfinite(value) for value in numbers):
             self._average(_watched(record), steps, num_images)
             name, words = self._diagnose()
-            if record.get("spread/real", 1) < EQUAL:
-                name, words = EQUAL_IMAGES, "all real images are one and the same, and G learns nothing but that one"
         else:
             name, words = NOT_FINITE, f"a loss, a score or a spread is no longer a number (step {self._step})"
         self.health = Health(name, words, changed=name != self.health.name)
@@ -124,6 +122,8 @@ class HealthMonitor:
         was, means = self.health.name, self._means
         real, fake, share = (means.get(key, nan) for key in ("real", "fake", "share"))
         self._best_share = max(self._best_share, share)
+        if self._are_equal:
+            return EQUAL_IMAGES, "all real images are one and the same, so that is all G can learn"
         if self._step < WARM_UP:
             return GOOD, ""
         if real > 0.5 and fake < (NOT_WON if was == WON_BY_D else WON):

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from .. import images
 from ..data.loader import InfiniteSampler, Loader
+from ..data.packed.load import write_names
 from ..data.packed.packed_images import PackedImages
 from ..errors import TrainingError
+from ..plugins import names
 from ..reporter import SILENT, Reporter
 from ..storage.run_dir import RunDir
 from ..storage.run_log import NOT_FINITE
@@ -47,7 +49,8 @@ class TrainLoop:
         self.loader, self.run_step = make_loader(data, state), make_step(state, reporter)
         self.saver = Saver(run.path, reporter)
         records = list(run.read_metrics())
-        self.monitor = HealthMonitor(record for record in records if record.get("kimg") is not None)
+        ticks = (record for record in records if record.get("kimg") is not None)
+        self.monitor = HealthMonitor(ticks, are_equal=data.are_equal())
         # Wall-clock time, including the time before a resume: metadata, not part of the state.
         self._seconds = next((record["seconds"] for record in reversed(records) if "seconds" in record), 0.0)
         self._saved_at = self._tick_at = time.perf_counter()
@@ -166,6 +169,8 @@ class TrainLoop:
         """Save a snapshot, a state or both in the background, or `wait` until they are written."""
         if resumable:
             self._saved_at = time.perf_counter()
+            if not self.run.images.exists() and self.state.config.data.source not in names("dataset"):
+                self.saver.write("the list of images", partial(write_names, self.run.images, self.data))
         digest = self.data.digest if resumable else None
         write = copy_weights(self.run, self.state, snapshot=snapshot, data_digest=digest)
         (self.saver.write_last if wait else self.saver.write_in_background)(f"step {self.state.step:,}", write)

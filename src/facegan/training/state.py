@@ -174,7 +174,7 @@ class TrainState:
 
 
 def check_images(file: TensorFile, data_digest: str, difference: str = "") -> None:
-    """Raise SnapshotError if a state is of other images than those with this digest, which differ as described."""
+    """Raise SnapshotError if a state is of other images than those with this digest; `difference` follows the fact."""
     if file.metadata.get("data") != data_digest:
         raise SnapshotError(
             f"{file.path}: the images are not those that this run was trained on{difference}; restore them, or start a "

@@ -16,7 +16,7 @@ from .. import __version__
 from ..checkpoint import load_generator
 from ..config import DURATIONS, RunConfig, read_file, refuse_idle_metrics, validate
 from ..data.open import absolute_source
-from ..data.packed.load import compare_names, load, remarks, write_names
+from ..data.packed.load import compare_names, load, remarks
 from ..data.packed.packed_images import PackedImages
 from ..errors import ConfigError, DamagedError, DataError, SnapshotError, TrainingError
 from ..generator import FaceGenerator
@@ -119,7 +119,6 @@ def train(
             reporter.info(f"{run.path}: the previous contents are now in {aside}")
         with run.lock():
             run.create(config.to_json(), environment(config, device, world))
-            _list_images(config, run, data)
             _report_start(reporter, notice, warnings(config, len(data)))
             where = str(device) if world.size == 1 else f"{world.size} processes on {device.type}"
             reporter.info(f"{run.path}: {counts.num_steps} steps on {counted(len(data), 'image')}, {where}")
@@ -173,7 +172,6 @@ def resume(
         name = device or config.train.device
         broadcast_run(world, config, run.path, data_digest=data.digest, device=name, state=path)
         applied.write(config)
-        _list_images(config, run, data)
         _rewind(run, state)
         reporter.info(f"{run.path}: from step {state.step} to {config.train.num_steps(len(data))}")
         return _run_loop(run, state, data=data, hook=hook, reporter=reporter, stop=stop)
@@ -255,7 +253,7 @@ def _load_data(config: RunConfig, reporter: Reporter) -> PackedImages:
 
 
 def _load_moved(config: RunConfig, run: RunDir, reporter: Reporter, state: TensorFile | None) -> PackedImages:
-    """Load the images of a run, checked by a state, if given; the error of a source that is gone offers the way on."""
+    """Load the images of a run, checked by its state, if any; the error of a source that is gone offers the way on."""
     try:
         data = _load_data(config, reporter)
     except DataError as error:
@@ -269,21 +267,13 @@ def _load_moved(config: RunConfig, run: RunDir, reporter: Reporter, state: Tenso
     return data
 
 
-def _list_images(config: RunConfig, run: RunDir, data: PackedImages) -> None:
-    """Write the names and hashes of training images that are files."""
-    if config.data.source not in names("dataset") and not run.images.exists():
-        write_names(run.images, data)
-
-
 def _difference(config: RunConfig, run: RunDir, data: PackedImages) -> str:
-    """Return how the images differ from those of a run, to go on with after a comma or colon."""
+    """Return how the images differ from those of a run, as far as it is known; begins with a colon, or is empty."""
     if found := compare_names(run.images, data):
         return f": {found}"
-    inside = run.path.resolve().is_relative_to(Path(config.data.source).resolve())
-    if config.data.reading > 1 or not inside:
+    if config.data.reading > 1 or not run.path.resolve().is_relative_to(Path(config.data.source).resolve()):
         return ""
-    where = f"move {run.path} out of {data.index.source}"
-    return f" (a run of an earlier version, it takes its own grids for images; {where})"
+    return f": it began with an earlier version, which takes its grids for images; move {run.path} out of them"
 
 
 def _build_state(config: RunConfig, device: torch.device, world: World, data: PackedImages) -> TrainState:

@@ -13,7 +13,7 @@ from facegan.data.image import jpeg as jpeg_module
 from facegan.data.image import resize as squares
 from facegan.data.image.crop import parse_crop
 from facegan.data.image.jpeg import read_jpeg
-from facegan.data.image.resize import to_square
+from facegan.data.image.resize import Preprocessing, to_square
 from facegan.data.packed import pack as packing
 from facegan.data.packed.load import load
 from facegan.errors import DataError
@@ -55,7 +55,9 @@ def test_quick_way_gives_the_pixels_of_pillow(portrait, encode, options):
         content = encode(portrait(mode=mode), "JPEG", **options)
         assert read_jpeg(content, lambda *_: 1) is not None
         for crop in crops:
-            quick = to_square(content, crop=parse_crop(crop), resolution=32, channels=channels, filter=filter)
+            quick = to_square(
+                content, Preprocessing(crop=parse_crop(crop), resolution=32, channels=channels, filter=filter)
+            )
             np.testing.assert_array_equal(np.asarray(quick), np.asarray(slow(content, crop, 32, channels, filter)))
 
 
@@ -66,7 +68,7 @@ def test_pillow_alone_gives_the_same_pixels(portrait, encode, monkeypatch, optio
     arguments = {"crop": parse_crop("center:129"), "resolution": resolution, "channels": 3}
 
     def squares_of(draft):
-        return [np.asarray(to_square(content, **arguments, draft=draft)) for content in contents]
+        return [np.asarray(to_square(content, Preprocessing(**arguments, draft=draft))) for content in contents]
 
     expected = squares_of(False), squares_of(True)
     monkeypatch.setattr(jpeg_module, "simplejpeg", None)
@@ -113,7 +115,9 @@ def test_what_is_not_plain_jpeg_is_left_to_pillow(portrait, encode):
         assert read_jpeg(content, lambda *_: 1) is None
     np.testing.assert_array_equal(
         np.asarray(
-            to_square(encode(portrait(mode="CMYK"), "JPEG"), crop=parse_crop("auto"), resolution=16, channels=3)
+            to_square(
+                encode(portrait(mode="CMYK"), "JPEG"), Preprocessing(crop=parse_crop("auto"), resolution=16, channels=3)
+            )
         ),
         np.asarray(slow(encode(portrait(mode="CMYK"), "JPEG"), "auto", 16, 3)),
     )
@@ -125,7 +129,7 @@ def test_header_that_claims_too_many_pixels_is_refused_before_decoding(portrait,
     content[start : start + 4] = struct.pack(">HH", 60_000, 60_000)
     monkeypatch.setattr(jpeg_module.simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded"))
     with quiet_pillow(), pytest.raises(DataError, match=r"too many pixels \(the limit is 89,478,485\)"):
-        to_square(bytes(content), crop=parse_crop("auto"), resolution=16, channels=3)
+        to_square(bytes(content), Preprocessing(crop=parse_crop("auto"), resolution=16, channels=3))
 
 
 @pytest.mark.parametrize("crop", ["auto", "center:128", "box:11,40,135,135"])
@@ -138,7 +142,7 @@ def test_draft_keeps_everything_in_its_place(encode, crop, size):
     content = encode(Image.fromarray(spot.astype(np.uint8)).convert("RGB"), "JPEG", quality=95, subsampling=0)
     centres, results = [], []
     for draft in (False, True):
-        results.append(to_square(content, crop=parse_crop(crop), resolution=32, channels=1, draft=draft))
+        results.append(to_square(content, Preprocessing(crop=parse_crop(crop), resolution=32, channels=1, draft=draft)))
         light = np.asarray(results[-1]).astype(float)
         across, down = np.meshgrid(np.arange(32), np.arange(32))
         centres.append(((light * across).sum() / light.sum(), (light * down).sum() / light.sum()))
@@ -150,7 +154,9 @@ def test_draft_keeps_everything_in_its_place(encode, crop, size):
 def test_draft_that_leaves_just_enough_pixels_is_not_filtered(portrait, encode):
     content = encode(portrait((250, 250)), "JPEG")
     results = [
-        to_square(content, crop=parse_crop("center:128"), resolution=64, channels=3, filter=filter, draft=True)
+        to_square(
+            content, Preprocessing(crop=parse_crop("center:128"), resolution=64, channels=3, filter=filter, draft=True)
+        )
         for filter in ("box", "bicubic", "lanczos")
     ]
     reduced = read_jpeg(content, lambda *_: 2).pixels  # of 125x125, the region begins at 30.5
@@ -168,7 +174,7 @@ def test_draft_reduces_as_far_as_leaves_enough_pixels(portrait, encode, monkeypa
     original = squares.read_jpeg
     monkeypatch.setattr(squares, "read_jpeg", lambda *args: scales.append(original(*args)) or scales[-1])
     content = encode(portrait((250, 250)), "JPEG")
-    result = to_square(content, crop=parse_crop(crop), resolution=resolution, channels=3, draft=True)
+    result = to_square(content, Preprocessing(crop=parse_crop(crop), resolution=resolution, channels=3, draft=True))
     assert result.size == (resolution, resolution) and scales[0].scale == scale
     assert scales[0].pixels.shape[0] == -(-250 // scale)
 
@@ -176,21 +182,26 @@ def test_draft_reduces_as_far_as_leaves_enough_pixels(portrait, encode, monkeypa
 def test_draft_leaves_other_formats_as_they_are(portrait, encode):
     arguments = {"crop": parse_crop("auto"), "resolution": 16, "channels": 3}
     content = encode(portrait(), "PNG")
-    assert to_square(content, **arguments, draft=True) == to_square(content, **arguments)
+    assert to_square(content, Preprocessing(**arguments, draft=True)) == to_square(content, Preprocessing(**arguments))
 
 
 @pytest.mark.parametrize("draft", [False, True])
 def test_crop_that_does_not_fit_is_refused_with_the_size_of_the_image(portrait, encode, draft):
     with pytest.raises(DataError) as caught:
-        to_square(encode(portrait(), "JPEG"), crop=parse_crop("center:200"), resolution=16, channels=3, draft=draft)
+        to_square(
+            encode(portrait(), "JPEG"),
+            Preprocessing(crop=parse_crop("center:200"), resolution=16, channels=3, draft=draft),
+        )
     assert str(caught.value) == "the image (178x218) is smaller than the crop center:200"
 
 
 def test_images_and_refusals_of_a_source_pass(portrait):
     arguments = {"crop": parse_crop("auto"), "resolution": 16, "channels": 1}
-    assert to_square(portrait((80, 80)), **arguments) == parse_crop("auto").apply(portrait((80, 80), "L"), 16)
+    assert to_square(portrait((80, 80)), Preprocessing(**arguments)) == parse_crop("auto").apply(
+        portrait((80, 80), "L"), 16
+    )
     with pytest.raises(DataError, match=r"^no light$"):
-        to_square(DataError("no light"), **arguments)
+        to_square(DataError("no light"), Preprocessing(**arguments))
 
 
 def test_whatever_the_bytes_the_end_is_a_square_or_a_reason(portrait, encode, capfd):
@@ -216,7 +227,9 @@ def test_whatever_the_bytes_the_end_is_a_square_or_a_reason(portrait, encode, ca
                 for _ in range(rng.randrange(1, 8)):
                     content[rng.randrange(reach)] = rng.randrange(256)
             try:
-                result = to_square(bytes(content), crop=crop, resolution=16, channels=3, draft=bool(number & 8))
+                result = to_square(
+                    bytes(content), Preprocessing(crop=crop, resolution=16, channels=3, draft=bool(number & 8))
+                )
             except DataError as error:
                 endings["reason"] += 1
                 assert str(error).strip() and "\n" not in str(error)
@@ -231,4 +244,4 @@ def test_square_reads_what_pillow_can_read(portrait, encode):
     for format in ("PNG", "WEBP", "BMP", "TIFF", "GIF"):
         content = encode(portrait((80, 70)), format)
         expected = parse_crop("auto").apply(Image.open(io.BytesIO(content)).convert("RGB"), 16)
-        assert to_square(content, crop=parse_crop("auto"), resolution=16, channels=3) == expected
+        assert to_square(content, Preprocessing(crop=parse_crop("auto"), resolution=16, channels=3)) == expected

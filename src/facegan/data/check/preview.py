@@ -1,6 +1,7 @@
 """Preview some of a source's images: as the network will see them, and at every named crop."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -10,7 +11,7 @@ from ...errors import DataError
 from ...images.decode import quiet_pillow
 from ...images.layouts import contact_sheet
 from ..image.crop import NAMED_CROPS, Crop, parse_crop
-from ..image.resize import to_image, to_square
+from ..image.resize import Preprocessing, to_image, to_square
 from ..open import applied_crop
 from ..parallel import parallel_map
 from ..source import Delivered, ImageSource, shown
@@ -38,18 +39,12 @@ def choose(
     crop_name, crop = applied_crop(source, data)
     order = np.random.default_rng(seed).permutation(len(names))[: max(num, num_originals)]
     chosen = [names[place] for place in order]
+    how = Preprocessing(crop, resolution, channels, data.filter, data.draft, data.reading)
+    original = partial(to_image, channels=channels, reading=data.reading)
 
     def square_or_reason(_: str, content: Delivered) -> Image.Image | DataError:
         try:
-            return to_square(
-                content,
-                crop=crop,
-                resolution=resolution,
-                channels=channels,
-                filter=data.filter,
-                draft=data.draft,
-                reading=data.reading,
-            )
+            return to_square(content, how)
         except DataError as error:
             return error
 
@@ -57,11 +52,7 @@ def choose(
         results = dict(parallel_map(source, sorted(chosen), resolution, square_or_reason))
         squares = {name: each for name in chosen if not isinstance(each := results[name], DataError)}
         first = list(squares)[:num_originals]
-        originals = dict(
-            parallel_map(
-                source, sorted(first), resolution, lambda _, each: to_image(each, channels, reading=data.reading)
-            )
-        )
+        originals = dict(parallel_map(source, sorted(first), resolution, lambda _, each: original(each)))
     unusable = [(shown(name), str(results[name])) for name in chosen if name not in squares]
     if not squares:
         example = ": ".join(unusable[0])

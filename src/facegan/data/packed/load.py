@@ -7,7 +7,7 @@ from ...config import DataConfig
 from ...errors import DataError
 from ...messages import counted, local_path, printable
 from ...reporter import SILENT, Reporter
-from ...storage.atomic import write_atomic
+from ...storage.atomic import open_regular, write_atomic
 from ...storage.cache import PACKED, CacheEntry
 from ...storage.locks import is_locked, lock_file
 from ..open import open_source
@@ -123,8 +123,8 @@ def check_enough(num_images: int, batch_size: int, source: str) -> None:
         raise DataError(f"{source}: found {found}, need at least {batch_size} (train.batch_size)")
 
 
-def remarks(packed: PackedImages, *, num_named: int = 3) -> list[str]:
-    """Return a line for each kind of file that is left out or not quite as it should be; names the first images."""
+def remarks(packed: PackedImages, *, num_named: int = _NUM_NAMED) -> list[str]:
+    """Return lines about the files that are left out or incomplete; they name the first images."""
     lines = []
     if packed.index.passed_over:
         lines.append(f"skipped {list_left_out(packed.index.passed_over)}, which are not read")
@@ -138,32 +138,41 @@ def remarks(packed: PackedImages, *, num_named: int = 3) -> list[str]:
 
 
 def write_names(path: Path, packed: PackedImages) -> None:
-    """Write a text file with the digest of the pixels, then the hash and name of each image, a line each."""
-    pairs = zip(packed.digests, packed.names, strict=True)
-    lines = [f"{digest.hex()[:_HASH_DIGITS]}  {printable(name)}\n" for digest, name in pairs]
-    write_atomic(path, "".join([f"{packed.digest}  {_PIXELS}\n", *lines]).encode())
+    """Write a text file with the digest of the pixels, then the hash and name of each image, a line each.
+
+    Images whose names cannot be read, which training does not need, are a file with the digest alone.
+    """
+    try:
+        hashes = _hashes(packed)
+    except DataError:
+        hashes = {}
+    lines = [f"{hash}  {name}\n" for name, hash in ((_PIXELS, packed.digest), *hashes.items())]
+    write_atomic(path, "".join(lines).encode())
 
 
 def compare_names(path: Path, packed: PackedImages) -> str:
     """Return which images came, went or changed since `write_names`; empty where none did or no list can be read."""
     try:
-        rows = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
-        pixels, *before = [(name, digest) for digest, name in rows]
+        with open_regular(path) as file:
+            lines = file.read().decode().splitlines()
+        old = {name: hash for hash, name in (line.split("  ", 1) for line in lines)}
     except (OSError, ValueError):
         return ""
-    if pixels[1] == packed.digest:
+    if old.pop(_PIXELS, packed.digest) == packed.digest or not old:
         return ""
-    old = dict(before)
-    new = {
-        printable(name): digest.hex()[:_HASH_DIGITS] for digest, name in zip(packed.digests, packed.names, strict=True)
-    }
+    new = _hashes(packed)
     kinds = {
         "came": sorted(new.keys() - old.keys()),
         "went": sorted(old.keys() - new.keys()),
         "changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
     }
     found = [f"{counted(len(each), 'file')} {verb} ({_first(each)})" for verb, each in kinds.items() if each]
-    return ", ".join(found) or "the files are the same, but other versions of Pillow or simplejpeg decode them"
+    return ", ".join(found) or "the files are the same, but other versions of Pillow or simplejpeg read them otherwise"
+
+
+def _hashes(packed: PackedImages) -> dict[str, str]:
+    pairs = zip(packed.names, packed.digests, strict=True)
+    return {printable(name): digest.hex()[:_HASH_DIGITS] for name, digest in pairs}
 
 
 def _first(names: list[str]) -> str:

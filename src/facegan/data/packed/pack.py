@@ -24,7 +24,7 @@ from ...storage.cache import cache_root, hashed_key, remove_packed
 from ...storage.locks import exclusive_lock, lock_file
 from ..image.crop import parse_crop
 from ..image.jpeg import SIMPLEJPEG_VERSION
-from ..image.resize import to_square
+from ..image.resize import Preprocessing, to_square
 from ..open import absolute_source, applied_crop
 from ..parallel import parallel_map
 from ..rules import num_left_out
@@ -180,15 +180,15 @@ def _write_rows(path: Path, job: PackJob, reporter: Reporter) -> dict[str, tuple
     """
     index = job.index
     crop = parse_crop("none" if job.is_cropped else index.crop)
+    how = Preprocessing(crop, index.resolution, index.channels, index.filter, index.draft, job.reading)
     with path.open("wb") as file:
         start = _write_header(file, len(job.names), index)
     rows = {name: row for row, name in enumerate(job.names)}
 
     def write_row(name: str, content: Delivered) -> tuple[bytes, str, bool]:
         digest = content_digest(content)
-        how: dict[str, Any] = index.model_dump(include={"resolution", "channels", "filter", "draft"})
         try:
-            image = to_square(content, crop=crop, **how, reading=job.reading)
+            image = to_square(content, how)
         except DataError as error:
             return digest, str(error), False
         pixels = np.asarray(image)  # (H, W, 3) or (H, W)
