@@ -181,6 +181,7 @@ def test_link_out_of_the_archive_or_device_refuses_it(name, odd, what, pack):
         ("faces.tar", member("d/b.png", type=tarfile.LNKTYPE, linkname="d/a.png")),
         ("faces.tgz", member("d/b.png", type=tarfile.SYMTYPE, linkname="a.png")),
         ("faces.zip", of_mode(stat.S_IFLNK, b"d/a.png")),
+        ("faces.tar", member("latest", type=tarfile.SYMTYPE, linkname="d")),
     ],
 )
 def test_link_to_a_member_is_counted_and_not_read_twice(name, link, pack):

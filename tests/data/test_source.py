@@ -178,7 +178,11 @@ def test_run_of_an_earlier_version_finds_its_images_by_their_endings(put, noise,
     data = validate({"data": {"source": str(source)}}).data
     assert data.reading == 1
     opened = open_source(data)
-    assert opened.names == ["@eaDir/x.jpg", "a.png", "cut.jpg"] and num_left_out(opened) == {".gif": 1, ".jpe": 1, "hidden": 1}
+    assert opened.names == ["@eaDir/x.jpg", "a.png", "cut.jpg"] and num_left_out(opened) == {
+        ".gif": 1,
+        ".jpe": 1,
+        "hidden": 1,
+    }
     old, new = load(data, **SIZE), network_pixels(source)
     assert old.names == ["@eaDir/x.jpg", "a.png"] and new.names == ["a.png", "b.jpe", "c.gif", "cut.jpg"]
     assert (old.index.packing, old.index.num_unended, new.index.num_unended) == (2, 0, 1)

@@ -115,9 +115,9 @@ class ArchiveSource:
                 self._places[name] = member.place  # of two with one name the later wins, as in unpacking
 
     def _check_links(self) -> None:
-        """Count the links to other members, which are images already; raises DataError for any other link."""
+        """Count the links to other members and their folders, which are read there; raises DataError for any other."""
         for member, target in self._links:
-            if target not in self._files:
+            if target not in self._files and not any(name.startswith(f"{target}/") for name in self._files):
                 raise self._unsafe(f"'{shown(member)}' is a link to a file that is not in it")
             self.passed_over["linked to another member"] += 1
 
@@ -253,7 +253,7 @@ def _read_zip_head(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         with archive.open(member) as file:
             return file.read(HEAD_BYTES)
     except Exception as error:
-        raise DataError(f"damaged: {one_line(error, 100)}") from None
+        raise OSError(f"damaged: {one_line(error, 100)}") from None
 
 
 class _StrictMember(tarfile.TarInfo):

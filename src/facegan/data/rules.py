@@ -41,7 +41,7 @@ class Sorter:
     def is_image(self, path: str, head: Callable[[], bytes]) -> bool:
         """Return whether a file at a '/'-separated path is an image, else count it, unless it holds annotations.
 
-        `head` reads its first bytes; a file of which it cannot, with an OSError or DataError, is counted as well.
+        `head` reads its first bytes; a file of which it cannot, with an OSError, is counted as well.
         """
         folder, _, name = path.rpartition("/")
         reason = self.reason_around(folder) or self._reason(path, name, head)
@@ -78,8 +78,8 @@ class Sorter:
             return other
         try:
             kind = sniff_file_type(head())
-        except (OSError, DataError) as error:
-            return f"unreadable ({getattr(error, 'strerror', None) or error})"
+        except OSError as error:
+            return f"unreadable ({error.strerror or error})"
         if kind.endswith(" image") and suffix not in _RAW_SUFFIXES:
             return ""
         if kind == HEIC:

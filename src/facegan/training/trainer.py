@@ -20,7 +20,7 @@ from ..data.packed.load import compare_names, load, remarks
 from ..data.packed.packed_images import PackedImages
 from ..errors import ConfigError, DamagedError, DataError, SnapshotError, TrainingError
 from ..generator import FaceGenerator
-from ..messages import counted
+from ..messages import counted, local_path
 from ..plugins import claim, names
 from ..reporter import SILENT, Reporter
 from ..storage.atomic import as_json, write_atomic
@@ -262,7 +262,7 @@ def _load_moved(config: RunConfig, run: RunDir, reporter: Reporter, state: Tenso
         raise DataError(
             f"{error}; if the images have moved, continue with 'facegan resume {run.path} --data SOURCE'"
         ) from None
-    if state and state.metadata.get("data") != data.digest:
+    if state:
         check_images(state, data.digest, _difference(config, run, data))
     return data
 
@@ -271,9 +271,11 @@ def _difference(config: RunConfig, run: RunDir, data: PackedImages) -> str:
     """Return how the images differ from those of a run, as far as it is known; begins with a colon, or is empty."""
     if found := compare_names(run.images, data):
         return f": {found}"
-    if config.data.reading > 1 or not run.path.resolve().is_relative_to(Path(config.data.source).resolve()):
+    if config.data.reading > 1 or not run.path.resolve().is_relative_to(Path(local_path(config.data.source)).resolve()):
         return ""
-    return f": it began with an earlier version, which takes its grids for images; move {run.path} out of them"
+    return (
+        f": it is of an earlier version, which takes its grids for images; move {run.path} out of {data.index.source}"
+    )
 
 
 def _build_state(config: RunConfig, device: torch.device, world: World, data: PackedImages) -> TrainState:
