@@ -257,7 +257,8 @@ def _load_moved(config: RunConfig, run: RunDir, reporter: Reporter, state: Tenso
     try:
         data = _load_data(config, reporter)
     except DataError as error:
-        if not Path(config.data.source).is_absolute() or Path(config.data.source).exists():
+        source = Path(local_path(config.data.source))
+        if not source.is_absolute() or source.exists():
             raise
         raise DataError(
             f"{error}; if the images have moved, continue with 'facegan resume {run.path} --data SOURCE'"
