@@ -29,8 +29,8 @@ from ..storage.run_dir import RunDir
 from ..storage.run_status import num_images_of, read_run_config
 from ..storage.safetensors_file import TensorFile, open_tensors
 from .artifacts import complete, finish
-from .distributed import ALONE, World, torchrun_launch
 from .cuda_graph import NUM_EAGER
+from .distributed import ALONE, World, torchrun_launch
 from .loop import NUM_GRID, TrainLoop, make_step
 from .plan import check_disk, check_metrics, plan, settled, warnings, with_length
 from .runtime import configured_torch, num_threads, select_device, within_memory
