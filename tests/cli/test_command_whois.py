@@ -129,11 +129,21 @@ def test_an_image_whose_snapshot_is_gone_exits_with_1(facegan, run, sheet):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes in folders")
-@pytest.mark.parametrize("command", [("whois", "pipe.png"), ("import", "pipe.png", "-o", "G.safetensors")])
-def test_a_pipe_is_refused_at_once(facegan, workplace, command):
-    os.mkfifo("pipe.png")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("whois", "pipe.png"),
+        ("import", "pipe.png", "-o", "G.safetensors"),
+        ("project", "pipe.png", "-o", "a.png"),
+        ("train", "--config", "pipe.toml", "--dry-run"),
+    ],
+)
+def test_a_pipe_is_refused_at_once(facegan, workplace, run, command):
+    for name in ("pipe.png", "pipe.toml"):
+        os.mkfifo(name)
     said = facegan(*command)
-    assert (said.code, said.complaint) == (2, "facegan: pipe.png: no regular file")
+    name = next(word for word in command if word.startswith("pipe"))
+    assert (said.code, said.complaint) == (2, f"facegan: {name}: no regular file")
 
 
 def test_edited_image_differs_from_the_remade_one(facegan, run, sheet):

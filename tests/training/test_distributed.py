@@ -22,13 +22,14 @@ from facegan.data.packed.load import load
 from facegan.errors import ConfigError, FaceganError
 from facegan.reporter import Callbacks
 from facegan.storage.run_dir import RunDir
+from facegan.training import loop, trainer
 from facegan.training.cuda_graph import graphed
-from facegan.training.distributed import ALONE, Group, joined
+from facegan.training.distributed import ALONE, Group, World, joined
 from facegan.training.runtime import select_device
 from facegan.training.state import build_state
 from facegan.training.step import draw_latents, generate, spread
 from facegan.training.trainer import resume
-from facegan.training.worker import noise_seed
+from facegan.training.worker import noise_seed, worker_loop
 
 CPU = torch.device("cpu")
 LOST = (
@@ -524,6 +525,37 @@ def test_a_device_that_processes_cannot_share_is_refused(second, name, refusal):
     with pytest.raises(ConfigError) as raised:
         second(1).device(name)
     assert str(raised.value) == refusal
+
+
+def test_averages_of_gpus_are_given_up_after_minutes_and_all_else_after_hours(second, monkeypatch):
+    made = []
+    monkeypatch.setattr("torch.distributed.new_group", lambda **options: made.append(options))
+    monkeypatch.setattr("torch.distributed.is_nccl_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(Group, "any_stops", lambda self: False)
+    for device in (torch.device("cuda:0"), CPU):
+        group = second(1)
+        group._backend = "gloo"
+        group.start(device)
+    assert [(each["backend"], each["timeout"].total_seconds()) for each in made] == [("nccl", 600), ("gloo", 7200)]
+
+
+def test_no_step_begins_before_all_processes_have_finished_with_the_one_before(tiny, tmp_path, monkeypatch, undrawn):
+    calls = []
+
+    class Watched(World):
+        def any_stops(self, stop=False):
+            calls.append("meet")
+            return stop
+
+    step = loop.training_step
+    monkeypatch.setattr(loop, "training_step", lambda *args: (calls.append("step"), step(*args)))
+    trainer.train(tiny("train.steps=2"), RunDir(tmp_path / "run"), world=Watched())
+    assert calls == ["meet", "step", "meet"] * 2
+    calls.clear()
+    data = load(tiny().data, resolution=16, channels=3, at_least=8)
+    worker_loop(data, build_state(tiny("train.steps=2"), CPU, Watched()), lambda: False)
+    assert calls == ["meet", "step", "meet"] * 2
 
 
 def test_on_cuda_steps_of_several_processes_are_not_captured(tiny):

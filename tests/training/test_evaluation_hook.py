@@ -201,6 +201,16 @@ def test_resumed_run_measures_what_an_uninterrupted_one_does(tiny, store, tmp_pa
     assert parts.steps("snapshots") == straight.steps("snapshots")
 
 
+def test_a_snapshot_keeps_its_digest_when_a_longer_run_evaluates_its_step(tiny, tmp_path, after, values):
+    run = RunDir(tmp_path / "run")
+    values(1.0, 2.0)
+    train(tiny("train.steps=3", *EVERY_2, "evaluation.metrics=scripted"), run, stop=after(2))
+    before = run.snapshot(2).read_bytes()
+    resume(run, {"train": {"steps": 4}})
+    assert [line["step"] for line in lines(run)] == [2, 4]
+    assert run.snapshot(2).read_bytes() == before
+
+
 def test_steps_that_are_trained_again_are_measured_again(tiny, tmp_path, values):
     run = RunDir(tmp_path / "run")
     values(3.0, 1.0, 2.0)

@@ -94,6 +94,8 @@ def read_file(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> di
     readers = {".toml": tomllib.loads, ".json": json.loads}
     if path.suffix.lower() not in readers:
         raise ConfigError(f"{path}: a configuration file ends in .toml or .json")
+    if path.exists() and not (path.is_file() or path.is_dir()):  # reading a pipe would block
+        raise ConfigError(f"{path}: no regular file")
     try:
         tree = readers[path.suffix.lower()](read(path).decode("utf-8-sig"))
     except OSError as error:

@@ -113,6 +113,8 @@ def read_photos(paths: Sequence[Path], checkpoint: Checkpoint, crop: str | None 
 
 def _read_photo(path: Path, config: RunConfig, crop: Crop) -> Tensor:
     side, channels = config.resolution, config.channels
+    if path.exists() and not (path.is_file() or path.is_dir()):  # reading a pipe would block
+        raise DataError(f"{path}: no regular file")
     try:
         if refusal := too_large(path.stat().st_size):
             raise refusal

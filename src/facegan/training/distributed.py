@@ -24,6 +24,9 @@ JOIN_TIMEOUT = timedelta(minutes=10)  # until all processes have started
 # For any other collective call: longer than rank 0 takes to pack images or to evaluate. A process that ends is noticed
 # immediately, since its connections close; only a silent network takes this long.
 TIMEOUT = timedelta(hours=2)
+# For an average of GPUs, where a lost process may go unnoticed until NCCL ends this one: longer than they are apart in a
+# step. Before each step all meet on the CPU, so that none waits in an average for an evaluation of rank 0.
+GPU_TIMEOUT = timedelta(minutes=10)
 
 CONTINUE, STOP, LOST, FAILED = range(4)  # the status codes that processes exchange; FAILED + the exit code
 
@@ -224,7 +227,8 @@ class Group(World):
         if device.type == "cuda":
             torch.cuda.set_device(device)
             self._backend = "nccl" if dist.is_nccl_available() else "gloo"
-        self._averaging = dist.new_group(backend=self._backend, timeout=TIMEOUT)
+        timeout = GPU_TIMEOUT if self._backend == "nccl" else TIMEOUT
+        self._averaging = dist.new_group(backend=self._backend, timeout=timeout)
 
     def average(self, tensors: "Sequence[Tensor]") -> None:
         """Average tensors by one all-reduce of all elements, in index order; each keeps its memory format."""

@@ -70,6 +70,7 @@ class TrainLoop:
                 real = self.loader.batch(step)
 
                 # Step: one update of D, one of G, one of the average.
+                state.world.any_stops()  # the others may have waited for an evaluation of this process
                 self.run_step(real)
                 state.step = step + 1
                 last, stopping = state.step == self.num_steps, state.world.any_stops(stop())
@@ -115,7 +116,7 @@ class TrainLoop:
             self.saver.write("the first grid", sample_grid(self.run, state))
         if self.hook:
             self.hook.begin()
-            if self.hook.is_pending(state.step) and self.evaluate():
+            if self.hook.is_pending(state.step) and self.evaluate() and not self.run.snapshot(state.step).exists():
                 self.save(snapshot=True, resumable=False)
 
     def is_due(self, interval: int) -> bool:

@@ -87,6 +87,7 @@ def worker_loop(data: PackedImages, state: TrainState, stop: Callable[[], bool])
     for step in range(state.step, num_steps):
         state.noise.manual_seed(noise_seed(state.config.seed, state.world.rank, step))
         real = loader.batch(step)
+        state.world.any_stops()  # rank 0 may be evaluating or saving
         run_step(real)
         state.step = step + 1
         if state.world.any_stops(stop()) and state.step < num_steps:
