@@ -24,7 +24,7 @@ JOIN_TIMEOUT = timedelta(minutes=10)  # until all processes have started
 # For any other collective call: longer than rank 0 takes to pack images or to evaluate. A process that ends is noticed
 # immediately, since its connections close; only a silent network takes this long.
 TIMEOUT = timedelta(hours=2)
-# For an average of GPUs, where a lost process may go unnoticed until NCCL ends this one: longer than they are apart in a
+# For an average of GPUs, where a lost process goes unnoticed until NCCL ends this one: longer than they are apart in a
 # step. Before each step all meet on the CPU, so that none waits in an average for an evaluation of rank 0.
 GPU_TIMEOUT = timedelta(minutes=10)
 
