@@ -395,3 +395,8 @@ def test_old_runs_have_no_evaluation():
     tree = RunConfig().model_dump()
     del tree["evaluation"]
     assert RunConfig.model_validate(tree).evaluation.every == 0
+
+
+def test_run_of_a_source_with_a_long_name_has_a_name_that_every_system_takes():
+    config = resolve(flags={"data": {"source": "n" * 250}})
+    assert config.run_name("p" * 250) == f"{'n' * 100}-{'p' * 100}"

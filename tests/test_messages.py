@@ -1,7 +1,9 @@
+import errno
+
 import pytest
 
 from facegan.errors import DataError, FaceganError
-from facegan.messages import counted, nearest, one_line, quoted
+from facegan.messages import counted, nearest, one_line, os_reason, quoted
 
 
 @pytest.mark.parametrize("kind", [FaceganError, DataError])
@@ -39,3 +41,11 @@ def test_a_list_of_names_ends_with_the_number_of_the_rest():
 
 def test_counts_have_a_plural():
     assert [counted(num, "file") for num in (0, 1, 2000)] == ["0 files", "1 file", "2,000 files"]
+
+
+def test_name_that_is_too_long_is_refused_with_the_limit():
+    assert os_reason(OSError(errno.ENAMETOOLONG, "File name too long")) == (
+        "File name too long (most systems take 255 bytes a name, and 4,096 a path)"
+    )
+    assert os_reason(OSError(errno.ENOSPC, "No space left on device")) == "No space left on device"
+    assert os_reason(OSError("no number")) == "no number"

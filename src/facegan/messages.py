@@ -1,6 +1,7 @@
 """Wording that messages share: values as they were given, the nearest names, counts, one line; paths as text."""
 
 import difflib
+import errno
 import os
 import re
 import unicodedata
@@ -30,6 +31,12 @@ def _is_harmless(char: str) -> bool:
 def one_line(error: object, length: int | None = None) -> str:
     """Return an error's text without line breaks, cut at `length` characters; its class's name when it has no text."""
     return (" ".join(str(error).split()) or type(error).__name__)[:length]
+
+
+def os_reason(error: OSError) -> str:
+    """Return the system's reason for an error, with the limits that a name or path exceeds."""
+    limits = " (most systems take 255 bytes a name, and 4,096 a path)" if error.errno == errno.ENAMETOOLONG else ""
+    return f"{error.strerror or error}{limits}"
 
 
 def quoted(value: object) -> str:

@@ -396,7 +396,7 @@ def test_latents_whose_images_would_have_one_name_are_refused(facegan, run, name
 
 def test_one_seed_twice_is_one_file(facegan, run):
     said = facegan("sample", run, "--seeds", "7,7", "--separate", "faces")
-    assert said.out == "faces/: 1 images\n"
+    assert said.out == "faces/: 1 image\n"
     assert [line["seed"] for line in manifest("faces")] == [7, 7]
 
 

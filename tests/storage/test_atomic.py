@@ -186,3 +186,11 @@ def test_the_size_of_a_folder_counts_files_and_no_links(tmp_path):
     (tmp_path / "run" / "link").symlink_to(tmp_path / "large")
     (tmp_path / "run" / "round").symlink_to(tmp_path / "run")
     assert size_of(tmp_path / "run") == 110
+
+
+@pytest.mark.parametrize("letter", ["n", "é"])
+def test_longest_names_of_a_system_can_be_written(tmp_path, letter):
+    path = tmp_path / (letter * (246 // len(letter.encode())) + ".png")
+    write_atomic(path, b"content")
+    write_folder(path.with_suffix(".dir"), lambda folder: (folder / "a").touch())
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([path.name, path.with_suffix(".dir").name])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from ..errors import ConfigError, SnapshotError
+from ..messages import counted
 from ..reporter import SILENT, Reporter
 from . import output
 from .options import Device, Model, PathLike
@@ -140,7 +141,7 @@ def edit(
     points.warn_of_foreign(generator, reporter)
     if out.endswith("/"):
         files = _write_faces(recipe, generator, Path(out), reporter)
-        lines = [f"{out}: {len(files)} images"]
+        lines = [f"{out}: {counted(len(files), 'image')}"]
     else:
         output.draw(recipe, generator, out, reporter)
         lines = files = [out]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from ..errors import ConfigError, DataError
-from ..messages import printable
+from ..messages import counted, printable
 from ..reporter import SILENT, Reporter
 from . import output
 from .options import Device, Model, PathLike, Raw, load_torch
@@ -86,7 +86,7 @@ def sample(
         output.write_image(out, sheet, output.metadata(recipe, generator))
     details = {"truncation": truncation, **({"manifest": str(folder / MANIFEST)} if folder else {})}
     sheets = [out] if out else []
-    lines = [f"{folder}/: {len(files)} images"] if folder else []
+    lines = [f"{folder}/: {counted(len(files), 'image')}"] if folder else []
     return Drawing(generator.origin, files + sheets, details, lines + sheets, sheet if return_sheet else None)
 
 

@@ -19,7 +19,7 @@ from typer.main import get_command
 
 from .. import __version__
 from ..errors import FaceganError, PeerFailedError
-from ..messages import one_line
+from ..messages import one_line, os_reason
 from ..plugins import claims, find, names
 from .console import open_streams, print_lines
 from .options import PLAIN, Group
@@ -143,7 +143,7 @@ def _explain(error: Exception, debug: bool) -> int:
         advice = _advice(error, command) or f"see '{command} --help'"
         message, code = f"{command}: {text[:1].lower()}{text[1:]}; {advice}", int(error.exit_code)
     elif isinstance(error, OSError):
-        message = f"{error.filename or 'system'}: {error.strerror or error}"
+        message = f"{error.filename or 'system'}: {os_reason(error)}"
         code = 2 if isinstance(error, WRONG_FILE) else 1
     else:
         hint = "" if debug else "; 'facegan --debug ...' shows where"

@@ -132,7 +132,7 @@ def _show(report: "Report", options: Options) -> None:
         left = len(removable(report)) - num_moved
         stayed = f"; {left:,} that links lead to, or that have gone, stay" if left else ""
         listed = f", listed in {JOURNAL}" if num_moved else ""
-        print_lines("", f"{options['quarantine']}: {num_moved:,} files moved there{listed}{stayed}")
+        print_lines("", f"{options['quarantine']}: {counted(num_moved, 'file')} moved there{listed}{stayed}")
     print_lines("", "No findings." if report.clean else "Everything, name by name: --json.")
 
 

@@ -393,7 +393,7 @@ class RunConfig(Section):
         """Return the name of a run that is given none, without its number: `drawn-dcgan` with the preset `dcgan`."""
         source = re.sub(r"\.(zip|tar|tgz|tar\.\w+|parquet)$", "", Path(self.data.source).name.lower())
         stem, settings = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (source, settings_name))
-        return f"{stem or 'faces'}-{settings or 'own'}"
+        return f"{stem[:100] or 'faces'}-{settings[:100] or 'own'}"
 
     def to_json(self) -> str:
         """Return the tree as indented JSON, itself a valid `--config` file."""

@@ -188,7 +188,7 @@ def parse(name: str, content: bytes) -> "pa.Table":
     if not len(table):
         raise ValueError("no rows follow its first lines")
     if num_lines == 2 and int(first) != len(table):
-        raise ValueError(f"line 1 says {int(first):,} images, but {len(table):,} follow")
+        raise ValueError(f"line 1 says {counted(int(first), 'image')}, but {len(table):,} follow")
     return _convert(table, kind)
 
 

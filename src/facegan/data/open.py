@@ -7,7 +7,7 @@ from .. import plugins
 from ..config import DataConfig, build
 from ..errors import ConfigError, DataError
 from ..images.decode import READING, quiet_pillow
-from ..messages import local_path, nearest, portable_path
+from ..messages import counted, local_path, nearest, os_reason, portable_path
 from .archive import FORMS, open_archive
 from .folder import FolderSource
 from .image.crop import Crop, parse_crop
@@ -79,7 +79,7 @@ def _existing(text: str) -> Path | None:
     try:
         return path if text and path.exists() else None
     except OSError as error:
-        raise DataError(f"{text}: cannot be read ({error.strerror or error})") from None
+        raise DataError(f"{text}: cannot be read ({os_reason(error)})") from None
 
 
 def applied_crop(source: ImageSource, data: DataConfig) -> tuple[str, Crop]:
@@ -99,4 +99,4 @@ def check_decodable(source: ImageSource, where: str) -> None:
                 return
             except DataError as failure:
                 error = failure
-    raise DataError(f"{where}: none of the first {len(names)} images can be used; {shown(name)}: {error}")
+    raise DataError(f"{where}: none of the first {counted(len(names), 'image')} can be used; {shown(name)}: {error}")

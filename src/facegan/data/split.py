@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config import Condition, DataConfig, parse_where
 from ..errors import DataError
-from ..messages import nearest
+from ..messages import counted, nearest
 from .source import ImageSource, encoded
 
 
@@ -102,7 +102,9 @@ def _where(source: ImageSource, names: Sequence[str], data: DataConfig, known: l
     held = [_holds(condition, columns[condition.attribute], data.source) for condition in conditions]
     chosen = list(compress(names, map(all, zip(*held, strict=True))))
     if not chosen:
-        raise DataError(f"{data.source}: none of {len(names)} images has data.where = '{data.where}'; ask for less")
+        raise DataError(
+            f"{data.source}: none of {counted(len(names), 'image')} has data.where = '{data.where}'; ask for less"
+        )
     return chosen
 
 

@@ -10,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from ..errors import DataError, DownloadError, FaceganError
+from ..messages import counted
 from ..reporter import SILENT, Callbacks, Reporter
 from ..storage.atomic import put_in_place
 from ..storage.cache import DATASETS
@@ -125,10 +126,10 @@ def fetch_copy(
 def describe_count(num_images: int, row: Publication) -> str:
     """Return the number of images of a copy, compared with the published number."""
     if num_images == row.num_images:
-        return f"{num_images:,} images, as published"
+        return f"{counted(num_images, 'image')}, as published"
     if num_images < row.num_images:
-        return f"{num_images:,} of {row.num_images:,} images"
-    return f"{num_images:,} images where {row.num_images:,} are published"
+        return f"{num_images:,} of {counted(row.num_images, 'image')}"
+    return f"{counted(num_images, 'image')} where {row.num_images:,} are published"
 
 
 def exclusive(folder: Path, name: str, reporter: Reporter) -> AbstractContextManager[None]:

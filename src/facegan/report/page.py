@@ -17,6 +17,7 @@ from .. import __version__
 from ..config import flat
 from ..errors import SnapshotError
 from ..images.files import read_grid
+from ..messages import counted
 from ..reporter import SILENT, Progress, Reporter
 from ..storage.atomic import read_regular, write_atomic
 from ..storage.run_dir import RunDir
@@ -123,13 +124,13 @@ def _sentences(found: RunSummary) -> list[str]:
     run = found.standing
     sentences = ["The faces on this page are synthetic: a network drew them from noise, and they are of nobody."]
     if run.architecture:
-        of = f" ({run.num_images:,} images)" if run.num_images else ""
+        of = f" ({counted(run.num_images, 'image')})" if run.num_images else ""
         sentences.append(
             f"The network is a {run.architecture} for images of {run.resolution}x{run.resolution} pixels, trained on "
             f"“{run.data}”{of}. A face can still resemble one that it learned from."
         )
     if run.step is not None:
-        steps = f"{run.step:,} of {run.num_steps:,} steps" if run.num_steps else f"{run.step:,} steps"
+        steps = f"{run.step:,} of {counted(run.num_steps, 'step')}" if run.num_steps else counted(run.step, "step")
         shown = f", {run.kimg:,.1f} thousand images" if run.kimg is not None else ""
         epochs = f", {run.epoch:,.2f} times through all of them" if run.epoch is not None else ""
         sentences.append(f"Its length so far: {steps}{shown}{epochs}.")

@@ -179,7 +179,8 @@ def size_of(path: Path) -> int:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+    # The start of a long name: with all of it, the temporary name would be longer than the system allows.
+    return path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}{path.suffix}")
 
 
 def _rename_in(error: BaseException, temporary: Path, path: Path) -> None:

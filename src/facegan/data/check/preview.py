@@ -10,6 +10,7 @@ from ...config import DataConfig
 from ...errors import DataError
 from ...images.decode import quiet_pillow
 from ...images.layouts import contact_sheet
+from ...messages import counted
 from ..image.crop import NAMED_CROPS, Crop, parse_crop
 from ..image.resize import Preprocessing, to_image, to_square
 from ..open import applied_crop
@@ -56,7 +57,7 @@ def choose(
     unusable = [(shown(name), str(results[name])) for name in chosen if name not in squares]
     if not squares:
         example = ": ".join(unusable[0])
-        raise DataError(f"{data.source}: none of the {len(chosen)} chosen images can be used; {example}")
+        raise DataError(f"{data.source}: none of the {counted(len(chosen), 'chosen image')} can be used; {example}")
     return Preview(list(squares.values())[:num], [originals[name] for name in first], unusable, crop_name, crop)
 
 

@@ -18,6 +18,7 @@ from ... import __version__
 from ...config import DataConfig
 from ...errors import DataError, FaceganError
 from ...images.decode import lacks_end_marker, quiet_pillow
+from ...messages import counted, os_reason
 from ...reporter import Reporter
 from ...storage.atomic import write_atomic
 from ...storage.cache import cache_root, hashed_key, remove_packed
@@ -115,7 +116,7 @@ def exclusive(job: PackJob, path: Path, reporter: Reporter) -> Iterator[None]:
         with exclusive_lock(lock_file(path), report):
             yield
     except OSError as error:
-        what = f"{path.parent}: the packed images cannot be written ({error.strerror or error})"
+        what = f"{path.parent}: the packed images cannot be written ({os_reason(error)})"
         if path.is_relative_to(cache_root()):
             raise FaceganError(f"{what}; set FACEGAN_CACHE to a folder with room that you may write to") from None
         raise DataError(f"{what}; choose another folder") from None
@@ -160,7 +161,7 @@ def _fill(folder: Path, job: PackJob, reporter: Reporter) -> None:
     kept = [name for name in names if name not in reasons]
     if not kept:
         name, reason = next(iter(reasons.items()))
-        raise DataError(f"{source}: none of the {len(names)} images can be used; {shown(name)}: {reason}")
+        raise DataError(f"{source}: none of the {counted(len(names), 'image')} can be used; {shown(name)}: {reason}")
     rows = [row for row, name in enumerate(names) if name not in reasons]
     digest = _close_gaps(folder / IMAGES, rows, job)
     columns = job.source.attributes(kept)
