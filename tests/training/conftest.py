@@ -1,7 +1,6 @@
 """Runs of three steps on noise, trained once for all tests, and copied where a test changes one."""
 
 import shutil
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -15,18 +14,12 @@ def no_artifacts(*args, **kwargs):
     pass
 
 
-@contextmanager
-def few_latents():
-    """Calibrate from few latents: more take most of the time of so short a run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("facegan.training.state.NUM_CALIBRATION", 32)
-        yield
+FEW_LATENTS = "facegan.training.state.NUM_CALIBRATION", 32  # more take most of the time of so short a run
 
 
 @pytest.fixture(autouse=True)
-def quick():
-    with few_latents():
-        yield
+def quick(monkeypatch):
+    monkeypatch.setattr(*FEW_LATENTS)  # undone after a test's own setting
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +27,8 @@ def train_quickly():
     """`train` for fixtures that live longer than a test."""
 
     def make(*args, **kwargs):
-        with few_latents():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(*FEW_LATENTS)
             return train(*args, **kwargs)
 
     return make
