@@ -328,6 +328,8 @@ PICTURES = {
     "2.tif": ("RGB", "TIFF", {"compression": "tiff_lzw"}),
     "3.tif": ("RGB", "TIFF", {"compression": "jpeg"}),
     "1.gif": ("L", "GIF", {}),
+    "1.ppm": ("RGB", "PPM", {}),
+    "2.pgm": ("L", "PPM", {}),
 }
 PARQUETS = {
     "plain": {"compression": "NONE"},
