@@ -244,7 +244,7 @@ def test_a_model_card_is_replaced_unless_somebody_has_edited_it(finished, monkey
     (finished.path / "faces.png").unlink()  # in a copy it may be older than the state
     os.utime(card, (0, 0))
     resume(finished, length, reporter=Callbacks(line=said.append))
-    kept = f"{card}: was edited and is kept; delete it, and 'facegan resume' writes a new one"
+    kept = f"{card}: is not as this version wrote it, and is kept; delete it, and 'facegan resume' writes a new one"
     assert (kept in said) is bool(edit)
     expected = (
         before if edit else before.replace("3 steps of 8, 0.0", f"{finished.steps('states')[-1]} steps of 8, 0.0")

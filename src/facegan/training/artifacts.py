@@ -48,7 +48,7 @@ dead; long live the GAN! A Modern GAN Baseline", NeurIPS 2024, arXiv:2501.05441.
 def finish(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporter) -> None:
     """Write losses.png, faces.png and model-card.md into a run folder, and report where they are.
 
-    A card that somebody has edited stays as it is.
+    A card that somebody has edited, or that an earlier version wrote, stays as it is.
     """
     from .. import plots  # matplotlib takes half a second to import, and is needed only now
 
@@ -59,7 +59,8 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporte
     save(run.path / "faces.png", sheet)
     if _is_edited(run):
         reporter.info(
-            f"{run.path / CARD_NAME}: was edited and is kept; delete it, and 'facegan resume' writes a new one"
+            f"{run.path / CARD_NAME}: is not as this version wrote it, and is kept; delete it, and 'facegan resume' "
+            "writes a new one"
         )
     else:
         text = _card(config, run, step, num_images).encode("utf-8", "backslashreplace")
