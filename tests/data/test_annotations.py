@@ -151,6 +151,19 @@ def test_columns_of_anyones_file_have_the_types_that_they_show():
     assert columns("attributes.csv", "name,x\n007,1\n008,0\n", ["007", "008"]) == {"x": [1, 0]}
 
 
+def test_numbers_between_semicolons_may_have_decimal_commas():
+    content = (
+        "file;age;score;point;text;both\na.png;31;0,5;1.5;1,2,3;1,5\nb.png;30,25;-1;2;4,5;1.5\nc.png;;1,0e-2;;6,7;2\n"
+    )
+    assert columns("attributes.csv", content, ["a.png", "b.png", "c.png"]) == {
+        "age": [31, 30.25, None],
+        "score": [0.5, -1, 0.01],
+        "point": [1.5, 2, None],
+        "text": ["1,2,3", "4,5", "6,7"],
+        "both": ["1,5", "1.5", "2"],
+    }
+
+
 COLUMNS = "columns; it must have 2 to 4096, the first of which names the image"
 
 

@@ -204,14 +204,17 @@ def _read_rows(content: bytes, header: list[str], num_lines: int, kind: str, del
     if len(set(header)) < len(header):
         raise ValueError(f"two columns are called '{Counter(header).most_common(1)[0][0]}'")
 
-    def read(types: dict[str, Any]) -> "pa.Table":
+    def read(types: dict[str, Any], decimal_point: str = ".") -> "pa.Table":
         table = arrow_csv.read_csv(
             pa.BufferReader(content),
             arrow_csv.ReadOptions(use_threads=False, column_names=header, skip_rows=num_lines),
             arrow_csv.ParseOptions(delimiter=delimiter),
             arrow_csv.ConvertOptions(
-                column_types=types, null_values=["", "NA", "nan", "NaN"], strings_can_be_null=True
-            ),
+                column_types=types,
+                null_values=["", "NA", "nan", "NaN"],
+                strings_can_be_null=True,
+                decimal_point=decimal_point,
+            ),  # fmt: skip
         )
         return table.remove_column(0) if is_indexed else table
 
@@ -220,7 +223,13 @@ def _read_rows(content: bytes, header: list[str], num_lines: int, kind: str, del
     types[header[is_indexed]] = pa.string()
     table = read(types)
     odd = [field.name for field in table.schema if not is_plain(field.type)]  # dates and the like stay text
-    return read(types | dict.fromkeys(odd, pa.string())) if odd else table
+    table = read(types | dict.fromkeys(odd, pa.string())) if odd else table
+    if delimiter == ";":  # of spreadsheets in languages that write 1,5
+        by_comma = read(types, ",")
+        for place, field in enumerate(by_comma.schema):
+            if pa.types.is_floating(field.type) and pa.types.is_string(table.schema[place].type):
+                table = table.set_column(place, field, by_comma.columns[place])
+    return table
 
 
 def _convert(table: "pa.Table", kind: str) -> "pa.Table":
