@@ -186,7 +186,7 @@ def test_evaluations_are_shown_with_real_against_real(make, write):
     odd = {"metric": "odd", "floor": 3, "interval": ["a"], "protocol": 7}
     (run.path / "evaluations.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(odd))
     text = write(run).text
-    assert "step metric value 95 % interval real against real ratio evaluated real protocol" in text
+    assert "step metric value 95 % interval of the mean real against real ratio evaluated real protocol" in text
     assert "12 swd 31.5 - 10.5 3 100 200 crop none, real drawn" in text
     assert '- odd - ["a"] - - - - 7' in text
 

@@ -83,10 +83,10 @@ def evaluate(
 ) -> "Iterator[list[Result]]":
     """Measure how good generated faces are.
 
-    Each value comes with its 95 % interval, with real images against real ones as a yardstick, and with all that it
-    depends on. A model is compared with the images that it was trained on, or with --data. With --real and --fake, any
-    two sources of images are compared. Results of a run are added to its evaluations.jsonl; facegan plot --metric draws
-    them over steps.
+    Each value comes with a 95 % confidence interval of its mean over sets of as many faces, with real images against
+    real ones as a yardstick, and with all that it depends on. A model is compared with the images that it was trained
+    on, or with --data. With --real and --fake, any two sources of images are compared. Results of a run are added to
+    its evaluations.jsonl; facegan plot --metric draws them over steps.
 
     Returns:
         An iterator over the results of each model; those of a run are saved when the next ones are asked for.

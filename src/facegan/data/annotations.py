@@ -214,7 +214,7 @@ def _read_rows(content: bytes, header: list[str], num_lines: int, kind: str, del
                 null_values=["", "NA", "nan", "NaN"],
                 strings_can_be_null=True,
                 decimal_point=decimal_point,
-            ),  # fmt: skip
+            ),
         )
         return table.remove_column(0) if is_indexed else table
 

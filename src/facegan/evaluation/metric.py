@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Measurement:
-    """A value with its 95 % interval.
+    """A value with its 95 % confidence interval.
 
     Attributes:
         value: The number.
-        interval: Where the value lies in 95 of 100 cases if other images were generated; dropped where
-            `Pair.intervals` asks for none.
+        interval: In 95 of 100 cases it contains the mean value of sets of as many generated images, the real ones held
+            fixed; dropped where `Pair.intervals` asks for none.
         details: Further numbers that belong to it, for JSON: parts of the value, the real images' own value.
     """
 

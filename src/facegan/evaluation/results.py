@@ -37,7 +37,7 @@ class Result(BaseModel):
     better: str  # "lower", "higher", or "nearer" to the real images' value
     subject: str  # the name of the run, snapshot or source that was evaluated
     value: float
-    interval: tuple[float, float] | None  # 95 %, over other fakes; None where the metric has none
+    interval: tuple[float, float] | None  # 95 % confidence, of the mean over sets of as many fakes; None: it has none
     num_real: int
     num_fake: int  # evaluated images
     floor: Floor | None  # the yardstick; None where there is none

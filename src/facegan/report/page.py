@@ -31,7 +31,17 @@ MAX_EVALUATIONS = 500  # lines, the newest
 MAX_GRIDS = 60
 MAX_GRID_BYTES = 7_000_000  # of all grids, as they are written in the page
 MAX_SIDE = 1_100  # pixels; larger grids are made smaller
-COLUMNS = ("step", "metric", "value", "95 % interval", "real against real", "ratio", "evaluated", "real", "protocol")
+COLUMNS = (
+    "step",
+    "metric",
+    "value",
+    "95 % interval of the mean",
+    "real against real",
+    "ratio",
+    "evaluated",
+    "real",
+    "protocol",
+)
 STATUS = {
     "running": "The run is in progress: this page shows its state at the time when the page was made.",
     "finished": "The run is finished.",

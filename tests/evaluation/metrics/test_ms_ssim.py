@@ -3,6 +3,7 @@ import pytest
 import pytorch_msssim
 import torch
 
+from campaign import NUM_SIMULATIONS, assert_95_percent_coverage
 from facegan import plugins
 from facegan.evaluation import Pair, Sample
 from facegan.evaluation.metrics import ms_ssim as module
@@ -102,12 +103,16 @@ def test_pairs_are_disjoint_and_random(monkeypatch):
     assert len(seen) == 4
 
 
-def test_interval_covers_the_mean_of_other_pairs():
-    images = smooth(60, 1, 16)
-    found = [diversity(Sample(images.numpy()), 60, seed=seed) for seed in range(10)]
-    total = np.mean([each.value for each in found])
-    assert sum(low <= total <= high for low, high in (each.interval for each in found)) >= 8
-    assert all(high - low < 0.5 for low, high in (each.interval for each in found))
+@NUM_SIMULATIONS
+@pytest.mark.parametrize("num", [20, 60])
+def test_intervals_cover_the_similarity_expected_of_as_many_fakes(num, num_simulations):
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(num_simulations):
+        contrast = rng.uniform(5, 60, (num, 1, 1, 1))
+        images = 128 + contrast * np.kron(rng.normal(size=(num, 1, 4, 4)), np.ones((1, 1, 4, 4)))
+        found.append(diversity(Sample(images.clip(0, 255).astype(np.uint8)), num))
+    assert_95_percent_coverage(found)
 
 
 def test_one_pair_has_no_interval():

@@ -6,6 +6,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageFilter
 from test_laplacian_pyramid import literal
 
+from campaign import NUM_SIMULATIONS, assert_95_percent_coverage
 from facegan import plugins
 from facegan.data.drawn import DrawnFaces
 from facegan.evaluation import Pair, Sample
@@ -166,14 +167,22 @@ def test_cutting_again_and_slices_of_directions_change_nothing(drawn, monkeypatc
     assert distance(drawn[:20], drawn[20:40]).value == pytest.approx(complete.value, rel=1e-6)
 
 
-def test_interval_is_as_wide_as_other_fakes_move_the_value(drawn):
-    sets = np.random.default_rng(0).permutation(96).reshape(6, 16)
-    slicing = Slicing(num_patches=16, num_directions=32)
-    found = [distance(drawn[sets[0]], drawn[rows], slicing, num_parts=8) for rows in sets[1:]]
-    reach = np.mean([(high - each.value) / 2.365 for each, (_, high) in ((each, each.interval) for each in found)])
-    spread = np.std([each.value for each in found], ddof=1)
-    assert 0.4 < reach / spread < 2.5
-    assert all(low <= each.value <= high for each, (low, high) in ((each, each.interval) for each in found))
+def patterns(rng, num, *, grain=4, unlike=0.3):
+    """Noise in blocks; the images' contrasts differ as exp(unlike * normal) does."""
+    contrast = 25 * np.exp(unlike * rng.normal(size=(num, 1, 1, 1)))
+    blocks = np.kron(rng.normal(size=(num, 3, 16 // grain, 16 // grain)), np.ones((1, 1, grain, grain)))
+    return (128 + contrast * blocks + 10 * rng.normal(size=(num, 3, 16, 16))).clip(0, 255).astype(np.uint8)
+
+
+@NUM_SIMULATIONS
+@pytest.mark.parametrize(
+    "fakes", [{}, {"grain": 2}, {"unlike": 0.5}], ids=["as the reals", "finer", "of more contrasts"]
+)
+def test_intervals_cover_the_distance_expected_of_as_many_fakes(fakes, num_simulations):
+    rng = np.random.default_rng(0)
+    real, slicing = patterns(rng, 60), Slicing(num_patches=16, num_directions=32)
+    found = [distance(real, patterns(rng, 60, **fakes), slicing, num_parts=10) for _ in range(num_simulations)]
+    assert_95_percent_coverage(found, max_width=2)  # ten parts, and fewer directions, overestimate the scatter
 
 
 def test_interval_never_reaches_below_0(drawn):

@@ -22,7 +22,7 @@ class Sharpness(Metric):
     num_images: int = Field(default=1000, ge=10, description="number of images of each side, the first ones")
 
     def measure(self, pair: Pair) -> Measurement:
-        """Return the value and its 95 % interval over other generated images: 1.96 standard errors to either side."""
+        """Return the value and the 95 % interval of its mean over sets of fakes: 1.96 standard errors either way."""
         real, fake = self._sharpness(pair.real), self._sharpness(pair.fake)
         value = float(fake.mean() / real.mean())
         if not pair.intervals:

@@ -44,7 +44,7 @@ def frechet_distance(real: Gaussian, fake: Gaussian, vectors: NDArray[np.floatin
     For factors S = L L^T the last trace is the sum of the singular values of L_r^T L_f, which needs no root of a
     matrix and no inverse. So covariances may be singular, as those of fewer vectors than features always are.
 
-    The interval is that of the distance if as many other fakes were drawn (not of more: the distance falls with their
+    The interval is one of the mean distance over sets of as many fakes (not of more: the distance falls with their
     number). A fake x, c = x - mu_f, moves the distance by 1/n of 2 (mu_f - mu_r)^T c + c^T c - c^T T c, less the mean
     of that over all fakes; T is the optimal transport from the fakes' Gaussian to that of the reals. The standard error
     is that of the mean of these influences: the infinitesimal jackknife, which needs no further distance.

@@ -24,7 +24,7 @@ def kernel_distance(
     Products are taken in float32, as there, sums in float64. "spread" in the details is the standard deviation over the
     subsets, which other tools print; it is no error of the mean, since subsets overlap.
 
-    The interval is that of the mean if other fakes were drawn and the reals stayed. A fake y moves the distance by 2/n
+    The interval is one of the mean over sets of as many fakes, with the same reals. A fake y moves the distance by 2/n
     of E_y' k(y, y') - E_x k(x, y), less its mean over all fakes: the influence in a U-statistic, which the subsets'
     rows estimate. To the variance of its mean comes that of the choice of subsets.
 

@@ -101,7 +101,7 @@ def precision(cross: Distances, real: Neighbours, k: int) -> Measurement:
 def density(cross: Distances, real: Neighbours, k: int) -> Measurement:
     """In how many balls of reals a fake lies, on average, divided by k: 1 expected for equal distributions.
 
-    With the reals given, it is a mean over independent fakes: the interval is that of a mean.
+    With the reals given, it is a mean over independent fakes: the interval is one of their expectation.
     """
     counts = _num_balls(cross, real, k) / k
     return _estimate(float(counts.mean()), float(counts.std(ddof=1)) / len(counts) ** 0.5, _Z, most=np.inf)

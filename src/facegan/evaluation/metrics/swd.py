@@ -12,7 +12,7 @@ complete set stays at 0, where the paper would divide by 0.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,9 +64,9 @@ def sliced_wasserstein(
 ) -> Measurement:
     """The distance of two sets of equally many images of one size: the mean over the levels, which the details hold.
 
-    The interval comes from the spread of `num_parts` consecutive parts of the fakes, each normalised by itself and
-    measured against all reals: their standard deviation, divided by the root of their number, is the value's own error.
-    It is that of other fakes of the same source, and says nothing of the bias: smaller sets lie further apart.
+    The interval is one of the mean over sets of as many other fakes, by the jackknife over `num_parts` consecutive
+    parts: the fakes without each part, normalised by themselves, against all reals. It says nothing of the bias:
+    smaller sets lie further apart.
 
     Args:
         real: At least one image.
@@ -90,13 +90,12 @@ def sliced_wasserstein(
             directions = random_directions(slicing, channels, [seed, level])
             levels.append(SCALE * _distance(a, b, directions))
             if bounds:
-                parts = (b.part(first, end) for first, end in pairwise(bounds))
-                of_parts.append(_part_distances(a, parts, directions[:NUM_PART_DIRECTIONS]))
+                of_parts.append(_distances_without(a, b, bounds, directions[:NUM_PART_DIRECTIONS]))
             progress((level + 1) * num, len(sizes) * num)
     value, interval = float(np.mean(levels)), None
     if of_parts:
-        error = (SCALE * np.mean(of_parts, 0)).std(ddof=1) / num_parts**0.5
-        margin = float(stats.t.ppf(0.975, num_parts - 1) * error)
+        error = SCALE * _error(np.concatenate(of_parts, 1), len(sizes) * slicing.num_directions)
+        margin = float(stats.t.ppf(0.975, num_parts - 1)) * error
         interval = max(0.0, value - margin), value + margin
     names = [str(height) if height == width else f"{width}x{height}" for height, width in sizes]
     return Measurement(value, interval, {"levels": dict(zip(names, levels, strict=True)), "num_images": num})
@@ -157,13 +156,7 @@ class _Patches:
             return pixels.sum((1, 3)).cpu().double(), pixels.square().sum((1, 3)).cpu().double()
 
         sums, squares = zip(*pool.map(moments, self._chunks), strict=True)
-        self._sums, self._squares = torch.cat(sums).sum(0), torch.cat(squares).sum(0)
-        self._count = self.num_rows * size**2
-
-    def part(self, first: int, end: int) -> "_Patches":
-        """The patches of some of the images alone."""
-        sample = Sample(self._sample.image_set, self._sample.rows[first:end])
-        return _Patches(sample, self._places[first:end], self._band, self._size, self._device, self._pool)
+        self._sums, self._squares = torch.cat(sums), torch.cat(squares)  # (images, C)
 
     def _cut(self, first: int) -> Tensor:
         """Patches of one chunk of images: float32 (images * num_patches, C * size^2)."""
@@ -174,9 +167,13 @@ class _Patches:
         image = torch.arange(len(band), device=self._device)[:, None]
         return windows[image, at[:, 0], at[:, 1]].reshape(at.shape[0] * at.shape[2], -1)
 
-    def _normalisation(self) -> tuple[Tensor, Tensor]:
-        """Per channel, 1 / standard deviation (0 for a flat one) and mean of all pixels of all patches: (C,)."""
-        mean, square = self._sums / self._count, self._squares / self._count
+    def _normalisation(self, first: int = 0, end: int = 0) -> tuple[Tensor, Tensor]:
+        """Per channel, 1 / standard deviation (0 for a flat one) and mean of all pixels of all patches: (C,).
+
+        Those of the images from `first` to `end` are left out.
+        """
+        count = (len(self._sums) - end + first) * self._places.shape[2] * self._size**2
+        mean, square = ((each.sum(0) - each[first:end].sum(0)) / count for each in (self._sums, self._squares))
         deviation = (square - mean.square()).clamp_min(0).sqrt()
         return torch.where(deviation > FLAT, 1 / deviation, 0.0), mean
 
@@ -185,8 +182,25 @@ class _Patches:
         inverse, mean = self._normalisation()
         # (x - mean) / deviation . d = x . (d / deviation) - mean . (d / deviation)
         weights = directions * inverse[:, None]
-        found = torch.empty(len(directions), self.num_rows, device=self._device)
-        along, back = weights.flatten(1).to(found), (weights.sum(2) @ mean)[:, None].to(found)
+        return sort_rows(self._project(weights.flatten(1), weights.sum(2) @ mean), self._pool)
+
+    def projected_without(self, bounds: list[int], directions: Tensor) -> Iterator[Tensor]:
+        """Yield `projected` without the images of each part in turn; `bounds` are those of all parts."""
+        channels, per_image = directions.shape[1], self._places.shape[2]
+        alone = directions[:, None] * torch.eye(channels, dtype=directions.dtype)[:, :, None]  # of each channel
+        parts = self._project(alone.flatten(2).flatten(0, 1), directions.new_zeros(len(directions) * channels))
+        parts = parts.view(len(directions), channels, self.num_rows)
+        for first, end in pairwise(bounds):
+            inverse, mean = self._normalisation(first, end)
+            left = torch.cat([parts[:, :, : first * per_image], parts[:, :, end * per_image :]], 2)
+            found = torch.einsum("kcr,c->kr", left, inverse.to(left))
+            found -= (directions.sum(2) @ (inverse * mean))[:, None].to(found)
+            yield sort_rows(found, self._pool)
+
+    def _project(self, along: Tensor, back: Tensor) -> Tensor:
+        """The patches along directions (k, C * patch_size^2), less a number for each: float32 (k, num_rows)."""
+        found = torch.empty(len(along), self.num_rows, device=self._device)
+        along, back = along.to(found), back[:, None].to(found)
 
         def project(first: int) -> None:
             rows = self._kept[first] if first in self._kept else self._cut(first)
@@ -194,7 +208,7 @@ class _Patches:
             torch.addmm(back, along, rows.T, beta=-1, out=found[:, start : start + len(rows)])
 
         list(self._pool.map(project, self._chunks))
-        return sort_rows(found, self._pool)
+        return found
 
 
 def _distance(real: _Patches, fake: _Patches, directions: Tensor) -> float:
@@ -207,14 +221,26 @@ def _distance(real: _Patches, fake: _Patches, directions: Tensor) -> float:
     return float(torch.cat(apart).mean())
 
 
-def _part_distances(real: _Patches, parts: Iterable[_Patches], directions: Tensor) -> list[float]:
-    """The distance of each part from the reals at the matching quantiles."""
+def _error(without: NDArray[np.float64], num_directions: int) -> float:
+    """The jackknife's standard error of a mean over many directions, from distances (parts, k) along some of them.
+
+    What is a direction's own of the differences between parts is less in the mean over all directions than over k.
+    """
+    num_parts, num = without.shape
+    centred = without - without.mean(0)
+    shared = centred.mean(1)
+    own = np.square(centred - shared[:, None]).sum() / ((num_parts - 1) * max(num - 1, 1))
+    variance = max(np.square(shared).sum() / (num_parts - 1) - own / num, 0.0) + own / num_directions
+    return float((num_parts - 1) * (variance / num_parts) ** 0.5)
+
+
+def _distances_without(real: _Patches, fake: _Patches, bounds: list[int], directions: Tensor) -> NDArray[np.float64]:
+    """The distances of the fakes without each part from the reals, at the matching quantiles: (parts, directions)."""
     sorted_real, found = real.projected(directions), []
-    for part in parts:
-        quantiles = (2 * torch.arange(part.num_rows, device=sorted_real.device) + 1) * real.num_rows
-        matching = sorted_real[:, quantiles // (2 * part.num_rows)]
-        found.append(float(matching.sub_(part.projected(directions)).abs_().mean()))
-    return found
+    for left in fake.projected_without(bounds, directions):
+        quantiles = (2 * torch.arange(left.shape[1], device=left.device) + 1) * real.num_rows
+        found.append(left.sub_(sorted_real[:, quantiles // (2 * left.shape[1])]).abs_().mean(1).cpu().double())
+    return torch.stack(found).numpy()
 
 
 # The Laplacian pyramid: bands of detail, each half the size of the one before, and the low-pass rest.
