@@ -150,3 +150,9 @@ def test_a_loss_without_scores_says_so_in_their_panel(make):
     scores = plot_curves([run]).axes[1]
     assert [text.get_text() for text in scores.texts] == ["not defined for this loss"]
     assert list(lines(scores)) == ["0.5: D cannot tell"]
+
+
+def test_names_of_runs_are_drawn_as_they_are(make, tmp_path):
+    figure = plot_curves([make("$\\frac$"), make("b")])
+    assert "\\$\\frac\\$: D" in lines(figure.axes[0])
+    save_figure(figure, tmp_path / "curves.png")

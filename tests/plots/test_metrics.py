@@ -1,10 +1,11 @@
 import json
+import warnings
 
 import numpy as np
 import pytest
 
 from facegan.errors import SnapshotError
-from facegan.plots import plot_attributes, plot_metrics, protocol_difference, read_metric
+from facegan.plots import plot_attributes, plot_metrics, protocol_difference, read_metric, save_figure
 from facegan.plots.metrics import MAX_ATTRIBUTES
 from facegan.storage.run_dir import RunDir
 
@@ -124,6 +125,26 @@ def test_every_metric_has_a_panel(make):
     run = make(line(10, 7.0), line(10, 7.0, metric="fid"))
     figure = plot_metrics([[read_metric(run, "swd")], [read_metric(run, "fid")]])
     assert [axes.get_ylabel() for axes in figure.axes] == ["swd", "fid"]
+
+
+DOLLARS = "$\\frac$ \x1b[2J \u65e5"  # no mathematics, a terminal's control sequence, and a character without a glyph
+
+
+def test_names_and_titles_are_drawn_as_they_are(make, tmp_path, caplog):
+    runs = [make(line(10, 7.0, title=DOLLARS, metric=DOLLARS), name=f"{DOLLARS}{number}") for number in (1, 2)]
+    figure = plot_metrics([[read_metric(run, DOLLARS) for run in runs]])
+    (axes,) = figure.axes
+    escaped = "\\$\\frac\\$ \\x1b[2J \u65e5"  # matplotlib removes the backslashes before dollars
+    assert axes.get_title(loc="left") == f"{escaped} (lower is better)"
+    assert axes.get_ylabel() == escaped
+    assert axes.get_legend().get_texts()[0].get_text() == f"{escaped}1, 100 to 200"
+    bars = plot_attributes([proportion(DOLLARS, 0.5, 0.4)], title=DOLLARS)
+    assert names(bars.axes[0]) == [escaped]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for name, each in (("values.png", figure), ("bars.png", bars)):
+            save_figure(each, tmp_path / name)
+    assert [str(each.message) for each in warned] == [] and caplog.text == ""
 
 
 # Bars of attributes

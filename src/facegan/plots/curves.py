@@ -1,5 +1,6 @@
 """Training curves of runs, from their metrics.jsonl."""
 
+import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from .. import __version__
 from ..errors import SnapshotError
+from ..messages import printable
 from ..storage.atomic import write_atomic
 from ..storage.run_dir import RunDir
 
@@ -37,7 +39,7 @@ def plot_curves(runs: Sequence[RunDir]) -> Figure:
     losses, scores, *spreads, speed = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     is_single = len(runs) == 1
     for number, (run, columns) in enumerate(zip(runs, tables, strict=True)):
-        steps, label = columns["step"], "" if is_single else f"{run.name}: "
+        steps, label = columns["step"], "" if is_single else f"{literal(run.name)}: "
         real = {"color": COLOURS[number % len(COLOURS)]}
         fake = {"color": COLOURS[1]} if is_single else {**real, "linestyle": "--"}
         _curve(losses, steps, columns["loss/D"], label=f"{label}D", **real)
@@ -97,9 +99,16 @@ def save_figure(figure: Figure, path: Path) -> None:
     buffer = BytesIO()
     form = path.suffix[1:].lower()
     about = {"Software": f"facegan {__version__}"} if form == "png" else None
-    figure.savefig(buffer, format=form, dpi=100, metadata=about)
+    with warnings.catch_warnings():  # its font lacks the characters of many languages, and draws boxes for them
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(buffer, format=form, dpi=100, metadata=about)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, buffer.getvalue())
+
+
+def literal(text: str) -> str:
+    """Return text that matplotlib draws as it is, where it would take what is between two dollars for mathematics."""
+    return printable(text).replace("$", r"\$")
 
 
 def style_axes(axes: Axes, title: str) -> None:

@@ -16,7 +16,7 @@ from ..errors import SnapshotError
 from ..messages import nearest, quoted
 from ..storage.run_dir import RunDir
 from ..storage.run_log import read_evaluations
-from .curves import COLOURS, MAX_VALUE, legend_above, style_axes
+from .curves import COLOURS, MAX_VALUE, legend_above, literal, style_axes
 
 NOT_COMPARED = ("seed", "device")  # of a protocol: with other ones, a metric estimates the same number
 LOG_RATIO = 20.0  # values farther apart than this are drawn on a logarithmic axis
@@ -119,8 +119,8 @@ def plot_metrics(panels: Sequence[Sequence[MetricCurve]]) -> Figure:
         if min(values) > 0 and max(values) > LOG_RATIO * min(values):  # else the end of a run cannot be seen
             axes.set_yscale("log")
         first = curves[0].points[0]
-        style_axes(axes, f"{first.title} ({BETTER.get(first.better, first.better)})")
-        axes.set_ylabel(first.metric)
+        style_axes(axes, literal(f"{first.title} ({BETTER.get(first.better, first.better)})"))
+        axes.set_ylabel(literal(first.metric))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False, fontsize=9)
     rows[-1].set_xlabel("step")
@@ -128,8 +128,8 @@ def plot_metrics(panels: Sequence[Sequence[MetricCurve]]) -> Figure:
 
 
 def _draw_curve(axes: Axes, curve: MetricCurve, colour: str, *, is_single: bool) -> None:
-    first = curve.points[0]
-    label = f"{'generated' if is_single else curve.label}, {first.num_fake:,} to {first.num_real:,}"
+    first, name = curve.points[0], literal(curve.label)
+    label = f"{'generated' if is_single else name}, {first.num_fake:,} to {first.num_real:,}"
     bounds = [(point.step, *point.interval) for point in curve.points if point.interval is not None]
     if bounds:
         steps, low, high = zip(*bounds, strict=True)
@@ -141,7 +141,7 @@ def _draw_curve(axes: Axes, curve: MetricCurve, colour: str, *, is_single: bool)
         return
     # Fewer images can bias a metric, so the label has their numbers.
     counts = f"{floors[0][1].num_fake:,} to {floors[0][1].num_real:,} images"
-    label = f"{'' if is_single else f'{curve.label}: '}real against real, {counts}"
+    label = f"{'' if is_single else f'{name}: '}real against real, {counts}"
     style: dict[str, Any] = {"color": colour, "linewidth": 1, "linestyle": ":", "label": label}
     if len(floors) == 1:
         axes.axhline(floors[0][1].value, **style)
@@ -178,13 +178,13 @@ def plot_attributes(proportions: Sequence[Mapping[str, Any]], *, title: str = "A
         margins = np.abs(bounds - shares[:, None]).T  # (2, attributes): to the left and to the right
         whiskers = {"ecolor": "#1f2937", "elinewidth": 0.8}
         axes.barh(rows + shift, shares, BAR, xerr=margins, label=label, color=colour, error_kw=whiskers)
-    axes.set_yticks(rows, [each["name"] for each in chosen])
+    axes.set_yticks(rows, [literal(each["name"]) for each in chosen])
     for text, each in zip(axes.get_yticklabels(), chosen, strict=True):
         text.set_fontweight("bold" if each["differs"] else "normal")
     num_left_out = len(proportions) - len(chosen)
     rest = f"; {num_left_out} more, which differ less, are not shown" if num_left_out else ""
     axes.set(ylim=(len(chosen) - 0.4, -0.6), xlim=(0, None), xlabel=f"share of faces (bold: they differ{rest})")
-    style_axes(axes, title)
+    style_axes(axes, literal(title))
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
