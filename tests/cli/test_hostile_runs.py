@@ -1,6 +1,7 @@
 """Folders of runs that a stranger made: nothing in them reaches the terminal unescaped."""
 
 import json
+import os
 import re
 
 import pytest
@@ -18,7 +19,8 @@ def spoil(run):
     lines[-1] |= {"health": ESCAPE, ESCAPE: 1.5}
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (run / "log.txt").write_text(f"failed: {ESCAPE}\n")
-    (run / "changes.jsonl").write_text(json.dumps({"step": 1, "key": ESCAPE, "was": ESCAPE, "now": ESCAPE}) + "\n")
+    change = {"step": 1, "key": ESCAPE, "before": ESCAPE, "after": [ESCAPE]}
+    (run / "changes.jsonl").write_text(f"{json.dumps(change)}\n{ESCAPE}\n")
     (run / "snapshots" / f"step-{ESCAPE.replace('/', '')}.safetensors").write_bytes(b"")
     return run.rename(run.with_name(f"faces{ESCAPE}"))
 
@@ -46,3 +48,35 @@ def test_hostile_run_does_not_control_the_terminal(facegan, run, monkeypatch, co
     assert "Traceback" not in text and said.code in (0, 2), text
     assert not set(text) & set("\x1b\x07\x9b\u202e"), ascii(text)
     assert "\U0001f4af" not in text
+    if command[1] == "show":
+        assert "after step 1" in text
+
+
+LINES = ("metrics.jsonl", "evaluations.jsonl", "changes.jsonl", "log.txt", "images.txt")
+
+
+@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", "RUN", "--metrics", "swd", "-n", 8),
+        ("plot", "RUN", "-o", "a.png"),
+        ("timelapse", "RUN", "-o", "a.gif"),
+        ("resume", "RUN", "--steps", 5),
+    ],
+    ids=lambda command: command[0],
+)
+def test_no_command_writes_through_a_link_or_waits_for_a_pipe(facegan, run, workplace, command, name):
+    command = [run if each == "RUN" else each for each in command]
+    mine = workplace / "mine.txt"
+    mine.write_bytes((run / name).read_bytes() if (run / name).exists() else b"")
+    (run / name).unlink(missing_ok=True)
+    before = mine.read_bytes()
+    (run / name).symlink_to(mine)
+    said = facegan(*command)
+    assert said.code in (0, 1) and "Traceback" not in said.err
+    assert mine.read_bytes() == before
+    if (run / name).is_symlink():
+        (run / name).unlink()
+        os.mkfifo(run / name)
+        assert facegan(*command).code in (0, 1)

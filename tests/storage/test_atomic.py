@@ -155,6 +155,24 @@ def test_a_link_that_appears_between_check_and_opening_is_not_followed(tmp_path,
         open_regular(tmp_path / "link")
 
 
+@pytest.mark.parametrize("name", ["link", "dangling", "pipe"])
+def test_nothing_is_appended_through_a_link_or_to_a_pipe(tmp_path, name):
+    (tmp_path / "file").write_bytes(b"mine\n")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "dangling").symlink_to("new")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"is a link|is no regular file"):
+        append_lines(tmp_path / name, b"a\n")
+    assert (tmp_path / "file").read_bytes() == b"mine\n"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_that_lines_are_appended_to_gets_the_usual_permissions(tmp_path):
+    append_lines(tmp_path / "lines.jsonl", b"a\n")
+    (tmp_path / "usual").touch()
+    assert (tmp_path / "lines.jsonl").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
 @pytest.mark.parametrize(("before", "after"), [(None, b"a\nb\n"), (b"x\n", b"x\na\nb\n"), (b"torn", b"torn\na\nb\n")])
 def test_lines_are_appended_and_a_torn_one_is_ended_before_them(tmp_path, before, after):
     path = tmp_path / "lines.jsonl"

@@ -134,11 +134,13 @@ class ConsoleReporter(Reporter):
         """Add a line to the log alone."""
         if self.run is None:
             return
+        from ..storage.atomic import open_regular
+
         self._unlogged.append(printable(line))
-        with suppress(OSError):  # a full disk: the lines wait for the next one
+        with suppress(OSError):  # a full disk: the lines wait for the next one; nothing is written through a link
             if _identity(self.run) not in (None, self._replaced):
-                with self.run.log.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                    file.writelines(each + "\n" for each in self._unlogged)
+                with open_regular(self.run.log, "ab") as file:
+                    file.write("".join(f"{each}\n" for each in self._unlogged).encode("utf-8", "backslashreplace"))
                 self._unlogged.clear()
 
 

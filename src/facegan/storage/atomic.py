@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}(?P<suffix>\.\w+)?")
 _OF_SAFETENSORS = re.compile(
@@ -51,9 +51,10 @@ def write_atomic(path: Path, content: bytes | Callable[[Path], None], *, durable
 def append_lines(path: Path, lines: bytes, *, durable: bool = False) -> None:
     """Append complete lines, each with its line break, to a file, which need not exist; all or, with OSError, none.
 
-    A torn line that a killed writer left is ended before them. `durable` also flushes them to the disk.
+    Nothing is written through a link. A torn line that a killed writer left is ended before them. `durable` also
+    flushes them to the disk.
     """
-    with path.open("ab+") as file:
+    with open_regular(path, "ab+") as file:
         end = file.seek(0, os.SEEK_END)
         if end:
             file.seek(end - 1)
@@ -94,8 +95,8 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         raise
 
 
-def open_regular(path: Path) -> IO[bytes]:
-    """Open a file for reading that somebody else may have put there; never follow a link or block on a pipe.
+def open_regular(path: Path, mode: Literal["rb", "ab", "ab+"] = "rb") -> IO[bytes]:
+    """Open a file that somebody else may have put there; never follow a link or block on a pipe.
 
     Raises:
         OSError: It cannot be opened, or is not a regular file.
@@ -103,11 +104,16 @@ def open_regular(path: Path) -> IO[bytes]:
     if path.is_symlink():
         raise OSError(errno.ELOOP, "it is a link, which is not followed", str(path))
     careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # as far as the system has them
-    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | careful))  # noqa: SIM115 - it is returned
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    return file
+
+    def open_carefully(name: str, flags: int) -> int:
+        descriptor = os.open(name, flags | careful, 0o666)
+        kind = os.fstat(descriptor).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # Python itself refuses folders
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return descriptor
+
+    return open(path, mode, opener=open_carefully)
 
 
 def read_regular(path: Path, most: int) -> bytes:

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..config import EvaluationConfig
-from .atomic import json_object, write_atomic
-from .run_dir import MAX_STEPS, RunDir
+from .atomic import json_object, read_regular, write_atomic
+from .run_dir import MAX_BYTES, MAX_STEPS, RunDir
 from .run_log import read_evaluations
 
 RANKING = ("lower", "higher")  # values of "better" by which snapshots can be ranked
@@ -63,9 +63,9 @@ def cut_evaluations(run: RunDir, step: int) -> None:
     """Drop the evaluations during training after `step`, and lines that are not JSON; keep all others.
 
     Raises:
-        OSError: The file cannot be read or written; it is unchanged.
+        OSError: The file cannot be read or written, or is a link or a pipe; it is unchanged.
     """
-    content = run.evaluations.read_bytes() if run.evaluations.exists() else b""
+    content = read_regular(run.evaluations, MAX_BYTES) if run.evaluations.exists() else b""
     lines = [(line, json_object(line)) for line in content.splitlines()]
     kept = [line + b"\n" for line, record in lines if record is not None and _is_kept(record, step)]
     if content and b"".join(kept) != content:

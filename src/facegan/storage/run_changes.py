@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from ..config import RunConfig, flat
 from .atomic import json_object, read_regular, write_atomic
-from .run_dir import RunDir
-from .run_log import MAX_BYTES
+from .run_dir import MAX_BYTES, RunDir
 
 
 class SettingChange(BaseModel, frozen=True):
@@ -37,11 +37,12 @@ def compare_settings(before: RunConfig, after: RunConfig, step: int) -> list[Set
 
 def read_changes(run: RunDir) -> list[SettingChange]:
     """Return the changes of a run, without invalid lines; none of a file that cannot be read."""
-    try:
-        records = map(json_object, read_regular(run.changes, MAX_BYTES).splitlines())
-        return [SettingChange(**record) for record in records if record is not None]
-    except (OSError, ValidationError, TypeError):
-        return []
+    found = []
+    with suppress(OSError):
+        for record in map(json_object, read_regular(run.changes, MAX_BYTES).splitlines()):
+            with suppress(ValidationError):
+                found.append(SettingChange.model_validate(record))
+    return found
 
 
 def record_changes(run: RunDir, step: int, changes: Sequence[SettingChange]) -> None:

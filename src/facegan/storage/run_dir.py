@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count, takewhile
 from pathlib import Path
@@ -17,6 +17,8 @@ from .atomic import (
     has_our_header,
     is_temporary,
     json_object,
+    open_regular,
+    read_regular,
     temporary_files,
     write_atomic,
 )
@@ -25,6 +27,7 @@ from .locks import is_locked, refuse_foreign_lock
 _STEP_FILE = re.compile(r"step-(\d{8,})\.(png|safetensors)")
 DAMAGED = ".damaged"  # the suffix added to a file whose bytes are not those that were written
 MAX_STEPS = 10**12  # steps or images: more than any run has
+MAX_BYTES = 1 << 28  # of a file of lines: more than any run writes
 
 _KINDS = ("samples", "snapshots", "states")
 _WRITTEN = re.compile(  # the names of the files that facegan writes into a run folder
@@ -198,12 +201,16 @@ class RunDir:
 
     def sync_metrics(self) -> None:
         """Flush the lines written so far to the disk, before a state that relies on them."""
-        with self.metrics.open("ab") as file:
+        with open_regular(self.metrics, "ab") as file:
             os.fsync(file.fileno())
 
-    def read_metrics(self, read: Callable[[Path], bytes] = Path.read_bytes) -> Iterator[dict[str, Any]]:
-        """Yield the lines of metrics.jsonl, without invalid ones, which a crash may leave; `read` reads the file."""
-        for line in read(self.metrics).splitlines() if self.metrics.exists() else ():
+    def read_metrics(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines of metrics.jsonl, without invalid ones, which a crash may leave.
+
+        Raises:
+            OSError: The file exists and cannot be read, or is a link or a pipe.
+        """
+        for line in read_regular(self.metrics, MAX_BYTES).splitlines() if self.metrics.exists() else ():
             record = json_object(line)
             if record is not None and _is_valid(record):
                 yield record

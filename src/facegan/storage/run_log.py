@@ -10,10 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from .atomic import json_object, open_regular, read_regular
-from .run_dir import MAX_STEPS, RunDir
+from .run_dir import MAX_BYTES, MAX_STEPS, RunDir
 
 TAIL_BYTES = 1 << 16  # read from the end of a file of lines: some hundred lines of metrics
-MAX_BYTES = 1 << 28  # of a file of lines: more than any run writes
 MAX_LINE = 300  # characters shown of a line of the log
 FAILED = "failed: "  # how the last line of a log begins when the run ended with an error
 NOT_FINITE = "not finite"  # the health of a run with losses that are not finite
@@ -46,7 +45,7 @@ def last_record(path: Path) -> tuple[dict[str, Any] | None, bool]:
 def read_metrics(run: RunDir) -> list[dict[str, Any]]:
     """Return the lines of a run's metrics.jsonl; none of a file that cannot be read."""
     try:
-        return list(run.read_metrics(lambda path: read_regular(path, MAX_BYTES)))
+        return list(run.read_metrics())
     except OSError:
         return []
 
