@@ -2,7 +2,10 @@ import errno
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
@@ -119,6 +122,20 @@ def test_index_keeps_a_digest_of_each_file(folder):
     root = folder("a.png", "b.jpg")
     packed = load(source(root), **SIZE)
     assert packed.digests == [hashlib.sha256((root / name).read_bytes()).digest() for name in ("a.png", "b.jpg")]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux does")
+def test_reading_the_names_leaves_no_thread_with_the_file(folder):
+    root = folder("a.png", "b.jpg")
+    packed = load(source(root), **SIZE)
+    code = (
+        "import os, sys, pyarrow.parquet; from pathlib import Path\n"
+        "from facegan.data.packed.packed_images import open_packed\n"
+        "before = os.listdir('/proc/self/task'); open_packed(Path(sys.argv[1])).digests\n"
+        "print(len(os.listdir('/proc/self/task')) - len(before))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, packed.path], capture_output=True, text=True, check=True)
+    assert ended.stdout == "0\n"
 
 
 def test_index_says_how_the_images_were_made(folder):

@@ -118,7 +118,8 @@ class PackedImages:
 
         try:
             with (self.path / PICTURES).open("rb") as file:  # Arrow itself opens no path that is not UTF-8
-                table = pyarrow.parquet.read_table(file, columns=names)
+                # Without threads: one that still holds the file when Python ends aborts the process.
+                table = pyarrow.parquet.ParquetFile(file, pre_buffer=False).read(names, use_threads=False)
             columns = {str(key): table[key].to_pylist() for key in table.column_names}
         except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise _damaged(f"{self.path}/", error) from None
