@@ -102,6 +102,26 @@ def partly(network):
 class Fixed(DCGAN):
     def discriminator(self, resolution, channels):
         return super().discriminator(resolution, channels).requires_grad_(False)
+
+class Around(nn.Module):
+    def __init__(self, network, *, frozen):
+        super().__init__()
+        self.network, self.unused, self.frozen = network.requires_grad_(not frozen), nn.Linear(2, 2), frozen
+
+    def forward(self, x):
+        return self.network(x if self.frozen else x.detach())
+
+class IdleG(DCGAN):
+    def generator(self, resolution, channels):
+        return Around(super().generator(resolution, channels), frozen=True)
+
+class IdleD(DCGAN):
+    def discriminator(self, resolution, channels):
+        return Around(super().discriminator(resolution, channels), frozen=True)
+
+class Deaf(DCGAN):
+    def discriminator(self, resolution, channels):
+        return Around(super().discriminator(resolution, channels), frozen=False)
 """
 
 
@@ -140,6 +160,20 @@ def test_a_network_without_trainable_parameters_is_refused_before_anything_is_wr
     install("partly", PARTLY, {"facegan.architecture": {"fixed": "partly:Fixed"}})
     with pytest.raises(ConfigError, match=r"^architecture: D of fixed has no parameters that can be trained$"):
         train(tiny("architecture.name=fixed"), RunDir(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("name", "network"), [("IdleG", "G"), ("IdleD", "D"), ("Deaf", "G")])
+def test_networks_that_no_gradient_reaches_are_refused_before_anything_is_written(
+    tiny, install, tmp_path, name, network
+):
+    install("partly", PARTLY, {"facegan.architecture": {"idle": f"partly:{name}"}})
+    with pytest.raises(ConfigError) as refusal:
+        train(tiny("architecture.name=idle"), RunDir(tmp_path / "run"))
+    assert str(refusal.value) == (
+        "architecture: idle cannot be trained: no gradient of D's output reaches a parameter of "
+        f"{network} that is not frozen"
+    )
     assert not (tmp_path / "run").exists()
 
 

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from torch import nn
+from torch import Tensor, nn
 
 from .. import plugins
 from ..augment import FEW, default_probability
 from ..config import PLUGIN_SECTIONS, RunConfig
 from ..devices import has_fast_bf16
-from ..errors import TrainingError
+from ..errors import ConfigError, TrainingError
 from ..messages import counted
 from ..networks.guidelines import Guideline, guidelines
 from ..reporter import SILENT
@@ -58,11 +58,14 @@ def plan(config: RunConfig, num_images: int) -> Plan:
     """Count steps, images and bytes of a run of a complete configuration; draw and write nothing.
 
     Raises:
-        ConfigError, PluginError: A setting of the architecture is invalid, or there is no such metric.
+        ConfigError, PluginError: A setting of the architecture is invalid, its networks cannot be trained, or there is
+            no such metric.
     """
     check_metrics(config)
     # Not on torch's meta device, which would cost nothing here, but importing it takes two seconds.
     G, D = build_networks(config)
+    z = torch.zeros(2, config.part("architecture").z_dim)
+    _check_gradients(config, G, D, z)
     num_steps = config.train.num_steps(num_images)
     output = config.output.scaled(num_steps)
     parameters_G, parameters_D = num_parameters(G), num_parameters(D)
@@ -82,8 +85,27 @@ def plan(config: RunConfig, num_images: int) -> Plan:
         snapshot_bytes=snapshot_bytes,
         state_bytes=state_bytes,
         run_bytes=(num_snapshots + 1 + bool(config.evaluation.every)) * snapshot_bytes + (num_states + 1) * state_bytes,
-        guidelines=guidelines(G, D, torch.zeros(2, config.part("architecture").z_dim)),
+        guidelines=guidelines(G, D, z),
     )
+
+
+def _check_gradients(config: RunConfig, G: nn.Module, D: nn.Module, z: Tensor) -> None:
+    """Raise ConfigError if what D says of images of latents z (N, z_dim) depends on nothing that G, or D, can learn."""
+    with torch.random.fork_rng(devices=[]):  # a network may draw
+        logits: Tensor = D(G(z))
+    # Autograd's graph is walked, which takes no time, where a backward pass would take twice as long as this one.
+    waiting, seen, reached = [logits.grad_fn], set(), set()
+    for node in waiting:  # grows during the loop
+        if node is not None and node not in seen:
+            seen.add(node)
+            reached.add(id(getattr(node, "variable", None)))
+            waiting += [each for each, _ in node.next_functions]
+    for name, network in (("D", D), ("G", G)):
+        if not any(id(each) in reached for each in network.parameters() if each.requires_grad):
+            raise ConfigError(
+                f"architecture: {config.architecture.name} cannot be trained: no gradient of D's output reaches a "
+                f"parameter of {name} that is not frozen"
+            )
 
 
 def settled(config: RunConfig, num_images: int, device: torch.device) -> RunConfig:
