@@ -10,7 +10,7 @@ OF_ITS_OWN = (".lock", "log.txt", "environment.json")
 
 
 def differences(whole, other, *, loose=False):
-    """What a run lacks or has otherwise than one that never stopped, a line each.
+    """What a run lacks or has otherwise than one that never stopped, a line each; files are compared byte by byte.
 
     Args:
         whole: The folder of the run that never stopped.
@@ -70,7 +70,9 @@ def _tensors(one, other):
     except (ValueError, LookupError) as error:
         return [f"{other.parent.name}/{other.name}: cannot be read ({error})"]
     names = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
-    return [f"{other.parent.name}/{other.name}: {len(names)} tensors differ ({names[0]}, ...)"] if names else []
+    if names:
+        return [f"{other.parent.name}/{other.name}: {len(names)} tensors differ ({names[0]}, ...)"]
+    return [f"{other.parent.name}/{other.name}: its header differs"] if one.read_bytes() != other.read_bytes() else []
 
 
 def read_tensors(path):

@@ -64,6 +64,10 @@ def change_a_tensor(run):
     save_file(tensors, newest(run))
 
 
+def change_the_header(run):
+    save_file(load_file(newest(run)), newest(run), {"threads": "2"})
+
+
 def change_a_line(run):
     path = run / "metrics.jsonl"
     path.write_text(path.read_text().replace('"loss/D": 1.0', '"loss/D": 1.0000000000000002', 1))
@@ -71,6 +75,7 @@ def change_a_line(run):
 
 LOSSES = {
     "states/step-00000004.safetensors: 1 tensors differ (G.weight, ...)": change_a_tensor,
+    "states/step-00000004.safetensors: its header differs": change_the_header,
     "states: the newest is of step 2, not 4": lambda run: newest(run).unlink(),
     "snapshots/step-00000004.safetensors: cannot be read": lambda run: newest(run, "snapshots").write_bytes(b""),
     "samples/step-00000004.png: differs": lambda run: (run / "samples/step-00000004.png").write_bytes(b"no"),
