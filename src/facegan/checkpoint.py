@@ -15,7 +15,7 @@ from . import plugins
 from .config import RunConfig, validate
 from .errors import ConfigError, DamagedError, PluginError, SnapshotError
 from .generator import FaceGenerator, Origin
-from .messages import local_path, one_line, printable, quoted
+from .messages import local_path, one_line, printable, quoted, shell_path
 from .reporter import SILENT, Reporter
 from .storage.run_dir import find_run
 from .storage.safetensors_file import TensorFile, open_tensors, read_tensors, write_tensors
@@ -129,7 +129,9 @@ def find_checkpoint(model: str | Path | None, *, reporter: Reporter = SILENT) ->
     run = find_run(model)
     steps = run.steps("snapshots")
     if not steps:
-        raise SnapshotError(f"{run.path}: holds no snapshot yet; train it further with 'facegan resume {run.path}'")
+        raise SnapshotError(
+            f"{run.path}: holds no snapshot yet; train it further with 'facegan resume {shell_path(run.path)}'"
+        )
     for step in reversed(steps[1:]):
         try:
             return Checkpoint.open(run.snapshot(step))

@@ -4,6 +4,7 @@ import difflib
 import errno
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,6 +72,11 @@ def portable_path(path: str | Path) -> str:
     except UnicodeEncodeError:
         return Path(path).absolute().as_uri()
     return str(path)
+
+
+def shell_path(path: str | Path) -> str:
+    """Return a path as one word of a shell command that a terminal and a JSON document can hold."""
+    return shlex.quote(portable_path(path))
 
 
 def local_path(text: str | Path) -> str:

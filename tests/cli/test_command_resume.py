@@ -337,7 +337,7 @@ def test_changed_images_are_named_when_a_run_is_resumed_or_evaluated(facegan, ph
     what = "4 files came (a.png, b.png, c.png and 1 more), 1 file went (03.png), 1 file changed (04.png)"
     refused = facegan("resume", "runs/a", "--steps", 6)
     assert refused.code == 2
-    assert f"the images are not those that this run was trained on: {what}; restore them, or start" in refused.err
+    assert f"the images are not those that this run was trained on: {what}; put them back as" in refused.err
     judged = facegan("evaluate", "runs/a", "--metrics", "fd_random", "-n", 8)
     assert f"not the images that a was trained on: {what}" in judged.err
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pyarrow
@@ -101,3 +102,13 @@ def test_json_documents_name_such_paths_by_uris(facegan, run):
     said = facegan("sample", run, "-n", 4, "-o", f"{NAME}.png", "--json")
     assert "\\udc" not in said.out and Path(f"{NAME}.png").absolute().as_uri() in said.out
     assert facegan("runs", "show", uri).code == 0
+
+
+def test_commands_that_are_proposed_for_such_a_run_work(facegan, run):
+    run = run.rename(f"runs/{NAME}")
+    shown = facegan("runs", "show", run, "--json").json["next"]
+    proposed = [each["command"] for each in shown if each["command"].startswith(("facegan sample", "facegan resume"))]
+    proposed += [facegan("resume", run, "--steps", 5).err.strip().rpartition("next: ")[2]]
+    assert [each.split()[1] for each in proposed] == ["sample", "resume", "sample"]
+    for command in proposed:
+        assert facegan(*shlex.split(command)[1:]).code == 0, command

@@ -2,6 +2,7 @@ import os
 import stat
 import tarfile
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from facegan.config import DataConfig, validate
+from facegan.data.check.check import check
 from facegan.data.drawn import DrawnFaces
 from facegan.data.open import open_path, open_source
 from facegan.data.packed.load import load
@@ -66,11 +68,12 @@ def test_every_other_file_is_counted_with_its_reason(put, noise, encode):
         "in/side.zip": b"PK\x03\x04", "attributes.csv": b"name,x\na.png,1\n", ".git/config": b"x",
         ".git/x.png": picture,
     })  # fmt: skip
+    way_in = "give it as the source, or unpack it" if source.is_dir() else "unpack the outer one, then give it"
     opened = open_path(source)
     assert opened.names == ["a.png"]
     assert num_left_out(opened) == {
         ".heic": 1, "HEIC or AVIF (convert them to JPEG or PNG)": 1, ".svg": 1, ".txt": 1, "of another kind": 1,
-        ".mp4": 1, ".nef": 1, "archive (in/side.zip: give it as the source, or unpack it)": 1, "hidden": 3,
+        ".mp4": 1, ".nef": 1, f"archive (in/side.zip: {way_in})": 1, "hidden": 3,
     }  # fmt: skip
 
 
@@ -116,6 +119,8 @@ def test_sheets_of_facegan_are_left_out_and_its_single_images_are_read(put, tmp_
         files.save(tmp_path / name, grid(pixels), {"seed": "1"})
     packed = network_pixels(put({name: (tmp_path / name).read_bytes() for name in made} | {"a.png": encode(noise())}))
     assert packed.names == ["a.png", "one.png"]
+    report = check(open_path(Path(packed.index.source)), DataConfig(source=packed.index.source), resolution=16)
+    assert report.passed_over == {"made by facegan (sheets, plots, previews)": 3}
     assert packed.skipped == [
         (name, "a sheet, plot or preview that facegan made") for name in ("sheet.jpg", "sheet.png", "sheet.webp")
     ]

@@ -172,7 +172,7 @@ def test_a_state_of_other_images_is_refused(tiny, tmp_path):
     save(state, path)
     before = deepcopy(everything(state))
     assert refused(path, state, "other") == (
-        f"{path}: the images are not those that this run was trained on; restore them, or start a new run"
+        f"{path}: the images are not those that this run was trained on; put them back as they were, or start a new run"
     )
     assert all(torch.equal(value, before[key]) for key, value in everything(state).items())
 

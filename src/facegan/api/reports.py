@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from ..errors import ConfigError
+from ..messages import shell_path
 from ..reporter import SILENT, Reporter
 from .options import PathLike, Run, find_any_run
 
@@ -107,8 +108,9 @@ def next_commands(found: "RunSummary") -> list[tuple[str, str]]:
     """Return commands that make sense now, the likeliest first, each with a description."""
     from ..storage.run_dir import DAMAGED
 
-    run, path = found.standing, shlex.quote(str(found.standing.path))
-    again = f"facegan train --config {path}/config.json"
+    run, path = found.standing, shell_path(found.standing.path)
+    local = shlex.quote(str(found.standing.path))  # where no URI is taken
+    again = f"facegan train --config {local}/config.json"
     files = [file for file in found.files if file.kind == "snapshots"]
     plain = found.settings and files and files[0].step == run.snapshot  # then the run's name is enough
     model = path if plain else f"{path}/snapshots/step-{run.snapshot or 0:08d}.safetensors"
@@ -116,7 +118,7 @@ def next_commands(found: "RunSummary") -> list[tuple[str, str]]:
     damaged = [file for file in found.leftovers if file.path.suffix == DAMAGED]
     commands: list[tuple[str, str]] = []
     if run.standing == "running":
-        commands.append((f"tail -f {path}/log.txt", "watch it"))
+        commands.append((f"tail -f {local}/log.txt", "watch it"))
     elif run.standing == "finished":
         commands += [sample] if run.snapshot is not None else []
         if run.state is not None and run.num_steps:
@@ -128,16 +130,16 @@ def next_commands(found: "RunSummary") -> list[tuple[str, str]]:
     elif run.standing == "failed" and run.state is not None and "not finite" not in (run.reason or ""):
         commands.append((f"facegan resume {path}", f"go on from step {run.state}, once the cause is fixed"))
     elif run.standing == "failed" and "not finite" not in (run.reason or ""):
-        commands.append((f"{again} --run {path} --force", "start it again, once the cause is fixed"))
+        commands.append((f"{again} --run {local} --force", "start it again, once the cause is fixed"))
     elif run.standing == "failed":
         rates = [f"--set {key}={found.settings[key] / 2:g}" for key in ("optimizer.lr_G", "optimizer.lr_D")]
         commands.append((f"{again} {' '.join(rates)}", "a new run at half the learning rates"))
     elif found.settings:
-        commands.append((f"{again} --run {path} --force", "start it again; the old one is kept under another name"))
+        commands.append((f"{again} --run {local} --force", "start it again; the old one is kept under another name"))
     if run.snapshot is not None and sample not in commands:
         commands.append(sample)
     if found.best and found.best.step != run.snapshot:
-        best = shlex.quote(str(found.best.path))
+        best = shell_path(found.best.path)
         commands.append((f"facegan sample {best} -n 64 -o best.png", f"draw faces of step {found.best.step}, the best"))
     if len(found.files) > 2 and run.standing in ("finished", "stopped"):
         commands.append((f"facegan runs clean {path} --dry-run", "see what could be removed"))

@@ -1,7 +1,6 @@
 """Show people what long-running work reports: on stderr, and in a run's log."""
 
 import os
-import shlex
 import sys
 import threading
 import time
@@ -11,7 +10,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from ..messages import printable
+from ..messages import printable, shell_path
 from ..reporter import Reporter
 from .signals import Ended, came, end
 
@@ -152,7 +151,7 @@ def training_reporter() -> Iterator[ConsoleReporter]:
             yield reporter
         except (KeyboardInterrupt, Ended):
             if reporter.run and (states := reporter.run.steps("states")):
-                path = shlex.quote(str(reporter.run.path))
+                path = shell_path(reporter.run.path)
                 reporter.info(f"ended at once; continue from step {states[-1]} with: facegan resume {path}")
             raise
         except Exception as error:

@@ -103,12 +103,12 @@ def preview(options: Options) -> None:
 def _show(report: "Report", options: Options) -> None:
     """Print a report for people, at most 80 columns wide except for long names."""
     from ..data.check.quarantine import JOURNAL, removable
-    from ..data.rules import list_left_out
+    from ..data.rules import describe_left_out
 
     size = f", {decimal(report.size_bytes)}" if report.size_bytes else ""
     print_lines(f"{report.source}: {counted(report.num_pictures, 'image')}{size}")
     if report.passed_over:
-        print_lines(f"skipped {list_left_out(report.passed_over)}, which are not read")
+        print_lines(describe_left_out(report.passed_over))
     print_lines(f"tried with crop {report.crop}, resized to {report.resolution}x{report.resolution}", "")
     counts = {
         "size": report.sizes, "width / height": report.shapes, "format": report.formats, "mode": report.modes,

@@ -1,6 +1,5 @@
 """`facegan train`."""
 
-import shlex
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..api import training
+from ..messages import shell_path
 from .console import print_lines, training_reporter
 from .options import Json, MaxTime, Options, command, print_json
 
@@ -62,7 +62,7 @@ def run_training(verb: Any, options: Options, world: "World", seconds: float | N
     from ..storage.run_dir import RunDir
 
     folder = RunDir(run.path)
-    path, step = shlex.quote(str(run.path)), folder.steps("states")[-1]
+    path, step = shell_path(run.path), folder.steps("states")[-1]
     if run.finished:
         reporter.info(f"next: facegan sample {path} -n 64 -o grid.png")
     else:

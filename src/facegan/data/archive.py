@@ -47,7 +47,7 @@ class ArchiveSource:
         self._path = path
         self._where = where or str(path)
         self._reading = reading
-        self._sorter = Sorter(reading)
+        self._sorter = Sorter(reading, in_archive=True)
         self.passed_over = self._sorter.left_out
         self._files: set[str] = set()  # the names of all
         self._links: list[tuple[str, str]] = []  # names and targets

@@ -27,14 +27,16 @@ _SYSTEM_FOLDER = re.compile(
 )
 RUN_FILES = {"config.json", "environment.json", "metrics.jsonl"}  # of a run folder
 IN_RUN, IN_CACHE = "in run folders", "in the cache of facegan"
+BY_FACEGAN = "made by facegan (sheets, plots, previews)"
 _MAX_REASONS = 10  # in a message
 
 
 class Sorter:
     """Sorts the files of a source into images and others; `left_out` counts the others by suffix or reason."""
 
-    def __init__(self, reading: int = READING) -> None:
+    def __init__(self, reading: int = READING, *, in_archive: bool = False) -> None:
         self._reading = reading
+        self._way_in = "unpack the outer one, then give it" if in_archive else "give it as the source, or unpack it"
         self._around = {"": ""}  # the reason to leave out all of a folder, by its path; empty: it is read
         self.left_out: Counter[str] = Counter()
 
@@ -85,7 +87,7 @@ class Sorter:
         if kind == HEIC:
             return "HEIC or AVIF (convert them to JPEG or PNG)"
         if (kind in _ARCHIVES and suffix in _ARCHIVE_SUFFIXES) or kind == "a tar archive":
-            return f"archive ({shown(path)}: give it as the source, or unpack it)"
+            return f"archive ({shown(path)}: {self._way_in})"
         return other
 
 
@@ -103,6 +105,11 @@ def _suffix(name: str) -> str:
 def num_left_out(source: ImageSource) -> dict[str, int]:
     """Return how many files a source leaves out, by suffix or reason; empty if it keeps no count."""
     return dict(getattr(source, "passed_over", {}))
+
+
+def describe_left_out(num_by_reason: Mapping[str, int]) -> str:
+    """Return the line for files that are left out: `skipped 15 files: 12 .heic, 3 in @eaDir`."""
+    return f"skipped {counted(sum(num_by_reason.values()), 'file')}: {list_left_out(num_by_reason)}"
 
 
 def no_images(where: str, left_out: Mapping[str, int]) -> DataError:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SnapshotError
-from ..messages import one_line
+from ..messages import one_line, shell_path
 from ..reporter import SILENT, Reporter
 from ..storage.safetensors_file import open_safetensors
 
@@ -106,7 +106,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         made_by = (file.metadata() or {}).get("format", "")
         if made_by in ("facegan-snapshot", "facegan-state"):
             kind = made_by.removeprefix("facegan-")
-            use = f"facegan sample {path}" if kind == "snapshot" else "facegan resume"
+            use = f"facegan sample {shell_path(path)}" if kind == "snapshot" else "facegan resume"
             raise SnapshotError(
                 f"{path}: is a {kind} of facegan already; there is nothing to import ('{use}' takes it)"
             )

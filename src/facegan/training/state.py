@@ -177,8 +177,8 @@ def check_images(file: TensorFile, data_digest: str, difference: str = "") -> No
     """Raise SnapshotError if a state is of other images than those with this digest; `difference` follows the fact."""
     if file.metadata.get("data") != data_digest:
         raise SnapshotError(
-            f"{file.path}: the images are not those that this run was trained on{difference}; restore them, or start a "
-            "new run"
+            f"{file.path}: the images are not those that this run was trained on{difference}; put them back as "
+            "they were, or start a new run"
         )
 
 

@@ -20,7 +20,7 @@ from ..data.packed.load import compare_names, load, remarks
 from ..data.packed.packed_images import PackedImages
 from ..errors import ConfigError, DamagedError, DataError, SnapshotError, TrainingError
 from ..generator import FaceGenerator
-from ..messages import counted, local_path
+from ..messages import counted, local_path, shell_path
 from ..plugins import claim, names
 from ..reporter import SILENT, Reporter
 from ..storage.atomic import as_json, write_atomic
@@ -261,7 +261,7 @@ def _load_moved(config: RunConfig, run: RunDir, reporter: Reporter, state: Tenso
         if not source.is_absolute() or source.exists():
             raise
         raise DataError(
-            f"{error}; if the images have moved, continue with 'facegan resume {run.path} --data SOURCE'"
+            f"{error}; if the images have moved, continue with 'facegan resume {shell_path(run.path)} --data SOURCE'"
         ) from None
     if state:
         check_images(state, data.digest, _difference(config, run, data))

@@ -22,7 +22,7 @@ from ..image.crop import Crop
 from ..image.resize import to_image
 from ..open import applied_crop
 from ..parallel import parallel_map
-from ..rules import num_left_out
+from ..rules import BY_FACEGAN, num_left_out
 from ..source import Delivered, ImageSource, SheetError, as_text
 from ..split import select
 from .duplicates import group_similar, perceptual_hash
@@ -134,7 +134,7 @@ def check(
             name = as_text(key)
             size_bytes += num_bytes
             if isinstance(seen, SheetError):
-                left_out[str(seen)] += 1
+                left_out[BY_FACEGAN] += 1
                 continue
             if isinstance(seen, DataError):
                 faults["unreadable"].append(Named(name=name, reason=str(seen)))

@@ -12,7 +12,7 @@ from ...storage.cache import PACKED, CacheEntry
 from ...storage.locks import is_locked, lock_file
 from ..open import open_source
 from ..parallel import parallel_map
-from ..rules import list_left_out, num_left_out
+from ..rules import describe_left_out, num_left_out
 from ..source import as_text, shown
 from ..split import select
 from .pack import PACKING_VERSIONS, PackJob, content_digest, decoder_majors, exclusive, pack
@@ -127,7 +127,7 @@ def remarks(packed: PackedImages, *, num_named: int = _NUM_NAMED) -> list[str]:
     """Return lines about the files that are left out or incomplete; they name the first images."""
     lines = []
     if packed.index.passed_over:
-        lines.append(f"skipped {list_left_out(packed.index.passed_over)}, which are not read")
+        lines.append(describe_left_out(packed.index.passed_over))
     if packed.num_skipped:
         reasons = [f"{shown(name)}: {reason}" for name, reason in packed.skipped[:num_named]]
         more = [f"and {packed.num_skipped - num_named:,} more"] if packed.num_skipped > num_named else []
