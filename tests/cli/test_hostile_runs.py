@@ -1,4 +1,4 @@
-"""Folders of runs that a stranger made: nothing in them reaches the terminal unescaped."""
+"""Folders of runs and packages that a stranger made: nothing in them reaches the terminal unescaped."""
 
 import json
 import os
@@ -80,3 +80,15 @@ def test_no_command_writes_through_a_link_or_waits_for_a_pipe(facegan, run, work
         (run / name).unlink()
         os.mkfifo(run / name)
         assert facegan(*command).code in (0, 1)
+
+
+def test_names_of_plugins_do_not_control_the_terminal(facegan, install):
+    name = ESCAPE.replace("\x9b", "").replace("\u202e", "")
+    kinds = ("command", "architecture", "loss", "dataset", "metric")
+    install("evil", "", {f"facegan.{kind}": {name: "evil:Nothing"} for kind in kinds}, version=f"1.0{name}")
+    for command in ((), ("plugins",), ("plugins", "--check"), ("train", "--set", "loss.name=none")):
+        said = facegan(*command)
+        text = said.out + said.err
+        assert "\\x1b]0;owned" in text
+        assert not set(text) & set("\x1b\x07\x9b\u202e"), ascii(text)
+        assert "\U0001f4af" not in text

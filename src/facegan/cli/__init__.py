@@ -19,7 +19,7 @@ from typer.main import get_command
 
 from .. import __version__
 from ..errors import FaceganError, PeerFailedError
-from ..messages import one_line, os_reason
+from ..messages import one_line, os_reason, printable
 from ..plugins import claims, find, names
 from .console import open_streams, print_lines
 from .options import PLAIN, Group
@@ -58,11 +58,11 @@ class Menu(Group):
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """List the commands in `facegan --help`, group by group."""
         foreign = tuple(name for name in names("command") if not any(name in group for group in GROUPS.values()))
-        width = max(map(len, names("command")))
+        width = max(len(printable(name)) for name in names("command"))
         for title, group in {**GROUPS, "From installed packages": foreign}.items():
             if group:
                 with formatter.section(title):
-                    formatter.write_dl([(name.ljust(width), _summary(name)) for name in group])
+                    formatter.write_dl([(printable(name).ljust(width), printable(_summary(name))) for name in group])
 
 
 def _summary(name: str) -> str:
