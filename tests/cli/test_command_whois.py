@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,16 @@ def test_a_pipe_is_refused_at_once(facegan, workplace, run, command):
     said = facegan(*command)
     name = next(word for word in command if word.startswith("pipe"))
     assert (said.code, said.complaint) == (2, f"facegan: {name}: no regular file")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes in folders")
+def test_pipes_and_devices_among_the_snapshots_of_runs_are_passed_over(facegan, run, sheet):
+    for number, make in enumerate((os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir)):
+        snapshots = run.with_name(f"a-{number}") / "snapshots"
+        snapshots.mkdir(parents=True)
+        shutil.copy(run / "config.json", snapshots.parent)
+        make(snapshots / newest(run).name)
+    assert facegan("whois", sheet).code == 0
 
 
 def test_edited_image_differs_from_the_remade_one(facegan, run, sheet):

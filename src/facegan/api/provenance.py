@@ -117,7 +117,8 @@ def _find_checkpoint(digest: str, step: str, model: PathLike | None) -> "Checkpo
     else:
         folders = [path.parent for path in Path("runs").glob("*/config.json")] if model is None else []
         runs = [RunDir(folder) for folder in folders] if model is None else [find_run(model)]
-        candidates = [run.snapshot(each) for run in runs for each in run.steps("snapshots")]
+        paths = (run.snapshot(each) for run in runs for each in run.steps("snapshots"))
+        candidates = [path for path in paths if path.is_file()]  # reading a pipe would block
         candidates.sort(key=lambda path: path.stem.removeprefix("step-").lstrip("0") != step.lstrip("0"))
     wanted = f"sha256:{digest}"
     found = next((path for path in candidates if digest_of(path, wanted) == wanted), None)
