@@ -39,6 +39,14 @@ def test_length_and_speed_cover_the_entire_training(make):
     assert found.settings["resolution"] == 16
 
 
+@pytest.mark.parametrize("seconds", [1e308, -1.0, float("nan")])
+def test_a_length_that_no_training_has_is_unknown(make, seconds):
+    run = make("one", saved=[20])
+    write_metrics(run, tick(20, seconds=seconds))
+    found = summarize_run(run)
+    assert (found.seconds, found.images_per_second) == (None, None)
+
+
 def test_the_summary_joins_equal_health_into_spans(make):
     run = make("one", saved=[20])
     write_metrics(run, tick(1, health="good"), tick(2, health="good"), tick(3, health="D has won"))

@@ -14,7 +14,7 @@ from ..errors import SnapshotError
 from .atomic import json_object, read_regular
 from .best_snapshot import BestSnapshot, best_snapshot
 from .run_changes import SettingChange, read_changes
-from .run_dir import RunDir
+from .run_dir import MAX_STEPS, RunDir
 from .run_log import Span, finite_number, health_spans, last_record, read_metrics
 from .run_status import (
     KINDS,
@@ -110,6 +110,8 @@ def summarize_run(run: RunDir, check: Check = header_problem) -> RunSummary:
     newest, last = run.latest("samples"), records[-1] if records else None
     for_people = [*([newest] if newest else []), *(run.path / name for name in _FOR_PEOPLE)]
     shown, seconds = finite_number(last, "kimg"), finite_number(last, "seconds")
+    if seconds is not None and not 0 <= seconds <= MAX_STEPS:
+        seconds = None  # no run took so long
     return RunSummary(
         standing=status,
         settings=settings,
