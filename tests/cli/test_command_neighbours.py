@@ -177,7 +177,7 @@ def test_held_out_images_that_were_trained_on_are_left_out_or_refused(facegan, r
     mixed[:3] = np.load(source / "images.npy")[:3]
     np.save(others / "images.npy", mixed)
     said = facegan("neighbours", run, "--data", source, "--held-out", others, *FEW, "--json")
-    assert said.err == "3 held-out images are also training images: left out\n"
+    assert said.err == "3 held-out images left out: also in the training set\n"
     assert said.json["num_heldout"] == 9
     said = facegan("neighbours", run, "--data", source, "--held-out", source, *FEW)
     assert said.code == 2

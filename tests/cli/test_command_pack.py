@@ -49,7 +49,7 @@ def test_without_a_folder_it_packs_where_training_looks(facegan, faces):
     said = facegan("pack", "faces", "--resolution", 16)
     assert said.code == 0
     assert said.err.splitlines() == [
-        "skipped 1 file: 1 .heic",
+        "skipped 1 .heic",
         "skipped 1 image (bad.jpg: not an image (it begins like a web page))", "faces: 2 images, 16x16, 1.5 kB",
     ]  # fmt: skip
     trained = facegan("train", *NETWORK, "--data", "faces")

@@ -116,6 +116,13 @@ def test_settings_that_make_another_run_are_refused(facegan, run, setting):
     )
 
 
+def test_mistyped_setting_is_answered_with_the_nearest_name(facegan, run):
+    said = facegan("resume", run, "--steps", 9, "--set", "optimizer.lrG=1")
+    assert said.code == 2 and said.complaint.startswith(
+        "facegan: --set optimizer.lrG=1: no such setting; did you mean 'optimizer.lr_G'"
+    )
+
+
 def test_a_learning_rate_that_is_set_counts_from_the_state_and_is_shown(facegan, run):
     settings = ("--set", "optimizer.lr_G=0.01", "--set", "augment.policy=color")
     said = facegan("resume", run, "--steps", 6, *settings)
@@ -211,6 +218,9 @@ def test_images_that_moved_are_taken_from_their_new_place(facegan, moved, workpl
     said = facegan("resume", "short", "--steps", 3)
     assert said.code == 2
     assert said.complaint.endswith("; if the images have moved, continue with 'facegan resume short --data SOURCE'")
+    assert facegan("evaluate", "short", "--metrics", "swd").complaint.endswith(
+        "; name the training images with --data SOURCE"
+    )
     assert facegan("resume", "short", "--steps", 3, "--data", "elsewhere").code == 0
     assert json.loads((moved / "config.json").read_text())["data"]["source"] == str(workplace / "elsewhere")
     assert not (moved / "changes.jsonl").exists()

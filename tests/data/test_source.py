@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import tarfile
@@ -141,6 +142,31 @@ def test_unreadable_folder_is_left_out_and_named(folder):
     (root / "lost+found").chmod(0o700)
     assert opened.names == ["a.png"]
     assert num_left_out(opened) == {"unreadable folder (lost+found: Permission denied)": 1}
+
+
+def test_source_that_may_not_be_entered_is_refused_by_its_name(folder, monkeypatch):
+    root = folder("a.png")
+
+    def refuse(path, *_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)  # as Path does where a folder lacks the right to enter it
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError) as caught:
+        open_path(root, where="photos")
+    assert str(caught.value) == f"photos: cannot be read (Permission denied: {root})"
+
+
+def test_empty_source_is_refused():
+    with pytest.raises(DataError) as caught:
+        open_source(DataConfig(source=""))
+    assert str(caught.value).startswith("no source is given; give a folder of images, ")
+
+
+def test_reasons_with_a_remark_are_listed_before_the_most_frequent():
+    counts = {f".{letter}": 9 for letter in "abcdefghijkl"} | {"archive (x.zip: unpack it)": 1}
+    assert list_left_out(counts).startswith("1 archive (x.zip: unpack it), 9 .a, ")
+    assert list_left_out(counts).endswith(", 27 other files")
 
 
 def test_folder_that_fails_while_it_is_listed_is_left_out_and_named(folder, monkeypatch):

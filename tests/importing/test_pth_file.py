@@ -43,11 +43,12 @@ def refusal(path):
     return said.removeprefix(f"{path}: ")
 
 
+@pytest.mark.parametrize("name", ["file", "G.pth", "G.safetensors"])
 @pytest.mark.parametrize("write", [torch.save, old, save_file], ids=["zip", "older format", "safetensors"])
-def test_every_format_gives_the_tensors_in_the_order_of_the_layers(write, tmp_path):
+def test_every_format_gives_the_tensors_in_the_order_of_the_layers_whatever_its_ending(write, name, tmp_path):
     state = nn.Sequential(*(nn.Linear(2, 2) for _ in range(12))).state_dict()
-    write(state, tmp_path / "file")
-    parts = read_parts(tmp_path / "file")
+    write(state, tmp_path / name)
+    parts = read_parts(tmp_path / name)
     assert list(parts) == [""]
     assert [key.partition(".")[0] for key in parts[""]][::2] == [str(number) for number in range(12)]
     for key, tensor in state.items():

@@ -198,7 +198,9 @@ def _read_rows(content: bytes, header: list[str], num_lines: int, kind: str, del
     from pyarrow import csv as arrow_csv
 
     if not 2 <= len(header) <= MAX_COLUMNS:
-        raise ValueError(f"{len(header)} columns; it must have 2 to {MAX_COLUMNS}, the first of which names the image")
+        raise ValueError(
+            f"{counted(len(header), 'column')}; it must have 2 to {MAX_COLUMNS}, the first of which names the image"
+        )
     if "" in header[1:]:
         raise ValueError(f"column {header.index('', 1) + 1} has no name")
     if len(set(header)) < len(header):

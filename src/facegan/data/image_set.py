@@ -136,7 +136,7 @@ def held_out(
     if not is_unseen.any():
         raise DataError(f"{chosen.source}: every held-out image is also a training image; give others")
     if num_known := np.count_nonzero(~is_unseen):
-        reporter.info(f"{num_known} held-out images are also training images: left out")
+        reporter.info(f"{counted(int(num_known), 'held-out image')} left out: also in the training set")
     return candidates.take(np.flatnonzero(is_unseen))
 
 

@@ -29,6 +29,8 @@ def open_source(data: DataConfig) -> ImageSource:
         ConfigError: `data.options` has a setting that the dataset does not know, or an invalid value.
     """
     text = data.source
+    if not text:
+        raise DataError(f"no source is given; give {FORMS}, 'drawn', or a dataset's name")
     if text in plugins.names("dataset"):
         opened: ImageSource = build(plugins.find("dataset", text), data.options, where="data.options").open()
         return opened

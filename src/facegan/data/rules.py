@@ -108,8 +108,8 @@ def num_left_out(source: ImageSource) -> dict[str, int]:
 
 
 def describe_left_out(num_by_reason: Mapping[str, int]) -> str:
-    """Return the line for files that are left out: `skipped 15 files: 12 .heic, 3 in @eaDir`."""
-    return f"skipped {counted(sum(num_by_reason.values()), 'file')}: {list_left_out(num_by_reason)}"
+    """Return the line for files and folders that are left out: `skipped 12 .heic, 3 in @eaDir`."""
+    return f"skipped {list_left_out(num_by_reason)}"
 
 
 def no_images(where: str, left_out: Mapping[str, int]) -> DataError:
@@ -119,8 +119,8 @@ def no_images(where: str, left_out: Mapping[str, int]) -> DataError:
 
 
 def list_left_out(num_by_reason: Mapping[str, int]) -> str:
-    """Return counts as `12 .heic, 3 in @eaDir`, the most frequent first."""
-    ordered = sorted(num_by_reason.items(), key=lambda item: (-item[1], item[0]))
+    """Return counts as `12 .heic, 3 in @eaDir`: first those with a remark, then the most frequent."""
+    ordered = sorted(num_by_reason.items(), key=lambda item: ("(" not in item[0], -item[1], item[0]))
     lines = [f"{num:,} {reason}" for reason, num in ordered[:_MAX_REASONS]]
     rest = sum(num for _, num in ordered[_MAX_REASONS:])
     return ", ".join([*lines, *([counted(rest, "other file")] if rest else [])])

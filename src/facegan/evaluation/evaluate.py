@@ -12,7 +12,7 @@ from ..data.image_set import ImageSet, held_out, training_set
 from ..devices import resolve_device
 from ..errors import ConfigError, DataError, FaceganError, PluginError
 from ..features import Extractor
-from ..messages import nearest, printable, quoted
+from ..messages import counted, nearest, printable, quoted
 from ..reporter import SILENT, Callbacks, Progress, Reporter
 from ..sampling import generated
 from .extractors import make_extractor
@@ -193,9 +193,13 @@ class Evaluator:
         if options.channels is not None:
             raise ConfigError("--set channels: is for --real A --fake B; a model has its own")
         generator = checkpoint.generator(raw=options.raw, device=options.device)
-        real = training_set(
-            checkpoint, None if source is None else str(source), settings=options.data, reporter=reporter
-        )
+        try:
+            real = training_set(
+                checkpoint, None if source is None else str(source), settings=options.data, reporter=reporter
+            )
+        except DataError as error:
+            advice = "" if source or "--data" in str(error) else "; name the training images with --data SOURCE"
+            raise DataError(f"{error}{advice}") from None
         unseen = self._held_out(real)
         subject = printable(checkpoint.run_folder.name if checkpoint.run_folder else checkpoint.path.name)
         with generated(generator, options.num_fake or NUM_FAKE, reporter=reporter) as images:
@@ -278,7 +282,7 @@ class Evaluator:
         ]
         if biased and num < FEW:
             self.reporter.warning(
-                f"{num:,} {side} images, fewer than {FEW:,}: Fréchet distances ({', '.join(biased)}) come out too "
-                "high, the more so the fewer there are; compare them at equal numbers only, and prefer kernel "
+                f"{counted(num, f'{side} image')}, fewer than {FEW:,}: Fréchet distances ({', '.join(biased)}) come "
+                "out too high, the more so the fewer there are; compare them at equal numbers only, and prefer kernel "
                 "distances (kid, kd_random)"
             )

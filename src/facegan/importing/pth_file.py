@@ -83,8 +83,12 @@ def read_parts(path: Path, reporter: Reporter = SILENT) -> Parts:
         renamed = [name.replace("__builtin__", "builtins").replace("copy_reg", "copyreg") for name in others]
         inert: list[Any] = [(_Inert, name.replace(" ", ".")) for name in (*others, *renamed)]
         # torch warns of its older formats
-        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(inert):
-            parts = _collect(torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip))
+        warned, allowed = warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(inert)
+        with path.open("rb") as file, warned, allowed:
+            by_path = path.suffix != ".safetensors"  # torch takes any file of that ending for safetensors
+            parts = _collect(
+                torch.load(path if by_path else file, map_location="cpu", weights_only=True, mmap=is_zip and by_path)
+            )
         if others:
             reporter.info(
                 f"{path}: next to weights it contains other objects, left out and not run: {', '.join(others)}"

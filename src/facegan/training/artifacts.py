@@ -10,6 +10,7 @@ from ..checkpoint import snapshot_metadata
 from ..config import RunConfig
 from ..images.files import read_grid, save
 from ..images.layouts import side_by_side
+from ..messages import counted
 from ..reporter import Reporter
 from ..storage.atomic import read_regular, write_atomic
 from ..storage.best_snapshot import best_snapshot
@@ -25,8 +26,8 @@ CARD = """\
 | | |
 |---|---|
 | network | {config.architecture.name}, {config.resolution}x{config.resolution}, {config.channels} channels, latents of length {architecture.z_dim} from a {architecture.prior} prior |
-| trained on | `{source}` (crop {config.data.crop}, split {config.data.split}), {num_images:,} images |
-| length | {steps:,} steps of {config.train.images_per_step}, {kimg:,.1f} thousand images shown |
+| trained on | `{source}` (crop {config.data.crop}, split {config.data.split}), {num_images} |
+| length | {steps} of {config.train.images_per_step}, {kimg:,.1f} thousand images shown |
 | loss | {config.loss.name} |
 {best}{changes}| made with | facegan {version} |
 
@@ -110,8 +111,8 @@ def _card(config: RunConfig, run: RunDir, step: int, num_images: int) -> str:
         config=config,
         architecture=architecture,
         source=Path(config.data.source).name,
-        num_images=num_images,
-        steps=step,
+        num_images=counted(num_images, "image"),
+        steps=counted(step, "step"),
         kimg=step * config.train.images_per_step / 1000,
         best=best_row,
         changes=_changed_rows(run) if run.changes.exists() else "",

@@ -121,7 +121,7 @@ def train(
             run.create(config.to_json(), environment(config, device, world))
             _report_start(reporter, notice, warnings(config, len(data)))
             where = str(device) if world.size == 1 else f"{world.size} processes on {device.type}"
-            reporter.info(f"{run.path}: {counts.num_steps} steps on {counted(len(data), 'image')}, {where}")
+            reporter.info(f"{run.path}: {counted(counts.num_steps, 'step')} on {counted(len(data), 'image')}, {where}")
             return _run_loop(run, state, data=data, hook=hook, reporter=reporter, stop=stop)
 
 

@@ -130,7 +130,10 @@ class PackedImages:
 
 def is_packed(path: Path) -> bool:
     """Return whether a folder holds packed images."""
-    return (path / IMAGES).is_file() and (path / INDEX).is_file()
+    try:
+        return (path / IMAGES).is_file() and (path / INDEX).is_file()
+    except PermissionError:
+        return False
 
 
 def open_packed(path: Path, *, where: str | None = None) -> PackedImages:
