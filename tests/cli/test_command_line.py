@@ -152,7 +152,22 @@ def test_reader_who_leaves_is_no_error():
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [
-        (["train", "--lr", "1e-3"], "settings have --set: --set optimizer.lr_G=... or --set optimizer.lr_D=..."),
+        (
+            ["train", "--lr", "1e-3"],
+            "train: no such option: --lr; settings have --set: --set optimizer.lr_G=... or --set optimizer.lr_D=...",
+        ),
+        (["resume", "--lr-g", "1"], "no such option: --lr-g; settings have --set: --set optimizer.lr_G=..."),
+        (["train", "--learning-rate", "1"], "--set optimizer.lr_G=... or --set optimizer.lr_D=..."),
+        (
+            ["train", "b.png"],
+            "got unexpected extra argument (b.png); where a shell made several files of one pattern, "
+            "quote the pattern, or give the folder",
+        ),
+        (
+            ["train", "a.png", "b.png"],
+            "got unexpected extra arguments (a.png b.png); where a shell made several files "
+            "of one pattern, quote the pattern, or give the folder",
+        ),
         (["train", "--data", "a.png", "b.png"], "quote the pattern, or give the folder"),
         (["data", "check", "a.png", "b.png"], "quote the pattern, or give the folder"),
         (["train", "--data", "lfw"], "take the folder of that name here as ./lfw, or run 'facegan download lfw'"),

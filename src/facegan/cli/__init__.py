@@ -140,7 +140,11 @@ def _explain(error: Exception, debug: bool) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "facegan"
         text = one_line(error.format_message()).rstrip(".")
-        advice = _advice(error, command) or f"see '{command} --help'"
+        if advice := _advice(error, command):  # better than options that are spelled alike
+            text = re.sub(r" \(Possible options: [^)]*\)", "", text)
+        if extra := _EXTRA.search(text):
+            text = text.replace(extra[1], "argument" if len(extra[2].split()) == 1 else "arguments")
+        advice = advice or f"see '{command} --help'"
         message, code = f"{command}: {text[:1].lower()}{text[1:]}; {advice}", int(error.exit_code)
     elif isinstance(error, OSError):
         message = f"{error.filename or 'system'}: {os_reason(error)}"
@@ -154,6 +158,9 @@ def _explain(error: Exception, debug: bool) -> int:
     return code
 
 
+_EXTRA = re.compile(r"unexpected extra (argument(?:s|\(s\))?) \((.*)\)", re.DOTALL)
+
+
 def _advice(error: typer.TyperException, command: str) -> str | None:
     """Return what would be right in place of a mistaken argument, where that can be guessed."""
     option = str(getattr(error, "option_name", "")).lstrip("-").replace("-", "_")
@@ -161,11 +168,12 @@ def _advice(error: typer.TyperException, command: str) -> str | None:
         from ..config import RunConfig, flat
 
         keys = list(flat(RunConfig().model_dump()))
-        found = [key for key in keys if key.rpartition(".")[2].startswith(option)]
+        option = "lr" if option == "learning_rate" else option.lower()
+        found = [key for key in keys if key.rpartition(".")[2].lower().startswith(option)]
         if found:
             return f"settings have --set: {' or '.join(f'--set {key}=...' for key in found[:3])}"
-    extra = re.search(r"unexpected extra argument(?:s|\(s\))? \((.*)\)", error.format_message(), re.DOTALL)
-    if extra and Path(extra[1].split()[-1]).exists():
+    extra = _EXTRA.search(error.format_message())
+    if extra and Path(extra[2].split()[-1]).exists():
         return "where a shell made several files of one pattern, quote the pattern, or give the folder"
     return None
 
