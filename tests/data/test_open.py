@@ -60,6 +60,19 @@ def test_dataset_that_is_not_downloaded_comes_before_a_folder_of_the_same_name(f
     assert open_source(DataConfig(source="./celeba")).names == ["a.png"]
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("CelebA", "folder"), ("celeba.zip", "archive"), ("CELEBA.tar.gz", "archive")]
+)
+def test_folder_or_archive_with_the_name_of_a_dataset_in_any_case_is_offered(tmp_path, monkeypatch, name, kind):
+    monkeypatch.chdir(tmp_path)
+    for other in (name, "celeba.txt", "celeba-mine"):
+        (tmp_path / other).mkdir()
+    assert refusal(source="celeba") == (
+        f"celeba: known, but not downloaded; take the {kind} of that name here as ./{name}, or run 'facegan download "
+        "celeba'"
+    )
+
+
 def test_dataset_plugin_takes_its_options(dataset):
     assert len(open_source(DataConfig(source="toys")).names) == 3
     assert len(open_source(DataConfig(source="toys", options={"num_images": 7})).names) == 7
@@ -102,7 +115,7 @@ def test_mistyped_name_is_refused_with_the_nearest(dataset, tmp_path, monkeypatc
 
 
 def test_empty_words_are_refused():
-    assert refusal(source="").startswith(": no such dataset, folder or file;")
+    assert refusal(source="").startswith("no source is given; give a folder of images, ")
 
 
 def test_empty_folder_is_named_as_it_was_given(tmp_path, monkeypatch):

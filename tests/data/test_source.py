@@ -157,12 +157,6 @@ def test_source_that_may_not_be_entered_is_refused_by_its_name(folder, monkeypat
     assert str(caught.value) == f"photos: cannot be read (Permission denied: {root})"
 
 
-def test_empty_source_is_refused():
-    with pytest.raises(DataError) as caught:
-        open_source(DataConfig(source=""))
-    assert str(caught.value).startswith("no source is given; give a folder of images, ")
-
-
 def test_reasons_with_a_remark_are_listed_before_the_most_frequent():
     counts = {f".{letter}": 9 for letter in "abcdefghijkl"} | {"archive (x.zip: unpack it)": 1}
     assert list_left_out(counts).startswith("1 archive (x.zip: unpack it), 9 .a, ")

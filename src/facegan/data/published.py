@@ -1,5 +1,6 @@
 """Published datasets as dataset plugins; add your own as a subclass with a `Publication`."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from ..downloads import CELEBA, FFHQ_THUMBNAILS, LFW, Publication, locate
 from ..errors import ConfigError, DataError, PluginError
 from ..messages import nearest
 from .open import open_path
-from .source import ImageSource
+from .source import ImageSource, shown
 
 
 class PublishedDataset(BaseModel):
@@ -29,8 +30,9 @@ class PublishedDataset(BaseModel):
         row = self.publication
         path = locate(row.name)
         if path is None:
-            here = f"take the folder of that name here as ./{row.name}, or " if Path(row.name).exists() else ""
-            raise DataError(f"{row.name}: known, but not downloaded; {here}run 'facegan download {row.name}'")
+            raise DataError(
+                f"{row.name}: known, but not downloaded; {_offer(row.name)}run 'facegan download {row.name}'"
+            )
         return open_path(path, crop=row.crop)
 
 
@@ -81,3 +83,14 @@ def publications() -> tuple[list[Publication], list[str]]:
         except ConfigError:  # nothing to download
             continue
     return rows, problems
+
+
+def _offer(name: str) -> str:
+    """Return advice to take a folder or an archive of this name, in any case, from the working folder, if any."""
+    with suppress(OSError):
+        for path in sorted(Path().iterdir()):
+            stem = path.name.partition(".")[0] if path.suffix in (".zip", ".tar", ".tgz", ".gz", ".parquet") else ""
+            if name in (path.name.casefold(), stem.casefold()):
+                kind = "archive" if stem else "folder"
+                return f"take the {kind} of that name here as ./{shown(path.name)}, or "
+    return ""
