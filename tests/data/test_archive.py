@@ -303,8 +303,8 @@ def test_member_that_lies_about_its_size_is_not_unpacked(tmp_path):
 @ZIP_AND_TAR
 def test_archive_without_images_is_refused(name, pack):
     assert refusal(pack(name, ("readme.txt", b"hello"), ("inner.zip", zip_of(("a.png", b"x"))))) == (
-        "no images found (JPEG, PNG, WebP, BMP, TIFF, GIF, PNM; skipped 1 .txt, 1 archive (inner.zip: unpack the "
-        "outer one, then give it))"
+        "no images found (JPEG, PNG, WebP, BMP, TIFF, GIF, PNM; skipped 1 archive (inner.zip: unpack the outer "
+        "one, then give it), 1 .txt)"
     )
 
 
