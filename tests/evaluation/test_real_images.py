@@ -102,5 +102,6 @@ def test_source_of_the_same_name_is_the_runs_own_at_another_place(evaluated, tin
 
 
 def test_one_image_is_too_few(evaluated, tiny, store):
-    with pytest.raises(DataError, match=r"^pictures: holds 1 usable image, need at least 2$"):
+    refused = "pictures: holds 1 usable image, need at least 2; name the training images with --data SOURCE"
+    with pytest.raises(DataError, match=f"^{refused}$"):
         evaluated(tiny(data=store(num=1)))

@@ -65,6 +65,12 @@ def test_grids_are_images_of_the_seeds_by_the_average_in_eval_mode(finished_run)
         assert image.text["facegan"] == "synthetic faces, seeds 0-63, step 3"
 
 
+def test_an_old_state_that_came_back_is_removed_when_a_finished_run_is_resumed(finished):
+    finished.state(1).write_bytes(finished.state(2).read_bytes())
+    assert resume(finished) is None
+    assert finished.steps("states") == [2, 3]
+
+
 def test_an_existing_run_is_refused_before_anything_is_done(tiny, finished):
     before = contents(finished)
     with pytest.raises(SnapshotError, match="exists already; choose another --run"):

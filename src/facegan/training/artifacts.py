@@ -16,6 +16,7 @@ from ..storage.atomic import read_regular, write_atomic
 from ..storage.best_snapshot import best_snapshot
 from ..storage.run_dir import RunDir
 from ..storage.safetensors_file import read_tensors, write_tensors
+from .checkpointing import prune_snapshots, prune_states
 from .state import NETWORKS
 
 CARD_NAME, MAX_CARD_BYTES = "model-card.md", 1 << 20
@@ -72,7 +73,10 @@ def finish(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporte
 
 
 def complete(config: RunConfig, run: RunDir, *, num_images: int, reporter: Reporter) -> None:
-    """Write the missing files of a run that reached its last step but was ended before it was finished."""
+    """Write the missing files of a run that reached its last step but was ended before it was finished.
+
+    Old snapshots and states that a power loss brought back are removed again.
+    """
     last = run.steps("states")[-1]
     run.cut_metrics(last, inside_tick=False)
     if not run.snapshot(last).exists():  # it was damaged; the state holds the same networks
@@ -80,6 +84,8 @@ def complete(config: RunConfig, run: RunDir, *, num_images: int, reporter: Repor
             key: value for key, value in read_tensors(run.state(last)).items() if key.partition(".")[0] in NETWORKS
         }
         write_tensors(run.snapshot(last), "snapshot", networks, snapshot_metadata(config, last))
+    prune_snapshots(run, config, last)
+    prune_states(run, config)
     reached = run.state(last).stat().st_mtime
     written = [run.path / name for name in ("losses.png", "faces.png", *(() if _is_edited(run) else (CARD_NAME,)))]
     if not all(path.exists() and path.stat().st_mtime >= reached for path in written):

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ..checkpoint import snapshot_metadata
+from ..config import RunConfig
 from ..errors import TrainingError
 from ..reporter import Reporter
 from ..storage.best_snapshot import best_snapshot
@@ -27,7 +28,7 @@ def copy_weights(run: RunDir, state: TrainState, *, snapshot: bool, data_digest:
     A snapshot is written before the state, which implies that its step's other files exist. `data_digest` is that of
     the training set, for a state; None writes no state.
     """
-    config, step, every = state.config, state.step, state.config.output
+    config, step = state.config, state.step
     prefixes = ("",) if data_digest is not None else NETWORKS
     chosen = {key: value for key, value in state.tensors().items() if key.startswith(prefixes)}
     copies = {key: value.detach().to("cpu", copy=True) for key, value in chosen.items()}
@@ -37,17 +38,28 @@ def copy_weights(run: RunDir, state: TrainState, *, snapshot: bool, data_digest:
         if snapshot:
             networks = {key: value for key, value in copies.items() if key.partition(".")[0] in NETWORKS}
             write_tensors(run.snapshot(step), "snapshot", networks, snapshot_metadata(config, step))
-            found = best_snapshot(run, config.evaluation)
-            spare = {found.step} if found else ()
-            since_regular = range(step - (step - 1) % every.snapshot_every, step)
-            at_stops = [each for each in since_regular if not config.evaluation.every or each % config.evaluation.every]
-            run.keep("snapshots", every.keep_snapshots, every.keep_snapshots_every, spare=spare, replaced=at_stops)
+            prune_snapshots(run, config, step)
         if metadata is not None:
             run.sync_metrics()
             write_tensors(run.state(step), "state", copies, metadata)
-            run.keep("states", every.keep_states, every.keep_states_every)
+            prune_states(run, config)
 
     return write
+
+
+def prune_snapshots(run: RunDir, config: RunConfig, step: int) -> None:
+    """Remove the snapshots that the settings do not keep, once that of `step` is written."""
+    every, evaluation = config.output, config.evaluation
+    found = best_snapshot(run, evaluation)
+    spare = {found.step} if found else ()
+    since_regular = range(step - (step - 1) % every.snapshot_every, step)
+    at_stops = [each for each in since_regular if not evaluation.every or each % evaluation.every]
+    run.keep("snapshots", every.keep_snapshots, every.keep_snapshots_every, spare=spare, replaced=at_stops)
+
+
+def prune_states(run: RunDir, config: RunConfig) -> None:
+    """Remove the states that the settings do not keep."""
+    run.keep("states", config.output.keep_states, config.output.keep_states_every)
 
 
 class Saver:
