@@ -118,9 +118,8 @@ def test_settings_that_make_another_run_are_refused(facegan, run, setting):
 
 def test_mistyped_setting_is_answered_with_the_nearest_name(facegan, run):
     said = facegan("resume", run, "--steps", 9, "--set", "optimizer.lrG=1")
-    assert said.code == 2 and said.complaint.startswith(
-        "facegan: --set optimizer.lrG=1: no such setting; did you mean 'optimizer.lr_G'"
-    )
+    assert said.code == 2
+    assert said.complaint == "facegan: config: no setting 'optimizer.lrG'; did you mean 'lr_G'?"
 
 
 def test_a_learning_rate_that_is_set_counts_from_the_state_and_is_shown(facegan, run):

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from facegan.networks.dcgan import DCGAN
-from facegan.networks.guidelines import guidelines
+from facegan.networks.guidelines import guidelines, trace
 
 NAMES = ("no pooling", "batch norm", "no hidden dense", "ReLU in G", "LeakyReLU in D")
 
@@ -11,7 +11,7 @@ NAMES = ("no pooling", "batch norm", "no hidden dense", "ReLU in G", "LeakyReLU 
 def kept(G, D, z_dim=6):
     with torch.device("meta"):
         z = torch.zeros(2, z_dim)
-    found = guidelines(G.to("meta"), D.to("meta"), z)
+    found = guidelines(trace(G.to("meta"), D.to("meta"), z))
     return {name: line.kept for name, line in zip(NAMES, found, strict=True)}
 
 
@@ -31,7 +31,7 @@ def test_linear_headed_dcgan_keeps_all_but_norm_and_relu_after_gs_head(resolutio
     architecture = DCGAN(z_dim=6, ngf=2, ndf=2, head="linear")
     G, D = architecture.generator(resolution, 3), architecture.discriminator(resolution, 3)
     assert broken(G, D) == ["batch norm", "ReLU in G"]
-    found = guidelines(G.to("meta"), D.to("meta"), torch.zeros(2, 6, device="meta"))
+    found = guidelines(trace(G.to("meta"), D.to("meta"), torch.zeros(2, 6, device="meta")))
     assert found[1].evidence.endswith("missing after: G's Linear number 1")
     assert found[3].evidence.endswith("missing after: G's Linear number 1")
 
@@ -115,9 +115,8 @@ def test_order_of_action_counts_not_order_of_definition():
 def test_evidence_names_what_is_missing():
     def evidence(D):
         z = torch.zeros(2, 6, device="meta")
-        return [
-            line.evidence for line in guidelines(nn.Sequential(*GOOD_G).to("meta"), nn.Sequential(*D).to("meta"), z)
-        ]
+        passed = trace(nn.Sequential(*GOOD_G).to("meta"), nn.Sequential(*D).to("meta"), z)
+        return [line.evidence for line in guidelines(passed)]
 
     assert evidence(OF_D["a stage without norm"][0])[1] == "2 batch norms; missing after: D's Conv2d number 2"
     assert evidence(OF_D["max pooling"][0])[0] == (
@@ -127,5 +126,5 @@ def test_evidence_names_what_is_missing():
 
 def test_looking_leaves_no_hooks_and_no_numbers_behind():
     G, D = DCGAN(z_dim=6, ngf=2).generator(16, 3), DCGAN(ndf=2).discriminator(16, 3)
-    guidelines(G.to("meta"), D.to("meta"), torch.zeros(2, 6, device="meta"))
+    guidelines(trace(G.to("meta"), D.to("meta"), torch.zeros(2, 6, device="meta")))
     assert not any(module._forward_hooks for network in (G, D) for module in network.modules())

@@ -11,7 +11,7 @@ from facegan.directions.sefa import first_layer_matrix, sefa
 from facegan.errors import ConfigError
 from facegan.features import activations, discriminator_extractor
 from facegan.generator import FaceGenerator
-from facegan.networks.guidelines import guidelines
+from facegan.networks.guidelines import guidelines, trace
 from facegan.networks.resnet import Block, ResNet, widths
 
 TINY = {"z_dim": 6, "width": 4, "width_max": 8, "group": 4}
@@ -212,7 +212,7 @@ def test_features_of_d_are_its_last_activation_at_each_size(pair):
 
 
 def test_guidelines_say_that_it_has_neither_norm_nor_strided_convolutions_nor_tanh(pair):
-    lines = guidelines(*pair, torch.randn(2, 6))
+    lines = guidelines(trace(*pair, torch.randn(2, 6)))
     assert [line.kept for line in lines] == [False, False, True, False, False]
     assert lines[0].evidence == "pooling or resizing layers: Resample; strided convolutions: D 0, G 0"
     assert lines[1].evidence == (

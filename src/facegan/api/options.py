@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from ..errors import ConfigError, SnapshotError
-from ..messages import nearest
 
 if TYPE_CHECKING:
     from ..config import RunConfig
@@ -61,13 +60,12 @@ def data_config(
 
 def check_settings(settings: SettingsLike, allowed: tuple[str, ...], why: str) -> dict[str, Any]:
     """Return settings by section; raises ConfigError, which says why, for one that is not in `allowed`."""
-    from ..config import RunConfig, flat, settings_layer
+    from ..config import flat, resolve, settings_layer
 
-    layer, known = settings_layer(settings), list(flat(RunConfig().model_dump()))
+    layer = settings_layer(settings)
     for key, value in flat(layer).items():
         if not any(key == name or key.startswith(f"{name}.") for name in allowed):
-            if key.partition(".")[0] not in ("architecture", "loss", "data") and key not in known:  # which have options
-                raise ConfigError(f"--set {key}={value}: no such setting; {nearest(key, known)}")
+            resolve(settings=settings)  # refuses unknown settings and invalid values in its own words
             raise ConfigError(f"--set {key}={value}: {why}")
     return layer
 

@@ -104,7 +104,12 @@ def training_set(
     own = source is None or has_moved or Path(source).name == Path(config.data.source).name
     base = training_settings(checkpoint, source) if own else _all_of(config.data, str(source))
     data = with_settings(base, settings or {})
-    found = from_source(data, resolution=config.resolution, channels=config.channels, reporter=reporter)
+    try:
+        found = from_source(data, resolution=config.resolution, channels=config.channels, reporter=reporter)
+    except DataError as error:
+        if source is not None:
+            raise
+        raise DataError(f"{error}; name the training images with --data SOURCE") from None
     is_training_set = own and data == base
     run = checkpoint.run_folder if is_training_set else None
     if run and found.packed and (difference := compare_names(RunDir(run).images, found.packed)):

@@ -193,13 +193,9 @@ class Evaluator:
         if options.channels is not None:
             raise ConfigError("--set channels: is for --real A --fake B; a model has its own")
         generator = checkpoint.generator(raw=options.raw, device=options.device)
-        try:
-            real = training_set(
-                checkpoint, None if source is None else str(source), settings=options.data, reporter=reporter
-            )
-        except DataError as error:
-            advice = "" if source or "--data" in str(error) else "; name the training images with --data SOURCE"
-            raise DataError(f"{error}{advice}") from None
+        real = training_set(
+            checkpoint, None if source is None else str(source), settings=options.data, reporter=reporter
+        )
         unseen = self._held_out(real)
         subject = printable(checkpoint.run_folder.name if checkpoint.run_folder else checkpoint.path.name)
         with generated(generator, options.num_fake or NUM_FAKE, reporter=reporter) as images:

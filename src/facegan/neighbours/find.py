@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..checkpoint import Checkpoint
 from ..data.image_set import ImageSet, held_out, number_people, training_set
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError
 from ..features.discriminator import discriminator_with_features
 from ..generator import FaceGenerator
 from ..images import to_uint8
@@ -147,11 +147,7 @@ def find_neighbours(
 
 
 def _training_set(checkpoint: Checkpoint, settings: NeighbourSettings, reporter: Reporter) -> ImageSet:
-    try:
-        training = training_set(checkpoint, settings.source, has_moved=True, reporter=reporter)
-    except DataError as error:
-        advice = "" if "--data" in str(error) or settings.source else "; name the training images with --data SOURCE"
-        raise DataError(f"{error}{advice}") from None
+    training = training_set(checkpoint, settings.source, has_moved=True, reporter=reporter)
     if settings.k > len(training):
         raise ConfigError(f"--nearest {settings.k}: there are {len(training)} training images; ask for fewer")
     return training

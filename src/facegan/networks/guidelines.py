@@ -6,7 +6,7 @@ instance a pooling function called in `forward`, are not seen.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -33,10 +33,38 @@ class Guideline(BaseModel):
     evidence: str
 
 
-def guidelines(G: nn.Module, D: nn.Module, z: Tensor) -> list[Guideline]:
-    """Check both networks against the five guidelines, by latents z (N, z_dim), N > 1, on their device."""
-    layers_G, images = _layers(G, z)
-    layers_D, _ = _layers(D, images)
+class Trace(NamedTuple):
+    """What one pass of latents through both networks shows."""
+
+    layers_G: list[nn.Module]  # the leaf modules in the order in which they act
+    layers_D: list[nn.Module]
+    logits: Tensor  # D's output, with its graph
+
+
+def trace(G: nn.Module, D: nn.Module, z: Tensor) -> Trace:
+    """Run both networks once on latents z (N, z_dim), N > 1, on their device; torch's random state stays."""
+    with torch.random.fork_rng(devices=[]):  # a network may draw
+        layers_G, images = _layers(G, z)
+        return Trace(layers_G, *_layers(D, images))
+
+
+def learns(network: nn.Module, logits: Tensor) -> bool:
+    """Return whether D's output depends on a parameter of a network that is not frozen.
+
+    Autograd's graph is walked, which takes no time, where a backward pass would take longer than the forward one.
+    """
+    waiting, seen = [logits.grad_fn], set()
+    for node in waiting:  # grows during the loop
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+    reached = {id(getattr(node, "variable", None)) for node in seen}
+    return any(id(each) in reached for each in network.parameters() if each.requires_grad)
+
+
+def guidelines(passed: Trace) -> list[Guideline]:
+    """Check both networks against the five guidelines."""
+    layers_G, layers_D, _ = passed
     return [
         _no_pooling(layers_G, layers_D),
         _batch_norm(layers_G, layers_D),
@@ -58,8 +86,7 @@ def _layers(network: nn.Module, inputs: Tensor) -> tuple[list[nn.Module], Any]:
         if PARAMETRISED not in name.split(".") and {child for child, _ in module.named_children()} <= {PARAMETRISED}
     ]
     try:
-        with torch.no_grad():
-            output = network(inputs)
+        output = network(inputs)
     finally:
         for hook in hooks:
             hook.remove()

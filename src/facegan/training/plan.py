@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor, nn
+from torch import nn
 
 from .. import plugins
 from ..augment import FEW, default_probability
@@ -17,7 +17,7 @@ from ..config import PLUGIN_SECTIONS, RunConfig
 from ..devices import has_fast_bf16
 from ..errors import ConfigError, TrainingError
 from ..messages import counted
-from ..networks.guidelines import Guideline, guidelines
+from ..networks.guidelines import Guideline, guidelines, learns, trace
 from ..reporter import SILENT
 from .cuda_graph import NUM_EAGER, graphed
 from .runtime import configured_torch
@@ -64,8 +64,13 @@ def plan(config: RunConfig, num_images: int) -> Plan:
     check_metrics(config)
     # Not on torch's meta device, which would cost nothing here, but importing it takes two seconds.
     G, D = build_networks(config)
-    z = torch.zeros(2, config.part("architecture").z_dim)
-    _check_gradients(config, G, D, z)
+    passed = trace(G, D, torch.zeros(2, config.part("architecture").z_dim))
+    for name, network in (("D", D), ("G", G)):
+        if not learns(network, passed.logits):
+            raise ConfigError(
+                f"architecture: {config.architecture.name} cannot be trained: no gradient of D's output reaches a "
+                f"parameter of {name} that is not frozen"
+            )
     num_steps = config.train.num_steps(num_images)
     output = config.output.scaled(num_steps)
     parameters_G, parameters_D = num_parameters(G), num_parameters(D)
@@ -85,27 +90,8 @@ def plan(config: RunConfig, num_images: int) -> Plan:
         snapshot_bytes=snapshot_bytes,
         state_bytes=state_bytes,
         run_bytes=(num_snapshots + 1 + bool(config.evaluation.every)) * snapshot_bytes + (num_states + 1) * state_bytes,
-        guidelines=guidelines(G, D, z),
+        guidelines=guidelines(passed),
     )
-
-
-def _check_gradients(config: RunConfig, G: nn.Module, D: nn.Module, z: Tensor) -> None:
-    """Raise ConfigError if what D says of images of latents z (N, z_dim) depends on nothing that G, or D, can learn."""
-    with torch.random.fork_rng(devices=[]):  # a network may draw
-        logits: Tensor = D(G(z))
-    # Autograd's graph is walked, which takes no time, where a backward pass would take twice as long as this one.
-    waiting, seen, reached = [logits.grad_fn], set(), set()
-    for node in waiting:  # grows during the loop
-        if node is not None and node not in seen:
-            seen.add(node)
-            reached.add(id(getattr(node, "variable", None)))
-            waiting += [each for each, _ in node.next_functions]
-    for name, network in (("D", D), ("G", G)):
-        if not any(id(each) in reached for each in network.parameters() if each.requires_grad):
-            raise ConfigError(
-                f"architecture: {config.architecture.name} cannot be trained: no gradient of D's output reaches a "
-                f"parameter of {name} that is not frozen"
-            )
 
 
 def settled(config: RunConfig, num_images: int, device: torch.device) -> RunConfig:

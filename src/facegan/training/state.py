@@ -189,11 +189,6 @@ def build_networks(config: RunConfig) -> tuple[nn.Module, nn.Module]:
         architecture = config.part("architecture")
         G: nn.Module = architecture.generator(config.resolution, config.channels)
         D: nn.Module = architecture.discriminator(config.resolution, config.channels)
-    for name, network in (("G", G), ("D", D)):
-        if not any(parameter.requires_grad for parameter in network.parameters()):
-            raise ConfigError(
-                f"architecture: {name} of {config.architecture.name} has no parameters that can be trained"
-            )
     if config.train.micro_batch and (normed := [name for name, net in (("G", G), ("D", D)) if has_batch_norm(net)]):
         raise ConfigError(
             f"train.micro_batch: batch norm in {' and '.join(normed)} takes its statistics from a whole batch; set "
