@@ -4,10 +4,11 @@ import shutil
 import pytest
 import torch
 
+from facegan import devices
 from facegan.config import resolve
 from facegan.errors import ConfigError, TrainingError
 from facegan.storage.run_dir import RunDir
-from facegan.training.plan import Pace, check_disk, plan, with_length
+from facegan.training.plan import Pace, check_disk, plan, settled, with_length
 from facegan.training.trainer import train
 
 
@@ -122,3 +123,37 @@ def test_minutes_become_the_length_whose_steps_and_saves_end_in_time():
     assert train.minutes is None and train.kimg == num_steps * 8 / 1000
     assert 9.5 < pace.minutes(config, num_steps) <= 10.1
     assert num_steps < 10 * 60 * 40 / 8 - 20 * 2 * 40 / 8  # twenty grids, at least, take their time too
+
+
+@pytest.fixture
+def cpu_with(monkeypatch, tmp_path):
+    """The machine's CPU has these abilities."""
+
+    def make(*flags):
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : fpu {' '.join(flags)} avx2\n")
+        monkeypatch.setattr(devices, "CPU_INFO", tmp_path / "cpuinfo")
+        devices.has_fast_bf16.cache_clear()
+
+    yield make
+    devices.has_fast_bf16.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked", "found"),
+    [
+        (["amx_bf16"], "auto", "bf16"),
+        (["amx_tile", "avx512_bf16"], "auto", "fp32"),
+        (["amx_bf16"], "fp32", "fp32"),
+        ([], "bf16", "bf16"),
+    ],
+)
+def test_precision_of_a_new_run_on_a_cpu_follows_from_its_abilities(cpu_with, flags, asked, found):
+    cpu_with(*flags)
+    config = resolve(settings=[f"train.precision={asked}"]).complete()
+    assert settled(config, 100, torch.device("cpu")).train.precision == found
+
+
+def test_precision_of_a_new_run_where_the_system_does_not_name_its_cpu(cpu_with, tmp_path):
+    cpu_with("amx_bf16")
+    (tmp_path / "cpuinfo").unlink()
+    assert settled(resolve().complete(), 100, torch.device("cpu")).train.precision == "fp32"

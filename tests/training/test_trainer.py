@@ -65,10 +65,12 @@ def test_grids_are_images_of_the_seeds_by_the_average_in_eval_mode(finished_run)
         assert image.text["facegan"] == "synthetic faces, seeds 0-63, step 3"
 
 
-def test_an_old_state_that_came_back_is_removed_when_a_finished_run_is_resumed(finished):
-    finished.state(1).write_bytes(finished.state(2).read_bytes())
-    assert resume(finished) is None
-    assert finished.steps("states") == [2, 3]
+def test_old_weights_that_came_back_are_removed_when_a_finished_run_is_resumed(tiny, run):
+    train(tiny("output.keep_snapshots=1", "output.keep_states=1"), run)
+    for path in (run.snapshot, run.state):
+        path(1).write_bytes(path(3).read_bytes())
+    assert resume(run) is None
+    assert (run.steps("snapshots"), run.steps("states")) == ([3], [3])
 
 
 def test_an_existing_run_is_refused_before_anything_is_done(tiny, finished):
