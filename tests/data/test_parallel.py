@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import select
+import signal
 import sys
 import threading
 import warnings
@@ -102,6 +103,31 @@ def test_death_of_a_process_is_one_line(numbers):
     with pytest.raises(FaceganError) as caught:
         list(parallel_map(numbers, MANY, 1, lambda name, _: os._exit(9) if name == "150" else None))
     assert str(caught.value) == "a process that read images died; perhaps the memory was full"
+
+
+@linux
+def test_a_signal_at_the_fork_ends_the_worker_and_does_not_run_the_callers_handler(numbers, monkeypatch):
+    fork, (reading, writing) = os.fork, os.pipe()
+
+    def forked_and_struck():
+        if (pid := fork()) == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return pid
+
+    def handle(*_):
+        os.write(writing, b"in a worker")
+        os._exit(1)
+
+    monkeypatch.setattr(os, "fork", forked_and_struck)
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        with pytest.raises(FaceganError, match="a process that read images died"):
+            list(parallel_map(numbers, MANY, 1, lambda *_: None))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        assert file.read() == b""
 
 
 @linux

@@ -22,6 +22,7 @@ _AHEAD = 4  # tasks waiting per worker: enough to keep it busy
 _CHUNK_BYTES = 2**23  # of files a task
 _FEW = 256  # images for which no processes are started
 _WATCH_SECONDS = 1.0
+_ENDING = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 
 T = TypeVar("T")
 _Task = Sequence[str] | list[tuple[str, Delivered]]  # some names, or images that are already read
@@ -88,13 +89,18 @@ def _forked(num_workers: int, run: Callable[[_Task], Any]) -> Executor:
     """Return worker processes that have the function, start at once, and do not run the caller's script again.
 
     Locks that other threads held at the fork do not matter: these processes decode, and neither print nor compute with
-    torch.
+    torch. Signals wait until `_adopt`: the caller's handler may raise, and between the fork and the worker's own code
+    that would make the worker go on as a second caller.
     """
     fork = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(num_workers, fork, initializer=_adopt, initargs=(run, os.getpid()))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # about forking next to threads
-        pool.submit(os.getpid)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # about forking next to threads
+            pool.submit(os.getpid)  # forks all of them
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pool
 
 
@@ -124,6 +130,7 @@ def _adopt(run: Callable[[_Task], Any], caller: int) -> None:
     _adopted = run
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a broken pool ends its other processes with it
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     # A thread that drew a progress bar at the fork may have held the locks of the streams, which are flushed at exit.
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
